@@ -1,0 +1,209 @@
+//! The driver of a destination: the only code that awaits its sink. It does the steps of its lane one after the other, so
+//! their order at the destination is the order of the pass.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use teeline_core::{
+    BackupError, Class, DestinationMarker, Digest, Index, ObjectKey, Placement, RunClaim,
+    SegmentEntry, SegmentId, SegmentNames, Sink, Upload, document, layout,
+};
+use tokio::sync::mpsc;
+
+use crate::messages::{DriverEvent, LaneItem, Publication, Step};
+
+/// How much of a segment is read back at once.
+const READ_BACK_BYTES: u64 = 2 << 20;
+
+/// How a destination's copy is to be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verification {
+    /// By reading it back and comparing digests, where the store can be read.
+    #[default]
+    Read,
+    /// By the store's word.
+    Attested,
+}
+
+pub(crate) struct Driver<R> {
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) claim: RunClaim,
+    pub(crate) path: ObjectKey,
+    pub(crate) read_back: bool,
+    pub(crate) report: R,
+    pub(crate) open: HashMap<SegmentId, OpenSegment>,
+}
+
+pub(crate) struct OpenSegment {
+    names: SegmentNames,
+    upload: Option<Box<dyn Upload>>,
+}
+
+impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
+    /// Does what the lane says until the backup is published or the lane closes.
+    pub(crate) async fn run(
+        &mut self,
+        lane: &mut mpsc::Receiver<LaneItem>,
+    ) -> Result<(), BackupError> {
+        self.claim().await?;
+        while let Some(item) = lane.recv().await {
+            match item {
+                LaneItem::Step(step) => {
+                    let bytes = step.bytes();
+                    self.step(step).await?;
+                    (self.report)(DriverEvent::Acked(bytes));
+                }
+                LaneItem::Publish(publication) => {
+                    self.publish(publication).await?;
+                    (self.report)(DriverEvent::Published);
+                    return Ok(());
+                }
+            }
+        }
+        Err(BackupError::cancelled(&self.sink))
+    }
+
+    /// Gives up what isn't committed.
+    pub(crate) async fn abort(&mut self) -> Result<(), BackupError> {
+        for (_, mut segment) in self.open.drain() {
+            if let Some(upload) = &mut segment.upload {
+                upload.abort().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks the destination's root, where that wasn't done before, and claims the id there.
+    async fn claim(&mut self) -> Result<(), BackupError> {
+        let marker = layout::marker()?;
+        let bytes = document::seal(&DestinationMarker {});
+        match self.sink.put(&marker, bytes).await {
+            Err(error) if error.class() == Class::Conflict => {
+                let size = self.sink.head(&marker).await?.bytes;
+                let found = self.sink.read(&marker, 0..size).await?;
+                document::open::<DestinationMarker>(&format!("{}: {marker}", self.sink), &found)?;
+            }
+            other => other?,
+        }
+        self.put_checked(layout::RUN_CLAIM, document::seal(&self.claim))
+            .await
+    }
+
+    async fn step(&mut self, step: Step) -> Result<(), BackupError> {
+        match step {
+            Step::Segment(Placement::Open { segment, names, .. }) => {
+                self.open.insert(
+                    segment,
+                    OpenSegment {
+                        names,
+                        upload: None,
+                    },
+                );
+                Ok(())
+            }
+            Step::Segment(Placement::Write { segment, bytes }) => self.write(segment, bytes).await,
+            Step::Segment(Placement::Close {
+                segment,
+                entry,
+                index,
+            }) => self.close(segment, &entry, index).await,
+            Step::Attachment { file, bytes } => self.put_checked(&file, bytes).await,
+            Step::EndOfData => {
+                (self.report)(DriverEvent::Prepared);
+                Ok(())
+            }
+        }
+    }
+
+    async fn write(&mut self, id: SegmentId, bytes: Bytes) -> Result<(), BackupError> {
+        let segment = self
+            .open
+            .get_mut(&id)
+            .expect("a segment is opened before it is written");
+        let upload = match &mut segment.upload {
+            Some(upload) => upload,
+            none => {
+                let key = self.path.join(&segment.names.file)?;
+                none.insert(self.sink.begin(&key, bytes.len() as u64).await?)
+            }
+        };
+        upload.write(bytes).await
+    }
+
+    async fn close(
+        &mut self,
+        id: SegmentId,
+        entry: &SegmentEntry,
+        index: Bytes,
+    ) -> Result<(), BackupError> {
+        let segment = self
+            .open
+            .get_mut(&id)
+            .expect("a segment is opened before it is closed");
+        if let Some(upload) = &mut segment.upload {
+            upload.commit().await?;
+        }
+        self.open.remove(&id);
+        if self.read_back {
+            self.read_back(entry, &index).await?;
+        }
+        self.put_checked(&entry.index, index).await?;
+        (self.report)(DriverEvent::SegmentCommitted);
+        Ok(())
+    }
+
+    /// Compares what the store now gives with the digests from before the write.
+    async fn read_back(&mut self, entry: &SegmentEntry, index: &[u8]) -> Result<(), BackupError> {
+        let key = self.path.join(&entry.file)?;
+        let index = Index::parse(&entry.index, index)?;
+        self.sink.drop_cached(&key).await?;
+        for (range, chunks) in index.windows(READ_BACK_BYTES) {
+            let bytes = self.sink.read(&key, range).await?;
+            let mut begin = 0;
+            for chunk in chunks {
+                let end = begin + usize::try_from(chunk.stored).unwrap_or(usize::MAX);
+                if Digest::of(&bytes[begin..end]) != chunk.blake3 {
+                    return Err(self.differs(&key));
+                }
+                begin = end;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_checked(&mut self, file: &str, bytes: Bytes) -> Result<(), BackupError> {
+        self.put_key_checked(&self.path.join(file)?, bytes).await
+    }
+
+    async fn put_key_checked(&mut self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
+        self.sink.put(key, bytes.clone()).await?;
+        if self.read_back {
+            self.sink.drop_cached(key).await?;
+            if self.sink.read(key, 0..bytes.len() as u64).await? != bytes {
+                return Err(self.differs(key));
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry of the catalogue goes first: without a manifest it is ignored, so the manifest alone decides.
+    async fn publish(&mut self, publication: Publication) -> Result<(), BackupError> {
+        let Publication { entry, manifest } = publication;
+        let key = layout::catalog_entry(&entry.id, entry.started_at)?;
+        self.put_key_checked(&key, document::seal(&entry)).await?;
+        self.put_checked(layout::MANIFEST, manifest).await
+    }
+
+    fn differs(&self, key: &ObjectKey) -> BackupError {
+        BackupError::new(
+            Class::Corrupt,
+            "verify",
+            format!("{}: {key}", self.sink),
+            "what was read back is not what was written",
+        )
+        .suggest(
+            "the disk, the store or the way to it damages data; check it before trusting it again",
+        )
+    }
+}

@@ -1,0 +1,181 @@
+//! Blocks → chunks on worker threads, so that no actor waits for a compressor.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use actix::Recipient;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use teeline_core::{BackupError, Block, BlockEncoder, Class, Compression, Seq};
+
+use crate::budget::Lease;
+use crate::guard::Alive;
+use crate::messages::{PassItem, Sequenced};
+
+/// Where blocks are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executor {
+    /// On so many threads of their own.
+    Threads(usize),
+    /// Where the reader runs, one after the other: for simulation, and for machines with nothing to spare.
+    Inline,
+}
+
+/// A block on its way, with the lease that its chunk will ride on.
+pub(crate) struct Work {
+    pub(crate) seq: Seq,
+    pub(crate) block: Block,
+    pub(crate) lease: Lease,
+}
+
+pub(crate) enum Encoders {
+    Pool(EncoderPool),
+    Inline {
+        encoder: Box<BlockEncoder>,
+        placer: Recipient<Sequenced>,
+    },
+}
+
+/// Threads that encode. Dropped before it has finished, it leaves what is queued.
+pub(crate) struct EncoderPool {
+    queue: Option<Sender<Work>>,
+    workers: Vec<JoinHandle<()>>,
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Encoders {
+    /// Encoders that send to `placer`; `queue` is how many blocks the budget lets be under way.
+    pub(crate) fn start(
+        executor: Executor,
+        compression: Compression,
+        queue: usize,
+        placer: Recipient<Sequenced>,
+        alive: &Alive,
+    ) -> Result<Self, BackupError> {
+        let workers = match executor {
+            Executor::Inline => {
+                let encoder = Box::new(BlockEncoder::new(compression));
+                return Ok(Encoders::Inline { encoder, placer });
+            }
+            Executor::Threads(workers) => workers.max(1),
+        };
+        let (sender, receiver) = bounded(queue);
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let mut pool = EncoderPool {
+            queue: Some(sender),
+            workers: Vec::new(),
+            abandoned,
+        };
+        for number in 0..workers {
+            let (receiver, placer) = (receiver.clone(), placer.clone());
+            let (abandoned, alive) = (Arc::clone(&pool.abandoned), alive.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("teeline-encode-{number}"))
+                .spawn(move || {
+                    encode_all(compression, &receiver, &placer, &abandoned);
+                    // What is left of the queue goes with the last worker, and only then is it gone.
+                    drop(receiver);
+                    drop(alive);
+                })
+                .map_err(|error| {
+                    BackupError::new(Class::Permanent, "start", "an encoder thread", &error)
+                        .because(error)
+                })?;
+            pool.workers.push(thread);
+        }
+        Ok(Encoders::Pool(pool))
+    }
+
+    /// Waits until every block that was handed over is encoded.
+    pub(crate) async fn finish(self) -> Result<(), BackupError> {
+        let Encoders::Pool(mut pool) = self else {
+            return Ok(());
+        };
+        let _abandoned_if_dropped = AbandonOnDrop(Arc::clone(&pool.abandoned));
+        tokio::task::spawn_blocking(move || pool.join())
+            .await
+            .map_err(|error| {
+                BackupError::new(Class::Permanent, "encode", "the last blocks", &error)
+                    .because(error)
+            })
+    }
+
+    /// Hands a block over. Never waits: the queue has room for as many blocks as the budget has leases.
+    pub(crate) fn submit(&mut self, work: Work) -> Result<(), BackupError> {
+        match self {
+            Encoders::Inline { encoder, placer } => {
+                placer.do_send(encode_one(encoder, work));
+                Ok(())
+            }
+            Encoders::Pool(pool) => {
+                let queue = pool
+                    .queue
+                    .as_ref()
+                    .expect("the queue is there until the pool is dropped");
+                queue
+                    .try_send(work)
+                    .map_err(|error| BackupError::new(Class::Permanent, "encode", "a block", error))
+            }
+        }
+    }
+}
+
+/// Makes the workers leave what is queued, where nobody waits for them any more.
+struct AbandonOnDrop(Arc<AtomicBool>);
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl EncoderPool {
+    fn join(&mut self) {
+        self.queue = None;
+        for worker in self.workers.drain(..) {
+            // A worker catches the panics of its encoder, so there is nothing left that joining could report.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Drop for EncoderPool {
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.join();
+    }
+}
+
+fn encode_all(
+    compression: Compression,
+    queue: &Receiver<Work>,
+    placer: &Recipient<Sequenced>,
+    abandoned: &AtomicBool,
+) {
+    let mut encoder = BlockEncoder::new(compression);
+    for work in queue {
+        if !abandoned.load(Ordering::Relaxed) {
+            placer.do_send(encode_one(&mut encoder, work));
+        }
+    }
+}
+
+fn encode_one(encoder: &mut BlockEncoder, Work { seq, block, lease }: Work) -> Sequenced {
+    let encoded = catch_unwind(AssertUnwindSafe(|| encoder.encode(block))).unwrap_or_else(|_| {
+        Err(BackupError::new(
+            Class::Permanent,
+            "encode",
+            "a block",
+            "the encoder panicked",
+        ))
+    });
+    let item = match encoded {
+        Ok(mut chunk) => {
+            chunk.bytes = lease.ride(chunk.bytes);
+            PassItem::Chunk(chunk)
+        }
+        Err(error) => PassItem::Failed(error),
+    };
+    Sequenced { seq, item }
+}

@@ -1,0 +1,35 @@
+//! The pass as actors: one read of a source becomes many copies.
+//!
+//! ```text
+//! reader ──blocks──▶ encoders ──chunks──▶ placer ──steps──▶ tee ──lane──▶ driver ──▶ sink      (one branch a destination)
+//!    ▲                                                       ▲   ◀─acked─ sink actor
+//!    └──────────────── one budget, leased ───────────────────┘            │ segments, prepared, published, ended
+//!                                             supervisor ◀────────────────┘
+//! ```
+//!
+//! Actors decide and never wait; tasks and threads wait and never decide. Mailboxes don't bound what is sent to them, so
+//! the budget does: a block is leased before it gets a number, and its lease rides in its bytes until the last
+//! destination has dropped them.
+
+mod budget;
+mod driver;
+mod encoder;
+mod guard;
+mod host;
+mod messages;
+mod placer;
+mod reader;
+mod sink;
+mod supervisor;
+mod tee;
+mod wire;
+
+pub use budget::{Budget, LEASE_BYTES_MIN, Lease};
+pub use driver::Verification;
+pub use encoder::Executor;
+pub use host::Host;
+pub use placer::Epilogue;
+pub use reader::Clock;
+pub use sink::PassDestination;
+pub use supervisor::{ManifestHead, Observer, PassEnd, PassReport, SealedManifest};
+pub use wire::Pass;

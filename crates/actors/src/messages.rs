@@ -1,0 +1,187 @@
+//! What the actors say to each other. Every message is sent with `do_send`, which never waits: their number is bounded
+//! by the budget's leases (data) and by the number of destinations (control).
+
+use actix::Message;
+use bytes::Bytes;
+use teeline_core::{
+    AttachmentEntry, BackupError, CatalogEntry, DestinationId, DestinationReport, EncodedBlock,
+    Placement, ResourceCounts, ResourceEntry, ResourceId, ResourceKind, SegmentEntry, Seq,
+    Timestamp,
+};
+
+/// From reader and encoders to the placer, numbered in the order of the source.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Sequenced {
+    /// The place in the pass.
+    pub(crate) seq: Seq,
+    /// What has that place.
+    pub(crate) item: PassItem,
+}
+
+/// What a pass is made of, once encoded.
+#[derive(Debug)]
+pub(crate) enum PassItem {
+    /// A resource begins.
+    Resource(ResourceId, ResourceKind),
+    /// A chunk, its lease riding in its bytes.
+    Chunk(EncodedBlock),
+    /// A resource ends.
+    End(ResourceId, ResourceCounts),
+    /// A whole small file.
+    Attachment {
+        /// Its name.
+        file: String,
+        /// Its content.
+        bytes: Bytes,
+    },
+    /// The source has ended.
+    SourceEnded {
+        /// When the scan began.
+        scan_started_at: Timestamp,
+        /// When it ended.
+        scan_ended_at: Timestamp,
+    },
+    /// The source, or the encoding of what it gave, has failed.
+    Failed(BackupError),
+}
+
+/// To the tee.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) enum TeeMessage {
+    /// The next step, for every destination.
+    Step(Step),
+    /// A destination is done with an item of its lane.
+    Acked {
+        /// Which one.
+        destination: DestinationId,
+        /// Bytes that it took over.
+        bytes: u64,
+    },
+    /// A destination is out.
+    Detach(DestinationId),
+    /// The pass is over.
+    Stop,
+}
+
+/// What every destination does, in the same order.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// A step of a segment.
+    Segment(Placement),
+    /// Write a whole small file into the backup's folder.
+    Attachment {
+        /// Its name.
+        file: String,
+        /// Its content.
+        bytes: Bytes,
+    },
+    /// Nothing more comes before the manifest.
+    EndOfData,
+}
+
+impl Step {
+    /// Bytes that the step hands over.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Step::Segment(Placement::Write { bytes, .. }) | Step::Attachment { bytes, .. } => {
+                bytes.len() as u64
+            }
+            Step::Segment(Placement::Close { index, .. }) => index.len() as u64,
+            Step::Segment(Placement::Open { .. }) | Step::EndOfData => 0,
+        }
+    }
+}
+
+/// What a driver finds in its lane.
+#[derive(Debug)]
+pub(crate) enum LaneItem {
+    /// The next step of the pass.
+    Step(Step),
+    /// Make the backup visible.
+    Publish(Publication),
+}
+
+/// What makes a backup visible.
+#[derive(Debug, Clone)]
+pub(crate) struct Publication {
+    /// Its entry in the catalogue.
+    pub(crate) entry: CatalogEntry,
+    /// The manifest's bytes.
+    pub(crate) manifest: Bytes,
+}
+
+/// To a destination's actor.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) enum SinkMessage {
+    /// From its driver.
+    Driver(DriverEvent),
+    /// How far the newest chunk is ahead of what the destination took over.
+    Lag(u64),
+    /// Make the backup visible.
+    Publish(Publication),
+    /// Stop, whatever is under way, and report.
+    Abandon,
+}
+
+/// What a driver reports.
+#[derive(Debug)]
+pub(crate) enum DriverEvent {
+    /// It is done with an item of its lane.
+    Acked(u64),
+    /// A whole segment is visible under its key, and verified as asked.
+    SegmentCommitted,
+    /// Everything but the manifest is there.
+    Prepared,
+    /// The manifest is visible.
+    Published,
+}
+
+/// What the placer knows at the end.
+#[derive(Debug)]
+pub(crate) struct SourceSummary {
+    /// The resources.
+    pub(crate) resources: Vec<ResourceEntry>,
+    /// What is no resource.
+    pub(crate) objects: Option<ResourceEntry>,
+    /// Whole small files.
+    pub(crate) attachments: Vec<AttachmentEntry>,
+    /// When the scan began.
+    pub(crate) scan_started_at: Timestamp,
+    /// When it ended.
+    pub(crate) scan_ended_at: Timestamp,
+}
+
+impl SourceSummary {
+    /// Every segment of the backup.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &SegmentEntry> {
+        self.resources
+            .iter()
+            .chain(&self.objects)
+            .flat_map(|resource| &resource.segments)
+    }
+}
+
+/// To the supervisor.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) enum SupervisorMessage {
+    /// All of the source is placed.
+    SourceEnded(SourceSummary),
+    /// There will be no backup.
+    SourceFailed(BackupError),
+    /// A destination has a whole segment.
+    SegmentCommitted(DestinationId),
+    /// A destination has everything but the manifest.
+    Prepared(DestinationId),
+    /// A destination shows the backup.
+    Published(DestinationId),
+    /// A destination's actor has ended, and says what became of it.
+    SinkEnded(DestinationId, DestinationReport),
+    /// An actor died without being told to.
+    ActorDied(&'static str),
+    /// The host wants the run to end.
+    Cancel,
+}

@@ -1,0 +1,197 @@
+//! The reader: pulls the source, cuts its records into blocks, leases their bytes, numbers them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
+use teeline_core::{
+    BackupError, Block, Class, CutLimits, Cutter, Item, LineOrigin, RecordBatch, ResourceId,
+    Selection, Seq, Source, Timestamp,
+};
+use tokio::task::AbortHandle;
+
+use crate::budget::Budget;
+use crate::encoder::{Encoders, Work};
+use crate::guard::{Alive, DeathGuard};
+use crate::messages::{PassItem, Sequenced, SupervisorMessage};
+
+/// What a clock says. Passed in, so that a simulation can bring its own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What the reader reads, and how it cuts.
+pub(crate) struct Reading {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) selection: Selection,
+    pub(crate) limits: CutLimits,
+    pub(crate) budget: Budget,
+    pub(crate) clock: Clock,
+}
+
+pub(crate) struct Reader {
+    pump: AbortHandle,
+    guard: DeathGuard,
+}
+
+/// Stops the reader, wherever it is.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopReading;
+
+impl Reader {
+    pub(crate) fn new(
+        reading: Reading,
+        encoders: Encoders,
+        placer: Recipient<Sequenced>,
+        supervisor: Recipient<SupervisorMessage>,
+        alive: Alive,
+    ) -> Self {
+        let guard = DeathGuard::new(supervisor.clone(), "reader", alive.clone());
+        let pump = Pump {
+            reading,
+            encoders,
+            placer,
+            seq: 0,
+            cutters: HashMap::new(),
+            _alive: alive,
+        };
+        let running = tokio::spawn(pump.run());
+        let abort = running.abort_handle();
+        tokio::spawn(async move {
+            let error = match running.await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error,
+                Err(end) if end.is_cancelled() => return,
+                Err(_) => BackupError::new(Class::Permanent, "read", "the source", "it panicked"),
+            };
+            supervisor.do_send(SupervisorMessage::SourceFailed(error));
+        });
+        Reader { pump: abort, guard }
+    }
+}
+
+impl Actor for Reader {
+    type Context = Context<Self>;
+}
+
+impl Handler<StopReading> for Reader {
+    type Result = ();
+
+    fn handle(&mut self, _: StopReading, ctx: &mut Self::Context) {
+        self.guard.disarm();
+        self.pump.abort();
+        ctx.stop();
+    }
+}
+
+/// The reader's task: it waits for the source and for the budget, so that the actor never does.
+struct Pump {
+    reading: Reading,
+    encoders: Encoders,
+    placer: Recipient<Sequenced>,
+    seq: Seq,
+    cutters: HashMap<ResourceId, Cutter>,
+    /// The last field, so that it is dropped after the encoders.
+    _alive: Alive,
+}
+
+impl Pump {
+    async fn run(mut self) -> Result<(), BackupError> {
+        let scan_started_at = (self.reading.clock)();
+        let mut scan = self
+            .reading
+            .source
+            .scan(self.reading.selection.clone())
+            .await?;
+        while let Some(item) = scan.next().await? {
+            match item {
+                Item::Resource(id, kind) => {
+                    self.cutters
+                        .insert(id, Cutter::new(id, self.reading.limits));
+                    self.place(PassItem::Resource(id, kind));
+                }
+                Item::Records(id, batch) => self.cut(id, &batch).await?,
+                Item::End(id, counts) => {
+                    if let Some(block) = self
+                        .cutters
+                        .remove(&id)
+                        .and_then(|mut cutter| cutter.finish())
+                    {
+                        self.encode(block).await?;
+                    }
+                    self.place(PassItem::End(id, counts));
+                }
+                Item::Attachment { file, bytes } => {
+                    self.place(PassItem::Attachment { file, bytes });
+                }
+            }
+        }
+        if let Some(id) = self.cutters.keys().next() {
+            let message = "the source ended without ending it";
+            return Err(BackupError::new(
+                Class::Permanent,
+                "read",
+                format!("resource {}", id.0),
+                message,
+            ));
+        }
+        let scan_ended_at = (self.reading.clock)();
+        self.place(PassItem::SourceEnded {
+            scan_started_at,
+            scan_ended_at,
+        });
+        self.encoders.finish().await
+    }
+
+    async fn cut(&mut self, id: ResourceId, batch: &RecordBatch) -> Result<(), BackupError> {
+        let mut begin = 0;
+        for (index, end) in batch.ends.iter().enumerate() {
+            let row = batch.rows.get(index).map_or(&[][..], Vec::as_slice);
+            let origin = batch.origin.as_ref().map(|origin| LineOrigin {
+                file: Arc::clone(&origin.file),
+                line: origin.line + index as u64,
+            });
+            let Some(cutter) = self.cutters.get_mut(&id) else {
+                let message = "the source gave records of a resource that isn't open";
+                return Err(BackupError::new(
+                    Class::Permanent,
+                    "read",
+                    format!("resource {}", id.0),
+                    message,
+                ));
+            };
+            let block = cutter.push(&batch.bytes[begin..*end], row, origin, batch.continues)?;
+            begin = *end;
+            if let Some(block) = block {
+                self.encode(block).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn encode(&mut self, block: Block) -> Result<(), BackupError> {
+        let lease = self
+            .reading
+            .budget
+            .lease(worst_case_bytes(block.bytes.len()))
+            .await;
+        let seq = self.number();
+        self.encoders.submit(Work { seq, block, lease })
+    }
+
+    fn place(&mut self, item: PassItem) {
+        let seq = self.number();
+        self.placer.do_send(Sequenced { seq, item });
+    }
+
+    fn number(&mut self) -> Seq {
+        let seq = self.seq;
+        self.seq += 1;
+        seq
+    }
+}
+
+/// The most that a block of `plain` bytes can take once it is encoded: deflate stores what it can't compress, at 5 bytes
+/// for each 64 KiB or less, between a gzip header and trailer (RFC 1951 and 1952).
+fn worst_case_bytes(plain: usize) -> u64 {
+    plain as u64 + (plain as u64 / 4096) + 64
+}

@@ -1,0 +1,255 @@
+//! A destination's actor: its state and its report. It decides nothing about bytes, and its driver decides nothing else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix::fut::ActorFutureExt;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use teeline_core::{
+    BackupError, Class, DestinationId, DestinationReport, DestinationState, DestinationStatus,
+    ErrorReport, ObjectKey, ProgressEvent, RunClaim, Sink, Verified,
+};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Duration, Instant, timeout};
+
+use crate::driver::{Driver, Verification};
+use crate::guard::{Alive, DeathGuard};
+use crate::messages::{DriverEvent, LaneItem, SinkMessage, SupervisorMessage, TeeMessage};
+use crate::supervisor::Observer;
+
+/// How long an abandoned destination may take to free what the store holds for it.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A destination of a pass.
+#[derive(Debug, Clone)]
+pub struct PassDestination {
+    /// Its number in the run.
+    pub id: DestinationId,
+    /// Its name in the configuration.
+    pub name: String,
+    /// Whether its failure fails the run.
+    pub required: bool,
+    /// Its store, decorated.
+    pub sink: Arc<dyn Sink>,
+    /// Counts the calls that the store's decorators repeated.
+    pub retries: Arc<AtomicU64>,
+}
+
+pub(crate) struct SinkActor {
+    destination: PassDestination,
+    to_drive: Option<(mpsc::Receiver<LaneItem>, RunClaim, ObjectKey)>,
+    lane: mpsc::Sender<LaneItem>,
+    abandon: watch::Sender<bool>,
+    tee: Recipient<TeeMessage>,
+    supervisor: Recipient<SupervisorMessage>,
+    observer: Observer,
+    guard: DeathGuard,
+    started_at: Instant,
+    publishing: bool,
+    report: DestinationReport,
+    verification: Verification,
+}
+
+/// What a destination's actor is made of.
+pub(crate) struct SinkParts {
+    pub(crate) destination: PassDestination,
+    pub(crate) claim: RunClaim,
+    pub(crate) path: ObjectKey,
+    pub(crate) verification: Verification,
+    pub(crate) lane: (mpsc::Sender<LaneItem>, mpsc::Receiver<LaneItem>),
+    pub(crate) tee: Recipient<TeeMessage>,
+    pub(crate) supervisor: Recipient<SupervisorMessage>,
+    pub(crate) observer: Observer,
+    pub(crate) alive: Alive,
+}
+
+impl SinkActor {
+    /// An actor whose driver isn't started yet.
+    pub(crate) fn new(parts: SinkParts) -> Self {
+        let sink = &parts.destination.sink;
+        let verification = match parts.verification {
+            Verification::Read if sink.capabilities().can_read_back => Verification::Read,
+            _ => Verification::Attested,
+        };
+        let report = DestinationReport {
+            name: parts.destination.name.clone(),
+            location: sink.to_string(),
+            status: DestinationStatus::Failed,
+            required: parts.destination.required,
+            bytes: 0,
+            segments: 0,
+            verified: Verified::No,
+            retries: 0,
+            duration_ms: 0,
+            lag_bytes_max: 0,
+            error: None,
+        };
+        let (lane, receiver) = parts.lane;
+        SinkActor {
+            destination: parts.destination,
+            to_drive: Some((receiver, parts.claim, parts.path)),
+            lane,
+            abandon: watch::Sender::new(false),
+            tee: parts.tee,
+            guard: DeathGuard::new(parts.supervisor.clone(), "sink", parts.alive),
+            supervisor: parts.supervisor,
+            observer: parts.observer,
+            started_at: Instant::now(),
+            publishing: false,
+            report,
+            verification,
+        }
+    }
+
+    fn driver_said(&mut self, event: DriverEvent) {
+        let id = self.destination.id;
+        match event {
+            DriverEvent::Acked(bytes) => {
+                self.report.bytes += bytes;
+                self.tee.do_send(TeeMessage::Acked {
+                    destination: id,
+                    bytes,
+                });
+            }
+            DriverEvent::SegmentCommitted => {
+                self.report.segments += 1;
+                self.supervisor
+                    .do_send(SupervisorMessage::SegmentCommitted(id));
+            }
+            DriverEvent::Prepared => {
+                self.tell(DestinationState::Prepared, None);
+                self.supervisor.do_send(SupervisorMessage::Prepared(id));
+            }
+            DriverEvent::Published => {
+                self.report.status = DestinationStatus::Committed;
+                self.report.verified = match self.verification {
+                    Verification::Read => Verified::Read,
+                    Verification::Attested => Verified::Attested,
+                };
+                self.tell(DestinationState::Committed, None);
+                self.supervisor.do_send(SupervisorMessage::Published(id));
+            }
+        }
+    }
+
+    fn driver_ended(&mut self, result: Result<(), BackupError>, ctx: &mut Context<Self>) {
+        if let Err(error) = result {
+            // No answer to the call that makes the manifest visible leaves open whether it is.
+            if self.publishing && error.class().is_retriable() {
+                self.report.status = DestinationStatus::Unknown;
+            }
+            let error = ErrorReport::from(&error);
+            self.report.error = Some(error.clone());
+            self.tell(DestinationState::Down, Some(error));
+        }
+        self.report.retries = self.destination.retries.load(Ordering::Relaxed);
+        self.report.duration_ms =
+            u64::try_from(self.started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let report = self.report.clone();
+        self.guard.disarm();
+        self.supervisor
+            .do_send(SupervisorMessage::SinkEnded(self.destination.id, report));
+        ctx.stop();
+    }
+
+    fn tell(&self, state: DestinationState, error: Option<ErrorReport>) {
+        (self.observer)(ProgressEvent::State {
+            destination: self.destination.id,
+            state,
+            error,
+        });
+    }
+}
+
+impl Actor for SinkActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let Some((lane, claim, path)) = self.to_drive.take() else {
+            return;
+        };
+        let address = ctx.address();
+        let driver = Driver {
+            sink: Arc::clone(&self.destination.sink),
+            claim,
+            path,
+            read_back: self.verification == Verification::Read,
+            report: move |event| address.do_send(SinkMessage::Driver(event)),
+            open: HashMap::new(),
+        };
+        self.tell(DestinationState::Writing, None);
+        // On the runtime's threads, not the arbiter's: what a sink does must not hold up an actor.
+        let driving = tokio::spawn(drive(driver, lane, self.abandon.subscribe()));
+        let name = self.destination.name.clone();
+        let ended = async move {
+            driving.await.unwrap_or_else(|_| {
+                Err(BackupError::new(
+                    Class::Permanent,
+                    "write",
+                    name,
+                    "the destination's driver panicked",
+                ))
+            })
+        };
+        ctx.spawn(ended.into_actor(self).map(|result, actor, ctx| {
+            // Whatever the driver reported before it ended is in the mailbox already, ahead of this.
+            ctx.notify(DriverEnded(result));
+            let _ = actor;
+        }));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct DriverEnded(Result<(), BackupError>);
+
+impl Handler<DriverEnded> for SinkActor {
+    type Result = ();
+
+    fn handle(&mut self, DriverEnded(result): DriverEnded, ctx: &mut Self::Context) {
+        self.driver_ended(result, ctx);
+    }
+}
+
+impl Handler<SinkMessage> for SinkActor {
+    type Result = ();
+
+    fn handle(&mut self, message: SinkMessage, _: &mut Self::Context) {
+        match message {
+            SinkMessage::Driver(event) => self.driver_said(event),
+            SinkMessage::Lag(bytes) => {
+                self.report.lag_bytes_max = self.report.lag_bytes_max.max(bytes);
+            }
+            SinkMessage::Publish(publication) => {
+                self.publishing = true;
+                // A closed lane means that the driver has ended, which is reported by its end.
+                let _ = self.lane.try_send(LaneItem::Publish(publication));
+            }
+            SinkMessage::Abandon => {
+                self.abandon.send_replace(true);
+            }
+        }
+    }
+}
+
+/// Runs a driver to its end, or until it is abandoned; frees what the store holds for unfinished segments.
+async fn drive<R: Fn(DriverEvent) + Send + Sync>(
+    mut driver: Driver<R>,
+    mut lane: mpsc::Receiver<LaneItem>,
+    mut abandoned: watch::Receiver<bool>,
+) -> Result<(), BackupError> {
+    let subject = driver.sink.to_string();
+    let result = tokio::select! {
+        result = driver.run(&mut lane) => result,
+        _ = abandoned.wait_for(|abandoned| *abandoned) => Err(BackupError::cancelled(&subject)),
+    };
+    drop(lane);
+    let Err(error) = result else { return Ok(()) };
+    match timeout(ABORT_TIMEOUT, driver.abort()).await {
+        Ok(Ok(())) => Err(error),
+        Ok(Err(_)) | Err(_) => Err(error.suggest(
+            "parts of an unfinished upload may be left there; a lifecycle rule for incomplete uploads removes them",
+        )),
+    }
+}

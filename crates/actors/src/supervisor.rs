@@ -1,0 +1,290 @@
+//! The supervisor: feeds the strategy with what happens, carries its commands out, and ends the pass with a report of
+//! every destination.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::fut::ActorFutureExt;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, WrapFuture};
+use bytes::Bytes;
+use teeline_core::{
+    BackupError, CatalogEntry, Class, Command, DestinationId, DestinationReport, DestinationStatus,
+    Digest, Event, Manifest, Outcome, PlanEntry, ProgressEvent, RunClaim, SourceEntry, Strategy,
+    document,
+};
+use tokio::sync::{oneshot, watch};
+
+use crate::messages::{Publication, SinkMessage, SourceSummary, SupervisorMessage, TeeMessage};
+use crate::placer::StopPlacing;
+use crate::reader::StopReading;
+
+/// Is told what happens, from the actors' thread: it must not block.
+pub type Observer = Arc<dyn Fn(ProgressEvent) + Send + Sync>;
+
+/// How a pass ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassEnd {
+    /// The run is over.
+    Finished(Outcome),
+    /// Under `priority`: this destination is tried next, by a pass of its own.
+    Next(DestinationId),
+}
+
+/// What became of a pass.
+#[derive(Debug)]
+pub struct PassReport {
+    /// How it ended.
+    pub end: PassEnd,
+    /// The strategy, for the next pass.
+    pub strategy: Strategy,
+    /// The manifest, where the source was read to its end.
+    pub manifest: Option<SealedManifest>,
+    /// Why there is no backup, where no destination is at fault.
+    pub error: Option<BackupError>,
+    /// Every destination of the pass.
+    pub destinations: Vec<(DestinationId, DestinationReport)>,
+}
+
+/// A manifest with its bytes and their digest.
+#[derive(Debug, Clone)]
+pub struct SealedManifest {
+    /// What it says.
+    pub manifest: Manifest,
+    /// As stored, everywhere.
+    pub bytes: Bytes,
+    /// The backup's checksum.
+    pub checksum: Digest,
+}
+
+/// What the manifest says beside what was read.
+#[derive(Debug, Clone)]
+pub struct ManifestHead {
+    /// The claim of the id.
+    pub claim: RunClaim,
+    /// Where the source is, without secrets.
+    pub source_location: String,
+    /// How the backup is made.
+    pub plan: PlanEntry,
+    /// The version of teeline.
+    pub written_by: String,
+}
+
+impl ManifestHead {
+    fn seal(self, source: SourceSummary) -> SealedManifest {
+        let ManifestHead {
+            claim,
+            source_location,
+            plan,
+            written_by,
+        } = self;
+        let totals = Manifest::totals_of(
+            &source.resources,
+            source.objects.as_ref(),
+            &source.attachments,
+        );
+        let manifest = Manifest {
+            id: claim.id,
+            backup_type: claim.backup_type,
+            started_at: claim.started_at,
+            source: SourceEntry {
+                kind: claim.source,
+                location: source_location,
+                scan_started_at: source.scan_started_at,
+                scan_ended_at: source.scan_ended_at,
+            },
+            plan,
+            resources: source.resources,
+            objects: source.objects,
+            attachments: source.attachments,
+            totals,
+            written_by,
+        };
+        let bytes = document::seal(&manifest);
+        SealedManifest {
+            manifest,
+            checksum: Digest::of(&bytes),
+            bytes,
+        }
+    }
+}
+
+/// The actors of a pass that the supervisor speaks to.
+pub(crate) struct Crew {
+    pub(crate) reader: Recipient<StopReading>,
+    pub(crate) placer: Recipient<StopPlacing>,
+    pub(crate) tee: Recipient<TeeMessage>,
+    pub(crate) sinks: HashMap<DestinationId, Recipient<SinkMessage>>,
+}
+
+pub(crate) struct Supervisor {
+    strategy: Strategy,
+    crew: Crew,
+    head: ManifestHead,
+    path: String,
+    cancel: watch::Receiver<bool>,
+    manifest: Option<SealedManifest>,
+    error: Option<BackupError>,
+    end: Option<PassEnd>,
+    reports: HashMap<DestinationId, DestinationReport>,
+    reply: Option<oneshot::Sender<PassReport>>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(
+        strategy: Strategy,
+        crew: Crew,
+        head: ManifestHead,
+        path: String,
+        cancel: watch::Receiver<bool>,
+        reply: oneshot::Sender<PassReport>,
+    ) -> Self {
+        Supervisor {
+            strategy,
+            crew,
+            head,
+            path,
+            cancel,
+            manifest: None,
+            error: None,
+            end: None,
+            reports: HashMap::new(),
+            reply: Some(reply),
+        }
+    }
+
+    fn happened(&mut self, event: Event) {
+        if self.end.is_some() {
+            return;
+        }
+        let mut commands = Vec::new();
+        self.strategy.step(event, &mut commands);
+        for command in commands {
+            self.carry_out(command);
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Publish(id) => match (self.publication(), self.crew.sinks.get(&id)) {
+                (Some(publication), Some(sink)) => sink.do_send(SinkMessage::Publish(publication)),
+                _ => self.fail(BackupError::new(
+                    Class::Permanent,
+                    "publish",
+                    "the backup",
+                    "there is no manifest yet; this is a defect of teeline",
+                )),
+            },
+            Command::Detach(id) => self.crew.tee.do_send(TeeMessage::Detach(id)),
+            Command::NextPass(id) => self.wind_up(PassEnd::Next(id)),
+            Command::Finish(outcome) => self.wind_up(PassEnd::Finished(outcome)),
+        }
+    }
+
+    fn publication(&self) -> Option<Publication> {
+        let sealed = self.manifest.as_ref()?;
+        let manifest = &sealed.manifest;
+        let entry = CatalogEntry {
+            id: manifest.id.clone(),
+            backup_type: manifest.backup_type.clone(),
+            started_at: manifest.started_at,
+            path: self.path.clone(),
+            records: manifest.totals.records,
+            stored_bytes: manifest.totals.stored_bytes,
+            plain_bytes: manifest.totals.plain_bytes,
+            checksum: sealed.checksum,
+            manifest_bytes: sealed.bytes.len() as u64,
+        };
+        Some(Publication {
+            entry,
+            manifest: sealed.bytes.clone(),
+        })
+    }
+
+    fn fail(&mut self, error: BackupError) {
+        self.error.get_or_insert(error);
+        self.happened(Event::SourceFailed);
+    }
+
+    /// The pass is decided: whoever still works is told to stop, and the report waits for the last one.
+    fn wind_up(&mut self, end: PassEnd) {
+        self.end = Some(end);
+        self.crew.reader.do_send(StopReading);
+        self.crew.placer.do_send(StopPlacing);
+        self.crew.tee.do_send(TeeMessage::Stop);
+        for sink in self.crew.sinks.values() {
+            sink.do_send(SinkMessage::Abandon);
+        }
+    }
+
+    fn sink_ended(&mut self, id: DestinationId, report: DestinationReport) {
+        let committed = report.status == DestinationStatus::Committed;
+        self.reports.insert(id, report);
+        self.crew.sinks.remove(&id);
+        if !committed {
+            self.happened(Event::Down(id));
+        }
+    }
+
+    fn report_if_done(&mut self, ctx: &mut Context<Self>) {
+        let Some(end) = self.end else { return };
+        if !self.crew.sinks.is_empty() {
+            return;
+        }
+        let mut destinations: Vec<_> = self.reports.drain().collect();
+        destinations.sort_by_key(|(id, _)| *id);
+        let report = PassReport {
+            end,
+            strategy: self.strategy.clone(),
+            manifest: self.manifest.take(),
+            error: self.error.take(),
+            destinations,
+        };
+        if let Some(reply) = self.reply.take() {
+            // Whoever asked may have gone; the pass is over all the same.
+            let _ = reply.send(report);
+        }
+        ctx.stop();
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let mut cancel = self.cancel.clone();
+        // A host that drops its handle without cancelling lets the run go on.
+        let cancelled = async move { cancel.wait_for(|cancelled| *cancelled).await.is_ok() };
+        ctx.spawn(cancelled.into_actor(self).map(|cancelled, _, ctx| {
+            if cancelled {
+                ctx.notify(SupervisorMessage::Cancel);
+            }
+        }));
+    }
+}
+
+impl Handler<SupervisorMessage> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: SupervisorMessage, ctx: &mut Self::Context) {
+        match message {
+            SupervisorMessage::SourceEnded(source) => {
+                let segments = source.segments().count() as u64;
+                self.manifest = Some(self.head.clone().seal(source));
+                self.happened(Event::SourceEnded { segments });
+            }
+            SupervisorMessage::SourceFailed(error) => self.fail(error),
+            SupervisorMessage::SegmentCommitted(id) => self.happened(Event::SegmentCommitted(id)),
+            SupervisorMessage::Prepared(id) => self.happened(Event::Prepared(id)),
+            SupervisorMessage::Published(id) => self.happened(Event::Published(id)),
+            SupervisorMessage::SinkEnded(id, report) => self.sink_ended(id, report),
+            SupervisorMessage::ActorDied(actor) => self.fail(BackupError::new(
+                Class::Permanent,
+                "run",
+                format!("the {actor} actor"),
+                "it panicked; this is a defect of teeline",
+            )),
+            SupervisorMessage::Cancel => self.fail(BackupError::cancelled("the backup")),
+        }
+        self.report_if_done(ctx);
+    }
+}

@@ -1,0 +1,173 @@
+//! The tee: every destination gets the same steps in the same order, each at its own speed within its credits.
+//!
+//! A step is held until the slowest destination that is still in has been sent it; what is held is bounded by the budget,
+//! whose leases ride in the bytes. Invariants, per destination: acked ≤ sent ≤ read, and outstanding ≤ credits unless a
+//! single step is larger.
+
+use std::collections::VecDeque;
+
+use actix::{Actor, ActorContext, Context, Handler, Recipient};
+use teeline_core::{DestinationId, ProgressEvent};
+use tokio::sync::mpsc;
+
+use crate::guard::{Alive, DeathGuard};
+use crate::messages::{LaneItem, SinkMessage, Step, SupervisorMessage, TeeMessage};
+use crate::supervisor::Observer;
+
+/// Steps that a lane holds at most.
+pub(crate) const LANE_STEPS: usize = 64;
+
+/// The way to one destination.
+pub(crate) struct Branch {
+    pub(crate) id: DestinationId,
+    pub(crate) lane: mpsc::Sender<LaneItem>,
+    pub(crate) sink: Recipient<SinkMessage>,
+    /// The number of the step that it is to be sent next.
+    next: u64,
+    outstanding_steps: usize,
+    outstanding_bytes: u64,
+    sent_bytes: u64,
+    acked_bytes: u64,
+}
+
+impl Branch {
+    pub(crate) fn new(
+        id: DestinationId,
+        lane: mpsc::Sender<LaneItem>,
+        sink: Recipient<SinkMessage>,
+    ) -> Self {
+        Branch {
+            id,
+            lane,
+            sink,
+            next: 0,
+            outstanding_steps: 0,
+            outstanding_bytes: 0,
+            sent_bytes: 0,
+            acked_bytes: 0,
+        }
+    }
+
+    fn has_credit_for(&self, bytes: u64, window_bytes: u64) -> bool {
+        let room = self.outstanding_steps < LANE_STEPS;
+        room && (self.outstanding_bytes == 0 || self.outstanding_bytes + bytes <= window_bytes)
+    }
+}
+
+pub(crate) struct Tee {
+    branches: Vec<Branch>,
+    window_bytes: u64,
+    /// Steps that not every branch has been sent, the first of them numbered `first`.
+    held: VecDeque<Step>,
+    first: u64,
+    read_bytes: u64,
+    observer: Observer,
+    guard: DeathGuard,
+}
+
+impl Tee {
+    pub(crate) fn new(
+        branches: Vec<Branch>,
+        window_bytes: u64,
+        supervisor: Recipient<SupervisorMessage>,
+        observer: Observer,
+        alive: Alive,
+    ) -> Self {
+        let guard = DeathGuard::new(supervisor, "tee", alive);
+        let held = VecDeque::new();
+        Tee {
+            branches,
+            window_bytes,
+            held,
+            first: 0,
+            read_bytes: 0,
+            observer,
+            guard,
+        }
+    }
+
+    fn send_what_may_be_sent(&mut self) {
+        for branch in &mut self.branches {
+            while let Some(step) = self
+                .held
+                .get(usize::try_from(branch.next - self.first).unwrap_or(usize::MAX))
+            {
+                let bytes = step.bytes();
+                if !branch.has_credit_for(bytes, self.window_bytes) {
+                    break;
+                }
+                if branch.lane.try_send(LaneItem::Step(step.clone())).is_err() {
+                    // The driver is gone and its actor says so to the supervisor, which detaches the branch.
+                    break;
+                }
+                branch.next += 1;
+                branch.outstanding_steps += 1;
+                branch.outstanding_bytes += bytes;
+                branch.sent_bytes += bytes;
+                assert!(branch.sent_bytes <= self.read_bytes, "sent ≤ read");
+            }
+        }
+        self.drop_what_all_have();
+    }
+
+    fn drop_what_all_have(&mut self) {
+        let end = self.first + self.held.len() as u64;
+        let slowest = self
+            .branches
+            .iter()
+            .map(|branch| branch.next)
+            .min()
+            .unwrap_or(end);
+        while self.first < slowest {
+            self.held.pop_front();
+            self.first += 1;
+        }
+    }
+
+    fn acked(&mut self, destination: DestinationId, bytes: u64) {
+        let Some(branch) = self
+            .branches
+            .iter_mut()
+            .find(|branch| branch.id == destination)
+        else {
+            return;
+        };
+        branch.outstanding_steps -= 1;
+        branch.outstanding_bytes -= bytes;
+        branch.acked_bytes += bytes;
+        assert!(branch.acked_bytes <= branch.sent_bytes, "acked ≤ sent");
+        let lag_bytes = self.read_bytes - branch.acked_bytes;
+        (self.observer)(ProgressEvent::Acked {
+            destination,
+            bytes: branch.acked_bytes,
+            lag_bytes,
+        });
+        branch.sink.do_send(SinkMessage::Lag(lag_bytes));
+    }
+}
+
+impl Actor for Tee {
+    type Context = Context<Self>;
+}
+
+impl Handler<TeeMessage> for Tee {
+    type Result = ();
+
+    fn handle(&mut self, message: TeeMessage, ctx: &mut Self::Context) {
+        match message {
+            TeeMessage::Step(step) => {
+                self.read_bytes += step.bytes();
+                self.held.push_back(step);
+            }
+            TeeMessage::Acked { destination, bytes } => self.acked(destination, bytes),
+            TeeMessage::Detach(id) => self.branches.retain(|branch| branch.id != id),
+            TeeMessage::Stop => {
+                self.guard.disarm();
+                self.held.clear();
+                self.branches.clear();
+                return ctx.stop();
+            }
+        }
+        self.send_what_may_be_sent();
+    }
+}

@@ -1,0 +1,162 @@
+//! Builds the topology of a pass, downstream first, so that each actor's receiver is there before it.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use actix::{Actor, AsyncContext, Context};
+use teeline_core::{BackupError, CutLimits, ObjectKey, Placer, Selection, Source, Strategy};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::budget::Budget;
+use crate::driver::Verification;
+use crate::encoder::{Encoders, Executor};
+use crate::messages::SupervisorMessage;
+use crate::placer::{Epilogue, PlacerActor};
+use crate::reader::{Clock, Reader, Reading};
+use crate::sink::{PassDestination, SinkActor, SinkParts};
+use crate::supervisor::{Crew, ManifestHead, Observer, PassReport, Supervisor};
+use crate::tee::{Branch, LANE_STEPS, Tee};
+
+/// Everything that a pass needs.
+pub struct Pass {
+    /// What is read.
+    pub source: Arc<dyn Source>,
+    /// Which resources of it.
+    pub selection: Selection,
+    /// Where it goes.
+    pub destinations: Vec<PassDestination>,
+    /// When it is real.
+    pub strategy: Strategy,
+    /// What the manifest says beside what was read.
+    pub head: ManifestHead,
+    /// The folder of the backup below each root.
+    pub path: ObjectKey,
+    /// Makes the attachments that depend on what was placed.
+    pub epilogue: Epilogue,
+    /// How copies are checked.
+    pub verification: Verification,
+    /// How blocks are cut.
+    pub limits: CutLimits,
+    /// Bytes that a destination may have outstanding.
+    pub window_bytes: u64,
+    /// The bytes that all passes together may have in flight.
+    pub budget: Budget,
+    /// Where blocks are encoded.
+    pub executor: Executor,
+    /// What the time is.
+    pub clock: Clock,
+    /// Is told what happens.
+    pub observer: Observer,
+    /// Turns true when the host wants the run to end.
+    pub cancel: watch::Receiver<bool>,
+}
+
+/// A pass that runs.
+pub(crate) struct Wired {
+    /// Its report comes here.
+    pub(crate) report: oneshot::Receiver<PassReport>,
+    /// Closed when nothing of it is left.
+    pub(crate) gone: mpsc::Receiver<Infallible>,
+}
+
+/// Starts a pass on the current actix system.
+///
+/// # Errors
+/// Where the encoders' threads can't be started.
+pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
+    let (reply, report) = oneshot::channel();
+    let (alive, gone) = mpsc::channel(1);
+    let supervisor_ctx = Context::<Supervisor>::new();
+    let supervisor = supervisor_ctx.address().recipient::<SupervisorMessage>();
+    let tee_ctx = Context::<Tee>::new();
+    let tee = tee_ctx.address().recipient();
+
+    let mut branches = Vec::new();
+    let mut sinks = HashMap::new();
+    for destination in pass.destinations {
+        let id = destination.id;
+        let lane = mpsc::channel(LANE_STEPS);
+        let sender = lane.0.clone();
+        let sink = SinkActor::new(SinkParts {
+            destination,
+            claim: pass.head.claim.clone(),
+            path: pass.path.clone(),
+            verification: pass.verification,
+            lane,
+            tee: tee.clone(),
+            supervisor: supervisor.clone(),
+            observer: Arc::clone(&pass.observer),
+            alive: alive.clone(),
+        });
+        let sink = sink.start();
+        branches.push(Branch::new(id, sender, sink.clone().recipient()));
+        sinks.insert(id, sink.recipient());
+    }
+    let observer = Arc::clone(&pass.observer);
+    tee_ctx.run(Tee::new(
+        branches,
+        pass.window_bytes,
+        supervisor.clone(),
+        observer,
+        alive.clone(),
+    ));
+
+    let placer = Placer::new(
+        pass.head.claim.id.clone(),
+        pass.head.plan.compression,
+        pass.head.plan.segment_bytes,
+    );
+    let observer = Arc::clone(&pass.observer);
+    let placer = PlacerActor::new(
+        placer,
+        pass.epilogue,
+        tee.clone(),
+        supervisor.clone(),
+        observer,
+        alive.clone(),
+    )
+    .start();
+
+    let queue = pass.budget.chunks_max();
+    let compression = pass.head.plan.compression;
+    let encoders = Encoders::start(
+        pass.executor,
+        compression,
+        queue,
+        placer.clone().recipient(),
+        &alive,
+    )?;
+    let reading = Reading {
+        source: pass.source,
+        selection: pass.selection,
+        limits: pass.limits,
+        budget: pass.budget,
+        clock: pass.clock,
+    };
+    let reader = Reader::new(
+        reading,
+        encoders,
+        placer.clone().recipient(),
+        supervisor,
+        alive,
+    )
+    .start();
+
+    let crew = Crew {
+        reader: reader.recipient(),
+        placer: placer.recipient(),
+        tee,
+        sinks,
+    };
+    let supervisor = Supervisor::new(
+        pass.strategy,
+        crew,
+        pass.head,
+        pass.path.to_string(),
+        pass.cancel,
+        reply,
+    );
+    supervisor_ctx.run(supervisor);
+    Ok(Wired { report, gone })
+}

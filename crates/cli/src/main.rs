@@ -1,0 +1,138 @@
+//! The `teeline` command: makes backups, lists, checks and restores them.
+//!
+//! It has no logic of its own. Arguments ([`args`]) become requests ([`resolve`]), the engine carries them out, and its
+//! reports are printed ([`output`]). Signals end a run early ([`signals`]); [`progress`] shows how far it is;
+//! [`embedded`] runs the S3 server that a configuration may bring along.
+
+mod args;
+mod embedded;
+mod output;
+mod progress;
+mod resolve;
+#[cfg(feature = "embedded-s3")]
+mod sample;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use teeline::{BackupError, Class};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{
+    Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, RestoreArguments,
+};
+use crate::output::{Made, Next, Output};
+use crate::progress::Progress;
+use crate::resolve::Setting;
+use crate::signals::Signals;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // What was typed isn't known, so how the answer is to look is read off the words.
+            let output = Output::new(std::env::args_os().any(|word| word == "--json"));
+            let code = output.refused(&error);
+            return ExitCode::from(output.end(code));
+        }
+    };
+    let mut output = Output::new(arguments.command.json());
+    let code = begin(arguments, &mut output).unwrap_or_else(|error| output.failed(&error));
+    ExitCode::from(output.end(code))
+}
+
+/// Sets up what every command needs, and runs the one that was asked for.
+fn begin(arguments: Arguments, output: &mut Output) -> Result<u8, BackupError> {
+    log_to_stderr(&arguments.log_level, output)?;
+    let signals = Signals::listen(output.stderr.clone())?;
+    // The engine has a runtime of its own; this one only waits for it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            BackupError::new(Class::Permanent, "start", "the command", &error).because(error)
+        })?;
+    runtime.block_on(run(arguments.command, output, &signals))
+}
+
+/// Runs a command to its report, prints that, and returns the exit code.
+async fn run(command: Command, output: &mut Output, signals: &Signals) -> Result<u8, BackupError> {
+    match command {
+        Command::Backup(typed) => backup(&typed, output, signals).await,
+        Command::List(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let places = resolve::places(&typed.places, &setting, output)?;
+            let engine = setting.plain_engine()?;
+            let report = signals.guard(engine.list(&places)).await?;
+            Ok(output.report(&report))
+        }
+        Command::Status(typed) => {
+            let id = resolve::status(&typed)?;
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let places = resolve::places(&typed.places, &setting, output)?;
+            let engine = setting.plain_engine()?;
+            let report = signals.guard(engine.status(&places, &id)).await?;
+            Ok(output.report(&report))
+        }
+        Command::Verify(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::verify(&typed, &setting, output, &signals.cancel)?;
+            let progress = Progress::start(output, "verifying");
+            let report = setting.plain_engine()?.verify(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
+        Command::Restore(typed) => restore(&typed, output, signals).await,
+        Command::Config(ConfigArguments {
+            command: ConfigCommand::Check { file, .. },
+        }) => Ok(output.report(&resolve::check(&file)?)),
+    }
+}
+
+async fn backup(
+    typed: &BackupArguments,
+    output: &Output,
+    signals: &Signals,
+) -> Result<u8, BackupError> {
+    let setting = Setting::open(typed.config.as_deref(), output, signals).await?;
+    let resolve::Backup {
+        engine,
+        mut request,
+    } = resolve::backup(typed, &setting, output, &signals.cancel)?;
+    let next = Next::new(setting.path(), &request.destinations);
+    let progress = Progress::start(output, "starting");
+    request.observer = Some(progress.observer());
+    let report = engine.backup(request).await;
+    drop(progress);
+    let next = next.made(report.id.clone());
+    Ok(output.report(&Made { report, next }))
+}
+
+async fn restore(
+    typed: &RestoreArguments,
+    output: &mut Output,
+    signals: &Signals,
+) -> Result<u8, BackupError> {
+    let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+    let request = resolve::restore(typed, &setting, output, &signals.cancel)?;
+    let progress = Progress::start(output, "restoring");
+    let report = setting.plain_engine()?.restore(request).await;
+    drop(progress);
+    Ok(output.report(&report))
+}
+
+/// Logs to standard error, where nothing else that a program would read is printed.
+fn log_to_stderr(level: &str, output: &Output) -> Result<(), BackupError> {
+    let filter = EnvFilter::try_new(level).map_err(|error| {
+        BackupError::usage("--log-level", error).suggest(
+            "accepted: error, warn, info, debug, trace, off, or a filter such as teeline=debug",
+        )
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(output.stderr.clone())
+        .with_ansi(output.stderr.is_terminal())
+        .init();
+    Ok(())
+}

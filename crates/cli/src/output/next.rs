@@ -1,0 +1,134 @@
+//! The commands to try after a backup, as they must be typed to work.
+
+use std::fmt;
+use std::path::Path;
+
+use teeline::{BackupId, DestinationSpec, Place};
+
+/// How the places of a run are named again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Next {
+    program: String,
+    /// `--config FILE` or `--at DEST`s; empty where that would show a secret.
+    places: Vec<String>,
+    id: Option<BackupId>,
+}
+
+impl Next {
+    /// After a run with a configuration, or to these destinations. What can't be said without a secret isn't said.
+    pub(crate) fn new(config: Option<&Path>, destinations: &[DestinationSpec]) -> Self {
+        let places = match config {
+            Some(path) => vec!["--config".to_owned(), quoted(&path.display().to_string())],
+            None => destinations
+                .iter()
+                .filter_map(named)
+                .flat_map(|place| ["--at".to_owned(), place])
+                .collect(),
+        };
+        Next {
+            program: program(),
+            places,
+            id: None,
+        }
+    }
+
+    /// After this backup was made.
+    pub(crate) fn made(self, id: Option<BackupId>) -> Self {
+        Next { id, ..self }
+    }
+}
+
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(id) = self.id.as_ref().filter(|_| !self.places.is_empty()) else {
+            return Ok(());
+        };
+        let (program, places) = (&self.program, self.places.join(" "));
+        writeln!(f, "\nnext:")?;
+        writeln!(f, "  {program} list {places}")?;
+        writeln!(f, "  {program} verify {id} {places}")?;
+        writeln!(
+            f,
+            "  {program} restore {id} --target ./backups/restored/{id} {places}"
+        )
+    }
+}
+
+/// A destination as it may be typed again; none where that takes a secret.
+fn named(destination: &DestinationSpec) -> Option<String> {
+    let Place::Folder(path) = &destination.place else {
+        // Without its keys and options it may not work.
+        return None;
+    };
+    // A path with a name before it could be taken for another.
+    Some(quoted(&format!("{}={}", destination.name, path.display())))
+}
+
+/// How this program was called.
+fn program() -> String {
+    let from_cargo =
+        std::env::var_os("CARGO_PKG_NAME").is_some_and(|name| name == env!("CARGO_PKG_NAME"));
+    match std::env::args_os().next() {
+        Some(path) if !(from_cargo && is_under_target(Path::new(&path))) => {
+            quoted(&path.to_string_lossy())
+        }
+        _ if from_cargo && cfg!(debug_assertions) => "cargo run --".to_owned(),
+        _ if from_cargo => "cargo run --release --".to_owned(),
+        _ => "teeline".to_owned(),
+    }
+}
+
+/// Whether a program is where cargo puts it: a folder down from `target`.
+fn is_under_target(path: &Path) -> bool {
+    path.ancestors()
+        .skip(1)
+        .any(|folder| folder.file_name().is_some_and(|name| name == "target"))
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@+".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        for (text, word) in [
+            ("a/b-1.toml", "a/b-1.toml"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+            ("é", "é"),
+        ] {
+            assert_eq!(quoted(text), word);
+        }
+    }
+
+    #[test]
+    fn secrets_are_never_part_of_a_command() {
+        let destinations = ["local=/a b", "far=http://key:secret@h:1/bucket"]
+            .map(|text| DestinationSpec::parse(text).unwrap());
+        let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+        let next = Next::new(None, &destinations).made(Some(id)).to_string();
+        assert!(
+            next.contains("--at 'local=/a b'\n") && !next.contains("secret"),
+            "{next}"
+        );
+        assert_eq!(Next::new(None, &destinations[1..]).to_string(), "");
+    }
+
+    #[test]
+    fn cargo_is_known_by_its_folder() {
+        assert!(is_under_target(Path::new("/x/target/release/teeline")));
+        assert!(is_under_target(Path::new("target/debug/teeline")));
+        assert!(!is_under_target(Path::new("target")));
+        assert!(!is_under_target(Path::new("/usr/bin/teeline")));
+    }
+}

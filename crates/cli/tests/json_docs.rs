@@ -1,0 +1,233 @@
+//! `docs/reference/json.md` names every field that the command prints, and its examples are of the documented shape.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
+mod shared;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use shared::{Run, Scratch};
+
+/// The tables of the document: section → field → type.
+struct Documented(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Documented {
+    fn read(text: &str) -> Self {
+        let mut sections: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        let mut section = String::new();
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix("## ") {
+                section = name.to_owned();
+            }
+            if let Some((field, rest)) = line
+                .strip_prefix("| `")
+                .and_then(|row| row.split_once("` | "))
+            {
+                let (kind, meaning) = rest.split_once(" | ").unwrap();
+                assert!(meaning.len() > 3, "{section}: `{field}` has no meaning");
+                sections
+                    .entry(section.clone())
+                    .or_default()
+                    .insert(field.to_owned(), kind.to_owned());
+            }
+        }
+        Documented(sections)
+    }
+
+    /// Every member of `value`, which is at `path` in a document of `section`, has a row.
+    fn check(&self, section: &str, path: &str, value: &Value) {
+        match value {
+            Value::Array(items) => items
+                .iter()
+                .for_each(|item| self.check(section, &format!("{path}[]"), item)),
+            Value::Object(members) => {
+                for (name, member) in members {
+                    let path = if path.is_empty() {
+                        name.clone()
+                    } else {
+                        format!("{path}.{name}")
+                    };
+                    let kind = self.0.get(section).and_then(|fields| fields.get(&path));
+                    let kind = kind.unwrap_or_else(|| {
+                        panic!("`{path}` of {section} is not documented: {member}")
+                    });
+                    let shared = kind
+                        .split_once("](#")
+                        .and_then(|(_, rest)| rest.split_once(')'));
+                    match (shared, member) {
+                        // Described in a section of its own.
+                        (Some((shared, _)), Value::Array(items)) => {
+                            items.iter().for_each(|item| self.check(shared, "", item));
+                        }
+                        (Some((shared, _)), member) => self.check(shared, "", member),
+                        (None, member) => self.check(section, &path, member),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn document() -> String {
+    std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/reference/json.md"
+    ))
+    .unwrap()
+}
+
+#[test]
+fn examples_are_of_the_documented_shape() {
+    let text = document();
+    let documented = Documented::read(&text);
+    let mut examples = 0;
+    for section in text.split("\n## ").skip(1) {
+        let name = section.lines().next().unwrap();
+        for example in section.split("```json\n").skip(1) {
+            let example = example.split("```").next().unwrap();
+            documented.check(name, "", &serde_json::from_str(example).unwrap());
+            examples += 1;
+        }
+    }
+    assert_eq!(examples, 7);
+}
+
+#[test]
+fn every_field_of_real_reports_is_documented() {
+    let documented = Documented::read(&document());
+    let scratch = Scratch::new();
+    scratch.write("in/users.jsonl", "{\"id\":1}\n{\"id\":2}\n");
+    scratch.write("in/events.jsonl", "{\"n\":1}\n");
+    let check = |section: &str, run: Run| {
+        let report = run.json();
+        documented.check(section, "", &report);
+        report
+    };
+
+    let dead = "dead=http://key:hidden@127.0.0.1:1/bucket/copies";
+    let made = check(
+        "backup",
+        scratch.teeline(
+            3,
+            &[
+                "backup",
+                "--from",
+                "in",
+                "--to",
+                "a",
+                "--to",
+                dead,
+                "--strategy",
+                "any",
+                "--json",
+            ],
+        ),
+    );
+    let id = made["id"].as_str().unwrap().to_owned();
+    let second = check(
+        "backup",
+        scratch.teeline(
+            0,
+            &["backup", "--from", "in", "--to", "a", "--to", "b", "--json"],
+        ),
+    );
+    check(
+        "backup",
+        scratch.teeline(
+            1,
+            &["backup", "--from", "none.jsonl", "--to", "a", "--json"],
+        ),
+    );
+    check("list", scratch.teeline(0, &["list", "--at", "a", "--json"]));
+    check(
+        "list",
+        scratch.teeline(1, &["list", "--at", "a", "--at", dead, "--json"]),
+    );
+    let status = check(
+        "status",
+        scratch.teeline(0, &["status", &id, "--at", "a", "--json"]),
+    );
+    assert_eq!(status["runs"][0]["id"], id.as_str());
+    check(
+        "status",
+        scratch.teeline(
+            1,
+            &[
+                "status",
+                "full-2026-01-01T00-00-00-aaaaaaaaaa",
+                "--at",
+                "a",
+                "--json",
+            ],
+        ),
+    );
+    check(
+        "verify",
+        scratch.teeline(0, &["verify", "--at", "a", "--at", "b", "--json"]),
+    );
+    check(
+        "restore",
+        scratch.teeline(
+            0,
+            &["restore", &id, "--at", "a", "--target", "out", "--json"],
+        ),
+    );
+    check(
+        "restore",
+        scratch.teeline(
+            0,
+            &[
+                "restore",
+                &id,
+                "--at",
+                "a",
+                "--target",
+                "dry",
+                "--dry-run",
+                "--json",
+            ],
+        ),
+    );
+
+    scratch.flip_byte(&format!(
+        "a/{}/users.jsonl.gz",
+        second["id"].as_str().unwrap()
+    ));
+    let damaged = check(
+        "verify",
+        scratch.teeline(13, &["verify", "--at", "a", "--at", "b", "--json"]),
+    );
+    assert!(
+        damaged["backups"][0]["destinations"][0]["damage"][0]["chunk"].is_number(),
+        "{damaged}"
+    );
+    let avoided = check(
+        "restore",
+        scratch.teeline(
+            3,
+            &[
+                "restore", "latest", "--at", "a", "--at", "b", "--target", "out2", "--json",
+            ],
+        ),
+    );
+    assert!(!avoided["avoided"].as_array().unwrap().is_empty());
+
+    scratch.write("good.toml", "[destinations.a]\npath = \"a\"\n");
+    scratch.write("bad.toml", "[backup]\nstratgy = \"any\"\n");
+    check(
+        "config check",
+        scratch.teeline(0, &["config", "check", "good.toml", "--json"]),
+    );
+    check(
+        "failure",
+        scratch.teeline(2, &["config", "check", "bad.toml", "--json"]),
+    );
+    check(
+        "failure",
+        scratch.teeline(2, &["backup", "--nonsense", "--json"]),
+    );
+}

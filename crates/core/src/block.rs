@@ -1,0 +1,186 @@
+//! Records → blocks: whole newline-terminated records of one resource, up to a size.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{BackupError, Class};
+
+/// The number of a resource within a pass, in the order in which the source declares them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResourceId(pub u32);
+
+/// The place of an item in the pass: everything between reader and placer carries one, without gaps.
+pub type Seq = u64;
+
+/// Where the lines of a block come from, for errors that name the place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineOrigin {
+    /// The file, as the user named it.
+    pub file: Arc<str>,
+    /// The number of the first line, from 1.
+    pub line: u64,
+}
+
+/// Whole records of one resource, before compression.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// The resource of every record.
+    pub resource: ResourceId,
+    /// How many records begin in it.
+    pub records: u32,
+    /// The records, each ending in a newline.
+    pub bytes: Bytes,
+    /// Rows for the index about these records: JSON lines, possibly none.
+    pub rows: Bytes,
+    /// Where the lines were read, if they are to be checked to be JSON.
+    pub origin: Option<LineOrigin>,
+}
+
+/// Sizes that cutting keeps to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutLimits {
+    /// A block is closed before it would grow beyond this, unless one record is larger.
+    pub block_bytes: usize,
+    /// A record larger than this is an error.
+    pub record_bytes_max: usize,
+}
+
+/// Cuts the records of one resource into blocks. The blocks depend on the records alone, not on how they arrive.
+#[derive(Debug)]
+pub struct Cutter {
+    resource: ResourceId,
+    limits: CutLimits,
+    records: u32,
+    bytes: Vec<u8>,
+    rows: Vec<u8>,
+    origin: Option<LineOrigin>,
+    cut: u64,
+}
+
+impl Cutter {
+    /// A cutter without records.
+    pub fn new(resource: ResourceId, limits: CutLimits) -> Self {
+        Cutter {
+            resource,
+            limits,
+            records: 0,
+            bytes: Vec::new(),
+            rows: Vec::new(),
+            origin: None,
+            cut: 0,
+        }
+    }
+
+    /// Takes one record, with its newline, and its row of the index (empty: none). One that `continues` an object counts
+    /// as no record. Returns the block that it completes.
+    ///
+    /// # Errors
+    /// Where the record is larger than `record_bytes_max`; it names the record by its place.
+    pub fn push(
+        &mut self,
+        record: &[u8],
+        row: &[u8],
+        origin: Option<LineOrigin>,
+        continues: bool,
+    ) -> Result<Option<Block>, BackupError> {
+        if record.len() > self.limits.record_bytes_max {
+            return Err(self.too_large(record.len(), origin));
+        }
+        let full =
+            !self.bytes.is_empty() && self.bytes.len() + record.len() > self.limits.block_bytes;
+        let completed = if full { self.finish() } else { None };
+        if self.bytes.is_empty() {
+            self.bytes
+                .reserve(self.limits.block_bytes.max(record.len()));
+            self.origin = origin;
+        }
+        self.bytes.extend_from_slice(record);
+        self.rows.extend_from_slice(row);
+        self.records += u32::from(!continues);
+        Ok(completed)
+    }
+
+    /// The block of what is left, if anything is.
+    pub fn finish(&mut self) -> Option<Block> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        self.cut += u64::from(self.records);
+        Some(Block {
+            resource: self.resource,
+            records: std::mem::take(&mut self.records),
+            bytes: Bytes::from(std::mem::take(&mut self.bytes)),
+            rows: Bytes::from(std::mem::take(&mut self.rows)),
+            origin: self.origin.take(),
+        })
+    }
+
+    fn too_large(&self, found: usize, origin: Option<LineOrigin>) -> BackupError {
+        let subject = match origin {
+            Some(LineOrigin { file, line }) => format!("{file}, line {line}"),
+            None => format!("record {}", self.cut + u64::from(self.records) + 1),
+        };
+        let message = format!(
+            "{found} bytes, more than the {} that a record may have",
+            self.limits.record_bytes_max
+        );
+        BackupError::new(Class::Permanent, "read", subject, message)
+            .suggest("raise record_bytes_max, or leave the record out")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn blocks_hold_the_records_in_order_and_keep_to_their_size(
+            sizes in proptest::collection::vec(0usize..300, 0..200),
+            block_bytes in 1usize..500,
+        ) {
+            let limits = CutLimits { block_bytes, record_bytes_max: 1000 };
+            let mut cutter = Cutter::new(ResourceId(0), limits);
+            let records: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(index, size)| {
+                let mut record = vec![b'a' + u8::try_from(index % 26).unwrap(); *size];
+                record.push(b'\n');
+                record
+            }).collect();
+            let mut blocks = Vec::new();
+            for record in &records {
+                blocks.extend(cutter.push(record, b"", None, false).unwrap());
+            }
+            blocks.extend(cutter.finish());
+            prop_assert_eq!(blocks.iter().map(|b| b.records as usize).sum::<usize>(), records.len());
+            let joined: Vec<u8> = blocks.iter().flat_map(|b| b.bytes.to_vec()).collect();
+            prop_assert_eq!(joined, records.concat());
+            for block in &blocks {
+                prop_assert!(block.records == 1 || block.bytes.len() <= block_bytes);
+                prop_assert_eq!(block.bytes.last(), Some(&b'\n'));
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_named() {
+        let limits = CutLimits {
+            block_bytes: 10,
+            record_bytes_max: 20,
+        };
+        let mut cutter = Cutter::new(ResourceId(0), limits);
+        cutter.push(b"{}\n", b"", None, false).unwrap();
+        let error = cutter.push(&[b'x'; 21], b"", None, false).unwrap_err();
+        assert!(error.to_string().contains("record 2"), "{error}");
+        let origin = LineOrigin {
+            file: "a.jsonl".into(),
+            line: 7,
+        };
+        let error = cutter
+            .push(&[b'x'; 21], b"", Some(origin), false)
+            .unwrap_err();
+        assert!(error.to_string().contains("a.jsonl, line 7"), "{error}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Small stored documents: JSON that names its format and version and carries its own digest.
+//!
+//! A sealed document is a JSON object whose first members are `format` and `version` and whose last is `blake3`,
+//! the digest of every byte before `,"blake3":`. So one flipped byte anywhere in the file is found, and the file
+//! stays plain JSON for other tools.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::digest::Digest;
+use crate::error::{BackupError, Class};
+
+/// A kind of stored document, with the major version that this code writes and reads.
+pub trait Document: Serialize + DeserializeOwned {
+    /// The value of `format`.
+    const FORMAT: &'static str;
+    /// The value of `version`. One that is not equal is refused by name.
+    const VERSION: u32;
+}
+
+const SEAL_OPEN: &str = ",\"blake3\":\"";
+const SEAL_CLOSE: &str = "\"}\n";
+const SEAL_BYTES: usize = SEAL_OPEN.len() + 64 + SEAL_CLOSE.len();
+
+/// Writes a document with its format, version and digest.
+///
+/// # Panics
+/// Never for the documents of this crate: each is a JSON object with string keys.
+pub fn seal<D: Document>(document: &D) -> Bytes {
+    let mut members = serde_json::Map::new();
+    members.insert("format".to_owned(), D::FORMAT.into());
+    members.insert("version".to_owned(), D::VERSION.into());
+    match serde_json::to_value(document) {
+        Ok(Value::Object(own)) => members.extend(own),
+        other => unreachable!("a document serialises as an object, not {other:?}"),
+    }
+    let mut text = Value::Object(members).to_string();
+    text.pop();
+    let digest = Digest::of(text.as_bytes());
+    text.push_str(SEAL_OPEN);
+    text.push_str(&digest.to_string());
+    text.push_str(SEAL_CLOSE);
+    Bytes::from(text)
+}
+
+/// Reads a sealed document; `subject` names the file in errors.
+///
+/// # Errors
+/// [`Class::Corrupt`] where the digest or the form is wrong; [`Class::Permanent`] where the document is whole but of
+/// another format or of a version that this code doesn't know.
+pub fn open<D: Document>(subject: &str, bytes: &[u8]) -> Result<D, BackupError> {
+    let corrupt = |message: &str| BackupError::corrupt(subject, message);
+    let split = bytes
+        .len()
+        .checked_sub(SEAL_BYTES)
+        .ok_or_else(|| corrupt("too short"))?;
+    let (body, seal) = bytes.split_at(split);
+    let found = seal
+        .strip_prefix(SEAL_OPEN.as_bytes())
+        .and_then(|rest| rest.strip_suffix(SEAL_CLOSE.as_bytes()))
+        .and_then(|hex| std::str::from_utf8(hex).ok())
+        .and_then(|hex| hex.parse::<Digest>().ok())
+        .ok_or_else(|| corrupt("it doesn't end in its digest"))?;
+    if Digest::of(body) != found {
+        return Err(corrupt("its digest doesn't fit its content"));
+    }
+    let mut members: serde_json::Map<String, Value> =
+        serde_json::from_slice(bytes).map_err(|error| corrupt("not JSON").because(error))?;
+    check_version::<D>(subject, &members)?;
+    members.retain(|key, _| !matches!(key.as_str(), "format" | "version" | "blake3"));
+    serde_json::from_value(Value::Object(members)).map_err(|error| {
+        BackupError::new(
+            Class::Permanent,
+            "read",
+            subject,
+            format!("unexpected content: {error}"),
+        )
+    })
+}
+
+fn check_version<D: Document>(
+    subject: &str,
+    members: &serde_json::Map<String, Value>,
+) -> Result<(), BackupError> {
+    let refuse = |message: String| BackupError::new(Class::Permanent, "read", subject, message);
+    let format = members
+        .get("format")
+        .and_then(Value::as_str)
+        .unwrap_or("nothing");
+    if format != D::FORMAT {
+        return Err(refuse(format!(
+            "{} is expected here, found {format}",
+            D::FORMAT
+        )));
+    }
+    match members.get("version").and_then(Value::as_u64) {
+        Some(version) if version == u64::from(D::VERSION) => Ok(()),
+        Some(version) => Err(refuse(format!(
+            "{format} version {version} is unknown to this teeline, which reads version {}",
+            D::VERSION
+        ))
+        .suggest("use a newer teeline")),
+        None => Err(refuse(format!("{format} without a version"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Note {
+        text: String,
+    }
+
+    impl Document for Note {
+        const FORMAT: &'static str = "note";
+        const VERSION: u32 = 1;
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct LaterNote {}
+
+    impl Document for LaterNote {
+        const FORMAT: &'static str = "note";
+        const VERSION: u32 = 2;
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        let sealed = seal(&Note {
+            text: "hällo \"x\"".to_owned(),
+        });
+        assert_eq!(open::<Note>("n", &sealed).unwrap().text, "hällo \"x\"");
+        for index in 0..sealed.len() {
+            for bit in 0..8 {
+                let mut damaged = sealed.to_vec();
+                damaged[index] ^= 1 << bit;
+                assert_eq!(
+                    open::<Note>("n", &damaged).unwrap_err().class(),
+                    Class::Corrupt
+                );
+            }
+        }
+        assert!(open::<Note>("n", &sealed[..sealed.len() - 1]).is_err());
+        assert!(open::<Note>("n", b"").is_err());
+    }
+
+    #[test]
+    fn an_unknown_version_is_refused_by_name() {
+        let error = open::<Note>("n", &seal(&LaterNote {})).unwrap_err();
+        assert_eq!(error.class(), Class::Permanent);
+        assert!(error.to_string().contains("note version 2"), "{error}");
+    }
+}

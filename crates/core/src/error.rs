@@ -1,0 +1,181 @@
+//! One error for every failure: what was tried, on what, and what a caller may do about it.
+//!
+//! Retry and supervision read the [`Class`] and nothing else; people read the message and the suggestion.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a caller may do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// May succeed if repeated. A timeout is of this class: whether it took effect is unknown.
+    Transient,
+    /// As [`Class::Transient`], and the other side asks for a pause.
+    Throttled,
+    /// Will fail again until somebody changes something.
+    Permanent,
+    /// Nothing is there.
+    NotFound,
+    /// Something is there that must not be replaced.
+    Conflict,
+    /// What was read isn't what was written.
+    Corrupt,
+    /// Abandoned on request.
+    Cancelled,
+    /// The caller asked for something that can't be: an option, a configuration, a name.
+    Usage,
+}
+
+impl Class {
+    /// Whether the same call may be repeated with hope.
+    pub fn is_retriable(self) -> bool {
+        matches!(self, Class::Transient | Class::Throttled)
+    }
+}
+
+/// A failure: `operation` on `subject`: `message`, with a class and, where there is one, a suggestion.
+///
+/// ```
+/// use teeline_core::{BackupError, Class};
+///
+/// let error = BackupError::new(Class::NotFound, "read", "backups/manifest.json", "no such file")
+///     .suggest("run `teeline list` to see which backups there are");
+/// assert_eq!(error.to_string(), "read backups/manifest.json: no such file");
+/// assert!(!error.class().is_retriable());
+/// ```
+pub struct BackupError(Box<Parts>);
+
+struct Parts {
+    class: Class,
+    operation: String,
+    subject: String,
+    message: String,
+    suggestion: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl BackupError {
+    /// An error of `class`: `operation` (a verb) was tried on `subject` and failed with `message`.
+    pub fn new(
+        class: Class,
+        operation: impl Into<String>,
+        subject: impl fmt::Display,
+        message: impl fmt::Display,
+    ) -> Self {
+        BackupError(Box::new(Parts {
+            class,
+            operation: operation.into(),
+            subject: subject.to_string(),
+            message: message.to_string(),
+            suggestion: None,
+            source: None,
+        }))
+    }
+
+    /// A request that can't be carried out as put.
+    pub fn usage(subject: impl fmt::Display, message: impl fmt::Display) -> Self {
+        Self::new(Class::Usage, "use", subject, message)
+    }
+
+    /// Stored bytes that aren't what was written.
+    pub fn corrupt(subject: impl fmt::Display, message: impl fmt::Display) -> Self {
+        Self::new(Class::Corrupt, "check", subject, message)
+    }
+
+    /// A run that was abandoned on request.
+    pub fn cancelled(subject: impl fmt::Display) -> Self {
+        Self::new(Class::Cancelled, "run", subject, "interrupted")
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn suggest(mut self, suggestion: impl Into<String>) -> Self {
+        self.0.suggestion = Some(suggestion.into());
+        self
+    }
+
+    /// Adds the error that caused it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What a caller may do about it.
+    pub fn class(&self) -> Class {
+        self.0.class
+    }
+
+    /// The verb that was tried.
+    pub fn operation(&self) -> &str {
+        &self.0.operation
+    }
+
+    /// What it was tried on.
+    pub fn subject(&self) -> &str {
+        &self.0.subject
+    }
+
+    /// What went wrong.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What to do about it, where that is known.
+    pub fn suggestion(&self) -> Option<&str> {
+        self.0.suggestion.as_deref()
+    }
+}
+
+impl fmt::Display for BackupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.class {
+            Class::Usage => write!(f, "{}: {}", self.0.subject, self.0.message),
+            _ => write!(
+                f,
+                "{} {}: {}",
+                self.0.operation, self.0.subject, self.0.message
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for BackupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} ({:?})", self.0.class)
+    }
+}
+
+impl StdError for BackupError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// An error as data, for reports that cross a process or thread boundary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    /// What a caller may do about it.
+    pub class: Class,
+    /// The whole message.
+    pub message: String,
+    /// What to do about it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub suggestion: Option<String>,
+}
+
+impl From<&BackupError> for ErrorReport {
+    fn from(error: &BackupError) -> Self {
+        ErrorReport {
+            class: error.class(),
+            message: error.to_string(),
+            suggestion: error.suggestion().map(str::to_owned),
+        }
+    }
+}

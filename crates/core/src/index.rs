@@ -1,0 +1,339 @@
+//! The index of a segment: JSON lines in gzip members. A header, then for each chunk its entry and the rows about its
+//! records, and an end marker that repeats the sums.
+
+use std::io::{BufRead, BufReader};
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use flate2::bufread::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
+
+use crate::block::ResourceId;
+use crate::chunk::{ChunkEntry, ChunkLine, json_line};
+use crate::compress::GzipEncoder;
+use crate::digest::{Digest, DigestOfDigests};
+use crate::error::{BackupError, Class};
+use crate::id::BackupId;
+use crate::time::Timestamp;
+
+/// The value of `format` in the first line of an index.
+pub const INDEX_FORMAT: &str = "teeline-index";
+/// The version of the index's format that this code writes and reads.
+pub const INDEX_VERSION: u32 = 1;
+
+/// A row about one object of an object store that is in the chunk: what a later comparison needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRow {
+    /// The key below the database's prefix.
+    pub key: String,
+    /// As its GET gave it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_modified: Option<Timestamp>,
+    /// As its GET gave it, quotes removed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub etag: Option<String>,
+    /// Bytes of its body.
+    pub size: u64,
+}
+
+impl ObjectRow {
+    /// The row as a line of the index.
+    pub fn to_line(&self) -> Vec<u8> {
+        json_line(&RowLine { object: self })
+    }
+}
+
+#[derive(Serialize)]
+struct RowLine<'a> {
+    object: &'a ObjectRow,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
+    backup: BackupId,
+    file: String,
+}
+
+/// Sums over a segment, in the index's end marker and in the manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SegmentSums {
+    /// Chunks in it.
+    pub chunks: u32,
+    /// Records in it.
+    pub records: u64,
+    /// Bytes as stored: the size of the file.
+    pub stored: u64,
+    /// Bytes after decoding.
+    pub plain: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EndLine {
+    end: End,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct End {
+    #[serde(flatten)]
+    sums: SegmentSums,
+    blake3: Digest,
+}
+
+/// Builds the index of a segment while the segment is written.
+pub struct IndexBuilder {
+    bytes: BytesMut,
+    sums: SegmentSums,
+    digest: DigestOfDigests,
+    gzip: GzipEncoder,
+}
+
+impl IndexBuilder {
+    /// The index of `file` in `backup`, without chunks yet.
+    ///
+    /// # Errors
+    /// Where compression fails.
+    pub fn new(backup: &BackupId, file: &str) -> Result<Self, BackupError> {
+        let header = Header {
+            format: INDEX_FORMAT.to_owned(),
+            version: INDEX_VERSION,
+            backup: backup.clone(),
+            file: file.to_owned(),
+        };
+        let mut gzip = GzipEncoder::new(1);
+        let bytes = BytesMut::from(gzip.encode(&json_line(&header))?.as_slice());
+        Ok(IndexBuilder {
+            bytes,
+            sums: SegmentSums::default(),
+            digest: DigestOfDigests::default(),
+            gzip,
+        })
+    }
+
+    /// Adds the next chunk.
+    pub fn push(&mut self, entry: &ChunkEntry, fragment: &[u8]) {
+        self.sums.chunks += 1;
+        self.sums.records += u64::from(entry.records);
+        self.sums.stored += entry.stored;
+        self.sums.plain += entry.plain;
+        self.digest.push(entry.blake3);
+        self.bytes.extend_from_slice(fragment);
+    }
+
+    /// Sums so far.
+    pub fn sums(&self) -> SegmentSums {
+        self.sums
+    }
+
+    /// Bytes of the index so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether no chunk was added yet.
+    pub fn is_empty(&self) -> bool {
+        self.sums.chunks == 0
+    }
+
+    /// Ends the index; gives its bytes and the segment's digest.
+    ///
+    /// # Errors
+    /// Where compression fails.
+    pub fn finish(mut self) -> Result<(Bytes, Digest), BackupError> {
+        let blake3 = self.digest.finish();
+        let end = EndLine {
+            end: End {
+                sums: self.sums,
+                blake3,
+            },
+        };
+        let member = self.gzip.encode(&json_line(&end))?;
+        self.bytes.extend_from_slice(&member);
+        Ok((self.bytes.freeze(), blake3))
+    }
+}
+
+/// What an index says, less the rows about records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// The backup that it belongs to.
+    pub backup: BackupId,
+    /// The data file that it describes.
+    pub file: String,
+    /// The chunks, in order.
+    pub chunks: Vec<ChunkEntry>,
+    /// Their sums.
+    pub sums: SegmentSums,
+    /// The segment's digest.
+    pub blake3: Digest,
+}
+
+impl Index {
+    /// Reads an index; `subject` names the file in errors.
+    ///
+    /// # Errors
+    /// [`Class::Corrupt`] unless it is whole and agrees with itself; [`Class::Permanent`] for an unknown version.
+    pub fn parse(subject: &str, bytes: &[u8]) -> Result<Self, BackupError> {
+        let corrupt = |message: &str| BackupError::corrupt(subject, message);
+        let mut lines = BufReader::new(MultiGzDecoder::new(bytes)).lines();
+        let mut next = || -> Result<Option<String>, BackupError> {
+            lines
+                .next()
+                .transpose()
+                .map_err(|error| corrupt("not gzip text").because(error))
+        };
+        let first = next()?.ok_or_else(|| corrupt("empty"))?;
+        let header: Header =
+            serde_json::from_str(&first).map_err(|error| corrupt("no header").because(error))?;
+        if header.format != INDEX_FORMAT || header.version != INDEX_VERSION {
+            let message = format!(
+                "{} version {} is unknown to this teeline, which reads {INDEX_FORMAT} version {INDEX_VERSION}",
+                header.format, header.version
+            );
+            return Err(BackupError::new(Class::Permanent, "read", subject, message)
+                .suggest("use a newer teeline"));
+        }
+        let mut chunks = Vec::new();
+        while let Some(line) = next()? {
+            if line.starts_with("{\"chunk\"") {
+                let line: ChunkLine = serde_json::from_str(&line)
+                    .map_err(|error| corrupt("a chunk's line is unreadable").because(error))?;
+                chunks.push(line.chunk);
+            } else if line.starts_with("{\"end\"") {
+                let end: EndLine = serde_json::from_str(&line)
+                    .map_err(|error| corrupt("the end marker is unreadable").because(error))?;
+                if next()?.is_some() {
+                    return Err(corrupt("it goes on after its end marker"));
+                }
+                return Self::checked(header, chunks, &end.end)
+                    .ok_or_else(|| corrupt("the end marker's sums aren't those of the chunks"));
+            }
+        }
+        Err(corrupt("it ends without an end marker"))
+    }
+
+    /// The chunks in groups of up to `window_bytes` stored bytes (or one larger chunk), each with its range in the file.
+    pub fn windows(&self, window_bytes: u64) -> impl Iterator<Item = (Range<u64>, &[ChunkEntry])> {
+        let chunks = self.chunks.as_slice();
+        let (mut from, mut offset) = (0, 0);
+        std::iter::from_fn(move || {
+            let (mut to, begin) = (from, offset);
+            while to < chunks.len()
+                && (to == from || offset - begin + chunks[to].stored <= window_bytes)
+            {
+                offset += chunks[to].stored;
+                to += 1;
+            }
+            let window = &chunks[from..to];
+            from = to;
+            (!window.is_empty()).then_some((begin..offset, window))
+        })
+    }
+
+    fn checked(header: Header, chunks: Vec<ChunkEntry>, end: &End) -> Option<Self> {
+        let mut sums = SegmentSums::default();
+        let mut digest = DigestOfDigests::default();
+        for chunk in &chunks {
+            sums.chunks = sums.chunks.checked_add(1)?;
+            sums.records = sums.records.checked_add(u64::from(chunk.records))?;
+            sums.stored = sums.stored.checked_add(chunk.stored)?;
+            sums.plain = sums.plain.checked_add(chunk.plain)?;
+            digest.push(chunk.blake3);
+        }
+        let agrees = sums == end.sums && digest.finish() == end.blake3;
+        agrees.then_some(Index {
+            backup: header.backup,
+            file: header.file,
+            chunks,
+            sums,
+            blake3: end.blake3,
+        })
+    }
+}
+
+/// Which file of a resource a segment is, and under which names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentNames {
+    /// The resource.
+    pub resource: ResourceId,
+    /// The data file's name.
+    pub file: String,
+    /// The index's name.
+    pub index: String,
+}
+
+impl SegmentNames {
+    /// The names of segment `number` (from 1) of the resource with `stem`; `suffix` such as `.jsonl.gz`.
+    pub fn new(resource: ResourceId, stem: &str, number: u32, suffix: &str) -> Self {
+        let base = if number == 1 {
+            stem.to_owned()
+        } else {
+            format!("{stem}~{number:04}")
+        };
+        SegmentNames {
+            resource,
+            file: format!("{base}{suffix}"),
+            index: format!("{base}.index"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Block;
+    use crate::chunk::BlockEncoder;
+    use crate::compress::Compression;
+
+    fn index() -> (Bytes, Digest) {
+        let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+        let mut builder = IndexBuilder::new(&id, "users.jsonl.gz").unwrap();
+        let mut encoder = BlockEncoder::new(Compression::default());
+        for number in 0..3u8 {
+            let row = ObjectRow {
+                key: format!("k{number}"),
+                last_modified: None,
+                etag: None,
+                size: 3,
+            };
+            let block = Block {
+                resource: ResourceId(0),
+                records: 1,
+                bytes: Bytes::from(format!("{{\"a\":{number}}}\n")),
+                rows: Bytes::from(row.to_line()),
+                origin: None,
+            };
+            let encoded = encoder.encode(block).unwrap();
+            builder.push(&encoded.entry, &encoded.index_fragment);
+        }
+        builder.finish().unwrap()
+    }
+
+    #[test]
+    fn an_index_reads_back() {
+        let (bytes, digest) = index();
+        let read = Index::parse("i", &bytes).unwrap();
+        assert_eq!(
+            (read.chunks.len(), read.sums.records, read.blake3),
+            (3, 3, digest)
+        );
+        let lines: Vec<String> = BufReader::new(MultiGzDecoder::new(bytes.as_ref()))
+            .lines()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(lines[6], r#"{"object":{"key":"k2","size":3}}"#);
+    }
+
+    #[test]
+    fn a_shortened_index_is_corrupt() {
+        let (bytes, _) = index();
+        for length in 0..bytes.len() {
+            assert_eq!(
+                Index::parse("i", &bytes[..length]).unwrap_err().class(),
+                Class::Corrupt
+            );
+        }
+    }
+}

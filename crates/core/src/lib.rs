@@ -1,0 +1,67 @@
+//! The types and rules of teeline: a backup engine that reads a database once and leaves verified, restorable copies of
+//! it on many destinations at the same time.
+//!
+//! Everything here is pure: functions and state machines over values, with time and randomness passed in. There is no
+//! I/O, no runtime, no thread and no clock. The traits that do I/O ([`Sink`], [`Upload`], [`Source`], [`Scan`]) are
+//! implemented elsewhere.
+//!
+//! In the order in which a record meets them: [`Item`] (from a source) → [`Cutter`] → [`Block`] → [`BlockEncoder`] →
+//! [`EncodedBlock`] → [`Placer`] → [`Placement`] (to every destination). What is left behind is described by [`Index`],
+//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real.
+
+mod block;
+mod chunk;
+mod compress;
+mod digest;
+pub mod document;
+mod error;
+mod file_name;
+mod frame;
+mod id;
+mod index;
+mod key;
+pub mod layout;
+mod manifest;
+mod path_template;
+mod placing;
+mod progress;
+mod records;
+mod reorder;
+mod sink;
+mod source;
+mod strategy;
+mod target;
+mod time;
+mod validate;
+
+pub use block::{Block, CutLimits, Cutter, LineOrigin, ResourceId, Seq};
+pub use chunk::{BlockEncoder, ChunkEntry, EncodedBlock};
+pub use compress::{Compression, Decoder, GzipEncoder};
+pub use digest::{Digest, DigestOfDigests, NotADigest};
+pub use document::Document;
+pub use error::{BackupError, Class, ErrorReport};
+pub use file_name::{file_stem, file_stem_case_escaped};
+pub use frame::{Frame, FrameHeader};
+pub use id::{BackupId, BackupType, BadId};
+pub use index::{
+    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, SegmentNames, SegmentSums,
+};
+pub use key::ObjectKey;
+pub use manifest::{
+    AttachmentEntry, Manifest, OBJECTS_NAME, PlanEntry, PlannedDestination, ResourceEntry,
+    SegmentEntry, SourceEntry, SourceKind, Totals,
+};
+pub use path_template::PathTemplate;
+pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
+pub use progress::{DestinationState, ProgressEvent};
+pub use records::{
+    CatalogEntry, DestinationMarker, DestinationReport, DestinationStatus, RunClaim, RunRecord,
+    RunStatus, Verified,
+};
+pub use reorder::Reorder;
+pub use sink::{Capabilities, ObjectMeta, Sink, Upload};
+pub use source::{Attachment, Item, Placed, RecordBatch, ResourceCounts, Scan, Selection, Source};
+pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
+pub use target::{Restoring, Target};
+pub use time::{NotATime, Timestamp};
+pub use validate::check_json_lines;

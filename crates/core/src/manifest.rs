@@ -1,0 +1,251 @@
+//! What a backup holds: written last, the same bytes at every destination.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::compress::Compression;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::id::{BackupId, BackupType};
+use crate::index::{SegmentNames, SegmentSums};
+use crate::source::ResourceCounts;
+use crate::time::Timestamp;
+
+/// The name, in manifests and reports, of what is no resource: objects that are no records, and large bodies.
+pub const OBJECTS_NAME: &str = "_objects";
+
+/// The manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// The backup.
+    pub id: BackupId,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub backup_type: BackupType,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// What was read, and when.
+    pub source: SourceEntry,
+    /// How it was to be written, and where.
+    pub plan: PlanEntry,
+    /// The resources, in the source's order.
+    pub resources: Vec<ResourceEntry>,
+    /// Objects that are no records, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub objects: Option<ResourceEntry>,
+    /// Whole small files beside the segments.
+    pub attachments: Vec<AttachmentEntry>,
+    /// Sums over all of it.
+    pub totals: Totals,
+    /// The version of teeline that wrote it.
+    pub written_by: String,
+}
+
+impl Document for Manifest {
+    const FORMAT: &'static str = "teeline-manifest";
+    const VERSION: u32 = 1;
+}
+
+/// The kind of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// A database in the storage format of s3db.js.
+    S3db,
+    /// Files of JSON lines.
+    Jsonl,
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceEntry {
+    /// The kind.
+    pub kind: SourceKind,
+    /// Where it is, without secrets.
+    pub location: String,
+    /// When the scan began, by the clock of the machine that read.
+    pub scan_started_at: Timestamp,
+    /// When it ended.
+    pub scan_ended_at: Timestamp,
+}
+
+/// How a backup was to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanEntry {
+    /// The strategy, as written: `all`, `any`, `priority`, `quorum:2`.
+    pub strategy: String,
+    /// Every destination that the run was to write to.
+    pub destinations: Vec<PlannedDestination>,
+    /// How chunks are compressed.
+    pub compression: Compression,
+    /// The size that blocks were cut to.
+    pub block_bytes: u64,
+    /// The size that segments were closed at.
+    pub segment_bytes: u64,
+    /// Globs of the resources that were asked for; empty for all.
+    pub include: Vec<String>,
+    /// Globs of the resources that were left out.
+    pub exclude: Vec<String>,
+}
+
+/// A destination as planned; what became of it is in the run records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedDestination {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Whether its failure fails the run.
+    pub required: bool,
+}
+
+/// One resource: its segments and their sums.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceEntry {
+    /// The resource's name.
+    pub name: String,
+    /// What its files' names begin with.
+    pub stem: String,
+    /// Records in it.
+    pub records: u64,
+    /// Bytes as stored.
+    pub stored_bytes: u64,
+    /// Bytes after decoding.
+    pub plain_bytes: u64,
+    /// Records whose object is kept raw beside the document, since the document doesn't map back to it.
+    #[serde(default)]
+    pub kept_raw: u64,
+    /// Objects that were listed and gone when they were read.
+    #[serde(default)]
+    pub vanished: u64,
+    /// The segments, in order.
+    pub segments: Vec<SegmentEntry>,
+}
+
+impl ResourceEntry {
+    /// A resource with these segments.
+    pub fn new(
+        name: String,
+        stem: String,
+        segments: Vec<SegmentEntry>,
+        counts: ResourceCounts,
+    ) -> Self {
+        ResourceEntry {
+            name,
+            stem,
+            records: segments.iter().map(|segment| segment.records).sum(),
+            stored_bytes: segments.iter().map(|segment| segment.stored_bytes).sum(),
+            plain_bytes: segments.iter().map(|segment| segment.plain_bytes).sum(),
+            kept_raw: counts.kept_raw,
+            vanished: counts.vanished,
+            segments,
+        }
+    }
+}
+
+/// One data file and its index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentEntry {
+    /// The data file's name.
+    pub file: String,
+    /// Chunks in it.
+    pub chunks: u32,
+    /// Records in it.
+    pub records: u64,
+    /// The data file's size.
+    pub stored_bytes: u64,
+    /// Bytes after decoding.
+    pub plain_bytes: u64,
+    /// BLAKE3 over the chunks' BLAKE3 digests, in order.
+    pub blake3: Digest,
+    /// The index's name.
+    pub index: String,
+    /// The index's size.
+    pub index_bytes: u64,
+    /// BLAKE3 of the index.
+    pub index_blake3: Digest,
+}
+
+impl SegmentEntry {
+    /// What the manifest says of a closed segment.
+    pub fn new(names: &SegmentNames, sums: SegmentSums, blake3: Digest, index: &Bytes) -> Self {
+        SegmentEntry {
+            file: names.file.clone(),
+            chunks: sums.chunks,
+            records: sums.records,
+            stored_bytes: sums.stored,
+            plain_bytes: sums.plain,
+            blake3,
+            index: names.index.clone(),
+            index_bytes: index.len() as u64,
+            index_blake3: Digest::of(index),
+        }
+    }
+}
+
+/// A whole small file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttachmentEntry {
+    /// Its name.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of it.
+    pub blake3: Digest,
+}
+
+/// Sums over a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// Records of all resources.
+    pub records: u64,
+    /// Objects that are no records.
+    pub objects: u64,
+    /// Records kept raw beside their document.
+    pub kept_raw: u64,
+    /// Objects that were listed and gone when they were read.
+    pub vanished: u64,
+    /// Bytes of all data files, indexes and attachments; the manifest itself is not counted.
+    pub stored_bytes: u64,
+    /// Bytes of all data files after decoding.
+    pub plain_bytes: u64,
+}
+
+impl Manifest {
+    /// Every resource, the objects last.
+    pub fn all_resources(&self) -> impl Iterator<Item = &ResourceEntry> {
+        self.resources.iter().chain(&self.objects)
+    }
+
+    /// The sums of what a manifest lists.
+    pub fn totals_of(
+        resources: &[ResourceEntry],
+        objects: Option<&ResourceEntry>,
+        attachments: &[AttachmentEntry],
+    ) -> Totals {
+        let all = || resources.iter().chain(objects);
+        let indexes = || {
+            all()
+                .flat_map(|resource| &resource.segments)
+                .map(|segment| segment.index_bytes)
+        };
+        Totals {
+            records: resources.iter().map(|resource| resource.records).sum(),
+            objects: objects.map_or(0, |objects| objects.records),
+            kept_raw: all().map(|resource| resource.kept_raw).sum(),
+            vanished: all().map(|resource| resource.vanished).sum(),
+            stored_bytes: all().map(|resource| resource.stored_bytes).sum::<u64>()
+                + indexes().sum::<u64>()
+                + attachments
+                    .iter()
+                    .map(|attachment| attachment.bytes)
+                    .sum::<u64>(),
+            plain_bytes: all().map(|resource| resource.plain_bytes).sum(),
+        }
+    }
+}

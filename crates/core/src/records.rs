@@ -1,0 +1,173 @@
+//! The small documents around a manifest: the marker of a destination, the claim of an id, the catalogue's entries,
+//! and the records of runs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::ErrorReport;
+use crate::id::{BackupId, BackupType};
+use crate::manifest::{PlannedDestination, SourceKind};
+use crate::time::Timestamp;
+
+/// Marks the root of a destination, so that a source which contains it doesn't read it as data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationMarker {}
+
+impl Document for DestinationMarker {
+    const FORMAT: &'static str = "teeline-destination";
+    const VERSION: u32 = 1;
+}
+
+/// `run.json`: claims an id and says what the run is about to write. Written first; cleanup judges dead runs by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunClaim {
+    /// The backup.
+    pub id: BackupId,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub backup_type: BackupType,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// The folder below the root in which the run writes every file but its catalogue entry and run record.
+    pub path: String,
+    /// The kind of source.
+    pub source: SourceKind,
+    /// Every destination that the run writes to.
+    pub destinations: Vec<PlannedDestination>,
+}
+
+impl Document for RunClaim {
+    const FORMAT: &'static str = "teeline-run";
+    const VERSION: u32 = 1;
+}
+
+/// An entry of the catalogue: from these a destination is listed. One without a manifest behind it is ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CatalogEntry {
+    /// The backup.
+    pub id: BackupId,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub backup_type: BackupType,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// The folder of its files below the root.
+    pub path: String,
+    /// Records of all resources.
+    pub records: u64,
+    /// Bytes of its files.
+    pub stored_bytes: u64,
+    /// Bytes of its records after decoding.
+    pub plain_bytes: u64,
+    /// BLAKE3 of the manifest.
+    pub checksum: Digest,
+    /// The manifest's size.
+    pub manifest_bytes: u64,
+}
+
+impl Document for CatalogEntry {
+    const FORMAT: &'static str = "teeline-catalog-entry";
+    const VERSION: u32 = 1;
+}
+
+/// What became of a backup as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunStatus {
+    /// Every destination has it.
+    Completed,
+    /// The strategy is met, but not every destination has it.
+    Degraded,
+    /// The strategy isn't met.
+    Failed,
+}
+
+/// What became of a backup at one destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DestinationStatus {
+    /// The manifest is visible there.
+    Committed,
+    /// It isn't, and won't be by this run.
+    Failed,
+    /// It isn't there, though it is elsewhere; it can be completed from there.
+    Behind,
+    /// It wasn't tried.
+    Skipped,
+    /// Publishing was under way and no answer came: it may be there.
+    Unknown,
+}
+
+/// How a destination's copy was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verified {
+    /// Read back and equal.
+    Read,
+    /// By the store's word, which took over as many bytes as were sent.
+    Attested,
+    /// Not at all.
+    No,
+}
+
+/// What became of a run at one destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationReport {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where it is, without secrets.
+    pub location: String,
+    /// What became of the backup there.
+    pub status: DestinationStatus,
+    /// Whether its failure fails the run.
+    pub required: bool,
+    /// Bytes that it took over.
+    pub bytes: u64,
+    /// Segments that are whole there.
+    pub segments: u64,
+    /// How they were checked.
+    pub verified: Verified,
+    /// Calls that were repeated.
+    pub retries: u64,
+    /// Milliseconds from the run's start until it was done.
+    pub duration_ms: u64,
+    /// The most bytes that it was behind the newest chunk.
+    pub lag_bytes_max: u64,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<ErrorReport>,
+}
+
+/// What became of a run, kept at every destination that can be reached at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRecord {
+    /// The backup.
+    pub id: BackupId,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub backup_type: BackupType,
+    /// What became of it.
+    pub status: RunStatus,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// BLAKE3 of the manifest, where one was made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub checksum: Option<Digest>,
+    /// Why the run failed, where no destination is at fault.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<ErrorReport>,
+    /// What became of it at each destination.
+    pub destinations: Vec<DestinationReport>,
+}
+
+impl Document for RunRecord {
+    const FORMAT: &'static str = "teeline-run-record";
+    const VERSION: u32 = 1;
+}

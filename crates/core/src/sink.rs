@@ -1,0 +1,83 @@
+//! The contract of a store that destinations are on.
+//!
+//! Every sink and every decorator keeps to it, and passes the one conformance suite in `teeline-sinks`:
+//! - nothing is visible under a key until the write that makes it has succeeded, and then all of it is;
+//! - a key is written once: a second write fails with [`Class::Conflict`](crate::Class::Conflict) and changes nothing;
+//! - a call that failed with a retriable class may be repeated with the same arguments; where the first one did take
+//!   effect after all, the repetition succeeds if the bytes are the same.
+
+use std::fmt;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use crate::error::BackupError;
+use crate::key::ObjectKey;
+use crate::time::Timestamp;
+
+/// What a store can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whether what was written can be read again at once. Where not, digests are attested.
+    pub can_read_back: bool,
+}
+
+/// An object, as listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// Its key below the destination's root.
+    pub key: ObjectKey,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written, by the store's clock.
+    pub modified_at: Option<Timestamp>,
+}
+
+/// A store. `Display` names the place without secrets, such as `s3://bucket/prefix`.
+#[async_trait]
+pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
+    /// What the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Starts writing an object of unknown length; `expected_bytes` is a guess from above, for stores that can run full.
+    async fn begin(
+        &self,
+        key: &ObjectKey,
+        expected_bytes: u64,
+    ) -> Result<Box<dyn Upload>, BackupError>;
+
+    /// Writes a whole small object.
+    async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError>;
+
+    /// Reads exactly `range` of an object. Fewer bytes are [`Class::Corrupt`](crate::Class::Corrupt), no object is
+    /// [`Class::NotFound`](crate::Class::NotFound).
+    async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError>;
+
+    /// What is known of an object without reading it.
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError>;
+
+    /// Makes sure that the next read comes from the store and not from a cache of this machine.
+    async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError>;
+
+    /// Every object below `folder`, in no particular order; no folder has no objects. `None` is the root.
+    fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>>;
+
+    /// Removes an object. Removing what is absent is fine.
+    async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError>;
+}
+
+/// An object that is being written. Nothing is visible under its key until [`Upload::commit`] returns; dropped without,
+/// or aborted, nothing readable is left.
+#[async_trait]
+pub trait Upload: Send {
+    /// Takes over the next bytes. After a retriable failure the same call is to be repeated with the same bytes.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError>;
+
+    /// Makes the object durable and visible under its key. After a retriable failure it may be repeated.
+    async fn commit(&mut self) -> Result<(), BackupError>;
+
+    /// Gives up; frees what the store holds for it.
+    async fn abort(&mut self) -> Result<(), BackupError>;
+}

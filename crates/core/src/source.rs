@@ -1,0 +1,134 @@
+//! The contract of a source: a stream of resources, their records, and what else belongs to the database.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::block::{LineOrigin, ResourceId};
+use crate::compress::Compression;
+use crate::error::BackupError;
+use crate::manifest::{ResourceEntry, SourceKind};
+use crate::placing::ResourceKind;
+use crate::records::RunClaim;
+
+/// Which resources are wanted.
+#[derive(Clone)]
+pub struct Selection {
+    wants: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Whether only named resources are wanted, so that what belongs to no resource isn't.
+    pub only_named: bool,
+}
+
+impl Selection {
+    /// Everything.
+    pub fn everything() -> Self {
+        Selection {
+            wants: Arc::new(|_| true),
+            only_named: false,
+        }
+    }
+
+    /// The resources for which `wants` is true.
+    pub fn new(only_named: bool, wants: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Selection {
+            wants: Arc::new(wants),
+            only_named,
+        }
+    }
+
+    /// Whether a resource is wanted.
+    pub fn wants(&self, resource: &str) -> bool {
+        (self.wants)(resource)
+    }
+}
+
+impl fmt::Debug for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Selection")
+            .field("only_named", &self.only_named)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Some records of one resource.
+#[derive(Debug, Clone, Default)]
+pub struct RecordBatch {
+    /// The records one after the other, each ending in a newline.
+    pub bytes: Bytes,
+    /// Where each record ends in `bytes`.
+    pub ends: Vec<usize>,
+    /// The row of the index for each record, a JSON line; empty where the source has none.
+    pub rows: Vec<Vec<u8>>,
+    /// Where the first record was read, if the lines are to be checked to be JSON. The others follow it line by line.
+    pub origin: Option<LineOrigin>,
+    /// Whether these bytes go on with an object that began before, and so count as no record of their own.
+    pub continues: bool,
+}
+
+/// What a scan gives, in order.
+#[derive(Debug)]
+pub enum Item {
+    /// A resource begins; also one without records.
+    Resource(ResourceId, ResourceKind),
+    /// Records of a resource that has begun and not ended.
+    Records(ResourceId, RecordBatch),
+    /// A resource ends.
+    End(ResourceId, ResourceCounts),
+    /// A whole small file for the backup's folder.
+    Attachment {
+        /// Its name.
+        file: String,
+        /// Its content.
+        bytes: Bytes,
+    },
+}
+
+/// What a source counted in a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ResourceCounts {
+    /// Records whose object is kept raw beside the document.
+    pub kept_raw: u64,
+    /// Objects that were listed and gone when they were read.
+    pub vanished: u64,
+}
+
+/// A place that records come from. `Display` names it without secrets.
+#[async_trait]
+pub trait Source: fmt::Debug + fmt::Display + Send + Sync + 'static {
+    /// The kind.
+    fn kind(&self) -> SourceKind;
+
+    /// Whether it can be read a second time.
+    fn is_rereadable(&self) -> bool;
+
+    /// Begins a scan.
+    async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError>;
+
+    /// Whole small files for the backup's folder that describe what was read, now that it is known where it was placed.
+    fn describe(&self, placed: &Placed<'_>) -> Result<Vec<Attachment>, BackupError>;
+}
+
+/// A whole small file: its name and its content.
+pub type Attachment = (String, Bytes);
+
+/// What became of a scan's items.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed<'a> {
+    /// The run.
+    pub claim: &'a RunClaim,
+    /// How its data files are compressed.
+    pub compression: Compression,
+    /// The resources, with their files.
+    pub resources: &'a [ResourceEntry],
+    /// The attachments that the scan gave.
+    pub attachments: &'a [Attachment],
+}
+
+/// One reading of a source.
+#[async_trait]
+pub trait Scan: Send {
+    /// The next item; `None` at the end. Dropped while it waits, nothing is lost but the scan.
+    async fn next(&mut self) -> Result<Option<Item>, BackupError>;
+}

@@ -1,0 +1,235 @@
+//! What a client says about an object besides its bytes, and refusing what this server can't honour.
+
+use std::collections::BTreeMap;
+
+use s3s::dto::{Metadata, Timestamp};
+use s3s::{S3Result, s3_error};
+use serde::{Deserialize, Serialize};
+
+/// What an object gets whose writer names no type.
+const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
+/// S3's limit, over the names and values of user metadata together.
+const METADATA_BYTES_MAX: usize = 2048;
+const STANDARD: &str = s3s::dto::StorageClass::STANDARD;
+
+/// The attributes kept with an object and given back with it.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Attributes {
+    pub(crate) content_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_control: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content_disposition: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content_encoding: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content_language: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<Timestamp>,
+    /// `None` is the standard class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) storage_class: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// The attributes in the fields of a put, a copy or a new multipart upload.
+macro_rules! stated_attributes {
+    ($input:expr) => {
+        $crate::attributes::Attributes {
+            content_type: $input.content_type.clone().unwrap_or_default(),
+            cache_control: $input.cache_control.clone(),
+            content_disposition: $input.content_disposition.clone(),
+            content_encoding: $input.content_encoding.clone(),
+            content_language: $input.content_language.clone(),
+            expires: $input.expires.clone(),
+            storage_class: $input
+                .storage_class
+                .as_ref()
+                .map(|class| class.as_str().to_owned()),
+            metadata: $input
+                .metadata
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
+        }
+        .checked()
+    };
+}
+
+/// Puts attributes into the fields of a get's or a head's reply.
+macro_rules! show_attributes {
+    ($output:expr, $attributes:expr) => {{
+        let attributes: $crate::attributes::Attributes = $attributes;
+        $output.content_type = Some(attributes.content_type);
+        $output.cache_control = attributes.cache_control;
+        $output.content_disposition = attributes.content_disposition;
+        $output.content_encoding = attributes.content_encoding;
+        $output.content_language = attributes.content_language;
+        $output.expires = attributes.expires;
+        $output.storage_class = attributes.storage_class.map(Into::into);
+        $output.metadata = $crate::attributes::shown_metadata(attributes.metadata);
+    }};
+}
+
+/// Refuses a put, a copy or a new multipart upload that asks for what this server doesn't do.
+///
+/// Accepting such a header and dropping it would let a test pass that the real service fails.
+macro_rules! refuse_unsupported {
+    ($input:expr) => {{
+        let input = &$input;
+        let private = |acl: &str| acl == "private" || acl == "bucket-owner-full-control";
+        let asked = [
+            (
+                "ACLs",
+                !input.acl.as_ref().is_none_or(|acl| private(acl.as_str())),
+            ),
+            (
+                "grants",
+                input.grant_full_control.is_some() || input.grant_read.is_some(),
+            ),
+            (
+                "grants",
+                input.grant_read_acp.is_some() || input.grant_write_acp.is_some(),
+            ),
+            ("object lock", input.object_lock_legal_hold_status.is_some()),
+            ("object lock", input.object_lock_mode.is_some()),
+            ("object lock", input.object_lock_retain_until_date.is_some()),
+            ("encryption", input.server_side_encryption.is_some()),
+            ("encryption", input.ssekms_key_id.is_some()),
+            ("encryption", input.sse_customer_algorithm.is_some()),
+            ("tags", input.tagging.is_some()),
+            ("redirects", input.website_redirect_location.is_some()),
+        ];
+        $crate::attributes::refuse(&asked)?;
+    }};
+}
+
+pub(crate) use {refuse_unsupported, show_attributes, stated_attributes};
+
+/// `NotImplemented` if any of the features is asked for.
+pub(crate) fn refuse(asked: &[(&str, bool)]) -> S3Result<()> {
+    match asked.iter().find(|(_, asked)| *asked) {
+        Some((feature, _)) => Err(s3_error!(
+            NotImplemented,
+            "this server does not implement {feature}"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Refuses to look at any version but the only one there is.
+pub(crate) fn refuse_version(version: Option<&str>) -> S3Result<()> {
+    match version {
+        None | Some("null") => Ok(()),
+        Some(_) => Err(s3_error!(
+            NoSuchVersion,
+            "objects here have one version, named null"
+        )),
+    }
+}
+
+/// Metadata as a reply has it: absent rather than empty.
+pub(crate) fn shown_metadata(metadata: BTreeMap<String, String>) -> Option<Metadata> {
+    (!metadata.is_empty()).then(|| metadata.into_iter().collect())
+}
+
+impl Attributes {
+    /// Fills in defaults and refuses what S3 refuses.
+    pub(crate) fn checked(mut self) -> S3Result<Attributes> {
+        let bytes: usize = self
+            .metadata
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        if bytes > METADATA_BYTES_MAX {
+            return Err(s3_error!(
+                MetadataTooLarge,
+                "{bytes} bytes of user metadata, at most {METADATA_BYTES_MAX} are allowed"
+            ));
+        }
+        if self.content_type.is_empty() {
+            CONTENT_TYPE_DEFAULT.clone_into(&mut self.content_type);
+        }
+        self.content_encoding = self
+            .content_encoding
+            .and_then(|value| stored_encoding(&value));
+        match self.storage_class.as_deref() {
+            None => {}
+            Some(STANDARD) => self.storage_class = None,
+            Some(
+                "REDUCED_REDUNDANCY"
+                | "STANDARD_IA"
+                | "ONEZONE_IA"
+                | "INTELLIGENT_TIERING"
+                | "GLACIER"
+                | "DEEP_ARCHIVE"
+                | "GLACIER_IR",
+            ) => {}
+            Some(other) => {
+                return Err(s3_error!(
+                    InvalidStorageClass,
+                    "no such storage class: {other}"
+                ));
+            }
+        }
+        Ok(self)
+    }
+
+    /// The storage class as a listing shows it.
+    pub(crate) fn shown_class(&self) -> String {
+        self.storage_class
+            .clone()
+            .unwrap_or_else(|| STANDARD.to_owned())
+    }
+}
+
+/// The content encoding without `aws-chunked`, which describes the transfer and not the object.
+fn stored_encoding(value: &str) -> Option<String> {
+    let kept: Vec<&str> = value
+        .split(',')
+        .map(str::trim)
+        .filter(|coding| !matches!(*coding, "aws-chunked" | ""))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use s3s::S3ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn the_transfer_coding_is_not_kept() {
+        assert_eq!(stored_encoding("aws-chunked"), None);
+        assert_eq!(stored_encoding("aws-chunked, gzip"), Some("gzip".into()));
+        assert_eq!(stored_encoding("gzip"), Some("gzip".into()));
+    }
+
+    #[test]
+    fn too_much_metadata_and_unknown_classes_are_refused() {
+        let mut attributes = Attributes::default();
+        attributes.metadata.insert("k".into(), "v".repeat(2047));
+        assert!(attributes.clone().checked().is_ok());
+        attributes.metadata.insert("k".into(), "v".repeat(2048));
+        let error = attributes.checked().expect_err("too large");
+        assert_eq!(*error.code(), S3ErrorCode::MetadataTooLarge);
+
+        let class = |name: &str| {
+            Attributes {
+                storage_class: Some(name.into()),
+                ..Attributes::default()
+            }
+            .checked()
+        };
+        assert_eq!(class("STANDARD").expect("fine").storage_class, None);
+        assert_eq!(class("GLACIER").expect("fine").shown_class(), "GLACIER");
+        assert_eq!(
+            *class("TAPE").expect_err("unknown").code(),
+            S3ErrorCode::InvalidStorageClass
+        );
+    }
+}

@@ -1,0 +1,481 @@
+//! Making a backup: a plan, its passes, and the report of what became of them.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use teeline_actors::{
+    Epilogue, ManifestHead, Pass, PassDestination, PassEnd, PassReport, SealedManifest,
+};
+use teeline_core::{
+    Attachment, BackupError, BackupId, Class, CutLimits, DestinationId, DestinationReport,
+    DestinationStatus, ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, ProgressEvent,
+    ResourceEntry, RunClaim, RunRecord, RunStatus, Selection, Source, Strategy, StrategyKind,
+    Timestamp, Verified, document, layout,
+};
+
+use crate::engine::Engine;
+use crate::open::{Opened, open_all};
+use crate::report::BackupReport;
+use crate::request::BackupRequest;
+
+/// Bytes that one destination may have outstanding: what the tee has sent it and it has not taken over.
+const WINDOW_BYTES: u64 = 8 << 20;
+
+impl Engine {
+    /// Makes a backup. Failures are in the report; nothing that isn't published is ever listed.
+    pub async fn backup(&self, request: BackupRequest) -> BackupReport {
+        let engine = self.clone();
+        let started_at = (self.0.clock)();
+        let backup_type = request.backup_type.clone();
+        self.0.running.fetch_add(1, Ordering::AcqRel);
+        let run = self
+            .0
+            .host
+            .spawn(async move { Run::new(&engine, &request, started_at).run().await });
+        let report = run.await.unwrap_or_else(|error| {
+            let mut report = BackupReport::failed(backup_type, started_at);
+            report.error = Some((&error).into());
+            report
+        });
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
+        report
+    }
+
+    /// As [`Engine::backup`], for hosts without an executor.
+    pub fn backup_blocking(&self, request: BackupRequest) -> BackupReport {
+        futures::executor::block_on(self.backup(request))
+    }
+}
+
+/// One execution of `backup`.
+struct Run<'a> {
+    engine: &'a Engine,
+    request: &'a BackupRequest,
+    started_at: Timestamp,
+    opened: Vec<Opened>,
+    reports: Vec<Option<DestinationReport>>,
+}
+
+impl<'a> Run<'a> {
+    fn new(engine: &'a Engine, request: &'a BackupRequest, started_at: Timestamp) -> Self {
+        Run {
+            engine,
+            request,
+            started_at,
+            opened: Vec::new(),
+            reports: Vec::new(),
+        }
+    }
+
+    async fn run(mut self) -> BackupReport {
+        let mut report = BackupReport::failed(self.request.backup_type.clone(), self.started_at);
+        if let Err(error) = self.passes(&mut report).await {
+            report.status = RunStatus::Failed;
+            report.error = Some((&error).into());
+        }
+        report.destinations = self.destination_reports();
+        report.say_where_half_published();
+        let ended_at = (self.engine.0.clock)();
+        report.duration =
+            u64::try_from(ended_at.unix_ms() - self.started_at.unix_ms()).unwrap_or(0);
+        self.record(&report, ended_at).await;
+        report
+    }
+
+    async fn passes(&mut self, report: &mut BackupReport) -> Result<(), BackupError> {
+        self.check_sizes()?;
+        let required = self.required();
+        let mut strategy = Strategy::new(self.request.strategy, &required)?;
+        if self.request.strategy == StrategyKind::Priority && !self.request.source.is_rereadable() {
+            return Err(BackupError::usage(
+                "strategy",
+                "priority reads the source again for the next destination, which standard input doesn't allow",
+            )
+            .suggest("write the records to a file first, or choose any"));
+        }
+        self.open().await?;
+        let mut started_at = self.started_at;
+        loop {
+            let pass = self.pass(strategy, started_at, &required)?;
+            let (id, path) = (pass.head.claim.id.clone(), pass.path.to_string());
+            let done = self.engine.0.host.run(pass).await?;
+            strategy = done.strategy.clone();
+            let end = done.end;
+            self.take(done, id, path, report);
+            match end {
+                PassEnd::Finished(outcome) => {
+                    report.status = match outcome {
+                        Outcome::Completed => RunStatus::Completed,
+                        Outcome::Degraded => RunStatus::Degraded,
+                        Outcome::Failed => RunStatus::Failed,
+                    };
+                    return Ok(());
+                }
+                PassEnd::Next(_) => started_at = (self.engine.0.clock)(),
+            }
+        }
+    }
+
+    /// Refuses a budget below what the workers and the tee need to go on.
+    fn check_sizes(&self) -> Result<(), BackupError> {
+        let inner = &self.engine.0;
+        let block = self.request.block_bytes as u64 * 4097 / 4096 + 64;
+        let needed = block * (inner.workers as u64 + 1);
+        if self.request.block_bytes == 0 || self.request.record_bytes_max < self.request.block_bytes
+        {
+            return Err(BackupError::usage(
+                "block_bytes",
+                "it must be above 0 and at most record_bytes_max",
+            ));
+        }
+        if inner.budget_bytes < needed {
+            return Err(BackupError::usage(
+                "budget_bytes",
+                format!(
+                    "{} is too little: {} blocks of up to {block} bytes ({} workers and one on its way) take {needed}",
+                    inner.budget_bytes,
+                    inner.workers + 1,
+                    inner.workers
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn required(&self) -> Vec<bool> {
+        let by_strategy = self.request.strategy == StrategyKind::All;
+        self.request
+            .destinations
+            .iter()
+            .map(|spec| spec.required.unwrap_or(by_strategy))
+            .collect()
+    }
+
+    async fn open(&mut self) -> Result<(), BackupError> {
+        let request = self.request;
+        for opened in open_all(self.engine, &request.destinations, request.concurrency).await {
+            self.opened.push(opened.map_err(|(_, error)| error)?);
+        }
+        self.reports = self.opened.iter().map(|_| None).collect();
+        Ok(())
+    }
+
+    fn pass(
+        &self,
+        strategy: Strategy,
+        started_at: Timestamp,
+        required: &[bool],
+    ) -> Result<Pass, BackupError> {
+        let (request, inner) = (self.request, &self.engine.0);
+        let mut random = [0; 10];
+        (inner.random)(&mut random)?;
+        let id = BackupId::new(&request.backup_type, started_at, &random);
+        let path = request.path.path(&id, started_at)?;
+        let planned: Vec<PlannedDestination> = self
+            .opened
+            .iter()
+            .zip(required)
+            .map(|(opened, required)| PlannedDestination {
+                name: opened.name.clone(),
+                required: *required,
+            })
+            .collect();
+        let destinations: Vec<PassDestination> = strategy
+            .active()
+            .into_iter()
+            .map(|id| PassDestination {
+                id,
+                name: self.opened[id.0].name.clone(),
+                required: required[id.0],
+                sink: Arc::clone(&self.opened[id.0].sink),
+                retries: Arc::clone(&self.opened[id.0].retries),
+            })
+            .collect();
+        let wanted = Wanted::new(&request.include, &request.exclude)?;
+        let selection = wanted.selection();
+        let head = ManifestHead {
+            claim: RunClaim {
+                id: id.clone(),
+                backup_type: request.backup_type.clone(),
+                started_at,
+                path: path.to_string(),
+                source: request.source.kind(),
+                destinations: planned.clone(),
+            },
+            source_location: request.source.to_string(),
+            plan: PlanEntry {
+                strategy: request.strategy.to_string(),
+                destinations: planned,
+                compression: request.compression,
+                block_bytes: request.block_bytes as u64,
+                segment_bytes: request.segment_bytes,
+                include: request.include.clone(),
+                exclude: request.exclude.clone(),
+            },
+            written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
+        };
+        let observer = request.observer.clone().unwrap_or_else(|| Arc::new(|_| ()));
+        observer(ProgressEvent::PassStarted {
+            id,
+            destinations: destinations
+                .iter()
+                .map(|to| (to.id, to.name.clone()))
+                .collect(),
+        });
+        Ok(Pass {
+            source: Arc::clone(&request.source),
+            selection,
+            destinations,
+            strategy,
+            epilogue: epilogue(Arc::clone(&request.source), &head, wanted),
+            head,
+            path,
+            verification: request.verification,
+            limits: CutLimits {
+                block_bytes: request.block_bytes,
+                record_bytes_max: request.record_bytes_max,
+            },
+            window_bytes: WINDOW_BYTES,
+            budget: inner.budget.clone(),
+            executor: inner.executor,
+            clock: Arc::clone(&inner.clock),
+            observer,
+            cancel: request.cancel.subscribe(),
+        })
+    }
+
+    fn take(&mut self, done: PassReport, id: BackupId, path: String, report: &mut BackupReport) {
+        report.id = Some(id);
+        report.path = Some(path);
+        report.error = done.error.as_ref().map(ErrorReport::from);
+        for (DestinationId(index), destination) in done.destinations {
+            self.reports[index] = Some(destination);
+        }
+        if let Some(SealedManifest {
+            manifest, checksum, ..
+        }) = done.manifest
+        {
+            report.record_count = manifest.totals.records;
+            report.object_count = manifest.totals.objects;
+            report.kept_raw = manifest.totals.kept_raw;
+            report.vanished = manifest.totals.vanished;
+            report.size = manifest.totals.stored_bytes;
+            report.plain_bytes = manifest.totals.plain_bytes;
+            report.checksum = Some(checksum);
+            report.resources = manifest
+                .resources
+                .iter()
+                .map(|resource| resource.name.clone())
+                .collect();
+        }
+    }
+
+    /// What became of each destination; those that no pass got to were skipped.
+    fn destination_reports(&self) -> Vec<DestinationReport> {
+        let required = self.required();
+        self.request
+            .destinations
+            .iter()
+            .enumerate()
+            .map(|(index, spec)| match self.reports.get(index) {
+                Some(Some(report)) => report.clone(),
+                _ => DestinationReport {
+                    name: spec.name.clone(),
+                    location: spec.place.location(),
+                    status: DestinationStatus::Skipped,
+                    required: required[index],
+                    bytes: 0,
+                    segments: 0,
+                    verified: Verified::No,
+                    retries: 0,
+                    duration_ms: 0,
+                    lag_bytes_max: 0,
+                    error: None,
+                },
+            })
+            .collect()
+    }
+
+    /// Leaves the run's record wherever it can be left. The report is the truth; a record that can't be written is
+    /// noted in it, at the destination.
+    async fn record(&self, report: &BackupReport, ended_at: Timestamp) {
+        let Some(id) = report.id.clone() else { return };
+        let record = RunRecord {
+            id: id.clone(),
+            backup_type: report.backup_type.clone(),
+            status: report.status,
+            started_at: self.started_at,
+            ended_at,
+            checksum: report.checksum,
+            error: report.error.clone(),
+            destinations: report.destinations.clone(),
+        };
+        let bytes = document::seal(&record);
+        let Ok(key) = layout::run_record(&id, ended_at) else {
+            return;
+        };
+        let reachable = self
+            .opened
+            .iter()
+            .zip(&report.destinations)
+            .filter(|(_, destination)| {
+                let retriable = |error: &ErrorReport| error.class.is_retriable();
+                destination.status != DestinationStatus::Skipped
+                    && !destination.error.as_ref().is_some_and(retriable)
+            });
+        let writes = reachable.map(|(opened, _)| {
+            let (key, bytes) = (key.clone(), bytes.clone());
+            async move {
+                if let Err(error) = opened.sink.put(&key, bytes).await {
+                    tracing::warn!(destination = %opened.sink, %error, "the record of this run was not written");
+                }
+            }
+        });
+        futures::future::join_all(writes).await;
+    }
+}
+
+impl BackupReport {
+    /// A run that failed may have published before: that backup is listed, and whoever reads the report must know where.
+    fn say_where_half_published(&mut self) {
+        let holds = |report: &&DestinationReport| report.status == DestinationStatus::Committed;
+        let names: Vec<&str> = self
+            .destinations
+            .iter()
+            .filter(holds)
+            .map(|report| report.name.as_str())
+            .collect();
+        if self.status != RunStatus::Failed || names.is_empty() {
+            return;
+        }
+        let message = format!(
+            "half-published: the backup is visible at {}",
+            names.join(", ")
+        );
+        let error = self.error.get_or_insert_with(|| ErrorReport {
+            class: Class::Permanent,
+            message: message.clone(),
+            suggestion: None,
+        });
+        if error.message != message {
+            error.message = format!("{}; {message}", error.message);
+        }
+        error
+            .suggestion
+            .get_or_insert_with(|| "what is visible there is whole and can be restored".to_owned());
+    }
+
+    fn failed(backup_type: teeline_core::BackupType, started_at: Timestamp) -> Self {
+        BackupReport {
+            id: None,
+            backup_type,
+            status: RunStatus::Failed,
+            started_at,
+            record_count: 0,
+            object_count: 0,
+            kept_raw: 0,
+            vanished: 0,
+            size: 0,
+            plain_bytes: 0,
+            checksum: None,
+            duration: 0,
+            path: None,
+            resources: Vec::new(),
+            destinations: Vec::new(),
+            error: None,
+        }
+    }
+}
+
+/// Globs of resources, and which of them have met one.
+struct Wanted {
+    include: GlobSet,
+    exclude: GlobSet,
+    patterns: Vec<String>,
+    met: Arc<Mutex<Met>>,
+}
+
+#[derive(Default)]
+struct Met {
+    patterns: Vec<bool>,
+    names: Vec<String>,
+}
+
+impl Wanted {
+    fn new(include: &[String], exclude: &[String]) -> Result<Self, BackupError> {
+        let met = Met {
+            patterns: vec![false; include.len()],
+            names: Vec::new(),
+        };
+        Ok(Wanted {
+            include: glob_set("include", include)?,
+            exclude: glob_set("exclude", exclude)?,
+            patterns: include.to_vec(),
+            met: Arc::new(Mutex::new(met)),
+        })
+    }
+
+    fn selection(&self) -> Selection {
+        let (include, exclude) = (self.include.clone(), self.exclude.clone());
+        let met = Arc::clone(&self.met);
+        Selection::new(!self.patterns.is_empty(), move |name| {
+            let matches = include.matches(name);
+            if let Ok(mut met) = met.lock() {
+                for index in &matches {
+                    met.patterns[*index] = true;
+                }
+                if !met.names.iter().any(|known| known == name) {
+                    met.names.push(name.to_owned());
+                }
+            }
+            (include.is_empty() || !matches.is_empty()) && !exclude.is_match(name)
+        })
+    }
+
+    /// A pattern that no resource answers to is a mistake that would be found out at the restore.
+    fn check(&self) -> Result<(), BackupError> {
+        let Ok(met) = self.met.lock() else {
+            return Ok(());
+        };
+        match met.patterns.iter().position(|met| !met) {
+            None => Ok(()),
+            Some(index) => {
+                let message = format!(
+                    "no resource is called so; there are: {}",
+                    met.names.join(", ")
+                );
+                Err(BackupError::usage(
+                    format!("include {:?}", self.patterns[index]),
+                    message,
+                ))
+            }
+        }
+    }
+}
+
+fn glob_set(option: &str, patterns: &[String]) -> Result<GlobSet, BackupError> {
+    let refuse = |error: globset::Error| BackupError::usage(option, error);
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(Glob::new(pattern).map_err(refuse)?);
+    }
+    set.build().map_err(refuse)
+}
+
+/// The last word before the manifest: every resource that was asked for was met; the source describes what it gave.
+fn epilogue(source: Arc<dyn Source>, head: &ManifestHead, wanted: Wanted) -> Epilogue {
+    let claim = head.claim.clone();
+    let compression = head.plan.compression;
+    Box::new(
+        move |resources: &[ResourceEntry], attachments: &[Attachment]| {
+            wanted.check()?;
+            source.describe(&Placed {
+                claim: &claim,
+                compression,
+                resources,
+                attachments,
+            })
+        },
+    )
+}

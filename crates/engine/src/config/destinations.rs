@@ -1,0 +1,143 @@
+//! `[destinations.<name>]`: a folder, or a URL with settings beside it.
+
+use std::path::PathBuf;
+
+use teeline_core::BackupError;
+
+use super::blame::Blame;
+use super::node::{KeyPath, Node};
+use super::reader::{Known, Table};
+use crate::destination::{
+    DestinationSpec, NAME_FORM, Place, S3Place, Secret, endpoint, folder, is_name, unique_names,
+};
+
+const DESTINATION: Known = Known {
+    keys: &[
+        "path",
+        "url",
+        "required",
+        "region",
+        "endpoint",
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+        "profile",
+        "path_style",
+    ],
+    hints: &[
+        ("bucket", "the bucket is part of `url`: s3://bucket/prefix"),
+        ("prefix", "the prefix is part of `url`: s3://bucket/prefix"),
+        ("type", "a folder has `path`, everything else has `url`"),
+        ("driver", "a folder has `path`, everything else has `url`"),
+    ],
+};
+
+/// The settings that stand beside `url`.
+const BESIDE_URL: [&str; 7] = [
+    "region",
+    "endpoint",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "profile",
+    "path_style",
+];
+
+pub(super) fn destinations(
+    entries: Vec<(KeyPath, String, Node)>,
+    blame: &Blame,
+) -> Result<Vec<DestinationSpec>, BackupError> {
+    let mut destinations = Vec::new();
+    for (key, name, node) in entries {
+        if !is_name(&name) {
+            let message = format!("`{key}` isn't a name for a destination; accepted: {NAME_FORM}");
+            return Err(blame.error(&key, message));
+        }
+        let mut table = Table::open(blame, key, node, &DESTINATION)?;
+        let required = table.boolean("required")?;
+        let place = place(&mut table)?;
+        let mut destination = DestinationSpec::named(&name, place);
+        destination.required = required;
+        destinations.push(destination);
+    }
+    unique_names(&mut destinations).map_err(|error| {
+        let error_here = blame.error(&KeyPath::from(["destinations"]), error.message());
+        suggest_as(error_here, &error)
+    })?;
+    Ok(destinations)
+}
+
+fn place(table: &mut Table<'_>) -> Result<Place, BackupError> {
+    match (table.has("path"), table.has("url")) {
+        (true, true) => Err(table.error("has both path and url; one of them is accepted")),
+        (false, false) => Err(table
+            .error("has neither path nor url")
+            .suggest("write path = \"folder\" or url = \"s3://bucket/prefix\"")),
+        (true, false) => {
+            refuse_beside_folder(table)?;
+            Ok(Place::Folder(
+                table.text_as("path", path)?.unwrap_or_default(),
+            ))
+        }
+        (false, true) => {
+            let text = table.needed_text("url")?;
+            match url(table, &text)? {
+                Place::S3(place) => beside_url(table, place).map(Place::S3),
+                place => refuse_beside_folder(table).map(|()| place),
+            }
+        }
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    match text.contains("://") {
+        true => Err("it looks like a URL, which is `url`".to_owned()),
+        false => folder(text),
+    }
+}
+
+fn url(table: &Table<'_>, text: &str) -> Result<Place, BackupError> {
+    if !text.contains("://") {
+        let error = table.error_at("url", "isn't a URL");
+        return Err(error.suggest("a folder is written as `path`; a bucket as s3://bucket/prefix"));
+    }
+    Place::parse(text).map_err(|error| {
+        let message = format!("isn't usable: {}", error.message());
+        suggest_as(table.error_at("url", &message), &error)
+    })
+}
+
+fn refuse_beside_folder(table: &Table<'_>) -> Result<(), BackupError> {
+    match BESIDE_URL.into_iter().find(|name| table.has(name)) {
+        None => Ok(()),
+        Some(name) => Err(table.error_at(
+            name,
+            "is a setting of S3 destinations; this one is a folder",
+        )),
+    }
+}
+
+/// Sets what stands beside the URL in the place of what the URL says.
+fn beside_url(table: &mut Table<'_>, mut place: S3Place) -> Result<S3Place, BackupError> {
+    let secret = |text: &str| Ok(Secret::new(text));
+    place.region = table.text("region")?.or(place.region);
+    place.endpoint = table.text_as("endpoint", endpoint)?.or(place.endpoint);
+    place.access_key_id = table.text("access_key_id")?.or(place.access_key_id);
+    place.secret_access_key = table
+        .text_as("secret_access_key", secret)?
+        .or(place.secret_access_key);
+    place.session_token = table
+        .text_as("session_token", secret)?
+        .or(place.session_token);
+    place.profile = table.text("profile")?.or(place.profile);
+    place.path_style = table.boolean("path_style")?.or(place.path_style);
+    place.check().map_err(|message| table.error(message))?;
+    Ok(place)
+}
+
+fn suggest_as(error: BackupError, other: &BackupError) -> BackupError {
+    match other.suggestion() {
+        Some(suggestion) => error.suggest(suggestion),
+        None => error,
+    }
+}

@@ -1,0 +1,81 @@
+//! The configuration as written: one file, environment variables over it, and what was found in them as plain typed
+//! data. What follows from it (which destinations are required, how many workers there are) is decided by the plan.
+//!
+//! From text to [`Config`]: `file` (format, syntax, and at which line each key stands) → `overrides` (variables such as
+//! `TEELINE__BACKUP__STRATEGY`) → `interpolate` (`${NAME}` within strings, after parsing, so that a value can't inject
+//! syntax) → `sections`, which read typed values through `reader`.
+//!
+//! Invariants:
+//! - an unknown key is an error, everywhere;
+//! - an error names the file and line, or the variable, and the key; what it shows of a value is its type, save for
+//!   sizes, numbers and words such as a strategy;
+//! - destinations keep the order of the file, since `priority` tries them in it; those that only variables name come
+//!   after them, in the order of their names.
+
+mod blame;
+mod destinations;
+mod file;
+mod interpolate;
+mod nearest;
+mod node;
+mod overrides;
+mod reader;
+mod sections;
+mod size;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::path::Path;
+
+use teeline_core::BackupError;
+
+use self::blame::Blame;
+use self::file::File;
+use self::interpolate::interpolate;
+pub(crate) use self::nearest::nearest;
+use self::overrides::Overrides;
+pub use self::types::{
+    BackupConfig, Connection, EmbeddedS3Config, EngineConfig, OnUndecodable, SampleConfig,
+    SourceConfig, SourceLocation, Verification,
+};
+use crate::destination::DestinationSpec;
+
+/// A configuration, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// What is backed up. Default: nothing, which is enough to list, verify and restore.
+    pub source: Option<SourceConfig>,
+    /// How it is backed up.
+    pub backup: BackupConfig,
+    /// What the process may use.
+    pub engine: EngineConfig,
+    /// Where backups go, in the order of the file. Default: none.
+    pub destinations: Vec<DestinationSpec>,
+    /// An S3 server over a folder, to be run for as long as the command. Default: none.
+    pub embedded_s3: Option<EmbeddedS3Config>,
+}
+
+impl Config {
+    /// Reads the file at `path`: TOML, YAML or JSON, as its extension says.
+    ///
+    /// Variables among `env_vars` whose names begin with `TEELINE__` replace single settings; others are ignored.
+    /// `environment` is asked for the variables that are named as `${NAME}` within strings of the file.
+    ///
+    /// # Errors
+    /// Of class [`Usage`](teeline_core::Class::Usage), where the file can't be read or doesn't say what it may.
+    pub fn load(
+        path: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+        env_vars: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, BackupError> {
+        let File { name, table, keys } = File::read(path)?;
+        let overrides = Overrides::collect(env_vars)?;
+        let blame = Blame::new(name, keys, overrides.variables().clone());
+        // Before the variables are laid over it, since that would read a dot in such a key as a path.
+        sections::check_names(table.keys(), &blame)?;
+        let mut root = overrides.over(table)?;
+        interpolate(&mut root, &blame, environment)?;
+        sections::config(root, &blame)
+    }
+}

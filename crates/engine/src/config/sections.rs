@@ -1,0 +1,278 @@
+//! The sections of a configuration: their keys, bounds, and what goes together.
+
+use std::path::PathBuf;
+
+use globset::Glob;
+use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind};
+
+use super::Config;
+use super::blame::Blame;
+use super::destinations::destinations;
+use super::interpolate::is_variable_name;
+use super::node::{KeyPath, Node};
+use super::reader::{Known, Table, check_known};
+use super::types::{
+    BackupConfig, Connection, EmbeddedS3Config, EngineConfig, OnUndecodable, SampleConfig,
+    SourceConfig, SourceLocation, Verification,
+};
+use crate::destination::{Secret, bucket_name, folder, key_prefix};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+const ROOT: Known = Known {
+    keys: &["source", "backup", "engine", "destinations", "embedded_s3"],
+    hints: &[],
+};
+const SOURCE: Known = Known {
+    keys: &[
+        "connection",
+        "connection_env",
+        "connection_file",
+        "path",
+        "resource",
+        "on_undecodable",
+    ],
+    hints: &[("url", "a database's connection string is `connection`")],
+};
+const BACKUP: Known = Known {
+    keys: &[
+        "strategy",
+        "concurrency",
+        "compression",
+        "level",
+        "block_bytes",
+        "segment_bytes",
+        "record_bytes_max",
+        "inline_bytes_max",
+        "verification",
+        "path",
+        "include",
+        "exclude",
+    ],
+    hints: &[("quorum", "write `strategy = \"quorum:N\"`")],
+};
+const ENGINE: Known = Known {
+    keys: &["workers", "budget_bytes"],
+    hints: &[],
+};
+const EMBEDDED_S3: Known = Known {
+    keys: &["root", "access_key", "secret_key", "buckets", "sample"],
+    hints: &[],
+};
+const SAMPLE: Known = Known {
+    keys: &["bucket", "prefix", "records"],
+    hints: &[],
+};
+
+/// Where a key belongs that stands in the wrong place.
+pub(super) const SECTIONS: [(&str, &[&str]); 4] = [
+    ("source", SOURCE.keys),
+    ("backup", BACKUP.keys),
+    ("engine", ENGINE.keys),
+    ("embedded_s3", EMBEDDED_S3.keys),
+];
+
+/// Refuses a section that isn't known.
+pub(super) fn check_names<'n>(
+    names: impl Iterator<Item = &'n String>,
+    blame: &Blame,
+) -> Result<(), BackupError> {
+    check_known(blame, &KeyPath::default(), names, &ROOT)
+}
+
+/// Reads the whole.
+pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
+    let mut root = Table::open(blame, KeyPath::default(), root, &ROOT)?;
+    let source = root.table("source", &SOURCE)?.map(source).transpose()?;
+    let backup = root.table("backup", &BACKUP)?.map(backup).transpose()?;
+    let engine = root.table("engine", &ENGINE)?.map(engine).transpose()?;
+    let embedded = root.table("embedded_s3", &EMBEDDED_S3)?;
+    Ok(Config {
+        source,
+        backup: backup.unwrap_or_default(),
+        engine: engine.unwrap_or_default(),
+        destinations: destinations(root.tables("destinations")?, blame)?,
+        embedded_s3: embedded.map(embedded_s3).transpose()?,
+    })
+}
+
+fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
+    const PLACES: [&str; 4] = ["connection", "connection_env", "connection_file", "path"];
+    let given: Vec<&str> = PLACES.into_iter().filter(|name| table.has(name)).collect();
+    if given.len() != 1 {
+        let found = match given.is_empty() {
+            true => "none".to_owned(),
+            false => given.join(" and "),
+        };
+        let accepted = PLACES.join(", ");
+        return Err(table.error(&format!(
+            "has {found} of {accepted}; exactly one is accepted"
+        )));
+    }
+    let place = given[0];
+    if place != "path" && table.has("resource") {
+        return Err(table.error_at("resource", &format!("goes with `path`, not with `{place}`")));
+    }
+    let variable = |name: &str| match is_variable_name(name) {
+        true => Ok(name.to_owned()),
+        false => {
+            Err("it is the name of an environment variable: letters, digits and '_'".to_owned())
+        }
+    };
+    let location = match place {
+        "connection" => {
+            SourceLocation::S3db(Connection::Inline(Secret::new(table.needed_text(place)?)))
+        }
+        "connection_env" => {
+            let name = table.text_as(place, variable)?.unwrap_or_default();
+            SourceLocation::S3db(Connection::Variable(name))
+        }
+        "connection_file" => {
+            let path = PathBuf::from(table.needed_text(place)?);
+            SourceLocation::S3db(Connection::File(path))
+        }
+        _ => {
+            let path = PathBuf::from(table.needed_text(place)?);
+            let resource = table.text("resource")?;
+            let is_standard_input = path.as_os_str() == "-";
+            if !is_standard_input && resource.is_some() {
+                let message = "goes with path = \"-\" only; files are resources of their own names";
+                return Err(table.error_at("resource", message));
+            }
+            if is_standard_input && resource.is_none() {
+                return Err(
+                    table.error("lacks `resource`, which names the records of standard input")
+                );
+            }
+            SourceLocation::Jsonl { path, resource }
+        }
+    };
+    let on_undecodable = table.word("on_undecodable", &["keep", "fail"], |word| match word {
+        "keep" => Some(OnUndecodable::Keep),
+        "fail" => Some(OnUndecodable::Fail),
+        _ => None,
+    })?;
+    Ok(SourceConfig {
+        location,
+        on_undecodable: on_undecodable.unwrap_or_default(),
+    })
+}
+
+fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
+    let default = BackupConfig::default();
+    let compression = compression(&mut table)?;
+    let strategies = ["all", "any", "priority", "quorum:N with N from 1"];
+    let strategy = table.word("strategy", &strategies, |word| {
+        word.parse::<StrategyKind>().ok()
+    })?;
+    let concurrency = table.integer("concurrency", 1..=1024)?;
+    let block_bytes = table.size("block_bytes", 4 * KIB..=16 * MIB)?;
+    let segment_bytes = table.size("segment_bytes", MIB..=8 * GIB)?;
+    let block_bytes = block_bytes.map_or(default.block_bytes, to_usize);
+    let record_bytes_max = table.size("record_bytes_max", to_u64(block_bytes)..=GIB)?;
+    let record_bytes_max = record_bytes_max.map_or(default.record_bytes_max, to_usize);
+    let inline_bytes_max = table.size("inline_bytes_max", 0..=to_u64(record_bytes_max))?;
+    let inline_default = default.inline_bytes_max.min(record_bytes_max);
+    let verification = table.word("verification", &["read", "attested"], |word| match word {
+        "read" => Some(Verification::Read),
+        "attested" => Some(Verification::Attested),
+        _ => None,
+    })?;
+    let path = table.text_as("path", |text| {
+        PathTemplate::new(text).map_err(|_| {
+            "it is made of names between single slashes, \
+             with {date} {time} {year} {month} {day} {type} {backupId} in them, \
+             and doesn't begin with catalog or runs"
+                .to_owned()
+        })
+    })?;
+    Ok(BackupConfig {
+        strategy: strategy.unwrap_or(default.strategy),
+        concurrency: concurrency.map_or(default.concurrency, to_usize),
+        compression,
+        block_bytes,
+        segment_bytes: segment_bytes.unwrap_or(default.segment_bytes),
+        record_bytes_max,
+        inline_bytes_max: inline_bytes_max.map_or(inline_default, to_usize),
+        verification: verification.unwrap_or_default(),
+        path: path.unwrap_or_default(),
+        include: table.texts("include", check_glob)?.unwrap_or_default(),
+        exclude: table.texts("exclude", check_glob)?.unwrap_or_default(),
+    })
+}
+
+fn compression(table: &mut Table<'_>) -> Result<Compression, BackupError> {
+    let has_level = table.has("level");
+    let compression = table.word("compression", &["gzip", "none"], |word| word.parse().ok())?;
+    let compression: Compression = compression.unwrap_or_default();
+    if compression == Compression::None && has_level {
+        return Err(table.error_at(
+            "level",
+            "goes with compression \"gzip\"; \"none\" has no levels",
+        ));
+    }
+    let Some(level) = table.integer("level", 1..=12)? else {
+        return Ok(compression);
+    };
+    let level = u8::try_from(level).unwrap_or(u8::MAX);
+    let refused = |error: BackupError| table.error_at("level", error.message());
+    compression.with_level(level).map_err(refused)
+}
+
+fn check_glob(text: &str) -> Result<(), String> {
+    match Glob::new(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("not a glob: {}", error.kind())),
+    }
+}
+
+fn engine(mut table: Table<'_>) -> Result<EngineConfig, BackupError> {
+    let budget_bytes = table.size("budget_bytes", 8 * MIB..=1024 * GIB)?;
+    Ok(EngineConfig {
+        workers: table.integer("workers", 1..=256)?.map(to_usize),
+        budget_bytes: budget_bytes.map_or(EngineConfig::default().budget_bytes, to_usize),
+    })
+}
+
+fn embedded_s3(mut table: Table<'_>) -> Result<EmbeddedS3Config, BackupError> {
+    // First, so that a misspelt key in it is found before what is missing around it.
+    let sample_table = table.table("sample", &SAMPLE)?;
+    let root = table.text_as("root", folder)?;
+    let root = root.ok_or_else(|| table.error("lacks `root`"))?;
+    let access_key = table.needed_text("access_key")?;
+    let secret_key = Secret::new(table.needed_text("secret_key")?);
+    let buckets = table.texts("buckets", |name| bucket_name(name).map(|_| ()))?;
+    let buckets = buckets.unwrap_or_default();
+    let sample = sample_table.map(|table| sample(table, &buckets));
+    Ok(EmbeddedS3Config {
+        root,
+        access_key,
+        secret_key,
+        sample: sample.transpose()?,
+        buckets,
+    })
+}
+
+fn sample(mut table: Table<'_>, buckets: &[String]) -> Result<SampleConfig, BackupError> {
+    let bucket = table.needed_text("bucket")?;
+    if !buckets.contains(&bucket) {
+        return Err(table.error_at("bucket", "isn't one of `embedded_s3.buckets`"));
+    }
+    let prefix = table.text_as("prefix", key_prefix)?;
+    let records = table.integer("records", 1..=10_000_000)?;
+    Ok(SampleConfig {
+        bucket,
+        prefix: prefix.unwrap_or_default(),
+        records: records.unwrap_or(5_000),
+    })
+}
+
+fn to_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn to_u64(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,322 @@
+//! What is accepted, and what it means.
+
+use std::path::{Path, PathBuf};
+
+use teeline_core::{Compression, PathTemplate, StrategyKind};
+
+use super::*;
+use crate::destination::{Place, S3Place, Secret};
+
+const WHOLE: &str = r#"
+[source]
+connection = "http://k:CANARY@host:9000/shop"
+on_undecodable = "fail"
+[backup]
+strategy = "quorum:2"
+concurrency = 2
+compression = "gzip"
+level = 9
+block_bytes = "64KiB"
+segment_bytes = "1GB"
+record_bytes_max = 1048576
+inline_bytes_max = 0
+verification = "attested"
+path = "{year}/{month}/"
+include = ["users*", "orders"]
+exclude = ["*_tmp"]
+[engine]
+workers = 3
+budget_bytes = "32MiB"
+[destinations.local]
+path = "./backups/local"
+required = true
+[destinations.primary]
+url = "s3://key:CANARY@bucket/prefix?region=eu-west-1"
+region = "eu-west-2"
+endpoint = "https://S3.example.com/"
+access_key_id = "other"
+secret_access_key = "CANARY/+="
+session_token = "CANARY"
+path_style = false
+[destinations.third]
+url = "s3://bucket/third"
+profile = "dev"
+required = false
+[embedded_s3]
+root = "./backups/s3"
+access_key = "teeline"
+secret_key = "CANARY"
+buckets = ["sample", "backups"]
+sample = { bucket = "sample", prefix = "/shop/", records = 10 }
+"#;
+
+#[test]
+fn every_key_is_read() {
+    let config = toml(WHOLE).accepted();
+    let source = config.source.unwrap();
+    let connection = Connection::Inline(Secret::new("http://k:CANARY@host:9000/shop"));
+    assert_eq!(source.location, SourceLocation::S3db(connection));
+    assert_eq!(source.on_undecodable, OnUndecodable::Fail);
+    let backup = BackupConfig {
+        strategy: StrategyKind::Quorum(2),
+        concurrency: 2,
+        compression: Compression::Gzip { level: 9 },
+        block_bytes: 65536,
+        segment_bytes: 1_000_000_000,
+        record_bytes_max: 1 << 20,
+        inline_bytes_max: 0,
+        verification: Verification::Attested,
+        path: PathTemplate::new("{year}/{month}").unwrap(),
+        include: vec!["users*".into(), "orders".into()],
+        exclude: vec!["*_tmp".into()],
+    };
+    assert_eq!(config.backup, backup);
+    assert_eq!(
+        config.engine,
+        EngineConfig {
+            workers: Some(3),
+            budget_bytes: 32 << 20
+        }
+    );
+    let embedded = config.embedded_s3.unwrap();
+    assert_eq!(embedded.root, Path::new("./backups/s3"));
+    assert_eq!(
+        (embedded.access_key.as_str(), embedded.secret_key.expose()),
+        ("teeline", "CANARY")
+    );
+    assert_eq!(embedded.buckets, ["sample", "backups"]);
+    let sample = SampleConfig {
+        bucket: "sample".into(),
+        prefix: "shop".into(),
+        records: 10,
+    };
+    assert_eq!(embedded.sample, Some(sample));
+}
+
+#[test]
+fn keys_beside_a_url_replace_what_it_says() {
+    let [local, primary, third] = toml(WHOLE).accepted().destinations.try_into().unwrap();
+    assert_eq!((local.name.as_str(), local.required), ("local", Some(true)));
+    assert_eq!(local.place, Place::Folder("./backups/local".into()));
+    let expected = S3Place {
+        bucket: "bucket".into(),
+        prefix: "prefix".into(),
+        region: Some("eu-west-2".into()),
+        endpoint: Some("https://s3.example.com".into()),
+        access_key_id: Some("other".into()),
+        secret_access_key: Some(Secret::new("CANARY/+=")),
+        session_token: Some(Secret::new("CANARY")),
+        profile: None,
+        path_style: Some(false),
+    };
+    assert_eq!(
+        (primary.place, primary.required),
+        (Place::S3(expected), None)
+    );
+    assert!(!third.has_inline_secret());
+    assert_eq!(third.required, Some(false));
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    for case in [
+        toml(""),
+        yaml(""),
+        json("{}"),
+        yaml("backup:\nengine: {}\n"),
+        toml("\u{feff}[engine]"),
+    ] {
+        assert_eq!(case.accepted(), Config::default());
+    }
+    let config =
+        toml("[backup]\ncompression = \"none\"\nrecord_bytes_max = \"1MiB\"\nblock_bytes = 4096")
+            .accepted();
+    assert_eq!(config.backup.compression, Compression::None);
+    assert_eq!(config.backup.inline_bytes_max, 256 << 10);
+    let config = toml("[backup]\nrecord_bytes_max = 4096\nblock_bytes = 4096").accepted();
+    assert_eq!(
+        config.backup.inline_bytes_max, 4096,
+        "never above the largest record"
+    );
+}
+
+#[test]
+fn sources_are_told_apart() {
+    let location = |text: &str| toml(text).accepted().source.unwrap().location;
+    let connection = location("source = { connection_env = \"DATABASE_URL\" }");
+    assert_eq!(
+        connection,
+        SourceLocation::S3db(Connection::Variable("DATABASE_URL".into()))
+    );
+    let connection = location("source = { connection_file = \"a/b\" }");
+    assert_eq!(
+        connection,
+        SourceLocation::S3db(Connection::File("a/b".into()))
+    );
+    let path = PathBuf::from("data/");
+    assert_eq!(
+        location("source.path = \"data/\""),
+        SourceLocation::Jsonl {
+            path,
+            resource: None
+        }
+    );
+    let stdin = SourceLocation::Jsonl {
+        path: "-".into(),
+        resource: Some("users".into()),
+    };
+    assert_eq!(
+        location("source = { path = \"-\", resource = \"users\" }"),
+        stdin
+    );
+}
+
+#[test]
+fn a_connection_is_found_when_it_is_asked_for() {
+    let environment = |name: &str| match name {
+        "SET" => Some(" s3://k:s@b\n".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    };
+    let resolve = |connection: Connection| connection.resolve(&environment);
+    let found = resolve(Connection::Variable("SET".into())).unwrap();
+    assert_eq!(found.expose(), "s3://k:s@b");
+    let error = resolve(Connection::Variable("UNSET".into())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "source.connection_env, variable UNSET: isn't set"
+    );
+    let error = resolve(Connection::Variable("EMPTY".into())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "source.connection_env, variable EMPTY: is empty"
+    );
+    let error = resolve(Connection::File("no/such/file".into())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "source.connection_file, no/such/file: can't be read"
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "s3://k:CANARY@b\n").unwrap();
+    let found = resolve(Connection::File(file.path().to_owned())).unwrap();
+    assert_eq!(found.expose(), "s3://k:CANARY@b");
+    assert_eq!(
+        resolve(Connection::Inline(Secret::new("x")))
+            .unwrap()
+            .expose(),
+        "x"
+    );
+}
+
+#[test]
+fn destinations_keep_the_order_of_the_file() {
+    let names = ["zeta", "alpha", "mid", "beta", "omega", "kappa", "a1", "y"];
+    let of = |form: &dyn Fn(&str) -> String, glue: &str| names.map(form).join(glue);
+    let in_toml = of(
+        &|name| format!("[destinations.{name}]\npath = \"x/{name}\""),
+        "\n",
+    );
+    let in_yaml = of(&|name| format!("  {name}: {{path: x/{name}}}"), "\n");
+    let in_json = of(
+        &|name| format!("\"{name}\": {{\"path\": \"x/{name}\"}}"),
+        ",",
+    );
+    let in_yaml = format!("destinations:\n{in_yaml}\n");
+    let in_json = format!("{{\"destinations\": {{{in_json}}}}}");
+    let env = [
+        ("TEELINE__DESTINATIONS__MID__REQUIRED", "true"),
+        ("TEELINE__DESTINATIONS__NEW_B__PATH", "x/new-b"),
+        ("TEELINE__DESTINATIONS__NEW_A__PATH", "x/new-a"),
+    ];
+    for case in [toml(&in_toml), yaml(&in_yaml), json(&in_json)] {
+        let found = case.accepted().destinations;
+        assert!(found.iter().map(|d| d.name.as_str()).eq(names), "{found:?}");
+        let found = case.env(&env).accepted().destinations;
+        let expected = names.into_iter().chain(["new_a", "new_b"]);
+        assert!(
+            found.iter().map(|d| d.name.as_str()).eq(expected),
+            "{found:?}"
+        );
+        assert_eq!(found[2].required, Some(true));
+    }
+}
+
+#[test]
+fn variables_replace_settings_of_every_type() {
+    let text = "[backup]\nstrategy = \"all\"\ninclude = [\"a\", \"b\", \"c\"]\n\
+                [destinations.local]\npath = \"${UNSET}\"\nrequired = true\n";
+    let config = toml(text)
+        .env(&[
+            ("TEELINE__BACKUP__STRATEGY", "any"),
+            ("TEELINE__BACKUP__LEVEL", "2"),
+            ("TEELINE__BACKUP__BLOCK_BYTES", "2MiB"),
+            ("TEELINE__BACKUP__INCLUDE", "x*, y"),
+            ("TEELINE__backup__Exclude", ""),
+            ("TEELINE__DESTINATIONS__LOCAL__PATH", "a/${NOT_FILLED}"),
+            ("TEELINE__DESTINATIONS__LOCAL__REQUIRED", "false"),
+            ("TEELINE__SOURCE__CONNECTION", "s3://k:CANARY@b"),
+            ("TEELINE_CONFIG", "ignored"),
+            ("TEELINE", "ignored"),
+            ("OTHER__BACKUP__LEVEL", "ignored"),
+        ])
+        .accepted();
+    assert_eq!(config.backup.strategy, StrategyKind::Any);
+    assert_eq!(config.backup.compression, Compression::Gzip { level: 2 });
+    assert_eq!(config.backup.block_bytes, 2 << 20);
+    assert_eq!(config.backup.include, ["x*", "y"]);
+    assert!(config.backup.exclude.is_empty());
+    assert_eq!(config.destinations[0].place.location(), "a/${NOT_FILLED}");
+    assert_eq!(config.destinations[0].required, Some(false));
+    assert!(config.source.is_some());
+}
+
+#[test]
+fn variables_are_filled_in_after_parsing_and_once() {
+    let env = [
+        ("A", "x\", required = true, y = \"${B}"),
+        ("B", "b"),
+        ("SECRET", "CANARY\"\\ '#"),
+        ("LEVEL", "3"),
+        ("SIZE", "1MiB"),
+    ];
+    let text = r#"
+[backup]
+level = "${LEVEL}"
+block_bytes = "${SIZE}"
+include = ["${B}*", "$B$", "$${B}$$${B}"]
+[destinations.local]
+path = "${A}/$${B}/${B}${B}"
+[destinations.primary]
+url = "s3://key:x@bucket"
+secret_access_key = "${SECRET}"
+"#;
+    let config = toml(text).env(&env).accepted();
+    assert_eq!(config.backup.compression, Compression::Gzip { level: 3 });
+    assert_eq!(config.backup.block_bytes, 1 << 20);
+    assert_eq!(config.backup.include, ["b*", "$B$", "${B}$${B}"]);
+    let location = config.destinations[0].place.location();
+    assert_eq!(location, "x\", required = true, y = \"${B}/${B}/bb");
+    assert_eq!(config.destinations[0].required, None);
+    let Place::S3(place) = &config.destinations[1].place else {
+        panic!("a bucket");
+    };
+    let secret = place.secret_access_key.as_ref().unwrap();
+    assert_eq!(secret.expose(), "CANARY\"\\ '#");
+}
+
+#[test]
+fn every_sample_is_accepted() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(samples).unwrap() {
+        let path = entry.unwrap().path();
+        let environment = |name: &str| Some(name.to_lowercase());
+        let config = Config::load(&path, &environment, std::iter::empty())
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert!(!config.destinations.is_empty(), "{path:?}");
+        found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+    }
+    for sample in ["folders.toml", "s3.yaml", "priority.json"] {
+        assert!(found.iter().any(|name| name == sample), "{found:?}");
+    }
+}

@@ -1,0 +1,190 @@
+//! The parts of a [`Config`](super::Config): plain data, with units and defaults.
+
+use std::fs;
+use std::path::PathBuf;
+
+use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind};
+
+use crate::destination::Secret;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// What is backed up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// Where records come from.
+    pub location: SourceLocation,
+    /// What is done with an object that can't be mapped to a document. Default: [`OnUndecodable::Keep`].
+    pub on_undecodable: OnUndecodable,
+}
+
+/// Where records come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceLocation {
+    /// A database in the storage format of s3db.js.
+    S3db(Connection),
+    /// JSON lines: a file, a folder of files, or standard input.
+    Jsonl {
+        /// The file or folder, relative to the working directory; `-` for standard input.
+        path: PathBuf,
+        /// What the records of standard input are called; there for it, and only for it: files are resources of their
+        /// own names.
+        resource: Option<String>,
+    },
+}
+
+/// Where the connection string of a database is found. It holds credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Connection {
+    /// In the configuration itself.
+    Inline(Secret),
+    /// In the environment variable of this name.
+    Variable(String),
+    /// In the file at this path, relative to the working directory; space around it is ignored.
+    File(PathBuf),
+}
+
+/// What is done with an object that can't be mapped to a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUndecodable {
+    /// Its bytes are kept beside the records, and counted.
+    #[default]
+    Keep,
+    /// The backup fails.
+    Fail,
+}
+
+/// How it is backed up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupConfig {
+    /// What makes a run a success. Default: [`StrategyKind::All`].
+    pub strategy: StrategyKind,
+    /// How many calls to destinations may be under way at once, 1 to 1,024. Default: 4.
+    pub concurrency: usize,
+    /// How chunks are made smaller, with the level in it. Default: gzip, level 6.
+    pub compression: Compression,
+    /// Bytes that a block is cut to before compression, 4 KiB to 16 MiB. Default: 1 MiB.
+    pub block_bytes: usize,
+    /// Bytes that a segment, which is one file at a destination, is closed at: 1 MiB to 8 GiB. Default: 512 MiB.
+    pub segment_bytes: u64,
+    /// Bytes of the largest record that is accepted, from `block_bytes` to 1 GiB. Default: 64 MiB.
+    pub record_bytes_max: usize,
+    /// Bytes of the largest body of an object that is put into its record, at most `record_bytes_max`; larger ones are
+    /// kept as they are beside the records. Default: 256 KiB, or `record_bytes_max` where that is less.
+    pub inline_bytes_max: usize,
+    /// How a copy is checked before it counts. Default: [`Verification::Read`].
+    pub verification: Verification,
+    /// Where backups go below a destination's root. Default: right below it.
+    pub path: PathTemplate,
+    /// Globs of the resources that are wanted. Default: none, which means all.
+    pub include: Vec<String>,
+    /// Globs of the resources that are left out, also where `include` names them. Default: none.
+    pub exclude: Vec<String>,
+}
+
+/// How a copy is checked before it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verification {
+    /// It is read back and compared.
+    #[default]
+    Read,
+    /// The store's word is taken.
+    Attested,
+}
+
+/// What the process may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Threads that compress, 1 to 256. Default: as many as there are cores.
+    pub workers: Option<usize>,
+    /// Bytes of records that may be in memory at once, 8 MiB to 1,024 GiB. Default: 24 MiB.
+    pub budget_bytes: usize,
+}
+
+/// An S3 server over a folder, for trying things out without an account anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddedS3Config {
+    /// The folder, relative to the working directory.
+    pub root: PathBuf,
+    /// The access key id that it accepts.
+    pub access_key: String,
+    /// The secret access key that it accepts.
+    pub secret_key: Secret,
+    /// The buckets that it has. Default: none.
+    pub buckets: Vec<String>,
+    /// A database that is put into it where there is none yet. Default: none.
+    pub sample: Option<SampleConfig>,
+}
+
+/// A sample database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleConfig {
+    /// The bucket, one of the server's.
+    pub bucket: String,
+    /// What its keys begin with, without a slash at either end. Default: nothing.
+    pub prefix: String,
+    /// How many records it has, 1 to 10,000,000. Default: 5,000.
+    pub records: u64,
+}
+
+impl Connection {
+    /// Finds the connection string.
+    ///
+    /// # Errors
+    /// Where the variable isn't set, the file can't be read, or either is empty.
+    pub fn resolve(
+        &self,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Secret, BackupError> {
+        let (subject, text) = match self {
+            Connection::Inline(secret) => return Ok(secret.clone()),
+            Connection::Variable(name) => {
+                let subject = format!("source.connection_env, variable {name}");
+                let text =
+                    environment(name).ok_or_else(|| BackupError::usage(&subject, "isn't set"))?;
+                (subject, text)
+            }
+            Connection::File(path) => {
+                let subject = format!("source.connection_file, {}", path.display());
+                let text = fs::read_to_string(path).map_err(|error| {
+                    BackupError::usage(&subject, "can't be read").because(error)
+                })?;
+                (subject, text)
+            }
+        };
+        match text.trim() {
+            "" => Err(BackupError::usage(subject, "is empty")),
+            text => Ok(Secret::new(text)),
+        }
+    }
+}
+
+impl Default for BackupConfig {
+    fn default() -> Self {
+        BackupConfig {
+            strategy: StrategyKind::All,
+            concurrency: 4,
+            compression: Compression::default(),
+            block_bytes: MIB,
+            segment_bytes: 512 * 1024 * 1024,
+            record_bytes_max: 64 * MIB,
+            inline_bytes_max: 256 * KIB,
+            verification: Verification::Read,
+            path: PathTemplate::default(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+        }
+    }
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        EngineConfig {
+            workers: None,
+            budget_bytes: 24 * MIB,
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! Reading a backup from several copies at once: chunk by chunk from the first that has it right.
+//!
+//! Nothing leaves here that wasn't compared with a digest that leads back to the manifest. *Not found*, *transient* and
+//! *corrupt* are told apart; a copy that fails transiently, after its retries, isn't asked again.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use teeline_core::{
+    AttachmentEntry, BackupError, BackupId, CatalogEntry, ChunkEntry, Class, Decoder, Digest,
+    Index, Manifest, ObjectKey, SegmentEntry, document, layout,
+};
+
+use crate::catalog::{Asked, located, read_whole};
+use crate::open::Opened;
+use crate::report::Damage;
+
+/// How much of a segment is read in one call.
+const WINDOW_BYTES: u64 = 2 << 20;
+
+/// A backup, readable as long as each chunk is right at one destination.
+pub(crate) struct Copies {
+    pub(crate) manifest: Arc<Manifest>,
+    path: String,
+    copies: Vec<Copy>,
+    avoided: Mutex<Vec<Damage>>,
+}
+
+struct Copy {
+    opened: Opened,
+    gone: AtomicBool,
+}
+
+/// Consecutive chunks of a segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    pub(crate) range: Range<u64>,
+    pub(crate) first_chunk: u32,
+    pub(crate) chunks: Vec<ChunkEntry>,
+}
+
+impl Copies {
+    /// The backup `id`, from whichever of the destinations has it.
+    pub(crate) async fn open(
+        id: &BackupId,
+        asked: Vec<Result<Asked, (String, BackupError)>>,
+    ) -> Result<Self, BackupError> {
+        let mut avoided = Vec::new();
+        let mut first: Option<(CatalogEntry, Manifest)> = None;
+        let mut last_error = None;
+        let mut copies = Vec::new();
+        for asked in asked {
+            let asked = match asked {
+                Ok(asked) => asked,
+                Err((name, error)) => {
+                    avoided.push(damage(&name, layout::CATALOG, None, None, &error));
+                    last_error = Some(error);
+                    continue;
+                }
+            };
+            for (_, key, error) in asked
+                .catalog
+                .unreadable
+                .iter()
+                .filter(|(damaged, _, _)| damaged == id)
+            {
+                avoided.push(damage(&asked.opened.name, key.as_str(), None, None, error));
+            }
+            let Some(entry) = asked.entry(id).cloned() else {
+                // Its data may be whole all the same, where only its entry is damaged.
+                if asked
+                    .catalog
+                    .unreadable
+                    .iter()
+                    .any(|(damaged, _, _)| damaged == id)
+                {
+                    copies.push(asked.opened);
+                }
+                continue;
+            };
+            match read_manifest(&asked.opened, &entry).await {
+                Ok(manifest) => match &first {
+                    None => first = Some((entry, manifest)),
+                    Some((known, _)) if known.checksum == entry.checksum => {}
+                    Some((known, _)) => {
+                        let message = format!(
+                            "its manifest has the checksum {}, another destination's {}",
+                            entry.checksum, known.checksum
+                        );
+                        let error = BackupError::corrupt(&asked.opened.sink, message);
+                        avoided.push(damage(&asked.opened.name, &entry.path, None, None, &error));
+                        continue;
+                    }
+                },
+                Err(error) => {
+                    let file = format!("{}/{}", entry.path, layout::MANIFEST);
+                    avoided.push(damage(&asked.opened.name, &file, None, None, &error));
+                    last_error = Some(error);
+                }
+            }
+            copies.push(asked.opened);
+        }
+        let Some((entry, manifest)) = first else {
+            return Err(last_error.unwrap_or_else(|| {
+                BackupError::new(
+                    Class::NotFound,
+                    "find",
+                    "the backup",
+                    format!("no destination has {id}"),
+                )
+            }));
+        };
+        Ok(Copies {
+            manifest: Arc::new(manifest),
+            path: entry.path,
+            copies: copies
+                .into_iter()
+                .map(|opened| Copy {
+                    opened,
+                    gone: AtomicBool::new(false),
+                })
+                .collect(),
+            avoided: Mutex::new(avoided),
+        })
+    }
+
+    /// What was passed over so far.
+    pub(crate) fn avoided(&self) -> Vec<Damage> {
+        self.avoided
+            .lock()
+            .map(|avoided| avoided.clone())
+            .unwrap_or_default()
+    }
+
+    /// A whole small file of the backup.
+    pub(crate) async fn attachment(&self, entry: &AttachmentEntry) -> Result<Bytes, BackupError> {
+        self.whole(&entry.file, None, entry.bytes, entry.blake3)
+            .await
+    }
+
+    /// The index of a segment, cut into windows.
+    pub(crate) async fn windows(
+        &self,
+        resource: &str,
+        segment: &SegmentEntry,
+    ) -> Result<Vec<Window>, BackupError> {
+        let bytes = self
+            .whole(
+                &segment.index,
+                Some(resource),
+                segment.index_bytes,
+                segment.index_blake3,
+            )
+            .await?;
+        let index = Index::parse(&segment.index, &bytes)?;
+        check_index(&self.manifest.id, segment, &index)?;
+        let mut first_chunk = 0;
+        let windows = index.windows(WINDOW_BYTES).map(|(range, chunks)| {
+            let window = Window {
+                range,
+                first_chunk,
+                chunks: chunks.to_vec(),
+            };
+            first_chunk += u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+            window
+        });
+        Ok(windows.collect())
+    }
+
+    /// The plain bytes of each chunk of a window.
+    pub(crate) async fn read(
+        &self,
+        resource: &str,
+        segment: &SegmentEntry,
+        window: &Window,
+    ) -> Result<Vec<Bytes>, BackupError> {
+        let stored = self.read_stored(resource, segment, window).await?;
+        let compression = self.manifest.plan.compression;
+        let mut decoder = Decoder::new();
+        let mut plain = Vec::with_capacity(stored.len());
+        for (chunk, bytes) in window.chunks.iter().zip(stored) {
+            let expected = usize::try_from(chunk.plain).unwrap_or(usize::MAX);
+            plain.push(Bytes::from(decoder.decode(
+                compression,
+                &bytes,
+                expected,
+            )?));
+        }
+        Ok(plain)
+    }
+
+    /// The stored bytes of each chunk of a window, verified.
+    pub(crate) async fn read_stored(
+        &self,
+        resource: &str,
+        segment: &SegmentEntry,
+        window: &Window,
+    ) -> Result<Vec<Bytes>, BackupError> {
+        let mut found: Vec<Option<Bytes>> = vec![None; window.chunks.len()];
+        let mut failure = None;
+        for copy in &self.copies {
+            if copy.gone.load(Ordering::Relaxed) {
+                continue;
+            }
+            let key = ObjectKey::new(format!("{}/{}", self.path, segment.file))?;
+            if let Err(error) = self.fill(copy, &key, resource, window, &mut found).await {
+                failure = Some(error);
+            }
+            if found.iter().all(Option::is_some) {
+                return Ok(found.into_iter().flatten().collect());
+            }
+        }
+        Err(no_copy(failure, resource, &segment.file))
+    }
+
+    /// Takes from `copy` what is still missing of a window. The error is of the first chunk that it couldn't give.
+    async fn fill(
+        &self,
+        copy: &Copy,
+        key: &ObjectKey,
+        resource: &str,
+        window: &Window,
+        found: &mut [Option<Bytes>],
+    ) -> Result<(), BackupError> {
+        let sink = copy.opened.sink.as_ref();
+        let nothing_yet = found.iter().all(Option::is_none);
+        let whole = if nothing_yet {
+            sink.read(key, window.range.clone()).await.ok()
+        } else {
+            None
+        };
+        let mut result = Ok(());
+        let mut begin = window.range.start;
+        for (index, chunk) in window.chunks.iter().enumerate() {
+            let range = begin..begin + chunk.stored;
+            begin = range.end;
+            if found[index].is_some() {
+                continue;
+            }
+            let read = match &whole {
+                Some(bytes) => {
+                    let at = |offset: u64| {
+                        usize::try_from(offset - window.range.start).unwrap_or(usize::MAX)
+                    };
+                    Ok(bytes.slice(at(range.start)..at(range.end)))
+                }
+                None => sink.read(key, range).await,
+            };
+            let checked = read.and_then(|bytes| check_chunk(sink.to_string(), key, chunk, bytes));
+            match checked {
+                Ok(bytes) => found[index] = Some(bytes),
+                Err(error) if error.class() == Class::NotFound => {
+                    self.avoid(copy, key.as_str(), Some(resource), None, &error);
+                    return Err(error);
+                }
+                Err(error) => {
+                    let number = window.first_chunk + u32::try_from(index).unwrap_or(u32::MAX);
+                    self.avoid(copy, key.as_str(), Some(resource), Some(number), &error);
+                    if error.class().is_retriable() {
+                        copy.gone.store(true, Ordering::Relaxed);
+                        return Err(error);
+                    }
+                    if result.is_ok() {
+                        result = Err(error);
+                    }
+                }
+            }
+        }
+        result
+    }
+
+    async fn whole(
+        &self,
+        file: &str,
+        resource: Option<&str>,
+        size: u64,
+        digest: Digest,
+    ) -> Result<Bytes, BackupError> {
+        let key = ObjectKey::new(format!("{}/{file}", self.path))?;
+        let mut failure = None;
+        for copy in &self.copies {
+            if copy.gone.load(Ordering::Relaxed) {
+                continue;
+            }
+            match read_checked(&copy.opened, &key, size, digest).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => {
+                    self.avoid(copy, key.as_str(), resource, None, &error);
+                    if error.class().is_retriable() {
+                        copy.gone.store(true, Ordering::Relaxed);
+                    }
+                    failure = Some(error);
+                }
+            }
+        }
+        Err(no_copy(failure, resource.unwrap_or("the backup"), file))
+    }
+
+    fn avoid(
+        &self,
+        copy: &Copy,
+        file: &str,
+        resource: Option<&str>,
+        chunk: Option<u32>,
+        error: &BackupError,
+    ) {
+        let damage = damage(&copy.opened.name, file, resource, chunk, error);
+        tracing::warn!(destination = copy.opened.name, file, ?chunk, %error, "a copy is avoided");
+        if let Ok(mut avoided) = self.avoided.lock()
+            && !avoided.contains(&damage)
+        {
+            avoided.push(damage);
+        }
+    }
+}
+
+/// The manifest that an entry leads to, compared with the entry.
+pub(crate) async fn read_manifest(
+    opened: &Opened,
+    entry: &CatalogEntry,
+) -> Result<Manifest, BackupError> {
+    let sink = opened.sink.as_ref();
+    let key = ObjectKey::new(format!("{}/{}", entry.path, layout::MANIFEST))?;
+    let bytes = read_whole(sink, &key).await?;
+    let manifest: Manifest = document::open(&located(sink, &key), &bytes)?;
+    if Digest::of(&bytes) != entry.checksum || manifest.id != entry.id {
+        let message = "it isn't the manifest that the catalogue's entry is about";
+        return Err(BackupError::corrupt(located(sink, &key), message));
+    }
+    Ok(manifest)
+}
+
+/// A whole small file, compared with its digest.
+pub(crate) async fn read_checked(
+    opened: &Opened,
+    key: &ObjectKey,
+    size: u64,
+    digest: Digest,
+) -> Result<Bytes, BackupError> {
+    let sink = opened.sink.as_ref();
+    let corrupt = |message: String| BackupError::corrupt(located(sink, key), message);
+    let found = sink.head(key).await?.bytes;
+    if found != size {
+        return Err(corrupt(format!(
+            "{found} bytes are there, {size} were written"
+        )));
+    }
+    let bytes = sink.read(key, 0..size).await?;
+    if Digest::of(&bytes) == digest {
+        Ok(bytes)
+    } else {
+        Err(corrupt("its digest isn't the manifest's".to_owned()))
+    }
+}
+
+/// Whether an index, whose own digest was right, is the one that the manifest means.
+pub(crate) fn check_index(
+    id: &BackupId,
+    segment: &SegmentEntry,
+    index: &Index,
+) -> Result<(), BackupError> {
+    let fits = index.backup == *id
+        && index.file == segment.file
+        && index.blake3 == segment.blake3
+        && index.sums.stored == segment.stored_bytes
+        && index.sums.records == segment.records;
+    if fits {
+        Ok(())
+    } else {
+        Err(BackupError::corrupt(
+            &segment.index,
+            "it is the index of another segment",
+        ))
+    }
+}
+
+/// Compares a chunk with its digest.
+pub(crate) fn check_chunk(
+    location: String,
+    key: &ObjectKey,
+    chunk: &ChunkEntry,
+    bytes: Bytes,
+) -> Result<Bytes, BackupError> {
+    if bytes.len() as u64 == chunk.stored && Digest::of(&bytes) == chunk.blake3 {
+        Ok(bytes)
+    } else {
+        Err(BackupError::corrupt(
+            format!("{location}: {key}"),
+            "a chunk's digest isn't the index's",
+        ))
+    }
+}
+
+pub(crate) fn damage(
+    destination: &str,
+    file: &str,
+    resource: Option<&str>,
+    chunk: Option<u32>,
+    error: &BackupError,
+) -> Damage {
+    Damage {
+        destination: destination.to_owned(),
+        file: file.to_owned(),
+        resource: resource.map(str::to_owned),
+        chunk,
+        class: error.class(),
+        message: error.to_string(),
+    }
+}
+
+fn no_copy(failure: Option<BackupError>, resource: &str, file: &str) -> BackupError {
+    let class = failure.as_ref().map_or(Class::NotFound, BackupError::class);
+    // What is missing from a backup that is listed is damage, whatever the store calls it.
+    let class = if class == Class::NotFound {
+        Class::Corrupt
+    } else {
+        class
+    };
+    let message = match &failure {
+        Some(error) => format!("no destination has a right copy; the last one: {error}"),
+        None => "no destination that can be asked has a copy".to_owned(),
+    };
+    BackupError::new(class, "read", format!("{resource} ({file})"), message)
+        .suggest("`teeline verify` shows what is damaged where; restore from a further destination with --at")
+}

@@ -1,0 +1,309 @@
+//! Destinations as they are named by people: a folder, or a bucket and prefix at an S3 server, with what it takes to
+//! get in.
+//!
+//! Invariants:
+//! - a secret is a [`Secret`], which prints as `***`; no error of this module quotes the text that it was made from,
+//!   since that text may hold secrets at unexpected places;
+//! - the name of a destination is given, or follows from its place; it never depends on the position in a list, so that
+//!   adding a destination renames no other, save to tell apart two that would be called the same;
+//! - what is equal by [`Place::is_same_location`] is written to once: [`unique_names`] refuses the second.
+//!
+//! Whether the place exists or lets anyone in is found out by the sinks, not here.
+
+mod names;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use teeline_core::{BackupError, Sink};
+
+pub use self::names::unique_names;
+pub(crate) use self::names::{NAME_FORM, is_name};
+pub(crate) use self::parse::{bucket_name, check_text, endpoint, folder, key_prefix};
+
+/// A named place that holds backups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationSpec {
+    /// What it is called in configuration, reports and messages: `[a-z][a-z0-9_-]*`.
+    pub name: String,
+    /// Where it is.
+    pub place: Place,
+    /// Whether its failure fails a run. `None`: as the strategy has it, which is required under `all` and not otherwise.
+    pub required: Option<bool>,
+    /// Whether nobody chose the name, so that it may be made longer to tell it from another.
+    derived: bool,
+}
+
+/// Where a destination is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// A folder; a relative one is relative to the working directory.
+    Folder(PathBuf),
+    /// A bucket, or a prefix in one.
+    S3(S3Place),
+    /// A store that the host brings: one in memory, or one of its own making.
+    Sink(CustomSink),
+}
+
+/// A store of the host's own. Two are equal where they are the same one.
+#[derive(Debug, Clone)]
+pub struct CustomSink(Arc<dyn Sink>);
+
+impl CustomSink {
+    /// A place for `sink`.
+    pub fn new(sink: impl Sink) -> Self {
+        CustomSink(Arc::new(sink))
+    }
+
+    pub(crate) fn sink(&self) -> Arc<dyn Sink> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl PartialEq for CustomSink {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for CustomSink {}
+
+/// A bucket, or a prefix in one, and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct S3Place {
+    /// The bucket.
+    pub bucket: String,
+    /// What all keys begin with, without a slash at either end; empty for the whole bucket.
+    pub prefix: String,
+    /// The region. `None`: as the environment or the profile has it.
+    pub region: Option<String>,
+    /// The server, such as `http://127.0.0.1:9000`, without a slash at the end. `None`: the region's own.
+    pub endpoint: Option<String>,
+    /// The access key id; there is one where there is a secret access key.
+    pub access_key_id: Option<String>,
+    /// The secret access key. `None`: from the environment, the profile or the machine's role.
+    pub secret_access_key: Option<Secret>,
+    /// The token of temporary credentials.
+    pub session_token: Option<Secret>,
+    /// A profile of the shared AWS configuration; not beside an access key.
+    pub profile: Option<String>,
+    /// Whether the bucket is named in the path instead of the host name. `None`: where there is an endpoint.
+    pub path_style: Option<bool>,
+}
+
+/// Text that must not be shown: it prints as `***`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(String);
+
+impl DestinationSpec {
+    /// A destination with a chosen name.
+    ///
+    /// # Errors
+    /// Where the name isn't of the form `[a-z][a-z0-9_-]*`, or longer than 63 characters.
+    pub fn new(name: &str, place: Place) -> Result<Self, BackupError> {
+        if !is_name(name) {
+            let subject = format!("destination {name:?}");
+            return Err(BackupError::usage(
+                subject,
+                format!("not a name; accepted: {NAME_FORM}"),
+            ));
+        }
+        Ok(Self::named(name, place))
+    }
+
+    /// A destination with the name that follows from its place.
+    pub fn derived(place: Place) -> Self {
+        DestinationSpec {
+            name: place.derived_name(),
+            place,
+            required: None,
+            derived: true,
+        }
+    }
+
+    /// Reads a destination as it is written on a command line: a path, `file://…`, `s3://[KEY:SECRET@]bucket/prefix?…`
+    /// or `http(s)://[KEY:SECRET@]host:port/bucket/prefix?…`, each with `name=` before it if it is to have a name of
+    /// its own.
+    ///
+    /// # Errors
+    /// Where it is none of these. The message never quotes the text, which may hold secrets.
+    pub fn parse(text: &str) -> Result<Self, BackupError> {
+        match text.split_once('=') {
+            Some((name, place)) if is_name(name) => {
+                let place = Place::parse_as(&format!("destination \"{name}\""), place)?;
+                Ok(Self::named(name, place))
+            }
+            _ => Place::parse(text).map(Self::derived),
+        }
+    }
+
+    /// Whether credentials were written into the destination itself. On a command line they can be read by everybody
+    /// on the machine.
+    pub fn has_inline_secret(&self) -> bool {
+        self.place.has_inline_secret()
+    }
+
+    /// For a name that was checked.
+    pub(crate) fn named(name: &str, place: Place) -> Self {
+        DestinationSpec {
+            name: name.to_owned(),
+            place,
+            required: None,
+            derived: false,
+        }
+    }
+}
+
+impl fmt::Display for DestinationSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.place.location())
+    }
+}
+
+impl Place {
+    /// Reads a place: what [`DestinationSpec::parse`] takes, without a name.
+    ///
+    /// # Errors
+    /// As [`DestinationSpec::parse`].
+    pub fn parse(text: &str) -> Result<Self, BackupError> {
+        Self::parse_as("destination", text)
+    }
+
+    fn parse_as(subject: &str, text: &str) -> Result<Self, BackupError> {
+        parse::place(text).map_err(|message| {
+            BackupError::usage(subject, message).suggest(format!("accepted: {}", parse::FORMS))
+        })
+    }
+
+    /// Where it is, to be shown: without credentials and options.
+    pub fn location(&self) -> String {
+        match self {
+            Place::Folder(path) => path.display().to_string(),
+            Place::S3(place) => place.location(),
+            Place::Sink(custom) => custom.0.to_string(),
+        }
+    }
+
+    /// Whether what is written to one is found at the other: the same bucket, prefix and server, or the same folder
+    /// after following symbolic links.
+    pub fn is_same_location(&self, other: &Place) -> bool {
+        self.identity() == other.identity()
+    }
+
+    /// Whether credentials were written into it, instead of being left to the environment or a profile.
+    pub fn has_inline_secret(&self) -> bool {
+        match self {
+            Place::Folder(_) | Place::Sink(_) => false,
+            Place::S3(place) => place.secret_access_key.is_some() || place.session_token.is_some(),
+        }
+    }
+
+    /// Equal for the same location, however it was written.
+    fn identity(&self) -> String {
+        match self {
+            Place::Folder(path) => format!("folder {}", resolved(path).display()),
+            Place::S3(place) => place.location(),
+            Place::Sink(custom) => format!("store {:p}", Arc::as_ptr(&custom.0)),
+        }
+    }
+
+    fn derived_name(&self) -> String {
+        match self {
+            Place::Folder(path) => {
+                let last = path.file_name().unwrap_or_default();
+                names::name_from(&last.to_string_lossy(), "folder")
+            }
+            Place::S3(place) => names::name_from(&place.bucket, "s3"),
+            Place::Sink(custom) => names::name_from(&custom.0.to_string(), "store"),
+        }
+    }
+}
+
+impl S3Place {
+    /// Where it is, to be shown: `s3://bucket/prefix`, or `http://host:port/bucket/prefix` where there is an endpoint.
+    pub fn location(&self) -> String {
+        let server = match &self.endpoint {
+            Some(endpoint) => format!("{endpoint}/"),
+            None => "s3://".to_owned(),
+        };
+        let slash = if self.prefix.is_empty() { "" } else { "/" };
+        format!("{server}{}{slash}{}", self.bucket, self.prefix)
+    }
+
+    /// Whether the credentials go together. The message names settings, not values.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let keys = (
+            self.access_key_id.is_some(),
+            self.secret_access_key.is_some(),
+        );
+        match keys {
+            (true, false) => Err("has an access key id without a secret access key"),
+            (false, true) => Err("has a secret access key without an access key id"),
+            (false, false) if self.session_token.is_some() => {
+                Err("has a session token without an access key id and a secret access key")
+            }
+            (true, true) if self.profile.is_some() => {
+                Err("has both an access key and a profile; one of them is accepted")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Secret {
+    /// Keeps `text` from being shown.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Secret(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// The folder behind a path. It needs not exist yet: the part that does is resolved by the file system, the rest by
+/// reading it.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let existing = absolute
+        .ancestors()
+        .find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    let Some((ancestor, mut resolved)) = existing else {
+        return absolute;
+    };
+    let rest = absolute.strip_prefix(ancestor).unwrap_or(Path::new(""));
+    for component in rest.components() {
+        match component {
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            Component::Normal(name) => resolved.push(name),
+            _ => {}
+        }
+    }
+    resolved
+}

@@ -1,0 +1,190 @@
+//! The engine: what a host holds.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use teeline_actors::{Budget, Clock, Executor, Host};
+use teeline_core::{BackupError, Timestamp};
+
+/// The budget unless another is set: bytes that all backups of one engine may have in flight.
+pub const BUDGET_BYTES_DEFAULT: u64 = 24 << 20;
+
+/// Makes backups, lists, checks and restores them. Cheap to clone; the last clone stops the engine's threads.
+///
+/// It lives in any host: its futures can be awaited from every executor, and each has a blocking twin. Several engines,
+/// and several operations on one engine, run side by side. Nothing global is touched, nothing printed.
+///
+/// From a host without a runtime:
+///
+/// ```
+/// use teeline::{BackupRequest, DestinationSpec, Engine, JsonlSource};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("users.jsonl"), "{\"id\":1}\n{\"id\":2}\n")?;
+///
+/// let engine = Engine::builder().workers(1).build()?;
+/// let source = JsonlSource::path(folder.path().join("users.jsonl"));
+/// let to = [DestinationSpec::parse(&folder.path().join("copy").display().to_string())?];
+/// let report = engine.backup_blocking(BackupRequest::new(source, to.to_vec()));
+/// assert_eq!(report.record_count, 2, "{report:?}");
+/// assert_eq!(engine.list_blocking(&to).backups[0].id, report.id.unwrap());
+/// # Ok(()) }
+/// ```
+///
+/// From a host with a tokio runtime, two engines in one process:
+///
+/// ```
+/// use teeline::{BackupRequest, DestinationSpec, Engine, JsonlSource};
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("users.jsonl"), "{\"id\":1}\n")?;
+/// let copy = |name: &str| DestinationSpec::parse(&folder.path().join(name).display().to_string());
+///
+/// let (one, two) = (Engine::new()?, Engine::new()?);
+/// let source = || JsonlSource::path(folder.path().join("users.jsonl"));
+/// let (first, second) = tokio::join!(
+///     one.backup(BackupRequest::new(source(), vec![copy("a")?])),
+///     two.backup(BackupRequest::new(source(), vec![copy("b")?])),
+/// );
+/// assert_eq!((first.exit_code(), second.exit_code()), (0, 0));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) host: Host,
+    pub(crate) budget: Budget,
+    pub(crate) budget_bytes: u64,
+    pub(crate) executor: Executor,
+    pub(crate) workers: usize,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    /// Runs under way, for hosts that wait for quiet.
+    pub(crate) running: AtomicU64,
+}
+
+/// Fills bytes at random. Passed in, so that a simulation can bring its own.
+pub type Random = Arc<dyn Fn(&mut [u8]) -> Result<(), BackupError> + Send + Sync>;
+
+/// How an engine is to be.
+#[derive(Clone)]
+pub struct EngineBuilder {
+    executor: Executor,
+    budget_bytes: u64,
+    clock: Clock,
+    random: Random,
+}
+
+impl Engine {
+    /// An engine as it is by default.
+    ///
+    /// # Errors
+    /// Where the operating system gives no threads.
+    pub fn new() -> Result<Self, BackupError> {
+        Self::builder().build()
+    }
+
+    /// An engine to be shaped.
+    pub fn builder() -> EngineBuilder {
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        EngineBuilder {
+            executor: Executor::Threads(workers),
+            budget_bytes: BUDGET_BYTES_DEFAULT,
+            clock: Arc::new(system_time),
+            random: Arc::new(system_random),
+        }
+    }
+
+    /// Whether every byte of the budget is back and no backup is under way.
+    pub fn is_idle(&self) -> bool {
+        self.0.running.load(Ordering::Acquire) == 0 && self.0.budget.is_whole()
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("executor", &self.0.executor)
+            .field("budget_bytes", &self.0.budget_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EngineBuilder {
+    /// Encodes on so many threads; by default as many as there are cores.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.executor = Executor::Threads(workers.max(1));
+        self
+    }
+
+    /// Where work is done: `Threads(n)`, or `Inline` for everything on one thread. The backups are the same.
+    #[must_use]
+    pub fn executor(mut self, executor: Executor) -> Self {
+        self.executor = executor;
+        self
+    }
+
+    /// Bytes that all backups together may have in flight; 24 MiB by default.
+    #[must_use]
+    pub fn budget_bytes(mut self, bytes: u64) -> Self {
+        self.budget_bytes = bytes;
+        self
+    }
+
+    /// Another clock than the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Another source of randomness than the system's.
+    #[must_use]
+    pub fn random(mut self, random: Random) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// Starts the engine's threads.
+    ///
+    /// # Errors
+    /// Where the operating system gives none.
+    pub fn build(self) -> Result<Engine, BackupError> {
+        let workers = match self.executor {
+            Executor::Threads(workers) => workers,
+            Executor::Inline => 1,
+        };
+        Ok(Engine(Arc::new(Inner {
+            host: Host::start(self.executor)?,
+            budget: Budget::new(self.budget_bytes),
+            budget_bytes: self.budget_bytes,
+            executor: self.executor,
+            workers,
+            clock: self.clock,
+            random: self.random,
+            running: AtomicU64::new(0),
+        })))
+    }
+}
+
+fn system_time() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn system_random(bytes: &mut [u8]) -> Result<(), BackupError> {
+    getrandom::fill(bytes).map_err(|error| {
+        BackupError::new(
+            teeline_core::Class::Permanent,
+            "get",
+            "randomness of the system",
+            error,
+        )
+    })
+}

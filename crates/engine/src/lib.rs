@@ -1,0 +1,58 @@
+//! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
+//!
+//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), lists them, checks them ([`VerifyRequest`]) and restores
+//! them ([`RestoreRequest`]). What happened is in reports, whose JSON is documented in `docs/reference/json.md`; what is
+//! left on a destination in `docs/format.md`.
+//!
+//! A backup to two destinations, of which one is enough:
+//!
+//! ```
+//! use teeline::{BackupRequest, DestinationSpec, Engine, JsonlSource, StrategyKind};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let at = |name: &str| folder.path().join(name).display().to_string();
+//! std::fs::write(at("events.jsonl"), "{\"n\":1}\n{\"n\":2}\n")?;
+//! let destinations = vec![
+//!     DestinationSpec::parse(&format!("near={}", at("near")))?,
+//!     DestinationSpec::parse("far=http://key:secret@127.0.0.1:1/bucket/backups")?,
+//! ];
+//! let mut request = BackupRequest::new(JsonlSource::path(at("events.jsonl")), destinations);
+//! request.strategy = StrategyKind::Any;
+//! let report = Engine::new()?.backup_blocking(request);
+//! assert_eq!(report.exit_code(), 3, "degraded: {report:?}");
+//! # Ok(()) }
+//! ```
+
+mod backup;
+mod catalog;
+pub mod config;
+mod copies;
+mod destination;
+mod engine;
+mod open;
+mod report;
+mod request;
+mod restore;
+mod verify;
+
+pub use config::Config;
+pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
+pub use engine::{BUDGET_BYTES_DEFAULT, Engine, EngineBuilder, Random};
+pub use report::{
+    BackupReport, BackupState, CopyState, CopyStatus, Damage, DestinationError, ListReport,
+    ListedBackup, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, StatusReport,
+    VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
+};
+pub use request::{BackupRequest, Cancel, Which};
+pub use restore::{RestoreRequest, RestoreTarget};
+pub use teeline_actors::{Clock, Executor, Observer, Verification};
+pub use teeline_core::{
+    BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
+    DestinationState, DestinationStatus, Digest, ErrorReport, PathTemplate, ProgressEvent,
+    RunStatus, Sink, Source, StrategyKind, Target, Timestamp, Verified,
+};
+pub use teeline_sinks as sinks;
+pub use teeline_sources as sources;
+pub use teeline_sources::jsonl::JsonlSource;
+pub use teeline_sources::s3db::{Connection, OnUndecodable, S3dbSource, ScanOptions};
+pub use verify::{VerifyRequest, WhichBackups};

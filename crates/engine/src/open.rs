@@ -1,0 +1,93 @@
+//! Destinations, opened: a place becomes a store behind permits, deadlines and retries.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use teeline_actors::Executor;
+use teeline_core::{BackupError, Sink};
+use teeline_sinks::{
+    AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
+    PermitSink, RetryPolicy, RetrySink, S3Options,
+};
+use tokio::sync::Semaphore;
+
+use crate::destination::{DestinationSpec, Place, S3Place};
+use crate::engine::Engine;
+
+/// A destination that can be read and written.
+#[derive(Debug, Clone)]
+pub(crate) struct Opened {
+    pub(crate) name: String,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) retries: Arc<AtomicU64>,
+}
+
+/// Opens a destination. Nothing is read or written yet, so a dead one is found out by its first call.
+pub(crate) async fn open(
+    engine: &Engine,
+    destination: &DestinationSpec,
+    permits: &Arc<Semaphore>,
+) -> Result<Opened, BackupError> {
+    let store: Arc<dyn Sink> = match &destination.place {
+        Place::Folder(path) => {
+            let io = if engine.0.executor == Executor::Inline {
+                Io::Inline
+            } else {
+                Io::Pool
+            };
+            Arc::new(FilesystemSink::new(path.clone(), FilesystemOptions { io }))
+        }
+        Place::S3(place) => Arc::new(ObjectStoreSink::s3(s3_options(place)).await?),
+        Place::Sink(custom) => custom.sink(),
+    };
+    let mut seed = [0; 8];
+    (engine.0.random)(&mut seed)?;
+    let seed = u64::from_le_bytes(seed);
+    // From the inside out: a deadline covers one call and not the wait for its permit; a retry waits without a permit.
+    let timed = Arc::new(DeadlineSink::new(store, Deadlines::default()));
+    let permitted = Arc::new(PermitSink::new(timed, Arc::clone(permits)));
+    let retried = RetrySink::new(permitted, RetryPolicy::default(), seed);
+    let retries = retried.retries();
+    Ok(Opened {
+        name: destination.name.clone(),
+        sink: Arc::new(retried),
+        retries,
+    })
+}
+
+/// Opens several; those that can't be opened are errors beside their names.
+pub(crate) async fn open_all(
+    engine: &Engine,
+    destinations: &[DestinationSpec],
+    concurrency: usize,
+) -> Vec<Result<Opened, (String, BackupError)>> {
+    let permits = Arc::new(Semaphore::new(concurrency.max(1)));
+    let mut opened = Vec::with_capacity(destinations.len());
+    for destination in destinations {
+        let result = open(engine, destination, &permits).await;
+        opened.push(result.map_err(|error| (destination.name.clone(), error)));
+    }
+    opened
+}
+
+fn s3_options(place: &S3Place) -> S3Options {
+    let keys = place
+        .access_key_id
+        .as_ref()
+        .zip(place.secret_access_key.as_ref());
+    let mut options = S3Options::new(place.bucket.clone());
+    options.prefix = place.prefix.clone();
+    options.region = place.region.clone();
+    options.endpoint = place.endpoint.clone();
+    options.keys = keys.map(|(id, secret)| AccessKeys {
+        id: id.clone(),
+        secret: secret.expose().to_owned(),
+        session_token: place
+            .session_token
+            .as_ref()
+            .map(|token| token.expose().to_owned()),
+    });
+    options.profile = place.profile.clone();
+    options.path_style = place.path_style;
+    options
+}

@@ -1,0 +1,379 @@
+//! What a host is told: the shapes of `docs/reference/json.md`.
+
+use serde::Serialize;
+use teeline_core::{
+    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RunStatus, Timestamp,
+};
+
+/// Exit codes of the command, which every report can give.
+pub mod exit {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// Failed.
+    pub const FAILED: u8 = 1;
+    /// Asked for something that can't be: usage or configuration.
+    pub const USAGE: u8 = 2;
+    /// The policy is met, but a destination is behind, skipped after a failure, or was avoided.
+    pub const DEGRADED: u8 = 3;
+    /// Damage was found.
+    pub const DAMAGED: u8 = 13;
+    /// Interrupted.
+    pub const INTERRUPTED: u8 = 130;
+
+    /// When several apply, the first in this order: 130, 2, 13, 1, 3.
+    pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+        const ORDER: [u8; 6] = [INTERRUPTED, USAGE, DAMAGED, FAILED, DEGRADED, DONE];
+        let rank = |code: &u8| {
+            ORDER
+                .iter()
+                .position(|known| known == code)
+                .unwrap_or(usize::MAX)
+        };
+        codes.into_iter().min_by_key(rank).unwrap_or(DONE)
+    }
+}
+
+/// The exit code of a failure.
+pub fn exit_code_of(error: &ErrorReport) -> u8 {
+    match error.class {
+        Class::Cancelled => exit::INTERRUPTED,
+        Class::Usage => exit::USAGE,
+        Class::Corrupt => exit::DAMAGED,
+        _ => exit::FAILED,
+    }
+}
+
+/// What became of a backup.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupReport {
+    /// The backup; absent where the run failed before it had an id.
+    pub id: Option<BackupId>,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub backup_type: BackupType,
+    /// What became of it.
+    pub status: RunStatus,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// Records of all resources.
+    pub record_count: u64,
+    /// Objects that are no records.
+    pub object_count: u64,
+    /// Records kept raw beside their document.
+    pub kept_raw: u64,
+    /// Objects that were gone before they could be read.
+    pub vanished: u64,
+    /// Stored bytes of one copy.
+    pub size: u64,
+    /// Bytes of the records, uncompressed.
+    pub plain_bytes: u64,
+    /// BLAKE3 of the manifest, equal at every destination.
+    pub checksum: Option<Digest>,
+    /// Milliseconds.
+    pub duration: u64,
+    /// The folder of the backup's files below each destination's root.
+    pub path: Option<String>,
+    /// Names of the resources.
+    pub resources: Vec<String>,
+    /// What became of it at each destination.
+    pub destinations: Vec<DestinationReport>,
+    /// Why it failed.
+    pub error: Option<ErrorReport>,
+}
+
+impl BackupReport {
+    /// 0, 1, 2, 3 or 130.
+    pub fn exit_code(&self) -> u8 {
+        match (self.status, &self.error) {
+            (RunStatus::Completed, _) => exit::DONE,
+            (RunStatus::Degraded, _) => exit::DEGRADED,
+            (RunStatus::Failed, Some(error))
+                if matches!(error.class, Class::Cancelled | Class::Usage) =>
+            {
+                exit_code_of(error)
+            }
+            (RunStatus::Failed, _) => exit::FAILED,
+        }
+    }
+}
+
+/// A destination that couldn't be asked, or an entry that couldn't be read.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationError {
+    /// The destination's name.
+    pub destination: String,
+    /// What was wrong.
+    pub error: ErrorReport,
+}
+
+/// The backups that destinations hold.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ListReport {
+    /// The newest first.
+    pub backups: Vec<ListedBackup>,
+    /// What couldn't be read.
+    pub errors: Vec<DestinationError>,
+}
+
+/// A backup, as its catalogue entry says.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedBackup {
+    /// The backup.
+    pub id: BackupId,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub backup_type: BackupType,
+    /// Always `completed`: what isn't published isn't listed.
+    pub status: RunStatus,
+    /// When the run began.
+    pub timestamp: Timestamp,
+    /// Records of all resources.
+    pub record_count: u64,
+    /// Stored bytes of one copy.
+    pub size: u64,
+    /// Bytes of the records, uncompressed.
+    pub plain_bytes: u64,
+    /// BLAKE3 of the manifest.
+    pub checksum: Digest,
+    /// The folder of its files below each root.
+    pub path: String,
+    /// The destinations that have it.
+    pub destinations: Vec<String>,
+}
+
+impl ListReport {
+    /// 0; 1, 2, 13 or 130 where something couldn't be read.
+    pub fn exit_code(&self) -> u8 {
+        exit::worst(self.errors.iter().map(|failed| exit_code_of(&failed.error)))
+    }
+}
+
+/// Everything that is known of one backup.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusReport {
+    /// The backup.
+    pub id: Option<BackupId>,
+    /// What became of it; `unknown` where no destination knows it.
+    pub status: BackupState,
+    /// When the run began.
+    pub timestamp: Option<Timestamp>,
+    /// Records of all resources.
+    pub record_count: u64,
+    /// Stored bytes of one copy.
+    pub size: u64,
+    /// Bytes of the records, uncompressed.
+    pub plain_bytes: u64,
+    /// BLAKE3 of the manifest.
+    pub checksum: Option<Digest>,
+    /// What was read.
+    pub source: Option<teeline_core::SourceEntry>,
+    /// What it holds.
+    pub resources: Vec<ResourceStatus>,
+    /// Where it is.
+    pub destinations: Vec<CopyStatus>,
+    /// The runs that made it or tried to, as each destination recorded them.
+    pub runs: Vec<teeline_core::RunRecord>,
+    /// Why nothing could be said.
+    pub error: Option<ErrorReport>,
+}
+
+/// What became of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackupState {
+    /// At least one destination shows it.
+    Completed,
+    /// Runs tried, and no destination shows it.
+    Failed,
+    /// Nobody knows it.
+    Unknown,
+}
+
+/// A resource of a backup.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceStatus {
+    /// Its name.
+    pub name: String,
+    /// Records, or objects for `_objects`.
+    pub record_count: u64,
+    /// Stored bytes.
+    pub size: u64,
+    /// Bytes, uncompressed.
+    pub plain_bytes: u64,
+    /// Records kept raw beside their document.
+    pub kept_raw: u64,
+    /// Objects that were gone before they could be read.
+    pub vanished: u64,
+    /// Its data files.
+    pub files: Vec<String>,
+}
+
+/// Whether a destination has a backup.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyStatus {
+    /// The destination's name.
+    pub name: String,
+    /// Where it is, without secrets.
+    pub location: String,
+    /// What was found there.
+    pub status: CopyState,
+    /// What was wrong.
+    pub error: Option<ErrorReport>,
+}
+
+/// What was found of a backup at a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyState {
+    /// It is there; for `verify`: and whole.
+    Ok,
+    /// It is there, and damaged.
+    Damaged,
+    /// It isn't there.
+    Absent,
+    /// The destination couldn't be asked.
+    Unreachable,
+}
+
+impl StatusReport {
+    /// 0, or 1 where the backup is unknown.
+    pub fn exit_code(&self) -> u8 {
+        match (&self.error, self.status) {
+            (Some(error), _) => exit_code_of(error),
+            (None, BackupState::Unknown) => exit::FAILED,
+            (None, _) => exit::DONE,
+        }
+    }
+}
+
+/// What was found wrong with a stored file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Damage {
+    /// The destination's name.
+    pub destination: String,
+    /// The file below the destination's root.
+    pub file: String,
+    /// The resource; absent for files that belong to the backup as a whole.
+    pub resource: Option<String>,
+    /// The number of the chunk in the file, from 0; absent where the file as a whole is at fault.
+    pub chunk: Option<u32>,
+    /// What may be done: `corrupt`, `not-found`, `transient`, …
+    pub class: Class,
+    /// What was wrong.
+    pub message: String,
+}
+
+/// What a check of stored bytes found.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct VerifyReport {
+    /// The backups that were checked, the newest first.
+    pub backups: Vec<VerifiedBackup>,
+    /// What couldn't be read at all.
+    pub errors: Vec<DestinationError>,
+}
+
+/// What a check of one backup found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifiedBackup {
+    /// The backup.
+    pub id: BackupId,
+    /// Each destination's copy.
+    pub destinations: Vec<VerifiedCopy>,
+}
+
+/// What a check of one copy found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifiedCopy {
+    /// The destination's name.
+    pub name: String,
+    /// What was found.
+    pub status: CopyState,
+    /// Bytes that were read and found right.
+    pub bytes: u64,
+    /// What was wrong.
+    pub damage: Vec<Damage>,
+}
+
+impl VerifyReport {
+    /// 0; 13 where damage was found, 1 where a destination couldn't be asked, 3 where one lacks a backup.
+    pub fn exit_code(&self) -> u8 {
+        let copies = self.backups.iter().flat_map(|backup| &backup.destinations);
+        let of_copy = |copy: &VerifiedCopy| match copy.status {
+            CopyState::Ok => exit::DONE,
+            CopyState::Damaged => exit::DAMAGED,
+            CopyState::Absent => exit::DEGRADED,
+            CopyState::Unreachable => exit::FAILED,
+        };
+        exit::worst(
+            copies
+                .map(of_copy)
+                .chain(self.errors.iter().map(|failed| exit_code_of(&failed.error))),
+        )
+    }
+}
+
+/// What was restored.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreReport {
+    /// The backup.
+    pub backup_id: Option<BackupId>,
+    /// What became of the restore.
+    pub status: RestoreStatus,
+    /// Where to, without secrets.
+    pub target: String,
+    /// The resources.
+    pub restored: Vec<RestoredResource>,
+    /// Objects that are no records.
+    pub objects_restored: u64,
+    /// Milliseconds.
+    pub duration: u64,
+    /// Copies that were passed over, and why.
+    pub avoided: Vec<Damage>,
+    /// Why it failed.
+    pub error: Option<ErrorReport>,
+}
+
+/// What became of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestoreStatus {
+    /// Everything that was asked for is there.
+    Completed,
+    /// Nothing was written; this is what would be.
+    DryRun,
+    /// Nothing, or not everything, is there.
+    Failed,
+}
+
+/// A resource that was restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoredResource {
+    /// Its name.
+    pub name: String,
+    /// Records that were written; in a dry run, that would be.
+    pub records_restored: u64,
+    /// Records in the backup.
+    pub total_records: u64,
+}
+
+impl RestoreReport {
+    /// 0; 3 where a copy was avoided; 13 where damage left no copy; 1, 2 or 130.
+    pub fn exit_code(&self) -> u8 {
+        match &self.error {
+            Some(error) => exit_code_of(error),
+            None if self.avoided.is_empty() => exit::DONE,
+            None => exit::DEGRADED,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a host asks for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use teeline_actors::{Observer, Verification};
+use teeline_core::{BackupError, BackupType, Compression, PathTemplate, Source, StrategyKind};
+use tokio::sync::watch;
+
+use crate::destination::DestinationSpec;
+
+/// A backup to be made.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct BackupRequest {
+    /// What is read.
+    pub source: Arc<dyn Source>,
+    /// Where it goes, the preferred first.
+    pub destinations: Vec<DestinationSpec>,
+    /// What the backup calls itself; `full`.
+    pub backup_type: BackupType,
+    /// What makes it a success; `all`.
+    pub strategy: StrategyKind,
+    /// Calls that all destinations together may have under way; 4.
+    pub concurrency: usize,
+    /// How chunks are compressed; gzip, level 6.
+    pub compression: Compression,
+    /// Blocks are cut to this size; 1 MiB.
+    pub block_bytes: usize,
+    /// Data files are closed at this size; 512 MiB.
+    pub segment_bytes: u64,
+    /// A record larger than this is an error; 64 MiB.
+    pub record_bytes_max: usize,
+    /// How copies are checked; by reading them back.
+    pub verification: Verification,
+    /// Where the backup's folder is below a destination's root; right below it.
+    pub path: PathTemplate,
+    /// Globs of the resources to read; empty for all.
+    pub include: Vec<String>,
+    /// Globs of the resources to leave out; they win.
+    pub exclude: Vec<String>,
+    /// Is told what happens. Called from the engine's thread: it must not block.
+    pub observer: Option<Observer>,
+    /// Ends the run early.
+    pub cancel: Cancel,
+}
+
+impl BackupRequest {
+    /// A full backup with every default.
+    pub fn new(source: impl Source, destinations: Vec<DestinationSpec>) -> Self {
+        Self::of(Arc::new(source), destinations)
+    }
+
+    /// As [`BackupRequest::new`], of a source that is shared already.
+    pub fn of(source: Arc<dyn Source>, destinations: Vec<DestinationSpec>) -> Self {
+        BackupRequest {
+            source,
+            destinations,
+            backup_type: "full".parse().expect("a type"),
+            strategy: StrategyKind::default(),
+            concurrency: 4,
+            compression: Compression::default(),
+            block_bytes: 1 << 20,
+            segment_bytes: 512 << 20,
+            record_bytes_max: 64 << 20,
+            verification: Verification::default(),
+            path: PathTemplate::default(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            observer: None,
+            cancel: Cancel::new(),
+        }
+    }
+}
+
+impl fmt::Debug for BackupRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackupRequest")
+            .field("source", &self.source)
+            .field("destinations", &self.destinations)
+            .field("backup_type", &self.backup_type)
+            .field("strategy", &self.strategy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends runs early. Clones end the same runs.
+#[derive(Debug, Clone)]
+pub struct Cancel(Arc<watch::Sender<bool>>);
+
+impl Cancel {
+    /// Not cancelled.
+    pub fn new() -> Self {
+        Cancel(Arc::new(watch::Sender::new(false)))
+    }
+
+    /// Ends every run that was given a clone; they clean up and report that they were interrupted.
+    pub fn cancel(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+
+    /// Runs a future until it is cancelled.
+    pub(crate) async fn guard<T>(
+        &self,
+        future: impl Future<Output = Result<T, BackupError>>,
+    ) -> Result<T, BackupError> {
+        let mut cancelled = self.subscribe();
+        tokio::select! {
+            result = future => result,
+            Ok(_) = cancelled.wait_for(|cancelled| *cancelled) => Err(BackupError::cancelled("the operation")),
+        }
+    }
+}
+
+impl Default for Cancel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Which backup is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// The one that began last.
+    Latest,
+    /// This one.
+    Id(teeline_core::BackupId),
+}
+
+impl std::str::FromStr for Which {
+    type Err = BackupError;
+
+    fn from_str(text: &str) -> Result<Self, BackupError> {
+        match text {
+            "latest" => Ok(Which::Latest),
+            id => id.parse().map(Which::Id).map_err(|error| {
+                BackupError::usage("backup", error)
+                    .suggest("`teeline list` shows the ids; `latest` is accepted")
+            }),
+        }
+    }
+}

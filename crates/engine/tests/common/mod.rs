@@ -1,0 +1,90 @@
+//! What the engine's tests share: records, stores that fail by plan, and the checks that end every test.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink};
+use teeline::{
+    BackupRequest, CustomSink, DestinationSpec, Engine, Executor, JsonlSource, Place, Sink,
+    Timestamp,
+};
+use teeline_core::ObjectKey;
+
+/// `count` records of varying size, the same each time.
+pub(crate) fn records(count: u64) -> Vec<u8> {
+    let mut lines = Vec::new();
+    let mut state = 7u64;
+    for number in 0..count {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let text = format!("{state:x}").repeat(usize::try_from(state >> 60).unwrap_or(1) + 1);
+        lines.extend_from_slice(format!("{{\"id\":{number},\"text\":\"{text}\"}}\n").as_bytes());
+    }
+    lines
+}
+
+pub(crate) fn source(lines: &[u8]) -> JsonlSource {
+    JsonlSource::from_reader("events", Box::new(Cursor::new(lines.to_vec())))
+}
+
+/// An engine whose clock stands still and whose ids are the same each time.
+pub(crate) fn engine(executor: Executor) -> Engine {
+    let now: Timestamp = "2026-11-23T02:00:00.000Z".parse().expect("a time");
+    Engine::builder()
+        .executor(executor)
+        .clock(Arc::new(move || now))
+        .random(Arc::new(|bytes| {
+            bytes.fill(3);
+            Ok(())
+        }))
+        .build()
+        .expect("an engine")
+}
+
+pub(crate) fn store(name: &str) -> (MemorySink, DestinationSpec) {
+    let sink = MemorySink::new(name);
+    let spec = place(name, sink.clone());
+    (sink, spec)
+}
+
+pub(crate) fn failing(name: &str, fault: Fault) -> (MemorySink, DestinationSpec) {
+    let sink = MemorySink::new(name);
+    let faulty = FaultSink::new(Arc::new(sink.clone()), FaultPlan::new(1).with(fault));
+    (sink, place(name, faulty))
+}
+
+pub(crate) fn place(name: &str, sink: impl Sink) -> DestinationSpec {
+    DestinationSpec::new(name, Place::Sink(CustomSink::new(sink))).expect("a name")
+}
+
+/// Small blocks and segments, so that a few records make many of them.
+pub(crate) fn request(lines: &[u8], destinations: &[DestinationSpec]) -> BackupRequest {
+    let mut request = BackupRequest::new(source(lines), destinations.to_vec());
+    request.block_bytes = 4 << 10;
+    request.segment_bytes = 16 << 10;
+    request
+}
+
+/// Every object but the run records, which differ between destinations.
+pub(crate) async fn objects(sink: &MemorySink) -> Vec<(ObjectKey, Vec<u8>)> {
+    let mut objects = Vec::new();
+    for key in sink
+        .keys()
+        .into_iter()
+        .filter(|key| !key.as_str().starts_with("runs/"))
+    {
+        let size = sink.head(&key).await.expect("listed").bytes;
+        let bytes = sink.read(&key, 0..size).await.expect("listed");
+        objects.push((key, bytes.to_vec()));
+    }
+    objects
+}
+
+pub(crate) fn assert_idle(engine: &Engine) {
+    assert!(
+        engine.is_idle(),
+        "the budget is whole and nothing is under way"
+    );
+}

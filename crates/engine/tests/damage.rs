@@ -1,0 +1,154 @@
+//! Every stored byte matters: whichever is wrong, `verify` names it, and `restore` takes another copy or nothing.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
+mod common;
+
+use common::{engine, records, request, store};
+use teeline::sinks::MemorySink;
+use teeline::{
+    DestinationSpec, Engine, Executor, RestoreRequest, RestoreTarget, Sink, VerifyRequest, Which,
+};
+use teeline_core::ObjectKey;
+
+struct Pair {
+    engine: Engine,
+    first: MemorySink,
+    at_first: DestinationSpec,
+    at_second: DestinationSpec,
+    lines: Vec<u8>,
+}
+
+async fn pair() -> Pair {
+    let engine = engine(Executor::Threads(2));
+    let lines = records(2500);
+    let ((first, at_first), (_, at_second)) = (store("first"), store("second"));
+    let report = engine
+        .backup(request(&lines, &[at_first.clone(), at_second.clone()]))
+        .await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    Pair {
+        engine,
+        first,
+        at_first,
+        at_second,
+        lines,
+    }
+}
+
+async fn bytes_of(sink: &MemorySink, key: &ObjectKey) -> Vec<u8> {
+    let size = sink.head(key).await.unwrap().bytes;
+    sink.read(key, 0..size).await.unwrap().to_vec()
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_any_stored_file_is_found_and_avoided() {
+    let pair = pair().await;
+    for key in pair.first.keys() {
+        let whole = bytes_of(&pair.first, &key).await;
+        let step = (whole.len() / 7).max(1);
+        for position in (0..whole.len()).step_by(step).chain([whole.len() - 1]) {
+            let mut damaged = whole.clone();
+            damaged[position] ^= 1 << (position % 8);
+            pair.first.overwrite(&key, &damaged);
+            check_damage(&pair, &key, position).await;
+        }
+        pair.first.overwrite(&key, &whole);
+    }
+}
+
+async fn check_damage(pair: &Pair, key: &ObjectKey, position: usize) {
+    let place = format!("{key} at {position}");
+    let verified = pair
+        .engine
+        .verify(VerifyRequest::new(vec![
+            pair.at_first.clone(),
+            pair.at_second.clone(),
+        ]))
+        .await;
+    assert_eq!(verified.exit_code(), 13, "{place}: {verified:?}");
+    let damage = &verified.backups[0].destinations[0].damage;
+    assert!(
+        damage
+            .iter()
+            .any(|found| found.destination == "first" && found.file == key.as_str()),
+        "{place}: {damage:?}"
+    );
+    if key.as_str().ends_with(".jsonl.gz") {
+        let named = |found: &teeline::Damage| {
+            found.resource.as_deref() == Some("events") && found.chunk.is_some()
+        };
+        assert!(damage.iter().any(named), "{place}: {damage:?}");
+    }
+    // What isn't read in a restore can't make it avoid a copy.
+    let read = !["teeline.json", "runs/", "run.json"]
+        .iter()
+        .any(|part| key.as_str().contains(part));
+    let folder = tempfile::tempdir().unwrap();
+    let restore = |destinations: Vec<DestinationSpec>, name: &str| {
+        let target = RestoreTarget::Folder(folder.path().join(name));
+        pair.engine
+            .restore(RestoreRequest::new(Which::Latest, destinations, target))
+    };
+    let both = restore(vec![pair.at_first.clone(), pair.at_second.clone()], "both").await;
+    assert_eq!(
+        both.exit_code(),
+        if read { 3 } else { 0 },
+        "{place}: {both:?}"
+    );
+    assert!(
+        std::fs::read(folder.path().join("both/events.jsonl")).unwrap() == pair.lines,
+        "{place}"
+    );
+    let alone = restore(vec![pair.at_first.clone()], "alone").await;
+    assert_eq!(
+        alone.exit_code(),
+        if read { 13 } else { 0 },
+        "{place}: {alone:?}"
+    );
+    if read {
+        let left: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["both"], "{place}: nothing half-restored");
+    }
+}
+
+#[tokio::test]
+async fn missing_and_shortened_files_are_found_and_avoided() {
+    let pair = pair().await;
+    let data = pair
+        .first
+        .keys()
+        .into_iter()
+        .find(|key| key.as_str().ends_with("~0002.jsonl.gz"))
+        .unwrap();
+    let whole = bytes_of(&pair.first, &data).await;
+    for length in [0, 1, whole.len() - 1] {
+        pair.first.overwrite(&data, &whole[..length]);
+        let verified = pair
+            .engine
+            .verify(VerifyRequest::new(vec![pair.at_first.clone()]))
+            .await;
+        assert_eq!(verified.exit_code(), 13, "{length}: {verified:?}");
+    }
+    pair.first.delete(&data).await.unwrap();
+    let verified = pair
+        .engine
+        .verify(VerifyRequest::new(vec![pair.at_first.clone()]))
+        .await;
+    assert_eq!(verified.exit_code(), 13, "{verified:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let target = RestoreTarget::Folder(folder.path().join("restored"));
+    let both = vec![pair.at_first.clone(), pair.at_second.clone()];
+    let restored = pair
+        .engine
+        .restore(RestoreRequest::new(Which::Latest, both, target))
+        .await;
+    assert_eq!(restored.exit_code(), 3, "{restored:?}");
+    assert_eq!(restored.avoided[0].class, teeline::Class::NotFound);
+    assert!(std::fs::read(folder.path().join("restored/events.jsonl")).unwrap() == pair.lines);
+}

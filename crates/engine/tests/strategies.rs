@@ -1,0 +1,213 @@
+//! What a failing destination does to a run, by strategy.
+
+mod common;
+
+use common::{assert_idle, engine, failing, records, request, store};
+use teeline::sinks::{Fault, Operation, What, When};
+use teeline::{
+    BackupReport, Class, DestinationSpec, DestinationStatus, Engine, Executor, RunStatus,
+    StrategyKind, VerifyRequest,
+};
+
+/// The ways in which a destination dies: from the start, part-way, at the end; by errors, by a panic.
+fn deaths() -> Vec<Fault> {
+    let fail = What::Fail(Class::Permanent);
+    vec![
+        Fault::new(Operation::Put, When::From(1), fail),
+        Fault::new(Operation::Begin, When::From(2), fail),
+        Fault::new(Operation::Write, When::From(9), fail),
+        Fault::new(Operation::Commit, When::From(2), fail),
+        Fault::new(Operation::Write, When::From(5), What::Panic),
+        Fault::new(Operation::Write, When::Nth(6), What::FlipBit).on_keys_with(".jsonl"),
+        Fault::new(Operation::Put, When::From(1), fail).on_keys_with("catalog/"),
+        Fault::new(Operation::Put, When::From(1), fail).on_keys_with("manifest.json"),
+    ]
+}
+
+async fn backup(
+    engine: &Engine,
+    strategy: StrategyKind,
+    destinations: &[DestinationSpec],
+) -> BackupReport {
+    let mut request = request(&records(3000), destinations);
+    request.strategy = strategy;
+    engine.backup(request).await
+}
+
+fn statuses(report: &BackupReport) -> Vec<DestinationStatus> {
+    report
+        .destinations
+        .iter()
+        .map(|destination| destination.status)
+        .collect()
+}
+
+#[tokio::test]
+async fn all_lists_nothing_where_one_dies_before_publishing() {
+    for death in deaths().into_iter().take(6) {
+        let engine = engine(Executor::Threads(2));
+        let ((_, good), (_, bad)) = (store("good"), failing("bad", death.clone()));
+        let report = backup(&engine, StrategyKind::All, &[good.clone(), bad.clone()]).await;
+        assert_eq!(
+            (report.status, report.exit_code()),
+            (RunStatus::Failed, 1),
+            "{death:?}"
+        );
+        assert!(
+            report.destinations[1].error.is_some(),
+            "{death:?}: its own error"
+        );
+        assert_eq!(report.destinations[1].status, DestinationStatus::Failed);
+        assert!(engine.list(&[good]).await.backups.is_empty(), "{death:?}");
+        assert_idle(&engine);
+    }
+}
+
+#[tokio::test]
+async fn any_goes_on_without_the_dead_one() {
+    for death in deaths() {
+        let engine = engine(Executor::Threads(2));
+        let ((_, good), (_, bad)) = (store("good"), failing("bad", death.clone()));
+        let report = backup(&engine, StrategyKind::Any, &[bad, good.clone()]).await;
+        assert_eq!(
+            (report.status, report.exit_code()),
+            (RunStatus::Degraded, 3),
+            "{death:?}: {report:?}"
+        );
+        assert_eq!(
+            statuses(&report),
+            [DestinationStatus::Failed, DestinationStatus::Committed]
+        );
+        assert_eq!(
+            engine.list(std::slice::from_ref(&good)).await.backups.len(),
+            1
+        );
+        let verified = engine.verify(VerifyRequest::new(vec![good])).await;
+        assert_eq!(verified.exit_code(), 0, "{verified:?}");
+        assert_idle(&engine);
+    }
+}
+
+#[tokio::test]
+async fn a_quorum_of_two_needs_two() {
+    let dead = || Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+    let engine = engine(Executor::Threads(2));
+    let destinations = [store("a").1, store("b").1, failing("c", dead()).1];
+    let report = backup(&engine, StrategyKind::Quorum(2), &destinations).await;
+    assert_eq!(report.exit_code(), 3, "{report:?}");
+    let destinations = [store("a").1, failing("b", dead()).1, failing("c", dead()).1];
+    let report = backup(&engine, StrategyKind::Quorum(2), &destinations).await;
+    assert_eq!(report.exit_code(), 1, "{report:?}");
+    assert!(engine.list(&destinations[..1]).await.backups.is_empty());
+    assert_idle(&engine);
+}
+
+#[tokio::test]
+async fn priority_moves_on_with_a_pass_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("events.jsonl"), records(3000)).unwrap();
+    let engine = engine(Executor::Threads(2));
+    let dies = Fault::new(
+        Operation::Write,
+        When::From(3),
+        What::Fail(Class::Permanent),
+    );
+    let destinations = [
+        failing("first", dies).1,
+        store("second").1,
+        store("third").1,
+    ];
+    let source = teeline::JsonlSource::path(folder.path());
+    let mut asked = teeline::BackupRequest::new(source, destinations.to_vec());
+    asked.strategy = StrategyKind::Priority;
+    asked.block_bytes = 4 << 10;
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), 3, "{report:?}");
+    let expected = [
+        DestinationStatus::Failed,
+        DestinationStatus::Committed,
+        DestinationStatus::Skipped,
+    ];
+    assert_eq!(statuses(&report), expected);
+    assert_eq!(
+        engine.list(&destinations[1..]).await.backups[0].record_count,
+        3000
+    );
+    assert_idle(&engine);
+}
+
+#[tokio::test]
+async fn priority_is_refused_where_the_source_cannot_be_read_again() {
+    let engine = engine(Executor::Threads(1));
+    let report = backup(
+        &engine,
+        StrategyKind::Priority,
+        &[store("a").1, store("b").1],
+    )
+    .await;
+    assert_eq!(report.exit_code(), 2, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_required_destination_fails_the_run_whatever_the_strategy() {
+    let engine = engine(Executor::Threads(2));
+    let dies = Fault::new(
+        Operation::Write,
+        When::From(3),
+        What::Fail(Class::Permanent),
+    );
+    let (mut bad, good) = (failing("bad", dies).1, store("good").1);
+    bad.required = Some(true);
+    let report = backup(&engine, StrategyKind::Any, &[bad, good.clone()]).await;
+    assert_eq!(report.exit_code(), 1);
+    assert!(engine.list(&[good]).await.backups.is_empty());
+}
+
+#[tokio::test]
+async fn an_optional_destination_degrades_all() {
+    let engine = engine(Executor::Threads(2));
+    let dies = Fault::new(
+        Operation::Write,
+        When::From(3),
+        What::Fail(Class::Permanent),
+    );
+    let (mut bad, good) = (failing("bad", dies).1, store("good").1);
+    bad.required = Some(false);
+    let report = backup(&engine, StrategyKind::All, &[bad, good.clone()]).await;
+    assert_eq!(report.exit_code(), 3);
+    assert_eq!(engine.list(&[good]).await.backups.len(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_between_publishes_says_where_the_backup_is_visible() {
+    let engine = engine(Executor::Threads(2));
+    let dies = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent))
+        .on_keys_with("manifest.json");
+    let (good, bad) = (store("good").1, failing("bad", dies).1);
+    let report = backup(&engine, StrategyKind::All, &[good, bad]).await;
+    assert_eq!(report.exit_code(), 1);
+    assert_eq!(
+        statuses(&report),
+        [DestinationStatus::Committed, DestinationStatus::Failed]
+    );
+    let error = report.error.expect("it says so");
+    assert!(
+        error.message.contains("half-published") && error.message.contains("good"),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_publishing_is_made_good_by_the_retry() {
+    let engine = engine(Executor::Threads(2));
+    let lost =
+        Fault::new(Operation::Put, When::Nth(1), What::LoseReply).on_keys_with("manifest.json");
+    let report = backup(
+        &engine,
+        StrategyKind::All,
+        &[failing("a", lost).1, store("b").1],
+    )
+    .await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    assert_eq!(report.destinations[0].retries, 1);
+}

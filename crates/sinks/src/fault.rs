@@ -1,0 +1,436 @@
+//! Failures on request, for tests of this project and of whoever embeds it.
+//!
+//! What goes wrong follows from the plan, its seed and the order of the calls, so a run that failed can be run again.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Upload};
+
+use crate::random::Random;
+
+/// What goes wrong, and when.
+#[derive(Debug, Clone, Default)]
+pub struct FaultPlan {
+    /// Decides what is left to chance.
+    pub seed: u64,
+    /// The first one that applies to a call does.
+    pub rules: Vec<Fault>,
+}
+
+impl FaultPlan {
+    /// A plan by which nothing goes wrong.
+    pub fn new(seed: u64) -> Self {
+        FaultPlan {
+            seed,
+            rules: Vec::new(),
+        }
+    }
+
+    /// The plan with one more rule.
+    #[must_use]
+    pub fn with(mut self, fault: Fault) -> Self {
+        self.rules.push(fault);
+        self
+    }
+}
+
+/// One thing that goes wrong.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// In which calls.
+    pub operation: Operation,
+    /// In which of those whose key holds this text; for a list, the folder's. `None` is all of them.
+    pub key_part: Option<String>,
+    /// In which of those.
+    pub when: When,
+    /// What happens instead.
+    pub what: What,
+}
+
+impl Fault {
+    /// `what` happens to `operation`, `when`, whatever the key.
+    pub fn new(operation: Operation, when: When, what: What) -> Self {
+        Fault {
+            operation,
+            key_part: None,
+            when,
+            what,
+        }
+    }
+
+    /// The same, but only for keys that hold `text`.
+    #[must_use]
+    pub fn on_keys_with(mut self, text: impl Into<String>) -> Self {
+        self.key_part = Some(text.into());
+        self
+    }
+}
+
+/// A call that can go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// [`Sink::begin`]
+    Begin,
+    /// [`Upload::write`]
+    Write,
+    /// [`Upload::commit`]
+    Commit,
+    /// [`Sink::put`]
+    Put,
+    /// [`Sink::read`]
+    Read,
+    /// [`Sink::head`]
+    Head,
+    /// [`Sink::list`]: each item is a call, and so is finding the end.
+    List,
+    /// [`Sink::delete`]
+    Delete,
+    /// [`Sink::drop_cached`]
+    DropCached,
+}
+
+/// Which calls go wrong, among those of the operation and key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum When {
+    /// Only this one; the first is 1.
+    Nth(u64),
+    /// This one and all that follow.
+    From(u64),
+    /// Each with this probability.
+    Probability(f64),
+}
+
+/// What happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// An error, without any effect.
+    Fail(Class),
+    /// The call never ends.
+    Stall,
+    /// One bit of what is read, or of what is stored, is another. Calls without bytes go well.
+    FlipBit,
+    /// It takes effect, and fails with [`Class::Transient`] all the same.
+    LoseReply,
+    /// The code panics.
+    Panic,
+}
+
+/// A store in which things go wrong by plan.
+#[derive(Debug)]
+pub struct FaultSink {
+    inner: Arc<dyn Sink>,
+    faults: Arc<Faults>,
+}
+
+#[derive(Debug)]
+struct Faults {
+    rules: Vec<(Fault, AtomicU64)>,
+    random: Random,
+    hits: Arc<AtomicU64>,
+}
+
+impl FaultSink {
+    /// `inner`, in which things go wrong by `plan`.
+    pub fn new(inner: Arc<dyn Sink>, plan: FaultPlan) -> Self {
+        let rules = plan.rules.into_iter();
+        let faults = Faults {
+            rules: rules.map(|fault| (fault, AtomicU64::new(0))).collect(),
+            random: Random::new(plan.seed),
+            hits: Arc::default(),
+        };
+        FaultSink {
+            inner,
+            faults: Arc::new(faults),
+        }
+    }
+
+    /// How often something went wrong so far, as a counter that goes on counting.
+    pub fn hits(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.faults.hits)
+    }
+
+    fn subject(&self, key: &ObjectKey) -> String {
+        format!("{}/{key}", self.inner)
+    }
+
+    async fn before(&self, operation: Operation, key: &ObjectKey) -> Result<After, BackupError> {
+        let subject = self.subject(key);
+        self.faults.before(operation, key.as_str(), &subject).await
+    }
+}
+
+/// What is left to go wrong once a call has been made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    Nothing,
+    FlipBit,
+    LoseReply,
+}
+
+impl After {
+    fn reply<T>(self, value: T, subject: &str) -> Result<T, BackupError> {
+        match self {
+            After::LoseReply => Err(injected(Class::Transient, subject, "the reply was lost")),
+            After::Nothing | After::FlipBit => Ok(value),
+        }
+    }
+}
+
+fn injected(class: Class, subject: &str, message: &str) -> BackupError {
+    BackupError::new(class, "use", subject, format!("injected fault: {message}"))
+}
+
+impl Faults {
+    async fn before(
+        &self,
+        operation: Operation,
+        key: &str,
+        subject: &str,
+    ) -> Result<After, BackupError> {
+        match self.draw(operation, key) {
+            None => Ok(After::Nothing),
+            Some(What::FlipBit) => Ok(After::FlipBit),
+            Some(What::LoseReply) => Ok(After::LoseReply),
+            Some(What::Fail(class)) => Err(injected(class, subject, "the call was not made")),
+            Some(What::Stall) => futures::future::pending().await,
+            Some(What::Panic) => panic!("injected fault in {operation:?} of {subject}"),
+        }
+    }
+
+    fn draw(&self, operation: Operation, key: &str) -> Option<What> {
+        let mut drawn = None;
+        for (fault, calls) in &self.rules {
+            let key_fits = match &fault.key_part {
+                Some(part) => key.contains(part.as_str()),
+                None => true,
+            };
+            if fault.operation != operation || !key_fits {
+                continue;
+            }
+            // Every rule counts and draws, so that what one does depends on no other.
+            let call = calls.fetch_add(1, Ordering::Relaxed) + 1;
+            let applies = match fault.when {
+                When::Nth(n) => call == n,
+                When::From(n) => call >= n,
+                When::Probability(probability) => self.random.happens(probability),
+            };
+            if applies {
+                drawn = drawn.or(Some(fault.what));
+            }
+        }
+        if drawn.is_some() {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+        }
+        drawn
+    }
+
+    fn flip_if(&self, after: After, bytes: Bytes) -> Bytes {
+        if after != After::FlipBit || bytes.is_empty() {
+            return bytes;
+        }
+        let bit = self.random.below(bytes.len() as u64 * 8);
+        let mut changed = BytesMut::from(bytes.as_ref());
+        if let Ok(at) = usize::try_from(bit / 8) {
+            changed[at] ^= 1 << (bit % 8);
+        }
+        changed.freeze()
+    }
+}
+
+impl fmt::Display for FaultSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.inner, f)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Sink for FaultSink {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn begin(
+        &self,
+        key: &ObjectKey,
+        expected_bytes: u64,
+    ) -> Result<Box<dyn Upload>, BackupError> {
+        let after = self.before(Operation::Begin, key).await?;
+        let inner = self.inner.begin(key, expected_bytes).await?;
+        let upload = FaultUpload {
+            inner,
+            faults: Arc::clone(&self.faults),
+            key: key.to_string(),
+            subject: self.subject(key),
+            reply_lost: false,
+        };
+        after.reply(Box::new(upload), &self.subject(key))
+    }
+
+    async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
+        let after = self.before(Operation::Put, key).await?;
+        let bytes = self.faults.flip_if(after, bytes);
+        self.inner.put(key, bytes).await?;
+        after.reply((), &self.subject(key))
+    }
+
+    async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
+        let after = self.before(Operation::Read, key).await?;
+        let bytes = self.inner.read(key, range).await?;
+        let bytes = self.faults.flip_if(after, bytes);
+        after.reply(bytes, &self.subject(key))
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
+        let after = self.before(Operation::Head, key).await?;
+        let meta = self.inner.head(key).await?;
+        after.reply(meta, &self.subject(key))
+    }
+
+    async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        let after = self.before(Operation::DropCached, key).await?;
+        self.inner.drop_cached(key).await?;
+        after.reply((), &self.subject(key))
+    }
+
+    fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
+        let key = folder.map_or(String::new(), ToString::to_string);
+        let subject = format!("{}/{key}", self.inner);
+        let state = Some((self.inner.list(folder), key, subject));
+        stream::unfold(state, move |state| async move {
+            let (mut items, key, subject) = state?;
+            let after = self.faults.before(Operation::List, &key, &subject).await;
+            let item = match after {
+                Ok(After::LoseReply) => After::LoseReply.reply((), &subject),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
+            match item {
+                Ok(()) => Some((items.next().await?, Some((items, key, subject)))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed()
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        let after = self.before(Operation::Delete, key).await?;
+        self.inner.delete(key).await?;
+        after.reply((), &self.subject(key))
+    }
+}
+
+struct FaultUpload {
+    inner: Box<dyn Upload>,
+    faults: Arc<Faults>,
+    key: String,
+    subject: String,
+    /// The inner upload has the bytes of the last write already, and the caller doesn't know.
+    reply_lost: bool,
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Upload for FaultUpload {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
+        if std::mem::take(&mut self.reply_lost) {
+            return Ok(());
+        }
+        let faults = &self.faults;
+        let after = faults
+            .before(Operation::Write, &self.key, &self.subject)
+            .await?;
+        let bytes = self.faults.flip_if(after, bytes);
+        self.inner.write(bytes).await?;
+        self.reply_lost = after == After::LoseReply;
+        after.reply((), &self.subject)
+    }
+
+    async fn commit(&mut self) -> Result<(), BackupError> {
+        let faults = &self.faults;
+        let after = faults
+            .before(Operation::Commit, &self.key, &self.subject)
+            .await?;
+        self.inner.commit().await?;
+        after.reply((), &self.subject)
+    }
+
+    async fn abort(&mut self) -> Result<(), BackupError> {
+        self.inner.abort().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemorySink;
+
+    fn faulty(plan: FaultPlan) -> FaultSink {
+        FaultSink::new(Arc::new(MemorySink::new("m")), plan)
+    }
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey::new(name).unwrap()
+    }
+
+    #[tokio::test]
+    async fn counts_by_operation_and_key() {
+        let second_manifest =
+            Fault::new(Operation::Put, When::Nth(2), What::Fail(Class::Permanent));
+        let plan = FaultPlan::new(1).with(second_manifest.on_keys_with("manifest"));
+        let sink = faulty(plan);
+        sink.put(&key("a/manifest"), Bytes::new()).await.unwrap();
+        sink.put(&key("b/other"), Bytes::new()).await.unwrap();
+        let error = sink.put(&key("b/manifest"), Bytes::new()).await;
+        assert_eq!(error.unwrap_err().class(), Class::Permanent);
+        sink.put(&key("b/manifest"), Bytes::new()).await.unwrap();
+        assert_eq!(sink.hits().load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn flips_one_bit() {
+        let plan = FaultPlan::new(1).with(Fault::new(Operation::Read, When::Nth(2), What::FlipBit));
+        let sink = faulty(plan);
+        let written = Bytes::from_static(b"some bytes");
+        sink.put(&key("a"), written.clone()).await.unwrap();
+        assert_eq!(sink.read(&key("a"), 0..10).await.unwrap(), written);
+        let flipped = sink.read(&key("a"), 0..10).await.unwrap();
+        let pairs = written.iter().zip(&flipped);
+        let bits: u32 = pairs.map(|(a, b)| (a ^ b).count_ones()).sum();
+        assert_eq!(bits, 1);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "injected fault in Head")]
+    async fn panics() {
+        let plan = FaultPlan::new(1).with(Fault::new(Operation::Head, When::From(1), What::Panic));
+        faulty(plan).head(&key("a")).await.ok();
+    }
+
+    #[tokio::test]
+    async fn the_seed_decides() {
+        let outcomes = async |seed| {
+            let half = Fault::new(
+                Operation::Put,
+                When::Probability(0.5),
+                What::Fail(Class::Transient),
+            );
+            let sink = faulty(FaultPlan::new(seed).with(half));
+            let mut outcomes = Vec::new();
+            for n in 0..32 {
+                let put = sink.put(&key(&n.to_string()), Bytes::new()).await;
+                outcomes.push(put.is_ok());
+            }
+            outcomes
+        };
+        assert_eq!(outcomes(5).await, outcomes(5).await);
+        assert_ne!(outcomes(5).await, outcomes(6).await);
+    }
+}

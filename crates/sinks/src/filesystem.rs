@@ -1,0 +1,190 @@
+//! A folder as a store: a local disk, or a share that is mounted.
+//!
+//! - An object is written to a temporary file beside its place, is made durable, and is then moved there by a rename that
+//!   refuses to replace (or by a hard link, where the filesystem can't). So nobody sees a part of it, and of several
+//!   writers one wins.
+//! - A commit returns once the file, its folder and the folders above it up to the root are on the disk.
+//! - Temporary files are named `.tmp-…`. They aren't objects: they are never listed, and no key may be named so. One that
+//!   a crash left behind does no harm and can be deleted when nothing runs.
+//! - Files are for their owner alone, and so are folders made on the way.
+//! - Symbolic links below the root aren't followed in writing, and aren't listed.
+//! - A `put` whose object exists with the same bytes succeeds: it can't tell a repetition from a second writer. An upload
+//!   can, so for a second one the same bytes are a conflict too.
+
+mod disk;
+mod draft;
+mod failure;
+mod upload;
+mod walk;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Upload};
+
+use disk::Disk;
+use draft::Draft;
+use upload::FileUpload;
+use walk::Walk;
+
+/// How many items of a list are fetched at once.
+const LIST_BATCH: usize = 256;
+
+/// Where the system calls are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Io {
+    /// On the runtime's blocking threads, so that a slow disk holds up nothing else.
+    #[default]
+    Pool,
+    /// In the task that calls: for simulations, where nothing may depend on the timing of threads.
+    Inline,
+}
+
+/// How a [`FilesystemSink`] works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FilesystemOptions {
+    /// Where the system calls are made.
+    pub io: Io,
+}
+
+/// A folder as a store. `Display` is its path.
+#[derive(Debug, Clone)]
+pub struct FilesystemSink {
+    disk: Arc<Disk>,
+    io: Io,
+}
+
+impl FilesystemSink {
+    /// The store in the folder `root`, which is made when something is written to it.
+    pub fn new(root: PathBuf, options: FilesystemOptions) -> Self {
+        FilesystemSink {
+            disk: Arc::new(Disk::new(root)),
+            io: options.io,
+        }
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Arc<Disk>) -> Result<T, BackupError> + Send + 'static,
+    ) -> Result<T, BackupError> {
+        let disk = Arc::clone(&self.disk);
+        self.io.run(move || job(&disk)).await?
+    }
+}
+
+impl Io {
+    /// Runs a job that blocks. A panic in it is an error of this call.
+    async fn run<T: Send + 'static>(
+        self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BackupError> {
+        match self {
+            Io::Inline => Ok(job()),
+            Io::Pool => tokio::task::spawn_blocking(job).await.map_err(lost_job),
+        }
+    }
+}
+
+fn lost_job(error: tokio::task::JoinError) -> BackupError {
+    let (class, message) = if error.is_panic() {
+        (Class::Permanent, "the code that does it panicked")
+    } else {
+        (Class::Cancelled, "the runtime is shutting down")
+    };
+    BackupError::new(class, "use", "the filesystem", message).because(error)
+}
+
+impl fmt::Display for FilesystemSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.disk.root().display(), f)
+    }
+}
+
+#[async_trait]
+impl Sink for FilesystemSink {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            can_read_back: true,
+        }
+    }
+
+    async fn begin(
+        &self,
+        key: &ObjectKey,
+        expected_bytes: u64,
+    ) -> Result<Box<dyn Upload>, BackupError> {
+        let key = key.clone();
+        let draft = self
+            .on_disk(move |disk| {
+                let draft = Draft::create(disk, &key)?;
+                disk.check_space(draft.target(), expected_bytes)?;
+                Ok(draft)
+            })
+            .await?;
+        Ok(Box::new(FileUpload::new(draft, self.io)))
+    }
+
+    async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
+        let key = key.clone();
+        self.on_disk(move |disk| {
+            let mut draft = Draft::create(disk, &key)?;
+            draft.write(&bytes)?;
+            match draft.commit() {
+                Err(error) if error.class() == Class::Conflict && disk.holds(&key, &bytes)? => {
+                    // The first try may have been cut off before it had made it durable.
+                    disk.sync_folders_of(draft.target())
+                }
+                result => result,
+            }
+        })
+        .await
+    }
+
+    async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
+        let key = key.clone();
+        self.on_disk(move |disk| disk.read(&key, range)).await
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
+        let key = key.clone();
+        self.on_disk(move |disk| disk.head(&key)).await
+    }
+
+    async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        let key = key.clone();
+        self.on_disk(move |disk| disk.drop_cached(&key)).await
+    }
+
+    fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
+        let start = Some(Walk::new(Arc::clone(&self.disk), folder));
+        stream::unfold(start, move |walk| async move {
+            let mut walk = walk?;
+            let batch = move || {
+                let batch: Vec<_> = walk.by_ref().take(LIST_BATCH).collect();
+                (batch, walk)
+            };
+            match self.io.run(batch).await {
+                Ok((batch, _)) if batch.is_empty() => None,
+                Ok((batch, walk)) => Some((batch, Some(walk))),
+                Err(error) => Some((vec![Err(error)], None)),
+            }
+        })
+        .map(stream::iter)
+        .flatten()
+        .boxed()
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        let key = key.clone();
+        self.on_disk(move |disk| disk.delete(&key)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! The system calls on a root folder. Everything here blocks.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use rustix::fs::{Advice, fadvise, statvfs};
+use rustix::io::Errno;
+use teeline_core::{BackupError, Class, ObjectKey, ObjectMeta, Timestamp};
+
+use super::failure::failure;
+
+/// What the names of temporary files begin with.
+pub(super) const TEMPORARY: &str = ".tmp-";
+
+/// A root folder.
+#[derive(Debug)]
+pub(super) struct Disk {
+    root: PathBuf,
+    /// Folders that are known to be durable in the folders above them, up to the root.
+    durable: Mutex<HashSet<PathBuf>>,
+}
+
+impl Disk {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Disk {
+            // Fails only where there is no current folder; a relative path then fails at its first use.
+            root: std::path::absolute(&root).unwrap_or(root),
+            durable: Mutex::default(),
+        }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn path(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    pub(super) fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
+        let path = self.path(key);
+        let failed = |error| failure("read", &path, error);
+        let (file, held) = open(&path).map_err(failed)?;
+        let shorter = || {
+            let message = format!(
+                "shorter than expected: it holds {held} bytes, and bytes {} to {} were asked for",
+                range.start, range.end
+            );
+            BackupError::new(Class::Corrupt, "read", path.display(), message)
+        };
+        // Before anything of that size is allocated.
+        let length = range.end.checked_sub(range.start);
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let length = length.filter(|_| range.end <= held).ok_or_else(shorter)?;
+
+        let mut bytes = vec![0; length];
+        match file.read_exact_at(&mut bytes, range.start) {
+            Ok(()) => Ok(bytes.into()),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(shorter()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Whether an object holds exactly `bytes`.
+    pub(super) fn holds(&self, key: &ObjectKey, bytes: &[u8]) -> Result<bool, BackupError> {
+        let path = self.path(key);
+        let failed = |error| failure("read", &path, error);
+        let (mut file, held) = match open(&path) {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Deleted in the meantime, or a folder.
+                let error = failed(error);
+                return match error.class() {
+                    Class::NotFound => Ok(false),
+                    _ => Err(error),
+                };
+            }
+        };
+        if held != bytes.len() as u64 {
+            return Ok(false);
+        }
+        let mut stored = Vec::with_capacity(bytes.len());
+        file.read_to_end(&mut stored).map_err(failed)?;
+        Ok(stored == bytes)
+    }
+
+    pub(super) fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
+        let path = self.path(key);
+        let failed = |error| failure("look at", &path, error);
+        let metadata = fs::metadata(&path).map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(failed(Errno::ISDIR.into()));
+        }
+        Ok(meta(key.clone(), &metadata))
+    }
+
+    pub(super) fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        let path = self.path(key);
+        let failed = |error| failure("drop from the cache", &path, error);
+        let (file, _) = open(&path).map_err(failed)?;
+        fadvise(&file, 0, None, Advice::DontNeed).map_err(|errno| failed(errno.into()))
+    }
+
+    pub(super) fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        let path = self.path(key);
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if is_absence(&error) || path.is_dir() => return Ok(()),
+            Err(error) => return Err(failure("delete", &path, error)),
+        }
+        // Folders that it leaves empty go too. Writers make them again where they lose this race.
+        for folder in self.folders_above(&path) {
+            if folder == self.root {
+                break;
+            }
+            self.durable().remove(folder);
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to begin what won't fit.
+    pub(super) fn check_space(&self, target: &Path, expected: u64) -> Result<(), BackupError> {
+        let folder = target.parent().unwrap_or(&self.root);
+        let space = statvfs(folder).map_err(|errno| failure("look at", folder, errno.into()))?;
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        // Some filesystems don't tell, and say that they have no blocks at all.
+        if space.f_blocks == 0 || free >= expected {
+            return Ok(());
+        }
+        let message = format!(
+            "no space: {expected} bytes are expected, {free} are free on the filesystem of {}",
+            self.root.display()
+        );
+        Err(
+            BackupError::new(Class::Permanent, "begin", target.display(), message)
+                .suggest("free some space, or choose another place"),
+        )
+    }
+
+    /// Makes sure that a folder at or below the root is there, without following symbolic links below the root.
+    pub(super) fn make_folder(&self, folder: &Path) -> Result<(), BackupError> {
+        if !self.root.is_dir() {
+            make_root(&self.root).map_err(|error| failure("make", &self.root, error))?;
+        }
+        let below = folder.strip_prefix(&self.root).unwrap_or(Path::new(""));
+        let mut at = self.root.clone();
+        for component in below {
+            at.push(component);
+            self.make_one_folder(&at)?;
+        }
+        Ok(())
+    }
+
+    fn make_one_folder(&self, at: &Path) -> Result<(), BackupError> {
+        let refused = |message| BackupError::new(Class::Conflict, "make", at.display(), message);
+        match fs::symlink_metadata(at) {
+            Ok(there) if there.is_dir() => Ok(()),
+            Ok(there) if there.is_symlink() => Err(refused(
+                "it is a symbolic link, and those aren't followed in writing",
+            )),
+            Ok(_) => Err(refused(
+                "it is a file, so no object can be written below it",
+            )),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.durable().remove(at);
+                match DirBuilder::new().mode(0o700).create(at) {
+                    // Somebody else was faster.
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists && at.is_dir() => Ok(()),
+                    made => made.map_err(|error| failure("make", at, error)),
+                }
+            }
+            Err(error) => Err(failure("make", at, error)),
+        }
+    }
+
+    /// Makes durable that `target` is in its folder, and its folder in those above it.
+    pub(super) fn sync_folders_of(&self, target: &Path) -> Result<(), BackupError> {
+        let Some(folder) = target.parent() else {
+            return Ok(());
+        };
+        let sync = |folder: &Path| {
+            sync_folder(folder).map_err(|error| failure("make durable", folder, error))
+        };
+        sync(folder)?;
+        if self.durable().contains(folder) {
+            return Ok(());
+        }
+        for above in self.folders_above(folder) {
+            sync(above)?;
+        }
+        self.durable().insert(folder.to_owned());
+        Ok(())
+    }
+
+    /// The folders above `path`, from the nearest one up to the root.
+    fn folders_above<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Path> {
+        let above = path.ancestors().skip(1);
+        above.take_while(|folder| folder.starts_with(&self.root))
+    }
+
+    fn durable(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        // It is only ever too small, so what a panic left is good enough.
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nothing is there under that path, be it that what should be a folder is a file.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+pub(super) fn meta(key: ObjectKey, metadata: &fs::Metadata) -> ObjectMeta {
+    let since_1970 = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_millis()).ok());
+    ObjectMeta {
+        key,
+        bytes: metadata.len(),
+        modified_at: since_1970.map(Timestamp::from_unix_ms),
+    }
+}
+
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(Errno::ISDIR.into());
+    }
+    Ok((file, metadata.len()))
+}
+
+/// The root and what is missing above it, each durable in the folder above.
+fn make_root(root: &Path) -> io::Result<()> {
+    let missing: Vec<_> = root.ancestors().take_while(|path| !path.is_dir()).collect();
+    for folder in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+            made => made?,
+        }
+        match folder.parent().map(sync_folder) {
+            // One may write to a folder without the right to open it.
+            Some(Err(error)) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        // Some filesystems have no such thing as a folder that isn't durable.
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => Ok(()),
+        result => result,
+    }
+}

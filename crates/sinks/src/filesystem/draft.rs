@@ -1,0 +1,184 @@
+//! An object that isn't one yet: a temporary file beside its place. Everything here blocks.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use teeline_core::{BackupError, Class, ObjectKey};
+
+use super::disk::{Disk, TEMPORARY};
+use super::failure::failure;
+
+/// How often a temporary file is tried to be made, where others delete the folder or have the name.
+const CREATE_ATTEMPTS: u32 = 16;
+
+/// A temporary file; dropped, it is gone.
+pub(super) struct Draft {
+    disk: Arc<Disk>,
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+    length: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// It stands under its key, and may not be durable there yet.
+    Published,
+    Committed,
+    /// What the file holds is unknown.
+    Spoilt,
+}
+
+impl Draft {
+    pub(super) fn create(disk: &Arc<Disk>, key: &ObjectKey) -> Result<Self, BackupError> {
+        let target = disk.path(key);
+        if key
+            .as_str()
+            .split('/')
+            .any(|name| name.starts_with(TEMPORARY))
+        {
+            let message = format!("names that begin with {TEMPORARY} are for temporary files");
+            return Err(BackupError::usage(target.display(), message));
+        }
+        let (temporary, file) = create_beside(disk, &target)?;
+        Ok(Draft {
+            disk: Arc::clone(disk),
+            file,
+            temporary,
+            target,
+            length: 0,
+            state: State::Open,
+        })
+    }
+
+    pub(super) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Adds bytes. A repetition after a failure overwrites what the first try left.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
+        if self.state != State::Open {
+            return Err(self.ended());
+        }
+        self.file
+            .write_all_at(bytes, self.length)
+            .map_err(|error| failure("write", &self.target, error))?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Makes it durable and visible. After a failure it goes on where it stopped.
+    pub(super) fn commit(&mut self) -> Result<(), BackupError> {
+        match self.state {
+            State::Committed => return Ok(()),
+            State::Published => {}
+            State::Spoilt => return Err(self.ended()),
+            State::Open => {
+                self.make_durable()?;
+                self.publish()?;
+            }
+        }
+        self.disk.sync_folders_of(&self.target)?;
+        self.state = State::Committed;
+        Ok(())
+    }
+
+    fn make_durable(&mut self) -> Result<(), BackupError> {
+        // A failed write may have left bytes behind the end.
+        let synced = self
+            .file
+            .set_len(self.length)
+            .and_then(|()| self.file.sync_all());
+        synced.map_err(|error| {
+            // The system reports a page that it couldn't write once, and then forgets it: a second try would succeed
+            // without having written it.
+            self.state = State::Spoilt;
+            failure("make durable", &self.target, error)
+        })
+    }
+
+    fn publish(&mut self) -> Result<(), BackupError> {
+        match move_without_replacing(&self.temporary, &self.target) {
+            Ok(()) => {}
+            // On a network share the first try may have taken effect although it failed.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && self.is_published() => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let message = "it exists already, and objects are written once";
+                return Err(BackupError::new(
+                    Class::Conflict,
+                    "write",
+                    self.target.display(),
+                    message,
+                ));
+            }
+            Err(error) => return Err(failure("publish", &self.target, error)),
+        }
+        self.state = State::Published;
+        Ok(())
+    }
+
+    /// Whether what stands under the key is this very file.
+    fn is_published(&self) -> bool {
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let ours = self.file.metadata().map(identity);
+        let theirs = fs::symlink_metadata(&self.target).map(identity);
+        matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
+    }
+
+    fn ended(&self) -> BackupError {
+        let message = "the upload has ended or failed, and can't go on";
+        BackupError::new(Class::Permanent, "write", self.target.display(), message)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Published by a rename, it isn't there any more. Where it can't be removed it is ignored by all readers, and
+        // nobody is left to tell.
+        fs::remove_file(&self.temporary).ok();
+    }
+}
+
+fn create_beside(disk: &Disk, target: &Path) -> Result<(PathBuf, File), BackupError> {
+    let folder = target.parent().unwrap_or(disk.root());
+    let mut attempts = 0;
+    loop {
+        disk.make_folder(folder)?;
+        let name = format!("{TEMPORARY}{:016x}", RandomState::new().hash_one(()));
+        let temporary = folder.join(name);
+        let created = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary);
+        attempts += 1;
+        match created {
+            Ok(file) => return Ok((temporary, file)),
+            Err(error)
+                if attempts < CREATE_ATTEMPTS
+                    && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => {}
+            Err(error) => return Err(failure("begin", target, error)),
+        }
+    }
+}
+
+fn move_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every filesystem can, NFS for one; those have hard links.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(from, to)?;
+            // Where the second name can't be removed now, the draft tries again when it is dropped.
+            fs::remove_file(from).ok();
+            Ok(())
+        }
+        result => Ok(result?),
+    }
+}

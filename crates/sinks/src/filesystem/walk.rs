@@ -1,0 +1,90 @@
+//! The objects below a folder, one after the other. Everything here blocks.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirEntry, ReadDir};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use teeline_core::{BackupError, ObjectKey, ObjectMeta};
+
+use super::disk::{Disk, TEMPORARY, is_absence, meta};
+use super::failure::failure;
+
+/// Objects below a folder. What is deleted meanwhile may be missing; what can't be ours (temporary files, links, names
+/// that are no keys) is passed over.
+pub(super) struct Walk {
+    disk: Arc<Disk>,
+    /// Folders that are to be opened.
+    ahead: Vec<PathBuf>,
+    open: Option<(PathBuf, ReadDir)>,
+}
+
+impl Walk {
+    pub(super) fn new(disk: Arc<Disk>, folder: Option<&ObjectKey>) -> Self {
+        let start = folder.map_or_else(|| disk.root().to_owned(), |folder| disk.path(folder));
+        Walk {
+            disk,
+            ahead: vec![start],
+            open: None,
+        }
+    }
+
+    /// What stands in the open folder under one name, if that is an object.
+    fn look(&mut self, entry: &DirEntry) -> io::Result<Option<ObjectMeta>> {
+        if is_temporary(&entry.file_name()) {
+            return Ok(None);
+        }
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            self.ahead.push(entry.path());
+        }
+        if !kind.is_file() {
+            return Ok(None);
+        }
+        let metadata = entry.metadata()?;
+        Ok(self.key(&entry.path()).map(|key| meta(key, &metadata)))
+    }
+
+    fn key(&self, path: &Path) -> Option<ObjectKey> {
+        let below = path.strip_prefix(self.disk.root()).ok()?;
+        ObjectKey::new(below.to_str()?).ok()
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Result<ObjectMeta, BackupError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some((folder, entries)) = &mut self.open else {
+                let folder = self.ahead.pop()?;
+                match fs::read_dir(&folder) {
+                    Ok(entries) => self.open = Some((folder, entries)),
+                    Err(error) if is_absence(&error) => {}
+                    Err(error) => return Some(Err(failure("list", &folder, error))),
+                }
+                continue;
+            };
+            let Some(entry) = entries.next() else {
+                self.open = None;
+                continue;
+            };
+            let folder = folder.clone();
+            match entry.and_then(|entry| self.look(&entry)) {
+                Ok(Some(meta)) => return Some(Ok(meta)),
+                Ok(None) => {}
+                Err(error) if is_absence(&error) => {}
+                Err(error) => {
+                    // The system may give the same error for ever.
+                    self.open = None;
+                    return Some(Err(failure("list", &folder, error)));
+                }
+            }
+        }
+    }
+}
+
+fn is_temporary(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+}

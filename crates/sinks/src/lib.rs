@@ -1,0 +1,84 @@
+//! Where teeline writes to: stores that keep to the contract of [`Sink`](teeline_core::Sink), and what is wrapped around
+//! them.
+//!
+//! | store | for |
+//! | --- | --- |
+//! | [`FilesystemSink`] | a folder: a local disk, a mounted share |
+//! | [`ObjectStoreSink`] | a bucket of S3, or of a server that speaks S3 |
+//! | [`MemorySink`] | tests of whoever embeds the engine |
+//!
+//! Every concern that all stores share is a decorator, one a file, from the inside out: [`FaultSink`] (tests),
+//! [`DeadlineSink`] (no call takes for ever), [`PermitSink`] (how many calls at once), [`RetrySink`] (the only place that
+//! repeats). In this order the wait for a permit isn't held against a call, and a pause between two tries holds none. They
+//! are stores themselves, and every store and every stack of them passes the one suite in [`conformance`].
+//!
+//! What is written is visible whole or not at all, and is never replaced:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use teeline_core::{Class, ObjectKey, Sink};
+//! use teeline_sinks::MemorySink;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), teeline_core::BackupError> {
+//! let sink = MemorySink::new("example");
+//! let key = ObjectKey::new("daily/users.jsonl.gz")?;
+//!
+//! let mut upload = sink.begin(&key, 1024).await?;
+//! upload.write(Bytes::from_static(b"some ")).await?;
+//! upload.write(Bytes::from_static(b"bytes")).await?;
+//! assert_eq!(sink.head(&key).await.unwrap_err().class(), Class::NotFound);
+//! upload.commit().await?;
+//!
+//! assert_eq!(sink.read(&key, 5..10).await?, "bytes");
+//! let second = sink.put(&key, Bytes::from_static(b"other bytes")).await;
+//! assert_eq!(second.unwrap_err().class(), Class::Conflict);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A folder on a disk, as a run uses it:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use bytes::Bytes;
+//! use futures::TryStreamExt;
+//! use teeline_core::{ObjectKey, Sink};
+//! use teeline_sinks::{
+//!     DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, RetryPolicy, RetrySink,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let disk = FilesystemSink::new(folder.path().to_owned(), FilesystemOptions::default());
+//! let timed = DeadlineSink::new(Arc::new(disk), Deadlines::default());
+//! let sink = RetrySink::new(Arc::new(timed), RetryPolicy::default(), 1);
+//!
+//! sink.put(&ObjectKey::new("daily/run.json")?, Bytes::from_static(b"{}")).await?;
+//! let objects: Vec<_> = sink.list(None).try_collect().await?;
+//! assert_eq!(objects[0].key.as_str(), "daily/run.json");
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod conformance;
+mod deadline;
+mod fault;
+mod filesystem;
+mod memory;
+mod object_store_sink;
+mod permit;
+mod random;
+mod retry;
+mod s3;
+
+pub use deadline::{DeadlineSink, Deadlines};
+pub use fault::{Fault, FaultPlan, FaultSink, Operation, What, When};
+pub use filesystem::{FilesystemOptions, FilesystemSink, Io};
+pub use memory::MemorySink;
+pub use object_store_sink::ObjectStoreSink;
+pub use permit::PermitSink;
+pub use retry::{RetryPolicy, RetrySink};
+pub use s3::options::{AccessKeys, S3Options, Timeouts};

@@ -1,0 +1,166 @@
+//! From options to a client.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region};
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use teeline_core::{BackupError, Class};
+
+use super::credentials::ChainedCredentials;
+use super::failure::deepest;
+use super::options::S3Options;
+use super::service::Connector;
+
+/// What servers that aren't AWS take for theirs.
+const REGION_DEFAULT: &str = "us-east-1";
+/// The slowest rate at which a request may be sent without being taken for stuck.
+const SENDING_BYTES_PER_SECOND_MIN: u64 = 256 * 1024;
+/// The largest object that isn't sent in parts: an index, and some.
+const WHOLE_BYTES: u64 = 16 * 1024 * 1024;
+
+pub(super) struct Connected {
+    pub(super) client: AmazonS3,
+    pub(super) host: String,
+    pub(super) chain: Option<Arc<ChainedCredentials>>,
+    pub(super) conditional_completion: Arc<AtomicBool>,
+}
+
+pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupError> {
+    options.check()?;
+    let conditional_completion = Arc::new(AtomicBool::new(true));
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(&options.bucket)
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        // One request an object: not every server can delete in bulk, and we delete singly.
+        .with_disable_bulk_delete(true)
+        .with_virtual_hosted_style_request(!options.is_path_style())
+        .with_client_options(client_options(options))
+        .with_retry(no_retries())
+        .with_http_connector(Connector {
+            conditional_completion: Arc::clone(&conditional_completion),
+        });
+
+    let mut region = options.region.clone();
+    let mut chain = None;
+    if let Some(keys) = &options.keys {
+        builder = builder
+            .with_access_key_id(&keys.id)
+            .with_secret_access_key(&keys.secret);
+        if let Some(token) = &keys.session_token {
+            builder = builder.with_token(token);
+        }
+    } else {
+        let found = look_up(options).await;
+        let provider = found.credentials_provider().ok_or_else(|| {
+            BackupError::usage(options.place(), "there is nowhere to look for access keys")
+        })?;
+        let credentials = Arc::new(ChainedCredentials::new(provider));
+        region = region.or_else(|| found.region().map(ToString::to_string));
+        builder = builder.with_credentials(Arc::clone(&credentials) as _);
+        chain = Some(credentials);
+    }
+
+    let region = match region {
+        Some(region) => region,
+        None if chain.is_none() || options.endpoint.is_some() => REGION_DEFAULT.to_owned(),
+        None => {
+            return Err(BackupError::usage(
+                options.place(),
+                "no region is set, neither here nor in the profile or environment",
+            )
+            .suggest("set the region that the bucket is in"));
+        }
+    };
+    let host = host(options, &region);
+    if let Some(endpoint) = endpoint(options) {
+        builder = builder.with_endpoint(endpoint);
+    }
+    let client = builder.with_region(region).build().map_err(|error| {
+        BackupError::new(Class::Usage, "open", options.place(), deepest(&error))
+    })?;
+    Ok(Connected {
+        client,
+        host,
+        chain,
+        conditional_completion,
+    })
+}
+
+async fn look_up(options: &S3Options) -> aws_config::SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    // A given one saves asking the machine for its own.
+    let region = options.region.clone();
+    let region = region.or_else(|| options.endpoint.as_ref().map(|_| REGION_DEFAULT.to_owned()));
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region));
+    }
+    loader.load().await
+}
+
+fn client_options(options: &S3Options) -> ClientOptions {
+    let timeouts = &options.timeouts;
+    let is_plain = options
+        .endpoint
+        .as_ref()
+        .is_some_and(|endpoint| endpoint.starts_with("http://"));
+    // The idle time runs while a request is sent, too, and isn't renewed by what is sent.
+    let sent = WHOLE_BYTES.max(options.part_bytes as u64);
+    let sending_ms = sent * 1_000 / SENDING_BYTES_PER_SECOND_MIN;
+    let idle_ms = timeouts.idle_ms.saturating_add(sending_ms);
+    ClientOptions::new()
+        .with_allow_http(is_plain)
+        .with_connect_timeout(Duration::from_millis(timeouts.connect_ms))
+        .with_read_timeout(Duration::from_millis(idle_ms))
+        .with_timeout(Duration::from_millis(timeouts.request_ms))
+}
+
+/// Repeating is the work of one decorator, which sees what is repeated.
+fn no_retries() -> RetryConfig {
+    RetryConfig {
+        max_retries: 0,
+        retry_timeout: Duration::ZERO,
+        backoff: BackoffConfig::default(),
+    }
+}
+
+/// The endpoint as object_store wants it: with the bucket in the host where it doesn't stand in the path.
+fn endpoint(options: &S3Options) -> Option<String> {
+    let endpoint = options.endpoint.as_deref()?.trim_end_matches('/');
+    match endpoint.split_once("://") {
+        Some((scheme, host)) if !options.is_path_style() => {
+            Some(format!("{scheme}://{}.{host}", options.bucket))
+        }
+        _ => Some(endpoint.to_owned()),
+    }
+}
+
+/// Who is talked to, for the words.
+fn host(options: &S3Options, region: &str) -> String {
+    match &options.endpoint {
+        Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+        None => format!("s3.{region}.amazonaws.com"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bucket_stands_where_it_is_wanted() {
+        let mut options = S3Options::new("bucket");
+        assert_eq!(endpoint(&options), None);
+        assert_eq!(host(&options, "eu-west-1"), "s3.eu-west-1.amazonaws.com");
+        options.endpoint = Some("http://host:9000/".into());
+        assert_eq!(endpoint(&options).unwrap(), "http://host:9000");
+        options.path_style = Some(false);
+        assert_eq!(endpoint(&options).unwrap(), "http://bucket.host:9000");
+        assert_eq!(host(&options, "any"), "http://host:9000");
+    }
+}

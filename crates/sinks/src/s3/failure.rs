@@ -1,0 +1,171 @@
+//! What a failure of object_store means to a caller: a class, one line that says what is wrong, and what to do.
+//!
+//! Its own texts nest several levels, repeat one another and quote whole bodies, so none of them is shown: only the answer
+//! of the server, or the deepest cause. Nothing here knows a secret.
+
+use std::error::Error;
+
+use object_store::client::{HttpError, HttpErrorKind};
+use teeline_core::{BackupError, Class};
+
+use super::credentials::NoCredentials;
+use super::service::Rejected;
+
+/// Where it was tried, for the words.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) operation: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) host: &'a str,
+    pub(super) bucket: &'a str,
+    /// Whether expired keys can be renewed without anybody's help.
+    pub(super) renews_keys: bool,
+}
+
+impl Context<'_> {
+    fn error(&self, class: Class, message: impl std::fmt::Display) -> BackupError {
+        BackupError::new(class, self.operation, self.subject, message)
+    }
+
+    pub(super) fn explain(&self, error: &object_store::Error) -> BackupError {
+        if let Some(rejected) = find::<Rejected>(error) {
+            self.rejected(rejected)
+        } else if let Some(missing) = find::<NoCredentials>(error) {
+            self.no_credentials(missing)
+        } else if let Some(broken) = find::<HttpError>(error) {
+            self.broken(broken)
+        } else if matches!(error, object_store::Error::InvalidPath { .. }) {
+            self.error(Class::Permanent, deepest(error))
+                .suggest("something else writes here too: give the backups a prefix of their own")
+        } else {
+            self.error(Class::Permanent, deepest(error))
+        }
+    }
+
+    fn no_credentials(&self, missing: &NoCredentials) -> BackupError {
+        let class = if missing.may_be_found {
+            Class::Transient
+        } else {
+            Class::Permanent
+        };
+        self.error(class, missing).suggest(
+            "set keys in the configuration or the environment, name a profile, or log in again",
+        )
+    }
+
+    fn broken(&self, error: &HttpError) -> BackupError {
+        let cause = deepest(error);
+        let host = self.host;
+        match error.kind() {
+            HttpErrorKind::Connect => self
+                .error(
+                    Class::Transient,
+                    format!("can't connect to {host}: {cause}"),
+                )
+                .suggest("check the endpoint, and that its server runs and can be reached"),
+            HttpErrorKind::Timeout => self.error(
+                Class::Transient,
+                format!("no answer from {host} in time; whether it took effect is unknown"),
+            ),
+            _ => self.error(
+                Class::Transient,
+                format!("the connection to {host} broke: {cause}"),
+            ),
+        }
+    }
+
+    fn rejected(&self, rejected: &Rejected) -> BackupError {
+        let class = class_of(rejected, self.renews_keys);
+        if rejected.code == "NoSuchBucket" {
+            let message = format!("the bucket {} does not exist", self.bucket);
+            return self
+                .error(class, message)
+                .suggest("create the bucket first");
+        }
+        if class == Class::NotFound {
+            return self.error(class, "no such object");
+        }
+        let error = self.error(class, rejected);
+        match suggestion(rejected) {
+            Some(suggestion) => error.suggest(suggestion),
+            None => error,
+        }
+    }
+}
+
+fn class_of(rejected: &Rejected, renews_keys: bool) -> Class {
+    match (rejected.code.as_str(), rejected.status) {
+        // Codes first: servers put one code under several statuses.
+        ("NoSuchBucket", _) => Class::Permanent,
+        ("SlowDown" | "SlowDownRead" | "SlowDownWrite" | "Throttling", _)
+        | ("ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests", _) => {
+            Class::Throttled
+        }
+        ("RequestTimeout" | "OperationAborted" | "InternalError", _)
+        | ("ConditionalRequestConflict", _) => Class::Transient,
+        ("ExpiredToken" | "TokenRefreshRequired", _) if renews_keys => Class::Transient,
+        ("NotImplemented" | "QuotaExceeded" | "XMinioStorageFull", _) => Class::Permanent,
+        (_, 404) => Class::NotFound,
+        // Nothing is there that isn't there already: 412 as AWS says it, 304 and 409 as some others do.
+        (_, 304 | 409 | 412) => Class::Conflict,
+        (_, 416) => Class::Corrupt,
+        (_, 429 | 503) => Class::Throttled,
+        (_, 501 | 505 | 507) => Class::Permanent,
+        (_, 408 | 500..=599) => Class::Transient,
+        // The end of an upload, taken back.
+        (_, 200..=299) => Class::Transient,
+        _ => Class::Permanent,
+    }
+}
+
+fn suggestion(rejected: &Rejected) -> Option<String> {
+    let text = match (rejected.code.as_str(), rejected.status) {
+        ("InvalidAccessKeyId" | "SignatureDoesNotMatch", _) | (_, 401) => {
+            "check the access key and its secret"
+        }
+        ("ExpiredToken" | "TokenRefreshRequired", _) => "get new temporary keys",
+        ("RequestTimeTooSkewed", _) => {
+            let date = rejected.date.as_deref().unwrap_or("another time");
+            return Some(format!("set this machine's clock: the server says {date}"));
+        }
+        ("AuthorizationHeaderMalformed" | "PermanentRedirect", _) | (_, 301 | 307) => {
+            "set the region that the bucket is in"
+        }
+        ("QuotaExceeded" | "XMinioStorageFull", _) | (_, 507) => {
+            "free some space, or choose another place"
+        }
+        ("NotImplemented", _) | (_, 501) => {
+            "use a server that can write only where nothing is (If-None-Match), and in parts"
+        }
+        (_, 403) => {
+            "allow s3:GetObject, s3:PutObject, s3:ListBucket and s3:AbortMultipartUpload on the bucket"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// The first error of a type in a chain.
+pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// What the deepest error of a chain says.
+pub(super) fn deepest(error: &(dyn Error + 'static)) -> String {
+    let text = chain(error).last().map(ToString::to_string);
+    let text = text.unwrap_or_default();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}

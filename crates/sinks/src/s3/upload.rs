@@ -1,0 +1,386 @@
+//! An object that is sent in equal parts, or in one piece where it is small.
+//!
+//! Bytes are gathered to a part; while one part fills, the one before is on its way, so two are in memory. What has been
+//! taken over and what has arrived is kept here and not in the calls, so a call that failed or was dropped is repeated by
+//! going on: a part that failed is sent again, and no byte is taken twice.
+//!
+//! That nothing is replaced is up to the server for an object in one piece. For one in parts it is checked before its end,
+//! and asked of the server too (`If-None-Match`), which not every one heeds: there, two that end at the same moment may
+//! both succeed, and the later one stays.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{MultipartId, PutPayload};
+use teeline_core::{BackupError, Class, Digest, ObjectKey, Upload};
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+
+use super::store::Store;
+
+/// S3 takes no more parts than these.
+const PARTS_MAX: u64 = 10_000;
+
+pub(crate) struct PartsUpload {
+    target: Arc<Target>,
+    part_bytes: usize,
+    buffer: Vec<u8>,
+    /// How much of the bytes of the call that is being repeated is in the buffer already.
+    taken: usize,
+    sending: Option<Sending>,
+    sent: Vec<Sent>,
+    /// All of it, where it goes in one piece.
+    whole: Option<Bytes>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The end was asked for, and whether it came is unknown.
+    Ending,
+    Committed,
+    Aborted,
+}
+
+/// Where the parts go; shared with the tasks that send them.
+struct Target {
+    store: Arc<Store>,
+    key: ObjectKey,
+    path: Path,
+    /// Known once there is a part to send.
+    id: OnceCell<MultipartId>,
+}
+
+/// A part on its way.
+struct Sending {
+    index: usize,
+    bytes: Bytes,
+    /// None after a failure, until it is sent again.
+    task: Option<JoinHandle<Result<Sent, BackupError>>>,
+}
+
+/// A part that has arrived.
+struct Sent {
+    id: PartId,
+    length: u64,
+    digest: Digest,
+}
+
+impl PartsUpload {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        key: &ObjectKey,
+        expected_bytes: u64,
+    ) -> Result<Self, BackupError> {
+        let path = store.path("begin", key)?;
+        let part_bytes = part_bytes(store.part_bytes, expected_bytes);
+        let target = Target {
+            store,
+            key: key.clone(),
+            path,
+            id: OnceCell::new(),
+        };
+        Ok(PartsUpload {
+            target: Arc::new(target),
+            part_bytes,
+            buffer: Vec::new(),
+            taken: 0,
+            sending: None,
+            sent: Vec::new(),
+            whole: None,
+            state: State::Open,
+        })
+    }
+
+    /// Lets the buffer follow the part before it.
+    async fn send_buffer(&mut self) -> Result<(), BackupError> {
+        self.settle().await?;
+        if self.sent.len() as u64 >= PARTS_MAX {
+            let message = format!("it is larger than was said: {PARTS_MAX} parts don't hold it");
+            return Err(self.target.error(Class::Permanent, message));
+        }
+        let mut sending = Sending {
+            index: self.sent.len(),
+            bytes: Bytes::from(std::mem::take(&mut self.buffer)),
+            task: None,
+        };
+        sending.start(&self.target);
+        self.sending = Some(sending);
+        Ok(())
+    }
+
+    /// Waits until the part on its way has arrived; sends it again if it failed before.
+    async fn settle(&mut self) -> Result<(), BackupError> {
+        let Some(sending) = &mut self.sending else {
+            return Ok(());
+        };
+        let task = sending.start(&self.target);
+        let result = task.await;
+        sending.task = None;
+        let sent = match result {
+            Ok(sent) => sent?,
+            Err(lost) if lost.is_panic() => {
+                let message = "the code that sends a part panicked";
+                return Err(self.target.error(Class::Permanent, message));
+            }
+            Err(_) => {
+                let message = "the runtime is shutting down";
+                return Err(self.target.error(Class::Cancelled, message));
+            }
+        };
+        self.sent.push(sent);
+        self.sending = None;
+        Ok(())
+    }
+
+    async fn commit_whole(&mut self) -> Result<(), BackupError> {
+        // Kept for a repetition, also where this call is dropped.
+        let buffer = &mut self.buffer;
+        let bytes = self
+            .whole
+            .get_or_insert_with(|| Bytes::from(std::mem::take(buffer)))
+            .clone();
+        let was_ending = std::mem::replace(&mut self.state, State::Ending) == State::Ending;
+        let Target { store, key, .. } = &*self.target;
+        match store.create(key, bytes.clone()).await {
+            Err(error) if error.class() == Class::Conflict => {
+                if was_ending && store.holds(key, &bytes).await? {
+                    Ok(())
+                } else {
+                    Err(store.conflict(key))
+                }
+            }
+            result => result,
+        }
+    }
+
+    async fn commit_parts(&mut self) -> Result<(), BackupError> {
+        if !self.buffer.is_empty() {
+            self.send_buffer().await?;
+        }
+        self.settle().await?;
+        let target = Arc::clone(&self.target);
+        if self.state == State::Open {
+            target.check_absent().await?;
+        }
+        let was_ending = std::mem::replace(&mut self.state, State::Ending) == State::Ending;
+        let parts: Vec<_> = self.sent.iter().map(|part| part.id.clone()).collect();
+        let Err(error) = target.complete(parts).await else {
+            return Ok(());
+        };
+        if !matches!(error.class(), Class::Conflict | Class::NotFound) {
+            return Err(error);
+        }
+        // Once the end has come the upload is gone, and the key is taken: by ourselves.
+        if was_ending && self.has_arrived().await? {
+            return Ok(());
+        }
+        Err(match error.class() {
+            Class::Conflict => target.store.conflict(&target.key),
+            _ => target.dropped(),
+        })
+    }
+
+    /// Whether what stands under the key is what was sent.
+    async fn has_arrived(&self) -> Result<bool, BackupError> {
+        let Target { store, key, .. } = &*self.target;
+        let length: u64 = self.sent.iter().map(|part| part.length).sum();
+        match store.head(key).await {
+            Ok(meta) if meta.bytes == length => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.class() == Class::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        let mut start = 0;
+        for part in &self.sent {
+            let end = start + part.length;
+            let stored = store.read(key, start..end).await?;
+            if Digest::of(&stored) != part.digest {
+                return Ok(false);
+            }
+            start = end;
+        }
+        Ok(true)
+    }
+}
+
+/// Equal parts of which 10,000 hold what is expected.
+fn part_bytes(configured: usize, expected_bytes: u64) -> usize {
+    let needed = usize::try_from(expected_bytes.div_ceil(PARTS_MAX)).unwrap_or(usize::MAX);
+    configured.max(needed)
+}
+
+impl Sending {
+    /// The task that sends it, started if there is none.
+    fn start(&mut self, target: &Arc<Target>) -> &mut JoinHandle<Result<Sent, BackupError>> {
+        let (index, bytes) = (self.index, &self.bytes);
+        self.task.get_or_insert_with(|| {
+            let send = Arc::clone(target).send(index, bytes.clone());
+            tokio::spawn(send)
+        })
+    }
+}
+
+impl Target {
+    async fn send(self: Arc<Self>, index: usize, bytes: Bytes) -> Result<Sent, BackupError> {
+        let client = &self.store.client;
+        let failed = |error| self.store.failure("write", &self.key, &error);
+        let create = || async { client.create_multipart(&self.path).await };
+        let upload = self.id.get_or_try_init(create).await.map_err(failed)?;
+        let digest = Digest::of(&bytes);
+        let length = bytes.len() as u64;
+        let payload = PutPayload::from(bytes);
+        let put = client.put_part(&self.path, upload, index, payload).await;
+        match put.map_err(failed) {
+            Ok(id) => Ok(Sent { id, length, digest }),
+            // Not the object: somebody ended the upload, or it lasted longer than the server keeps it.
+            Err(error) if error.class() == Class::NotFound => Err(self.dropped()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn check_absent(&self) -> Result<(), BackupError> {
+        match self.store.head(&self.key).await {
+            Ok(_) => Err(self.store.conflict(&self.key)),
+            Err(error) if error.class() == Class::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn complete(&self, parts: Vec<PartId>) -> Result<(), BackupError> {
+        let Some(upload) = self.id.get() else {
+            return Err(self.error(Class::Permanent, "no part of it was sent"));
+        };
+        let client = &self.store.client;
+        let complete = || client.complete_multipart(&self.path, upload, parts.clone());
+        let mut result = complete().await;
+        if let Err(error) = &result
+            && self.store.gives_up_condition(error)
+        {
+            result = complete().await;
+        }
+        result
+            .map(drop)
+            .map_err(|error| self.store.failure("write", &self.key, &error))
+    }
+
+    async fn abort(&self) -> Result<(), BackupError> {
+        let Some(upload) = self.id.get() else {
+            return Ok(());
+        };
+        let aborted = self.store.client.abort_multipart(&self.path, upload).await;
+        match aborted.map_err(|error| self.store.failure("abort", &self.key, &error)) {
+            Err(error) if error.class() != Class::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn dropped(&self) -> BackupError {
+        self.error(Class::Permanent, "the server has dropped the upload")
+    }
+
+    fn error(&self, class: Class, message: impl std::fmt::Display) -> BackupError {
+        BackupError::new(class, "write", self.store.subject(&self.key), message)
+    }
+}
+
+#[async_trait]
+impl Upload for PartsUpload {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
+        if self.state != State::Open || self.taken > bytes.len() {
+            let message = "the upload has ended, or was given other bytes than in the first try";
+            return Err(self.target.error(Class::Permanent, message));
+        }
+        while self.taken < bytes.len() {
+            // Full ones go only when more comes, so that an object of exactly one part goes in one piece.
+            if self.buffer.len() == self.part_bytes {
+                self.send_buffer().await?;
+            }
+            let rest = &bytes[self.taken..];
+            let fits = rest.len().min(self.part_bytes - self.buffer.len());
+            self.buffer.extend_from_slice(&rest[..fits]);
+            self.taken += fits;
+        }
+        self.taken = 0;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), BackupError> {
+        match self.state {
+            State::Committed => return Ok(()),
+            State::Aborted => {
+                let message = "the upload has ended";
+                return Err(self.target.error(Class::Permanent, message));
+            }
+            State::Open | State::Ending => {}
+        }
+        if self.sent.is_empty() && self.sending.is_none() {
+            self.commit_whole().await?;
+        } else {
+            self.commit_parts().await?;
+        }
+        self.state = State::Committed;
+        Ok(())
+    }
+
+    async fn abort(&mut self) -> Result<(), BackupError> {
+        if self.state == State::Committed {
+            return Ok(());
+        }
+        self.state = State::Aborted;
+        if let Some(task) = self
+            .sending
+            .as_mut()
+            .and_then(|sending| sending.task.take())
+        {
+            task.abort();
+            // A part that came in after the abort would be kept, so it is seen off first.
+            let _ = task.await;
+        }
+        self.sending = None;
+        self.target.abort().await
+    }
+}
+
+impl Drop for PartsUpload {
+    fn drop(&mut self) {
+        if matches!(self.state, State::Committed | State::Aborted) {
+            return;
+        }
+        let task = self.sending.take().and_then(|sending| sending.task);
+        if let Some(task) = &task {
+            task.abort();
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let target = Arc::clone(&self.target);
+        runtime.spawn(async move {
+            if let Some(task) = task {
+                let _ = task.await;
+            }
+            if let Err(error) = target.abort().await {
+                tracing::debug!(%error, "an upload that was given up is still held by the server");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_suffice() {
+        const MIB: usize = 1024 * 1024;
+        assert_eq!(part_bytes(5 * MIB, 0), 5 * MIB);
+        assert_eq!(part_bytes(5 * MIB, 512 * MIB as u64), 5 * MIB);
+        let tib = (1024 * 1024 * MIB) as u64;
+        let grown = part_bytes(5 * MIB, tib) as u64;
+        assert!(grown * PARTS_MAX >= tib && (grown - 1) * PARTS_MAX < tib);
+    }
+}

@@ -1,0 +1,190 @@
+//! Every store and every stack of decorators passes the one suite.
+
+// Helpers of tests may panic as tests do, and say what they run.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use teeline_core::{Class, ObjectKey, Sink};
+use teeline_embedded_s3::{Credentials, EmbeddedS3};
+use teeline_sinks::{
+    AccessKeys, DeadlineSink, Deadlines, Fault, FaultPlan, FaultSink, FilesystemOptions,
+    FilesystemSink, Io, MemorySink, ObjectStoreSink, Operation, PermitSink, RetryPolicy, RetrySink,
+    S3Options, What, When, conformance,
+};
+use tokio::sync::Semaphore;
+
+fn folder() -> ObjectKey {
+    ObjectKey::new("conformance").unwrap()
+}
+
+fn filesystem(root: &Path, io: Io) -> Arc<dyn Sink> {
+    Arc::new(FilesystemSink::new(
+        root.to_owned(),
+        FilesystemOptions { io },
+    ))
+}
+
+/// All decorators around a store, as a run stacks them.
+fn stacked(inner: Arc<dyn Sink>) -> Arc<dyn Sink> {
+    let faulty = Arc::new(FaultSink::new(inner, FaultPlan::new(1)));
+    let timed = Arc::new(DeadlineSink::new(faulty, Deadlines::default()));
+    let permitted = Arc::new(PermitSink::new(timed, Arc::new(Semaphore::new(2))));
+    Arc::new(RetrySink::new(permitted, RetryPolicy::default(), 1))
+}
+
+/// Both, and each decorator alone.
+async fn check(make: impl AsyncFn() -> Arc<dyn Sink>) {
+    conformance::all(&*make().await, &folder()).await;
+    conformance::all(&*stacked(make().await), &folder()).await;
+}
+
+#[tokio::test]
+async fn memory() {
+    check(async || Arc::new(MemorySink::new("m")) as Arc<dyn Sink>).await;
+}
+
+#[tokio::test]
+async fn each_decorator_alone() {
+    let memory = || Arc::new(MemorySink::new("m"));
+    let sinks: [Arc<dyn Sink>; 4] = [
+        Arc::new(PermitSink::new(memory(), Arc::new(Semaphore::new(1)))),
+        Arc::new(DeadlineSink::new(memory(), Deadlines::default())),
+        Arc::new(FaultSink::new(memory(), FaultPlan::new(1))),
+        Arc::new(RetrySink::new(memory(), RetryPolicy::default(), 1)),
+    ];
+    for sink in sinks {
+        conformance::all(&*sink, &folder()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filesystem_on_the_pool() {
+    let root = tempfile::tempdir().unwrap();
+    let numbers = std::cell::Cell::new(0);
+    check(async || {
+        numbers.set(numbers.get() + 1);
+        filesystem(&root.path().join(numbers.get().to_string()), Io::Pool)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn filesystem_inline() {
+    let root = tempfile::tempdir().unwrap();
+    let numbers = std::cell::Cell::new(0);
+    check(async || {
+        numbers.set(numbers.get() + 1);
+        filesystem(&root.path().join(numbers.get().to_string()), Io::Inline)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3() {
+    let (_root, server) = server();
+    let numbers = std::cell::Cell::new(0);
+    check(async || {
+        numbers.set(numbers.get() + 1);
+        s3_sink(&server, &numbers.get().to_string()).await
+    })
+    .await;
+    // The whole bucket, with folders in it that aren't ours.
+    conformance::all(&*s3_sink(&server, "").await, &folder()).await;
+}
+
+fn server() -> (tempfile::TempDir, EmbeddedS3) {
+    let root = tempfile::tempdir().unwrap();
+    let credentials = Credentials {
+        access_key: "test-key".into(),
+        secret_key: "test-secret".into(),
+    };
+    let server = EmbeddedS3::start(root.path(), credentials).unwrap();
+    server.create_bucket("bucket").unwrap();
+    (root, server)
+}
+
+async fn s3_sink(server: &EmbeddedS3, prefix: &str) -> Arc<dyn Sink> {
+    let mut options = S3Options::new("bucket");
+    options.prefix = prefix.to_owned();
+    options.endpoint = Some(server.endpoint());
+    options.keys = Some(AccessKeys {
+        id: "test-key".into(),
+        secret: "test-secret".into(),
+        session_token: None,
+    });
+    Arc::new(ObjectStoreSink::s3(options).await.unwrap())
+}
+
+const OPERATIONS: [Operation; 9] = [
+    Operation::Begin,
+    Operation::Write,
+    Operation::Commit,
+    Operation::Put,
+    Operation::Read,
+    Operation::Head,
+    Operation::List,
+    Operation::Delete,
+    Operation::DropCached,
+];
+
+/// A store in which every third call fails, some of them after they took effect, and that is repeated until it doesn't.
+fn failing(inner: Arc<dyn Sink>, seed: u64) -> (Arc<AtomicU64>, Arc<dyn Sink>) {
+    let rules = OPERATIONS.into_iter().flat_map(|operation| {
+        // Of a list each item can fail, and then all of it starts over.
+        let (fails, loses) = match operation {
+            Operation::List => (0.02, 0.01),
+            _ => (0.2, 0.1),
+        };
+        let fail = What::Fail(Class::Transient);
+        [
+            Fault::new(operation, When::Probability(fails), fail),
+            Fault::new(operation, When::Probability(loses), What::LoseReply),
+        ]
+    });
+    let plan = FaultPlan {
+        seed,
+        rules: rules.collect(),
+    };
+    let faulty = FaultSink::new(inner, plan);
+    let hits = faulty.hits();
+    let policy = RetryPolicy {
+        attempts: 100,
+        backoff_initial_ms: 0,
+        backoff_max_ms: 0,
+        elapsed_max_ms: u64::MAX,
+    };
+    let sink = RetrySink::new(Arc::new(faulty), policy, seed);
+    (hits, Arc::new(sink))
+}
+
+/// Runs the suite by one seed; a failure names it.
+async fn one_seed(inner: Arc<dyn Sink>, seed: u64) {
+    println!("seed {seed}");
+    let (hits, sink) = failing(inner, seed);
+    conformance::all(&*sink, &folder()).await;
+    assert!(hits.load(Ordering::Relaxed) > 100);
+}
+
+#[tokio::test]
+async fn memory_that_fails() {
+    for seed in 0..10 {
+        one_seed(Arc::new(MemorySink::new("m")), seed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filesystem_that_fails() {
+    for (seed, io) in [(1, Io::Pool), (2, Io::Inline)] {
+        let root = tempfile::tempdir().unwrap();
+        one_seed(filesystem(root.path(), io), seed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_that_fails() {
+    let (_root, server) = server();
+    one_seed(s3_sink(&server, "failing").await, 3).await;
+}

@@ -1,0 +1,179 @@
+//! Which files are resources, and how their bytes become lines.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use teeline_core::{BackupError, Class};
+
+const READ_BYTES: usize = 128 << 10;
+/// The largest window that a zstd frame may ask for, as `zstd` itself has it without `--long=28` or more.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// A file that is a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ResourceFile {
+    pub(super) path: PathBuf,
+    pub(super) resource: String,
+    pub(super) packing: Packing,
+}
+
+/// The resources at `path`, sorted by name.
+pub(super) fn find(path: &Path) -> Result<Vec<ResourceFile>, BackupError> {
+    let metadata = fs::metadata(path).map_err(|error| read_error(path.display(), error))?;
+    if metadata.is_dir() {
+        return find_in_folder(path);
+    }
+    match ResourceFile::of(path) {
+        Some(file) => Ok(vec![file]),
+        None => Err(BackupError::usage(
+            path.display(),
+            "its name doesn't say that it holds JSON lines",
+        )
+        .suggest("name it .jsonl or .ndjson, with .gz or .zst after it if it is compressed")),
+    }
+}
+
+fn find_in_folder(folder: &Path) -> Result<Vec<ResourceFile>, BackupError> {
+    let failed = |error| read_error(folder.display(), error);
+    let mut files: HashMap<String, ResourceFile> = HashMap::new();
+    let mut ignored = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        match ResourceFile::of(&path).filter(|_| !path.is_dir()) {
+            None => ignored.push(path.display().to_string()),
+            Some(file) => {
+                if let Some(other) = files.insert(file.resource.clone(), file) {
+                    return Err(two_files(&other, &path));
+                }
+            }
+        }
+    }
+    if !ignored.is_empty() {
+        ignored.sort_unstable();
+        tracing::warn!(
+            files = ignored.join(", "),
+            "left out, since they aren't files of JSON lines"
+        );
+    }
+    if files.is_empty() {
+        return Err(BackupError::usage(
+            folder.display(),
+            "no file of JSON lines is in this folder",
+        )
+        .suggest("their names end in .jsonl or .ndjson, possibly with .gz or .zst"));
+    }
+    let mut files: Vec<_> = files.into_values().collect();
+    files.sort_unstable_by(|a, b| a.resource.cmp(&b.resource));
+    Ok(files)
+}
+
+fn two_files(one: &ResourceFile, path: &Path) -> BackupError {
+    let mut both = [one.path.display().to_string(), path.display().to_string()];
+    both.sort_unstable();
+    let message = format!(
+        "{} and {} are both the resource {:?}",
+        both[0], both[1], one.resource
+    );
+    BackupError::usage("the folder", message).suggest("move one of them elsewhere, or rename it")
+}
+
+impl ResourceFile {
+    /// The resource that a file is by its name; `None` for other files.
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let (name, packing) = match cut_extension(name, &[".gz"]) {
+            Some(name) => (name, Packing::Gzip),
+            None => match cut_extension(name, &[".zst"]) {
+                Some(name) => (name, Packing::Zstd),
+                None => (name, Packing::Plain),
+            },
+        };
+        let resource =
+            cut_extension(name, &[".jsonl", ".ndjson"]).filter(|name| !name.is_empty())?;
+        Some(ResourceFile {
+            path: path.to_owned(),
+            resource: resource.to_owned(),
+            packing,
+        })
+    }
+
+    /// Its lines, decompressed.
+    pub(super) fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        let file = File::open(&self.path)?;
+        if self.packing == Packing::Plain {
+            return Ok(Box::new(file));
+        }
+        let mut packed = BufReader::with_capacity(READ_BYTES, file);
+        if packed.fill_buf()?.is_empty() {
+            // A decoder may take this for the end of the lines, but it is a file that was cut off at its start.
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "a compressed file without a byte",
+            ));
+        }
+        if self.packing == Packing::Gzip {
+            return Ok(Box::new(MultiGzDecoder::new(packed)));
+        }
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
+        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+        Ok(Box::new(decoder))
+    }
+}
+
+fn cut_extension<'a>(name: &'a str, extensions: &[&str]) -> Option<&'a str> {
+    extensions.iter().find_map(|extension| {
+        let (rest, found) = name.split_at_checked(name.len().checked_sub(extension.len())?)?;
+        found.eq_ignore_ascii_case(extension).then_some(rest)
+    })
+}
+
+/// A failure to read `subject`, in words that help.
+pub(super) fn read_error(subject: impl std::fmt::Display, error: io::Error) -> BackupError {
+    let class = match error.kind() {
+        io::ErrorKind::NotFound => Class::NotFound,
+        _ => Class::Permanent,
+    };
+    let message = match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::UnexpectedEof => format!("it is cut short ({error})"),
+        _ => error.to_string(),
+    };
+    BackupError::new(class, "read", subject, message).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_resource_and_packing() {
+        let of = |name: &str| ResourceFile::of(Path::new(name)).map(|f| (f.resource, f.packing));
+        let found = |resource: &str, packing| Some((resource.to_owned(), packing));
+        assert_eq!(of("/a/users.jsonl"), found("users", Packing::Plain));
+        assert_eq!(of("a.b.ndjson.gz"), found("a.b", Packing::Gzip));
+        assert_eq!(of("Ünï çöde.JSONL.zst"), found("Ünï çöde", Packing::Zstd));
+        for other in [
+            "users.json",
+            ".jsonl",
+            "users",
+            "users.gz",
+            "users.jsonl.bz2",
+            "é",
+            "ü.gz",
+            "",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Bytes → batches of whole lines.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use teeline_core::{BackupError, Class, LineOrigin, RecordBatch};
+
+use super::files::read_error;
+
+/// A batch is given once it holds this many bytes, unless its only line is longer.
+const BATCH_BYTES: usize = 512 << 10;
+
+/// Reads lines of one file.
+pub(super) struct Lines {
+    input: Box<dyn Read + Send>,
+    file: Arc<str>,
+    /// The number of the next line to be given.
+    line: u64,
+    /// The beginning of that line, as far as it was read.
+    rest: Vec<u8>,
+    at_end: bool,
+    record_bytes_max: usize,
+}
+
+impl Lines {
+    pub(super) fn new(
+        input: Box<dyn Read + Send>,
+        file: Arc<str>,
+        record_bytes_max: usize,
+    ) -> Self {
+        Lines {
+            input,
+            file,
+            line: 1,
+            rest: Vec::new(),
+            at_end: false,
+            record_bytes_max,
+        }
+    }
+
+    /// The next lines; `None` at the end.
+    pub(super) fn next_batch(&mut self) -> Result<Option<RecordBatch>, BackupError> {
+        let mut bytes = std::mem::take(&mut self.rest);
+        let mut ends = Vec::new();
+        let mut searched = 0;
+        while !self.at_end && (ends.is_empty() || bytes.len() < BATCH_BYTES) {
+            // Beyond a batch a single line is being read, and never more of it than tells that it is too large.
+            let wanted = match bytes.len() {
+                held if held < BATCH_BYTES => BATCH_BYTES - held,
+                held => self
+                    .record_bytes_max
+                    .saturating_add(1)
+                    .saturating_sub(held)
+                    .clamp(1, BATCH_BYTES),
+            };
+            self.read(&mut bytes, wanted)?;
+            if self.at_end && bytes.last().is_some_and(|last| *last != b'\n') {
+                bytes.push(b'\n');
+            }
+            let found = memchr::memchr_iter(b'\n', &bytes[searched..]);
+            for at in found.map(|at| searched + at) {
+                let begin = ends.last().copied().unwrap_or(0);
+                self.check_size(at + 1 - begin, ends.len())?;
+                ends.push(at + 1);
+            }
+            searched = bytes.len();
+            let begin = ends.last().copied().unwrap_or(0);
+            self.check_size(bytes.len() - begin, ends.len())?;
+        }
+        let Some(end) = ends.last().copied() else {
+            return Ok(None);
+        };
+        self.rest = bytes[end..].to_vec();
+        bytes.truncate(end);
+        let origin = LineOrigin {
+            file: Arc::clone(&self.file),
+            line: self.line,
+        };
+        self.line += ends.len() as u64;
+        Ok(Some(RecordBatch {
+            bytes: Bytes::from(bytes),
+            ends,
+            rows: Vec::new(),
+            origin: Some(origin),
+            continues: false,
+        }))
+    }
+
+    fn read(&mut self, bytes: &mut Vec<u8>, wanted: usize) -> Result<(), BackupError> {
+        let held = bytes.len();
+        bytes.resize(held + wanted, 0);
+        let read = loop {
+            match self.input.read(&mut bytes[held..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        let read = read.map_err(|error| read_error(&self.file, error))?;
+        bytes.truncate(held + read);
+        self.at_end = read == 0;
+        Ok(())
+    }
+
+    fn check_size(&self, found: usize, lines_before: usize) -> Result<(), BackupError> {
+        if found <= self.record_bytes_max {
+            return Ok(());
+        }
+        let line = self.line + lines_before as u64;
+        let subject = format!("{}, line {line}", self.file);
+        let message = format!(
+            "it is longer than the {} bytes that a record may have",
+            self.record_bytes_max
+        );
+        Err(BackupError::new(Class::Permanent, "read", subject, message)
+            .suggest("raise record_bytes_max, or leave the record out"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Gives its bytes in pieces of other sizes than they are asked for.
+    struct Trickle(Vec<u8>, usize);
+
+    impl Read for Trickle {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..length].copy_from_slice(&self.0[..length]);
+            self.0.drain(..length);
+            Ok(length)
+        }
+    }
+
+    fn batches(bytes: &[u8], piece: usize, max: usize) -> Result<Vec<RecordBatch>, BackupError> {
+        let input = Box::new(Trickle(bytes.to_vec(), piece));
+        let mut lines = Lines::new(input, "a.jsonl".into(), max);
+        std::iter::from_fn(|| lines.next_batch().transpose()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn the_lines_are_the_bytes(
+            sizes in proptest::collection::vec(0usize..200_000, 0..30),
+            piece in 1000usize..700_000,
+            last_newline: bool,
+        ) {
+            let mut bytes: Vec<u8> = Vec::new();
+            for (index, size) in sizes.iter().enumerate() {
+                bytes.resize(bytes.len() + size, b'a' + u8::try_from(index % 26).unwrap());
+                bytes.push(b'\n');
+            }
+            if !last_newline {
+                bytes.pop();
+            }
+            let got = batches(&bytes, piece, usize::MAX).unwrap();
+            if bytes.last().is_some_and(|last| *last != b'\n') {
+                bytes.push(b'\n');
+            }
+            let mut line = 1;
+            for batch in &got {
+                prop_assert_eq!(batch.origin.as_ref().unwrap().line, line);
+                prop_assert_eq!(batch.ends.last(), Some(&batch.bytes.len()));
+                let mut begin = 0;
+                for end in &batch.ends {
+                    prop_assert_eq!(memchr::memchr(b'\n', &batch.bytes[begin..]), Some(end - 1 - begin));
+                    begin = *end;
+                }
+                line += batch.ends.len() as u64;
+            }
+            let joined: Vec<u8> = got.iter().flat_map(|batch| batch.bytes.to_vec()).collect();
+            prop_assert!(joined == bytes);
+        }
+    }
+
+    #[test]
+    fn line_ends_are_kept_as_they_are() {
+        let got = batches(b"{\"a\":1}\r\n\n{}", 5, 100).unwrap();
+        assert_eq!(got.len(), 1);
+        assert_eq!(&got[0].bytes[..], b"{\"a\":1}\r\n\n{}\n");
+        assert_eq!(got[0].ends, [9, 10, 13]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_large_is_named_and_not_held() {
+        /// Endless, and counts what was taken of it.
+        struct Endless(Arc<std::sync::atomic::AtomicUsize>);
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                buffer.fill(b'x');
+                self.0
+                    .fetch_add(buffer.len(), std::sync::atomic::Ordering::Relaxed);
+                Ok(buffer.len())
+            }
+        }
+        let taken = Arc::default();
+        let input = io::Cursor::new(b"{}\n{}\n".to_vec()).chain(Endless(Arc::clone(&taken)));
+        let mut lines = Lines::new(Box::new(input), "a.jsonl".into(), 3 << 20);
+        let batch = lines.next_batch().unwrap().unwrap();
+        assert_eq!(batch.ends, [3, 6]);
+        let error = lines.next_batch().unwrap_err();
+        assert!(
+            error.to_string().contains("a.jsonl, line 3: it is longer"),
+            "{error}"
+        );
+        assert!(taken.load(std::sync::atomic::Ordering::Relaxed) <= (3 << 20) + 1);
+
+        let error = batches(b"{}\n123456\n", 100, 6).unwrap_err();
+        assert!(error.to_string().contains("line 2"), "{error}");
+        assert!(batches(b"{}\n12345", 100, 6).is_ok());
+        assert!(batches(b"{}\n123456", 100, 6).is_err());
+    }
+}

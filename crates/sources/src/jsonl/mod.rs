@@ -1,0 +1,182 @@
+//! Files of JSON lines, plain or compressed, and standard input.
+//!
+//! Lines are carried byte for byte; the last one of a file gets the newline that it lacks. Whether a line is JSON is
+//! checked later, where there is a processor for it: each batch says which file and line it begins with.
+
+mod files;
+mod lines;
+mod scan;
+
+use std::fmt;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use teeline_core::{Attachment, BackupError, Class, Placed, Scan, Selection, Source, SourceKind};
+
+use crate::Io;
+use crate::jsonl::scan::{JsonlScan, Opening};
+
+/// A line larger than this is an error, unless said otherwise.
+pub const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// A file of JSON lines, a folder of such files, or a reader such as standard input.
+///
+/// In a folder each file is a resource, named by its file name less `.jsonl` or `.ndjson` and less `.gz` or `.zst`.
+/// Other files, and folders within, are left alone with a warning.
+pub struct JsonlSource {
+    input: Input,
+    io: Io,
+    record_bytes_max: usize,
+}
+
+enum Input {
+    Path(PathBuf),
+    Reader {
+        resource: String,
+        /// Its name in errors.
+        label: String,
+        /// Taken by the first scan.
+        reader: Mutex<Option<Box<dyn Read + Send>>>,
+    },
+}
+
+impl JsonlSource {
+    /// The file or folder at `path`.
+    pub fn path(path: impl Into<PathBuf>) -> Self {
+        Self::new(Input::Path(path.into()))
+    }
+
+    /// Standard input, as the lines of `resource`.
+    pub fn stdin(resource: impl Into<String>) -> Self {
+        Self::reader(
+            resource.into(),
+            "standard input",
+            Box::new(std::io::stdin()),
+        )
+    }
+
+    /// What `reader` gives, as the lines of `resource`.
+    pub fn from_reader(resource: impl Into<String>, reader: Box<dyn Read + Send>) -> Self {
+        let resource = resource.into();
+        let label = format!("the lines of {resource}");
+        Self::reader(resource, label, reader)
+    }
+
+    /// Refuses lines that are larger than this, the newline counted.
+    #[must_use]
+    pub fn record_bytes_max(mut self, bytes: usize) -> Self {
+        self.record_bytes_max = bytes;
+        self
+    }
+
+    /// Where blocking calls run.
+    #[must_use]
+    pub fn io(mut self, io: Io) -> Self {
+        self.io = io;
+        self
+    }
+
+    fn reader(resource: String, label: impl Into<String>, reader: Box<dyn Read + Send>) -> Self {
+        Self::new(Input::Reader {
+            resource,
+            label: label.into(),
+            reader: Mutex::new(Some(reader)),
+        })
+    }
+
+    fn new(input: Input) -> Self {
+        JsonlSource {
+            input,
+            io: Io::default(),
+            record_bytes_max: RECORD_BYTES_MAX,
+        }
+    }
+
+    /// The names of the resources, in the order of a scan. Reads no line.
+    ///
+    /// # Errors
+    /// Where the path isn't there, isn't of JSON lines, or has two files for one resource.
+    pub async fn resource_names(&self) -> Result<Vec<String>, BackupError> {
+        match &self.input {
+            Input::Reader { resource, .. } => Ok(vec![resource.clone()]),
+            Input::Path(path) => {
+                let path = path.clone();
+                let found = self.io.run(move || files::find(&path)).await??;
+                Ok(found.into_iter().map(|file| file.resource).collect())
+            }
+        }
+    }
+
+    async fn openings(&self) -> Result<Vec<Opening>, BackupError> {
+        match &self.input {
+            Input::Reader {
+                resource,
+                label,
+                reader,
+            } => {
+                let taken = reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let reader = taken.ok_or_else(|| {
+                    BackupError::new(Class::Permanent, "read", label, "it was read already")
+                        .suggest("what comes through a pipe can be read only once; use a file")
+                })?;
+                Ok(vec![Opening::reader(resource.clone(), label, reader)])
+            }
+            Input::Path(path) => {
+                let path = path.clone();
+                let found = self.io.run(move || files::find(&path)).await??;
+                Ok(found.into_iter().map(Opening::file).collect())
+            }
+        }
+    }
+}
+
+impl fmt::Display for JsonlSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.input {
+            Input::Path(path) => write!(f, "{}", path.display()),
+            Input::Reader { label, .. } => f.write_str(label),
+        }
+    }
+}
+
+impl fmt::Debug for JsonlSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonlSource")
+            .field("input", &format_args!("{self}"))
+            .field("record_bytes_max", &self.record_bytes_max)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Source for JsonlSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Jsonl
+    }
+
+    fn is_rereadable(&self) -> bool {
+        match &self.input {
+            // A pipe in the file system gives its bytes only once.
+            Input::Path(path) => std::fs::metadata(path)
+                .map_or(true, |metadata| metadata.is_file() || metadata.is_dir()),
+            Input::Reader { .. } => false,
+        }
+    }
+
+    async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
+        let mut openings = self.openings().await?;
+        openings.retain(|opening| selection.wants(&opening.resource));
+        Ok(Box::new(JsonlScan::new(
+            openings,
+            self.io,
+            self.record_bytes_max,
+        )))
+    }
+
+    fn describe(&self, _: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {
+        // Lines have no schema.
+        Ok(Vec::new())
+    }
+}

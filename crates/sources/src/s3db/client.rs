@@ -1,0 +1,236 @@
+//! An S3 client for a connection, and what its failures mean.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use teeline_core::{BackupError, Class};
+
+use super::connection::Connection;
+
+const REGION: &str = "us-east-1";
+const ATTEMPTS_MAX: u32 = 4;
+const BACKOFF_INITIAL: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// A body that goes up more slowly than this is given up.
+const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
+
+/// A client for the server, region and keys of `connection`.
+pub(super) async fn connect(connection: &Connection) -> Client {
+    let config = match &connection.credentials {
+        Some(keys) => {
+            let credentials = Credentials::new(
+                &keys.access_key,
+                &keys.secret_key,
+                None,
+                None,
+                "connection string",
+            );
+            Builder::new()
+                .credentials_provider(credentials)
+                .region(Region::new(REGION))
+        }
+        None => {
+            let mut chain = aws_config::defaults(BehaviorVersion::latest());
+            if let Some(profile) = &connection.profile {
+                chain = chain.profile_name(profile);
+            }
+            let chain = chain.load().await;
+            let mut config = Builder::from(&chain);
+            if chain.region().is_none() {
+                config = config.region(Region::new(REGION));
+            }
+            config
+        }
+    };
+    let mut config = config
+        .behavior_version(BehaviorVersion::latest())
+        .force_path_style(connection.force_path_style)
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(ATTEMPTS_MAX)
+                .with_initial_backoff(BACKOFF_INITIAL)
+                .with_max_backoff(BACKOFF_MAX),
+        )
+        .timeout_config(timeouts(0))
+        // Its notion of a stall takes a reader that pauses, as ours does when destinations are slow, for a dead server.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        // Other servers don't know the newer checksums.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    if let Some(region) = &connection.region {
+        config = config.region(Region::new(region.clone()));
+    }
+    if let Some(endpoint) = &connection.endpoint {
+        config = config.endpoint_url(endpoint);
+    }
+    Client::from_conf(config.build())
+}
+
+/// How long a call may take that sends a body of this size. What it receives is timed by its reader.
+pub(super) fn timeouts(body_bytes: u64) -> TimeoutConfig {
+    let call = ANSWER_TIMEOUT + Duration::from_secs(body_bytes / UPLOAD_BYTES_PER_SECOND_MIN);
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(call)
+        .operation_attempt_timeout(call)
+        .build()
+}
+
+/// Whether a call failed since the object isn't there, rather than its bucket.
+pub(super) fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    status(error) == Some(404) && code(error) != Some("NoSuchBucket")
+}
+
+/// What the failure of `operation` on `subject` means. `server` is where the call went.
+pub(super) fn failure<E>(
+    operation: &str,
+    subject: impl fmt::Display,
+    server: &str,
+    error: &SdkError<E, HttpResponse>,
+) -> BackupError
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    let new = |class, message: String| BackupError::new(class, operation, &subject, message);
+    if matches!(error, SdkError::ServiceError(_)) {
+        return refusal(operation, subject, error);
+    }
+    let root = root_cause(error);
+    let lacks_keys = ["credential", "identity", "profile"]
+        .iter()
+        .any(|word| chain(error).any(|cause| cause.to_string().contains(word)));
+    match error {
+        _ if lacks_keys => new(
+            Class::Permanent,
+            format!("there are no keys to sign requests with: {root}"),
+        )
+        .suggest("put the keys into the connection string, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile"),
+        SdkError::TimeoutError(_) => {
+            new(Class::Transient, format!("no answer from {server} in time"))
+        }
+        SdkError::DispatchFailure(dispatch) => {
+            let io = chain(error).find_map(|cause| cause.downcast_ref::<io::Error>());
+            let message = match io.map(io::Error::kind) {
+                Some(io::ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
+                Some(io::ErrorKind::ConnectionReset) => "connection reset".to_owned(),
+                _ if dispatch.is_timeout() => "no connection in time".to_owned(),
+                _ => root,
+            };
+            let message = format!("{server} can't be reached: {message}");
+            new(Class::Transient, message)
+                .suggest("check the host and the port in the connection string, and that the server runs")
+        }
+        SdkError::ResponseError(_) => {
+            let class = match status(error) {
+                Some(500..) => Class::Transient,
+                _ => Class::Permanent,
+            };
+            let message = format!("the answer of {server} isn't one of S3: {root}");
+            new(class, message).suggest("check that the connection string names an S3 server")
+        }
+        _ => new(Class::Permanent, root),
+    }
+}
+
+fn refusal<E>(
+    operation: &str,
+    subject: impl fmt::Display,
+    error: &SdkError<E, HttpResponse>,
+) -> BackupError
+where
+    E: ProvideErrorMetadata,
+{
+    let status = status(error).unwrap_or(0);
+    let code = code(error).unwrap_or("");
+    let text = error.message().filter(|text| !text.is_empty());
+    let details = match (code, text) {
+        ("", None) => format!("status {status}"),
+        ("", Some(text)) => format!("status {status}: {text}"),
+        (code, None) => code.to_owned(),
+        (code, Some(text)) => format!("{code}: {text}"),
+    };
+    let (class, message, suggestion) = match (code, status) {
+        ("NoSuchBucket", _) => (
+            Class::NotFound,
+            "the bucket doesn't exist".to_owned(),
+            "check the bucket in the connection string, or create it",
+        ),
+        ("InvalidAccessKeyId" | "SignatureDoesNotMatch", _) => (
+            Class::Permanent,
+            format!("the server doesn't accept the keys ({details})"),
+            "check the access key and the secret key; characters such as / and + in a secret are written %2F and %2B",
+        ),
+        ("RequestTimeTooSkewed", _) => (Class::Permanent, details, "set the clock of this machine"),
+        ("ExpiredToken" | "InvalidToken", _) => {
+            (Class::Permanent, details, "log in again, or renew the keys")
+        }
+        (
+            "PermanentRedirect"
+            | "AuthorizationHeaderMalformed"
+            | "IllegalLocationConstraintException",
+            _,
+        )
+        | (_, 301 | 307) => (
+            Class::Permanent,
+            format!("the bucket is in another region ({details})"),
+            "name its region in the connection string: ?region=…",
+        ),
+        (_, 401 | 403) => (
+            Class::Permanent,
+            format!("the server refuses ({details})"),
+            "check the keys, and that they have the right to list, read and, to restore, write in this bucket",
+        ),
+        ("SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequests", _) | (_, 429) => {
+            (Class::Throttled, details, "")
+        }
+        ("RequestTimeout" | "InternalError", _) | (_, 500..) => (Class::Transient, details, ""),
+        (_, 404) => (Class::NotFound, details, ""),
+        (_, 409 | 412) => (Class::Conflict, details, ""),
+        _ => (Class::Permanent, details, ""),
+    };
+    let error = BackupError::new(class, operation, subject, message);
+    match suggestion {
+        "" => error,
+        suggestion => error.suggest(suggestion),
+    }
+}
+
+fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error
+        .raw_response()
+        .map(|response| response.status().as_u16())
+}
+
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
+    error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
+}
+
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
+        (*error).source()
+    })
+}
+
+fn root_cause(error: &(dyn StdError + 'static)) -> String {
+    chain(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}

@@ -1,0 +1,354 @@
+//! The mapping of a stored object to a document, and of a document to the object.
+//!
+//! A document is the record as its users know it: `id` first, attributes by name, nested, in their types. Decoding is by
+//! the version of the schema that wrote the record. The safety net is in [`decode`]: it encodes what it decoded and
+//! compares, so a record that this mapping doesn't understand in full is found out and can be carried raw.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::behavior::{Behavior, Layout, lay_out};
+use super::cell::Cell;
+use super::extras::{self, Extras, MEMBER};
+use super::object::RawObject;
+use super::path::{flatten, put};
+use super::schema::{Resource, Version};
+use super::types::Kind;
+
+mod reading;
+
+/// How deep a document may nest: readers of JSON lines give up at 128.
+const DEPTH: usize = 100;
+const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+
+/// A record as a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// `id`, then whatever could be decoded; a member `_s3db` only where encoding needs it, and only if exact.
+    pub document: Map<String, Value>,
+    /// Whether encoding the document gives the object back exactly.
+    pub exact: bool,
+    /// Why not, where it doesn't.
+    pub reason: Option<Inexact>,
+}
+
+/// Why a document doesn't give the object back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inexact {
+    /// It names a version that the catalogue lacks, or none.
+    Version(Option<String>),
+    /// The body isn't JSON cells: it is content of its own.
+    Content,
+    /// An attribute has a name that documents reserve.
+    Reserved(String),
+    /// Two cells can't both be in one document.
+    Conflict(String),
+    /// The document would not survive being printed as JSON and read again.
+    Printing,
+    /// Encoding failed.
+    Unmappable(Unmappable),
+    /// Encoding gave another object.
+    Differs,
+}
+
+/// Why a document has no object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmappable {
+    /// The version isn't in the catalogue.
+    Version(String),
+    /// The behaviour of the version isn't known.
+    Behavior(String),
+    /// The attribute's type has no text for the value.
+    Value(String),
+    /// Two values would be stored under one key.
+    Collision(String),
+    /// The member `_s3db` has a fault.
+    Extras(&'static str),
+}
+
+impl fmt::Display for Inexact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(Some(version)) => {
+                write!(f, "its schema version {version:?} isn't in the catalogue")
+            }
+            Self::Version(None) => f.write_str("it names no schema version"),
+            Self::Content => f.write_str("its body is content"),
+            Self::Reserved(path) => write!(f, "its attribute {path:?} has a reserved name"),
+            Self::Conflict(path) => write!(
+                f,
+                "its attribute {path:?} is stored more than once, or too deep"
+            ),
+            Self::Printing => {
+                f.write_str("it has a number or a nesting that JSON readers may not keep")
+            }
+            Self::Unmappable(error) => error.fmt(f),
+            Self::Differs => f.write_str("it is stored in another form than an insert gives it"),
+        }
+    }
+}
+
+impl fmt::Display for Unmappable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => {
+                write!(f, "the schema version {version:?} isn't in the catalogue")
+            }
+            Self::Behavior(name) => write!(f, "the behavior {name:?} is unknown"),
+            Self::Value(path) => write!(
+                f,
+                "the attribute {path:?} has a value that its type can't store"
+            ),
+            Self::Collision(key) => {
+                write!(f, "two attributes would be stored under the key {key:?}")
+            }
+            Self::Extras(fault) => write!(f, "_s3db: {fault}"),
+        }
+    }
+}
+
+impl std::error::Error for Unmappable {}
+
+/// Decodes a record. The document always has the id and whatever could be decoded.
+#[must_use]
+pub fn decode(resource: &Resource, id: &str, object: &RawObject) -> Decoded {
+    let reading::Read {
+        mut document,
+        extras,
+        problem,
+    } = reading::read(resource, id, object);
+    document.extend(extras.to_value().map(|member| (MEMBER.to_owned(), member)));
+    let reason = problem.or_else(|| {
+        if !document
+            .values()
+            .all(|value| is_shallow(value, 1) && keeps_numbers(value))
+        {
+            return Some(Inexact::Printing);
+        }
+        match encode(resource, &document) {
+            Ok(encoded) if encoded == *object => None,
+            Ok(_) => Some(Inexact::Differs),
+            Err(error) => Some(Inexact::Unmappable(error)),
+        }
+    });
+    if reason.is_some() {
+        // The document is only for reading now, but the line that it goes into has to be readable.
+        document.retain(|name, value| name != MEMBER && is_shallow(value, 1));
+    }
+    Decoded {
+        document,
+        exact: reason.is_none(),
+        reason,
+    }
+}
+
+/// Encodes a document as the object that an insert stores, or that its member `_s3db` asks for.
+///
+/// # Errors
+/// Where the document doesn't fit the schema.
+pub fn encode(resource: &Resource, document: &Map<String, Value>) -> Result<RawObject, Unmappable> {
+    let extras = Extras::of(document)?;
+    let name = extras
+        .version
+        .as_deref()
+        .unwrap_or(&resource.current_version);
+    let version = resource
+        .version(name)
+        .ok_or_else(|| Unmappable::Version(name.to_owned()))?;
+    if let Behavior::Unknown(name) = &version.behavior {
+        return Err(Unmappable::Behavior(name.clone()));
+    }
+    let mut layout = lay_out_cells(
+        version,
+        &extras,
+        cells(resource, version, document, &extras)?,
+    );
+    if version.behavior == Behavior::BodyOnly && !extras.metadata.contains_key("_map") {
+        layout
+            .metadata
+            .push(("_map".to_owned(), Cell::Text(version.map.clone())));
+    }
+    object(layout, extras)
+}
+
+/// The line of a record: its document where that is exact, else with the object raw beside it.
+#[must_use]
+pub fn line(resource: &Resource, id: &str, object: &RawObject) -> Map<String, Value> {
+    let decoded = decode(resource, id, object);
+    if decoded.exact {
+        decoded.document
+    } else {
+        raw_line(decoded.document, object)
+    }
+}
+
+/// A line that carries the object itself; its document is only for reading.
+#[must_use]
+pub fn raw_line(mut document: Map<String, Value>, object: &RawObject) -> Map<String, Value> {
+    document.shift_remove(MEMBER);
+    document.insert(MEMBER.to_owned(), extras::raw_value(object));
+    document
+}
+
+/// The object of a line: the raw one that it carries, else the one that its document encodes to.
+///
+/// # Errors
+/// Where the raw object is damaged, or the document doesn't fit the schema.
+pub fn restore_object(
+    resource: &Resource,
+    document: &Map<String, Value>,
+) -> Result<RawObject, Unmappable> {
+    match extras::raw_object(document)? {
+        Some(object) => Ok(object),
+        None => encode(resource, document),
+    }
+}
+
+/// The cells of a document, in the order in which s3db.js has them.
+fn cells(
+    resource: &Resource,
+    version: &Version,
+    document: &Map<String, Value>,
+    extras: &Extras,
+) -> Result<Vec<(String, Cell)>, Unmappable> {
+    let own_keys = extras
+        .metadata
+        .get("_map")
+        .and_then(|map| reading::stored_map(map))
+        .map(|keys| {
+            keys.into_iter()
+                .map(|(key, path)| (path, key))
+                .collect::<HashMap<_, _>>()
+        });
+    let key = |path: &str| {
+        let key = match &own_keys {
+            Some(keys) => keys
+                .get(path)
+                .map(String::as_str)
+                .or_else(|| resource.plugin_key_of(path)),
+            None if version.behavior == Behavior::BodyOnly => resource.mapped_key_of(version, path),
+            None => resource.key_of(path),
+        };
+        key.unwrap_or(path).to_owned()
+    };
+    let mut cells = vec![("_v".to_owned(), Cell::Text(version.name.clone()))];
+    let absent = match &extras.undefined {
+        Some(paths) => paths.iter().collect(),
+        None => absent_by_default(version, document).collect::<Vec<_>>(),
+    };
+    cells.extend(absent.into_iter().map(|path| (key(path), Cell::Undefined)));
+    let attributes = document
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "id" | MEMBER));
+    let mut bookkeeping = Some(
+        extras
+            .cells
+            .iter()
+            .map(|(key, value)| (key.clone(), Cell::from_body(value.clone()))),
+    );
+    for (path, kind, value) in flatten(resource, version, attributes) {
+        if extras.before.is_some() && extras.before.as_deref() == path.split('.').next() {
+            cells.extend(bookkeeping.take().into_iter().flatten());
+        }
+        let cell = kind
+            .encode(value)
+            .map_err(|_| Unmappable::Value(path.clone()))?;
+        cells.push((key(&path), cell));
+    }
+    cells.extend(bookkeeping.into_iter().flatten());
+    Ok(cells)
+}
+
+fn absent_by_default<'a>(
+    version: &'a Version,
+    document: &'a Map<String, Value>,
+) -> impl Iterator<Item = &'a String> {
+    version
+        .undefined
+        .iter()
+        .filter(|path| !document.contains_key(*path))
+}
+
+/// Bookkeeping counts for the behaviour too, but stays where it was found.
+fn lay_out_cells(version: &Version, extras: &Extras, mut cells: Vec<(String, Cell)>) -> Layout {
+    if let Some(body) = &extras.body {
+        return Layout {
+            metadata: cells,
+            body: Some(body.clone()),
+        };
+    }
+    if version.behavior == Behavior::BodyOverflow {
+        cells.extend(
+            extras
+                .metadata
+                .iter()
+                .map(|(key, value)| (key.clone(), Cell::from_header(value))),
+        );
+    }
+    lay_out(version, cells)
+}
+
+fn object(layout: Layout, extras: Extras) -> Result<RawObject, Unmappable> {
+    let mut object = RawObject::default();
+    for (key, cell) in layout.metadata {
+        let header = header_name(&key);
+        if extras.metadata.contains_key(&header) {
+            continue;
+        }
+        if object.metadata.insert(header, cell.to_header()).is_some() {
+            return Err(Unmappable::Collision(key));
+        }
+    }
+    object.metadata.extend(extras.metadata);
+    object.body = layout.body.unwrap_or_default().into();
+    object.content_type = extras
+        .content_type
+        .unwrap_or_else(|| Some(if object.body.is_empty() { BYTES } else { JSON }.to_owned()));
+    Ok(object)
+}
+
+/// The header of a cell: in lower case, with an underscore for each UTF-16 unit that isn't a letter, digit, `-` or `_`.
+fn header_name(key: &str) -> String {
+    key.encode_utf16()
+        .map(|unit| match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') => {
+                char::from(byte.to_ascii_lowercase())
+            }
+            _ => '_',
+        })
+        .collect()
+}
+
+/// Whether a value nests so little that every reader of JSON lines follows.
+fn is_shallow(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => {
+            depth < DEPTH && items.iter().all(|item| is_shallow(item, depth + 1))
+        }
+        Value::Object(members) => {
+            depth < DEPTH && members.values().all(|member| is_shallow(member, depth + 1))
+        }
+        _ => true,
+    }
+}
+
+/// Whether the numbers of a value read back as they are: a reader may get the last digit of a fraction wrong.
+fn keeps_numbers(value: &Value) -> bool {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            serde_json::from_str::<serde_json::Number>(&number.to_string())
+                .is_ok_and(|read| read == *number)
+        }
+        Value::Array(items) => items.iter().all(keeps_numbers),
+        Value::Object(members) => members.values().all(keeps_numbers),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! Databases written by s3db.js 21.6.2: records kept in the metadata of S3 objects.
+//!
+//! One part is pure: it parses a connection string ([`connection`]) and the catalogue ([`catalogue`], [`schema`]), and
+//! maps a stored object to a JSON document and back ([`mapping`]). The other talks to a server: [`S3dbSource`] reads a
+//! database, [`S3dbTarget`] writes it back.
+//!
+//! The mapping never has to be trusted: [`mapping::decode`] encodes its own result and says whether that gives the very
+//! object back. Where it doesn't, [`mapping::raw_line`] carries the object byte for byte beside what could be read.
+
+mod behavior;
+mod bucket;
+pub mod catalogue;
+mod cell;
+mod client;
+pub mod connection;
+mod export;
+mod extras;
+mod javascript;
+pub mod mapping;
+pub mod object;
+mod path;
+mod scan;
+pub mod schema;
+mod types;
+mod value;
+mod walk;
+mod write_back;
+
+pub use catalogue::{Catalogue, CatalogueError};
+pub use connection::{Connection, ConnectionError, Keys};
+pub use export::{ExportedBackup, schema_export};
+pub use mapping::{Decoded, decode, encode, line, raw_line, restore_object};
+pub use object::RawObject;
+pub use scan::{OnUndecodable, S3dbSource, ScanOptions};
+pub use schema::{Resource, Version};
+pub use write_back::{S3dbTarget, WriteBackOptions};

@@ -1,0 +1,242 @@
+//! What of a database is listed where: its resources one by one, then everything else.
+//!
+//! Listings are read page by page while their objects are read, so however many there are, only a page of each folder
+//! on the way is held. Servers list in different orders, so nothing here relies on any.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use teeline_core::{BackupError, DestinationMarker, Document, Selection, document, layout};
+
+use super::bucket::{Bucket, Listed, Listing};
+use super::catalogue::Catalogue;
+
+/// The key of the database's catalogue.
+pub(super) const CATALOGUE: &str = "s3db.json";
+
+pub(super) type Keys = BoxStream<'static, Result<Listed, BackupError>>;
+
+/// What the keys of a resource begin with.
+pub(super) fn resource_prefix(name: &str) -> String {
+    // The slash matters: `resource=log` begins the keys of `resource=logs` as well.
+    format!("resource={name}/")
+}
+
+/// The resource whose folder a key is in.
+pub(super) fn resource_of(key: &str) -> Option<&str> {
+    let (folder, _) = key.split_once('/')?;
+    folder.strip_prefix("resource=")
+}
+
+/// The id of the record that a key of the resource is.
+pub(super) fn record_id<'a>(key: &'a str, resource: &str) -> Option<&'a str> {
+    let rest = key.strip_prefix("resource=")?.strip_prefix(resource)?;
+    let id = rest.strip_prefix("/data/id=")?;
+    (!id.is_empty() && !id.contains('/')).then_some(id)
+}
+
+/// The key of a record.
+pub(super) fn record_key(resource: &str, id: &str) -> String {
+    format!("resource={resource}/data/id={id}")
+}
+
+/// Whether a resource has a folder that can be told from others. Its name may be anything that the catalogue says.
+pub(super) fn has_folder(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/')
+}
+
+/// Locks are left behind by a crash and would block who restores them; the catalogue is kept apart.
+fn is_left_out(key: &str) -> bool {
+    if key == CATALOGUE || key.starts_with("plugin=s3db-core/locks/") {
+        return true;
+    }
+    let mut steps = key.split('/');
+    let mut next_is = |begin: &str| steps.next().is_some_and(|step| step.starts_with(begin));
+    next_is("resource=") && next_is("sequence=") && steps.eq(["lock"])
+}
+
+/// Everything in the folder of a resource.
+pub(super) fn resource_keys(bucket: &Bucket, name: &str) -> Keys {
+    let listing = bucket.list(&resource_prefix(name));
+    let pages = stream::try_unfold(listing, |mut listing| async move {
+        let page = listing.next().await?;
+        Ok::<_, BackupError>(page.map(|page| (page.objects, listing)))
+    });
+    flatten(pages)
+}
+
+/// Everything that isn't in the folder of a resource of the catalogue, and is wanted.
+pub(super) fn other_keys(bucket: &Bucket, catalogue: Arc<Catalogue>, selection: Selection) -> Keys {
+    let walk = Walk {
+        levels: vec![Level {
+            listing: bucket.list_folder(""),
+            folders: VecDeque::new(),
+        }],
+        bucket: bucket.clone(),
+        catalogue,
+        selection,
+        destinations: 0,
+    };
+    let pages = stream::try_unfold(walk, |mut walk| async move {
+        let page = walk.next().await?;
+        Ok::<_, BackupError>(page.map(|page| (page, walk)))
+    });
+    flatten(pages)
+}
+
+fn flatten(
+    pages: impl stream::Stream<Item = Result<Vec<Listed>, BackupError>> + Send + 'static,
+) -> Keys {
+    pages
+        .map_ok(|page| stream::iter(page.into_iter().map(Ok)))
+        .try_flatten()
+        .try_filter(|listed| std::future::ready(!is_left_out(&listed.key)))
+        .boxed()
+}
+
+struct Walk {
+    bucket: Bucket,
+    catalogue: Arc<Catalogue>,
+    selection: Selection,
+    /// From the top to the folder that is being listed.
+    levels: Vec<Level>,
+    destinations: u64,
+}
+
+struct Level {
+    listing: Listing,
+    /// Those of the last page that weren't visited yet.
+    folders: VecDeque<String>,
+}
+
+enum Visit {
+    /// Everything below it, in one listing.
+    Flat,
+    /// Folder by folder, since destinations may be among them.
+    ByFolder,
+    Skip,
+}
+
+impl Walk {
+    async fn next(&mut self) -> Result<Option<Vec<Listed>>, BackupError> {
+        while let Some(level) = self.levels.last_mut() {
+            if let Some(folder) = level.folders.pop_front() {
+                let listing = match self.visit(&folder).await? {
+                    Visit::Skip => continue,
+                    Visit::Flat => self.bucket.list(&folder),
+                    Visit::ByFolder => self.bucket.list_folder(&folder),
+                };
+                self.levels.push(Level {
+                    listing,
+                    folders: VecDeque::new(),
+                });
+                continue;
+            }
+            let Some(page) = level.listing.next().await? else {
+                self.levels.pop();
+                continue;
+            };
+            level.folders = page.folders.into();
+            // With named resources only, what is directly at the top belongs to none of them.
+            if self.levels.len() > 1 || !self.selection.only_named {
+                return Ok(Some(page.objects));
+            }
+        }
+        if self.destinations > 0 {
+            tracing::info!(
+                folders = self.destinations,
+                "left out backups that are stored within the database"
+            );
+        }
+        Ok(None)
+    }
+
+    async fn visit(&mut self, folder: &str) -> Result<Visit, BackupError> {
+        let at_top = self.levels.len() == 1;
+        if at_top && let Some(name) = resource_of(folder) {
+            let known = has_folder(name) && self.catalogue.resource(name).is_some();
+            let wanted = !known && self.selection.wants(name);
+            return Ok(if wanted { Visit::Flat } else { Visit::Skip });
+        }
+        if self.selection.only_named {
+            return Ok(Visit::Skip);
+        }
+        if at_top && folder.starts_with("plugin=") {
+            return Ok(Visit::Flat);
+        }
+        if is_destination(&self.bucket, folder).await? {
+            self.destinations += 1;
+            tracing::info!(folder, "left out, since it is a destination of backups");
+            return Ok(Visit::Skip);
+        }
+        Ok(Visit::ByFolder)
+    }
+}
+
+/// Whether a folder (with a slash at its end, or empty) is the root of a destination.
+pub(super) async fn is_destination(bucket: &Bucket, folder: &str) -> Result<bool, BackupError> {
+    let key = format!("{folder}{}", layout::MARKER);
+    let Some((_, bytes)) = bucket.read(&key).await? else {
+        return Ok(false);
+    };
+    if document::open::<DestinationMarker>(&key, &bytes).is_ok() {
+        return Ok(true);
+    }
+    // A marker of a later version, or a damaged one, is no data either; any other file of that name is.
+    let fields: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
+    let format = fields
+        .as_ref()
+        .and_then(|fields| fields.get("format")?.as_str());
+    Ok(format == Some(DestinationMarker::FORMAT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_apart() {
+        assert_eq!(
+            record_id("resource=log/data/id=a b\n=", "log"),
+            Some("a b\n=")
+        );
+        for (key, resource) in [
+            ("resource=logs/data/id=a", "log"),
+            ("resource=log/data/id=a/b", "log"),
+            ("resource=log/data/id=", "log"),
+            ("resource=log/data/x", "log"),
+            ("resource=log/historical/id=a", "log"),
+            ("resource=log", "log"),
+        ] {
+            assert_eq!(record_id(key, resource), None, "{key}");
+        }
+        assert_eq!(resource_of("resource=a/b"), Some("a"));
+        assert_eq!(resource_of("resource=a"), None);
+        assert_eq!(resource_of("x/resource=a/b"), None);
+    }
+
+    #[test]
+    fn locks_are_left_out_and_nothing_like_them() {
+        for key in [
+            "s3db.json",
+            "resource=a/sequence=id/lock",
+            "plugin=s3db-core/locks/namespace=metadata/s3db-metadata.json",
+        ] {
+            assert!(is_left_out(key), "{key}");
+        }
+        for key in [
+            "s3db.json.corrupted.2026.backup",
+            "x/s3db.json",
+            "resource=a/sequence=id/value",
+            "resource=a/sequence=id/lock/x",
+            "resource=a/data/id=lock",
+            "resource=a/data/sequence=id/lock",
+            "plugin=s3db-core/locksmith",
+            "plugin=other/locks/x",
+            "sequence=id/lock",
+        ] {
+            assert!(!is_left_out(key), "{key}");
+        }
+    }
+}

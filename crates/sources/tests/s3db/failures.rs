@@ -1,0 +1,205 @@
+//! What goes wrong is said in words, with the place, and without the keys.
+
+use std::time::{Duration, Instant};
+
+use teeline_core::{BackupError, Class, DestinationMarker, SourceKind, Target, document};
+use teeline_sources::s3db::{Connection, S3dbTarget, WriteBackOptions};
+
+use crate::server::{Scanned, Server, catalogue, catalogue_object, restoring, scan, typed};
+
+#[track_caller]
+fn assert_error(error: &BackupError, class: Class, parts: &[&str]) {
+    assert_eq!(error.class(), class, "{error}");
+    let text = format!("{error} {}", error.suggestion().unwrap_or_default());
+    for part in parts {
+        assert!(text.contains(part), "{part:?} isn't in: {text}");
+    }
+    for secret in ["se/c+ret", "secretkey123", "hunter2"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+fn with(connection: &Connection, change: impl FnOnce(&mut Connection)) -> Connection {
+    let mut connection = connection.clone();
+    change(&mut connection);
+    connection
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_is_told_within_seconds() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let connection = format!("http://key:hunter2@{free}/bucket/db")
+        .parse()
+        .unwrap();
+    let begin = Instant::now();
+    let error = scan(&connection).await.unwrap_err();
+    assert!(
+        begin.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begin.elapsed()
+    );
+    let address = free.to_string();
+    assert_error(
+        &error,
+        Class::Transient,
+        &["connection refused", &address, "s3://bucket/db"],
+    );
+}
+
+#[tokio::test]
+async fn a_host_without_an_address_is_told() {
+    let connection = "http://key:hunter2@none.invalid:80/bucket".parse().unwrap();
+    let error = scan(&connection).await.unwrap_err();
+    assert_error(
+        &error,
+        Class::Transient,
+        &["http://none.invalid:80 can't be reached"],
+    );
+}
+
+#[tokio::test]
+async fn a_place_that_is_no_database_is_told() {
+    let server = Server::start().await;
+    let connection = server.connection("db");
+
+    let error = scan(&connection).await.unwrap_err();
+    assert_error(
+        &error,
+        Class::NotFound,
+        &["no s3db.json at s3://", "/db: this is no s3db.js database"],
+    );
+
+    let elsewhere = with(&connection, |connection| {
+        connection.bucket = "no-such-bucket".into();
+    });
+    let error = scan(&elsewhere).await.unwrap_err();
+    assert_error(
+        &error,
+        Class::NotFound,
+        &["s3://no-such-bucket/db", "the bucket doesn't exist"],
+    );
+
+    server
+        .put(
+            "db/s3db.json",
+            typed("application/json", "{\"resources\":[]}"),
+        )
+        .await;
+    let error = scan(&connection).await.unwrap_err();
+    assert_error(
+        &error,
+        Class::Permanent,
+        &["/db/s3db.json", "resources isn't an object"],
+    );
+
+    let catalogue = catalogue(&[("log", "user-managed")]);
+    server
+        .put("db/s3db.json", catalogue_object(&catalogue))
+        .await;
+    server
+        .put(
+            "db/teeline.json",
+            typed("a/b", document::seal(&DestinationMarker {})),
+        )
+        .await;
+    let error = scan(&connection).await.unwrap_err();
+    assert_error(
+        &error,
+        Class::Usage,
+        &["prefix is itself a teeline destination"],
+    );
+}
+
+#[tokio::test]
+async fn keys_that_are_refused_are_told() {
+    let server = Server::start().await;
+    let wrong = with(&server.connection("db"), |connection| {
+        connection.credentials.as_mut().unwrap().secret_key = "hunter2".into();
+    });
+    let error = scan(&wrong).await.unwrap_err();
+    assert_error(
+        &error,
+        Class::Permanent,
+        &["the server doesn't accept the keys", "check the access key"],
+    );
+}
+
+#[tokio::test]
+async fn restores_that_cannot_be_are_refused() {
+    let server = Server::start().await;
+    let scanned = Scanned {
+        catalogue: catalogue(&[("log", "user-managed")]),
+        ..Scanned::default()
+    };
+    let restoring = restoring(&scanned, &[], true);
+    let options = WriteBackOptions {
+        overwrite: true,
+        ..WriteBackOptions::default()
+    };
+    let target = |connection: Connection| S3dbTarget::new(connection, options);
+
+    let elsewhere = with(&server.connection(""), |connection| {
+        connection.bucket = "no-such-bucket".into();
+    });
+    let error = target(elsewhere).check(&restoring).await.unwrap_err();
+    assert_error(&error, Class::NotFound, &["no-such-bucket", "create it"]);
+
+    let mut of_lines = restoring.clone();
+    let mut manifest = (*of_lines.manifest).clone();
+    manifest.source.kind = SourceKind::Jsonl;
+    of_lines.manifest = manifest.into();
+    let error = target(server.connection("a"))
+        .check(&of_lines)
+        .await
+        .unwrap_err();
+    assert_error(&error, Class::Usage, &["no schema", "folder"]);
+
+    let mut without = restoring.clone();
+    without.database_catalogue = None;
+    let error = target(server.connection("a"))
+        .check(&without)
+        .await
+        .unwrap_err();
+    assert_error(&error, Class::Corrupt, &["s3db.json"]);
+
+    server
+        .put(
+            "d/teeline.json",
+            typed("a/b", document::seal(&DestinationMarker {})),
+        )
+        .await;
+    let error = target(server.connection("d"))
+        .check(&restoring)
+        .await
+        .unwrap_err();
+    assert_error(&error, Class::Usage, &["it is a teeline destination"]);
+
+    let mut target = target(server.connection("a"));
+    target.check(&restoring).await.unwrap();
+    assert!(server.objects("a/").await.is_empty());
+    assert!(target.frames(Vec::new()).await.is_err(), "before begin");
+    target.begin(&restoring).await.unwrap();
+    for (resource, line, class) in [
+        ("none", "{}\n", Class::Corrupt),
+        ("log", "{\n", Class::Corrupt),
+        ("log", "{}\n", Class::Corrupt),
+        ("log", "{\"id\":\"1\"}", Class::Corrupt),
+        (
+            "log",
+            "{\"id\":\"1\",\"_s3db\":{\"v\":\"v9\"}}\n",
+            Class::Permanent,
+        ),
+    ] {
+        let result = async {
+            target.lines(resource, line.into()).await?;
+            // The writes end at the latest here.
+            target.frames(Vec::new()).await
+        };
+        assert_eq!(result.await.unwrap_err().class(), class, "{line}");
+        target.abort().await.unwrap();
+        target.begin(&restoring).await.unwrap();
+    }
+}

@@ -1,0 +1,163 @@
+//! A database that changes while it is read, and connections that break.
+
+use serde_json::json;
+use teeline_core::{Item, Selection, Source};
+use teeline_sources::s3db::{OnUndecodable, RawObject, S3dbSource, ScanOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::server::{
+    Server, catalogue, catalogue_object, entry, noise, record, scan, scan_with, typed,
+};
+
+#[tokio::test]
+async fn what_is_deleted_meanwhile_is_counted() {
+    let server = Server::start().await;
+    let catalogue = catalogue(&[("log", "body-only")]);
+    server.put("s3db.json", catalogue_object(&catalogue)).await;
+    for id in 1..=5 {
+        let text = "x".repeat(200_000);
+        let document = json!({"id": id.to_string(), "name": "n", "size": 1, "text": text});
+        let (key, object) = record(&catalogue, "log", document);
+        server.put(&key, object).await;
+    }
+    server.put("zzz", typed("a/b", "c")).await;
+    let options = ScanOptions {
+        get_concurrency: 1,
+        ..ScanOptions::default()
+    };
+    let source = S3dbSource::new(server.connection(""), options);
+    let mut scan = source.scan(Selection::everything()).await.unwrap();
+    // After the first records the page with the others has been listed, but they haven't been read.
+    loop {
+        if let Item::Records(_, batch) = scan.next().await.unwrap().unwrap() {
+            assert_eq!(batch.ends.len(), 3);
+            break;
+        }
+    }
+    server.delete("resource=log/data/id=5").await;
+    let mut ended = Vec::new();
+    let mut records = 3;
+    while let Some(item) = scan.next().await.unwrap() {
+        match item {
+            Item::Records(id, batch) if id.0 == 0 => records += batch.ends.len(),
+            Item::End(_, counts) => ended.push(counts.vanished),
+            _ => {}
+        }
+    }
+    assert_eq!((records, ended), (4, vec![1, 0]));
+}
+
+#[tokio::test]
+async fn a_scan_that_is_dropped_in_the_middle_is_no_harm() {
+    let server = Server::start().await;
+    let catalogue = catalogue(&[("log", "user-managed")]);
+    server.put("s3db.json", catalogue_object(&catalogue)).await;
+    for number in 0..50 {
+        server
+            .put(&format!("resource=log/x/{number}"), entry())
+            .await;
+    }
+    let source = S3dbSource::new(server.connection(""), ScanOptions::default());
+    let mut scan = source.scan(Selection::everything()).await.unwrap();
+    scan.next().await.unwrap();
+    drop(scan);
+    // Calls that are given up lose no item.
+    let mut scan = source.scan(Selection::everything()).await.unwrap();
+    let (mut given_up, mut records) = (0, 0);
+    loop {
+        let next = tokio::time::timeout(std::time::Duration::from_micros(50), scan.next());
+        match next.await {
+            Err(_) => given_up += 1,
+            Ok(item) => match item.unwrap() {
+                None => break,
+                Some(Item::Records(_, batch)) => records += batch.ends.len(),
+                Some(_) => {}
+            },
+        }
+    }
+    assert!(given_up > 0);
+    assert_eq!(records, 50);
+}
+
+#[tokio::test]
+async fn records_that_cannot_be_decoded_may_fail_a_scan() {
+    let server = Server::start().await;
+    let catalogue = catalogue(&[("log", "user-managed")]);
+    server.put("s3db.json", catalogue_object(&catalogue)).await;
+    let content = RawObject {
+        metadata: entry().metadata,
+        ..typed("image/png", "picture")
+    };
+    server.put("resource=log/data/id=content", content).await;
+    let options = ScanOptions {
+        on_undecodable: OnUndecodable::Fail,
+        ..ScanOptions::default()
+    };
+    let strict = || scan_with_options(&server, options);
+    assert_eq!(strict().await.unwrap().resource("log").counts.kept_raw, 1);
+    server
+        .put("resource=log/data/id=b\nad", typed("a/b", ""))
+        .await;
+    let error = strict().await.unwrap_err();
+    for part in ["\"b\\nad\"", "of log", "no schema version"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let kept = scan(&server.connection("")).await.unwrap();
+    assert_eq!(kept.resource("log").counts.kept_raw, 2);
+}
+
+async fn scan_with_options(
+    server: &Server,
+    options: ScanOptions,
+) -> Result<crate::server::Scanned, teeline_core::BackupError> {
+    scan_with(&server.connection(""), options, Selection::everything()).await
+}
+
+/// Forwards connections to a server; each ends after so many bytes of answers.
+async fn cutting_proxy(server: String, answer_bytes_max: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move {
+                let (mut client_in, mut client_out) = client.into_split();
+                let (server_in, mut server_out) = server.into_split();
+                let up = async {
+                    let _ = tokio::io::copy(&mut client_in, &mut server_out).await;
+                };
+                let down = async {
+                    let mut limited = server_in.take(answer_bytes_max as u64);
+                    let _ = tokio::io::copy(&mut limited, &mut client_out).await;
+                    let _ = client_out.shutdown().await;
+                };
+                tokio::select! { () = up => {}, () = down => {} }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_body_goes_on_where_its_connection_broke() {
+    let server = Server::start().await;
+    let catalogue = catalogue(&[("log", "user-managed")]);
+    server.put("s3db.json", catalogue_object(&catalogue)).await;
+    let bytes = noise(3_000_000);
+    server.put("large", typed("a/b", bytes.clone())).await;
+    server
+        .put("small", typed("a/b", bytes[..200_000].to_vec()))
+        .await;
+    let proxy = cutting_proxy(server.address().to_owned(), 700_000).await;
+    let scanned = scan(&server.connection_over(&proxy, "")).await.unwrap();
+    let frames = scanned.objects.unwrap().frames();
+    let joined = |key: &str| {
+        let pieces = frames.iter().filter(|frame| frame.header.key == key);
+        pieces
+            .flat_map(|frame| frame.bytes.to_vec())
+            .collect::<Vec<u8>>()
+    };
+    assert!(joined("large") == bytes);
+    assert!(joined("small") == bytes[..200_000]);
+}

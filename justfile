@@ -1,0 +1,22 @@
+# What CI runs, one step at a time. `just --list` shows the recipes.
+
+# Formatting, lints and documentation
+check: && doc
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Unit, property, conformance and end-to-end tests
+test:
+    cargo test --workspace
+
+# Against the real s3db.js and a real S3 server (needs Node 20+, Python 3 and curl)
+interop *args:
+    tests/interop/run.sh {{args}}
+
+# Licences, banned crates and sources of the dependencies (needs cargo-deny)
+deny:
+    cargo deny --locked check licenses bans sources
+
+# The API documentation, with every warning an error
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked

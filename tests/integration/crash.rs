@@ -1,0 +1,147 @@
+//! The real binary, killed: what is listed afterwards restores, and the next backup works.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+const KILLS: u64 = 20;
+const RECORDS: u32 = 60_000;
+
+fn teeline(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_teeline"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn write_records(file: &Path) -> Vec<u8> {
+    let mut state = 11u64;
+    let mut lines = String::new();
+    for number in 0..RECORDS {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        lines.push_str(&format!(
+            "{{\"id\":{number},\"a\":\"{state:x}\",\"b\":\"{:x}\"}}\n",
+            state.rotate_left(17)
+        ));
+    }
+    std::fs::write(file, &lines).unwrap();
+    lines.into_bytes()
+}
+
+#[test]
+fn sigkill_at_any_moment_leaves_whole_backups_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let lines = write_records(&folder.path().join("events.jsonl"));
+    let (source, one, two) = (at("events.jsonl"), at("one"), at("two"));
+    let backup = [
+        "backup",
+        "--from",
+        &source,
+        "--to",
+        &one,
+        "--to",
+        &two,
+        "--segment-bytes",
+        "1MiB",
+        "--json",
+    ];
+
+    let begun = std::time::Instant::now();
+    assert_eq!(teeline(&backup).output().unwrap().status.code(), Some(0));
+    let whole = begun.elapsed();
+    for kill in 0..KILLS {
+        // Spread over a whole run, the moments after its end included.
+        let moment = whole * u32::try_from(kill).unwrap() / 18;
+        kill_after(&backup, moment);
+        check(&[&one, &two], &lines, folder.path());
+    }
+    assert_eq!(
+        teeline(&backup).output().unwrap().status.code(),
+        Some(0),
+        "the next backup works"
+    );
+    check(&[&one, &two], &lines, folder.path());
+}
+
+fn kill_after(arguments: &[&str], moment: Duration) {
+    let mut child = teeline(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The moment of the kill is what is tested, not something that is waited for.
+    std::thread::park_timeout(moment);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn check(destinations: &[&str], lines: &[u8], folder: &Path) {
+    for destination in destinations {
+        let verified = teeline(&["verify", "--all", "--at", destination, "--json"])
+            .output()
+            .unwrap();
+        assert_eq!(
+            verified.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&verified.stdout)
+        );
+        let target = folder.join("restored");
+        let restored = teeline(&[
+            "restore",
+            "latest",
+            "--at",
+            destination,
+            "--target",
+            &target.display().to_string(),
+        ]);
+        let mut restored = restored;
+        assert_eq!(restored.output().unwrap().status.code(), Some(0));
+        assert!(
+            std::fs::read(target.join("events.jsonl")).unwrap() == lines,
+            "the same bytes"
+        );
+        std::fs::remove_dir_all(&target).unwrap();
+        let listed = json(
+            &teeline(&["list", "--at", destination, "--json"])
+                .output()
+                .unwrap(),
+        );
+        assert!(!listed["backups"].as_array().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_copied_destination_is_a_destination() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let lines = write_records(&folder.path().join("events.jsonl"));
+    let (source, one, copy) = (at("events.jsonl"), at("one"), at("copy"));
+    assert!(
+        teeline(&["backup", "--from", &source, "--to", &one])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    assert!(
+        Command::new("cp")
+            .args(["-r", &one, &copy])
+            .status()
+            .unwrap()
+            .success()
+    );
+    std::fs::remove_dir_all(&one).unwrap();
+    check(&[&copy], &lines, folder.path());
+}

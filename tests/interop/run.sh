@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Runs the interop tests: the teeline binary against the real s3db.js and a real S3 server.
+# usage: run.sh [--keep]      --keep leaves the server running and the files in place, and says where
+# Needs cargo, Node 20.11 or later, Python 3 with venv, and curl.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+mkdir -p "$CARGO_TARGET_DIR/interop"
+CARGO_TARGET_DIR=$(cd "$CARGO_TARGET_DIR" && pwd) # it may be relative to where we were called
+cd "$root/tests/interop"
+
+keep=no
+case "$*" in
+  '') ;;
+  --keep) keep=yes ;;
+  *) sed -n '2,4p' run.sh >&2; exit 2 ;;
+esac
+for tool in cargo node npm python3 curl gzip; do
+  command -v "$tool" > /dev/null || { echo "$tool is needed" >&2; exit 2; }
+done
+
+run=$(mktemp -d "$CARGO_TARGET_DIR/interop/s3-XXXXXX")
+
+finish() {
+  local status=$?
+  if [[ $keep == yes && -f $run/weed.pid ]]; then
+    echo "the server runs on, as ${TEELINE_INTEROP_S3:-}; its data and the tests' files are in $run; tests/interop/server.sh --stop $run ends it" >&2
+    return
+  fi
+  if [[ -f $run/weed.pid ]]; then ./server.sh --stop "$run"; fi
+  if ((status == 0)); then rm -rf "$run"; else echo "the server's log and the tests' files are in $run" >&2; fi
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+say() { printf '%4d s  %s\n' "$SECONDS" "$1"; }
+
+say 'installing s3db.js'
+if ! cmp -s package-lock.json node_modules/installed-lock.json; then
+  npm ci --ignore-scripts --omit=optional --loglevel=error
+  cp package-lock.json node_modules/installed-lock.json
+fi
+
+say 'installing SeaweedFS'
+venv=$CARGO_TARGET_DIR/interop/venv
+if ! cmp -s requirements.txt "$venv/installed.txt"; then
+  python3 -m venv --clear "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+  cp requirements.txt "$venv/installed.txt"
+fi
+export PATH=$venv/bin:$PATH
+
+say 'building teeline'
+cargo build --quiet --manifest-path "$root/Cargo.toml" -p teeline-cli --locked
+
+say 'starting the server'
+for attempt in {1..20}; do
+  port=$((20000 + RANDOM % 1200 * 10)) # below the ports that clients are given
+  status=0
+  pid=$(./server.sh "$run" "$port") || status=$?
+  ((status == 3 && attempt < 20)) || break
+done
+((status == 0)) || exit "$status"
+export TEELINE_INTEROP_S3="http://AKIATEST:secretkey123@127.0.0.1:$port" TEELINE_INTEROP_DIR=$run/work TEELINE=$CARGO_TARGET_DIR/debug/teeline
+export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true
+mkdir "$run/work"
+
+say "seeding the database (server on port $port, pid $pid)"
+node seed.mjs "$TEELINE_INTEROP_S3/source?forcePathStyle=true" 1 2500 "$run/expected.jsonl"
+
+say 'testing'
+status=0
+node --test --test-concurrency=1 \
+  --test-reporter=spec --test-reporter-destination=stdout --test-reporter=tap --test-reporter-destination="$run/results.tap" \
+  ./*.test.mjs || status=$?
+say 'done'
+
+count() { awk -v name="$1" '$1 == "#" && $2 == name { n = $3 } END { print n + 0 }' "$run/results.tap"; }
+passed=$(count pass) failed=$(($(count fail) + $(count cancelled)))
+# A runner that died, or found nothing to run, is a failure too.
+if ((failed == 0 && (status != 0 || passed == 0))); then failed=1; fi
+echo "$passed passed, $failed failed"
+((failed == 0))
