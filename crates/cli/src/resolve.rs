@@ -209,7 +209,7 @@ pub(crate) fn restore(
     Ok(request)
 }
 
-/// What a configuration comes to. Its server isn't started, so the address of it is made up.
+/// What a configuration comes to. Its server isn't started, so it has no address yet.
 pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
     let config = load(path, None)?;
     let placeholder = config
@@ -231,16 +231,20 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
         }) => Some(path.display().to_string()),
         Some(_) => None,
     };
+    let as_written = |place: String| match config.embedded_s3 {
+        Some(_) => place.replace(SERVER_PLACEHOLDER, "${EMBEDDED_S3}"),
+        None => place,
+    };
     let by_strategy = config.backup.strategy == StrategyKind::All;
     let destination = |spec: &DestinationSpec| CheckedDestination {
         name: spec.name.clone(),
-        location: spec.place.location(),
+        location: as_written(spec.place.location()),
         required: spec.required.unwrap_or(by_strategy),
     };
     Ok(Checked {
         status: "ok",
         file: path.display().to_string(),
-        source,
+        source: source.map(as_written),
         strategy: config.backup.strategy.to_string(),
         compression: config.backup.compression.to_string(),
         destinations: config.destinations.iter().map(destination).collect(),

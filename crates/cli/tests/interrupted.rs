@@ -92,3 +92,28 @@ fn the_report_of_an_interrupted_run_is_json_too() {
         "{report}"
     );
 }
+
+#[test]
+fn the_second_signal_ends_a_run_that_hangs() {
+    let scratch = Scratch::new();
+    // More than a pipe holds, into one that nobody reads.
+    scratch.write(
+        "in/users.jsonl",
+        "{\"text\":\"0123456789\"}\n".repeat(100_000),
+    );
+    scratch.teeline(0, &["backup", "--from", "in", "--to", "a"]);
+    let restore = ["restore", "latest", "--at", "a", "--target", "-"];
+    let mut child = scratch.start(&restore);
+    let mut first = [0; 1];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut first)
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    signal(&child, "-INT");
+    wait_for(&mut stderr, "once more");
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}

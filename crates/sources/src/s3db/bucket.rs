@@ -9,7 +9,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, EncodingType};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType};
 use bytes::{Bytes, BytesMut};
 use percent_encoding::percent_decode_str;
 use teeline_core::{BackupError, Class, ObjectRow, Timestamp};
@@ -216,6 +216,9 @@ impl Bucket {
             .key(self.full_key(key))
             .set_metadata(Some(metadata.into_iter().collect()))
             .set_content_type(content_type)
+            // As the clients of s3db.js store it. They ask for it when they read, and where it is missing they leave the
+            // bodies of records unread and their connections busy, until none is left.
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .body(ByteStream::from(body))
             .customize()
             .config_override(aws_sdk_s3::Config::builder().timeout_config(timeouts(size)))
