@@ -136,7 +136,8 @@ impl SinkActor {
     fn driver_ended(&mut self, result: Result<(), BackupError>, ctx: &mut Context<Self>) {
         if let Err(error) = result {
             // No answer to the call that makes the manifest visible leaves open whether it is.
-            if self.publishing && error.class().is_retriable() {
+            let unanswered = error.class().is_retriable() || error.class() == Class::Cancelled;
+            if self.publishing && unanswered {
                 self.report.status = DestinationStatus::Unknown;
             }
             let error = ErrorReport::from(&error);

@@ -138,39 +138,35 @@ pub(crate) async fn ask_all(
     futures::future::join_all(asked).await
 }
 
-/// The backup that is meant, of those that can be seen.
+/// The backup that is meant, of those that can be seen. One whose entry is damaged is seen as well: passing it over would
+/// take an older backup for the latest.
 pub(crate) fn resolve(
     which: &Which,
     asked: &[Result<Asked, (String, BackupError)>],
 ) -> Result<BackupId, BackupError> {
-    let entries = || {
-        asked
-            .iter()
-            .flatten()
-            .flat_map(|asked| &asked.catalog.entries)
-    };
+    let mut known = Vec::new();
+    for asked in asked.iter().flatten() {
+        for entry in &asked.catalog.entries {
+            known.push((
+                layout::catalog_entry(&entry.id, entry.started_at)?,
+                &entry.id,
+            ));
+        }
+        known.extend(
+            asked
+                .catalog
+                .unreadable
+                .iter()
+                .map(|(id, key, _)| (key.clone(), id)),
+        );
+    }
     let found = match which {
-        Which::Latest => entries()
-            .max_by_key(|entry| (entry.started_at, &entry.id))
-            .map(|entry| &entry.id),
-        Which::Id(id) => entries().map(|entry| &entry.id).find(|known| *known == id),
+        // The newest sorts first.
+        Which::Latest => known.iter().min().map(|(_, id)| *id),
+        Which::Id(id) => known.iter().map(|(_, id)| *id).find(|known| *known == id),
     };
     if let Some(id) = found {
         return Ok(id.clone());
-    }
-    let unreadable =
-        |id: &BackupId| matches!(which, Which::Latest) || *which == Which::Id(id.clone());
-    let damaged = asked
-        .iter()
-        .flatten()
-        .flat_map(|asked| &asked.catalog.unreadable);
-    if let Some((_, _, error)) = damaged.into_iter().find(|(id, _, _)| unreadable(id)) {
-        return Err(BackupError::new(
-            error.class(),
-            error.operation(),
-            error.subject(),
-            error.message(),
-        ));
     }
     if let Some((name, error)) = asked.iter().find_map(|asked| asked.as_ref().err()) {
         return Err(BackupError::new(

@@ -67,6 +67,12 @@ impl Copies {
                 .filter(|(damaged, _, _)| damaged == id)
             {
                 avoided.push(damage(&asked.opened.name, key.as_str(), None, None, error));
+                last_error = Some(BackupError::new(
+                    error.class(),
+                    error.operation(),
+                    error.subject(),
+                    error.message(),
+                ));
             }
             let Some(entry) = asked.entry(id).cloned() else {
                 // Its data may be whole all the same, where only its entry is damaged.

@@ -152,3 +152,35 @@ async fn missing_and_shortened_files_are_found_and_avoided() {
     assert_eq!(restored.avoided[0].class, teeline::Class::NotFound);
     assert!(std::fs::read(folder.path().join("restored/events.jsonl")).unwrap() == pair.lines);
 }
+
+#[tokio::test]
+async fn the_latest_backup_is_not_an_older_one_because_its_entry_is_damaged() {
+    let engine = teeline::Engine::builder().workers(1).build().unwrap();
+    let (sink, to) = store("only");
+    let to = vec![to];
+    for _ in 0..2 {
+        let report = engine.backup(request(&records(10), &to)).await;
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        // Ids have whole seconds; entries of the catalogue milliseconds.
+        let before = std::time::SystemTime::now();
+        while before.elapsed().unwrap().as_millis() < 2 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let newest = sink
+        .keys()
+        .into_iter()
+        .find(|key| key.as_str().starts_with("catalog/"))
+        .unwrap();
+    let mut damaged = bytes_of(&sink, &newest).await;
+    damaged[40] ^= 1;
+    sink.overwrite(&newest, &damaged);
+    let verified = engine.verify(VerifyRequest::new(to.clone())).await;
+    assert_eq!(verified.exit_code(), 13, "{verified:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let target = RestoreTarget::Folder(folder.path().join("restored"));
+    let restored = engine
+        .restore(RestoreRequest::new(Which::Latest, to, target))
+        .await;
+    assert_eq!(restored.exit_code(), 13, "{restored:?}");
+}
