@@ -79,7 +79,11 @@ impl<'a> Run<'a> {
         let ended_at = (self.engine.0.clock)();
         report.duration =
             u64::try_from(ended_at.unix_ms() - self.started_at.unix_ms()).unwrap_or(0);
-        self.record(&report, ended_at).await;
+        for (index, error) in self.record(&report, ended_at).await {
+            report.destinations[index]
+                .error
+                .get_or_insert_with(|| ErrorReport::from(&error));
+        }
         report
     }
 
@@ -297,10 +301,15 @@ impl<'a> Run<'a> {
             .collect()
     }
 
-    /// Leaves the run's record wherever it can be left. The report is the truth; a record that can't be written is
-    /// noted in it, at the destination.
-    async fn record(&self, report: &BackupReport, ended_at: Timestamp) {
-        let Some(id) = report.id.clone() else { return };
+    /// Leaves the run's record wherever it can be left. Gives the destinations, by number, that didn't take it.
+    async fn record(
+        &self,
+        report: &BackupReport,
+        ended_at: Timestamp,
+    ) -> Vec<(usize, BackupError)> {
+        let Some(id) = report.id.clone() else {
+            return Vec::new();
+        };
         let record = RunRecord {
             id: id.clone(),
             backup_type: report.backup_type.clone(),
@@ -312,27 +321,33 @@ impl<'a> Run<'a> {
             destinations: report.destinations.clone(),
         };
         let bytes = document::seal(&record);
-        let Ok(key) = layout::run_record(&id, ended_at) else {
-            return;
+        let key = match layout::run_record(&id, ended_at) {
+            Ok(key) => key,
+            Err(error) => return vec![(0, error)],
         };
         let reachable = self
             .opened
             .iter()
             .zip(&report.destinations)
-            .filter(|(_, destination)| {
+            .enumerate()
+            .filter(|(_, (_, destination))| {
                 let retriable = |error: &ErrorReport| error.class.is_retriable();
                 destination.status != DestinationStatus::Skipped
                     && !destination.error.as_ref().is_some_and(retriable)
             });
-        let writes = reachable.map(|(opened, _)| {
+        let writes = reachable.map(|(index, (opened, _))| {
             let (key, bytes) = (key.clone(), bytes.clone());
             async move {
-                if let Err(error) = opened.sink.put(&key, bytes).await {
-                    tracing::warn!(destination = %opened.sink, %error, "the record of this run was not written");
-                }
+                opened
+                    .sink
+                    .put(&key, bytes)
+                    .await
+                    .err()
+                    .map(|error| (index, error))
             }
         });
-        futures::future::join_all(writes).await;
+        let failed = futures::future::join_all(writes).await;
+        failed.into_iter().flatten().collect()
     }
 }
 

@@ -211,3 +211,24 @@ async fn a_lost_answer_to_publishing_is_made_good_by_the_retry() {
     assert_eq!(report.exit_code(), 0, "{report:?}");
     assert_eq!(report.destinations[0].retries, 1);
 }
+
+#[tokio::test]
+async fn a_record_of_the_run_that_is_not_taken_is_said_in_the_report() {
+    let engine = engine(Executor::Threads(2));
+    let refuses = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent))
+        .on_keys_with("runs/");
+    let report = backup(
+        &engine,
+        StrategyKind::All,
+        &[failing("a", refuses).1, store("b").1],
+    )
+    .await;
+    assert_eq!(
+        (report.exit_code(), report.destinations[1].error.is_none()),
+        (0, true),
+        "{report:?}"
+    );
+    assert_eq!(report.destinations[0].status, DestinationStatus::Committed);
+    let error = report.destinations[0].error.as_ref().unwrap();
+    assert!(error.message.contains("runs/"), "{error:?}");
+}
