@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, Class, DestinationMarker, Digest, Index, ObjectKey, Placement, RunClaim,
-    SegmentEntry, SegmentId, SegmentNames, Sink, Upload, document, layout,
+    BackupError, Class, DestinationMarker, Digest, Index, ObjectKey, Placement, SegmentEntry,
+    SegmentId, Sink, Upload, document, layout,
 };
 use tokio::sync::mpsc;
 
@@ -28,16 +28,10 @@ pub enum Verification {
 
 pub(crate) struct Driver<R> {
     pub(crate) sink: Arc<dyn Sink>,
-    pub(crate) claim: RunClaim,
     pub(crate) path: ObjectKey,
     pub(crate) read_back: bool,
     pub(crate) report: R,
-    pub(crate) open: HashMap<SegmentId, OpenSegment>,
-}
-
-pub(crate) struct OpenSegment {
-    names: SegmentNames,
-    upload: Option<Box<dyn Upload>>,
+    pub(crate) open: HashMap<SegmentId, Box<dyn Upload>>,
 }
 
 impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
@@ -46,7 +40,6 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         &mut self,
         lane: &mut mpsc::Receiver<LaneItem>,
     ) -> Result<(), BackupError> {
-        self.claim().await?;
         while let Some(item) = lane.recv().await {
             match item {
                 LaneItem::Step(step) => {
@@ -66,16 +59,14 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
 
     /// Gives up what isn't committed.
     pub(crate) async fn abort(&mut self) -> Result<(), BackupError> {
-        for (_, mut segment) in self.open.drain() {
-            if let Some(upload) = &mut segment.upload {
-                upload.abort().await?;
-            }
+        for (_, mut upload) in self.open.drain() {
+            upload.abort().await?;
         }
         Ok(())
     }
 
     /// Marks the destination's root, where that wasn't done before, and claims the id there.
-    async fn claim(&mut self) -> Result<(), BackupError> {
+    async fn claim(&mut self, claim: Bytes) -> Result<(), BackupError> {
         let marker = layout::marker()?;
         let bytes = document::seal(&DestinationMarker {});
         match self.sink.put(&marker, bytes).await {
@@ -86,20 +77,20 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
             }
             other => other?,
         }
-        self.put_checked(layout::RUN_CLAIM, document::seal(&self.claim))
-            .await
+        self.put_checked(layout::RUN_CLAIM, claim).await
     }
 
     async fn step(&mut self, step: Step) -> Result<(), BackupError> {
         match step {
-            Step::Segment(Placement::Open { segment, names, .. }) => {
-                self.open.insert(
-                    segment,
-                    OpenSegment {
-                        names,
-                        upload: None,
-                    },
-                );
+            Step::Claim(claim) => self.claim(claim).await,
+            Step::Segment(Placement::Open {
+                segment,
+                names,
+                expected_bytes,
+            }) => {
+                let key = self.path.join(&names.file)?;
+                let upload = self.sink.begin(&key, expected_bytes).await?;
+                self.open.insert(segment, upload);
                 Ok(())
             }
             Step::Segment(Placement::Write { segment, bytes }) => self.write(segment, bytes).await,
@@ -117,17 +108,10 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
     }
 
     async fn write(&mut self, id: SegmentId, bytes: Bytes) -> Result<(), BackupError> {
-        let segment = self
+        let upload = self
             .open
             .get_mut(&id)
             .expect("a segment is opened before it is written");
-        let upload = match &mut segment.upload {
-            Some(upload) => upload,
-            none => {
-                let key = self.path.join(&segment.names.file)?;
-                none.insert(self.sink.begin(&key, bytes.len() as u64).await?)
-            }
-        };
         upload.write(bytes).await
     }
 
@@ -137,13 +121,11 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         entry: &SegmentEntry,
         index: Bytes,
     ) -> Result<(), BackupError> {
-        let segment = self
+        let upload = self
             .open
             .get_mut(&id)
             .expect("a segment is opened before it is closed");
-        if let Some(upload) = &mut segment.upload {
-            upload.commit().await?;
-        }
+        upload.commit().await?;
         self.open.remove(&id);
         if self.read_back {
             self.read_back(entry, &index).await?;

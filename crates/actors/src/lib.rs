@@ -31,5 +31,5 @@ pub use host::Host;
 pub use placer::Epilogue;
 pub use reader::Clock;
 pub use sink::PassDestination;
-pub use supervisor::{ManifestHead, Observer, PassEnd, PassReport, SealedManifest};
+pub use supervisor::{Observer, PassEnd, PassReport, SealedManifest};
 pub use wire::Pass;

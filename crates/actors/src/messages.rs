@@ -4,9 +4,8 @@
 use actix::Message;
 use bytes::Bytes;
 use teeline_core::{
-    AttachmentEntry, BackupError, CatalogEntry, DestinationId, DestinationReport, EncodedBlock,
-    Placement, ResourceCounts, ResourceEntry, ResourceId, ResourceKind, SegmentEntry, Seq,
-    Timestamp,
+    BackupError, CatalogEntry, DestinationId, DestinationReport, EncodedBlock, Manifest, Placement,
+    ResourceCounts, ResourceId, ScanPlan, Seq, Timestamp,
 };
 
 /// From reader and encoders to the placer, numbered in the order of the source.
@@ -22,24 +21,22 @@ pub(crate) struct Sequenced {
 /// What a pass is made of, once encoded.
 #[derive(Debug)]
 pub(crate) enum PassItem {
+    /// The source is open, and says what it is going to give.
+    Planned {
+        /// What that is.
+        plan: ScanPlan,
+        /// When the scan began.
+        scan_started_at: Timestamp,
+    },
     /// A resource begins.
-    Resource(ResourceId, ResourceKind),
+    Begin(ResourceId),
     /// A chunk, its lease riding in its bytes.
     Chunk(EncodedBlock),
     /// A resource ends.
     End(ResourceId, ResourceCounts),
-    /// A whole small file.
-    Attachment {
-        /// Its name.
-        file: String,
-        /// Its content.
-        bytes: Bytes,
-    },
     /// The source has ended.
     SourceEnded {
-        /// When the scan began.
-        scan_started_at: Timestamp,
-        /// When it ended.
+        /// When that was.
         scan_ended_at: Timestamp,
     },
     /// The source, or the encoding of what it gave, has failed.
@@ -68,6 +65,8 @@ pub(crate) enum TeeMessage {
 /// What every destination does, in the same order.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
+    /// Mark the root as a destination's, and claim the backup's id there: this is `run.json`. The first step.
+    Claim(Bytes),
     /// A step of a segment.
     Segment(Placement),
     /// Write a whole small file into the backup's folder.
@@ -85,9 +84,9 @@ impl Step {
     /// Bytes that the step hands over.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Step::Segment(Placement::Write { bytes, .. }) | Step::Attachment { bytes, .. } => {
-                bytes.len() as u64
-            }
+            Step::Claim(bytes)
+            | Step::Segment(Placement::Write { bytes, .. })
+            | Step::Attachment { bytes, .. } => bytes.len() as u64,
             Step::Segment(Placement::Close { index, .. }) => index.len() as u64,
             Step::Segment(Placement::Open { .. }) | Step::EndOfData => 0,
         }
@@ -139,37 +138,12 @@ pub(crate) enum DriverEvent {
     Published,
 }
 
-/// What the placer knows at the end.
-#[derive(Debug)]
-pub(crate) struct SourceSummary {
-    /// The resources.
-    pub(crate) resources: Vec<ResourceEntry>,
-    /// What is no resource.
-    pub(crate) objects: Option<ResourceEntry>,
-    /// Whole small files.
-    pub(crate) attachments: Vec<AttachmentEntry>,
-    /// When the scan began.
-    pub(crate) scan_started_at: Timestamp,
-    /// When it ended.
-    pub(crate) scan_ended_at: Timestamp,
-}
-
-impl SourceSummary {
-    /// Every segment of the backup.
-    pub(crate) fn segments(&self) -> impl Iterator<Item = &SegmentEntry> {
-        self.resources
-            .iter()
-            .chain(&self.objects)
-            .flat_map(|resource| &resource.segments)
-    }
-}
-
 /// To the supervisor.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) enum SupervisorMessage {
-    /// All of the source is placed.
-    SourceEnded(SourceSummary),
+    /// All of the source is placed: this is what the backup holds, and the folder of its files below each root.
+    SourceEnded(Box<Manifest>, String),
     /// There will be no backup.
     SourceFailed(BackupError),
     /// A destination has a whole segment.

@@ -2,26 +2,21 @@
 //! the same steps.
 
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
-use bytes::Bytes;
 use teeline_core::{
-    Attachment, AttachmentEntry, BackupError, Digest, Placement, Placer, ProgressEvent, Reorder,
-    ResourceEntry, Timestamp,
+    Attachment, AttachmentEntry, BackupError, Manifest, Placed, Placement, Placer, ProgressEvent,
+    Reorder, RunClaim, RunHead, ScanPlan, SourceEntry, SourceKind, Timestamp, document,
 };
 
 use crate::guard::{Alive, DeathGuard};
-use crate::messages::{PassItem, Sequenced, SourceSummary, Step, SupervisorMessage, TeeMessage};
+use crate::messages::{PassItem, Sequenced, Step, SupervisorMessage, TeeMessage};
 use crate::supervisor::Observer;
 
-/// Makes the attachments that depend on what was placed, from the resources and the source's own attachments. The last
-/// word before the manifest: its error fails the backup.
-pub type Epilogue =
-    Box<dyn FnOnce(&[ResourceEntry], &[Attachment]) -> Result<Vec<Attachment>, BackupError> + Send>;
+/// Makes the attachments that depend on what was placed. The last word before the manifest: its error fails the backup.
+pub type Epilogue = Box<dyn FnOnce(&Placed<'_>) -> Result<Vec<Attachment>, BackupError> + Send>;
 
 pub(crate) struct PlacerActor {
-    placer: Option<Placer>,
+    state: State,
     reorder: Reorder<PassItem>,
-    attachments: Vec<Attachment>,
-    epilogue: Option<Epilogue>,
     records: u64,
     plain_bytes: u64,
     stored_bytes: u64,
@@ -31,6 +26,30 @@ pub(crate) struct PlacerActor {
     guard: DeathGuard,
 }
 
+enum State {
+    /// The source isn't open yet.
+    Waiting(Box<RunOpening>),
+    Placing(Box<Placing>),
+    /// All is placed, or nothing more will be.
+    Ended,
+}
+
+/// What the placer has before the source is open.
+pub(crate) struct RunOpening {
+    pub(crate) head: RunHead,
+    pub(crate) source: SourceKind,
+    /// Where the source is, without secrets.
+    pub(crate) location: String,
+    pub(crate) epilogue: Epilogue,
+}
+
+struct Placing {
+    placer: Placer,
+    claim: RunClaim,
+    attachments: Vec<Attachment>,
+    epilogue: Epilogue,
+}
+
 /// Stops the placer.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -38,18 +57,15 @@ pub(crate) struct StopPlacing;
 
 impl PlacerActor {
     pub(crate) fn new(
-        placer: Placer,
-        epilogue: Epilogue,
+        opening: RunOpening,
         tee: Recipient<TeeMessage>,
         supervisor: Recipient<SupervisorMessage>,
         observer: Observer,
         alive: Alive,
     ) -> Self {
         PlacerActor {
-            placer: Some(placer),
+            state: State::Waiting(Box::new(opening)),
             reorder: Reorder::default(),
-            attachments: Vec::new(),
-            epilogue: Some(epilogue),
             records: 0,
             plain_bytes: 0,
             stored_bytes: 0,
@@ -61,88 +77,147 @@ impl PlacerActor {
     }
 
     fn take(&mut self, item: PassItem) -> Result<(), BackupError> {
-        let Some(placer) = &mut self.placer else {
-            return Ok(());
-        };
         let mut placements = Vec::new();
+        match (std::mem::replace(&mut self.state, State::Ended), item) {
+            (_, PassItem::Failed(error)) => return Err(error),
+            (
+                State::Waiting(opening),
+                PassItem::Planned {
+                    plan,
+                    scan_started_at,
+                },
+            ) => {
+                let placing = self.open(*opening, plan, scan_started_at)?;
+                self.state = State::Placing(Box::new(placing));
+            }
+            (State::Placing(placing), PassItem::SourceEnded { scan_ended_at }) => {
+                self.finish(*placing, scan_ended_at)?;
+            }
+            (State::Placing(mut placing), item) => {
+                self.place(&mut placing.placer, item, &mut placements)?;
+                self.state = State::Placing(placing);
+            }
+            (State::Waiting(_) | State::Ended, _) => {}
+        }
+        for placement in placements {
+            self.step(Step::Segment(placement));
+        }
+        Ok(())
+    }
+
+    /// Claims the id for what is about to be written, and writes what is known already.
+    fn open(
+        &self,
+        opening: RunOpening,
+        plan: ScanPlan,
+        scan_started_at: Timestamp,
+    ) -> Result<Placing, BackupError> {
+        let RunOpening {
+            head,
+            source,
+            location,
+            epilogue,
+        } = opening;
+        let (compression, segment_bytes) = (head.plan.compression, head.plan.segment_bytes);
+        let placer = Placer::new(head.id.clone(), compression, segment_bytes, &plan.resources)?;
+        let (resources, objects) = placer.claimed();
+        let claim = RunClaim {
+            head,
+            source: SourceEntry {
+                kind: source,
+                location,
+                scan_started_at,
+                scan_ended_at: None,
+            },
+            resources,
+            objects,
+            attachments: entries(&plan.attachments),
+        };
+        self.step(Step::Claim(document::seal(&claim)));
+        self.attach(&plan.attachments);
+        Ok(Placing {
+            placer,
+            claim,
+            attachments: plan.attachments,
+            epilogue,
+        })
+    }
+
+    fn place(
+        &mut self,
+        placer: &mut Placer,
+        item: PassItem,
+        placements: &mut Vec<Placement>,
+    ) -> Result<(), BackupError> {
         match item {
-            PassItem::Resource(id, kind) => {
-                (self.observer)(ProgressEvent::Resource {
-                    name: kind.name().to_owned(),
-                });
-                placer.declare(id, kind)?;
+            PassItem::Begin(id) => {
+                if let Some(name) = placer.name(id).map(str::to_owned) {
+                    (self.observer)(ProgressEvent::Resource { name });
+                }
             }
             PassItem::Chunk(chunk) => {
                 self.records += u64::from(chunk.entry.records);
                 self.plain_bytes += chunk.entry.plain;
                 self.stored_bytes += chunk.entry.stored;
-                placer.place(chunk, &mut placements)?;
+                placer.place(chunk, placements)?;
                 (self.observer)(ProgressEvent::Read {
                     records: self.records,
                     plain_bytes: self.plain_bytes,
                     stored_bytes: self.stored_bytes,
                 });
             }
-            PassItem::End(id, counts) => placer.end(id, counts, &mut placements)?,
-            PassItem::Attachment { file, bytes } => self.attach(file, bytes),
-            PassItem::SourceEnded {
-                scan_started_at,
-                scan_ended_at,
-            } => {
-                return self.finish(scan_started_at, scan_ended_at);
-            }
-            PassItem::Failed(error) => return Err(error),
+            PassItem::End(id, counts) => placer.end(id, counts, placements)?,
+            PassItem::Planned { .. } | PassItem::SourceEnded { .. } | PassItem::Failed(_) => {}
         }
-        self.send(placements);
         Ok(())
     }
 
-    fn attach(&mut self, file: String, bytes: Bytes) {
-        self.attachments.push((file.clone(), bytes.clone()));
-        self.tee
-            .do_send(TeeMessage::Step(Step::Attachment { file, bytes }));
-    }
-
-    fn finish(
-        &mut self,
-        scan_started_at: Timestamp,
-        scan_ended_at: Timestamp,
-    ) -> Result<(), BackupError> {
-        let (Some(placer), Some(epilogue)) = (self.placer.take(), self.epilogue.take()) else {
-            return Ok(());
-        };
-        let mut placements = Vec::new();
-        let (resources, objects) = placer.finish(&mut placements)?;
-        self.send(placements);
-        for (file, bytes) in epilogue(&resources, &self.attachments)? {
-            self.attach(file, bytes);
-        }
-        let attachments = std::mem::take(&mut self.attachments)
-            .into_iter()
-            .map(|(file, bytes)| AttachmentEntry {
-                file,
-                bytes: bytes.len() as u64,
-                blake3: Digest::of(&bytes),
-            })
-            .collect();
+    fn finish(&self, placing: Placing, scan_ended_at: Timestamp) -> Result<(), BackupError> {
+        let Placing {
+            placer,
+            claim,
+            mut attachments,
+            epilogue,
+        } = placing;
+        let compression = claim.head.plan.compression;
+        let (resources, objects) = placer.finish()?;
+        let made = epilogue(&Placed {
+            claim: &claim,
+            compression,
+            resources: &resources,
+            attachments: &attachments,
+        })?;
+        self.attach(&made);
+        attachments.extend(made);
+        let path = claim.head.path.clone();
+        let attachments = entries(&attachments);
+        let manifest = Manifest::new(claim, Some(scan_ended_at), resources, objects, attachments);
         // The supervisor must know how many segments there are before a destination can say that it has them all.
         self.supervisor
-            .do_send(SupervisorMessage::SourceEnded(SourceSummary {
-                resources,
-                objects,
-                attachments,
-                scan_started_at,
-                scan_ended_at,
-            }));
-        self.tee.do_send(TeeMessage::Step(Step::EndOfData));
+            .do_send(SupervisorMessage::SourceEnded(Box::new(manifest), path));
+        self.step(Step::EndOfData);
         Ok(())
     }
 
-    fn send(&self, placements: Vec<Placement>) {
-        for placement in placements {
-            self.tee.do_send(TeeMessage::Step(Step::Segment(placement)));
+    fn attach(&self, attachments: &[Attachment]) {
+        for (file, bytes) in attachments {
+            self.step(Step::Attachment {
+                file: file.clone(),
+                bytes: bytes.clone(),
+            });
         }
     }
+
+    fn step(&self, step: Step) {
+        self.tee.do_send(TeeMessage::Step(step));
+    }
+}
+
+fn entries(attachments: &[Attachment]) -> Vec<AttachmentEntry> {
+    attachments
+        .iter()
+        .map(|(file, bytes)| AttachmentEntry::new(file, bytes))
+        .collect()
 }
 
 impl Actor for PlacerActor {
@@ -156,7 +231,7 @@ impl Handler<Sequenced> for PlacerActor {
         self.reorder.push(seq, item);
         while let Some(item) = self.reorder.pop() {
             if let Err(error) = self.take(item) {
-                self.placer = None;
+                self.state = State::Ended;
                 self.supervisor
                     .do_send(SupervisorMessage::SourceFailed(error));
             }

@@ -102,43 +102,28 @@ impl Pump {
             .source
             .scan(self.reading.selection.clone())
             .await?;
+        self.place(PassItem::Planned {
+            plan: scan.plan().clone(),
+            scan_started_at,
+        });
         while let Some(item) = scan.next().await? {
             match item {
-                Item::Resource(id, kind) => {
+                Item::Begin(id) => {
                     self.cutters
                         .insert(id, Cutter::new(id, self.reading.limits));
-                    self.place(PassItem::Resource(id, kind));
+                    self.place(PassItem::Begin(id));
                 }
                 Item::Records(id, batch) => self.cut(id, &batch).await?,
                 Item::End(id, counts) => {
-                    if let Some(block) = self
-                        .cutters
-                        .remove(&id)
-                        .and_then(|mut cutter| cutter.finish())
-                    {
-                        self.encode(block).await?;
+                    if let Some(cutter) = self.cutters.remove(&id) {
+                        self.encode(cutter.finish()).await?;
                     }
                     self.place(PassItem::End(id, counts));
                 }
-                Item::Attachment { file, bytes } => {
-                    self.place(PassItem::Attachment { file, bytes });
-                }
             }
         }
-        if let Some(id) = self.cutters.keys().next() {
-            let message = "the source ended without ending it";
-            return Err(BackupError::new(
-                Class::Permanent,
-                "read",
-                format!("resource {}", id.0),
-                message,
-            ));
-        }
         let scan_ended_at = (self.reading.clock)();
-        self.place(PassItem::SourceEnded {
-            scan_started_at,
-            scan_ended_at,
-        });
+        self.place(PassItem::SourceEnded { scan_ended_at });
         self.encoders.finish().await
     }
 

@@ -8,7 +8,7 @@ use actix::fut::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use teeline_core::{
     BackupError, Class, DestinationId, DestinationReport, DestinationState, DestinationStatus,
-    ErrorReport, ObjectKey, ProgressEvent, RunClaim, Sink, Verified,
+    ErrorReport, ObjectKey, ProgressEvent, Sink, Verified,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, timeout};
@@ -38,7 +38,7 @@ pub struct PassDestination {
 
 pub(crate) struct SinkActor {
     destination: PassDestination,
-    to_drive: Option<(mpsc::Receiver<LaneItem>, RunClaim, ObjectKey)>,
+    to_drive: Option<(mpsc::Receiver<LaneItem>, ObjectKey)>,
     lane: mpsc::Sender<LaneItem>,
     abandon: watch::Sender<bool>,
     tee: Recipient<TeeMessage>,
@@ -54,7 +54,6 @@ pub(crate) struct SinkActor {
 /// What a destination's actor is made of.
 pub(crate) struct SinkParts {
     pub(crate) destination: PassDestination,
-    pub(crate) claim: RunClaim,
     pub(crate) path: ObjectKey,
     pub(crate) verification: Verification,
     pub(crate) lane: (mpsc::Sender<LaneItem>, mpsc::Receiver<LaneItem>),
@@ -88,7 +87,7 @@ impl SinkActor {
         let (lane, receiver) = parts.lane;
         SinkActor {
             destination: parts.destination,
-            to_drive: Some((receiver, parts.claim, parts.path)),
+            to_drive: Some((receiver, parts.path)),
             lane,
             abandon: watch::Sender::new(false),
             tee: parts.tee,
@@ -167,13 +166,12 @@ impl Actor for SinkActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let Some((lane, claim, path)) = self.to_drive.take() else {
+        let Some((lane, path)) = self.to_drive.take() else {
             return;
         };
         let address = ctx.address();
         let driver = Driver {
             sink: Arc::clone(&self.destination.sink),
-            claim,
             path,
             read_back: self.verification == Verification::Read,
             report: move |event| address.do_send(SinkMessage::Driver(event)),

@@ -9,12 +9,11 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Wrap
 use bytes::Bytes;
 use teeline_core::{
     BackupError, CatalogEntry, Class, Command, DestinationId, DestinationReport, DestinationStatus,
-    Digest, Event, Manifest, Outcome, PlanEntry, ProgressEvent, RunClaim, SourceEntry, Strategy,
-    document,
+    Digest, Event, Manifest, Outcome, ProgressEvent, Strategy, document,
 };
 use tokio::sync::{oneshot, watch};
 
-use crate::messages::{Publication, SinkMessage, SourceSummary, SupervisorMessage, TeeMessage};
+use crate::messages::{Publication, SinkMessage, SupervisorMessage, TeeMessage};
 use crate::placer::StopPlacing;
 use crate::reader::StopReading;
 
@@ -56,49 +55,8 @@ pub struct SealedManifest {
     pub checksum: Digest,
 }
 
-/// What the manifest says beside what was read.
-#[derive(Debug, Clone)]
-pub struct ManifestHead {
-    /// The claim of the id.
-    pub claim: RunClaim,
-    /// Where the source is, without secrets.
-    pub source_location: String,
-    /// How the backup is made.
-    pub plan: PlanEntry,
-    /// The version of teeline.
-    pub written_by: String,
-}
-
-impl ManifestHead {
-    fn seal(self, source: SourceSummary) -> SealedManifest {
-        let ManifestHead {
-            claim,
-            source_location,
-            plan,
-            written_by,
-        } = self;
-        let totals = Manifest::totals_of(
-            &source.resources,
-            source.objects.as_ref(),
-            &source.attachments,
-        );
-        let manifest = Manifest {
-            id: claim.id,
-            backup_type: claim.backup_type,
-            started_at: claim.started_at,
-            source: SourceEntry {
-                kind: claim.source,
-                location: source_location,
-                scan_started_at: source.scan_started_at,
-                scan_ended_at: source.scan_ended_at,
-            },
-            plan,
-            resources: source.resources,
-            objects: source.objects,
-            attachments: source.attachments,
-            totals,
-            written_by,
-        };
+impl SealedManifest {
+    fn new(manifest: Manifest) -> Self {
         let bytes = document::seal(&manifest);
         SealedManifest {
             manifest,
@@ -119,10 +77,9 @@ pub(crate) struct Crew {
 pub(crate) struct Supervisor {
     strategy: Strategy,
     crew: Crew,
-    head: ManifestHead,
-    path: String,
     cancel: watch::Receiver<bool>,
-    manifest: Option<SealedManifest>,
+    /// With the folder of the backup's files below each root.
+    manifest: Option<(SealedManifest, String)>,
     error: Option<BackupError>,
     end: Option<PassEnd>,
     reports: HashMap<DestinationId, DestinationReport>,
@@ -133,16 +90,12 @@ impl Supervisor {
     pub(crate) fn new(
         strategy: Strategy,
         crew: Crew,
-        head: ManifestHead,
-        path: String,
         cancel: watch::Receiver<bool>,
         reply: oneshot::Sender<PassReport>,
     ) -> Self {
         Supervisor {
             strategy,
             crew,
-            head,
-            path,
             cancel,
             manifest: None,
             error: None,
@@ -181,13 +134,13 @@ impl Supervisor {
     }
 
     fn publication(&self) -> Option<Publication> {
-        let sealed = self.manifest.as_ref()?;
+        let (sealed, path) = self.manifest.as_ref()?;
         let manifest = &sealed.manifest;
         let entry = CatalogEntry {
             id: manifest.id.clone(),
             backup_type: manifest.backup_type.clone(),
             started_at: manifest.started_at,
-            path: self.path.clone(),
+            path: path.clone(),
             records: manifest.totals.records,
             stored_bytes: manifest.totals.stored_bytes,
             plain_bytes: manifest.totals.plain_bytes,
@@ -235,7 +188,7 @@ impl Supervisor {
         let report = PassReport {
             end,
             strategy: self.strategy.clone(),
-            manifest: self.manifest.take(),
+            manifest: self.manifest.take().map(|(manifest, _)| manifest),
             error: self.error.take(),
             destinations,
         };
@@ -267,9 +220,10 @@ impl Handler<SupervisorMessage> for Supervisor {
 
     fn handle(&mut self, message: SupervisorMessage, ctx: &mut Self::Context) {
         match message {
-            SupervisorMessage::SourceEnded(source) => {
-                let segments = source.segments().count() as u64;
-                self.manifest = Some(self.head.clone().seal(source));
+            SupervisorMessage::SourceEnded(manifest, path) => {
+                let all = manifest.all_resources();
+                let segments = all.map(|resource| resource.segments.len() as u64).sum();
+                self.manifest = Some((SealedManifest::new(*manifest), path));
                 self.happened(Event::SourceEnded { segments });
             }
             SupervisorMessage::SourceFailed(error) => self.fail(error),

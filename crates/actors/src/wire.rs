@@ -5,17 +5,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use actix::{Actor, AsyncContext, Context};
-use teeline_core::{BackupError, CutLimits, ObjectKey, Placer, Selection, Source, Strategy};
+use teeline_core::{BackupError, CutLimits, ObjectKey, RunHead, Selection, Source, Strategy};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::budget::Budget;
 use crate::driver::Verification;
 use crate::encoder::{Encoders, Executor};
 use crate::messages::SupervisorMessage;
-use crate::placer::{Epilogue, PlacerActor};
+use crate::placer::{Epilogue, PlacerActor, RunOpening};
 use crate::reader::{Clock, Reader, Reading};
 use crate::sink::{PassDestination, SinkActor, SinkParts};
-use crate::supervisor::{Crew, ManifestHead, Observer, PassReport, Supervisor};
+use crate::supervisor::{Crew, Observer, PassReport, Supervisor};
 use crate::tee::{Branch, LANE_STEPS, Tee};
 
 /// Everything that a pass needs.
@@ -28,8 +28,8 @@ pub struct Pass {
     pub destinations: Vec<PassDestination>,
     /// When it is real.
     pub strategy: Strategy,
-    /// What the manifest says beside what was read.
-    pub head: ManifestHead,
+    /// What is known of the run before the source is opened.
+    pub head: RunHead,
     /// The folder of the backup below each root.
     pub path: ObjectKey,
     /// Makes the attachments that depend on what was placed.
@@ -80,7 +80,6 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         let sender = lane.0.clone();
         let sink = SinkActor::new(SinkParts {
             destination,
-            claim: pass.head.claim.clone(),
             path: pass.path.clone(),
             verification: pass.verification,
             lane,
@@ -102,15 +101,16 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         alive.clone(),
     ));
 
-    let placer = Placer::new(
-        pass.head.claim.id.clone(),
-        pass.head.plan.compression,
-        pass.head.plan.segment_bytes,
-    );
+    let compression = pass.head.plan.compression;
+    let opening = RunOpening {
+        head: pass.head,
+        source: pass.source.kind(),
+        location: pass.source.to_string(),
+        epilogue: pass.epilogue,
+    };
     let observer = Arc::clone(&pass.observer);
     let placer = PlacerActor::new(
-        placer,
-        pass.epilogue,
+        opening,
         tee.clone(),
         supervisor.clone(),
         observer,
@@ -119,7 +119,6 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     .start();
 
     let queue = pass.budget.chunks_max();
-    let compression = pass.head.plan.compression;
     let encoders = Encoders::start(
         pass.executor,
         compression,
@@ -149,14 +148,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         tee,
         sinks,
     };
-    let supervisor = Supervisor::new(
-        pass.strategy,
-        crew,
-        pass.head,
-        pass.path.to_string(),
-        pass.cancel,
-        reply,
-    );
+    let supervisor = Supervisor::new(pass.strategy, crew, pass.cancel, reply);
     supervisor_ctx.run(supervisor);
     Ok(Wired { report, gone })
 }

@@ -116,7 +116,7 @@ pub(crate) struct SourceArguments {
     /// JSON lines instead of a database: a file, a folder of files, or - for standard input
     #[arg(long, value_name = "PATH", group = "place")]
     pub(crate) from: Option<PathBuf>,
-    /// What the records of --from are called; needed for standard input
+    /// What the records of standard input are called; without it, stdin
     #[arg(long, value_name = "NAME", requires = "from")]
     pub(crate) resource: Option<String>,
 }

@@ -23,6 +23,9 @@ use crate::signals::Signals;
 /// Where backups are unless something is said.
 const DESTINATION_DEFAULT: &str = "./backups";
 
+/// What the records of standard input are called unless something is said.
+const STDIN_RESOURCE: &str = "stdin";
+
 /// The variable that holds the address of the configuration's own server.
 const SERVER_VARIABLE: &str = "EMBEDDED_S3";
 /// Stands for that address until the server runs.
@@ -433,12 +436,9 @@ fn has_keys(text: &str) -> bool {
 
 fn jsonl(path: PathBuf, resource: Option<String>) -> Result<JsonlSource, BackupError> {
     match (path.as_os_str() == "-", resource) {
-        (true, Some(resource)) => Ok(JsonlSource::stdin(resource)),
-        (true, None) => Err(BackupError::usage(
-            "--from -",
-            "what the records are called isn't said",
-        )
-        .suggest("add --resource NAME")),
+        (true, resource) => Ok(JsonlSource::stdin(
+            resource.as_deref().unwrap_or(STDIN_RESOURCE),
+        )),
         (false, None) => Ok(JsonlSource::path(path)),
         (false, Some(_)) => Err(BackupError::usage(
             "--resource",

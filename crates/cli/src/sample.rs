@@ -526,7 +526,7 @@ fn restoring(shop: &Shop) -> Restoring {
             kind: SourceKind::S3db,
             location: "sample".to_owned(),
             scan_started_at: written,
-            scan_ended_at: written,
+            scan_ended_at: Some(written),
         },
         plan: PlanEntry {
             strategy: "all".to_owned(),

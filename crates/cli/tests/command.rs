@@ -177,12 +177,9 @@ fn standard_streams_carry_one_resource() {
     let report: serde_json::Value = serde_json::from_str(&restored.stderr).unwrap();
     assert_eq!(report["status"], "completed");
 
-    let nameless = scratch.teeline_with(2, &["backup", "--from", "-", "--to", "a"], b"");
-    assert!(
-        nameless.stderr.contains("--resource"),
-        "{}",
-        nameless.stderr
-    );
+    let nameless = ["backup", "--from", "-", "--to", "b", "--json"];
+    let made = scratch.teeline_with(0, &nameless, b"{}\n").json();
+    assert_eq!(made["resources"], serde_json::json!(["stdin"]));
 }
 
 #[test]

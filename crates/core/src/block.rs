@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::error::{BackupError, Class};
 
-/// The number of a resource within a pass, in the order in which the source declares them.
+/// The number of a resource within a pass: its place in the [`ScanPlan`](crate::ScanPlan).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceId(pub u32);
 
@@ -55,7 +55,7 @@ pub struct Cutter {
     bytes: Vec<u8>,
     rows: Vec<u8>,
     origin: Option<LineOrigin>,
-    cut: u64,
+    records_cut: u64,
 }
 
 impl Cutter {
@@ -68,7 +68,7 @@ impl Cutter {
             bytes: Vec::new(),
             rows: Vec::new(),
             origin: None,
-            cut: 0,
+            records_cut: 0,
         }
     }
 
@@ -89,7 +89,7 @@ impl Cutter {
         }
         let full =
             !self.bytes.is_empty() && self.bytes.len() + record.len() > self.limits.block_bytes;
-        let completed = if full { self.finish() } else { None };
+        let completed = full.then(|| self.cut());
         if self.bytes.is_empty() {
             self.bytes
                 .reserve(self.limits.block_bytes.max(record.len()));
@@ -101,25 +101,26 @@ impl Cutter {
         Ok(completed)
     }
 
-    /// The block of what is left, if anything is.
-    pub fn finish(&mut self) -> Option<Block> {
-        if self.bytes.is_empty() {
-            return None;
-        }
-        self.cut += u64::from(self.records);
-        Some(Block {
+    /// The last block: never empty, but for a resource without records, so that it has a file and an index as well.
+    pub fn finish(mut self) -> Block {
+        self.cut()
+    }
+
+    fn cut(&mut self) -> Block {
+        self.records_cut += u64::from(self.records);
+        Block {
             resource: self.resource,
             records: std::mem::take(&mut self.records),
             bytes: Bytes::from(std::mem::take(&mut self.bytes)),
             rows: Bytes::from(std::mem::take(&mut self.rows)),
             origin: self.origin.take(),
-        })
+        }
     }
 
     fn too_large(&self, found: usize, origin: Option<LineOrigin>) -> BackupError {
         let subject = match origin {
             Some(LineOrigin { file, line }) => format!("{file}, line {line}"),
-            None => format!("record {}", self.cut + u64::from(self.records) + 1),
+            None => format!("record {}", self.records_cut + u64::from(self.records) + 1),
         };
         let message = format!(
             "{found} bytes, more than the {} that a record may have",
@@ -153,13 +154,13 @@ mod tests {
             for record in &records {
                 blocks.extend(cutter.push(record, b"", None, false).unwrap());
             }
-            blocks.extend(cutter.finish());
+            blocks.push(cutter.finish());
             prop_assert_eq!(blocks.iter().map(|b| b.records as usize).sum::<usize>(), records.len());
             let joined: Vec<u8> = blocks.iter().flat_map(|b| b.bytes.to_vec()).collect();
             prop_assert_eq!(joined, records.concat());
             for block in &blocks {
                 prop_assert!(block.records == 1 || block.bytes.len() <= block_bytes);
-                prop_assert_eq!(block.bytes.last(), Some(&b'\n'));
+                prop_assert!(records.is_empty() || block.bytes.last() == Some(&b'\n'));
             }
         }
     }

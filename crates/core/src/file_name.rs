@@ -2,7 +2,10 @@
 //!
 //! ASCII letters, digits, `-`, `_` and `.` stand for themselves, save a leading `_` or `.` (names that begin so are ours,
 //! or hidden); every other byte of the UTF-8 is written `=XX`. A name that gets too long for a file system keeps its
-//! beginning and ends in `==` and a digest; `==` occurs in no other name, since two digits follow each `=`.
+//! beginning and ends in `==` and a digest, and so does one that another differs from in case only; `==` occurs in no other
+//! name, since two digits follow each `=`.
+
+use std::collections::HashSet;
 
 use crate::digest::Digest;
 
@@ -10,14 +13,7 @@ const STEM_BYTES_MAX: usize = 180;
 const STEM_BYTES_KEPT: usize = 120;
 
 /// The file name, less its suffix, for a resource.
-///
-/// ```
-/// use teeline_core::file_stem;
-/// assert_eq!(file_stem("users"), "users");
-/// assert_eq!(file_stem("_objects"), "=5Fobjects");
-/// assert_eq!(file_stem("a b/c"), "a=20b=2Fc");
-/// ```
-pub fn file_stem(resource: &str) -> String {
+fn file_stem(resource: &str) -> String {
     let mut stem = String::with_capacity(resource.len());
     for (index, byte) in resource.bytes().enumerate() {
         let plain = byte.is_ascii_alphanumeric()
@@ -30,39 +26,43 @@ pub fn file_stem(resource: &str) -> String {
         }
     }
     if stem.len() <= STEM_BYTES_MAX && !stem.is_empty() {
-        return stem;
+        stem
+    } else {
+        with_digest(&stem, resource)
     }
+}
+
+fn with_digest(stem: &str, resource: &str) -> String {
     let digest = Digest::of(resource.as_bytes()).to_string();
     let kept = stem.len().min(STEM_BYTES_KEPT);
     format!("{}=={}", &stem[..kept], &digest[..32])
 }
 
-/// As [`file_stem`], with upper-case letters escaped too: for a resource whose stem differs from another's in case only,
-/// which some file systems take for the same.
-pub fn file_stem_case_escaped(resource: &str) -> String {
-    file_stem(resource)
-        .split_inclusive('=')
-        .enumerate()
-        .map(|(index, part)| {
-            // What follows a `=` starts with its two hexadecimal digits, which are upper-case by design.
-            let (escape, rest) = if index == 0 {
-                ("", part)
-            } else {
-                part.split_at(part.len().min(2))
-            };
-            let rest: String = rest
-                .chars()
-                .map(|c| {
-                    if c.is_ascii_uppercase() {
-                        format!("={:02X}", u32::from(c))
-                    } else {
-                        c.to_string()
-                    }
-                })
-                .collect();
-            format!("{escape}{rest}")
-        })
-        .collect()
+/// Stems of the resources of one backup, no two of them the same, not even to file systems that take upper and lower case
+/// for the same: there, the later one gets a digest.
+///
+/// ```
+/// use teeline_core::Stems;
+/// let mut stems = Stems::default();
+/// assert_eq!(stems.take("users"), "users");
+/// assert_eq!(stems.take("_objects"), "=5Fobjects");
+/// assert_eq!(stems.take("a b/c"), "a=20b=2Fc");
+/// assert!(stems.take("Users").starts_with("Users=="));
+/// ```
+#[derive(Debug, Default)]
+pub struct Stems(HashSet<String>);
+
+impl Stems {
+    /// The stem of the next resource. The same resources in the same order have the same stems.
+    pub fn take(&mut self, resource: &str) -> String {
+        let plain = file_stem(resource);
+        let stem = match self.0.contains(&plain.to_lowercase()) {
+            true => with_digest(&plain, resource),
+            false => plain,
+        };
+        self.0.insert(stem.to_lowercase());
+        stem
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +88,6 @@ mod tests {
                 "{stem}"
             );
         }
-        assert_eq!(file_stem_case_escaped("Users é"), "=55sers=20=C3=A9");
     }
 
     proptest! {
@@ -96,6 +95,13 @@ mod tests {
         fn different_names_have_different_stems(a in "\\PC{0,300}", b in "\\PC{0,300}") {
             prop_assert_eq!(a == b, file_stem(&a) == file_stem(&b));
             prop_assert!(file_stem(&a).len() <= STEM_BYTES_MAX);
+        }
+
+        #[test]
+        fn stems_of_one_backup_differ_whatever_the_case(names in proptest::collection::hash_set("[aAbB]{1,3}|[sS]{190}", 0..40)) {
+            let mut stems = Stems::default();
+            let taken: HashSet<String> = names.iter().map(|name| stems.take(name).to_lowercase()).collect();
+            prop_assert_eq!(taken.len(), names.len());
         }
 
         #[test]

@@ -14,6 +14,7 @@ use crate::compress::GzipEncoder;
 use crate::digest::{Digest, DigestOfDigests};
 use crate::error::{BackupError, Class};
 use crate::id::BackupId;
+use crate::source::ResourceCounts;
 use crate::time::Timestamp;
 
 /// The value of `format` in the first line of an index.
@@ -80,6 +81,8 @@ struct End {
     #[serde(flatten)]
     sums: SegmentSums,
     blake3: Digest,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    last: Option<ResourceCounts>,
 }
 
 /// Builds the index of a segment while the segment is written.
@@ -137,16 +140,17 @@ impl IndexBuilder {
         self.sums.chunks == 0
     }
 
-    /// Ends the index; gives its bytes and the segment's digest.
+    /// Ends the index; gives its bytes and the segment's digest. The `last` segment of a resource has its counts.
     ///
     /// # Errors
     /// Where compression fails.
-    pub fn finish(mut self) -> Result<(Bytes, Digest), BackupError> {
+    pub fn finish(mut self, last: Option<ResourceCounts>) -> Result<(Bytes, Digest), BackupError> {
         let blake3 = self.digest.finish();
         let end = EndLine {
             end: End {
                 sums: self.sums,
                 blake3,
+                last,
             },
         };
         let member = self.gzip.encode(&json_line(&end))?;
@@ -168,6 +172,8 @@ pub struct Index {
     pub sums: SegmentSums,
     /// The segment's digest.
     pub blake3: Digest,
+    /// What was counted in the resource, where no segment of it follows.
+    pub last: Option<ResourceCounts>,
 }
 
 impl Index {
@@ -249,6 +255,7 @@ impl Index {
             chunks,
             sums,
             blake3: end.blake3,
+            last: end.last,
         })
     }
 }
@@ -308,7 +315,7 @@ mod tests {
             let encoded = encoder.encode(block).unwrap();
             builder.push(&encoded.entry, &encoded.index_fragment);
         }
-        builder.finish().unwrap()
+        builder.finish(Some(ResourceCounts::default())).unwrap()
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use compress::{Compression, Decoder, GzipEncoder};
 pub use digest::{Digest, DigestOfDigests, NotADigest};
 pub use document::Document;
 pub use error::{BackupError, Class, ErrorReport};
-pub use file_name::{file_stem, file_stem_case_escaped};
+pub use file_name::Stems;
 pub use frame::{Frame, FrameHeader};
 pub use id::{BackupId, BackupType, BadId};
 pub use index::{
@@ -55,12 +55,15 @@ pub use path_template::PathTemplate;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use progress::{DestinationState, ProgressEvent};
 pub use records::{
-    CatalogEntry, DestinationMarker, DestinationReport, DestinationStatus, RunClaim, RunRecord,
-    RunStatus, Verified,
+    CatalogEntry, ClaimedResource, DestinationMarker, DestinationReport, DestinationStatus,
+    RunClaim, RunHead, RunRecord, RunStatus, Verified,
 };
 pub use reorder::Reorder;
 pub use sink::{Capabilities, ObjectMeta, Sink, Upload};
-pub use source::{Attachment, Item, Placed, RecordBatch, ResourceCounts, Scan, Selection, Source};
+pub use source::{
+    Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,
+    Selection, Source,
+};
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
 pub use target::{Restoring, Target};
 pub use time::{NotATime, Timestamp};

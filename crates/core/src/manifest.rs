@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::id::{BackupId, BackupType};
 use crate::index::{SegmentNames, SegmentSums};
+use crate::records::RunClaim;
 use crate::source::ResourceCounts;
 use crate::time::Timestamp;
 
@@ -67,8 +68,9 @@ pub struct SourceEntry {
     pub location: String,
     /// When the scan began, by the clock of the machine that read.
     pub scan_started_at: Timestamp,
-    /// When it ended.
-    pub scan_ended_at: Timestamp,
+    /// When it ended, once that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scan_ended_at: Option<Timestamp>,
 }
 
 /// How a backup was to be made.
@@ -198,6 +200,17 @@ pub struct AttachmentEntry {
     pub blake3: Digest,
 }
 
+impl AttachmentEntry {
+    /// What the manifest says of a file with this content.
+    pub fn new(file: &str, bytes: &[u8]) -> Self {
+        AttachmentEntry {
+            file: file.to_owned(),
+            bytes: bytes.len() as u64,
+            blake3: Digest::of(bytes),
+        }
+    }
+}
+
 /// Sums over a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -217,13 +230,38 @@ pub struct Totals {
 }
 
 impl Manifest {
+    /// The manifest of a run, now that it is known what it has written.
+    pub fn new(
+        claim: RunClaim,
+        scan_ended_at: Option<Timestamp>,
+        resources: Vec<ResourceEntry>,
+        objects: Option<ResourceEntry>,
+        attachments: Vec<AttachmentEntry>,
+    ) -> Self {
+        let RunClaim { head, source, .. } = claim;
+        Manifest {
+            id: head.id,
+            backup_type: head.backup_type,
+            started_at: head.started_at,
+            source: SourceEntry {
+                scan_ended_at,
+                ..source
+            },
+            plan: head.plan,
+            totals: Self::totals_of(&resources, objects.as_ref(), &attachments),
+            resources,
+            objects,
+            attachments,
+            written_by: head.written_by,
+        }
+    }
+
     /// Every resource, the objects last.
     pub fn all_resources(&self) -> impl Iterator<Item = &ResourceEntry> {
         self.resources.iter().chain(&self.objects)
     }
 
-    /// The sums of what a manifest lists.
-    pub fn totals_of(
+    fn totals_of(
         resources: &[ResourceEntry],
         objects: Option<&ResourceEntry>,
         attachments: &[AttachmentEntry],

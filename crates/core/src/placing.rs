@@ -3,7 +3,7 @@
 //! A segment closes before it would grow beyond `segment_bytes` (unless one chunk is larger), when its index has grown
 //! to [`INDEX_BYTES_MAX`], which bounds what is held until it is written, and when its resource ends.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 
@@ -11,11 +11,12 @@ use crate::block::ResourceId;
 use crate::chunk::EncodedBlock;
 use crate::compress::Compression;
 use crate::error::{BackupError, Class};
-use crate::file_name::{file_stem, file_stem_case_escaped};
+use crate::file_name::Stems;
 use crate::id::BackupId;
 use crate::index::{IndexBuilder, SegmentNames};
 use crate::manifest::{OBJECTS_NAME, ResourceEntry, SegmentEntry};
-use crate::source::ResourceCounts;
+use crate::records::ClaimedResource;
+use crate::source::{PlannedResource, ResourceCounts};
 
 /// An index is held in memory until its segment closes; at this size it closes the segment.
 pub const INDEX_BYTES_MAX: usize = 8 << 20;
@@ -41,6 +42,16 @@ impl ResourceKind {
             ResourceKind::Objects => OBJECTS_NAME,
         }
     }
+
+    /// What the names of its data files end in.
+    fn suffix(&self, compression: Compression) -> &'static str {
+        match (self, compression) {
+            (ResourceKind::Records(_), Compression::None) => ".jsonl",
+            (ResourceKind::Records(_), Compression::Gzip { .. }) => ".jsonl.gz",
+            (ResourceKind::Objects, Compression::None) => ".frames",
+            (ResourceKind::Objects, Compression::Gzip { .. }) => ".frames.gz",
+        }
+    }
 }
 
 /// What is to be done with the bytes, in this order at every destination.
@@ -52,8 +63,8 @@ pub enum Placement {
         segment: SegmentId,
         /// Its files.
         names: SegmentNames,
-        /// The resource's name, for reports.
-        resource: String,
+        /// Its size, as far as can be told from what the source knows and how well the resource has compressed so far.
+        expected_bytes: u64,
     },
     /// The next bytes of an open segment.
     Write {
@@ -82,10 +93,18 @@ struct OpenSegment {
 struct Resource {
     kind: ResourceKind,
     stem: String,
+    planned_bytes: Option<u64>,
+    placed: Placed,
     segments: Vec<SegmentEntry>,
     open: Option<OpenSegment>,
-    counts: ResourceCounts,
-    ended: bool,
+    counts: Option<ResourceCounts>,
+}
+
+/// Bytes of the chunks that have a place.
+#[derive(Default)]
+struct Placed {
+    plain: u64,
+    stored: u64,
 }
 
 /// Gives each chunk its place. Chunks come in `seq` order; the same chunks give the same places.
@@ -93,117 +112,114 @@ pub struct Placer {
     backup: BackupId,
     compression: Compression,
     segment_bytes: u64,
-    resources: HashMap<ResourceId, Resource>,
-    order: Vec<ResourceId>,
-    stems_taken: HashSet<String>,
+    resources: Vec<Resource>,
     segments_opened: u32,
 }
 
 impl Placer {
-    /// A placer for one backup.
-    pub fn new(backup: BackupId, compression: Compression, segment_bytes: u64) -> Self {
-        Placer {
+    /// A placer for one backup of these resources.
+    ///
+    /// # Errors
+    /// Where two resources are the same: two files would be one.
+    pub fn new(
+        backup: BackupId,
+        compression: Compression,
+        segment_bytes: u64,
+        planned: &[PlannedResource],
+    ) -> Result<Self, BackupError> {
+        let mut stems = Stems::default();
+        let mut resources: Vec<Resource> = Vec::with_capacity(planned.len());
+        let mut names = HashSet::new();
+        for PlannedResource { kind, plain_bytes } in planned {
+            if !names.insert(kind.name()) {
+                return Err(BackupError::new(
+                    Class::Permanent,
+                    "place",
+                    format!("resource {:?}", kind.name()),
+                    "the source has it twice",
+                ));
+            }
+            let stem = match kind {
+                ResourceKind::Records(name) => stems.take(name),
+                // No resource's stem begins so.
+                ResourceKind::Objects => OBJECTS_NAME.to_owned(),
+            };
+            resources.push(Resource {
+                kind: kind.clone(),
+                stem,
+                planned_bytes: *plain_bytes,
+                placed: Placed::default(),
+                segments: Vec::new(),
+                open: None,
+                counts: None,
+            });
+        }
+        Ok(Placer {
             backup,
             compression,
             segment_bytes,
-            resources: HashMap::new(),
-            order: Vec::new(),
-            stems_taken: HashSet::new(),
+            resources,
             segments_opened: 0,
-        }
+        })
     }
 
-    /// Declares a resource, before its first chunk.
-    ///
-    /// # Errors
-    /// Where the id or the name was declared before: two files would be one.
-    pub fn declare(&mut self, id: ResourceId, kind: ResourceKind) -> Result<(), BackupError> {
-        let duplicate = |what: &str| {
-            BackupError::new(
-                Class::Permanent,
-                "place",
-                format!("resource {:?}", kind.name()),
-                what,
-            )
+    /// What the files of each resource will be called; those of the objects apart.
+    pub fn claimed(&self) -> (Vec<ClaimedResource>, Option<ClaimedResource>) {
+        let claimed = |resource: &Resource| ClaimedResource {
+            name: resource.kind.name().to_owned(),
+            stem: resource.stem.clone(),
         };
-        if self.resources.values().any(|known| known.kind == kind)
-            || self.resources.contains_key(&id)
-        {
-            return Err(duplicate("the source declared it twice"));
-        }
-        let stem = match &kind {
-            ResourceKind::Objects => OBJECTS_NAME.to_owned(),
-            ResourceKind::Records(name) => self.free_stem(name),
-        };
-        self.stems_taken.insert(stem.to_lowercase());
-        self.resources.insert(
-            id,
-            Resource {
-                kind,
-                stem,
-                segments: Vec::new(),
-                open: None,
-                counts: ResourceCounts::default(),
-                ended: false,
-            },
-        );
-        self.order.push(id);
-        Ok(())
+        let (objects, records): (Vec<_>, Vec<_>) = self
+            .resources
+            .iter()
+            .partition(|resource| resource.kind == ResourceKind::Objects);
+        (
+            records.into_iter().map(claimed).collect(),
+            objects.first().map(|objects| claimed(objects)),
+        )
     }
 
-    /// A stem that no other resource of this backup has, not even where upper and lower case are the same.
-    fn free_stem(&self, name: &str) -> String {
-        let stem = file_stem(name);
-        if self.stems_taken.contains(&stem.to_lowercase()) {
-            file_stem_case_escaped(name)
-        } else {
-            stem
-        }
+    /// The name of a resource.
+    pub fn name(&self, id: ResourceId) -> Option<&str> {
+        Some(self.resources.get(id.0 as usize)?.kind.name())
     }
 
     /// Places the next chunk.
     ///
     /// # Errors
-    /// Where its resource wasn't declared or has ended: a defect of the source.
+    /// Where its resource wasn't planned or has ended: a defect of the source.
     pub fn place(
         &mut self,
         chunk: EncodedBlock,
         out: &mut Vec<Placement>,
     ) -> Result<(), BackupError> {
-        let suffix = self.suffix(chunk.resource);
-        let resource = self
-            .resources
-            .get_mut(&chunk.resource)
-            .filter(|resource| !resource.ended);
-        let Some(resource) = resource else {
-            let subject = format!("resource {}", chunk.resource.0);
-            return Err(BackupError::new(
-                Class::Permanent,
-                "place",
-                subject,
-                "it isn't open",
-            ));
-        };
+        let (segment_bytes, segment) = (self.segment_bytes, SegmentId(self.segments_opened));
+        let (backup, compression) = (self.backup.clone(), self.compression);
+        let resource = self.open_resource(chunk.resource)?;
+        resource.placed.plain += chunk.entry.plain;
+        resource.placed.stored += chunk.entry.stored;
         let full = resource.open.as_ref().is_some_and(|open| {
-            open.index.sums().stored + chunk.entry.stored > self.segment_bytes
+            open.index.sums().stored + chunk.entry.stored > segment_bytes
                 || open.index.len() >= INDEX_BYTES_MAX
         });
         if full {
-            resource.close(out)?;
+            resource.close(None, out)?;
         }
-        if resource.open.is_none() {
+        let opens = resource.open.is_none();
+        if opens {
             let number = u32::try_from(resource.segments.len() + 1).unwrap_or(u32::MAX);
+            let suffix = resource.kind.suffix(compression);
             let names = SegmentNames::new(chunk.resource, &resource.stem, number, suffix);
-            let id = SegmentId(self.segments_opened);
-            self.segments_opened += 1;
-            let name = resource.kind.name().to_owned();
             out.push(Placement::Open {
-                segment: id,
+                segment,
                 names: names.clone(),
-                resource: name,
+                expected_bytes: resource.expected_bytes(&chunk, segment_bytes),
             });
-            let index = IndexBuilder::new(&self.backup, &names.file)?;
-            resource.open = Some(OpenSegment { id, names, index });
+            resource.open = Some(OpenSegment {
+                id: segment,
+                index: IndexBuilder::new(&backup, &names.file)?,
+                names,
+            });
         }
         if let Some(open) = &mut resource.open {
             open.index.push(&chunk.entry, &chunk.index_fragment);
@@ -212,49 +228,41 @@ impl Placer {
                 bytes: chunk.bytes,
             });
         }
+        self.segments_opened += u32::from(opens);
         Ok(())
     }
 
     /// Ends a resource: no chunk of it follows.
     ///
     /// # Errors
-    /// Where its index can't be written.
+    /// Where it wasn't planned, has no chunk or has ended before (a defect of the source), or its index can't be written.
     pub fn end(
         &mut self,
         id: ResourceId,
         counts: ResourceCounts,
         out: &mut Vec<Placement>,
     ) -> Result<(), BackupError> {
-        match self.resources.get_mut(&id) {
-            Some(resource) => {
-                resource.ended = true;
-                resource.counts = counts;
-                resource.close(out)
-            }
-            None => Ok(()),
+        let resource = self.open_resource(id)?;
+        if resource.open.is_none() {
+            return Err(not_open(id, "it has no chunk"));
         }
+        resource.close(Some(counts), out)?;
+        resource.counts = Some(counts);
+        Ok(())
     }
 
-    /// Ends every resource; gives what the manifest says of the records' resources and of the objects.
+    /// What the manifest says of the records' resources and of the objects.
     ///
     /// # Errors
-    /// Where an index can't be written.
-    pub fn finish(
-        mut self,
-        out: &mut Vec<Placement>,
-    ) -> Result<(Vec<ResourceEntry>, Option<ResourceEntry>), BackupError> {
+    /// Where a resource hasn't ended: a defect of the source.
+    pub fn finish(self) -> Result<(Vec<ResourceEntry>, Option<ResourceEntry>), BackupError> {
         let (mut records, mut objects) = (Vec::new(), None);
-        for id in self.order {
-            let Some(mut resource) = self.resources.remove(&id) else {
-                continue;
-            };
-            resource.close(out)?;
-            let entry = ResourceEntry::new(
-                resource.kind.name().to_owned(),
-                resource.stem,
-                resource.segments,
-                resource.counts,
-            );
+        for (number, resource) in (0..).zip(self.resources) {
+            let counts = resource
+                .counts
+                .ok_or_else(|| not_open(ResourceId(number), "the source didn't end it"))?;
+            let name = resource.kind.name().to_owned();
+            let entry = ResourceEntry::new(name, resource.stem, resource.segments, counts);
             match resource.kind {
                 ResourceKind::Records(_) => records.push(entry),
                 ResourceKind::Objects => objects = Some(entry),
@@ -263,27 +271,30 @@ impl Placer {
         Ok((records, objects))
     }
 
-    fn suffix(&self, id: ResourceId) -> &'static str {
-        let objects = matches!(
-            self.resources.get(&id).map(|r| &r.kind),
-            Some(ResourceKind::Objects)
-        );
-        match (objects, self.compression) {
-            (false, Compression::None) => ".jsonl",
-            (false, Compression::Gzip { .. }) => ".jsonl.gz",
-            (true, Compression::None) => ".frames",
-            (true, Compression::Gzip { .. }) => ".frames.gz",
-        }
+    fn open_resource(&mut self, id: ResourceId) -> Result<&mut Resource, BackupError> {
+        self.resources
+            .get_mut(id.0 as usize)
+            .filter(|resource| resource.counts.is_none())
+            .ok_or_else(|| not_open(id, "it wasn't planned, or has ended"))
     }
 }
 
+fn not_open(id: ResourceId, message: &str) -> BackupError {
+    let subject = format!("resource {}", id.0);
+    BackupError::new(Class::Permanent, "place", subject, message)
+}
+
 impl Resource {
-    fn close(&mut self, out: &mut Vec<Placement>) -> Result<(), BackupError> {
+    fn close(
+        &mut self,
+        last: Option<ResourceCounts>,
+        out: &mut Vec<Placement>,
+    ) -> Result<(), BackupError> {
         let Some(OpenSegment { id, names, index }) = self.open.take() else {
             return Ok(());
         };
         let sums = index.sums();
-        let (index, blake3) = index.finish()?;
+        let (index, blake3) = index.finish(last)?;
         let entry = SegmentEntry::new(&names, sums, blake3, &index);
         self.segments.push(entry.clone());
         out.push(Placement::Close {
@@ -293,13 +304,25 @@ impl Resource {
         });
         Ok(())
     }
+
+    /// How large a segment that begins with `chunk`, which is counted as placed, is likely to become.
+    fn expected_bytes(&self, chunk: &EncodedBlock, segment_bytes: u64) -> u64 {
+        let Placed { plain, stored } = self.placed;
+        let remaining = self.planned_bytes.unwrap_or(0).saturating_sub(plain);
+        let rest = u128::from(remaining) * u128::from(stored) / u128::from(plain.max(1));
+        let rest = u64::try_from(rest).unwrap_or(u64::MAX);
+        let fits = segment_bytes.max(chunk.entry.stored);
+        chunk.entry.stored.saturating_add(rest).min(fits)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::ChunkEntry;
+    use crate::chunk::{ChunkEntry, ChunkLine, json_line};
+    use crate::compress::GzipEncoder;
     use crate::digest::Digest;
+    use crate::index::Index;
 
     fn chunk(resource: u32, stored: u64) -> EncodedBlock {
         let bytes = Bytes::from(vec![0; usize::try_from(stored).unwrap()]);
@@ -309,33 +332,48 @@ mod tests {
             records: 1,
             blake3: Digest::of(&bytes),
         };
+        let line = json_line(&ChunkLine { chunk: entry });
         EncodedBlock {
             resource: ResourceId(resource),
             entry,
             bytes,
-            index_fragment: Bytes::new(),
+            index_fragment: GzipEncoder::new(1).encode(&line).unwrap().into(),
         }
     }
 
-    fn placer() -> Placer {
+    fn records(name: &str) -> PlannedResource {
+        PlannedResource {
+            kind: ResourceKind::Records(name.into()),
+            plain_bytes: None,
+        }
+    }
+
+    fn placer(planned: &[PlannedResource]) -> Result<Placer, BackupError> {
         let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
-        Placer::new(id, Compression::default(), 100)
+        Placer::new(id, Compression::default(), 100, planned)
+    }
+
+    fn end_all(placer: &mut Placer, out: &mut Vec<Placement>) {
+        for id in 0..u32::try_from(placer.resources.len()).unwrap() {
+            placer
+                .end(ResourceId(id), ResourceCounts::default(), out)
+                .unwrap();
+        }
     }
 
     #[test]
     fn segments_keep_to_their_size_and_resources_to_their_files() {
-        let mut placer = placer();
+        let objects = PlannedResource {
+            kind: ResourceKind::Objects,
+            plain_bytes: None,
+        };
+        let mut placer = placer(&[records("a"), objects]).unwrap();
         let mut out = Vec::new();
-        placer
-            .declare(ResourceId(0), ResourceKind::Records("a".into()))
-            .unwrap();
-        placer
-            .declare(ResourceId(1), ResourceKind::Objects)
-            .unwrap();
         for (resource, stored) in [(0, 60), (1, 10), (0, 40), (0, 1), (0, 500), (1, 5)] {
             placer.place(chunk(resource, stored), &mut out).unwrap();
         }
-        let (records, objects) = placer.finish(&mut out).unwrap();
+        end_all(&mut placer, &mut out);
+        let (records, objects) = placer.finish().unwrap();
         let files: Vec<_> = records[0]
             .segments
             .iter()
@@ -362,20 +400,69 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_in_case_only_have_different_files() {
-        let mut placer = placer();
-        for (id, name) in [(0, "users"), (1, "Users"), (2, "USERS")] {
-            placer
-                .declare(ResourceId(id), ResourceKind::Records(name.into()))
-                .unwrap();
+    fn only_the_last_index_of_a_resource_says_so() {
+        let mut placer = placer(&[records("a")]).unwrap();
+        let mut out = Vec::new();
+        for stored in [60, 60, 60] {
+            placer.place(chunk(0, stored), &mut out).unwrap();
         }
-        assert!(
-            placer
-                .declare(ResourceId(3), ResourceKind::Records("users".into()))
-                .is_err()
+        let counts = ResourceCounts {
+            kept_raw: 2,
+            vanished: 1,
+        };
+        placer.end(ResourceId(0), counts, &mut out).unwrap();
+        let lasts: Vec<_> = out
+            .iter()
+            .filter_map(|placement| match placement {
+                Placement::Close { index, .. } => Some(Index::parse("i", index).unwrap().last),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(lasts, [None, None, Some(counts)]);
+        assert!(placer.place(chunk(0, 1), &mut out).is_err());
+    }
+
+    #[test]
+    fn names_that_differ_in_case_only_have_different_files() {
+        let names = ["A", "a", "users", "Users", "USERS"];
+        let planned: Vec<_> = names.iter().map(|name| records(name)).collect();
+        let (claimed, _) = placer(&planned).unwrap().claimed();
+        let stems: HashSet<_> = claimed.iter().map(|r| r.stem.to_lowercase()).collect();
+        assert_eq!(stems.len(), names.len(), "{claimed:?}");
+        assert_eq!(
+            (claimed[0].stem.as_str(), claimed[2].stem.as_str()),
+            ("A", "users")
         );
-        let (records, _) = placer.finish(&mut Vec::new()).unwrap();
-        let stems: Vec<_> = records.iter().map(|r| r.stem.as_str()).collect();
-        assert_eq!(stems, ["users", "=55sers", "=55=53=45=52=53"]);
+        assert!(placer(&[records("users"), records("users")]).is_err());
+    }
+
+    #[test]
+    fn what_a_segment_will_take_follows_from_what_is_left_and_how_it_compresses() {
+        let planned = PlannedResource {
+            plain_bytes: Some(500),
+            ..records("a")
+        };
+        let mut placer = placer(&[planned]).unwrap();
+        let mut out = Vec::new();
+        let mut half = chunk(0, 30);
+        half.entry.plain = 60;
+        for _ in 0..4 {
+            placer.place(half.clone(), &mut out).unwrap();
+        }
+        let expected: Vec<u64> = out
+            .iter()
+            .filter_map(|placement| match placement {
+                Placement::Open { expected_bytes, .. } => Some(*expected_bytes),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(expected, [100, 100], "a full segment");
+        let mut all = chunk(0, 130);
+        all.entry.plain = 260;
+        placer.place(all, &mut out).unwrap();
+        let Some(Placement::Open { expected_bytes, .. }) = out.iter().rev().nth(1) else {
+            panic!("a segment of its own");
+        };
+        assert_eq!(*expected_bytes, 130, "nothing is left after it");
     }
 }

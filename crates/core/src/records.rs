@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::ErrorReport;
 use crate::id::{BackupId, BackupType};
-use crate::manifest::{PlannedDestination, SourceKind};
+use crate::manifest::{AttachmentEntry, PlanEntry, SourceEntry};
 use crate::time::Timestamp;
 
 /// Marks the root of a destination, so that a source which contains it doesn't read it as data.
@@ -19,10 +19,10 @@ impl Document for DestinationMarker {
     const VERSION: u32 = 1;
 }
 
-/// `run.json`: claims an id and says what the run is about to write. Written first; cleanup judges dead runs by it.
+/// What is known of a run before its source is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RunClaim {
+pub struct RunHead {
     /// The backup.
     pub id: BackupId,
     /// Its type.
@@ -32,10 +32,39 @@ pub struct RunClaim {
     pub started_at: Timestamp,
     /// The folder below the root in which the run writes every file but its catalogue entry and run record.
     pub path: String,
-    /// The kind of source.
-    pub source: SourceKind,
-    /// Every destination that the run writes to.
-    pub destinations: Vec<PlannedDestination>,
+    /// How it is to be written, and where.
+    pub plan: PlanEntry,
+    /// The version of teeline that writes it.
+    pub written_by: String,
+}
+
+/// `run.json`: claims an id and says which files the run is about to write. Written first; cleanup judges dead runs by it,
+/// and with the indexes it is enough to make a lost manifest again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunClaim {
+    /// The run.
+    #[serde(flatten)]
+    pub head: RunHead,
+    /// What is read; when that ends isn't known yet.
+    pub source: SourceEntry,
+    /// The resources, in the source's order.
+    pub resources: Vec<ClaimedResource>,
+    /// Objects that are no records, where the source has such.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub objects: Option<ClaimedResource>,
+    /// Whole small files beside the segments, as far as they are known before the first record.
+    pub attachments: Vec<AttachmentEntry>,
+}
+
+/// A resource that a run is about to write. Its data files are `STEM.jsonl.gz`, `STEM~0002.jsonl.gz` and so on, each with
+/// an index; the last index says that it is the last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimedResource {
+    /// The resource's name.
+    pub name: String,
+    /// What its files' names begin with.
+    pub stem: String,
 }
 
 impl Document for RunClaim {
@@ -138,7 +167,6 @@ pub struct DestinationReport {
     /// The most bytes that it was behind the newest chunk.
     pub lag_bytes_max: u64,
     /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<ErrorReport>,
 }
 

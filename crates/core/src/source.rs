@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::block::{LineOrigin, ResourceId};
 use crate::compress::Compression;
@@ -67,26 +68,38 @@ pub struct RecordBatch {
     pub continues: bool,
 }
 
+/// What a scan is going to give, known before its first item: a run says so at its destinations before it writes any of it.
+#[derive(Debug, Clone, Default)]
+pub struct ScanPlan {
+    /// The resources; the place of each in this list is its [`ResourceId`].
+    pub resources: Vec<PlannedResource>,
+    /// Whole small files for the backup's folder.
+    pub attachments: Vec<Attachment>,
+}
+
+/// A resource that a scan is going to give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedResource {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// Bytes of its records, where the source knows them. Whether a disk has room is judged by it.
+    pub plain_bytes: Option<u64>,
+}
+
 /// What a scan gives, in order.
 #[derive(Debug)]
 pub enum Item {
-    /// A resource begins; also one without records.
-    Resource(ResourceId, ResourceKind),
+    /// A planned resource begins; also one without records.
+    Begin(ResourceId),
     /// Records of a resource that has begun and not ended.
     Records(ResourceId, RecordBatch),
     /// A resource ends.
     End(ResourceId, ResourceCounts),
-    /// A whole small file for the backup's folder.
-    Attachment {
-        /// Its name.
-        file: String,
-        /// Its content.
-        bytes: Bytes,
-    },
 }
 
 /// What a source counted in a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ResourceCounts {
     /// Records whose object is kept raw beside the document.
     pub kept_raw: u64,
@@ -122,13 +135,16 @@ pub struct Placed<'a> {
     pub compression: Compression,
     /// The resources, with their files.
     pub resources: &'a [ResourceEntry],
-    /// The attachments that the scan gave.
+    /// The attachments that the scan planned.
     pub attachments: &'a [Attachment],
 }
 
 /// One reading of a source.
 #[async_trait]
 pub trait Scan: Send {
+    /// What it is going to give. Each planned resource begins once and ends once.
+    fn plan(&self) -> &ScanPlan;
+
     /// The next item; `None` at the end. Dropped while it waits, nothing is lost but the scan.
     async fn next(&mut self) -> Result<Option<Item>, BackupError>;
 }

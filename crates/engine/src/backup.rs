@@ -4,14 +4,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use teeline_actors::{
-    Epilogue, ManifestHead, Pass, PassDestination, PassEnd, PassReport, SealedManifest,
-};
+use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd, PassReport, SealedManifest};
 use teeline_core::{
-    Attachment, BackupError, BackupId, Class, CutLimits, DestinationId, DestinationReport,
-    DestinationStatus, ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, ProgressEvent,
-    ResourceEntry, RunClaim, RunRecord, RunStatus, Selection, Source, Strategy, StrategyKind,
-    Timestamp, Verified, document, layout,
+    BackupError, BackupId, Class, CutLimits, DestinationId, DestinationReport, DestinationStatus,
+    ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, ProgressEvent, RunHead, RunRecord,
+    RunStatus, Selection, Source, Strategy, StrategyKind, Timestamp, Verified, document, layout,
 };
 
 use crate::engine::Engine;
@@ -102,7 +99,7 @@ impl<'a> Run<'a> {
         let mut started_at = self.started_at;
         loop {
             let pass = self.pass(strategy, started_at, &required)?;
-            let (id, path) = (pass.head.claim.id.clone(), pass.path.to_string());
+            let (id, path) = (pass.head.id.clone(), pass.path.to_string());
             let done = self.engine.0.host.run(pass).await?;
             strategy = done.strategy.clone();
             let end = done.end;
@@ -198,16 +195,11 @@ impl<'a> Run<'a> {
             .collect();
         let wanted = Wanted::new(&request.include, &request.exclude)?;
         let selection = wanted.selection();
-        let head = ManifestHead {
-            claim: RunClaim {
-                id: id.clone(),
-                backup_type: request.backup_type.clone(),
-                started_at,
-                path: path.to_string(),
-                source: request.source.kind(),
-                destinations: planned.clone(),
-            },
-            source_location: request.source.to_string(),
+        let head = RunHead {
+            id: id.clone(),
+            backup_type: request.backup_type.clone(),
+            started_at,
+            path: path.to_string(),
             plan: PlanEntry {
                 strategy: request.strategy.to_string(),
                 destinations: planned,
@@ -232,7 +224,7 @@ impl<'a> Run<'a> {
             selection,
             destinations,
             strategy,
-            epilogue: epilogue(Arc::clone(&request.source), &head, wanted),
+            epilogue: epilogue(Arc::clone(&request.source), wanted),
             head,
             path,
             verification: request.verification,
@@ -332,8 +324,8 @@ impl<'a> Run<'a> {
             .enumerate()
             .filter(|(_, (_, destination))| {
                 let retriable = |error: &ErrorReport| error.class.is_retriable();
-                destination.status != DestinationStatus::Skipped
-                    && !destination.error.as_ref().is_some_and(retriable)
+                // What took nothing wasn't claimed, so it may be no destination at all.
+                destination.bytes > 0 && !destination.error.as_ref().is_some_and(retriable)
             });
         let writes = reachable.map(|(index, (opened, _))| {
             let (key, bytes) = (key.clone(), bytes.clone());
@@ -479,18 +471,9 @@ fn glob_set(option: &str, patterns: &[String]) -> Result<GlobSet, BackupError> {
 }
 
 /// The last word before the manifest: every resource that was asked for was met; the source describes what it gave.
-fn epilogue(source: Arc<dyn Source>, head: &ManifestHead, wanted: Wanted) -> Epilogue {
-    let claim = head.claim.clone();
-    let compression = head.plan.compression;
-    Box::new(
-        move |resources: &[ResourceEntry], attachments: &[Attachment]| {
-            wanted.check()?;
-            source.describe(&Placed {
-                claim: &claim,
-                compression,
-                resources,
-                attachments,
-            })
-        },
-    )
+fn epilogue(source: Arc<dyn Source>, wanted: Wanted) -> Epilogue {
+    Box::new(move |placed: &Placed<'_>| {
+        wanted.check()?;
+        source.describe(placed)
+    })
 }

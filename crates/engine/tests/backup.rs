@@ -2,9 +2,18 @@
 
 mod common;
 
-use common::{assert_idle, engine, objects, records, request, source, store};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use common::{assert_idle, engine, objects, records, request, source, store, whole};
+use futures::stream::BoxStream;
+use teeline::sinks::MemorySink;
 use teeline::{
-    Cancel, Executor, JsonlSource, ProgressEvent, RestoreRequest, RestoreTarget, RunStatus, Which,
+    BackupError, Cancel, Executor, JsonlSource, ProgressEvent, RestoreRequest, RestoreTarget,
+    RunStatus, Sink, Which,
+};
+use teeline_core::{
+    Capabilities, Index, Manifest, ObjectKey, ObjectMeta, RunClaim, Upload, document,
 };
 
 #[tokio::test]
@@ -122,7 +131,7 @@ async fn a_panicking_source_fails_the_run() {
     let engine = engine(Executor::Threads(2));
     let (_, to) = store("one");
     let mut asked = request(b"", std::slice::from_ref(&to));
-    asked.source = std::sync::Arc::new(JsonlSource::from_reader("events", Box::new(Panics)));
+    asked.source = Arc::new(JsonlSource::from_reader("events", Box::new(Panics)));
     let report = engine.backup(asked).await;
     assert_eq!(report.status, RunStatus::Failed);
     assert!(engine.list(&[to]).await.backups.is_empty());
@@ -136,7 +145,7 @@ async fn a_cancelled_run_lists_nothing() {
     let mut asked = request(&records(20_000), std::slice::from_ref(&to));
     let cancel = Cancel::new();
     asked.cancel = cancel.clone();
-    asked.observer = Some(std::sync::Arc::new(move |event| {
+    asked.observer = Some(Arc::new(move |event| {
         if matches!(event, ProgressEvent::Read { records, .. } if records > 1000) {
             cancel.cancel();
         }
@@ -182,4 +191,120 @@ fn a_host_without_a_runtime_can_wait() {
     let report = engine.backup_blocking(request(&records(100), std::slice::from_ref(&to)));
     assert_eq!(report.exit_code(), 0, "{report:?}");
     assert_eq!(engine.list_blocking(&[to]).backups.len(), 1);
+}
+
+#[tokio::test]
+async fn the_claim_names_the_files_and_the_last_index_ends_them() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("events.jsonl"), records(3000)).unwrap();
+    std::fs::write(folder.path().join("none.jsonl"), b"").unwrap();
+    let engine = engine(Executor::Threads(2));
+    let (sink, to) = store("one");
+    let mut asked = request(b"", std::slice::from_ref(&to));
+    asked.source = Arc::new(JsonlSource::path(folder.path()));
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+
+    let path = report.path.unwrap();
+    let at = |file: &str| ObjectKey::new(format!("{path}/{file}")).unwrap();
+    let claim: RunClaim = document::open("run.json", &whole(&sink, &at("run.json")).await).unwrap();
+    let stems: Vec<_> = claim.resources.iter().map(|r| r.stem.as_str()).collect();
+    assert_eq!(stems, ["events", "none"]);
+    assert_eq!((claim.head.path, claim.objects), (path.clone(), None));
+
+    let manifest: Manifest =
+        document::open("manifest", &whole(&sink, &at("manifest.json")).await).unwrap();
+    for resource in &manifest.resources {
+        let mut ends = Vec::new();
+        for segment in &resource.segments {
+            let index = whole(&sink, &at(&segment.index)).await;
+            ends.push(Index::parse(&segment.index, &index).unwrap().last.is_some());
+        }
+        let (last, others) = ends.split_last().expect("each resource has a file");
+        assert!(
+            *last && !others.contains(&true),
+            "{}: {ends:?}",
+            resource.name
+        );
+    }
+    let none = &manifest.resources[1];
+    assert_eq!(
+        (none.segments.len(), none.records, none.plain_bytes),
+        (1, 0, 0)
+    );
+
+    let target = folder.path().join("restored");
+    let restore = RestoreRequest::new(
+        Which::Latest,
+        vec![to],
+        RestoreTarget::Folder(target.clone()),
+    );
+    assert_eq!(engine.restore(restore).await.exit_code(), 0);
+    assert!(std::fs::read(target.join("events.jsonl")).unwrap() == records(3000));
+    assert_eq!(std::fs::read(target.join("none.jsonl")).unwrap(), b"");
+}
+
+#[tokio::test]
+async fn a_store_is_told_what_a_segment_will_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    std::fs::write(&file, records(20_000)).unwrap();
+    let engine = engine(Executor::Threads(2));
+    let expected = Arc::new(Mutex::new(Vec::new()));
+    let noting = NotingSink {
+        inner: MemorySink::new("one"),
+        expected: Arc::clone(&expected),
+    };
+    let mut asked = request(b"", &[common::place("one", noting)]);
+    asked.source = Arc::new(JsonlSource::path(&file));
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    let expected = expected.lock().unwrap();
+    // A chunk is at most a block, so more was told than the first chunk's size; and never more than a segment holds.
+    assert!(expected.len() > 3, "{expected:?}");
+    let (last, full) = expected.split_last().unwrap();
+    assert!(full.iter().all(|bytes| *bytes == 16 << 10), "{expected:?}");
+    assert!(*last <= 16 << 10, "{expected:?}");
+}
+
+/// Notes what each upload is told to expect.
+#[derive(Debug)]
+struct NotingSink {
+    inner: MemorySink,
+    expected: Arc<Mutex<Vec<u64>>>,
+}
+
+impl std::fmt::Display for NotingSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait::async_trait]
+impl Sink for NotingSink {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    async fn begin(&self, key: &ObjectKey, bytes: u64) -> Result<Box<dyn Upload>, BackupError> {
+        self.expected.lock().expect("no panic").push(bytes);
+        self.inner.begin(key, bytes).await
+    }
+    async fn put(&self, key: &ObjectKey, bytes: bytes::Bytes) -> Result<(), BackupError> {
+        self.inner.put(key, bytes).await
+    }
+    async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<bytes::Bytes, BackupError> {
+        self.inner.read(key, range).await
+    }
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
+        self.inner.head(key).await
+    }
+    async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        self.inner.drop_cached(key).await
+    }
+    fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
+        self.inner.list(folder)
+    }
+    async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        self.inner.delete(key).await
+    }
 }

@@ -136,15 +136,9 @@ fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
         _ => {
             let path = PathBuf::from(table.needed_text(place)?);
             let resource = table.text("resource")?;
-            let is_standard_input = path.as_os_str() == "-";
-            if !is_standard_input && resource.is_some() {
+            if path.as_os_str() != "-" && resource.is_some() {
                 let message = "goes with path = \"-\" only; files are resources of their own names";
                 return Err(table.error_at("resource", message));
-            }
-            if is_standard_input && resource.is_none() {
-                return Err(
-                    table.error("lacks `resource`, which names the records of standard input")
-                );
             }
             SourceLocation::Jsonl { path, resource }
         }

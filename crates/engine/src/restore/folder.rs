@@ -1,11 +1,12 @@
 //! A folder as target: `<resource>.jsonl` for each resource, staged beside it and renamed as a whole.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use teeline_core::{BackupError, Class, Frame, OBJECTS_NAME, Restoring, Target, file_stem, layout};
+use teeline_core::{BackupError, Class, Frame, OBJECTS_NAME, Restoring, Stems, Target, layout};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 
@@ -14,6 +15,8 @@ pub(super) struct FolderTarget {
     folder: PathBuf,
     overwrite: bool,
     staging: Option<PathBuf>,
+    /// The file of each resource.
+    names: HashMap<String, String>,
     open: Option<(String, File)>,
 }
 
@@ -23,6 +26,7 @@ impl FolderTarget {
             folder,
             overwrite,
             staging: None,
+            names: HashMap::new(),
             open: None,
         }
     }
@@ -47,6 +51,13 @@ impl FolderTarget {
             ));
         }
         Ok(&mut self.open.as_mut().expect("opened above").1)
+    }
+
+    fn file_name(&self, resource: &str) -> Result<String, BackupError> {
+        self.names.get(resource).cloned().ok_or_else(|| {
+            let message = "the manifest doesn't have it";
+            BackupError::corrupt(format!("resource {resource:?}"), message)
+        })
     }
 
     async fn close(&mut self) -> Result<(), BackupError> {
@@ -146,8 +157,15 @@ impl Target for FolderTarget {
             .await
             .map_err(|error| failed("create", &staging, error))?;
         self.staging = Some(staging);
+        let mut stems = Stems::default();
+        // The same names whichever resources are chosen. Those of the manifest aren't trusted with paths of this machine.
+        for resource in &restoring.manifest.resources {
+            let name = format!("{}.jsonl", stems.take(&resource.name));
+            self.names.insert(resource.name.clone(), name);
+        }
         for resource in &restoring.resources {
-            self.file(&file_name(resource)).await?;
+            let name = self.file_name(resource)?;
+            self.file(&name).await?;
         }
         if let Some(catalogue) = restoring
             .database_catalogue
@@ -160,7 +178,8 @@ impl Target for FolderTarget {
     }
 
     async fn lines(&mut self, resource: &str, lines: Bytes) -> Result<(), BackupError> {
-        self.append(&file_name(resource), &lines).await
+        let name = self.file_name(resource)?;
+        self.append(&name, &lines).await
     }
 
     async fn frames(&mut self, frames: Vec<Frame>) -> Result<(), BackupError> {
@@ -197,10 +216,6 @@ impl fmt::Display for FolderTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.folder.display())
     }
-}
-
-fn file_name(resource: &str) -> String {
-    format!("{}.jsonl", file_stem(resource))
 }
 
 fn parent(folder: &Path) -> &Path {

@@ -75,11 +75,16 @@ pub(crate) async fn objects(sink: &MemorySink) -> Vec<(ObjectKey, Vec<u8>)> {
         .into_iter()
         .filter(|key| !key.as_str().starts_with("runs/"))
     {
-        let size = sink.head(&key).await.expect("listed").bytes;
-        let bytes = sink.read(&key, 0..size).await.expect("listed");
+        let bytes = whole(sink, &key).await;
         objects.push((key, bytes.to_vec()));
     }
     objects
+}
+
+/// The bytes of an object.
+pub(crate) async fn whole(sink: &MemorySink, key: &ObjectKey) -> bytes::Bytes {
+    let size = sink.head(key).await.expect("it is there").bytes;
+    sink.read(key, 0..size).await.expect("it is there")
 }
 
 pub(crate) fn assert_idle(engine: &Engine) {

@@ -107,6 +107,12 @@ impl ResourceFile {
         })
     }
 
+    /// Bytes of its lines. What a compressed file holds only its end tells, if that.
+    pub(super) fn plain_bytes(&self) -> Option<u64> {
+        let metadata = fs::metadata(&self.path).ok()?;
+        (self.packing == Packing::Plain && metadata.is_file()).then_some(metadata.len())
+    }
+
     /// Its lines, decompressed.
     pub(super) fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         let file = File::open(&self.path)?;

@@ -125,8 +125,11 @@ impl JsonlSource {
             }
             Input::Path(path) => {
                 let path = path.clone();
-                let found = self.io.run(move || files::find(&path)).await??;
-                Ok(found.into_iter().map(Opening::file).collect())
+                let find = move || {
+                    let found = files::find(&path)?;
+                    Ok(found.into_iter().map(Opening::file).collect())
+                };
+                self.io.run(find).await?
             }
         }
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use teeline_core::{
-    BackupError, Item, RecordBatch, ResourceCounts, ResourceId, ResourceKind, Scan,
+    BackupError, Item, PlannedResource, RecordBatch, ResourceCounts, ResourceId, ResourceKind,
+    Scan, ScanPlan,
 };
 
 use super::files::{ResourceFile, read_error};
@@ -17,6 +18,7 @@ use crate::Io;
 pub(super) struct Opening {
     pub(super) resource: String,
     label: Arc<str>,
+    plain_bytes: Option<u64>,
     input: OpeningInput,
 }
 
@@ -26,10 +28,12 @@ enum OpeningInput {
 }
 
 impl Opening {
+    /// Looks at the file, which blocks.
     pub(super) fn file(file: ResourceFile) -> Self {
         Opening {
             resource: file.resource.clone(),
             label: file.path.display().to_string().into(),
+            plain_bytes: file.plain_bytes(),
             input: OpeningInput::File(file),
         }
     }
@@ -38,7 +42,15 @@ impl Opening {
         Opening {
             resource,
             label: label.into(),
+            plain_bytes: None,
             input: OpeningInput::Reader(reader),
+        }
+    }
+
+    fn planned(&self) -> PlannedResource {
+        PlannedResource {
+            kind: ResourceKind::Records(self.resource.clone()),
+            plain_bytes: self.plain_bytes,
         }
     }
 
@@ -69,9 +81,10 @@ async fn run(io: Io, endless: bool, read: impl FnOnce() -> Batch + Send + 'stati
 }
 
 pub(super) struct JsonlScan {
+    plan: ScanPlan,
     waiting: VecDeque<Opening>,
     step: Step,
-    declared: u32,
+    begun: u32,
     /// Whether a read may never return: the other end of a pipe may be silent for ever.
     endless: bool,
     io: Io,
@@ -89,10 +102,15 @@ enum Step {
 
 impl JsonlScan {
     pub(super) fn new(openings: Vec<Opening>, io: Io, record_bytes_max: usize) -> Self {
+        let resources = openings.iter().map(Opening::planned).collect();
         JsonlScan {
+            plan: ScanPlan {
+                resources,
+                attachments: Vec::new(),
+            },
             waiting: openings.into(),
             step: Step::Next,
-            declared: 0,
+            begun: 0,
             endless: false,
             io,
             record_bytes_max,
@@ -115,6 +133,10 @@ impl JsonlScan {
 
 #[async_trait]
 impl Scan for JsonlScan {
+    fn plan(&self) -> &ScanPlan {
+        &self.plan
+    }
+
     async fn next(&mut self) -> Result<Option<Item>, BackupError> {
         let record_bytes_max = self.record_bytes_max;
         match std::mem::replace(&mut self.step, Step::Lost) {
@@ -124,11 +146,10 @@ impl Scan for JsonlScan {
                     self.step = Step::Next;
                     return Ok(None);
                 };
-                let id = ResourceId(self.declared);
-                self.declared += 1;
-                let kind = ResourceKind::Records(opening.resource.clone());
+                let id = ResourceId(self.begun);
+                self.begun += 1;
                 self.step = Step::Open(id, opening);
-                Ok(Some(Item::Resource(id, kind)))
+                Ok(Some(Item::Begin(id)))
             }
             Step::Open(id, opening) => {
                 self.endless = matches!(opening.input, OpeningInput::Reader(_));

@@ -15,8 +15,9 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use teeline_core::{
-    Attachment, BackupError, Class, Frame, FrameHeader, Item, Placed, RecordBatch, ResourceCounts,
-    ResourceId, ResourceKind, Scan, Selection, Source, SourceKind, layout,
+    Attachment, BackupError, Class, Frame, FrameHeader, Item, Placed, PlannedResource, RecordBatch,
+    ResourceCounts, ResourceId, ResourceKind, Scan, ScanPlan, Selection, Source, SourceKind,
+    layout,
 };
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinHandle;
@@ -175,9 +176,9 @@ impl Source for S3dbSource {
             return Ok(Vec::new());
         };
         let backup = ExportedBackup {
-            id: &placed.claim.id,
-            backup_type: &placed.claim.backup_type,
-            started_at: placed.claim.started_at,
+            id: &placed.claim.head.id,
+            backup_type: &placed.claim.head.backup_type,
+            started_at: placed.claim.head.started_at,
             compression: placed.compression,
             bucket: &self.connection.bucket,
             region: self.connection.region.as_deref(),
@@ -195,6 +196,10 @@ impl Source for S3dbSource {
                 .suggest("keep the database and the backups under different prefixes"));
         }
         let (bytes, catalogue) = self.read_catalogue().await?;
+        let wanted: Vec<usize> = (0..catalogue.resources.len())
+            .filter(|index| selection.wants(&catalogue.resources[*index].name))
+            .collect();
+        let plan = plan(&catalogue, &wanted, bytes);
         // With room for one item the reading stays one step ahead of who takes them.
         let (sender, items) = mpsc::channel(1);
         let reading = Reading {
@@ -205,12 +210,17 @@ impl Source for S3dbSource {
             }),
             selection,
             sender,
-            declared: 0,
-            objects: None,
+            objects: Objects {
+                id: ResourceId(u32::try_from(wanted.len()).unwrap_or(u32::MAX)),
+                begun: false,
+                batch: Batch::default(),
+                counts: ResourceCounts::default(),
+            },
         };
         Ok(Box::new(S3dbScan {
+            plan,
             items,
-            reading: Some(Box::pin(reading.run(bytes))),
+            reading: Some(Box::pin(reading.run(wanted))),
             failed: false,
         }))
     }
@@ -219,6 +229,7 @@ impl Source for S3dbSource {
 /// Items as the reading sends them. The reading goes on only while somebody waits for an item; the requests that it has
 /// under way are tasks of their own and don't depend on that.
 struct S3dbScan {
+    plan: ScanPlan,
     items: mpsc::Receiver<Item>,
     reading: Option<BoxFuture<'static, Result<(), BackupError>>>,
     failed: bool,
@@ -226,6 +237,10 @@ struct S3dbScan {
 
 #[async_trait]
 impl Scan for S3dbScan {
+    fn plan(&self) -> &ScanPlan {
+        &self.plan
+    }
+
     async fn next(&mut self) -> Result<Option<Item>, BackupError> {
         if self.failed {
             return Err(BackupError::cancelled("the scan"));
@@ -249,8 +264,26 @@ struct Reading {
     context: Arc<ReadingContext>,
     selection: Selection,
     sender: mpsc::Sender<Item>,
-    declared: u32,
-    objects: Option<Objects>,
+    objects: Objects,
+}
+
+/// The wanted resources, then everything that is no record.
+fn plan(catalogue: &Catalogue, wanted: &[usize], database_catalogue: Bytes) -> ScanPlan {
+    let records = wanted
+        .iter()
+        .map(|index| ResourceKind::Records(catalogue.resources[*index].name.clone()));
+    let planned = |kind| PlannedResource {
+        kind,
+        // A listing doesn't tell how much metadata there is.
+        plain_bytes: None,
+    };
+    ScanPlan {
+        resources: records
+            .chain([ResourceKind::Objects])
+            .map(planned)
+            .collect(),
+        attachments: vec![(layout::DATABASE_CATALOGUE.to_owned(), database_catalogue)],
+    }
 }
 
 struct ReadingContext {
@@ -259,9 +292,10 @@ struct ReadingContext {
     options: ScanOptions,
 }
 
-/// The resource of everything that is no record, once there is any.
+/// The resource of everything that is no record.
 struct Objects {
     id: ResourceId,
+    begun: bool,
     batch: Batch,
     counts: ResourceCounts,
 }
@@ -305,35 +339,28 @@ struct Line {
 }
 
 impl Reading {
-    async fn run(mut self, database_catalogue: Bytes) -> Result<(), BackupError> {
-        self.send(Item::Attachment {
-            file: layout::DATABASE_CATALOGUE.to_owned(),
-            bytes: database_catalogue,
-        })
-        .await?;
-        let catalogue = Arc::clone(&self.context.catalogue);
-        for (index, resource) in catalogue.resources.iter().enumerate() {
-            if self.selection.wants(&resource.name) {
-                self.read_resource(index, &resource.name).await?;
-            }
+    async fn run(mut self, wanted: Vec<usize>) -> Result<(), BackupError> {
+        for (id, index) in (0..).zip(wanted) {
+            self.read_resource(ResourceId(id), index).await?;
         }
+        self.begin_objects().await?;
+        let catalogue = Arc::clone(&self.context.catalogue);
         let keys = other_keys(&self.context.bucket, catalogue, self.selection.clone());
         self.read_all(keys, None).await?;
-        if let Some(mut objects) = self.objects.take() {
-            self.flush(objects.id, &mut objects.batch).await?;
-            self.send(Item::End(objects.id, objects.counts)).await?;
-        }
-        Ok(())
+        self.flush_objects().await?;
+        self.send(Item::End(self.objects.id, self.objects.counts))
+            .await
     }
 
-    async fn read_resource(&mut self, index: usize, name: &str) -> Result<(), BackupError> {
-        let id = self.declare(ResourceKind::Records(name.to_owned())).await?;
+    async fn read_resource(&mut self, id: ResourceId, index: usize) -> Result<(), BackupError> {
+        self.send(Item::Begin(id)).await?;
         let mut records = Records {
             id,
             index,
             batch: Batch::default(),
             counts: ResourceCounts::default(),
         };
+        let name = &self.context.catalogue.resources[index].name;
         if has_folder(name) {
             let keys = resource_keys(&self.context.bucket, name);
             self.read_all(keys, Some(&mut records)).await?;
@@ -370,7 +397,7 @@ impl Reading {
                 (Fetched::Vanished(Place::Record { .. }), Some(records)) => {
                     records.counts.vanished += 1;
                 }
-                (Fetched::Vanished(_), _) => self.objects().await?.counts.vanished += 1,
+                (Fetched::Vanished(_), _) => self.objects.counts.vanished += 1,
                 // Only keys of a resource that is being read are taken for records.
                 (Fetched::Line(_), None) => {}
             }
@@ -388,9 +415,8 @@ impl Reading {
     }
 
     async fn take_frame(&mut self, frame: &[u8], row: Vec<u8>) -> Result<(), BackupError> {
-        let objects = self.objects().await?;
-        objects.batch.push(frame, row);
-        if objects.batch.is_full() {
+        self.objects.batch.push(frame, row);
+        if self.objects.batch.is_full() {
             self.flush_objects().await?;
         }
         Ok(())
@@ -407,7 +433,7 @@ impl Reading {
         let (Place::Record { index, id }, Some(records)) = (place, records) else {
             return match context.bucket.open(key).await? {
                 None => {
-                    self.objects().await?.counts.vanished += 1;
+                    self.objects.counts.vanished += 1;
                     Ok(())
                 }
                 Some((head, body)) => self.stream(key, &head, Content::Streamed(body)).await,
@@ -446,7 +472,6 @@ impl Reading {
         head: &Head,
         mut content: Content,
     ) -> Result<(), BackupError> {
-        self.objects().await?;
         self.flush_objects().await?;
         let piece_bytes = self.context.options.piece_bytes.max(1);
         let mut offset = 0;
@@ -458,45 +483,26 @@ impl Reading {
             offset += length;
             let mut batch = Batch::default();
             batch.push(&frame, if first { head.row(key) } else { Vec::new() });
-            let id = self.objects().await?.id;
             let mut records = batch.take();
             records.continues = !first;
-            self.send(Item::Records(id, records)).await?;
+            self.send(Item::Records(self.objects.id, records)).await?;
             if offset >= head.size || length == 0 {
                 return Ok(());
             }
         }
     }
 
-    async fn objects(&mut self) -> Result<&mut Objects, BackupError> {
-        if self.objects.is_none() {
-            let id = self.declare(ResourceKind::Objects).await?;
-            self.objects = Some(Objects {
-                id,
-                batch: Batch::default(),
-                counts: ResourceCounts::default(),
-            });
+    async fn begin_objects(&mut self) -> Result<(), BackupError> {
+        if std::mem::replace(&mut self.objects.begun, true) {
+            return Ok(());
         }
-        match &mut self.objects {
-            Some(objects) => Ok(objects),
-            None => unreachable!("it was just set"),
-        }
+        self.send(Item::Begin(self.objects.id)).await
     }
 
     async fn flush_objects(&mut self) -> Result<(), BackupError> {
-        let Some(mut objects) = self.objects.take() else {
-            return Ok(());
-        };
-        let flushed = self.flush(objects.id, &mut objects.batch).await;
-        self.objects = Some(objects);
-        flushed
-    }
-
-    async fn declare(&mut self, kind: ResourceKind) -> Result<ResourceId, BackupError> {
-        let id = ResourceId(self.declared);
-        self.declared += 1;
-        self.send(Item::Resource(id, kind)).await?;
-        Ok(id)
+        self.begin_objects().await?;
+        let mut batch = std::mem::take(&mut self.objects.batch);
+        self.flush(self.objects.id, &mut batch).await
     }
 
     async fn flush(&self, id: ResourceId, batch: &mut Batch) -> Result<(), BackupError> {

@@ -319,16 +319,18 @@ pub(crate) async fn scan_with(
 
 /// Takes every item of a scan, and checks that they come as they should.
 pub(crate) async fn take_all(mut scan: Box<dyn Scan>) -> Result<Scanned, BackupError> {
+    let plan = scan.plan().clone();
     let mut scanned = Scanned::default();
+    let [(file, catalogue)] = plan.attachments.as_slice() else {
+        panic!("the catalogue is the only attachment");
+    };
+    assert_eq!(file, "_database.json");
+    scanned.catalogue = catalogue.clone();
     let mut open = BTreeMap::new();
     while let Some(item) = scan.next().await? {
         match item {
-            Item::Attachment { file, bytes } => {
-                assert_eq!(file, "_database.json");
-                assert!(open.is_empty());
-                scanned.catalogue = bytes;
-            }
-            Item::Resource(id, kind) => {
+            Item::Begin(id) => {
+                let kind = plan.resources[id.0 as usize].kind.clone();
                 let resource = ScannedResource {
                     name: kind.name().to_owned(),
                     ..ScannedResource::default()
@@ -386,7 +388,7 @@ pub(crate) fn restoring(scanned: &Scanned, resources: &[&str], everything: bool)
             kind: SourceKind::S3db,
             location: String::new(),
             scan_started_at: time,
-            scan_ended_at: time,
+            scan_ended_at: Some(time),
         },
         plan: PlanEntry {
             strategy: "all".into(),

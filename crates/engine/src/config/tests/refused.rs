@@ -262,10 +262,6 @@ fn a_source_is_exactly_one_place() {
         "c.toml:3:1: `source.resource` goes with path = \"-\" only; files are resources of their own names",
         None,
     );
-    toml("[source]\npath = \"-\"").refused(
-        "c.toml:1:2: `source` lacks `resource`, which names the records of standard input",
-        None,
-    );
     toml("[source]\nconnection_env = \"s3://k:CANARY@b\"").refused(
         "c.toml:2:1: `source.connection_env` isn't usable: it is the name of an environment variable: \
          letters, digits and '_'",
