@@ -5,7 +5,7 @@ use actix::Message;
 use bytes::Bytes;
 use teeline_core::{
     BackupError, CatalogEntry, DestinationId, DestinationReport, EncodedBlock, Manifest, Placement,
-    ResourceCounts, ResourceId, ScanPlan, Seq, Timestamp,
+    ResourceEnd, ResourceId, ScanPlan, Seq, Timestamp,
 };
 
 /// From reader and encoders to the placer, numbered in the order of the source.
@@ -33,12 +33,9 @@ pub(crate) enum PassItem {
     /// A chunk, its lease riding in its bytes.
     Chunk(EncodedBlock),
     /// A resource ends.
-    End(ResourceId, ResourceCounts),
+    End(ResourceId, ResourceEnd),
     /// The source has ended.
-    SourceEnded {
-        /// When that was.
-        scan_ended_at: Timestamp,
-    },
+    SourceEnded,
     /// The source, or the encoding of what it gave, has failed.
     Failed(BackupError),
 }

@@ -90,9 +90,7 @@ impl PlacerActor {
                 let placing = self.open(*opening, plan, scan_started_at)?;
                 self.state = State::Placing(Box::new(placing));
             }
-            (State::Placing(placing), PassItem::SourceEnded { scan_ended_at }) => {
-                self.finish(*placing, scan_ended_at)?;
-            }
+            (State::Placing(placing), PassItem::SourceEnded) => self.finish(*placing)?,
             (State::Placing(mut placing), item) => {
                 self.place(&mut placing.placer, item, &mut placements)?;
                 self.state = State::Placing(placing);
@@ -166,13 +164,13 @@ impl PlacerActor {
                     stored_bytes: self.stored_bytes,
                 });
             }
-            PassItem::End(id, counts) => placer.end(id, counts, placements)?,
-            PassItem::Planned { .. } | PassItem::SourceEnded { .. } | PassItem::Failed(_) => {}
+            PassItem::End(id, end) => placer.end(id, end, placements)?,
+            PassItem::Planned { .. } | PassItem::SourceEnded | PassItem::Failed(_) => {}
         }
         Ok(())
     }
 
-    fn finish(&self, placing: Placing, scan_ended_at: Timestamp) -> Result<(), BackupError> {
+    fn finish(&self, placing: Placing) -> Result<(), BackupError> {
         let Placing {
             placer,
             claim,
@@ -180,18 +178,18 @@ impl PlacerActor {
             epilogue,
         } = placing;
         let compression = claim.head.plan.compression;
-        let (resources, objects) = placer.finish()?;
+        let placed = placer.finish()?;
         let made = epilogue(&Placed {
             claim: &claim,
             compression,
-            resources: &resources,
+            resources: &placed.resources,
             attachments: &attachments,
         })?;
         self.attach(&made);
         attachments.extend(made);
         let path = claim.head.path.clone();
         let attachments = entries(&attachments);
-        let manifest = Manifest::new(claim, Some(scan_ended_at), resources, objects, attachments);
+        let manifest = Manifest::new(claim, placed, attachments);
         // The supervisor must know how many segments there are before a destination can say that it has them all.
         self.supervisor
             .do_send(SupervisorMessage::SourceEnded(Box::new(manifest), path));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
 use teeline_core::{
-    BackupError, Block, Class, CutLimits, Cutter, Item, LineOrigin, RecordBatch, ResourceId,
-    Selection, Seq, Source, Timestamp,
+    BackupError, Block, Class, CutLimits, Cutter, Item, LineOrigin, RecordBatch, ResourceEnd,
+    ResourceId, Selection, Seq, Source, Timestamp,
 };
 use tokio::task::AbortHandle;
 
@@ -118,12 +118,12 @@ impl Pump {
                     if let Some(cutter) = self.cutters.remove(&id) {
                         self.encode(cutter.finish()).await?;
                     }
-                    self.place(PassItem::End(id, counts));
+                    let ended_at = (self.reading.clock)();
+                    self.place(PassItem::End(id, ResourceEnd { counts, ended_at }));
                 }
             }
         }
-        let scan_ended_at = (self.reading.clock)();
-        self.place(PassItem::SourceEnded { scan_ended_at });
+        self.place(PassItem::SourceEnded);
         self.encoders.finish().await
     }
 

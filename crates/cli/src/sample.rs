@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use teeline::sources::s3db::{S3dbTarget, ScanOptions, WriteBackOptions};
 use teeline::{BackupError, Class, Compression, Connection, S3dbSource, Target, Timestamp};
 use teeline_core::{
-    Frame, FrameHeader, Manifest, PlanEntry, ResourceCounts, ResourceEntry, Restoring, SourceEntry,
-    SourceKind, Totals,
+    ClaimedResource, Frame, FrameHeader, Manifest, PlanEntry, ResourceCounts, ResourceEntry,
+    Restoring, SourceEntry, SourceKind, Totals,
 };
 
 /// Records that are handed to the writer at once. It decides how many of them are under way.
@@ -510,8 +510,10 @@ fn restoring(shop: &Shop) -> Restoring {
     let entry = |name: &str| ResourceEntry {
         records: shop.count(name),
         ..ResourceEntry::new(
-            name.to_owned(),
-            name.to_owned(),
+            ClaimedResource {
+                name: name.to_owned(),
+                stem: name.to_owned(),
+            },
             Vec::new(),
             ResourceCounts::default(),
         )

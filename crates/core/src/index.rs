@@ -82,7 +82,18 @@ struct End {
     sums: SegmentSums,
     blake3: Digest,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    last: Option<ResourceCounts>,
+    last: Option<ResourceEnd>,
+}
+
+/// How a resource ended: in the index of its last segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceEnd {
+    /// What the source counted.
+    #[serde(flatten)]
+    pub counts: ResourceCounts,
+    /// When the source had given all of it.
+    pub ended_at: Timestamp,
 }
 
 /// Builds the index of a segment while the segment is written.
@@ -140,11 +151,11 @@ impl IndexBuilder {
         self.sums.chunks == 0
     }
 
-    /// Ends the index; gives its bytes and the segment's digest. The `last` segment of a resource has its counts.
+    /// Ends the index; gives its bytes and the segment's digest. The `last` segment of a resource says how that ended.
     ///
     /// # Errors
     /// Where compression fails.
-    pub fn finish(mut self, last: Option<ResourceCounts>) -> Result<(Bytes, Digest), BackupError> {
+    pub fn finish(mut self, last: Option<ResourceEnd>) -> Result<(Bytes, Digest), BackupError> {
         let blake3 = self.digest.finish();
         let end = EndLine {
             end: End {
@@ -172,8 +183,8 @@ pub struct Index {
     pub sums: SegmentSums,
     /// The segment's digest.
     pub blake3: Digest,
-    /// What was counted in the resource, where no segment of it follows.
-    pub last: Option<ResourceCounts>,
+    /// How the resource ended, where no segment of it follows.
+    pub last: Option<ResourceEnd>,
 }
 
 impl Index {
@@ -315,7 +326,7 @@ mod tests {
             let encoded = encoder.encode(block).unwrap();
             builder.push(&encoded.entry, &encoded.index_fragment);
         }
-        builder.finish(Some(ResourceCounts::default())).unwrap()
+        builder.finish(None).unwrap()
     }
 
     #[test]

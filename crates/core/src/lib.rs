@@ -44,12 +44,13 @@ pub use file_name::Stems;
 pub use frame::{Frame, FrameHeader};
 pub use id::{BackupId, BackupType, BadId};
 pub use index::{
-    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, SegmentNames, SegmentSums,
+    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, ResourceEnd, SegmentNames,
+    SegmentSums,
 };
 pub use key::ObjectKey;
 pub use manifest::{
-    AttachmentEntry, Manifest, OBJECTS_NAME, PlanEntry, PlannedDestination, ResourceEntry,
-    SegmentEntry, SourceEntry, SourceKind, Totals,
+    AttachmentEntry, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry, PlannedDestination,
+    ResourceEntry, SegmentEntry, SourceEntry, SourceKind, Totals,
 };
 pub use path_template::PathTemplate;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};

@@ -7,8 +7,8 @@ use crate::compress::Compression;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::id::{BackupId, BackupType};
-use crate::index::{SegmentNames, SegmentSums};
-use crate::records::RunClaim;
+use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
+use crate::records::{ClaimedResource, RunClaim};
 use crate::source::ResourceCounts;
 use crate::time::Timestamp;
 
@@ -127,10 +127,9 @@ pub struct ResourceEntry {
 }
 
 impl ResourceEntry {
-    /// A resource with these segments.
+    /// A resource with all of its segments.
     pub fn new(
-        name: String,
-        stem: String,
+        ClaimedResource { name, stem }: ClaimedResource,
         segments: Vec<SegmentEntry>,
         counts: ResourceCounts,
     ) -> Self {
@@ -144,6 +143,35 @@ impl ResourceEntry {
             vanished: counts.vanished,
             segments,
         }
+    }
+}
+
+/// The resources of a backup, as a manifest has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlacedResources {
+    /// Those of records, in the source's order.
+    pub resources: Vec<ResourceEntry>,
+    /// Objects that are no records.
+    pub objects: Option<ResourceEntry>,
+    /// When the last of them ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl PlacedResources {
+    /// Adds the next resource, with all of its segments.
+    pub fn push(
+        &mut self,
+        is_objects: bool,
+        claimed: ClaimedResource,
+        segments: Vec<SegmentEntry>,
+        end: ResourceEnd,
+    ) {
+        let entry = ResourceEntry::new(claimed, segments, end.counts);
+        match is_objects {
+            true => self.objects = Some(entry),
+            false => self.resources.push(entry),
+        }
+        self.ended_at = self.ended_at.max(Some(end.ended_at));
     }
 }
 
@@ -230,21 +258,25 @@ pub struct Totals {
 }
 
 impl Manifest {
-    /// The manifest of a run, now that it is known what it has written.
+    /// The manifest of a run, now that it is known what it has written. It says nothing that its claim, its indexes and its
+    /// attachments don't say, so a lost one can be made again byte for byte.
     pub fn new(
         claim: RunClaim,
-        scan_ended_at: Option<Timestamp>,
-        resources: Vec<ResourceEntry>,
-        objects: Option<ResourceEntry>,
+        placed: PlacedResources,
         attachments: Vec<AttachmentEntry>,
     ) -> Self {
         let RunClaim { head, source, .. } = claim;
+        let PlacedResources {
+            resources,
+            objects,
+            ended_at,
+        } = placed;
         Manifest {
             id: head.id,
             backup_type: head.backup_type,
             started_at: head.started_at,
             source: SourceEntry {
-                scan_ended_at,
+                scan_ended_at: ended_at,
                 ..source
             },
             plan: head.plan,

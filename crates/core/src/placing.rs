@@ -13,10 +13,10 @@ use crate::compress::Compression;
 use crate::error::{BackupError, Class};
 use crate::file_name::Stems;
 use crate::id::BackupId;
-use crate::index::{IndexBuilder, SegmentNames};
-use crate::manifest::{OBJECTS_NAME, ResourceEntry, SegmentEntry};
+use crate::index::{IndexBuilder, ResourceEnd, SegmentNames};
+use crate::manifest::{OBJECTS_NAME, PlacedResources, SegmentEntry};
 use crate::records::ClaimedResource;
-use crate::source::{PlannedResource, ResourceCounts};
+use crate::source::PlannedResource;
 
 /// An index is held in memory until its segment closes; at this size it closes the segment.
 pub const INDEX_BYTES_MAX: usize = 8 << 20;
@@ -97,7 +97,7 @@ struct Resource {
     placed: Placed,
     segments: Vec<SegmentEntry>,
     open: Option<OpenSegment>,
-    counts: Option<ResourceCounts>,
+    end: Option<ResourceEnd>,
 }
 
 /// Bytes of the chunks that have a place.
@@ -151,7 +151,7 @@ impl Placer {
                 placed: Placed::default(),
                 segments: Vec::new(),
                 open: None,
-                counts: None,
+                end: None,
             });
         }
         Ok(Placer {
@@ -239,42 +239,42 @@ impl Placer {
     pub fn end(
         &mut self,
         id: ResourceId,
-        counts: ResourceCounts,
+        end: ResourceEnd,
         out: &mut Vec<Placement>,
     ) -> Result<(), BackupError> {
         let resource = self.open_resource(id)?;
         if resource.open.is_none() {
             return Err(not_open(id, "it has no chunk"));
         }
-        resource.close(Some(counts), out)?;
-        resource.counts = Some(counts);
+        resource.close(Some(end), out)?;
+        resource.end = Some(end);
         Ok(())
     }
 
-    /// What the manifest says of the records' resources and of the objects.
+    /// What the manifest says of the resources.
     ///
     /// # Errors
     /// Where a resource hasn't ended: a defect of the source.
-    pub fn finish(self) -> Result<(Vec<ResourceEntry>, Option<ResourceEntry>), BackupError> {
-        let (mut records, mut objects) = (Vec::new(), None);
+    pub fn finish(self) -> Result<PlacedResources, BackupError> {
+        let mut placed = PlacedResources::default();
         for (number, resource) in (0..).zip(self.resources) {
-            let counts = resource
-                .counts
+            let end = resource
+                .end
                 .ok_or_else(|| not_open(ResourceId(number), "the source didn't end it"))?;
-            let name = resource.kind.name().to_owned();
-            let entry = ResourceEntry::new(name, resource.stem, resource.segments, counts);
-            match resource.kind {
-                ResourceKind::Records(_) => records.push(entry),
-                ResourceKind::Objects => objects = Some(entry),
-            }
+            let claimed = ClaimedResource {
+                name: resource.kind.name().to_owned(),
+                stem: resource.stem,
+            };
+            let is_objects = resource.kind == ResourceKind::Objects;
+            placed.push(is_objects, claimed, resource.segments, end);
         }
-        Ok((records, objects))
+        Ok(placed)
     }
 
     fn open_resource(&mut self, id: ResourceId) -> Result<&mut Resource, BackupError> {
         self.resources
             .get_mut(id.0 as usize)
-            .filter(|resource| resource.counts.is_none())
+            .filter(|resource| resource.end.is_none())
             .ok_or_else(|| not_open(id, "it wasn't planned, or has ended"))
     }
 }
@@ -287,7 +287,7 @@ fn not_open(id: ResourceId, message: &str) -> BackupError {
 impl Resource {
     fn close(
         &mut self,
-        last: Option<ResourceCounts>,
+        last: Option<ResourceEnd>,
         out: &mut Vec<Placement>,
     ) -> Result<(), BackupError> {
         let Some(OpenSegment { id, names, index }) = self.open.take() else {
@@ -323,6 +323,8 @@ mod tests {
     use crate::compress::GzipEncoder;
     use crate::digest::Digest;
     use crate::index::Index;
+    use crate::source::ResourceCounts;
+    use crate::time::Timestamp;
 
     fn chunk(resource: u32, stored: u64) -> EncodedBlock {
         let bytes = Bytes::from(vec![0; usize::try_from(stored).unwrap()]);
@@ -355,9 +357,11 @@ mod tests {
 
     fn end_all(placer: &mut Placer, out: &mut Vec<Placement>) {
         for id in 0..u32::try_from(placer.resources.len()).unwrap() {
-            placer
-                .end(ResourceId(id), ResourceCounts::default(), out)
-                .unwrap();
+            let end = ResourceEnd {
+                counts: ResourceCounts::default(),
+                ended_at: Timestamp::from_unix_ms(i64::from(id)),
+            };
+            placer.end(ResourceId(id), end, out).unwrap();
         }
     }
 
@@ -373,8 +377,8 @@ mod tests {
             placer.place(chunk(resource, stored), &mut out).unwrap();
         }
         end_all(&mut placer, &mut out);
-        let (records, objects) = placer.finish().unwrap();
-        let files: Vec<_> = records[0]
+        let placed = placer.finish().unwrap();
+        let files: Vec<_> = placed.resources[0]
             .segments
             .iter()
             .map(|s| (s.file.as_str(), s.stored_bytes))
@@ -387,7 +391,9 @@ mod tests {
                 ("a~0003.jsonl.gz", 500)
             ]
         );
-        assert_eq!(objects.unwrap().segments[0].file, "_objects.frames.gz");
+        let objects = &placed.objects.unwrap();
+        assert_eq!(objects.segments[0].file, "_objects.frames.gz");
+        assert_eq!(placed.ended_at, Some(Timestamp::from_unix_ms(1)));
         let opened = out
             .iter()
             .filter(|p| matches!(p, Placement::Open { .. }))
@@ -410,7 +416,11 @@ mod tests {
             kept_raw: 2,
             vanished: 1,
         };
-        placer.end(ResourceId(0), counts, &mut out).unwrap();
+        let end = ResourceEnd {
+            counts,
+            ended_at: Timestamp::from_unix_ms(5),
+        };
+        placer.end(ResourceId(0), end, &mut out).unwrap();
         let lasts: Vec<_> = out
             .iter()
             .filter_map(|placement| match placement {
@@ -418,7 +428,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(lasts, [None, None, Some(counts)]);
+        assert_eq!(lasts, [None, None, Some(end)]);
         assert!(placer.place(chunk(0, 1), &mut out).is_err());
     }
 

@@ -67,7 +67,6 @@ pub fn schema_export(
                 "partitions": resource.partitions,
                 "timestamps": version.is_some_and(|version| version.timestamps),
                 "recordCount": entry.records,
-                // Of a resource without records there is no file.
                 "exportFile": files.first(),
                 "exportFiles": files,
                 "compression": compression,
@@ -94,6 +93,8 @@ pub(super) fn pretty(document: &Value) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use teeline_core::ClaimedResource;
+
     use super::*;
 
     #[test]
@@ -112,8 +113,10 @@ mod tests {
             region: None,
         };
         let mut entry = ResourceEntry::new(
-            "users".into(),
-            "users".into(),
+            ClaimedResource {
+                name: "users".into(),
+                stem: "users".into(),
+            },
             Vec::new(),
             Default::default(),
         );

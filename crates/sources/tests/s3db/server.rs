@@ -12,9 +12,9 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
 use teeline_core::{
-    BackupError, Compression, Frame, Item, Manifest, PlanEntry, ResourceCounts, ResourceEntry,
-    ResourceKind, Restoring, Scan, Selection, Source, SourceEntry, SourceKind, Target, Timestamp,
-    Totals,
+    BackupError, ClaimedResource, Compression, Frame, Item, Manifest, PlanEntry, ResourceCounts,
+    ResourceEntry, ResourceKind, Restoring, Scan, Selection, Source, SourceEntry, SourceKind,
+    Target, Timestamp, Totals,
 };
 use teeline_embedded_s3::{Credentials as ServerKeys, EmbeddedS3};
 use teeline_sources::s3db::{Catalogue, Connection, RawObject, S3dbSource, ScanOptions, encode};
@@ -402,8 +402,10 @@ pub(crate) fn restoring(scanned: &Scanned, resources: &[&str], everything: bool)
         resources: entries
             .map(|name| {
                 ResourceEntry::new(
-                    name.into(),
-                    name.into(),
+                    ClaimedResource {
+                        name: name.into(),
+                        stem: name.into(),
+                    },
                     Vec::new(),
                     ResourceCounts::default(),
                 )
