@@ -25,8 +25,10 @@ mod manifest;
 mod path_template;
 mod placing;
 mod progress;
+mod random;
 mod records;
 mod reorder;
+mod retry;
 mod sink;
 mod source;
 mod strategy;
@@ -55,11 +57,13 @@ pub use manifest::{
 pub use path_template::PathTemplate;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use progress::{DestinationState, ProgressEvent};
+pub use random::Random;
 pub use records::{
     CatalogEntry, ClaimedResource, DestinationMarker, DestinationReport, DestinationStatus,
     RunClaim, RunHead, RunRecord, RunStatus, Verified,
 };
 pub use reorder::Reorder;
+pub use retry::{RetryPolicy, Tries};
 pub use sink::{Capabilities, ObjectMeta, Sink, Upload};
 pub use source::{
     Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use teeline_actors::Executor;
-use teeline_core::{BackupError, Sink};
+use teeline_core::{BackupError, RetryPolicy, Sink};
 use teeline_sinks::{
     AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
-    PermitSink, RetryPolicy, RetrySink, S3Options,
+    PermitSink, RetrySink, S3Options,
 };
 use tokio::sync::Semaphore;
 

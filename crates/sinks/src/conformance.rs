@@ -434,7 +434,7 @@ fn below(folder: &ObjectKey, name: &str) -> ObjectKey {
 
 /// Bytes that differ from place to place and from seed to seed, so that parts which were mixed up are found.
 fn pattern(length: usize, seed: u64) -> Bytes {
-    let random = crate::random::Random::new(seed);
+    let random = teeline_core::Random::new(seed);
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
         bytes.extend_from_slice(&random.next().to_le_bytes());

@@ -11,9 +11,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Upload};
-
-use crate::random::Random;
+use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, Upload};
 
 /// What goes wrong, and when.
 #[derive(Debug, Clone, Default)]

@@ -44,10 +44,8 @@
 //!
 //! use bytes::Bytes;
 //! use futures::TryStreamExt;
-//! use teeline_core::{ObjectKey, Sink};
-//! use teeline_sinks::{
-//!     DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, RetryPolicy, RetrySink,
-//! };
+//! use teeline_core::{ObjectKey, RetryPolicy, Sink};
+//! use teeline_sinks::{DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, RetrySink};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -70,7 +68,6 @@ mod filesystem;
 mod memory;
 mod object_store_sink;
 mod permit;
-mod random;
 mod retry;
 mod s3;
 
@@ -80,5 +77,5 @@ pub use filesystem::{FilesystemOptions, FilesystemSink, Io};
 pub use memory::MemorySink;
 pub use object_store_sink::ObjectStoreSink;
 pub use permit::PermitSink;
-pub use retry::{RetryPolicy, RetrySink};
+pub use retry::RetrySink;
 pub use s3::options::{AccessKeys, S3Options, Timeouts};

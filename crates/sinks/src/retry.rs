@@ -1,9 +1,4 @@
-//! The only place that repeats: stores and their clients don't.
-//!
-//! It reads an error's [class](teeline_core::Class) and nothing else. Pauses have full jitter: anything from nothing to a
-//! bound that doubles, so that many who failed together don't come back together; where the other side asked for a
-//! pause, at least half of the bound. The clock of `elapsed_max_ms` starts with the first failure, not with the call, or a
-//! call that ended by its deadline would never be repeated.
+//! The only place that repeats: stores and their clients don't. When it does is the rule of [`RetryPolicy`].
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,34 +13,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Upload};
+use teeline_core::{
+    BackupError, Capabilities, ObjectKey, ObjectMeta, Random, RetryPolicy, Sink, Tries, Upload,
+};
 use tokio::time::Instant;
-
-use crate::random::Random;
-
-/// How often a call is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// How often a call is made at most, the first included.
-    pub attempts: u32,
-    /// The longest pause before the second try; it doubles from try to try.
-    pub backoff_initial_ms: u64,
-    /// The longest pause of all.
-    pub backoff_max_ms: u64,
-    /// No try starts later than this after the first one failed.
-    pub elapsed_max_ms: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        RetryPolicy {
-            attempts: 4,
-            backoff_initial_ms: 100,
-            backoff_max_ms: 5_000,
-            elapsed_max_ms: 30_000,
-        }
-    }
-}
 
 /// A store whose calls are repeated while that gives hope.
 #[derive(Debug)]
@@ -85,55 +56,42 @@ impl RetrySink {
     where
         F: Future<Output = Result<T, BackupError>>,
     {
-        let mut tries = Tries::new(&self.retrier);
+        let mut tried = Call::new(&self.retrier);
         loop {
             match call().await {
                 Ok(value) => return Ok(value),
-                Err(error) => tries.pause_after(error).await?,
+                Err(error) => tried.pause_after(error).await?,
             }
         }
     }
 }
 
-/// The tries of one call.
-struct Tries<'a> {
+/// The tries of one call, on this machine's clock.
+struct Call<'a> {
     retrier: &'a Retrier,
-    failures: u32,
-    first_failure: Option<Instant>,
+    tries: Tries,
+    since: Instant,
 }
 
-impl<'a> Tries<'a> {
+impl<'a> Call<'a> {
     fn new(retrier: &'a Retrier) -> Self {
-        Tries {
+        Call {
             retrier,
-            failures: 0,
-            first_failure: None,
+            tries: Tries::new(retrier.policy),
+            since: Instant::now(),
         }
     }
 
     /// Waits until the next try is due, or gives the error back where there is none.
     async fn pause_after(&mut self, error: BackupError) -> Result<(), BackupError> {
-        let policy = &self.retrier.policy;
-        let bound_ms = policy
-            .backoff_initial_ms
-            .saturating_mul(1 << self.failures.min(32))
-            .min(policy.backoff_max_ms);
-        self.failures += 1;
-        let since = *self.first_failure.get_or_insert_with(Instant::now);
-
-        let floor_ms = match error.class() {
-            Class::Throttled => bound_ms / 2,
-            _ => 0,
-        };
-        let pause_ms = floor_ms + self.retrier.random.below(bound_ms - floor_ms + 1);
-        let pause = Duration::from_millis(pause_ms);
-        let too_late = since.elapsed() + pause > Duration::from_millis(policy.elapsed_max_ms);
-        if !error.class().is_retriable() || self.failures >= policy.attempts || too_late {
+        let now_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let random = &self.retrier.random;
+        let Some(pause_ms) = self.tries.failed(error.class(), now_ms, random) else {
             return Err(error);
-        }
-        tracing::debug!(%error, pause_ms, failures = self.failures, "repeating");
+        };
+        tracing::debug!(%error, pause_ms, failures = self.tries.failures(), "repeating");
         self.retrier.retries.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         Ok(())
     }
 }
@@ -186,7 +144,7 @@ impl Sink for RetrySink {
             sink: self,
             folder: folder.cloned(),
             items: Some(self.inner.list(folder)),
-            tries: Tries::new(&self.retrier),
+            tries: Call::new(&self.retrier),
             given: HashSet::new(),
         };
         stream::unfold(start, |mut listing| async move {
@@ -206,7 +164,7 @@ struct Listing<'a> {
     sink: &'a RetrySink,
     folder: Option<ObjectKey>,
     items: Option<BoxStream<'a, Result<ObjectMeta, BackupError>>>,
-    tries: Tries<'a>,
+    tries: Call<'a>,
     /// Of each key that was given 16 bytes: a million of them fit, and no two will be taken for the same.
     given: HashSet<(u64, u64)>,
 }
@@ -218,7 +176,7 @@ impl Listing<'_> {
                 Some(Ok(item)) => {
                     // It got on, so the next failure is a first one.
                     if self.given.insert(fingerprint(&item.key)) {
-                        self.tries = Tries::new(&self.sink.retrier);
+                        self.tries = Call::new(&self.sink.retrier);
                         return Some(Ok(item));
                     }
                 }
@@ -256,25 +214,25 @@ struct RetryUpload {
 #[async_trait]
 impl Upload for RetryUpload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
-        let mut tries = Tries::new(&self.retrier);
+        let mut call = Call::new(&self.retrier);
         while let Err(error) = self.inner.write(bytes.clone()).await {
-            tries.pause_after(error).await?;
+            call.pause_after(error).await?;
         }
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), BackupError> {
-        let mut tries = Tries::new(&self.retrier);
+        let mut call = Call::new(&self.retrier);
         while let Err(error) = self.inner.commit().await {
-            tries.pause_after(error).await?;
+            call.pause_after(error).await?;
         }
         Ok(())
     }
 
     async fn abort(&mut self) -> Result<(), BackupError> {
-        let mut tries = Tries::new(&self.retrier);
+        let mut call = Call::new(&self.retrier);
         while let Err(error) = self.inner.abort().await {
-            tries.pause_after(error).await?;
+            call.pause_after(error).await?;
         }
         Ok(())
     }
@@ -283,6 +241,7 @@ impl Upload for RetryUpload {
 #[cfg(test)]
 mod tests {
     use futures::TryStreamExt;
+    use teeline_core::Class;
 
     use super::*;
     use crate::{DeadlineSink, Deadlines, Fault, FaultPlan, FaultSink, MemorySink};

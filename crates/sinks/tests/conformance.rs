@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use teeline_core::{Class, ObjectKey, Sink};
+use teeline_core::{Class, ObjectKey, RetryPolicy, Sink};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 use teeline_sinks::{
     AccessKeys, DeadlineSink, Deadlines, Fault, FaultPlan, FaultSink, FilesystemOptions,
-    FilesystemSink, Io, MemorySink, ObjectStoreSink, Operation, PermitSink, RetryPolicy, RetrySink,
-    S3Options, What, When, conformance,
+    FilesystemSink, Io, MemorySink, ObjectStoreSink, Operation, PermitSink, RetrySink, S3Options,
+    What, When, conformance,
 };
 use tokio::sync::Semaphore;
 

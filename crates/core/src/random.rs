@@ -4,17 +4,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A sequence that several calls may draw from at once.
+/// A sequence that several calls may draw from at once. Not for secrets, nor for ids.
+///
+/// ```
+/// use teeline_core::Random;
+/// assert_eq!(Random::new(7).next(), Random::new(7).next());
+/// ```
 #[derive(Debug)]
-pub(crate) struct Random(AtomicU64);
+pub struct Random(AtomicU64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The sequence of a seed.
+    pub fn new(seed: u64) -> Self {
         Random(AtomicU64::new(seed))
     }
 
     /// The next number.
-    pub(crate) fn next(&self) -> u64 {
+    pub fn next(&self) -> u64 {
         let state = self
             .0
             .fetch_add(GAMMA, Ordering::Relaxed)
@@ -25,13 +31,13 @@ impl Random {
     }
 
     /// A number from 0 up to and without `end`; 0 where that is 0.
-    pub(crate) fn below(&self, end: u64) -> u64 {
+    pub fn below(&self, end: u64) -> u64 {
         // The bias of the remainder is of no account at these sizes.
         self.next().checked_rem(end).unwrap_or(0)
     }
 
     /// Whether something of this probability happens.
-    pub(crate) fn happens(&self, probability: f64) -> bool {
+    pub fn happens(&self, probability: f64) -> bool {
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         unit < probability
     }
