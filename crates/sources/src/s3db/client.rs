@@ -59,7 +59,7 @@ pub(super) async fn connect(connection: &Connection) -> Client {
         .behavior_version(BehaviorVersion::latest())
         .force_path_style(connection.force_path_style)
         .retry_config(
-            RetryConfig::standard()
+            RetryConfig::disabled()
                 .with_max_attempts(ATTEMPTS_MAX)
                 .with_initial_backoff(BACKOFF_INITIAL)
                 .with_max_backoff(BACKOFF_MAX),

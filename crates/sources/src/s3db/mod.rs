@@ -8,6 +8,7 @@
 //! object back. Where it doesn't, [`mapping::raw_line`] carries the object byte for byte beside what could be read.
 
 mod behavior;
+mod body;
 mod bucket;
 pub mod catalogue;
 mod cell;
@@ -15,15 +16,24 @@ mod client;
 pub mod connection;
 mod export;
 mod extras;
+mod fetch;
 mod javascript;
+mod keys;
+mod keyspace;
+mod listing;
 pub mod mapping;
 pub mod object;
+mod pace;
+mod parted;
 mod path;
+mod ranges;
 mod scan;
 pub mod schema;
+mod source;
 mod types;
 mod value;
 mod walk;
+mod window;
 mod write_back;
 
 pub use catalogue::{Catalogue, CatalogueError};
@@ -31,6 +41,7 @@ pub use connection::{Connection, ConnectionError, Keys};
 pub use export::{ExportedBackup, schema_export};
 pub use mapping::{Decoded, decode, encode, line, raw_line, restore_object};
 pub use object::RawObject;
-pub use scan::{OnUndecodable, S3dbSource, ScanOptions};
 pub use schema::{Resource, Version};
+pub use source::{OnUndecodable, S3dbSource, ScanOptions};
+pub use walk::UnknownObjects;
 pub use write_back::{S3dbTarget, WriteBackOptions};

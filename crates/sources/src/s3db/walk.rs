@@ -1,21 +1,18 @@
-//! What of a database is listed where: its resources one by one, then everything else.
+//! What a key of a database is, and the walk through everything that belongs to none of its resources.
 //!
-//! Listings are read page by page while their objects are read, so however many there are, only a page of each folder
-//! on the way is held. Servers list in different orders, so nothing here relies on any.
+//! Folders are listed page by page, so however many keys there are, only a page of each folder on the way is held.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use teeline_core::{BackupError, DestinationMarker, Document, Selection, document, layout};
+use teeline_core::{BackupError, Class, DestinationMarker, Document, Selection, document, layout};
 
-use super::bucket::{Bucket, Listed, Listing};
+use super::bucket::Bucket;
 use super::catalogue::Catalogue;
+use super::listing::{Listed, Listing};
 
 /// The key of the database's catalogue.
 pub(super) const CATALOGUE: &str = "s3db.json";
-
-pub(super) type Keys = BoxStream<'static, Result<Listed, BackupError>>;
 
 /// What the keys of a resource begin with.
 pub(super) fn resource_prefix(name: &str) -> String {
@@ -46,9 +43,14 @@ pub(super) fn has_folder(name: &str) -> bool {
     !name.is_empty() && !name.contains('/')
 }
 
-/// Locks are left behind by a crash and would block who restores them; the catalogue is kept apart.
-fn is_left_out(key: &str) -> bool {
-    if key == CATALOGUE || key.starts_with("plugin=s3db-core/locks/") {
+/// Locks are left behind by a crash and would block who restores them; the catalogue is kept apart, and one that couldn't
+/// be read is no data any more.
+pub(super) fn is_left_out(key: &str) -> bool {
+    let is_corrupted = key
+        .strip_prefix("s3db.json.corrupted.")
+        .and_then(|rest| rest.strip_suffix(".backup"))
+        .is_some_and(|time| !time.contains('/'));
+    if key == CATALOGUE || is_corrupted || key.starts_with("plugin=s3db-core/locks/") {
         return true;
     }
     let mut steps = key.split('/');
@@ -56,49 +58,24 @@ fn is_left_out(key: &str) -> bool {
     next_is("resource=") && next_is("sequence=") && steps.eq(["lock"])
 }
 
-/// Everything in the folder of a resource.
-pub(super) fn resource_keys(bucket: &Bucket, name: &str) -> Keys {
-    let listing = bucket.list(&resource_prefix(name));
-    let pages = stream::try_unfold(listing, |mut listing| async move {
-        let page = listing.next().await?;
-        Ok::<_, BackupError>(page.map(|page| (page.objects, listing)))
-    });
-    flatten(pages)
+/// What becomes of objects under a database's prefix that s3db.js doesn't know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownObjects {
+    /// They are backed up like everything else.
+    #[default]
+    Keep,
+    /// They are left out.
+    Skip,
+    /// The backup fails.
+    Fail,
 }
 
 /// Everything that isn't in the folder of a resource of the catalogue, and is wanted.
-pub(super) fn other_keys(bucket: &Bucket, catalogue: Arc<Catalogue>, selection: Selection) -> Keys {
-    let walk = Walk {
-        levels: vec![Level {
-            listing: bucket.list_folder(""),
-            folders: VecDeque::new(),
-        }],
-        bucket: bucket.clone(),
-        catalogue,
-        selection,
-        destinations: 0,
-    };
-    let pages = stream::try_unfold(walk, |mut walk| async move {
-        let page = walk.next().await?;
-        Ok::<_, BackupError>(page.map(|page| (page, walk)))
-    });
-    flatten(pages)
-}
-
-fn flatten(
-    pages: impl stream::Stream<Item = Result<Vec<Listed>, BackupError>> + Send + 'static,
-) -> Keys {
-    pages
-        .map_ok(|page| stream::iter(page.into_iter().map(Ok)))
-        .try_flatten()
-        .try_filter(|listed| std::future::ready(!is_left_out(&listed.key)))
-        .boxed()
-}
-
-struct Walk {
+pub(super) struct Walk {
     bucket: Bucket,
     catalogue: Arc<Catalogue>,
     selection: Selection,
+    unknown: UnknownObjects,
     /// From the top to the folder that is being listed.
     levels: Vec<Level>,
     destinations: u64,
@@ -106,6 +83,8 @@ struct Walk {
 
 struct Level {
     listing: Listing,
+    /// Whether what is in it is s3db.js's own.
+    is_known: bool,
     /// Those of the last page that weren't visited yet.
     folders: VecDeque<String>,
 }
@@ -119,16 +98,38 @@ enum Visit {
 }
 
 impl Walk {
-    async fn next(&mut self) -> Result<Option<Vec<Listed>>, BackupError> {
+    pub(super) fn new(
+        bucket: &Bucket,
+        catalogue: Arc<Catalogue>,
+        selection: Selection,
+        unknown: UnknownObjects,
+    ) -> Self {
+        Walk {
+            levels: vec![Level {
+                listing: bucket.list_folder(""),
+                is_known: false,
+                folders: VecDeque::new(),
+            }],
+            bucket: bucket.clone(),
+            catalogue,
+            selection,
+            unknown,
+            destinations: 0,
+        }
+    }
+
+    /// The next keys; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Listed>>, BackupError> {
         while let Some(level) = self.levels.last_mut() {
             if let Some(folder) = level.folders.pop_front() {
-                let listing = match self.visit(&folder).await? {
+                let (listing, is_known) = match self.visit(&folder).await? {
                     Visit::Skip => continue,
-                    Visit::Flat => self.bucket.list(&folder),
-                    Visit::ByFolder => self.bucket.list_folder(&folder),
+                    Visit::Flat => (self.bucket.list(&folder), true),
+                    Visit::ByFolder => (self.bucket.list_folder(&folder), false),
                 };
                 self.levels.push(Level {
                     listing,
+                    is_known,
                     folders: VecDeque::new(),
                 });
                 continue;
@@ -138,9 +139,14 @@ impl Walk {
                 continue;
             };
             level.folders = page.folders.into();
-            // With named resources only, what is directly at the top belongs to none of them.
-            if self.levels.len() > 1 || !self.selection.only_named {
-                return Ok(Some(page.objects));
+            let is_known = level.is_known;
+            match self.unknown {
+                _ if is_known => return Ok(Some(page.objects)),
+                // With named resources only, what is of no resource isn't wanted.
+                _ if self.selection.only_named => {}
+                UnknownObjects::Keep => return Ok(Some(page.objects)),
+                UnknownObjects::Skip => {}
+                UnknownObjects::Fail => self.refuse(&page.objects)?,
             }
         }
         if self.destinations > 0 {
@@ -150,6 +156,19 @@ impl Walk {
             );
         }
         Ok(None)
+    }
+
+    fn refuse(&self, objects: &[Listed]) -> Result<(), BackupError> {
+        let Some(unknown) = objects.iter().find(|listed| !is_left_out(&listed.key)) else {
+            return Ok(());
+        };
+        let message = "it is none of s3db.js's objects";
+        let subject = self.bucket.describe(&unknown.key);
+        Err(
+            BackupError::new(Class::Permanent, "read", subject, message).suggest(
+                "move it elsewhere, or have such objects kept or skipped: --unknown-objects keep",
+            ),
+        )
     }
 
     async fn visit(&mut self, folder: &str) -> Result<Visit, BackupError> {
@@ -222,11 +241,12 @@ mod tests {
             "s3db.json",
             "resource=a/sequence=id/lock",
             "plugin=s3db-core/locks/namespace=metadata/s3db-metadata.json",
+            "s3db.json.corrupted.2026-11-23T02-00-00-000Z.backup",
         ] {
             assert!(is_left_out(key), "{key}");
         }
         for key in [
-            "s3db.json.corrupted.2026.backup",
+            "s3db.json.corrupted.a/b.backup",
             "x/s3db.json",
             "resource=a/sequence=id/value",
             "resource=a/sequence=id/lock/x",

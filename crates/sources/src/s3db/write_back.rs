@@ -11,12 +11,16 @@ use serde_json::{Map, Value};
 use teeline_core::{BackupError, Class, Frame, FrameHeader, Restoring, SourceKind, Target};
 use tokio::task::JoinSet;
 
-use super::bucket::{Bucket, Parted};
+use super::bucket::Bucket;
 use super::catalogue::Catalogue;
 use super::connection::Connection;
 use super::export::pretty;
 use super::extras::MEMBER;
+use super::listing::PAGE_KEYS;
 use super::mapping::restore_object;
+use super::object::RawObject;
+use super::pace::CALLS_MAX;
+use super::parted::Parted;
 use super::walk::{CATALOGUE, is_destination, record_key, resource_of};
 
 /// Bytes of lines and objects that are being written at the same time, unless one is larger.
@@ -29,8 +33,8 @@ const PARTS_MAX: u64 = 10_000;
 /// How a database is written back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteBackOptions {
-    /// Objects that are written at the same time.
-    pub put_concurrency: usize,
+    /// Calls to the server at the same time, at the most: how many there are follows what it can take.
+    pub calls_max: usize,
     /// Whether there may be objects already. Those with the keys of restored ones are replaced, the others stay.
     pub overwrite: bool,
 }
@@ -38,7 +42,7 @@ pub struct WriteBackOptions {
 impl Default for WriteBackOptions {
     fn default() -> Self {
         WriteBackOptions {
-            put_concurrency: 32,
+            calls_max: CALLS_MAX,
             overwrite: false,
         }
     }
@@ -90,7 +94,8 @@ impl S3dbTarget {
         match &self.bucket {
             Some(bucket) => bucket.clone(),
             None => {
-                let bucket = Bucket::connect(&self.connection).await;
+                let bucket =
+                    Bucket::connect(&self.connection, self.options.calls_max, PAGE_KEYS).await;
                 self.bucket = Some(bucket.clone());
                 bucket
             }
@@ -214,7 +219,7 @@ impl Target for S3dbTarget {
             catalogue: Arc::new(catalogue),
             catalogue_bytes,
             chosen: Some(chosen).filter(|_| !restoring.everything),
-            puts: Puts::new(self.options.put_concurrency),
+            puts: Puts::new(self.options.calls_max),
             records_done: false,
             object: None,
         });
@@ -278,12 +283,12 @@ impl Target for S3dbTarget {
                 message,
             ));
         }
-        let bytes = std::mem::take(&mut restore.catalogue_bytes);
-        let content_type = Some("application/json".to_owned());
-        restore
-            .bucket
-            .put(CATALOGUE, Default::default(), content_type, bytes)
-            .await?;
+        let catalogue = RawObject {
+            body: std::mem::take(&mut restore.catalogue_bytes),
+            content_type: Some("application/json".to_owned()),
+            ..RawObject::default()
+        };
+        restore.bucket.put(CATALOGUE, &catalogue).await?;
         self.restore = None;
         Ok(())
     }
@@ -332,9 +337,7 @@ async fn put_record(
         BackupError::new(Class::Permanent, "encode", subject, &error).because(error)
     })?;
     let key = record_key(&resource.name, id);
-    bucket
-        .put(&key, object.metadata, object.content_type, object.body)
-        .await
+    bucket.put(&key, &object).await
 }
 
 impl Restore {
@@ -401,9 +404,12 @@ impl Restore {
         let bucket = self.bucket.clone();
         let bytes = body.len() as u64;
         let put = async move {
-            bucket
-                .put(&header.key, header.metadata, header.content_type, body)
-                .await
+            let object = RawObject {
+                metadata: header.metadata,
+                content_type: header.content_type,
+                body,
+            };
+            bucket.put(&header.key, &object).await
         };
         self.puts.push(bytes, put).await
     }
@@ -417,13 +423,13 @@ impl OpenObject {
         let parted = match &mut self.parted {
             Some(parted) => parted,
             none => {
-                let metadata = self.header.metadata.clone();
-                let content_type = self.header.content_type.clone();
-                none.insert(
-                    bucket
-                        .begin(&self.header.key, metadata, content_type)
-                        .await?,
-                )
+                let FrameHeader {
+                    key,
+                    metadata,
+                    content_type,
+                    ..
+                } = &self.header;
+                none.insert(bucket.begin(key, metadata, content_type.as_deref()).await?)
             }
         };
         while self.pending.len() >= part_bytes || (is_last && !self.pending.is_empty()) {

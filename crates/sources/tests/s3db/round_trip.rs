@@ -105,10 +105,6 @@ fn database(catalogue: &Bytes, embedded: bool) -> (Objects, Objects) {
         typed("application/x-medium", noise(5 << 20)),
     );
     add(
-        "s3db.json.corrupted.2026-01-01.backup",
-        typed("application/json", "{"),
-    );
-    add(
         "other/teeline.json",
         typed("application/json", "{\"format\":\"mine\"}"),
     );
@@ -146,6 +142,10 @@ fn database(catalogue: &Bytes, embedded: bool) -> (Objects, Objects) {
         (
             "plugin=s3db-core/locks/namespace=metadata/s3db-metadata.json",
             typed("a/b", "{}"),
+        ),
+        (
+            "s3db.json.corrupted.2026-01-01.backup",
+            typed("application/json", "{"),
         ),
         ("backups/teeline.json", marker.clone()),
         ("backups/catalog/entry", typed("a/b", "{}")),

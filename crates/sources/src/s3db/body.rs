@@ -1,0 +1,143 @@
+//! Bodies of objects, read to their ends.
+
+use std::time::Duration;
+
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::{Bytes, BytesMut};
+use teeline_core::{BackupError, Class};
+
+use super::bucket::{Bucket, Head};
+
+/// Without a byte for this long, a body is asked for again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a body is asked for again without getting any further.
+const RESUMPTIONS: u32 = 3;
+const RESUMPTION_PAUSE: Duration = Duration::from_millis(300);
+
+/// The body of an object.
+pub(super) struct Body {
+    bucket: Bucket,
+    key: String,
+    stream: ByteStream,
+    /// What arrived and wasn't given yet.
+    arrived: Bytes,
+    etag: Option<String>,
+    /// How much has arrived.
+    offset: u64,
+    size: u64,
+}
+
+impl Body {
+    pub(super) fn new(bucket: Bucket, key: &str, head: &Head, stream: ByteStream) -> Self {
+        Body {
+            bucket,
+            key: key.to_owned(),
+            stream,
+            arrived: Bytes::new(),
+            etag: head.etag.clone(),
+            offset: 0,
+            size: head.size,
+        }
+    }
+
+    /// The next bytes, at most so many; `None` at the end. Where the connection breaks, it goes on over another one.
+    pub(super) async fn next(&mut self, bytes_max: usize) -> Result<Option<Bytes>, BackupError> {
+        if self.arrived.is_empty() {
+            self.arrived = self.receive_or_resume().await?;
+        }
+        let given = self.arrived.split_to(bytes_max.min(self.arrived.len()));
+        Ok(Some(given).filter(|given| !given.is_empty()))
+    }
+
+    /// All of it, over this connection alone: where that breaks, whoever asked has to ask for the object anew.
+    pub(super) async fn once(mut self) -> Result<Bytes, BackupError> {
+        let first = self.receive().await?;
+        if self.offset == self.size {
+            return Ok(first);
+        }
+        let mut all = BytesMut::from(first);
+        while self.offset < self.size {
+            all.extend_from_slice(&self.receive().await?);
+        }
+        Ok(all.freeze())
+    }
+
+    async fn receive_or_resume(&mut self) -> Result<Bytes, BackupError> {
+        let mut resumptions = 0;
+        loop {
+            match self.receive().await {
+                Err(error) if error.class().is_retriable() && resumptions < RESUMPTIONS => {
+                    resumptions += 1;
+                    tokio::time::sleep(RESUMPTION_PAUSE * resumptions).await;
+                    self.resume().await?;
+                }
+                received => return received,
+            }
+        }
+    }
+
+    /// The next bytes; empty at the end only.
+    async fn receive(&mut self) -> Result<Bytes, BackupError> {
+        while self.offset < self.size {
+            let problem = match tokio::time::timeout(IDLE_TIMEOUT, self.stream.next()).await {
+                Ok(Some(Ok(bytes))) if bytes.is_empty() => continue,
+                Ok(Some(Ok(bytes))) => {
+                    self.offset += bytes.len() as u64;
+                    if self.offset > self.size {
+                        let message = "it is larger than the server said";
+                        return Err(self.broken(Class::Permanent, message));
+                    }
+                    return Ok(bytes);
+                }
+                Ok(Some(Err(error))) => error.to_string(),
+                Ok(None) => "the connection was closed".to_owned(),
+                Err(_) => format!("no byte for {} s", IDLE_TIMEOUT.as_secs()),
+            };
+            let (offset, size) = (self.offset, self.size);
+            let message = format!("it broke off at byte {offset} of {size}: {problem}");
+            return Err(self.broken(Class::Transient, &message));
+        }
+        Ok(Bytes::new())
+    }
+
+    async fn resume(&mut self) -> Result<(), BackupError> {
+        let range = format!("bytes={}-", self.offset);
+        let resumed = self
+            .bucket
+            .call(|client, bucket| {
+                let call = client.get_object().bucket(bucket);
+                let call = call
+                    .key(self.bucket.full_key(&self.key))
+                    .range(&range)
+                    .set_if_match(self.etag.clone());
+                async {
+                    let sent = call.send().await;
+                    sent.map_err(|error| self.bucket.failed("read", &self.key, &error))
+                }
+            })
+            .await;
+        let output = match resumed {
+            Ok(output) => output,
+            Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
+                return Err(self.replaced());
+            }
+            Err(error) => return Err(error),
+        };
+        let left = output.content_length();
+        let goes_on = left.and_then(|left| u64::try_from(left).ok());
+        if goes_on != Some(self.size - self.offset) || output.e_tag() != self.etag.as_deref() {
+            return Err(self.replaced());
+        }
+        self.stream = output.body;
+        Ok(())
+    }
+
+    fn replaced(&self) -> BackupError {
+        self.broken(Class::Permanent, "it was replaced while it was read")
+            .suggest("run the backup again")
+    }
+
+    fn broken(&self, class: Class, message: &str) -> BackupError {
+        BackupError::new(class, "read", self.bucket.describe(&self.key), message)
+    }
+}

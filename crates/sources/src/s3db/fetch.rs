@@ -1,0 +1,212 @@
+//! From an object of the database to what a backup carries of it: a line, a frame, or the word that it is to be read alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use teeline_core::{BackupError, Class, Frame, FrameHeader};
+
+use super::bucket::{Bucket, Found, Head};
+use super::catalogue::Catalogue;
+use super::extras::MEMBER;
+use super::listing::Listed;
+use super::mapping::{Inexact, decode, raw_line};
+use super::object::RawObject;
+use super::source::{OnUndecodable, ScanOptions};
+use super::walk::{record_id, record_key};
+
+/// What it takes to read objects.
+pub(super) struct FetchContext {
+    pub(super) bucket: Bucket,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) options: ScanOptions,
+}
+
+/// What a listed object is.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// The record `id` of a resource, which is named by its place in the catalogue.
+    Record {
+        index: usize,
+        id: String,
+    },
+    Object,
+}
+
+/// What reading an object gave.
+pub(super) enum Fetched {
+    Line(Line),
+    Frame {
+        frame: Vec<u8>,
+        row: Vec<u8>,
+    },
+    /// It is to be read alone.
+    Large(String, Place),
+    Vanished(Place),
+}
+
+/// A record, and its row of the index.
+pub(super) struct Line {
+    pub(super) line: Vec<u8>,
+    pub(super) row: Vec<u8>,
+    pub(super) kept_raw: bool,
+}
+
+impl FetchContext {
+    fn place(&self, key: &str, index: Option<usize>) -> Place {
+        let record = index.and_then(|index| {
+            let id = record_id(key, &self.catalogue.resources[index].name)?;
+            Some(Place::Record {
+                index,
+                id: id.to_owned(),
+            })
+        });
+        record.unwrap_or(Place::Object)
+    }
+
+    /// Reads a listed object, unless it is large.
+    pub(super) async fn fetch(
+        &self,
+        listed: Listed,
+        resource: Option<usize>,
+    ) -> Result<Fetched, BackupError> {
+        let place = self.place(&listed.key, resource);
+        let key = listed.key;
+        let inline_bytes_max = self.options.inline_bytes_max;
+        if listed.size > inline_bytes_max {
+            return Ok(Fetched::Large(key, place));
+        }
+        let (head, body) = match self.bucket.find(&key, inline_bytes_max).await? {
+            Found::Small(head, body) => (head, body),
+            Found::Absent => return Ok(Fetched::Vanished(place)),
+            // It has grown since it was listed.
+            Found::Larger => return Ok(Fetched::Large(key, place)),
+        };
+        match &place {
+            Place::Object => Ok(Fetched::Frame {
+                frame: frame(&key, &head, 0, body),
+                row: head.row(&key),
+            }),
+            Place::Record { index, id } => match self.line(*index, id, &head, body)? {
+                Some(line) => Ok(Fetched::Line(line)),
+                None => Ok(Fetched::Large(key, place)),
+            },
+        }
+    }
+
+    /// The line of a record; `None` where it would be too large, so that its object has to go elsewhere.
+    pub(super) fn line(
+        &self,
+        index: usize,
+        id: &str,
+        head: &Head,
+        body: Bytes,
+    ) -> Result<Option<Line>, BackupError> {
+        let resource = &self.catalogue.resources[index];
+        let inline = head.size <= self.options.inline_bytes_max;
+        let object = raw_object(head, body);
+        let decoded = decode(resource, id, &object);
+        self.check_decoded(index, id, decoded.reason.as_ref())?;
+        if !decoded.exact && !inline {
+            return Ok(None);
+        }
+        let document = match decoded.exact {
+            true => decoded.document,
+            false => raw_line(decoded.document, &object),
+        };
+        let key = record_key(&resource.name, id);
+        let line = Line::new(document, head, &key, !decoded.exact);
+        Ok(Some(line).filter(|line| line.line.len() <= self.options.record_bytes_max))
+    }
+
+    /// The line of a record whose object is elsewhere.
+    pub(super) fn object_line(
+        &self,
+        index: usize,
+        id: &str,
+        head: &Head,
+        body: Bytes,
+    ) -> Result<Line, BackupError> {
+        let resource = &self.catalogue.resources[index];
+        let key = record_key(&resource.name, id);
+        let decoded = decode(resource, id, &raw_object(head, body));
+        let with_object = |mut document: Map<String, Value>| {
+            document.shift_remove(MEMBER);
+            document.insert(MEMBER.to_owned(), json!({ "object": true }));
+            Line::new(document, head, &key, true)
+        };
+        let line = with_object(decoded.document);
+        if line.line.len() <= self.options.record_bytes_max {
+            return Ok(line);
+        }
+        Ok(with_object(Map::from_iter([("id".to_owned(), id.into())])))
+    }
+
+    fn check_decoded(
+        &self,
+        index: usize,
+        id: &str,
+        reason: Option<&Inexact>,
+    ) -> Result<(), BackupError> {
+        let reason = match reason {
+            Some(reason) if self.options.on_undecodable == OnUndecodable::Fail => reason,
+            _ => return Ok(()),
+        };
+        if *reason == Inexact::Content {
+            return Ok(());
+        }
+        let resource = &self.catalogue.resources[index].name;
+        let subject = format!("the record {id:?} of {resource}");
+        let message = format!("it can't be decoded in full: {reason}");
+        Err(BackupError::new(Class::Permanent, "read", subject, message)
+            .suggest("let such records be kept raw: on_undecodable = \"keep\""))
+    }
+
+    pub(super) fn is_json(&self, head: &Head) -> bool {
+        let fits =
+            usize::try_from(head.size).is_ok_and(|size| size <= self.options.record_bytes_max);
+        let essence = head
+            .content_type
+            .as_deref()
+            .and_then(|full| full.split(';').next());
+        fits && essence.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    }
+}
+
+fn raw_object(head: &Head, body: Bytes) -> RawObject {
+    RawObject {
+        metadata: head.metadata.clone(),
+        content_type: head.content_type.clone(),
+        body,
+    }
+}
+
+impl Line {
+    fn new(document: Map<String, Value>, head: &Head, key: &str, kept_raw: bool) -> Self {
+        let mut line = Value::Object(document).to_string().into_bytes();
+        line.push(b'\n');
+        Line {
+            line,
+            row: head.row(key),
+            kept_raw,
+        }
+    }
+}
+
+/// A piece of an object, as stored. The first one has what is known of the object as a whole.
+pub(super) fn frame(key: &str, head: &Head, offset: u64, bytes: Bytes) -> Vec<u8> {
+    let (content_type, metadata) = match offset {
+        0 => (head.content_type.clone(), head.metadata.clone()),
+        _ => (None, BTreeMap::new()),
+    };
+    let header = FrameHeader {
+        key: key.to_owned(),
+        offset,
+        length: bytes.len() as u64,
+        size: head.size,
+        content_type,
+        metadata,
+    };
+    Frame { header, bytes }.encode()
+}

@@ -1,0 +1,152 @@
+//! Every key of a database in the order in which a scan gives its object: resource by resource, then everything else.
+//!
+//! It is listed by a task of its own, ahead of who reads the objects: the first pages of several resources at once, and a
+//! large resource in ranges. What is held is bounded by a few pages.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use teeline_core::{BackupError, ResourceId, Selection};
+use tokio::sync::mpsc;
+
+use super::bucket::Bucket;
+use super::catalogue::Catalogue;
+use super::listing::{Listed, Listing, Page};
+use super::ranges::list_in_ranges;
+use super::walk::{UnknownObjects, Walk, has_folder, is_left_out, resource_prefix};
+
+/// Resources whose first pages are listed at once.
+const RESOURCES_AHEAD: usize = 4;
+/// Pages that wait to be read.
+const PAGES_AHEAD: usize = 2;
+
+/// A part of a database's keys.
+#[derive(Debug)]
+pub(super) enum Keys {
+    /// A wanted resource begins: its number in the scan, and its place in the catalogue.
+    Begin(ResourceId, usize),
+    /// Some keys of the resource that has begun, or of none.
+    Page(Vec<Listed>),
+    /// A resource ends.
+    End(ResourceId),
+}
+
+pub(super) type KeysReceiver = mpsc::Receiver<Result<Keys, BackupError>>;
+
+/// Lists the keys of a database.
+pub(super) struct Lister {
+    pub(super) bucket: Bucket,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) selection: Selection,
+    pub(super) unknown: UnknownObjects,
+    /// The wanted resources, by their places in the catalogue.
+    pub(super) wanted: Vec<usize>,
+}
+
+impl Lister {
+    /// Begins to list. It ends when the receiver is dropped.
+    pub(super) fn start(self) -> KeysReceiver {
+        let (out, keys) = mpsc::channel(PAGES_AHEAD);
+        tokio::spawn(async move {
+            if let Err(error) = self.list(&out).await {
+                // Where nobody reads any more there is nobody to tell.
+                let _ = out.send(Err(error)).await;
+            }
+        });
+        keys
+    }
+
+    async fn list(&self, out: &Out) -> Result<(), BackupError> {
+        let wanted: Vec<(u32, usize)> = (0..).zip(self.wanted.iter().copied()).collect();
+        let resources = stream::iter(wanted)
+            .map(|(id, index)| async move {
+                let name = &self.catalogue.resources[index].name;
+                let begun = match has_folder(name) {
+                    true => Some(self.first_page(name).await?),
+                    false => None,
+                };
+                Ok::<_, BackupError>((ResourceId(id), index, begun))
+            })
+            .buffered(RESOURCES_AHEAD);
+        let mut resources = std::pin::pin!(resources);
+        while let Some((id, index, begun)) = resources.try_next().await? {
+            let name = &self.catalogue.resources[index].name;
+            send(out, Keys::Begin(id, index)).await?;
+            match begun {
+                Some((page, true)) => send_page(out, page.objects).await?,
+                Some((_, false)) => self.list_large(name, out).await?,
+                None => {}
+            }
+            send(out, Keys::End(id)).await?;
+        }
+        let (catalogue, selection) = (Arc::clone(&self.catalogue), self.selection.clone());
+        let mut walk = Walk::new(&self.bucket, catalogue, selection, self.unknown);
+        while let Some(page) = walk.next().await? {
+            send_page(out, page).await?;
+        }
+        Ok(())
+    }
+
+    /// The first page of what is in a resource's folder, and whether that is all.
+    async fn first_page(&self, name: &str) -> Result<(Page, bool), BackupError> {
+        let mut listing = self.bucket.list(&resource_prefix(name));
+        let page = listing.next().await?.unwrap_or_default();
+        Ok((page, listing.is_at_end()))
+    }
+
+    /// What is in the folder of a resource that takes more than a page: its records first.
+    async fn list_large(&self, name: &str, out: &Out) -> Result<(), BackupError> {
+        let folder = resource_prefix(name);
+        let data = format!("{folder}data/");
+        let others = send_level(self.bucket.list_folder(&folder), out).await?;
+        let (data_folders, others): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|folder| *folder == data);
+        for _ in data_folders {
+            let records = format!("{data}id=");
+            for group in send_level(self.bucket.list(&data).by_folder("="), out).await? {
+                if group == records {
+                    list_in_ranges(&self.bucket, &group, |page| send_page(out, page)).await?;
+                } else {
+                    send_all(self.bucket.list(&group), out).await?;
+                }
+            }
+        }
+        for folder in others {
+            send_all(self.bucket.list(&folder), out).await?;
+        }
+        Ok(())
+    }
+}
+
+type Out = mpsc::Sender<Result<Keys, BackupError>>;
+
+async fn send(out: &Out, keys: Keys) -> Result<(), BackupError> {
+    out.send(Ok(keys))
+        .await
+        .map_err(|_| BackupError::cancelled("the listing"))
+}
+
+async fn send_page(out: &Out, mut page: Vec<Listed>) -> Result<(), BackupError> {
+    page.retain(|listed| !is_left_out(&listed.key));
+    match page.is_empty() {
+        true => Ok(()),
+        false => send(out, Keys::Page(page)).await,
+    }
+}
+
+async fn send_all(mut listing: Listing, out: &Out) -> Result<(), BackupError> {
+    while let Some(page) = listing.next().await? {
+        send_page(out, page.objects).await?;
+    }
+    Ok(())
+}
+
+/// Sends what is directly at a level; gives the folders.
+async fn send_level(mut listing: Listing, out: &Out) -> Result<Vec<String>, BackupError> {
+    let mut folders = Vec::new();
+    while let Some(page) = listing.next().await? {
+        send_page(out, page.objects).await?;
+        folders.extend(page.folders);
+    }
+    Ok(folders)
+}

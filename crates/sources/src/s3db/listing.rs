@@ -1,0 +1,160 @@
+//! Listings: keys page by page, whatever characters they hold.
+
+use aws_sdk_s3::types::EncodingType;
+use percent_encoding::percent_decode_str;
+use teeline_core::{BackupError, Class};
+
+use super::bucket::Bucket;
+
+/// What servers give at the most.
+pub(super) const PAGE_KEYS: u16 = 1_000;
+
+/// An entry of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) key: String,
+    pub(super) size: u64,
+}
+
+/// A page of a listing.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) objects: Vec<Listed>,
+    /// Keys' beginnings up to the delimiter and with it, where the listing has one.
+    pub(super) folders: Vec<String>,
+}
+
+/// A listing, page by page.
+pub(super) struct Listing {
+    bucket: Bucket,
+    prefix: String,
+    delimiter: Option<&'static str>,
+    /// Keys up to this one, in the server's order, are left out.
+    after: Option<String>,
+    page_keys: i32,
+    token: Option<String>,
+    at_end: bool,
+}
+
+impl Listing {
+    pub(super) fn new(bucket: &Bucket, prefix: &str) -> Self {
+        Listing {
+            bucket: bucket.clone(),
+            prefix: prefix.to_owned(),
+            delimiter: None,
+            after: None,
+            page_keys: bucket.page_keys(),
+            token: None,
+            at_end: false,
+        }
+    }
+
+    /// What follows the prefix up to `delimiter` is one folder, however many keys are in it.
+    pub(super) fn by_folder(self, delimiter: &'static str) -> Self {
+        Listing {
+            delimiter: Some(delimiter),
+            ..self
+        }
+    }
+
+    /// Begins behind a key, in the server's order.
+    pub(super) fn after(self, key: String) -> Self {
+        Listing {
+            after: Some(key),
+            ..self
+        }
+    }
+
+    /// Whether the last page was given.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// The first key; `None` where there is none.
+    pub(super) async fn first(mut self) -> Result<Option<Listed>, BackupError> {
+        self.page_keys = 1;
+        // A page may be empty and not the last.
+        while let Some(page) = self.next().await? {
+            if let Some(first) = page.objects.into_iter().next() {
+                return Ok(Some(first));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next page; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Page>, BackupError> {
+        if self.at_end {
+            return Ok(None);
+        }
+        let output = self
+            .bucket
+            .call(|client, bucket| {
+                // Keys may hold characters that XML can't.
+                let call = client.list_objects_v2().encoding_type(EncodingType::Url);
+                let call = call
+                    .bucket(bucket)
+                    .prefix(self.bucket.full_key(&self.prefix))
+                    .set_delimiter(self.delimiter.map(str::to_owned))
+                    .set_start_after(self.after.as_deref().map(|key| self.bucket.full_key(key)))
+                    .max_keys(self.page_keys)
+                    .set_continuation_token(self.token.clone());
+                async {
+                    let sent = call.send().await;
+                    sent.map_err(|error| self.bucket.failed("list", &self.prefix, &error))
+                }
+            })
+            .await?;
+        let next = output.next_continuation_token().map(str::to_owned);
+        let goes_on = output.is_truncated().unwrap_or(next.is_some());
+        if goes_on && (next.is_none() || next == self.token) {
+            return Err(self.broken("the server doesn't say how the listing goes on"));
+        }
+        self.token = next;
+        self.at_end = !goes_on;
+
+        let encoded = output.encoding_type() == Some(&EncodingType::Url);
+        let mut page = Page::default();
+        for object in output.contents() {
+            page.objects.push(Listed {
+                key: self.key(object.key(), encoded)?,
+                size: object
+                    .size()
+                    .and_then(|size| u64::try_from(size).ok())
+                    .unwrap_or(0),
+            });
+        }
+        for folder in output.common_prefixes() {
+            let folder = self.key(folder.prefix(), encoded)?;
+            if folder.len() <= self.prefix.len() {
+                return Err(self.broken("the server lists the folder within itself"));
+            }
+            page.folders.push(folder);
+        }
+        Ok(Some(page))
+    }
+
+    fn key(&self, listed: Option<&str>, encoded: bool) -> Result<String, BackupError> {
+        let listed = listed.unwrap_or_default();
+        let decoded = if encoded {
+            // As in forms: a plus sign is a space, and one that is meant is %2B.
+            let spaced = listed.replace('+', " ");
+            let decoded = percent_decode_str(&spaced).decode_utf8();
+            decoded
+                .map_err(|_| self.broken(&format!("the key {listed:?} isn't UTF-8")))?
+                .into_owned()
+        } else {
+            listed.to_owned()
+        };
+        decoded
+            .strip_prefix(self.bucket.prefix())
+            .filter(|key| key.starts_with(&self.prefix))
+            .map(str::to_owned)
+            .ok_or_else(|| self.broken(&format!("the server lists {listed:?}, which isn't in it")))
+    }
+
+    fn broken(&self, message: &str) -> BackupError {
+        let subject = self.bucket.describe(&self.prefix);
+        BackupError::new(Class::Permanent, "list", subject, message)
+    }
+}

@@ -1,0 +1,202 @@
+//! A long listing in several ranges, listed side by side.
+//!
+//! Servers differ in the order of their listings, so where a range begins is never computed: a range begins with the key
+//! that the server gives first behind a cut, and the range before it ends where it meets a key of that range's first page.
+//! So together they are one listing without gaps, whatever the order is, as long as the server keeps to it.
+
+use std::collections::HashSet;
+
+use futures::future::try_join_all;
+use teeline_core::BackupError;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::bucket::Bucket;
+use super::keyspace::Keyspace;
+use super::listing::{Listed, Listing};
+
+/// Ranges that are listed at once.
+const RANGES: usize = 4;
+/// A listing of fewer pages isn't worth the calls that it takes to cut it.
+const PAGES_BEFORE_CUT: usize = 4;
+
+/// Lists everything below `prefix`, behind which keys have no slash, and gives it page by page to `take`: the ranges in
+/// turn, so that the same keys come in the same order.
+pub(super) async fn list_in_ranges<F>(
+    bucket: &Bucket,
+    prefix: &str,
+    mut take: impl FnMut(Vec<Listed>) -> F,
+) -> Result<(), BackupError>
+where
+    F: Future<Output = Result<(), BackupError>>,
+{
+    let mut listing = bucket.list(prefix);
+    let mut seen = Vec::new();
+    for _ in 0..PAGES_BEFORE_CUT {
+        let Some(page) = listing.next().await? else {
+            return Ok(());
+        };
+        let behind = |listed: &Listed| listed.key[prefix.len()..].to_owned();
+        seen.extend(page.objects.iter().map(behind));
+        take(page.objects).await?;
+    }
+    let space = Keyspace::of(seen.iter().map(String::as_str));
+    let cuts = match space.filter(|_| !listing.is_at_end()) {
+        Some(space) => find_cuts(bucket, prefix, &space).await?,
+        None => Vec::new(),
+    };
+    let mut ranges = Ranges::begin(bucket, prefix, listing, &cuts).await?;
+    tracing::debug!(prefix, ranges = ranges.pages.len(), "listing side by side");
+    while let Some(page) = ranges.next().await {
+        take(page?).await?;
+    }
+    Ok(())
+}
+
+/// Asks the server how far its keys go, so that cuts are where keys are.
+async fn find_cuts(
+    bucket: &Bucket,
+    prefix: &str,
+    space: &Keyspace,
+) -> Result<Vec<String>, BackupError> {
+    let are_behind = async |fence: String| {
+        let listing = bucket.list(prefix).after(format!("{prefix}{fence}"));
+        Ok::<_, BackupError>(listing.first().await?.is_some())
+    };
+    // Behind the fence of `none` there is no key, behind that of `some` there are.
+    let (mut none, mut some) = (0, space.length());
+    if are_behind(space.fence(none)).await? || !are_behind(space.fence(some)).await? {
+        return Ok(Vec::new());
+    }
+    while none + 1 < some {
+        let middle = none.midpoint(some);
+        match are_behind(space.fence(middle)).await? {
+            true => some = middle,
+            false => none = middle,
+        }
+    }
+    let steps = space.steps(none);
+    let (mut below, mut above) = (0, steps.len());
+    while below < above {
+        let middle = below.midpoint(above);
+        match are_behind(space.step_fence(none, steps[middle])).await? {
+            true => below = middle + 1,
+            false => above = middle,
+        }
+    }
+    Ok(match steps.get(below) {
+        Some(step) => space.cuts(none, *step, RANGES - 1),
+        None => Vec::new(),
+    })
+}
+
+/// Ranges that are being listed.
+struct Ranges {
+    /// The pages of each range that hasn't ended.
+    pages: Vec<mpsc::Receiver<Result<Vec<Listed>, BackupError>>>,
+    /// Whose turn it is.
+    turn: usize,
+    /// Ends with this.
+    _listing: JoinSet<()>,
+}
+
+/// One range.
+struct Range {
+    listing: Listing,
+    first: Vec<Listed>,
+    /// Keys of the range that follows: with the first of them this one has ended.
+    end: HashSet<String>,
+}
+
+impl Ranges {
+    /// What is left of `listing`, cut.
+    async fn begin(
+        bucket: &Bucket,
+        prefix: &str,
+        listing: Listing,
+        cuts: &[String],
+    ) -> Result<Self, BackupError> {
+        let first_pages = cuts.iter().map(async |cut| {
+            let mut listing = bucket.list(prefix).after(format!("{prefix}{cut}"));
+            let first = listing.next().await?.unwrap_or_default().objects;
+            let end = HashSet::new();
+            Ok::<_, BackupError>(Range {
+                listing,
+                first,
+                end,
+            })
+        });
+        let mut ranges = vec![Range {
+            listing,
+            first: Vec::new(),
+            end: HashSet::new(),
+        }];
+        for range in try_join_all(first_pages).await? {
+            let Some(first) = range.first.first() else {
+                continue;
+            };
+            let before = ranges.last_mut().expect("the listing itself is the first");
+            // Between two cuts without a key there is no range.
+            if before.first.first() != Some(first) {
+                before.end = range
+                    .first
+                    .iter()
+                    .map(|listed| listed.key.clone())
+                    .collect();
+                ranges.push(range);
+            }
+        }
+        let mut listing = JoinSet::new();
+        let pages = ranges.into_iter().map(|range| {
+            let (sender, pages) = mpsc::channel(1);
+            listing.spawn(range.list(sender));
+            pages
+        });
+        Ok(Ranges {
+            pages: pages.collect(),
+            turn: 0,
+            _listing: listing,
+        })
+    }
+
+    /// The next page, of the range whose turn it is.
+    async fn next(&mut self) -> Option<Result<Vec<Listed>, BackupError>> {
+        while !self.pages.is_empty() {
+            self.turn %= self.pages.len();
+            match self.pages[self.turn].recv().await {
+                Some(page) => {
+                    self.turn += 1;
+                    return Some(page);
+                }
+                None => drop(self.pages.remove(self.turn)),
+            }
+        }
+        None
+    }
+}
+
+impl Range {
+    /// Lists to the end of the range. Where nobody takes its pages any more it ends as well.
+    async fn list(mut self, pages: mpsc::Sender<Result<Vec<Listed>, BackupError>>) {
+        let mut page = std::mem::take(&mut self.first);
+        loop {
+            let end = page
+                .iter()
+                .position(|listed| self.end.contains(&listed.key));
+            page.truncate(end.unwrap_or(page.len()));
+            let is_wanted = page.is_empty() || pages.send(Ok(page)).await.is_ok();
+            if end.is_some() || !is_wanted {
+                return;
+            }
+            page = match self.listing.next().await {
+                Ok(Some(next)) => next.objects,
+                Ok(None) => return,
+                Err(error) => {
+                    // As above.
+                    let _ = pages.send(Err(error)).await;
+                    return;
+                }
+            };
+        }
+    }
+}

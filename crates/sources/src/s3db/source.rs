@@ -1,0 +1,236 @@
+//! A database as a source of backups.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use teeline_core::{
+    Attachment, BackupError, Class, Placed, PlannedResource, ResourceKind, Scan, ScanPlan,
+    Selection, Source, SourceKind, layout,
+};
+use tokio::sync::OnceCell;
+
+use super::bucket::Bucket;
+use super::catalogue::Catalogue;
+use super::connection::Connection;
+use super::export::{ExportedBackup, schema_export};
+use super::fetch::FetchContext;
+use super::keys::Lister;
+use super::listing::PAGE_KEYS;
+use super::pace::CALLS_MAX;
+use super::scan::S3dbScan;
+use super::walk::{CATALOGUE, UnknownObjects, is_destination};
+
+/// What becomes of records whose document doesn't give their object back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUndecodable {
+    /// The object is kept raw beside the document, and counted.
+    #[default]
+    Keep,
+    /// The backup fails. Records with content of their own, such as files, are kept all the same: nothing of them is
+    /// unreadable.
+    Fail,
+}
+
+/// How a database is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanOptions {
+    /// Calls to the server at the same time, at the most: how many there are follows what it can take.
+    pub calls_max: usize,
+    /// Keys in a page of a listing; servers give 1,000 at the most.
+    pub page_keys: u16,
+    /// A larger body is read alone, and isn't put into a line unless it is JSON.
+    pub inline_bytes_max: u64,
+    /// The largest line, and the largest body that is read as JSON.
+    pub record_bytes_max: usize,
+    /// A large body is given in pieces of this size.
+    pub piece_bytes: usize,
+    /// What becomes of records whose document doesn't give their object back.
+    pub on_undecodable: OnUndecodable,
+    /// What becomes of objects that s3db.js doesn't know.
+    pub unknown_objects: UnknownObjects,
+}
+
+impl Default for ScanOptions {
+    fn default() -> Self {
+        ScanOptions {
+            calls_max: CALLS_MAX,
+            page_keys: PAGE_KEYS,
+            inline_bytes_max: 256 << 10,
+            record_bytes_max: 64 << 20,
+            piece_bytes: 1 << 20,
+            on_undecodable: OnUndecodable::Keep,
+            unknown_objects: UnknownObjects::Keep,
+        }
+    }
+}
+
+/// A database to read.
+pub struct S3dbSource {
+    connection: Connection,
+    options: ScanOptions,
+    bucket: OnceCell<Bucket>,
+}
+
+impl S3dbSource {
+    /// The database at `connection`. Nothing is asked of the server yet.
+    pub fn new(connection: Connection, options: ScanOptions) -> Self {
+        S3dbSource {
+            connection,
+            options,
+            bucket: OnceCell::new(),
+        }
+    }
+
+    /// Where it is.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The names of its resources, in the catalogue's order.
+    ///
+    /// # Errors
+    /// Where the catalogue can't be read.
+    pub async fn resource_names(&self) -> Result<Vec<String>, BackupError> {
+        let (_, catalogue) = self.read_catalogue().await?;
+        let names = catalogue
+            .resources
+            .into_iter()
+            .map(|resource| resource.name);
+        Ok(names.collect())
+    }
+
+    /// The database's own `s3db.json`, byte for byte.
+    ///
+    /// # Errors
+    /// Where it can't be read, or isn't a catalogue.
+    pub async fn database_catalogue(&self) -> Result<Bytes, BackupError> {
+        Ok(self.read_catalogue().await?.0)
+    }
+
+    async fn bucket(&self) -> &Bucket {
+        self.bucket
+            .get_or_init(|| {
+                let ScanOptions {
+                    calls_max,
+                    page_keys,
+                    ..
+                } = self.options;
+                Bucket::connect(&self.connection, calls_max, page_keys)
+            })
+            .await
+    }
+
+    async fn read_catalogue(&self) -> Result<(Bytes, Catalogue), BackupError> {
+        let bucket = self.bucket().await;
+        let Some((_, bytes)) = bucket.read(CATALOGUE).await? else {
+            let place = bucket.describe("");
+            let message = format!("no {CATALOGUE} at {place}: this is no s3db.js database");
+            return Err(
+                BackupError::new(Class::NotFound, "read", &self.connection, message)
+                    .suggest("check the bucket and the prefix in the connection string"),
+            );
+        };
+        let catalogue = Catalogue::parse(&bytes).map_err(|error| {
+            let subject = bucket.describe(CATALOGUE);
+            BackupError::new(Class::Permanent, "read", subject, &error).because(error)
+        })?;
+        Ok((bytes, catalogue))
+    }
+}
+
+/// Masks the keys.
+impl fmt::Display for S3dbSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.connection.fmt(f)
+    }
+}
+
+impl fmt::Debug for S3dbSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3dbSource")
+            .field("connection", &self.connection)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Source for S3dbSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::S3db
+    }
+
+    fn is_rereadable(&self) -> bool {
+        true
+    }
+
+    fn describe(&self, placed: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {
+        let catalogue = placed
+            .attachments
+            .iter()
+            .find(|(file, _)| file == layout::DATABASE_CATALOGUE);
+        let Some((_, catalogue)) = catalogue else {
+            return Ok(Vec::new());
+        };
+        let backup = ExportedBackup {
+            id: &placed.claim.head.id,
+            backup_type: &placed.claim.head.backup_type,
+            started_at: placed.claim.head.started_at,
+            compression: placed.compression,
+            bucket: &self.connection.bucket,
+            region: self.connection.region.as_deref(),
+        };
+        let export = schema_export(catalogue, backup, placed.resources)?;
+        Ok(vec![(layout::SCHEMA_EXPORT.to_owned(), export)])
+    }
+
+    async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
+        let bucket = self.bucket().await;
+        if is_destination(bucket, "").await? {
+            let message = "the database's prefix is itself a teeline destination; \
+                           a backup would read the backups in it as data";
+            return Err(BackupError::usage(&self.connection, message)
+                .suggest("keep the database and the backups under different prefixes"));
+        }
+        let (bytes, catalogue) = self.read_catalogue().await?;
+        let wanted: Vec<usize> = (0..catalogue.resources.len())
+            .filter(|index| selection.wants(&catalogue.resources[*index].name))
+            .collect();
+        let plan = plan(&catalogue, &wanted, bytes);
+        let catalogue = Arc::new(catalogue);
+        let keys = Lister {
+            bucket: bucket.clone(),
+            catalogue: Arc::clone(&catalogue),
+            selection,
+            unknown: self.options.unknown_objects,
+            wanted,
+        };
+        let context = FetchContext {
+            bucket: bucket.clone(),
+            catalogue,
+            options: self.options,
+        };
+        Ok(Box::new(S3dbScan::new(plan, context, keys.start())))
+    }
+}
+
+/// The wanted resources, then everything that is no record.
+fn plan(catalogue: &Catalogue, wanted: &[usize], database_catalogue: Bytes) -> ScanPlan {
+    let records = wanted
+        .iter()
+        .map(|index| ResourceKind::Records(catalogue.resources[*index].name.clone()));
+    let planned = |kind| PlannedResource {
+        kind,
+        // A listing doesn't tell how much metadata there is.
+        plain_bytes: None,
+    };
+    ScanPlan {
+        resources: records
+            .chain([ResourceKind::Objects])
+            .map(planned)
+            .collect(),
+        attachments: vec![(layout::DATABASE_CATALOGUE.to_owned(), database_catalogue)],
+    }
+}
