@@ -244,6 +244,13 @@ async fn a_server_that_is_busy_or_full_or_elsewhere() {
         ),
         ("502 Bad Gateway", "", Class::Transient),
         ("400 Bad Request", "RequestTimeout", Class::Transient),
+        ("400 Bad Request", "IncompleteBody", Class::Transient),
+        ("400 Bad Request", "BadDigest", Class::Transient),
+        (
+            "400 Bad Request",
+            "XAmzContentSHA256Mismatch",
+            Class::Transient,
+        ),
         (
             "409 Conflict",
             "ConditionalRequestConflict",

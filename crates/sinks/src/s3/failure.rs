@@ -103,6 +103,9 @@ fn class_of(rejected: &Rejected, renews_keys: bool) -> Class {
         }
         ("RequestTimeout" | "OperationAborted" | "InternalError", _)
         | ("ConditionalRequestConflict", _) => Class::Transient,
+        // What arrived isn't what was sent: cut short or changed on the way, which the next try need not be.
+        ("IncompleteBody" | "BadDigest" | "ClientDisconnected", _)
+        | ("XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _) => Class::Transient,
         ("ExpiredToken" | "TokenRefreshRequired", _) if renews_keys => Class::Transient,
         ("NotImplemented" | "QuotaExceeded" | "XMinioStorageFull", _) => Class::Permanent,
         (_, 404) => Class::NotFound,
