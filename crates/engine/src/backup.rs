@@ -8,7 +8,8 @@ use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd, PassReport, Seale
 use teeline_core::{
     BackupError, BackupId, Class, CutLimits, DestinationId, DestinationReport, DestinationStatus,
     ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, ProgressEvent, RunHead, RunRecord,
-    RunStatus, Selection, Source, Strategy, StrategyKind, Timestamp, Verified, document, layout,
+    RunStatus, Selection, Source, Strategy, StrategyKind, Timestamp, Totals, Verified, document,
+    layout,
 };
 
 use crate::engine::Engine;
@@ -248,23 +249,7 @@ impl<'a> Run<'a> {
         for (DestinationId(index), destination) in done.destinations {
             self.reports[index] = Some(destination);
         }
-        if let Some(SealedManifest {
-            manifest, checksum, ..
-        }) = done.manifest
-        {
-            report.record_count = manifest.totals.records;
-            report.object_count = manifest.totals.objects;
-            report.kept_raw = manifest.totals.kept_raw;
-            report.vanished = manifest.totals.vanished;
-            report.size = manifest.totals.stored_bytes;
-            report.plain_bytes = manifest.totals.plain_bytes;
-            report.checksum = Some(checksum);
-            report.resources = manifest
-                .resources
-                .iter()
-                .map(|resource| resource.name.clone())
-                .collect();
-        }
+        report.describe(done.manifest.as_ref());
     }
 
     /// What became of each destination; those that no pass got to were skipped.
@@ -370,6 +355,23 @@ impl BackupReport {
         }
         error
             .suggestion
+    /// Says what a pass has made. One that made nothing has no numbers, not those of the pass before it.
+    fn describe(&mut self, made: Option<&SealedManifest>) {
+        let manifest = made.map(|made| &made.manifest);
+        let totals = manifest.map_or_else(Totals::default, |manifest| manifest.totals);
+        self.record_count = totals.records;
+        self.object_count = totals.objects;
+        self.kept_raw = totals.kept_raw;
+        self.vanished = totals.vanished;
+        self.size = totals.stored_bytes;
+        self.plain_bytes = totals.plain_bytes;
+        self.checksum = made.map(|made| made.checksum);
+        let resources = manifest
+            .into_iter()
+            .flat_map(|manifest| &manifest.resources);
+        self.resources = resources.map(|resource| resource.name.clone()).collect();
+    }
+
             .get_or_insert_with(|| "what is visible there is whole and can be restored".to_owned());
     }
 

@@ -137,6 +137,29 @@ async fn priority_moves_on_with_a_pass_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_later_pass_that_makes_nothing_has_no_numbers_of_an_earlier_one() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("events.jsonl"), records(100)).unwrap();
+    let engine = engine(Executor::Threads(2));
+    let fail = What::Fail(Class::Permanent);
+    let at_the_end = Fault::new(Operation::Put, When::From(1), fail).on_keys_with("catalog/");
+    let at_once = Fault::new(Operation::Put, When::From(1), fail);
+    let destinations = vec![failing("first", at_the_end).1, failing("second", at_once).1];
+    let source = teeline::JsonlSource::path(folder.path());
+    let mut asked = teeline::BackupRequest::new(source, destinations);
+    asked.strategy = StrategyKind::Priority;
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), 1, "{report:?}");
+    assert_eq!(
+        (report.record_count, report.size, report.checksum),
+        (0, 0, None),
+        "{report:?}"
+    );
+    assert!(report.resources.is_empty(), "{report:?}");
+    assert_idle(&engine);
+}
+
+#[tokio::test]
 async fn priority_is_refused_where_the_source_cannot_be_read_again() {
     let engine = engine(Executor::Threads(1));
     let report = backup(
