@@ -1,6 +1,5 @@
 //! Making a backup: a plan, its passes, and the report of what became of them.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -12,7 +11,7 @@ use teeline_core::{
     layout,
 };
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Running};
 use crate::open::{Opened, open_all};
 use crate::report::BackupReport;
 use crate::request::BackupRequest;
@@ -26,18 +25,16 @@ impl Engine {
         let engine = self.clone();
         let started_at = (self.0.clock)();
         let backup_type = request.backup_type.clone();
-        self.0.running.fetch_add(1, Ordering::AcqRel);
-        let run = self
-            .0
-            .host
-            .spawn(async move { Run::new(&engine, &request, started_at).run().await });
-        let report = run.await.unwrap_or_else(|error| {
+        let running = Running::begin(self);
+        let run = self.0.host.spawn(async move {
+            let _running = running;
+            Run::new(&engine, &request, started_at).run().await
+        });
+        run.await.unwrap_or_else(|error| {
             let mut report = BackupReport::failed(backup_type, started_at);
             report.error = Some((&error).into());
             report
-        });
-        self.0.running.fetch_sub(1, Ordering::AcqRel);
-        report
+        })
     }
 
     /// As [`Engine::backup`], for hosts without an executor.
@@ -355,6 +352,9 @@ impl BackupReport {
         }
         error
             .suggestion
+            .get_or_insert_with(|| "what is visible there is whole and can be restored".to_owned());
+    }
+
     /// Says what a pass has made. One that made nothing has no numbers, not those of the pass before it.
     fn describe(&mut self, made: Option<&SealedManifest>) {
         let manifest = made.map(|made| &made.manifest);
@@ -370,9 +370,6 @@ impl BackupReport {
             .into_iter()
             .flat_map(|manifest| &manifest.resources);
         self.resources = resources.map(|resource| resource.name.clone()).collect();
-    }
-
-            .get_or_insert_with(|| "what is visible there is whole and can be restored".to_owned());
     }
 
     fn failed(backup_type: teeline_core::BackupType, started_at: Timestamp) -> Self {

@@ -63,7 +63,23 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     /// Runs under way, for hosts that wait for quiet.
-    pub(crate) running: AtomicU64,
+    running: AtomicU64,
+}
+
+/// A run that is under way. It goes with the run and not with whoever waits for it: a host may drop the future.
+pub(crate) struct Running(Engine);
+
+impl Running {
+    pub(crate) fn begin(engine: &Engine) -> Self {
+        engine.0.running.fetch_add(1, Ordering::AcqRel);
+        Running(engine.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.running.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Fills bytes at random. Passed in, so that a simulation can bring its own.

@@ -184,6 +184,21 @@ async fn a_budget_that_is_too_small_is_refused_with_the_sum() {
     assert!(report.error.unwrap().message.contains("5 blocks"));
 }
 
+#[tokio::test]
+async fn a_run_whose_future_is_dropped_ends_and_is_not_counted_any_more() {
+    let engine = engine(Executor::Threads(1));
+    let (_, to) = store("one");
+    let mut dropped = Box::pin(engine.backup(request(&records(100), std::slice::from_ref(&to))));
+    assert!(futures::poll!(&mut dropped).is_pending());
+    drop(dropped);
+    let since = std::time::Instant::now();
+    while !engine.is_idle() {
+        assert!(since.elapsed().as_secs() < 60, "it is counted for ever");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(engine.list(&[to]).await.backups.len(), 1);
+}
+
 #[test]
 fn a_host_without_a_runtime_can_wait() {
     let engine = engine(Executor::Threads(1));
