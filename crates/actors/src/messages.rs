@@ -4,9 +4,11 @@
 use actix::Message;
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, CatalogEntry, DestinationId, DestinationReport, EncodedBlock, Manifest, Placement,
+    BackupError, CatalogEntry, DestinationId, DestinationReport, EncodedBlock, Placement,
     ResourceEnd, ResourceId, ScanPlan, Seq, Timestamp,
 };
+
+use crate::supervisor::SealedManifest;
 
 /// From reader and encoders to the placer, numbered in the order of the source.
 #[derive(Debug, Message)]
@@ -140,7 +142,7 @@ pub(crate) enum DriverEvent {
 #[rtype(result = "()")]
 pub(crate) enum SupervisorMessage {
     /// All of the source is placed: this is what the backup holds, and the folder of its files below each root.
-    SourceEnded(Box<Manifest>, String),
+    SourceEnded(Box<SealedManifest>, String),
     /// There will be no backup.
     SourceFailed(BackupError),
     /// A destination has a whole segment.

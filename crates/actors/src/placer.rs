@@ -4,12 +4,12 @@
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
 use teeline_core::{
     Attachment, AttachmentEntry, BackupError, Manifest, Placed, Placement, Placer, ProgressEvent,
-    Reorder, RunClaim, RunHead, ScanPlan, SourceEntry, SourceKind, Timestamp, document,
+    Reorder, RunClaim, RunHead, ScanPlan, SourceEntry, SourceKind, Timestamp, document, layout,
 };
 
 use crate::guard::{Alive, DeathGuard};
 use crate::messages::{PassItem, Sequenced, Step, SupervisorMessage, TeeMessage};
-use crate::supervisor::Observer;
+use crate::supervisor::{Observer, SealedManifest};
 
 /// Makes the attachments that depend on what was placed. The last word before the manifest: its error fails the backup.
 pub type Epilogue = Box<dyn FnOnce(&Placed<'_>) -> Result<Vec<Attachment>, BackupError> + Send>;
@@ -131,8 +131,9 @@ impl PlacerActor {
             objects,
             attachments: entries(&plan.attachments),
         };
-        self.step(Step::Claim(document::seal(&claim)));
-        self.attach(&plan.attachments);
+        let sealed = document::seal_within(layout::RUN_CLAIM, &claim, document::BYTES_MAX)?;
+        self.step(Step::Claim(sealed));
+        self.attach(&plan.attachments)?;
         Ok(Placing {
             placer,
             claim,
@@ -185,11 +186,11 @@ impl PlacerActor {
             resources: &placed.resources,
             attachments: &attachments,
         })?;
-        self.attach(&made);
+        self.attach(&made)?;
         attachments.extend(made);
         let path = claim.head.path.clone();
         let attachments = entries(&attachments);
-        let manifest = Manifest::new(claim, placed, attachments);
+        let manifest = SealedManifest::new(Manifest::new(claim, placed, attachments))?;
         // The supervisor must know how many segments there are before a destination can say that it has them all.
         self.supervisor
             .do_send(SupervisorMessage::SourceEnded(Box::new(manifest), path));
@@ -197,13 +198,15 @@ impl PlacerActor {
         Ok(())
     }
 
-    fn attach(&self, attachments: &[Attachment]) {
+    fn attach(&self, attachments: &[Attachment]) -> Result<(), BackupError> {
         for (file, bytes) in attachments {
+            document::check_size(file, bytes.len() as u64, document::BYTES_MAX)?;
             self.step(Step::Attachment {
                 file: file.clone(),
                 bytes: bytes.clone(),
             });
         }
+        Ok(())
     }
 
     fn step(&self, step: Step) {

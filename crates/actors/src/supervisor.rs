@@ -9,7 +9,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Wrap
 use bytes::Bytes;
 use teeline_core::{
     BackupError, CatalogEntry, Class, Command, DestinationId, DestinationReport, DestinationStatus,
-    Digest, Event, Manifest, Outcome, ProgressEvent, Strategy, document,
+    Digest, Event, Manifest, Outcome, ProgressEvent, Strategy, document, layout,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -56,13 +56,17 @@ pub struct SealedManifest {
 }
 
 impl SealedManifest {
-    fn new(manifest: Manifest) -> Self {
-        let bytes = document::seal(&manifest);
-        SealedManifest {
+    /// Seals a manifest.
+    ///
+    /// # Errors
+    /// Where it is larger than what readers take.
+    pub(crate) fn new(manifest: Manifest) -> Result<Self, BackupError> {
+        let bytes = document::seal_within(layout::MANIFEST, &manifest, document::BYTES_MAX)?;
+        Ok(SealedManifest {
             manifest,
             checksum: Digest::of(&bytes),
             bytes,
-        }
+        })
     }
 }
 
@@ -221,9 +225,9 @@ impl Handler<SupervisorMessage> for Supervisor {
     fn handle(&mut self, message: SupervisorMessage, ctx: &mut Self::Context) {
         match message {
             SupervisorMessage::SourceEnded(manifest, path) => {
-                let all = manifest.all_resources();
+                let all = manifest.manifest.all_resources();
                 let segments = all.map(|resource| resource.segments.len() as u64).sum();
-                self.manifest = Some((SealedManifest::new(*manifest), path));
+                self.manifest = Some((*manifest, path));
                 self.happened(Event::SourceEnded { segments });
             }
             SupervisorMessage::SourceFailed(error) => self.fail(error),

@@ -20,6 +20,10 @@ pub trait Document: Serialize + DeserializeOwned {
     const VERSION: u32;
 }
 
+/// No document is larger, and no other file that is read whole: an attachment of a backup. Writers keep to it as readers
+/// do, so that nothing is published that can't be read again.
+pub const BYTES_MAX: u64 = 256 << 20;
+
 const SEAL_OPEN: &str = ",\"blake3\":\"";
 const SEAL_CLOSE: &str = "\"}\n";
 const SEAL_BYTES: usize = SEAL_OPEN.len() + 64 + SEAL_CLOSE.len();
@@ -43,6 +47,39 @@ pub fn seal<D: Document>(document: &D) -> Bytes {
     text.push_str(&digest.to_string());
     text.push_str(SEAL_CLOSE);
     Bytes::from(text)
+}
+
+/// As [`seal`], for a document that grows with what it is about; `subject` names it in errors.
+///
+/// # Errors
+/// As [`check_size`].
+pub fn seal_within<D: Document>(
+    subject: &str,
+    document: &D,
+    bytes_max: u64,
+) -> Result<Bytes, BackupError> {
+    let bytes = seal(document);
+    match check_size(subject, bytes.len() as u64, bytes_max) {
+        Ok(()) => Ok(bytes),
+        Err(error) => Err(error.suggest("back up fewer resources at once, or raise segment_bytes")),
+    }
+}
+
+/// Whether a file that is about to be written, and that is read whole, is one that readers take.
+///
+/// # Errors
+/// [`Class::Permanent`] where it is larger than `bytes_max`.
+pub fn check_size(subject: &str, bytes: u64, bytes_max: u64) -> Result<(), BackupError> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let message = format!("{bytes} bytes, more than the {bytes_max} that are read again");
+    Err(BackupError::new(
+        Class::Permanent,
+        "write",
+        subject,
+        message,
+    ))
 }
 
 /// Reads a sealed document; `subject` names the file in errors.
@@ -148,6 +185,18 @@ mod tests {
         }
         assert!(open::<Note>("n", &sealed[..sealed.len() - 1]).is_err());
         assert!(open::<Note>("n", b"").is_err());
+    }
+
+    #[test]
+    fn what_would_not_be_read_again_is_not_written() {
+        let note = Note {
+            text: "hello".to_owned(),
+        };
+        let bytes = seal(&note).len() as u64;
+        assert_eq!(seal_within("n", &note, bytes).unwrap(), seal(&note));
+        let error = seal_within("n", &note, bytes - 1).unwrap_err();
+        assert_eq!(error.class(), Class::Permanent);
+        assert!(error.to_string().starts_with("write n: "), "{error}");
     }
 
     #[test]

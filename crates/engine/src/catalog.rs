@@ -18,9 +18,6 @@ use crate::request::Which;
 /// Small documents that are read at once from one destination.
 const READS_AT_ONCE: usize = 8;
 
-/// A manifest is read whole; one larger than this is no manifest of ours.
-pub(crate) const MANIFEST_BYTES_MAX: u64 = 256 << 20;
-
 /// What a destination's catalogue says, and what in it couldn't be read.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
@@ -86,7 +83,7 @@ pub(crate) async fn read_whole(
     key: &ObjectKey,
 ) -> Result<bytes::Bytes, BackupError> {
     let size = sink.head(key).await?.bytes;
-    if size > MANIFEST_BYTES_MAX {
+    if size > document::BYTES_MAX {
         return Err(BackupError::corrupt(
             located(sink, key),
             format!("{size} bytes is too large for it"),
