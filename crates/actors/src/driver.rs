@@ -22,7 +22,7 @@ pub enum Verification {
     /// By reading it back and comparing digests, where the store can be read.
     #[default]
     Read,
-    /// By the store's word.
+    /// By the store's word, which is asked for the size of each file.
     Attested,
 }
 
@@ -129,6 +129,9 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         self.open.remove(&id);
         if self.read_back {
             self.read_back(entry, &index).await?;
+        } else {
+            let key = self.path.join(&entry.file)?;
+            self.attest(&key, entry.stored_bytes).await?;
         }
         self.put_checked(&entry.index, index).await?;
         (self.report)(DriverEvent::SegmentCommitted);
@@ -160,13 +163,25 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
 
     async fn put_key_checked(&mut self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
         self.sink.put(key, bytes.clone()).await?;
-        if self.read_back {
-            self.sink.drop_cached(key).await?;
-            if self.sink.read(key, 0..bytes.len() as u64).await? != bytes {
-                return Err(self.differs(key));
-            }
+        if !self.read_back {
+            return self.attest(key, bytes.len() as u64).await;
+        }
+        self.sink.drop_cached(key).await?;
+        if self.sink.read(key, 0..bytes.len() as u64).await? != bytes {
+            return Err(self.differs(key));
         }
         Ok(())
+    }
+
+    /// Compares the size that the store says with what it was sent.
+    async fn attest(&mut self, key: &ObjectKey, sent: u64) -> Result<(), BackupError> {
+        let found = self.sink.head(key).await?.bytes;
+        if found == sent {
+            return Ok(());
+        }
+        let subject = format!("{}: {key}", self.sink);
+        let message = format!("the store says {found} bytes, {sent} were sent");
+        Err(BackupError::new(Class::Corrupt, "verify", subject, message))
     }
 
     /// The entry of the catalogue goes first: without a manifest it is ignored, so the manifest alone decides.

@@ -136,7 +136,7 @@ pub enum DestinationStatus {
 pub enum Verified {
     /// Read back and equal.
     Read,
-    /// By the store's word, which took over as many bytes as were sent.
+    /// By the store's word: each file has the size that was sent.
     Attested,
     /// Not at all.
     No,

@@ -114,6 +114,8 @@ pub enum What {
     Stall,
     /// One bit of what is read, or of what is stored, is another. Calls without bytes go well.
     FlipBit,
+    /// The last byte of what is read, or of what is stored, is missing. Calls without bytes go well.
+    LoseByte,
     /// It takes effect, and fails with [`Class::Transient`] all the same.
     LoseReply,
     /// The code panics.
@@ -169,6 +171,7 @@ impl FaultSink {
 enum After {
     Nothing,
     FlipBit,
+    LoseByte,
     LoseReply,
 }
 
@@ -176,7 +179,7 @@ impl After {
     fn reply<T>(self, value: T, subject: &str) -> Result<T, BackupError> {
         match self {
             After::LoseReply => Err(injected(Class::Transient, subject, "the reply was lost")),
-            After::Nothing | After::FlipBit => Ok(value),
+            After::Nothing | After::FlipBit | After::LoseByte => Ok(value),
         }
     }
 }
@@ -195,6 +198,7 @@ impl Faults {
         match self.draw(operation, key) {
             None => Ok(After::Nothing),
             Some(What::FlipBit) => Ok(After::FlipBit),
+            Some(What::LoseByte) => Ok(After::LoseByte),
             Some(What::LoseReply) => Ok(After::LoseReply),
             Some(What::Fail(class)) => Err(injected(class, subject, "the call was not made")),
             Some(What::Stall) => futures::future::pending().await,
@@ -229,12 +233,17 @@ impl Faults {
         drawn
     }
 
-    fn flip_if(&self, after: After, bytes: Bytes) -> Bytes {
-        if after != After::FlipBit || bytes.is_empty() {
-            return bytes;
+    fn spoil(&self, after: After, bytes: Bytes) -> Bytes {
+        match after {
+            After::FlipBit if !bytes.is_empty() => self.flip_one_bit(&bytes),
+            After::LoseByte => bytes.slice(..bytes.len().saturating_sub(1)),
+            After::Nothing | After::FlipBit | After::LoseReply => bytes,
         }
+    }
+
+    fn flip_one_bit(&self, bytes: &[u8]) -> Bytes {
         let bit = self.random.below(bytes.len() as u64 * 8);
-        let mut changed = BytesMut::from(bytes.as_ref());
+        let mut changed = BytesMut::from(bytes);
         if let Ok(at) = usize::try_from(bit / 8) {
             changed[at] ^= 1 << (bit % 8);
         }
@@ -274,7 +283,7 @@ impl Sink for FaultSink {
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
         let after = self.before(Operation::Put, key).await?;
-        let bytes = self.faults.flip_if(after, bytes);
+        let bytes = self.faults.spoil(after, bytes);
         self.inner.put(key, bytes).await?;
         after.reply((), &self.subject(key))
     }
@@ -282,7 +291,7 @@ impl Sink for FaultSink {
     async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
         let after = self.before(Operation::Read, key).await?;
         let bytes = self.inner.read(key, range).await?;
-        let bytes = self.faults.flip_if(after, bytes);
+        let bytes = self.faults.spoil(after, bytes);
         after.reply(bytes, &self.subject(key))
     }
 
@@ -345,7 +354,7 @@ impl Upload for FaultUpload {
         let after = faults
             .before(Operation::Write, &self.key, &self.subject)
             .await?;
-        let bytes = self.faults.flip_if(after, bytes);
+        let bytes = self.faults.spoil(after, bytes);
         self.inner.write(bytes).await?;
         self.reply_lost = after == After::LoseReply;
         after.reply((), &self.subject)
@@ -403,6 +412,17 @@ mod tests {
         let pairs = written.iter().zip(&flipped);
         let bits: u32 = pairs.map(|(a, b)| (a ^ b).count_ones()).sum();
         assert_eq!(bits, 1);
+    }
+
+    #[tokio::test]
+    async fn loses_the_last_byte() {
+        let plan = FaultPlan::new(1).with(Fault::new(Operation::Put, When::Nth(1), What::LoseByte));
+        let sink = faulty(plan);
+        sink.put(&key("a"), Bytes::from_static(b"abc"))
+            .await
+            .unwrap();
+        assert_eq!(sink.head(&key("a")).await.unwrap().bytes, 2);
+        assert_eq!(sink.read(&key("a"), 0..2).await.unwrap(), "ab");
     }
 
     #[tokio::test]
