@@ -189,6 +189,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         let Publication { entry, manifest } = publication;
         let key = layout::catalog_entry(&entry.id, entry.started_at)?;
         self.put_key_checked(&key, document::seal(&entry)).await?;
+        (self.report)(DriverEvent::Publishing);
         self.put_checked(layout::MANIFEST, manifest).await
     }
 

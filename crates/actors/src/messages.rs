@@ -133,6 +133,8 @@ pub(crate) enum DriverEvent {
     SegmentCommitted,
     /// Everything but the manifest is there.
     Prepared,
+    /// The manifest is about to be written: from now on it may be visible.
+    Publishing,
     /// The manifest is visible.
     Published,
 }

@@ -120,6 +120,7 @@ impl SinkActor {
                 self.tell(DestinationState::Prepared, None);
                 self.supervisor.do_send(SupervisorMessage::Prepared(id));
             }
+            DriverEvent::Publishing => self.publishing = true,
             DriverEvent::Published => {
                 self.report.status = DestinationStatus::Committed;
                 self.report.verified = match self.verification {
@@ -134,9 +135,9 @@ impl SinkActor {
 
     fn driver_ended(&mut self, result: Result<(), BackupError>, ctx: &mut Context<Self>) {
         if let Err(error) = result {
-            // No answer to the call that makes the manifest visible leaves open whether it is.
-            let unanswered = error.class().is_retriable() || error.class() == Class::Cancelled;
-            if self.publishing && unanswered {
+            // Whatever went wrong once the manifest's write had begun leaves open whether it is visible. Only where another
+            // one stands there it isn't.
+            if self.publishing && error.class() != Class::Conflict {
                 self.report.status = DestinationStatus::Unknown;
             }
             let error = ErrorReport::from(&error);
@@ -221,7 +222,6 @@ impl Handler<SinkMessage> for SinkActor {
                 self.report.lag_bytes_max = self.report.lag_bytes_max.max(bytes);
             }
             SinkMessage::Publish(publication) => {
-                self.publishing = true;
                 // A closed lane means that the driver has ended, which is reported by its end.
                 let _ = self.lane.try_send(LaneItem::Publish(publication));
             }

@@ -126,7 +126,7 @@ pub enum DestinationStatus {
     Behind,
     /// It wasn't tried.
     Skipped,
-    /// Publishing was under way and no answer came: it may be there.
+    /// It failed after the manifest's write had begun: the backup may be there.
     Unknown,
 }
 

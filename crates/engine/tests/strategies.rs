@@ -9,7 +9,7 @@ use teeline::{
     StrategyKind, VerifyRequest,
 };
 
-/// The ways in which a destination dies: from the start, part-way, at the end; by errors, by a panic.
+/// The ways in which a destination dies before it publishes: from the start, part-way, at the end; by errors, by a panic.
 fn deaths() -> Vec<Fault> {
     let fail = What::Fail(Class::Permanent);
     vec![
@@ -20,7 +20,8 @@ fn deaths() -> Vec<Fault> {
         Fault::new(Operation::Write, When::From(5), What::Panic),
         Fault::new(Operation::Write, When::Nth(6), What::FlipBit).on_keys_with(".jsonl"),
         Fault::new(Operation::Put, When::From(1), fail).on_keys_with("catalog/"),
-        Fault::new(Operation::Put, When::From(1), fail).on_keys_with("manifest.json"),
+        Fault::new(Operation::Put, When::From(1), What::Fail(Class::Transient))
+            .on_keys_with("catalog/"),
     ]
 }
 
@@ -211,13 +212,46 @@ async fn a_failure_between_publishes_says_where_the_backup_is_visible() {
     assert_eq!(report.exit_code(), 1);
     assert_eq!(
         statuses(&report),
-        [DestinationStatus::Committed, DestinationStatus::Failed]
+        [DestinationStatus::Committed, DestinationStatus::Unknown]
     );
     let error = report.error.expect("it says so");
     assert!(
         error.message.contains("half-published") && error.message.contains("good"),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn what_fails_once_the_manifest_is_being_written_may_be_visible() {
+    let on =
+        |operation, what| Fault::new(operation, When::From(1), what).on_keys_with("manifest.json");
+    let fail = |class| What::Fail(class);
+    let (unknown, failed) = (DestinationStatus::Unknown, DestinationStatus::Failed);
+    for (fault, status, visible) in [
+        (on(Operation::Read, fail(Class::Permanent)), unknown, 1),
+        (on(Operation::Read, What::FlipBit), unknown, 1),
+        (
+            on(Operation::DropCached, fail(Class::Permanent)),
+            unknown,
+            1,
+        ),
+        (on(Operation::Put, fail(Class::Permanent)), unknown, 0),
+        (on(Operation::Put, What::Panic), unknown, 0),
+        // What stands there is another one, so this one isn't there.
+        (on(Operation::Put, fail(Class::Conflict)), failed, 0),
+    ] {
+        let engine = engine(Executor::Threads(2));
+        let (store, to) = failing("one", fault.clone());
+        let report = backup(&engine, StrategyKind::All, &[to]).await;
+        assert_eq!(
+            (report.exit_code(), statuses(&report)),
+            (1, vec![status]),
+            "{fault:?}: {report:?}"
+        );
+        let listed = engine.list(&[common::place("one", store)]).await;
+        assert_eq!(listed.backups.len(), visible, "{fault:?}");
+        assert_idle(&engine);
+    }
 }
 
 #[tokio::test]

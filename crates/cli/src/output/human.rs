@@ -166,7 +166,9 @@ fn written(report: &BackupReport, destination: &DestinationReport) -> String {
         DestinationStatus::Failed => "failed",
         DestinationStatus::Behind => "behind: it lacks this backup",
         DestinationStatus::Skipped => "skipped",
-        DestinationStatus::Unknown => "unknown: no answer came to the last call",
+        DestinationStatus::Unknown => {
+            "unknown: it failed while it published, so the backup may be there"
+        }
     };
     let place = match (&report.path, destination.status) {
         (Some(path), DestinationStatus::Committed) => {
