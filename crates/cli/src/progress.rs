@@ -12,6 +12,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use teeline::{DestinationId, DestinationState, Observer, ProgressEvent};
 
+use crate::output::printable::one_line;
 use crate::output::{Output, Stderr, bytes, grouped};
 
 /// How often a display is brought up to date.
@@ -124,6 +125,7 @@ impl Seen {
                 }
             }
             ProgressEvent::Resource { name } => {
+                let name = one_line(&name);
                 self.lines.push(format!("reading {name}"));
                 self.doing = format!("reading {name}");
             }
@@ -156,7 +158,9 @@ impl Seen {
                     return;
                 }
                 seen.state = state;
-                let why = error.map_or(String::new(), |error| format!(": {}", error.message));
+                let why = error.map_or(String::new(), |error| {
+                    format!(": {}", one_line(&error.message))
+                });
                 self.lines
                     .push(format!("{}: {}{why}", seen.name, of_state(state)));
             }
@@ -276,7 +280,7 @@ mod tests {
                 destinations: vec![(near, "near".to_owned()), (far, "far".to_owned())],
             },
             ProgressEvent::Resource {
-                name: "users".to_owned(),
+                name: "users\n\u{1b}[2J".to_owned(),
             },
             ProgressEvent::Read {
                 records: 7,
@@ -311,7 +315,7 @@ mod tests {
             seen.lines,
             [
                 begins,
-                "reading users",
+                "reading users\\n\\u{1b}[2J",
                 "far: down: no answer",
                 "near: committed"
             ]

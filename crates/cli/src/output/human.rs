@@ -11,6 +11,7 @@ use teeline::{
 
 use super::json::Checked;
 use super::next::Next;
+use super::printable::one_line;
 
 /// A result that can be printed either way; its JSON is its `Serialize`.
 pub(crate) trait Shown: Serialize {
@@ -67,11 +68,11 @@ impl Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("error: ")?;
         if let Some(about) = &self.about {
-            write!(f, "{about}: ")?;
+            write!(f, "{}: ", one_line(about))?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&one_line(&self.message))?;
         match &self.suggestion {
-            Some(suggestion) => write!(f, "\n  help: {suggestion}"),
+            Some(suggestion) => write!(f, "\n  help: {}", one_line(suggestion)),
             None => Ok(()),
         }
     }
@@ -507,6 +508,10 @@ fn of_copy(state: CopyState) -> &'static str {
 
 /// Columns as wide as they need to be, two spaces apart.
 fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| one_line(cell)).collect())
+        .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -514,7 +519,7 @@ fn table(rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             let _ = write!(line, "{cell:width$}  ");
@@ -598,6 +603,8 @@ mod tests {
             vec!["bcd".to_owned(), String::new()],
         ];
         assert_eq!(table(&rows), "a    long\nbcd\n");
+        let rows = [vec!["a\nb".to_owned(), "c".to_owned()]];
+        assert_eq!(table(&rows), "a\\nb  c\n");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod human;
 mod json;
 mod next;
+pub(crate) mod printable;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -67,7 +68,7 @@ impl Output {
         for problem in &problems {
             self.stderr.problem(problem);
         }
-        self.result(&report.text());
+        self.result(&printable::lines(&report.text()));
         code
     }
 
@@ -280,7 +281,8 @@ impl Drop for LogLine {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(&self.text);
         if !text.is_empty() {
-            self.stderr.line(text.trim_end());
+            // One event is one line, whatever the names in it. Its other control characters are escaped when it is formatted.
+            self.stderr.line(&text.trim_end().replace('\n', "\\n"));
         }
     }
 }
