@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{BackupError, Class};
+use crate::index::LINE_BYTES_MAX;
 
 /// The number of a resource within a pass: its place in the [`ScanPlan`](crate::ScanPlan).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +37,9 @@ pub struct Block {
     /// Where the lines were read, if they are to be checked to be JSON.
     pub origin: Option<LineOrigin>,
 }
+
+/// No limit on records may be larger: readers take no chunk of a larger record for one of ours.
+pub const RECORD_BYTES_MAX: usize = 1 << 30;
 
 /// Sizes that cutting keeps to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +80,8 @@ impl Cutter {
     /// as no record. Returns the block that it completes.
     ///
     /// # Errors
-    /// Where the record is larger than `record_bytes_max`; it names the record by its place.
+    /// Where the record is larger than `record_bytes_max`, or its row than readers of the index take; it names the record by
+    /// its place.
     pub fn push(
         &mut self,
         record: &[u8],
@@ -85,7 +90,18 @@ impl Cutter {
         continues: bool,
     ) -> Result<Option<Block>, BackupError> {
         if record.len() > self.limits.record_bytes_max {
-            return Err(self.too_large(record.len(), origin));
+            let message = format!(
+                "{} bytes, more than the {} that a record may have",
+                record.len(),
+                self.limits.record_bytes_max
+            );
+            return Err(self
+                .refused(origin, message)
+                .suggest("raise record_bytes_max, or leave the record out"));
+        }
+        if row.len() > LINE_BYTES_MAX {
+            let message = format!("what the index is to say of it has {} bytes", row.len());
+            return Err(self.refused(origin, message));
         }
         let full =
             !self.bytes.is_empty() && self.bytes.len() + record.len() > self.limits.block_bytes;
@@ -117,17 +133,12 @@ impl Cutter {
         }
     }
 
-    fn too_large(&self, found: usize, origin: Option<LineOrigin>) -> BackupError {
+    fn refused(&self, origin: Option<LineOrigin>, message: String) -> BackupError {
         let subject = match origin {
             Some(LineOrigin { file, line }) => format!("{file}, line {line}"),
             None => format!("record {}", self.records_cut + u64::from(self.records) + 1),
         };
-        let message = format!(
-            "{found} bytes, more than the {} that a record may have",
-            self.limits.record_bytes_max
-        );
         BackupError::new(Class::Permanent, "read", subject, message)
-            .suggest("raise record_bytes_max, or leave the record out")
     }
 }
 
@@ -174,6 +185,9 @@ mod tests {
         let mut cutter = Cutter::new(ResourceId(0), limits);
         cutter.push(b"{}\n", b"", None, false).unwrap();
         let error = cutter.push(&[b'x'; 21], b"", None, false).unwrap_err();
+        assert!(error.to_string().contains("record 2"), "{error}");
+        let row = [b'x'; LINE_BYTES_MAX + 1];
+        let error = cutter.push(b"{}\n", &row, None, false).unwrap_err();
         assert!(error.to_string().contains("record 2"), "{error}");
         let origin = LineOrigin {
             file: "a.jsonl".into(),

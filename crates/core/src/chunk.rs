@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::block::{Block, ResourceId};
+use crate::block::{Block, RECORD_BYTES_MAX, ResourceId};
 use crate::compress::{Compression, Decoder, GzipEncoder};
 use crate::digest::Digest;
 use crate::error::{BackupError, Class};
@@ -20,6 +20,25 @@ pub struct ChunkEntry {
     pub records: u32,
     /// BLAKE3 of the stored bytes.
     pub blake3: Digest,
+}
+
+/// What compression adds, at most, to a record of the largest size.
+const STORED_SLACK_BYTES: u64 = 1 << 20;
+
+/// Deflate makes no byte into more than 1,032.
+const INFLATION_MAX: u64 = 1_100;
+
+/// What is granted to small chunks beside [`INFLATION_MAX`].
+const PLAIN_SLACK_BYTES: u64 = 64 << 10;
+
+impl ChunkEntry {
+    /// Whether a chunk can have these sizes. By them memory is taken, before a byte of the chunk is read.
+    pub(crate) fn is_possible(&self) -> bool {
+        let largest = RECORD_BYTES_MAX as u64 + STORED_SLACK_BYTES;
+        let inflated = self.stored.saturating_mul(INFLATION_MAX);
+        let plain_max = inflated.saturating_add(PLAIN_SLACK_BYTES).min(largest);
+        self.stored <= largest && self.plain <= plain_max
+    }
 }
 
 /// A chunk before it has a place.
@@ -120,4 +139,40 @@ pub(crate) fn json_line<T: Serialize>(value: &T) -> Vec<u8> {
     let mut line = serde_json::to_vec(value).expect("types of this crate have string keys only");
     line.push(b'\n');
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_compresses_best_is_possible_and_more_is_not() {
+        let block = Block {
+            resource: ResourceId(0),
+            records: 1,
+            bytes: Bytes::from(vec![b' '; 8 << 20]),
+            rows: Bytes::new(),
+            origin: None,
+        };
+        let mut encoder = BlockEncoder::new(Compression::Gzip { level: 12 });
+        let entry = encoder.encode(block).unwrap().entry;
+        assert!(entry.is_possible() && entry.plain > 900 * entry.stored);
+        let with = |stored, plain| ChunkEntry {
+            stored,
+            plain,
+            ..entry
+        };
+        assert!(with(0, 0).is_possible());
+        for (stored, plain) in [
+            (20, 100_000),
+            (entry.stored, 2 * entry.plain),
+            (2 << 20, 2 << 30),
+            (2 << 30, 2 << 30),
+            (u64::MAX, 0),
+            (u64::MAX, u64::MAX),
+            (1, u64::MAX),
+        ] {
+            assert!(!with(stored, plain).is_possible(), "{stored} {plain}");
+        }
+    }
 }

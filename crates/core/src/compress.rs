@@ -124,7 +124,8 @@ impl Decoder {
     /// Decodes one chunk of `plain_bytes` bytes.
     ///
     /// # Errors
-    /// [`Class::Corrupt`] where the bytes aren't a chunk of that length.
+    /// [`Class::Corrupt`] where the bytes aren't a chunk of that length; [`Class::Permanent`] where there is no memory for
+    /// one.
     pub fn decode(
         &mut self,
         compression: Compression,
@@ -132,18 +133,27 @@ impl Decoder {
         plain_bytes: usize,
     ) -> Result<Vec<u8>, BackupError> {
         let corrupt = |message: String| BackupError::corrupt("a chunk", message);
-        let mut plain = match compression {
-            Compression::None => stored.to_vec(),
-            Compression::Gzip { .. } => vec![0; plain_bytes],
+        let decoded = match compression {
+            Compression::None => stored.len(),
+            Compression::Gzip { .. } => plain_bytes,
         };
-        if let Compression::Gzip { .. } = compression {
-            let decoded = self
-                .0
-                .gzip_decompress(stored, &mut plain)
-                .map_err(|error| {
-                    corrupt("not a gzip member of the expected size".into()).because(error)
-                })?;
-            plain.truncate(decoded);
+        let mut plain = Vec::new();
+        plain.try_reserve_exact(decoded).map_err(|error| {
+            let message = format!("there is no memory for its {decoded} bytes");
+            BackupError::new(Class::Permanent, "decode", "a chunk", message).because(error)
+        })?;
+        match compression {
+            Compression::None => plain.extend_from_slice(stored),
+            Compression::Gzip { .. } => {
+                plain.resize(plain_bytes, 0);
+                let decoded = self
+                    .0
+                    .gzip_decompress(stored, &mut plain)
+                    .map_err(|error| {
+                        corrupt("not a gzip member of the expected size".into()).because(error)
+                    })?;
+                plain.truncate(decoded);
+            }
         }
         if plain.len() == plain_bytes {
             Ok(plain)
@@ -186,12 +196,14 @@ mod tests {
     #[test]
     fn a_wrong_length_is_an_error() {
         let stored = GzipEncoder::new(6).encode(b"hello").unwrap();
-        for expected in [0, 4, 6] {
-            assert!(
-                Decoder::new()
-                    .decode(Compression::default(), &stored, expected)
-                    .is_err()
-            );
+        for expected in [0, 4, 6, usize::MAX] {
+            for compression in [Compression::default(), Compression::None] {
+                assert!(
+                    Decoder::new()
+                        .decode(compression, &stored, expected)
+                        .is_err()
+                );
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The index of a segment: JSON lines in gzip members. A header, then for each chunk its entry and the rows about its
 //! records, and an end marker that repeats the sums.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufReader};
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -9,6 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::block::ResourceId;
+use crate::bounded_lines::BoundedLines;
 use crate::chunk::{ChunkEntry, ChunkLine, json_line};
 use crate::compress::GzipEncoder;
 use crate::digest::{Digest, DigestOfDigests};
@@ -21,6 +22,15 @@ use crate::time::Timestamp;
 pub const INDEX_FORMAT: &str = "teeline-index";
 /// The version of the index's format that this code writes and reads.
 pub const INDEX_VERSION: u32 = 1;
+
+/// No line of an index is longer; the key that a row holds has at most 1,024 bytes.
+pub(crate) const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// No index unpacks to more. Rows say much the same again and again, and of each line as much as its digest stays.
+const PLAIN_BYTES_MAX: u64 = 1 << 30;
+
+/// A chunk takes no less of an index: a gzip member with a digest in it.
+const CHUNK_BYTES_MIN: usize = 64;
 
 /// A row about one object of an object store that is in the chunk: what a later comparison needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,22 +198,22 @@ pub struct Index {
 }
 
 impl Index {
+    /// No index is larger: it is held in memory when it is written, and when it is read.
+    pub const BYTES_MAX: u64 = 64 << 20;
+
     /// Reads an index; `subject` names the file in errors.
     ///
     /// # Errors
     /// [`Class::Corrupt`] unless it is whole and agrees with itself; [`Class::Permanent`] for an unknown version.
     pub fn parse(subject: &str, bytes: &[u8]) -> Result<Self, BackupError> {
         let corrupt = |message: &str| BackupError::corrupt(subject, message);
-        let mut lines = BufReader::new(MultiGzDecoder::new(bytes)).lines();
-        let mut next = || -> Result<Option<String>, BackupError> {
-            lines
-                .next()
-                .transpose()
-                .map_err(|error| corrupt("not gzip text").because(error))
-        };
-        let first = next()?.ok_or_else(|| corrupt("empty"))?;
+        let unread = |error: io::Error| corrupt("not gzip text").because(error);
+        let unpacked = BufReader::new(MultiGzDecoder::new(bytes));
+        let mut lines = BoundedLines::new(unpacked, LINE_BYTES_MAX, PLAIN_BYTES_MAX);
+        let first = lines.next().map_err(unread)?;
+        let first = first.ok_or_else(|| corrupt("empty"))?;
         let header: Header =
-            serde_json::from_str(&first).map_err(|error| corrupt("no header").because(error))?;
+            serde_json::from_slice(first).map_err(|error| corrupt("no header").because(error))?;
         if header.format != INDEX_FORMAT || header.version != INDEX_VERSION {
             let message = format!(
                 "{} version {} is unknown to this teeline, which reads {INDEX_FORMAT} version {INDEX_VERSION}",
@@ -213,15 +223,18 @@ impl Index {
                 .suggest("use a newer teeline"));
         }
         let mut chunks = Vec::new();
-        while let Some(line) = next()? {
-            if line.starts_with("{\"chunk\"") {
-                let line: ChunkLine = serde_json::from_str(&line)
+        while let Some(line) = lines.next().map_err(unread)? {
+            if line.starts_with(b"{\"chunk\"") {
+                let ChunkLine { chunk } = serde_json::from_slice(line)
                     .map_err(|error| corrupt("a chunk's line is unreadable").because(error))?;
-                chunks.push(line.chunk);
-            } else if line.starts_with("{\"end\"") {
-                let end: EndLine = serde_json::from_str(&line)
+                if !chunk.is_possible() || chunks.len() >= bytes.len() / CHUNK_BYTES_MIN {
+                    return Err(corrupt("it has chunks that can't be"));
+                }
+                chunks.push(chunk);
+            } else if line.starts_with(b"{\"end\"") {
+                let end: EndLine = serde_json::from_slice(line)
                     .map_err(|error| corrupt("the end marker is unreadable").because(error))?;
-                if next()?.is_some() {
+                if lines.next().map_err(unread)?.is_some() {
                     return Err(corrupt("it goes on after its end marker"));
                 }
                 return Self::checked(header, chunks, &end.end)
@@ -299,59 +312,4 @@ impl SegmentNames {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::block::Block;
-    use crate::chunk::BlockEncoder;
-    use crate::compress::Compression;
-
-    fn index() -> (Bytes, Digest) {
-        let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
-        let mut builder = IndexBuilder::new(&id, "users.jsonl.gz").unwrap();
-        let mut encoder = BlockEncoder::new(Compression::default());
-        for number in 0..3u8 {
-            let row = ObjectRow {
-                key: format!("k{number}"),
-                last_modified: None,
-                etag: None,
-                size: 3,
-            };
-            let block = Block {
-                resource: ResourceId(0),
-                records: 1,
-                bytes: Bytes::from(format!("{{\"a\":{number}}}\n")),
-                rows: Bytes::from(row.to_line()),
-                origin: None,
-            };
-            let encoded = encoder.encode(block).unwrap();
-            builder.push(&encoded.entry, &encoded.index_fragment);
-        }
-        builder.finish(None).unwrap()
-    }
-
-    #[test]
-    fn an_index_reads_back() {
-        let (bytes, digest) = index();
-        let read = Index::parse("i", &bytes).unwrap();
-        assert_eq!(
-            (read.chunks.len(), read.sums.records, read.blake3),
-            (3, 3, digest)
-        );
-        let lines: Vec<String> = BufReader::new(MultiGzDecoder::new(bytes.as_ref()))
-            .lines()
-            .map(Result::unwrap)
-            .collect();
-        assert_eq!(lines[6], r#"{"object":{"key":"k2","size":3}}"#);
-    }
-
-    #[test]
-    fn a_shortened_index_is_corrupt() {
-        let (bytes, _) = index();
-        for length in 0..bytes.len() {
-            assert_eq!(
-                Index::parse("i", &bytes[..length]).unwrap_err().class(),
-                Class::Corrupt
-            );
-        }
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@
 //! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real.
 
 mod block;
+mod bounded_lines;
 mod chunk;
 mod compress;
 mod digest;
@@ -36,7 +37,7 @@ mod target;
 mod time;
 mod validate;
 
-pub use block::{Block, CutLimits, Cutter, LineOrigin, ResourceId, Seq};
+pub use block::{Block, CutLimits, Cutter, LineOrigin, RECORD_BYTES_MAX, ResourceId, Seq};
 pub use chunk::{BlockEncoder, ChunkEntry, EncodedBlock};
 pub use compress::{Compression, Decoder, GzipEncoder};
 pub use digest::{Digest, DigestOfDigests, NotADigest};

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use crate::block::ResourceId;
 use crate::chunk::EncodedBlock;
 use crate::compress::Compression;
+use crate::document;
 use crate::error::{BackupError, Class};
 use crate::file_name::Stems;
 use crate::id::BackupId;
-use crate::index::{IndexBuilder, ResourceEnd, SegmentNames};
+use crate::index::{Index, IndexBuilder, ResourceEnd, SegmentNames};
 use crate::manifest::{OBJECTS_NAME, PlacedResources, SegmentEntry};
 use crate::records::ClaimedResource;
 use crate::source::PlannedResource;
@@ -295,6 +296,8 @@ impl Resource {
         };
         let sums = index.sums();
         let (index, blake3) = index.finish(last)?;
+        document::check_size(&names.index, index.len() as u64, Index::BYTES_MAX)
+            .map_err(|error| error.suggest("lower block_bytes: a block has fewer rows then"))?;
         let entry = SegmentEntry::new(&names, sums, blake3, &index);
         self.segments.push(entry.clone());
         out.push(Placement::Close {
@@ -322,7 +325,6 @@ mod tests {
     use crate::chunk::{ChunkEntry, ChunkLine, json_line};
     use crate::compress::GzipEncoder;
     use crate::digest::Digest;
-    use crate::index::Index;
     use crate::source::ResourceCounts;
     use crate::time::Timestamp;
 

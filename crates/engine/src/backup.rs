@@ -6,9 +6,9 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd, PassReport, SealedManifest};
 use teeline_core::{
     BackupError, BackupId, Class, CutLimits, DestinationId, DestinationReport, DestinationStatus,
-    ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, ProgressEvent, RunHead, RunRecord,
-    RunStatus, Selection, Source, Strategy, StrategyKind, Timestamp, Totals, Verified, document,
-    layout,
+    ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, ProgressEvent, RECORD_BYTES_MAX,
+    RunHead, RunRecord, RunStatus, Selection, Source, Strategy, StrategyKind, Timestamp, Totals,
+    Verified, document, layout,
 };
 
 use crate::engine::{Engine, Running};
@@ -121,6 +121,12 @@ impl<'a> Run<'a> {
         let inner = &self.engine.0;
         let block = self.request.block_bytes as u64 * 4097 / 4096 + 64;
         let needed = block * (inner.workers as u64 + 1);
+        if self.request.record_bytes_max > RECORD_BYTES_MAX {
+            return Err(BackupError::usage(
+                "record_bytes_max",
+                format!("no record of more than {RECORD_BYTES_MAX} bytes can be restored"),
+            ));
+        }
         if self.request.block_bytes == 0 || self.request.record_bytes_max < self.request.block_bytes
         {
             return Err(BackupError::usage(

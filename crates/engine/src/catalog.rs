@@ -8,6 +8,7 @@ use teeline_core::{
 
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::files::file_of;
 use crate::open::{Opened, open_all};
 use crate::report::{
     BackupState, CopyState, CopyStatus, DestinationError, ListReport, ListedBackup, ResourceStatus,
@@ -69,7 +70,16 @@ async fn read_entry(
             format!("it is the entry of {}", entry.id),
         ));
     }
-    let manifest = ObjectKey::new(format!("{}/{}", entry.path, layout::MANIFEST))?;
+    if layout::catalog_entry(&entry.id, entry.started_at)? != *key {
+        return Err(BackupError::corrupt(
+            located(sink, key),
+            format!(
+                "its key doesn't say that the backup began at {}",
+                entry.started_at
+            ),
+        ));
+    }
+    let manifest = file_of(&entry.path, layout::MANIFEST)?;
     match sink.head(&manifest).await {
         Ok(_) => Ok(Some(entry)),
         Err(error) if error.class() == Class::NotFound => Ok(None),
@@ -331,7 +341,7 @@ async fn look_at_copy(
             CopyState::Absent
         });
     };
-    let key = ObjectKey::new(format!("{}/{}", entry.path, layout::MANIFEST))?;
+    let key = file_of(&entry.path, layout::MANIFEST)?;
     let manifest: Manifest = read_document(sink, &key).await?;
     report.describe(entry, manifest);
     Ok(CopyState::Ok)

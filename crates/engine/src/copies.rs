@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use teeline_core::{
     AttachmentEntry, BackupError, BackupId, CatalogEntry, ChunkEntry, Class, Decoder, Digest,
-    Index, Manifest, ObjectKey, SegmentEntry, document, layout,
+    Index, Manifest, ObjectKey, SegmentEntry, SegmentSums, document, layout,
 };
 
 use crate::catalog::{Asked, located, read_whole};
+use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 use crate::report::Damage;
 
@@ -67,12 +68,16 @@ impl Copies {
                 .filter(|(damaged, _, _)| damaged == id)
             {
                 avoided.push(damage(&asked.opened.name, key.as_str(), None, None, error));
-                last_error = Some(BackupError::new(
+                let said = BackupError::new(
                     error.class(),
                     error.operation(),
                     error.subject(),
                     error.message(),
-                ));
+                );
+                last_error = Some(match error.suggestion() {
+                    Some(suggestion) => said.suggest(suggestion),
+                    None => said,
+                });
             }
             let Some(entry) = asked.entry(id).cloned() else {
                 // Its data may be whole all the same, where only its entry is damaged.
@@ -142,8 +147,7 @@ impl Copies {
 
     /// A whole small file of the backup.
     pub(crate) async fn attachment(&self, entry: &AttachmentEntry) -> Result<Bytes, BackupError> {
-        self.whole(&entry.file, None, entry.bytes, entry.blake3)
-            .await
+        self.whole(WholeFile::attachment(entry), None).await
     }
 
     /// The index of a segment, cut into windows.
@@ -153,12 +157,7 @@ impl Copies {
         segment: &SegmentEntry,
     ) -> Result<Vec<Window>, BackupError> {
         let bytes = self
-            .whole(
-                &segment.index,
-                Some(resource),
-                segment.index_bytes,
-                segment.index_blake3,
-            )
+            .whole(WholeFile::index(segment), Some(resource))
             .await?;
         let index = Index::parse(&segment.index, &bytes)?;
         check_index(&self.manifest.id, segment, &index)?;
@@ -210,7 +209,7 @@ impl Copies {
             if copy.gone.load(Ordering::Relaxed) {
                 continue;
             }
-            let key = ObjectKey::new(format!("{}/{}", self.path, segment.file))?;
+            let key = file_of(&self.path, &segment.file)?;
             if let Err(error) = self.fill(copy, &key, resource, window, &mut found).await {
                 failure = Some(error);
             }
@@ -279,18 +278,16 @@ impl Copies {
 
     async fn whole(
         &self,
-        file: &str,
+        file: WholeFile<'_>,
         resource: Option<&str>,
-        size: u64,
-        digest: Digest,
     ) -> Result<Bytes, BackupError> {
-        let key = ObjectKey::new(format!("{}/{file}", self.path))?;
+        let key = file_of(&self.path, file.name)?;
         let mut failure = None;
         for copy in &self.copies {
             if copy.gone.load(Ordering::Relaxed) {
                 continue;
             }
-            match read_checked(&copy.opened, &key, size, digest).await {
+            match file.read(copy.opened.sink.as_ref(), &self.path).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => {
                     self.avoid(copy, key.as_str(), resource, None, &error);
@@ -301,7 +298,11 @@ impl Copies {
                 }
             }
         }
-        Err(no_copy(failure, resource.unwrap_or("the backup"), file))
+        Err(no_copy(
+            failure,
+            resource.unwrap_or("the backup"),
+            file.name,
+        ))
     }
 
     fn avoid(
@@ -328,7 +329,7 @@ pub(crate) async fn read_manifest(
     entry: &CatalogEntry,
 ) -> Result<Manifest, BackupError> {
     let sink = opened.sink.as_ref();
-    let key = ObjectKey::new(format!("{}/{}", entry.path, layout::MANIFEST))?;
+    let key = file_of(&entry.path, layout::MANIFEST)?;
     let bytes = read_whole(sink, &key).await?;
     let manifest: Manifest = document::open(&located(sink, &key), &bytes)?;
     if Digest::of(&bytes) != entry.checksum || manifest.id != entry.id {
@@ -338,40 +339,22 @@ pub(crate) async fn read_manifest(
     Ok(manifest)
 }
 
-/// A whole small file, compared with its digest.
-pub(crate) async fn read_checked(
-    opened: &Opened,
-    key: &ObjectKey,
-    size: u64,
-    digest: Digest,
-) -> Result<Bytes, BackupError> {
-    let sink = opened.sink.as_ref();
-    let corrupt = |message: String| BackupError::corrupt(located(sink, key), message);
-    let found = sink.head(key).await?.bytes;
-    if found != size {
-        return Err(corrupt(format!(
-            "{found} bytes are there, {size} were written"
-        )));
-    }
-    let bytes = sink.read(key, 0..size).await?;
-    if Digest::of(&bytes) == digest {
-        Ok(bytes)
-    } else {
-        Err(corrupt("its digest isn't the manifest's".to_owned()))
-    }
-}
-
 /// Whether an index, whose own digest was right, is the one that the manifest means.
 pub(crate) fn check_index(
     id: &BackupId,
     segment: &SegmentEntry,
     index: &Index,
 ) -> Result<(), BackupError> {
+    let sums = SegmentSums {
+        chunks: segment.chunks,
+        records: segment.records,
+        stored: segment.stored_bytes,
+        plain: segment.plain_bytes,
+    };
     let fits = index.backup == *id
         && index.file == segment.file
         && index.blake3 == segment.blake3
-        && index.sums.stored == segment.stored_bytes
-        && index.sums.records == segment.records;
+        && index.sums == sums;
     if fits {
         Ok(())
     } else {

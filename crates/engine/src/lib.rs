@@ -29,6 +29,7 @@ pub mod config;
 mod copies;
 mod destination;
 mod engine;
+mod files;
 mod open;
 mod report;
 mod request;

@@ -8,9 +8,10 @@ use teeline_core::{
 };
 
 use crate::catalog::{Asked, ask_all, read_document, resolve};
-use crate::copies::{check_chunk, check_index, damage, read_checked, read_manifest};
+use crate::copies::{check_chunk, check_index, damage, read_manifest};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 use crate::report::{
     CopyState, Damage, DestinationError, VerifiedBackup, VerifiedCopy, VerifyReport,
@@ -210,18 +211,12 @@ impl Check<'_> {
                 return self.found(&format!("{path}/{}", layout::MANIFEST), None, None, &error);
             }
         };
-        self.bytes += entry.manifest_bytes;
+        self.bytes = self.bytes.saturating_add(entry.manifest_bytes);
         for attachment in &manifest.attachments {
-            let file = format!("{path}/{}", attachment.file);
-            let checked = match ObjectKey::new(file.clone()) {
-                Ok(key) => {
-                    read_checked(self.opened, &key, attachment.bytes, attachment.blake3).await
-                }
-                Err(error) => Err(error),
-            };
-            match checked {
+            let file = WholeFile::attachment(attachment);
+            match file.read(self.opened.sink.as_ref(), path).await {
                 Ok(bytes) => self.bytes += bytes.len() as u64,
-                Err(error) => self.found(&file, None, None, &error),
+                Err(error) => self.found(&format!("{path}/{}", file.name), None, None, &error),
             }
         }
         for resource in manifest.all_resources() {
@@ -248,7 +243,8 @@ impl Check<'_> {
         {
             self.found(layout::MARKER, None, None, &error);
         }
-        let read = async { read_document::<RunClaim>(sink, &ObjectKey::new(claim.clone())?).await };
+        let key = file_of(&entry.path, layout::RUN_CLAIM);
+        let read = async { read_document::<RunClaim>(sink, &key?).await };
         if let Err(error) = read.await {
             self.found(&claim, None, None, &error);
         }
@@ -284,27 +280,21 @@ impl Check<'_> {
         resource: &ResourceEntry,
         segment: &SegmentEntry,
     ) -> Result<(), BackupError> {
-        let index_key = ObjectKey::new(format!("{path}/{}", segment.index))?;
-        let index = match read_checked(
-            self.opened,
-            &index_key,
-            segment.index_bytes,
-            segment.index_blake3,
-        )
-        .await
-        {
+        let file = WholeFile::index(segment);
+        let index = match file.read(self.opened.sink.as_ref(), path).await {
             Ok(bytes) => {
                 self.bytes += bytes.len() as u64;
                 Index::parse(&segment.index, &bytes)?
             }
             Err(error) => {
-                self.found(index_key.as_str(), Some(&resource.name), None, &error);
+                let name = format!("{path}/{}", file.name);
+                self.found(&name, Some(&resource.name), None, &error);
                 return self.size_only(path, segment).await;
             }
         };
         check_index(&manifest.id, segment, &index)?;
         self.size_only(path, segment).await?;
-        let key = ObjectKey::new(format!("{path}/{}", segment.file))?;
+        let key = file_of(path, &segment.file)?;
         let sink = self.opened.sink.as_ref();
         sink.drop_cached(&key).await?;
         let mut number = 0;
@@ -327,7 +317,7 @@ impl Check<'_> {
     }
 
     async fn size_only(&self, path: &str, segment: &SegmentEntry) -> Result<(), BackupError> {
-        let key = ObjectKey::new(format!("{path}/{}", segment.file))?;
+        let key = file_of(path, &segment.file)?;
         let found = self.opened.sink.head(&key).await?.bytes;
         if found == segment.stored_bytes {
             return Ok(());

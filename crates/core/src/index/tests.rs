@@ -1,0 +1,104 @@
+//! An index reads back, and what is none is refused before it takes memory.
+
+use std::io::{BufRead, Read};
+
+use super::*;
+use crate::block::Block;
+use crate::chunk::BlockEncoder;
+use crate::compress::Compression;
+
+fn index() -> (Bytes, Digest) {
+    let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+    let mut builder = IndexBuilder::new(&id, "users.jsonl.gz").unwrap();
+    let mut encoder = BlockEncoder::new(Compression::default());
+    for number in 0..3u8 {
+        let row = ObjectRow {
+            key: format!("k{number}"),
+            last_modified: None,
+            etag: None,
+            size: 3,
+        };
+        let block = Block {
+            resource: ResourceId(0),
+            records: 1,
+            bytes: Bytes::from(format!("{{\"a\":{number}}}\n")),
+            rows: Bytes::from(row.to_line()),
+            origin: None,
+        };
+        let encoded = encoder.encode(block).unwrap();
+        builder.push(&encoded.entry, &encoded.index_fragment);
+    }
+    builder.finish(None).unwrap()
+}
+
+#[test]
+fn an_index_reads_back() {
+    let (bytes, digest) = index();
+    let read = Index::parse("i", &bytes).unwrap();
+    assert_eq!(
+        (read.chunks.len(), read.sums.records, read.blake3),
+        (3, 3, digest)
+    );
+    let lines: Vec<String> = BufReader::new(MultiGzDecoder::new(bytes.as_ref()))
+        .lines()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(lines[6], r#"{"object":{"key":"k2","size":3}}"#);
+}
+
+fn corrupt(lines: &[u8]) {
+    let packed = GzipEncoder::new(6).encode(lines).unwrap();
+    let error = Index::parse("i", &packed).unwrap_err();
+    assert_eq!(error.class(), Class::Corrupt, "{error}");
+}
+
+#[test]
+fn what_unpacks_to_too_much_is_corrupt() {
+    let (bytes, _) = index();
+    let mut lines = Vec::new();
+    MultiGzDecoder::new(bytes.as_ref())
+        .read_to_end(&mut lines)
+        .unwrap();
+    let whole = Index::parse("i", &GzipEncoder::new(6).encode(&lines).unwrap());
+    assert_eq!(whole.unwrap().chunks.len(), 3);
+
+    let mut lines: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
+    let long = [&[b'x'; LINE_BYTES_MAX + 1][..], b"\n"].concat();
+    lines.insert(1, &long);
+    corrupt(&lines.concat());
+    // The same chunk again and again takes hardly any bytes, packed; in memory it does.
+    let chunk = lines[2];
+    lines.splice(1..2, std::iter::repeat_n(chunk, 100_000));
+    corrupt(&lines.concat());
+}
+
+#[test]
+fn chunks_of_impossible_sizes_are_corrupt() {
+    let id: BackupId = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+    for plain in [1 << 20, u64::MAX] {
+        let mut builder = IndexBuilder::new(&id, "users.jsonl.gz").unwrap();
+        let chunk = ChunkEntry {
+            stored: 20,
+            plain,
+            records: 1,
+            blake3: Digest::of(b""),
+        };
+        let line = json_line(&ChunkLine { chunk });
+        let fragment = GzipEncoder::new(1).encode(&line).unwrap();
+        builder.push(&chunk, &fragment);
+        let (bytes, _) = builder.finish(None).unwrap();
+        let error = Index::parse("i", &bytes).unwrap_err();
+        assert_eq!(error.class(), Class::Corrupt, "{error}");
+    }
+}
+
+#[test]
+fn a_shortened_index_is_corrupt() {
+    let (bytes, _) = index();
+    for length in 0..bytes.len() {
+        assert_eq!(
+            Index::parse("i", &bytes[..length]).unwrap_err().class(),
+            Class::Corrupt
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! Stored documents whose digests fit and that say what can't be: each is damage, and none takes the process with it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
+mod common;
+
+use common::{engine, records, request, store, whole};
+use teeline::sinks::MemorySink;
+use teeline::{
+    DestinationSpec, Digest, Engine, Executor, RestoreReport, RestoreRequest, RestoreTarget,
+    Timestamp, VerifyReport, VerifyRequest, Which,
+};
+use teeline_core::{
+    AttachmentEntry, CatalogEntry, ChunkEntry, GzipEncoder, Index, IndexBuilder, Manifest,
+    ObjectKey, document, layout,
+};
+
+/// A backup of one segment, and what its documents say.
+struct Stored {
+    engine: Engine,
+    sink: MemorySink,
+    at: DestinationSpec,
+    entry: CatalogEntry,
+    manifest: Manifest,
+    chunks: Vec<ChunkEntry>,
+}
+
+impl Stored {
+    async fn new() -> Self {
+        let engine = engine(Executor::Threads(1));
+        let (sink, at) = store("one");
+        let asked = request(&records(100), std::slice::from_ref(&at));
+        assert_eq!(engine.backup(asked).await.exit_code(), 0);
+        let is_entry = |key: &ObjectKey| key.as_str().starts_with("catalog/");
+        let key = sink.keys().into_iter().find(is_entry).unwrap();
+        let entry: CatalogEntry = document::open("entry", &whole(&sink, &key).await).unwrap();
+        let at_path = |file: &str| ObjectKey::new(format!("{}/{file}", entry.path)).unwrap();
+        let manifest = whole(&sink, &at_path(layout::MANIFEST)).await;
+        let manifest: Manifest = document::open("manifest", &manifest).unwrap();
+        let index = &manifest.resources[0].segments[0].index;
+        let index = whole(&sink, &at_path(index)).await;
+        let chunks = Index::parse("index", &index).unwrap().chunks;
+        Stored {
+            engine,
+            sink,
+            at,
+            entry,
+            manifest,
+            chunks,
+        }
+    }
+
+    fn put(&self, file: &str, bytes: &[u8]) {
+        let key = ObjectKey::new(format!("{}/{file}", self.manifest.id)).unwrap();
+        self.sink.overwrite(&key, bytes);
+    }
+
+    /// Writes an index of the chunks, and lets the manifest say of the segment what the index does.
+    fn write_index(&mut self) {
+        let segment = &mut self.manifest.resources[0].segments[0];
+        let mut builder = IndexBuilder::new(&self.manifest.id, &segment.file).unwrap();
+        for chunk in &self.chunks {
+            let line = format!("{}\n", serde_json::json!({ "chunk": chunk }));
+            let fragment = GzipEncoder::new(6).encode(line.as_bytes()).unwrap();
+            builder.push(chunk, &fragment);
+        }
+        segment.plain_bytes = builder.sums().plain;
+        let (index, blake3) = builder.finish(None).unwrap();
+        (segment.blake3, segment.index_bytes) = (blake3, index.len() as u64);
+        segment.index_blake3 = Digest::of(&index);
+        let name = segment.index.clone();
+        self.put(&name, &index);
+    }
+
+    /// Writes the manifest, and the entry that leads to it.
+    fn write_manifest(&mut self) {
+        let sealed = document::seal(&self.manifest);
+        self.put(layout::MANIFEST, &sealed);
+        self.entry.checksum = Digest::of(&sealed);
+        self.entry.manifest_bytes = sealed.len() as u64;
+        self.write_entry_at(self.entry.started_at);
+    }
+
+    /// Writes the entry under the key of a time.
+    fn write_entry_at(&self, time: Timestamp) {
+        let key = layout::catalog_entry(&self.entry.id, time).unwrap();
+        self.sink.overwrite(&key, &document::seal(&self.entry));
+    }
+
+    async fn verify(&self) -> VerifyReport {
+        self.engine
+            .verify(VerifyRequest::new(vec![self.at.clone()]))
+            .await
+    }
+
+    async fn restore(&self) -> RestoreReport {
+        let folder = tempfile::tempdir().unwrap();
+        let target = RestoreTarget::Folder(folder.path().join("restored"));
+        self.engine
+            .restore(RestoreRequest::new(
+                Which::Latest,
+                vec![self.at.clone()],
+                target,
+            ))
+            .await
+    }
+
+    async fn assert_damaged(&self, what: &str) {
+        let (verified, restored) = (self.verify().await, self.restore().await);
+        assert_eq!(verified.exit_code(), 13, "{what}: {verified:?}");
+        assert_eq!(restored.exit_code(), 13, "{what}: {restored:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_forger_of_this_test_can_do_it_right() {
+    let mut stored = Stored::new().await;
+    stored.write_index();
+    stored.write_manifest();
+    assert_eq!(stored.verify().await.exit_code(), 0);
+    assert_eq!(stored.restore().await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn a_chunk_that_unpacks_to_more_than_it_can() {
+    for plain in [1 << 22, 1 << 34, 1 << 50, u64::MAX] {
+        let mut stored = Stored::new().await;
+        let others: u64 = stored.chunks[1..].iter().map(|chunk| chunk.plain).sum();
+        stored.chunks[0].plain = plain - others;
+        stored.write_index();
+        stored.write_manifest();
+        stored.assert_damaged(&plain.to_string()).await;
+    }
+}
+
+#[tokio::test]
+async fn sizes_and_sums_that_are_not_those_of_the_files() {
+    type Forge = fn(&mut Manifest);
+    let forgeries: [(&str, Forge); 4] = [
+        ("chunks", |m| m.resources[0].segments[0].chunks += 1),
+        ("plain bytes", |m| {
+            m.resources[0].segments[0].plain_bytes += 1;
+        }),
+        ("a large index", |m| {
+            m.resources[0].segments[0].index_bytes = u64::MAX;
+        }),
+        ("a large attachment", |m| {
+            m.attachments.push(AttachmentEntry {
+                file: layout::DATABASE_CATALOGUE.to_owned(),
+                bytes: u64::MAX,
+                blake3: Digest::of(b""),
+            });
+        }),
+    ];
+    for (what, forge) in forgeries {
+        let mut stored = Stored::new().await;
+        forge(&mut stored.manifest);
+        stored.put(layout::DATABASE_CATALOGUE, b"");
+        stored.write_manifest();
+        stored.assert_damaged(what).await;
+        if what.contains("large") {
+            let damage = &stored.verify().await.backups[0].destinations[0].damage;
+            let refused = damage.iter().any(|d| d.message.contains("is too large"));
+            assert!(refused, "{what}: {damage:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_that_are_no_keys() {
+    type Forge = fn(&mut Stored);
+    let forgeries: [(&str, Forge); 4] = [
+        ("path", |s| s.entry.path = "../outside".to_owned()),
+        ("data file", |s| {
+            s.manifest.resources[0].segments[0].file = "a//b".to_owned();
+        }),
+        ("index", |s| {
+            s.manifest.resources[0].segments[0].index = "..".to_owned();
+        }),
+        ("attachment", |s| {
+            let bytes = AttachmentEntry::new("\u{1b}[2J", b"");
+            s.manifest.attachments.push(bytes);
+        }),
+    ];
+    for (what, forge) in forgeries {
+        let mut stored = Stored::new().await;
+        forge(&mut stored);
+        stored.write_manifest();
+        let verified = stored.verify().await;
+        assert_eq!(verified.exit_code(), 13, "{what}: {verified:?}");
+        if what != "attachment" {
+            let restored = stored.restore().await;
+            assert_eq!(restored.exit_code(), 13, "{what}: {restored:?}");
+        }
+    }
+}
