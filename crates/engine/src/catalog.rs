@@ -1,5 +1,7 @@
 //! What destinations hold: their catalogues' entries, each with its manifest behind it.
 
+use std::collections::HashSet;
+
 use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, Class, ErrorReport, Manifest, ObjectKey, RunRecord,
@@ -15,6 +17,7 @@ use crate::report::{
     StatusReport,
 };
 use crate::request::Which;
+use crate::run_records::{self, published_without_manifest};
 
 /// Small documents that are read at once from one destination.
 const READS_AT_ONCE: usize = 8;
@@ -24,12 +27,13 @@ const READS_AT_ONCE: usize = 8;
 pub(crate) struct Catalog {
     /// Published backups, the newest first.
     pub(crate) entries: Vec<CatalogEntry>,
-    /// Entries that are damaged, with the backup that their key names.
+    /// Entries that are damaged or lead to nothing, with the backup that their key names.
     pub(crate) unreadable: Vec<(BackupId, ObjectKey, BackupError)>,
 }
 
 impl Catalog {
-    /// Reads a destination's catalogue. An entry without a manifest is of a backup that was never published.
+    /// Reads a destination's catalogue. An entry without a manifest is of a backup that was never published, unless the
+    /// record of its run says otherwise.
     pub(crate) async fn read(sink: &dyn Sink) -> Result<Self, BackupError> {
         let folder = ObjectKey::new(layout::CATALOG)?;
         let keys: Vec<ObjectKey> = sink
@@ -46,14 +50,21 @@ impl Catalog {
             .map(|(key, id)| async move { (read_entry(sink, &key, &id).await, key, id) })
             .buffered(READS_AT_ONCE);
         let mut catalog = Catalog::default();
+        let (mut listed, mut without_manifest) = (HashSet::new(), Vec::new());
         while let Some((entry, key, id)) = read.next().await {
             match entry {
-                Ok(Some(entry)) => catalog.entries.push(entry),
-                Ok(None) => {}
+                Ok(Some(entry)) if listed.insert(id.clone()) => catalog.entries.push(entry),
+                Ok(Some(_)) => {
+                    let error = BackupError::corrupt(located(sink, &key), "a second entry of it");
+                    catalog.unreadable.push((id, key, error));
+                }
+                Ok(None) => without_manifest.push((id, key)),
                 Err(error) if error.class().is_retriable() => return Err(error),
                 Err(error) => catalog.unreadable.push((id, key, error)),
             }
         }
+        let missing = published_without_manifest(sink, without_manifest).await?;
+        catalog.unreadable.extend(missing);
         Ok(catalog)
     }
 }
@@ -146,7 +157,7 @@ pub(crate) async fn ask_all(
 }
 
 /// The backup that is meant, of those that can be seen. One whose entry is damaged is seen as well: passing it over would
-/// take an older backup for the latest.
+/// take an older backup for the latest. Where another entry of it can be read, that one says when it began.
 pub(crate) fn resolve(
     which: &Which,
     asked: &[Result<Asked, (String, BackupError)>],
@@ -159,13 +170,16 @@ pub(crate) fn resolve(
                 &entry.id,
             ));
         }
-        known.extend(
-            asked
-                .catalog
-                .unreadable
-                .iter()
-                .map(|(id, key, _)| (key.clone(), id)),
-        );
+    }
+    let readable: HashSet<&BackupId> = known.iter().map(|(_, id)| *id).collect();
+    for (id, key, _) in asked
+        .iter()
+        .flatten()
+        .flat_map(|asked| &asked.catalog.unreadable)
+    {
+        if !readable.contains(id) {
+            known.push((key.clone(), id));
+        }
     }
     let found = match which {
         // The newest sorts first.
@@ -352,15 +366,8 @@ async fn read_run_records(
     id: &BackupId,
     runs: &mut Vec<RunRecord>,
 ) -> Result<(), BackupError> {
-    let folder = ObjectKey::new(layout::RUNS)?;
-    let keys: Vec<ObjectKey> = sink
-        .list(Some(&folder))
-        .try_filter_map(|meta| async {
-            Ok((layout::run_record_id(&meta.key).as_ref() == Some(id)).then_some(meta.key))
-        })
-        .try_collect()
-        .await?;
-    for key in keys {
+    let keys = run_records::keys(sink, |about| about == id).await?;
+    for (_, key) in keys {
         let record: RunRecord = read_document(sink, &key).await?;
         if !runs.contains(&record) {
             runs.push(record);

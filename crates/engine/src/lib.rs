@@ -34,6 +34,7 @@ mod open;
 mod report;
 mod request;
 mod restore;
+mod run_records;
 mod verify;
 
 pub use config::Config;

@@ -1,10 +1,9 @@
 //! Checking copies: every stored byte of a backup, at each destination by itself, against digests that lead to the
 //! manifest.
 
-use futures::TryStreamExt;
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Class, DestinationMarker, Index, Manifest, ObjectKey,
-    ResourceEntry, RunClaim, RunRecord, SegmentEntry, layout,
+    BackupError, BackupId, CatalogEntry, Class, DestinationMarker, Index, Manifest, ResourceEntry,
+    RunClaim, RunRecord, SegmentEntry, layout,
 };
 
 use crate::catalog::{Asked, ask_all, read_document, resolve};
@@ -17,6 +16,7 @@ use crate::report::{
     CopyState, Damage, DestinationError, VerifiedBackup, VerifiedCopy, VerifyReport,
 };
 use crate::request::{Cancel, Which};
+use crate::run_records;
 
 /// How much of a segment is read in one call.
 const WINDOW_BYTES: u64 = 2 << 20;
@@ -248,9 +248,9 @@ impl Check<'_> {
         if let Err(error) = read.await {
             self.found(&claim, None, None, &error);
         }
-        match self.run_records(&entry.id).await {
+        match run_records::keys(sink, |about| *about == entry.id).await {
             Ok(keys) => {
-                for key in keys {
+                for (_, key) in keys {
                     if let Err(error) = read_document::<RunRecord>(sink, &key).await {
                         self.found(key.as_str(), None, None, &error);
                     }
@@ -258,17 +258,6 @@ impl Check<'_> {
             }
             Err(error) => self.found(layout::RUNS, None, None, &error),
         }
-    }
-
-    async fn run_records(&self, id: &BackupId) -> Result<Vec<ObjectKey>, BackupError> {
-        let folder = ObjectKey::new(layout::RUNS)?;
-        let metas: Vec<_> = self.opened.sink.list(Some(&folder)).try_collect().await?;
-        let about = |key: &ObjectKey| layout::run_record_id(key).as_ref() == Some(id);
-        Ok(metas
-            .into_iter()
-            .map(|meta| meta.key)
-            .filter(about)
-            .collect())
     }
 
     /// Checks an index and every chunk of its segment. The error is of the segment as a whole; what is wrong with a

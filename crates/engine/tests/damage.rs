@@ -6,10 +6,11 @@
 
 mod common;
 
-use common::{engine, records, request, store};
-use teeline::sinks::MemorySink;
+use common::{engine, failing, records, request, store};
+use teeline::sinks::{Fault, MemorySink, Operation, What, When};
 use teeline::{
-    DestinationSpec, Engine, Executor, RestoreRequest, RestoreTarget, Sink, VerifyRequest, Which,
+    Class, DestinationSpec, Engine, Executor, RestoreRequest, RestoreTarget, Sink, StrategyKind,
+    VerifyRequest, Which,
 };
 use teeline_core::ObjectKey;
 
@@ -153,19 +154,104 @@ async fn missing_and_shortened_files_are_found_and_avoided() {
     assert!(std::fs::read(folder.path().join("restored/events.jsonl")).unwrap() == pair.lines);
 }
 
+/// A backup of `lines`, which is the newest one from now on.
+async fn backup_again(engine: &Engine, to: &[DestinationSpec], lines: &[u8]) {
+    // Ids have whole seconds; entries of the catalogue milliseconds.
+    let before = std::time::SystemTime::now();
+    while before.elapsed().unwrap().as_millis() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let report = engine.backup(request(lines, to)).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_backup_whose_manifest_is_missing_does_not_vanish() {
+    let engine = teeline::Engine::builder().workers(1).build().unwrap();
+    let ((first, at_first), (second, at_second)) = (store("first"), store("second"));
+    let both = vec![at_first.clone(), at_second];
+    let (older, newer) = (records(10), records(2500));
+    backup_again(&engine, &both, &older).await;
+    backup_again(&engine, &both, &newer).await;
+    let entry = first
+        .keys()
+        .into_iter()
+        .find(|key| key.as_str().starts_with("catalog/"))
+        .unwrap();
+    let id = teeline_core::layout::catalog_entry_id(&entry).unwrap();
+    let manifest = ObjectKey::new(format!("{id}/manifest.json")).unwrap();
+    first.delete(&manifest).await.unwrap();
+
+    let at_first = vec![at_first];
+    let listed = engine.list(&at_first).await;
+    assert_eq!((listed.exit_code(), listed.backups.len()), (13, 1));
+    let error = &listed.errors[0].error;
+    assert!(error.message.contains("manifest is missing"), "{error:?}");
+    assert!(error.suggestion.is_some());
+    for which in [
+        teeline::WhichBackups::All,
+        teeline::WhichBackups::One(Which::Latest),
+    ] {
+        let mut asked = VerifyRequest::new(at_first.clone());
+        asked.which = which;
+        let verified = engine.verify(asked).await;
+        assert_eq!(verified.exit_code(), 13, "{verified:?}");
+        assert!(verified.backups.iter().any(|backup| backup.id == id));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let restore = |from: &[DestinationSpec], name: &str| {
+        let target = RestoreTarget::Folder(folder.path().join(name));
+        engine.restore(RestoreRequest::new(Which::Latest, from.to_vec(), target))
+    };
+    let alone = restore(&at_first, "alone").await;
+    assert_eq!(alone.exit_code(), 13, "{alone:?}");
+    assert!(alone.error.unwrap().suggestion.is_some());
+
+    // Its chunks are as good as ever: here the other destination has the manifest, and no chunk.
+    for key in second.keys() {
+        if key.as_str().starts_with(&id.to_string()) && key.as_str().ends_with(".jsonl.gz") {
+            second.delete(&key).await.unwrap();
+        }
+    }
+    let restored = restore(&both, "both").await;
+    assert_eq!(restored.exit_code(), 3, "{restored:?}");
+    assert!(std::fs::read(folder.path().join("both/events.jsonl")).unwrap() == newer);
+}
+
+#[tokio::test]
+async fn a_run_that_did_not_publish_somewhere_left_no_damage_there() {
+    let engine = engine(Executor::Threads(2));
+    let dies = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent))
+        .on_keys_with("manifest.json");
+    let ((good, at_good), (bad, at_bad)) = (store("good"), failing("bad", dies));
+    let mut asked = request(&records(10), &[at_good, at_bad]);
+    asked.strategy = StrategyKind::Any;
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), 3, "{report:?}");
+    let is_entry = |key: &ObjectKey| key.as_str().starts_with("catalog/");
+    let is_record = |key: &ObjectKey| key.as_str().starts_with("runs/");
+    assert!(bad.keys().iter().any(is_entry) && bad.keys().iter().any(is_record));
+    let listed = engine.list(&[common::place("bad", bad)]).await;
+    assert_eq!((listed.exit_code(), listed.backups.len()), (0, 0));
+
+    // A copy of the other one, which no record knows, without the manifest.
+    let (copied, at_copied) = store("copied");
+    for key in good.keys() {
+        if !key.as_str().ends_with("manifest.json") {
+            copied.overwrite(&key, &bytes_of(&good, &key).await);
+        }
+    }
+    let listed = engine.list(&[at_copied]).await;
+    assert_eq!((listed.exit_code(), listed.backups.len()), (13, 0));
+}
+
 #[tokio::test]
 async fn the_latest_backup_is_not_an_older_one_because_its_entry_is_damaged() {
     let engine = teeline::Engine::builder().workers(1).build().unwrap();
     let (sink, to) = store("only");
     let to = vec![to];
     for _ in 0..2 {
-        let report = engine.backup(request(&records(10), &to)).await;
-        assert_eq!(report.exit_code(), 0, "{report:?}");
-        // Ids have whole seconds; entries of the catalogue milliseconds.
-        let before = std::time::SystemTime::now();
-        while before.elapsed().unwrap().as_millis() < 2 {
-            tokio::task::yield_now().await;
-        }
+        backup_again(&engine, &to, &records(10)).await;
     }
     let newest = sink
         .keys()

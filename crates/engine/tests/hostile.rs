@@ -6,6 +6,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{engine, records, request, store, whole};
 use teeline::sinks::MemorySink;
 use teeline::{
@@ -195,4 +197,50 @@ async fn names_that_are_no_keys() {
             assert_eq!(restored.exit_code(), 13, "{what}: {restored:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn entries_that_are_not_where_they_belong_or_come_twice() {
+    let later = |time: Timestamp| Timestamp::from_unix_ms(time.unix_ms() + 3_600_000);
+
+    let stored = Stored::new().await;
+    stored.write_entry_at(later(stored.entry.started_at));
+    let listed = stored.engine.list(std::slice::from_ref(&stored.at)).await;
+    assert_eq!((listed.exit_code(), listed.backups.len()), (13, 1));
+    assert_eq!(listed.backups[0].destinations, ["one"]);
+
+    let mut stored = Stored::new().await;
+    stored.entry.started_at = later(stored.entry.started_at);
+    stored.write_entry_at(stored.entry.started_at);
+    let listed = stored.engine.list(std::slice::from_ref(&stored.at)).await;
+    assert_eq!((listed.exit_code(), listed.backups.len()), (13, 1));
+    assert_eq!(listed.backups[0].destinations, ["one"]);
+    assert_eq!(stored.verify().await.exit_code(), 13);
+}
+
+#[tokio::test]
+async fn an_old_entry_under_a_newer_key_is_not_the_latest_backup() {
+    let engine = engine(Executor::Threads(1));
+    let (sink, at) = store("one");
+    let mut ids = Vec::new();
+    for (hour, backup_type) in [(1, "old"), (2, "new")] {
+        let time = Timestamp::from_unix_ms(hour * 3_600_000);
+        let engine = Engine::builder()
+            .workers(1)
+            .clock(Arc::new(move || time))
+            .build()
+            .unwrap();
+        let mut asked = request(&records(10), std::slice::from_ref(&at));
+        asked.backup_type = backup_type.parse().unwrap();
+        ids.push(engine.backup(asked).await.id.unwrap());
+    }
+    let old = layout::catalog_entry(&ids[0], Timestamp::from_unix_ms(3_600_000)).unwrap();
+    let forged = layout::catalog_entry(&ids[0], Timestamp::from_unix_ms(9 * 3_600_000)).unwrap();
+    sink.overwrite(&forged, &whole(&sink, &old).await);
+    let folder = tempfile::tempdir().unwrap();
+    let target = RestoreTarget::Folder(folder.path().join("restored"));
+    let restored = engine
+        .restore(RestoreRequest::new(Which::Latest, vec![at], target))
+        .await;
+    assert_eq!(restored.backup_id.as_ref(), Some(&ids[1]), "{restored:?}");
 }
