@@ -6,17 +6,20 @@
 
 mod common;
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use common::{engine, records, request, store, whole};
 use teeline::sinks::MemorySink;
 use teeline::{
-    DestinationSpec, Digest, Engine, Executor, RestoreReport, RestoreRequest, RestoreTarget,
-    Timestamp, VerifyReport, VerifyRequest, Which,
+    BackupError, DestinationSpec, Digest, Engine, Executor, RestoreReport, RestoreRequest,
+    RestoreTarget, Target, Timestamp, VerifyReport, VerifyRequest, Which,
 };
 use teeline_core::{
-    AttachmentEntry, CatalogEntry, ChunkEntry, GzipEncoder, Index, IndexBuilder, Manifest,
-    ObjectKey, document, layout,
+    AttachmentEntry, CatalogEntry, ChunkEntry, Frame, GzipEncoder, Index, IndexBuilder, Manifest,
+    ObjectKey, Restoring, document, layout,
 };
 
 /// A backup of one segment, and what its documents say.
@@ -243,4 +246,63 @@ async fn an_old_entry_under_a_newer_key_is_not_the_latest_backup() {
         .restore(RestoreRequest::new(Which::Latest, vec![at], target))
         .await;
     assert_eq!(restored.backup_id.as_ref(), Some(&ids[1]), "{restored:?}");
+}
+
+/// A target that panics when it is to take lines.
+#[derive(Debug)]
+struct Panics {
+    aborted: Arc<AtomicBool>,
+}
+
+impl fmt::Display for Panics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a target that panics")
+    }
+}
+
+#[async_trait::async_trait]
+impl Target for Panics {
+    fn is_staged(&self) -> bool {
+        true
+    }
+    async fn check(&mut self, _: &Restoring) -> Result<(), BackupError> {
+        Ok(())
+    }
+    async fn begin(&mut self, _: &Restoring) -> Result<(), BackupError> {
+        Ok(())
+    }
+    async fn lines(&mut self, _: &str, _: Bytes) -> Result<(), BackupError> {
+        panic!("on purpose")
+    }
+    async fn frames(&mut self, _: Vec<Frame>) -> Result<(), BackupError> {
+        Ok(())
+    }
+    async fn finish(&mut self) -> Result<(), BackupError> {
+        Ok(())
+    }
+    async fn abort(&mut self) -> Result<(), BackupError> {
+        self.aborted.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_panic_left_half_restored_is_taken_back() {
+    let stored = Stored::new().await;
+    let aborted = Arc::new(AtomicBool::new(false));
+    let target = RestoreTarget::Custom(Box::new(Panics {
+        aborted: Arc::clone(&aborted),
+    }));
+    let restored = stored
+        .engine
+        .restore(RestoreRequest::new(
+            Which::Latest,
+            vec![stored.at.clone()],
+            target,
+        ))
+        .await;
+    assert_eq!(restored.exit_code(), 1, "{restored:?}");
+    assert!(restored.error.unwrap().message.contains("panicked"));
+    assert_eq!(restored.backup_id.as_ref(), Some(&stored.manifest.id));
+    assert!(aborted.load(Ordering::Acquire));
 }

@@ -1,113 +1,32 @@
 //! Restoring a backup: verified chunks, from whichever copies have them right, to a target.
 
 mod folder;
+mod request;
 mod writer;
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
-use teeline_core::{BackupError, Frame, Manifest, ResourceEntry, Restoring, Target, layout};
-use teeline_sources::s3db::{Connection, S3dbTarget, WriteBackOptions};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use teeline_core::{BackupError, Class, Frame, Manifest, ResourceEntry, Restoring, Target, layout};
+use teeline_sources::s3db::{S3dbTarget, WriteBackOptions};
 
 use crate::catalog::{ask_all, resolve};
 use crate::copies::Copies;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
-use crate::request::{Cancel, Which};
+use crate::request::Which;
+
+pub use request::{RestoreRequest, RestoreTarget};
 
 use folder::FolderTarget;
 use writer::WriterTarget;
 
 /// Windows that are read ahead of the target.
 const READ_AHEAD: usize = 2;
-
-/// Where a backup is restored to.
-#[non_exhaustive]
-pub enum RestoreTarget {
-    /// A folder: one `<resource>.jsonl` each.
-    Folder(PathBuf),
-    /// A database in the storage format of s3db.js.
-    Database(Connection),
-    /// A stream, for one resource: its lines.
-    Writer(Box<dyn Write + Send>),
-    /// A target of the host's own.
-    Custom(Box<dyn Target>),
-}
-
-impl RestoreTarget {
-    /// Reads a target as it is written on a command line: `-` for standard output, the connection string of a database,
-    /// or a folder.
-    ///
-    /// # Errors
-    /// Where a connection string is none. The message holds no secret.
-    pub fn parse(text: &str) -> Result<Self, BackupError> {
-        if text == "-" {
-            return Ok(RestoreTarget::Writer(Box::new(std::io::stdout())));
-        }
-        if ["s3://", "http://", "https://"]
-            .iter()
-            .any(|scheme| text.starts_with(scheme))
-        {
-            return text
-                .parse()
-                .map(RestoreTarget::Database)
-                .map_err(|error| BackupError::usage("target", error));
-        }
-        if let Some((scheme, _)) = text
-            .split_once("://")
-            .filter(|(scheme, _)| *scheme != "file")
-        {
-            return Err(BackupError::usage(
-                "target",
-                format!(
-                    "unknown scheme {scheme:?}; accepted: a folder, file://, s3://, http://, https:// and -"
-                ),
-            ));
-        }
-        Ok(RestoreTarget::Folder(PathBuf::from(
-            text.strip_prefix("file://").unwrap_or(text),
-        )))
-    }
-}
-
-/// A restore to be made.
-#[non_exhaustive]
-pub struct RestoreRequest {
-    /// Which backup.
-    pub which: Which,
-    /// Where its copies are, the preferred first.
-    pub destinations: Vec<DestinationSpec>,
-    /// Where to.
-    pub target: RestoreTarget,
-    /// Whether what is at the target may be overwritten; no.
-    pub overwrite: bool,
-    /// Names of the resources to restore; empty for all.
-    pub resources: Vec<String>,
-    /// Whether only to say what would be done; no.
-    pub dry_run: bool,
-    /// Ends the restore early.
-    pub cancel: Cancel,
-}
-
-impl RestoreRequest {
-    /// A restore of everything, to a target that must be empty.
-    pub fn new(which: Which, destinations: Vec<DestinationSpec>, target: RestoreTarget) -> Self {
-        RestoreRequest {
-            which,
-            destinations,
-            target,
-            overwrite: false,
-            resources: Vec::new(),
-            dry_run: false,
-            cancel: Cancel::new(),
-        }
-    }
-}
 
 impl Engine {
     /// Restores a backup. Failures are in the report.
@@ -175,7 +94,7 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         &request.resources,
         request.dry_run,
     );
-    let result = request.cancel.guard(work).await;
+    let result = request.cancel.guard(unless_it_panics(work)).await;
     let Restore {
         mut target,
         mut report,
@@ -189,11 +108,28 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         report.restored.clear();
         report.objects_restored = 0;
         report.error = Some((&error).into());
-        if let Err(abort) = target.abort().await {
+        if let Err(abort) = unless_it_panics(target.abort()).await {
             tracing::warn!(target = %target, error = %abort, "what was half restored could not be taken back");
         }
     }
     report
+}
+
+/// A panic of a target, or in what reads for it, as an error: what was half restored must be taken back all the same.
+async fn unless_it_panics(
+    work: impl Future<Output = Result<(), BackupError>>,
+) -> Result<(), BackupError> {
+    let panicked = |_| {
+        let message = "it panicked; this is a defect of teeline or of the target";
+        Err(BackupError::new(
+            Class::Permanent,
+            "run",
+            "the restore",
+            message,
+        ))
+    };
+    let caught = AssertUnwindSafe(work).catch_unwind().await;
+    caught.unwrap_or_else(panicked)
 }
 
 struct Restore {
