@@ -1,5 +1,6 @@
-//! Makes the death of an actor known: a panic drops the actor and with it its mailbox, silently. Dropped while armed,
-//! the guard tells the supervisor, so that the run fails instead of waiting for ever.
+//! Makes the death of an actor known that all destinations depend on: a panic drops the actor and with it its mailbox,
+//! silently. Dropped while armed, the guard tells the supervisor, so that the run fails instead of waiting for ever. (The
+//! actor of a destination reports its own end, `sink.rs`.)
 
 use std::convert::Infallible;
 

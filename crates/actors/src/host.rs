@@ -59,15 +59,15 @@ impl Host {
     /// Where the pass couldn't be started, or its supervisor died.
     pub async fn run(&self, pass: Pass) -> Result<PassReport, BackupError> {
         let Wired { report, mut gone } = self.on_arbiter(move || wire(pass)).await??;
-        let report = report.await.map_err(|_| {
-            let message = "the supervisor panicked; this is a defect of teeline";
-            BackupError::new(Class::Permanent, "run", "the pass", message)
-        })?;
-        // The report is out; what the pass held, the budget's leases among it, is given back before it is passed on. An
+        let report = report.await;
+        // The report is out, or won't come; what the pass held, the budget's leases among it, is given back before it is passed on. An
         // actor's mailbox goes on the arbiter's thread right after the actor, so that thread has the last word.
         while gone.recv().await.is_some() {}
         self.on_arbiter(|| ()).await?;
-        Ok(report)
+        report.map_err(|_| {
+            let message = "the supervisor panicked; this is a defect of teeline";
+            BackupError::new(Class::Permanent, "run", "the pass", message)
+        })
     }
 
     /// Calls on the thread of the actors.

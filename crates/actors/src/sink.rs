@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, timeout};
 
 use crate::driver::{Driver, Verification};
-use crate::guard::{Alive, DeathGuard};
+use crate::guard::Alive;
 use crate::messages::{DriverEvent, LaneItem, SinkMessage, SupervisorMessage, TeeMessage};
 use crate::supervisor::Observer;
 
@@ -44,11 +44,13 @@ pub(crate) struct SinkActor {
     tee: Recipient<TeeMessage>,
     supervisor: Recipient<SupervisorMessage>,
     observer: Observer,
-    guard: DeathGuard,
     started_at: Instant,
     publishing: bool,
     report: DestinationReport,
+    /// Whether the supervisor has the report.
+    reported: bool,
     verification: Verification,
+    _alive: Alive,
 }
 
 /// What a destination's actor is made of.
@@ -91,13 +93,14 @@ impl SinkActor {
             lane,
             abandon: watch::Sender::new(false),
             tee: parts.tee,
-            guard: DeathGuard::new(parts.supervisor.clone(), "sink", parts.alive),
             supervisor: parts.supervisor,
             observer: parts.observer,
             started_at: Instant::now(),
             publishing: false,
             report,
+            reported: false,
             verification,
+            _alive: parts.alive,
         }
     }
 
@@ -127,13 +130,14 @@ impl SinkActor {
                     Verification::Read => Verified::Read,
                     Verification::Attested => Verified::Attested,
                 };
-                self.tell(DestinationState::Committed, None);
                 self.supervisor.do_send(SupervisorMessage::Published(id));
+                self.tell(DestinationState::Committed, None);
             }
         }
     }
 
-    fn driver_ended(&mut self, result: Result<(), BackupError>, ctx: &mut Context<Self>) {
+    /// Reports what became of the destination. The last word.
+    fn end(&mut self, result: Result<(), BackupError>) {
         if let Err(error) = result {
             // Whatever went wrong once the manifest's write had begun leaves open whether it is visible. Only where another
             // one stands there it isn't.
@@ -148,10 +152,9 @@ impl SinkActor {
         self.report.duration_ms =
             u64::try_from(self.started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         let report = self.report.clone();
-        self.guard.disarm();
+        self.reported = true;
         self.supervisor
             .do_send(SupervisorMessage::SinkEnded(self.destination.id, report));
-        ctx.stop();
     }
 
     fn tell(&self, state: DestinationState, error: Option<ErrorReport>) {
@@ -208,7 +211,23 @@ impl Handler<DriverEnded> for SinkActor {
     type Result = ();
 
     fn handle(&mut self, DriverEnded(result): DriverEnded, ctx: &mut Self::Context) {
-        self.driver_ended(result, ctx);
+        self.end(result);
+        ctx.stop();
+    }
+}
+
+impl Drop for SinkActor {
+    /// A panic drops the actor and with it its mailbox, silently. The pass waits for every destination's report, so this one
+    /// is made here; the driver ends by itself, since nobody is left who could abandon it.
+    fn drop(&mut self) {
+        if !self.reported {
+            self.end(Err(BackupError::new(
+                Class::Permanent,
+                "write",
+                &self.destination.name,
+                "the destination's actor panicked; this is a defect of teeline",
+            )));
+        }
     }
 }
 
@@ -250,5 +269,75 @@ async fn drive<R: Fn(DriverEvent) + Send + Sync>(
         Ok(Err(_)) | Err(_) => Err(error.suggest(
             "parts of an unfinished upload may be left there; a lifecycle rule for incomplete uploads removes them",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::System;
+    use teeline_sinks::MemorySink;
+
+    use super::*;
+
+    /// Notes the reports of destinations.
+    struct Supervisor(mpsc::UnboundedSender<DestinationReport>);
+
+    impl Actor for Supervisor {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<SupervisorMessage> for Supervisor {
+        type Result = ();
+
+        fn handle(&mut self, message: SupervisorMessage, _: &mut Self::Context) {
+            if let SupervisorMessage::SinkEnded(_, report) = message {
+                self.0.send(report).unwrap();
+            }
+        }
+    }
+
+    struct Tee;
+
+    impl Actor for Tee {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<TeeMessage> for Tee {
+        type Result = ();
+
+        fn handle(&mut self, _: TeeMessage, _: &mut Self::Context) {}
+    }
+
+    #[test]
+    fn a_dead_actor_is_the_end_of_its_destination() {
+        for (publishing, status) in [
+            (false, DestinationStatus::Failed),
+            (true, DestinationStatus::Unknown),
+        ] {
+            let report = System::new().block_on(async {
+                let (reports, mut reported) = mpsc::unbounded_channel();
+                let mut actor = SinkActor::new(SinkParts {
+                    destination: PassDestination {
+                        id: DestinationId(0),
+                        name: "one".to_owned(),
+                        required: true,
+                        sink: Arc::new(MemorySink::new("one")),
+                        retries: Arc::default(),
+                    },
+                    path: ObjectKey::new("backup").unwrap(),
+                    verification: Verification::Read,
+                    lane: mpsc::channel(1),
+                    tee: Tee.start().recipient(),
+                    supervisor: Supervisor(reports).start().recipient(),
+                    observer: Arc::new(|_| ()),
+                    alive: mpsc::channel(1).0,
+                });
+                actor.publishing = publishing;
+                drop(actor);
+                reported.recv().await.unwrap()
+            });
+            assert_eq!(report.status, status);
+            assert!(report.error.unwrap().message.contains("panicked"));
+        }
     }
 }

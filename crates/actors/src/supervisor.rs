@@ -2,7 +2,9 @@
 //! every destination.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::fut::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, WrapFuture};
@@ -17,8 +19,23 @@ use crate::messages::{Publication, SinkMessage, SupervisorMessage, TeeMessage};
 use crate::placer::StopPlacing;
 use crate::reader::StopReading;
 
-/// Is told what happens, from the actors' thread: it must not block.
+/// Is told what happens, from the actors' thread: it must not block. One that panics is told nothing more.
 pub type Observer = Arc<dyn Fn(ProgressEvent) + Send + Sync>;
+
+/// `observer`, whose panics end here: it is told nothing more, and the pass goes on.
+pub(crate) fn unless_it_panics(observer: Observer) -> Observer {
+    let panicked = AtomicBool::new(false);
+    Arc::new(move |event| {
+        if panicked.load(Ordering::Relaxed) {
+            return;
+        }
+        if catch_unwind(AssertUnwindSafe(|| observer(event))).is_err()
+            && !panicked.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!("the observer of a backup panicked, and is told nothing more");
+        }
+    })
+}
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +87,31 @@ impl SealedManifest {
     }
 }
 
-/// The actors of a pass that the supervisor speaks to.
+/// The actors of a pass that the supervisor speaks to. Dropped, it is dismissed: a supervisor that panicked must leave
+/// nobody at work.
 pub(crate) struct Crew {
     pub(crate) reader: Recipient<StopReading>,
     pub(crate) placer: Recipient<StopPlacing>,
     pub(crate) tee: Recipient<TeeMessage>,
     pub(crate) sinks: HashMap<DestinationId, Recipient<SinkMessage>>,
+}
+
+impl Crew {
+    /// Tells whoever still works to stop.
+    fn dismiss(&self) {
+        self.reader.do_send(StopReading);
+        self.placer.do_send(StopPlacing);
+        self.tee.do_send(TeeMessage::Stop);
+        for sink in self.sinks.values() {
+            sink.do_send(SinkMessage::Abandon);
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.dismiss();
+    }
 }
 
 pub(crate) struct Supervisor {
@@ -162,15 +198,10 @@ impl Supervisor {
         self.happened(Event::SourceFailed);
     }
 
-    /// The pass is decided: whoever still works is told to stop, and the report waits for the last one.
+    /// The pass is decided; the report waits for the last destination.
     fn wind_up(&mut self, end: PassEnd) {
         self.end = Some(end);
-        self.crew.reader.do_send(StopReading);
-        self.crew.placer.do_send(StopPlacing);
-        self.crew.tee.do_send(TeeMessage::Stop);
-        for sink in self.crew.sinks.values() {
-            sink.do_send(SinkMessage::Abandon);
-        }
+        self.crew.dismiss();
     }
 
     fn sink_ended(&mut self, id: DestinationId, report: DestinationReport) {

@@ -5,7 +5,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use actix::{Actor, AsyncContext, Context};
-use teeline_core::{BackupError, CutLimits, ObjectKey, RunHead, Selection, Source, Strategy};
+use teeline_core::{
+    BackupError, CutLimits, ObjectKey, ProgressEvent, RunHead, Selection, Source, Strategy,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::budget::Budget;
@@ -15,7 +17,7 @@ use crate::messages::SupervisorMessage;
 use crate::placer::{Epilogue, PlacerActor, RunOpening};
 use crate::reader::{Clock, Reader, Reading};
 use crate::sink::{PassDestination, SinkActor, SinkParts};
-use crate::supervisor::{Crew, Observer, PassReport, Supervisor};
+use crate::supervisor::{Crew, Observer, PassReport, Supervisor, unless_it_panics};
 use crate::tee::{Branch, LANE_STEPS, Tee};
 
 /// Everything that a pass needs.
@@ -65,6 +67,12 @@ pub(crate) struct Wired {
 /// # Errors
 /// Where the encoders' threads can't be started.
 pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
+    let observer = unless_it_panics(pass.observer);
+    let names = pass.destinations.iter().map(|to| (to.id, to.name.clone()));
+    observer(ProgressEvent::PassStarted {
+        id: pass.head.id.clone(),
+        destinations: names.collect(),
+    });
     let (reply, report) = oneshot::channel();
     let (alive, gone) = mpsc::channel(1);
     let supervisor_ctx = Context::<Supervisor>::new();
@@ -85,19 +93,18 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
             lane,
             tee: tee.clone(),
             supervisor: supervisor.clone(),
-            observer: Arc::clone(&pass.observer),
+            observer: Arc::clone(&observer),
             alive: alive.clone(),
         });
         let sink = sink.start();
         branches.push(Branch::new(id, sender, sink.clone().recipient()));
         sinks.insert(id, sink.recipient());
     }
-    let observer = Arc::clone(&pass.observer);
     tee_ctx.run(Tee::new(
         branches,
         pass.window_bytes,
         supervisor.clone(),
-        observer,
+        Arc::clone(&observer),
         alive.clone(),
     ));
 
@@ -108,7 +115,6 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         location: pass.source.to_string(),
         epilogue: pass.epilogue,
     };
-    let observer = Arc::clone(&pass.observer);
     let placer = PlacerActor::new(
         opening,
         tee.clone(),

@@ -3,15 +3,23 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Records, pass};
-use teeline_actors::{Budget, Executor, Host, PassEnd, Verification};
-use teeline_core::{Class, DestinationStatus, Outcome, Verified, document};
+use common::{BLOCK_BYTES, Records, pass};
+use teeline_actors::{Budget, Executor, Host, Pass, PassEnd, PassReport, Verification};
+use teeline_core::{
+    BackupError, Class, DestinationId, DestinationStatus, ObjectKey, Outcome, Sink, Verified,
+    document,
+};
 use teeline_sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 
-fn host() -> Host {
-    Host::start(Executor::Threads(2)).expect("threads")
+/// What a pass ends with. That it does is part of every test.
+async fn run(pass: Pass) -> Result<PassReport, BackupError> {
+    let host = Host::start(Executor::Threads(2)).expect("threads");
+    let ended = tokio::time::timeout(Duration::from_secs(60), host.run(pass)).await;
+    ended.expect("the pass ends")
 }
 
 #[tokio::test]
@@ -20,14 +28,13 @@ async fn a_file_that_no_reader_takes_is_not_published() {
     let mut source = Records::of(10, 100);
     let bytes = usize::try_from(document::BYTES_MAX).unwrap() + 1;
     source.attachments = vec![("large.json".to_owned(), Bytes::from(vec![0; bytes]))];
-    let report = host()
-        .run(pass(source, &budget, vec![Arc::new(sink.clone())]))
+    let report = run(pass(source, &budget, vec![Arc::new(sink.clone())]))
         .await
         .unwrap();
     assert_eq!(report.end, PassEnd::Finished(Outcome::Failed));
     let error = report.error.unwrap().to_string();
     assert!(error.starts_with("write large.json: "), "{error}");
-    let published = |key: &teeline_core::ObjectKey| key.as_str().contains("large.json");
+    let published = |key: &ObjectKey| key.as_str().contains("large.json");
     assert!(!sink.keys().iter().any(published));
     assert!(budget.is_whole());
 }
@@ -51,7 +58,7 @@ async fn what_is_attested_has_the_size_that_was_sent() {
         let sink = FaultSink::new(Arc::new(MemorySink::new("one")), plan);
         let mut pass = pass(Records::of(10, 100), &budget, vec![Arc::new(sink)]);
         pass.verification = Verification::Attested;
-        let report = host().run(pass).await.unwrap();
+        let report = run(pass).await.unwrap();
         let (_, destination) = &report.destinations[0];
         let error = destination.error.as_ref().map(|error| error.class);
         match fault {
@@ -63,4 +70,52 @@ async fn what_is_attested_has_the_size_that_was_sent() {
         }
         assert!(budget.is_whole());
     }
+}
+
+/// Records of which one is larger than a budget of 1 MiB, after some that aren't.
+fn small_and_large() -> Records {
+    let mut source = Records::of(20, BLOCK_BYTES / 2);
+    source.records.push(vec![b'x'; 3 << 20]);
+    source.records.extend(Records::of(20, 100).records);
+    source
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_is_told_nothing_more_and_the_pass_goes_on() {
+    let (budget, told) = (Budget::new(8 << 20), Arc::new(AtomicU64::new(0)));
+    for panics_at in [1, 2, 3, 5, 9] {
+        told.store(0, Ordering::Relaxed);
+        let sinks: Vec<Arc<dyn Sink>> = vec![
+            Arc::new(MemorySink::new("a")),
+            Arc::new(MemorySink::new("b")),
+        ];
+        let mut pass = pass(small_and_large(), &budget, sinks);
+        let told = Arc::clone(&told);
+        let count = Arc::clone(&told);
+        pass.observer = Arc::new(move |_| {
+            let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+            assert!(number < panics_at, "on purpose");
+        });
+        let report = run(pass).await.unwrap();
+        assert_eq!(
+            report.end,
+            PassEnd::Finished(Outcome::Completed),
+            "{panics_at}"
+        );
+        assert_eq!(told.load(Ordering::Relaxed), panics_at);
+        assert!(budget.is_whole());
+    }
+}
+
+#[tokio::test]
+async fn a_supervisor_that_panics_leaves_nothing_behind() {
+    let (budget, sink) = (Budget::new(1 << 20), MemorySink::new("one"));
+    let mut pass = pass(small_and_large(), &budget, vec![Arc::new(sink.clone())]);
+    // The strategy knows one destination, number 0.
+    pass.destinations[0].id = DestinationId(7);
+    let error = run(pass).await.unwrap_err();
+    assert!(error.to_string().contains("supervisor panicked"), "{error}");
+    assert!(budget.is_whole());
+    let published = |key: &ObjectKey| key.as_str().ends_with("manifest.json");
+    assert!(!sink.keys().iter().any(published));
 }

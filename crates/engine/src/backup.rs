@@ -6,9 +6,9 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd, PassReport, SealedManifest};
 use teeline_core::{
     BackupError, BackupId, Class, CutLimits, DestinationId, DestinationReport, DestinationStatus,
-    ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, ProgressEvent, RECORD_BYTES_MAX,
-    RunHead, RunRecord, RunStatus, Selection, Source, Strategy, StrategyKind, Timestamp, Totals,
-    Verified, document, layout,
+    ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, RECORD_BYTES_MAX, RunHead,
+    RunRecord, RunStatus, Selection, Source, Strategy, StrategyKind, Timestamp, Totals, Verified,
+    document, layout,
 };
 
 use crate::engine::{Engine, Running};
@@ -215,14 +215,7 @@ impl<'a> Run<'a> {
             },
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
         };
-        let observer = request.observer.clone().unwrap_or_else(|| Arc::new(|_| ()));
-        observer(ProgressEvent::PassStarted {
-            id,
-            destinations: destinations
-                .iter()
-                .map(|to| (to.id, to.name.clone()))
-                .collect(),
-        });
+        let observer = request.observer.clone();
         Ok(Pass {
             source: Arc::clone(&request.source),
             selection,
@@ -240,7 +233,7 @@ impl<'a> Run<'a> {
             budget: inner.budget.clone(),
             executor: inner.executor,
             clock: Arc::clone(&inner.clock),
-            observer,
+            observer: observer.unwrap_or_else(|| Arc::new(|_| ())),
             cancel: request.cancel.subscribe(),
         })
     }
