@@ -1,10 +1,10 @@
 //! The bytes that a pass may have in flight, leased block by block.
 //!
-//! Invariants: leased bytes ≤ capacity; a lease only shrinks; it is back when the last holder of its bytes drops them.
+//! Invariants: leased bytes ≤ capacity; a lease only shrinks; it is back when it is dropped. Who has a share of it then is
+//! the business of `account.rs`.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// No lease is smaller, so that the number of chunks in flight is bounded as well.
@@ -45,6 +45,12 @@ impl Budget {
         self.bytes.available_permits() == self.capacity as usize
     }
 
+    /// Bytes that aren't leased.
+    #[cfg(test)]
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.bytes.available_permits() as u64
+    }
+
     /// How many chunks can be in flight at once.
     pub fn chunks_max(&self) -> usize {
         usize::try_from(u64::from(self.capacity) / LEASE_BYTES_MIN)
@@ -60,26 +66,6 @@ impl Lease {
         let excess = self.0.num_permits().saturating_sub(keep);
         drop(self.0.split(excess));
     }
-
-    /// `bytes`, with the lease riding inside: it is back when the last handle is dropped.
-    pub fn ride(mut self, bytes: Bytes) -> Bytes {
-        self.shrink_to(bytes.len() as u64);
-        Bytes::from_owner(Leased {
-            bytes,
-            _lease: self,
-        })
-    }
-}
-
-struct Leased {
-    bytes: Bytes,
-    _lease: Lease,
-}
-
-impl AsRef<[u8]> for Leased {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
 }
 
 #[cfg(test)]
@@ -87,16 +73,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_lease_is_back_with_the_last_handle() {
+    async fn a_lease_shrinks_and_does_not_grow() {
         let budget = Budget::new(1 << 20);
-        let lease = budget.lease(900 << 10).await;
-        assert!(!budget.is_whole());
-        let bytes = lease.ride(Bytes::from(vec![7; 200 << 10]));
-        let second = budget.lease(700 << 10).await;
-        let slice = bytes.slice(10..20);
-        drop((bytes, second));
-        assert!(!budget.is_whole());
-        drop(slice);
+        let mut lease = budget.lease(900 << 10).await;
+        lease.shrink_to(200 << 10);
+        assert_eq!(budget.free_bytes(), (1 << 20) - (200 << 10));
+        lease.shrink_to(300 << 10);
+        assert_eq!(budget.free_bytes(), (1 << 20) - (200 << 10));
+        lease.shrink_to(0);
+        assert_eq!(budget.free_bytes(), (1 << 20) - LEASE_BYTES_MIN);
+        drop(lease);
         assert!(budget.is_whole());
     }
 
@@ -104,7 +90,7 @@ mod tests {
     async fn more_than_the_whole_is_the_whole() {
         let budget = Budget::new(1 << 20);
         let lease = budget.lease(64 << 20).await;
-        assert_eq!(budget.bytes.available_permits(), 0);
+        assert_eq!(budget.free_bytes(), 0);
         drop(lease);
         assert!(budget.is_whole());
     }

@@ -22,7 +22,7 @@ pub enum Executor {
     Inline,
 }
 
-/// A block on its way, with the lease that its chunk will ride on.
+/// A block on its way, with its lease.
 pub(crate) struct Work {
     pub(crate) seq: Seq,
     pub(crate) block: Block,
@@ -161,7 +161,12 @@ fn encode_all(
     }
 }
 
-fn encode_one(encoder: &mut BlockEncoder, Work { seq, block, lease }: Work) -> Sequenced {
+fn encode_one(encoder: &mut BlockEncoder, work: Work) -> Sequenced {
+    let Work {
+        seq,
+        block,
+        mut lease,
+    } = work;
     let encoded = catch_unwind(AssertUnwindSafe(|| encoder.encode(block))).unwrap_or_else(|_| {
         Err(BackupError::new(
             Class::Permanent,
@@ -171,9 +176,9 @@ fn encode_one(encoder: &mut BlockEncoder, Work { seq, block, lease }: Work) -> S
         ))
     });
     let item = match encoded {
-        Ok(mut chunk) => {
-            chunk.bytes = lease.ride(chunk.bytes);
-            PassItem::Chunk(chunk)
+        Ok(chunk) => {
+            lease.shrink_to((chunk.bytes.len() + chunk.index_fragment.len()) as u64);
+            PassItem::Chunk(chunk, lease)
         }
         Err(error) => PassItem::Failed(error),
     };

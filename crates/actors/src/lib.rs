@@ -8,9 +8,10 @@
 //! ```
 //!
 //! Actors decide and never wait; tasks and threads wait and never decide. Mailboxes don't bound what is sent to them, so
-//! the budget does: a block is leased before it gets a number, and its lease rides in its bytes until the last
-//! destination has dropped them.
+//! the budget does: a block is leased before it gets a number, and its lease goes with it until the last destination that
+//! still takes part has dropped its bytes.
 
+mod account;
 mod budget;
 mod driver;
 mod encoder;

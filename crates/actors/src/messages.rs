@@ -1,5 +1,8 @@
-//! What the actors say to each other. Every message is sent with `do_send`, which never waits: their number is bounded
-//! by the budget's leases (data) and by the number of destinations (control).
+//! What the actors say to each other. Every message is sent with `do_send`, which never waits: what waits in mailboxes is
+//! bounded by the budget's leases (chunks, with their part of the index) and by the number of destinations (control). The
+//! other steps follow from chunks: a resource has at least one.
+
+use std::sync::Arc;
 
 use actix::Message;
 use bytes::Bytes;
@@ -8,6 +11,8 @@ use teeline_core::{
     ResourceEnd, ResourceId, ScanPlan, Seq, Timestamp,
 };
 
+use crate::account::Account;
+use crate::budget::Lease;
 use crate::supervisor::SealedManifest;
 
 /// From reader and encoders to the placer, numbered in the order of the source.
@@ -32,8 +37,8 @@ pub(crate) enum PassItem {
     },
     /// A resource begins.
     Begin(ResourceId),
-    /// A chunk, its lease riding in its bytes.
-    Chunk(EncodedBlock),
+    /// A chunk, with the lease of its bytes and of its part of the index.
+    Chunk(EncodedBlock, Lease),
     /// A resource ends.
     End(ResourceId, ResourceEnd),
     /// The source has ended.
@@ -46,8 +51,8 @@ pub(crate) enum PassItem {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) enum TeeMessage {
-    /// The next step, for every destination.
-    Step(Step),
+    /// The next step, for every destination; where it hands over a chunk, with its lease.
+    Step(Step, Option<Lease>),
     /// A destination is done with an item of its lane.
     Acked {
         /// Which one.
@@ -55,7 +60,7 @@ pub(crate) enum TeeMessage {
         /// Bytes that it took over.
         bytes: u64,
     },
-    /// A destination is out.
+    /// A destination is out, and holds nothing of the budget any more.
     Detach(DestinationId),
     /// The pass is over.
     Stop,
@@ -80,6 +85,17 @@ pub(crate) enum Step {
 }
 
 impl Step {
+    /// The step for one destination, in whose account the lease is shared.
+    pub(crate) fn handed_to(&self, account: &Account, lease: Option<&Arc<Lease>>) -> Step {
+        match (self.clone(), lease) {
+            (Step::Segment(Placement::Write { segment, bytes }), Some(lease)) => {
+                let bytes = account.hold(bytes, lease);
+                Step::Segment(Placement::Write { segment, bytes })
+            }
+            (step, _) => step,
+        }
+    }
+
     /// Bytes that the step hands over.
     pub(crate) fn bytes(&self) -> u64 {
         match self {

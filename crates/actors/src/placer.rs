@@ -7,6 +7,7 @@ use teeline_core::{
     Reorder, RunClaim, RunHead, ScanPlan, SourceEntry, SourceKind, Timestamp, document, layout,
 };
 
+use crate::budget::Lease;
 use crate::guard::{Alive, DeathGuard};
 use crate::messages::{PassItem, Sequenced, Step, SupervisorMessage, TeeMessage};
 use crate::supervisor::{Observer, SealedManifest};
@@ -77,7 +78,7 @@ impl PlacerActor {
     }
 
     fn take(&mut self, item: PassItem) -> Result<(), BackupError> {
-        let mut placements = Vec::new();
+        let (mut placements, mut lease) = (Vec::new(), None);
         match (std::mem::replace(&mut self.state, State::Ended), item) {
             (_, PassItem::Failed(error)) => return Err(error),
             (
@@ -92,13 +93,16 @@ impl PlacerActor {
             }
             (State::Placing(placing), PassItem::SourceEnded) => self.finish(*placing)?,
             (State::Placing(mut placing), item) => {
-                self.place(&mut placing.placer, item, &mut placements)?;
+                lease = self.place(&mut placing.placer, item, &mut placements)?;
                 self.state = State::Placing(placing);
             }
             (State::Waiting(_) | State::Ended, _) => {}
         }
         for placement in placements {
-            self.step(Step::Segment(placement));
+            let is_write = matches!(placement, Placement::Write { .. });
+            let lease = if is_write { lease.take() } else { None };
+            let step = Step::Segment(placement);
+            self.tee.do_send(TeeMessage::Step(step, lease));
         }
         Ok(())
     }
@@ -142,19 +146,20 @@ impl PlacerActor {
         })
     }
 
+    /// Gives an item its place; of a chunk, the lease back.
     fn place(
         &mut self,
         placer: &mut Placer,
         item: PassItem,
         placements: &mut Vec<Placement>,
-    ) -> Result<(), BackupError> {
+    ) -> Result<Option<Lease>, BackupError> {
         match item {
             PassItem::Begin(id) => {
                 if let Some(name) = placer.name(id).map(str::to_owned) {
                     (self.observer)(ProgressEvent::Resource { name });
                 }
             }
-            PassItem::Chunk(chunk) => {
+            PassItem::Chunk(chunk, lease) => {
                 self.records += u64::from(chunk.entry.records);
                 self.plain_bytes += chunk.entry.plain;
                 self.stored_bytes += chunk.entry.stored;
@@ -164,11 +169,12 @@ impl PlacerActor {
                     plain_bytes: self.plain_bytes,
                     stored_bytes: self.stored_bytes,
                 });
+                return Ok(Some(lease));
             }
             PassItem::End(id, end) => placer.end(id, end, placements)?,
             PassItem::Planned { .. } | PassItem::SourceEnded | PassItem::Failed(_) => {}
         }
-        Ok(())
+        Ok(None)
     }
 
     fn finish(&self, placing: Placing) -> Result<(), BackupError> {
@@ -210,7 +216,7 @@ impl PlacerActor {
     }
 
     fn step(&self, step: Step) {
-        self.tee.do_send(TeeMessage::Step(step));
+        self.tee.do_send(TeeMessage::Step(step, None));
     }
 }
 

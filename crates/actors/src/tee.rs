@@ -1,15 +1,20 @@
 //! The tee: every destination gets the same steps in the same order, each at its own speed within its credits.
 //!
-//! A step is held until the slowest destination that is still in has been sent it; what is held is bounded by the budget,
-//! whose leases ride in the bytes. Invariants, per destination: acked ≤ sent ≤ read, and outstanding ≤ credits unless a
+//! A step is held until the slowest destination that is still in has been sent it; what is held is bounded by the budget:
+//! the lease of a chunk is shared by the tee, until then, and by the accounts of the destinations that were sent it.
+//!
+//! Invariants, per destination: acked ≤ sent ≤ read, and outstanding ≤ credits unless a
 //! single step is larger.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Recipient};
 use teeline_core::{DestinationId, ProgressEvent};
 use tokio::sync::mpsc;
 
+use crate::account::Account;
+use crate::budget::Lease;
 use crate::guard::{Alive, DeathGuard};
 use crate::messages::{LaneItem, SinkMessage, Step, SupervisorMessage, TeeMessage};
 use crate::supervisor::Observer;
@@ -22,6 +27,8 @@ pub(crate) struct Branch {
     pub(crate) id: DestinationId,
     pub(crate) lane: mpsc::Sender<LaneItem>,
     pub(crate) sink: Recipient<SinkMessage>,
+    /// Closed with the branch, so that what its driver never lets go isn't counted for ever.
+    account: Account,
     /// The number of the step that it is to be sent next.
     next: u64,
     outstanding_steps: usize,
@@ -40,6 +47,7 @@ impl Branch {
             id,
             lane,
             sink,
+            account: Account::default(),
             next: 0,
             outstanding_steps: 0,
             outstanding_bytes: 0,
@@ -54,11 +62,17 @@ impl Branch {
     }
 }
 
+/// A step that not every branch has been sent.
+struct Held {
+    step: Step,
+    lease: Option<Arc<Lease>>,
+}
+
 pub(crate) struct Tee {
     branches: Vec<Branch>,
     window_bytes: u64,
-    /// Steps that not every branch has been sent, the first of them numbered `first`.
-    held: VecDeque<Step>,
+    /// The first of them is numbered `first`.
+    held: VecDeque<Held>,
     first: u64,
     read_bytes: u64,
     observer: Observer,
@@ -74,11 +88,10 @@ impl Tee {
         alive: Alive,
     ) -> Self {
         let guard = DeathGuard::new(supervisor, "tee", alive);
-        let held = VecDeque::new();
         Tee {
             branches,
             window_bytes,
-            held,
+            held: VecDeque::new(),
             first: 0,
             read_bytes: 0,
             observer,
@@ -88,7 +101,7 @@ impl Tee {
 
     fn send_what_may_be_sent(&mut self) {
         for branch in &mut self.branches {
-            while let Some(step) = self
+            while let Some(Held { step, lease }) = self
                 .held
                 .get(usize::try_from(branch.next - self.first).unwrap_or(usize::MAX))
             {
@@ -96,7 +109,8 @@ impl Tee {
                 if !branch.has_credit_for(bytes, self.window_bytes) {
                     break;
                 }
-                if branch.lane.try_send(LaneItem::Step(step.clone())).is_err() {
+                let handed = step.handed_to(&branch.account, lease.as_ref());
+                if branch.lane.try_send(LaneItem::Step(handed)).is_err() {
                     // The driver is gone and its actor says so to the supervisor, which detaches the branch.
                     break;
                 }
@@ -155,9 +169,10 @@ impl Handler<TeeMessage> for Tee {
 
     fn handle(&mut self, message: TeeMessage, ctx: &mut Self::Context) {
         match message {
-            TeeMessage::Step(step) => {
+            TeeMessage::Step(step, lease) => {
                 self.read_bytes += step.bytes();
-                self.held.push_back(step);
+                let lease = lease.map(Arc::new);
+                self.held.push_back(Held { step, lease });
             }
             TeeMessage::Acked { destination, bytes } => self.acked(destination, bytes),
             TeeMessage::Detach(id) => self.branches.retain(|branch| branch.id != id),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{BLOCK_BYTES, Records, pass};
+use common::{BLOCK_BYTES, Keeper, Keeping, Kept, Records, pass};
 use teeline_actors::{Budget, Executor, Host, Pass, PassEnd, PassReport, Verification};
 use teeline_core::{
     BackupError, Class, DestinationId, DestinationStatus, ObjectKey, Outcome, Sink, Verified,
@@ -78,6 +78,27 @@ fn small_and_large() -> Records {
     source.records.push(vec![b'x'; 3 << 20]);
     source.records.extend(Records::of(20, 100).records);
     source
+}
+
+#[tokio::test]
+async fn a_destination_that_is_out_holds_nothing_of_the_budget() {
+    let (budget, kept) = (Budget::new(1 << 20), Kept::default());
+    let hangs = Keeper::new(Keeping::AfterFailure, &kept);
+    let good = MemorySink::new("good");
+    let sinks: Vec<Arc<dyn Sink>> = vec![Arc::new(hangs), Arc::new(good)];
+    let report = run(pass(small_and_large(), &budget, sinks)).await.unwrap();
+    assert_eq!(report.end, PassEnd::Finished(Outcome::Degraded));
+    let statuses = report.destinations.iter().map(|(_, report)| report.status);
+    assert_eq!(
+        statuses.collect::<Vec<_>>(),
+        [DestinationStatus::Failed, DestinationStatus::Committed]
+    );
+    assert_eq!(
+        kept.lock().unwrap().len(),
+        1,
+        "the call still has its bytes"
+    );
+    assert!(budget.is_whole());
 }
 
 #[tokio::test]

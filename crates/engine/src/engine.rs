@@ -144,7 +144,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Bytes that all backups together may have in flight; 24 MiB by default.
+    /// Bytes that all backups together may have in flight; 24 MiB by default. What a call of a destination that is out still
+    /// holds, since it hangs, isn't counted.
     #[must_use]
     pub fn budget_bytes(mut self, bytes: u64) -> Self {
         self.budget_bytes = bytes;

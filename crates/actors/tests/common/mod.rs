@@ -2,18 +2,21 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use teeline_actors::{Budget, Executor, Pass, PassDestination, Verification};
 use teeline_core::{
-    Attachment, BackupError, BackupId, BackupType, Compression, CutLimits, DestinationId, Item,
-    ObjectKey, Placed, PlanEntry, PlannedResource, RecordBatch, ResourceCounts, ResourceId,
-    ResourceKind, RunHead, Scan, ScanPlan, Selection, Sink, Source, SourceKind, Strategy,
-    StrategyKind, Timestamp,
+    Attachment, BackupError, BackupId, BackupType, Capabilities, Compression, CutLimits,
+    DestinationId, Item, ObjectKey, ObjectMeta, Placed, PlanEntry, PlannedResource, RecordBatch,
+    ResourceCounts, ResourceId, ResourceKind, RunHead, Scan, ScanPlan, Selection, Sink, Source,
+    SourceKind, Strategy, StrategyKind, Timestamp, Upload,
 };
+use teeline_sinks::MemorySink;
 use tokio::sync::watch;
 
 /// Blocks are cut to this size.
@@ -154,5 +157,102 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
         clock: Arc::new(move || started_at),
         observer: Arc::new(|_| ()),
         cancel: watch::Sender::new(false).subscribe(),
+    }
+}
+
+/// What a store does with the bytes that it is given to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// It keeps a handle on them until they are committed.
+    UntilCommit,
+    /// It fails, and keeps them for ever: what is left of a call into the operating system that hangs.
+    AfterFailure,
+}
+
+/// A store that keeps handles on what it is given to write.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    inner: MemorySink,
+    keeping: Keeping,
+    kept: Kept,
+}
+
+/// The bytes that a [`Keeper`] keeps.
+pub(crate) type Kept = Arc<Mutex<Vec<Bytes>>>;
+
+impl Keeper {
+    pub(crate) fn new(keeping: Keeping, kept: &Kept) -> Self {
+        Keeper {
+            inner: MemorySink::new("keeper"),
+            keeping,
+            kept: Arc::clone(kept),
+        }
+    }
+}
+
+impl fmt::Display for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Sink for Keeper {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    async fn begin(&self, key: &ObjectKey, bytes: u64) -> Result<Box<dyn Upload>, BackupError> {
+        Ok(Box::new(KeeperUpload {
+            inner: self.inner.begin(key, bytes).await?,
+            keeping: self.keeping,
+            kept: Arc::clone(&self.kept),
+        }))
+    }
+    async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
+        self.inner.put(key, bytes).await
+    }
+    async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
+        self.inner.read(key, range).await
+    }
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
+        self.inner.head(key).await
+    }
+    async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        self.inner.drop_cached(key).await
+    }
+    fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
+        self.inner.list(folder)
+    }
+    async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        self.inner.delete(key).await
+    }
+}
+
+struct KeeperUpload {
+    inner: Box<dyn Upload>,
+    keeping: Keeping,
+    kept: Kept,
+}
+
+#[async_trait]
+impl Upload for KeeperUpload {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
+        self.kept.lock().expect("no panic").push(bytes.clone());
+        match self.keeping {
+            Keeping::UntilCommit => self.inner.write(bytes).await,
+            Keeping::AfterFailure => Err(BackupError::new(
+                teeline_core::Class::Permanent,
+                "write",
+                "a disk",
+                "it hangs",
+            )),
+        }
+    }
+    async fn commit(&mut self) -> Result<(), BackupError> {
+        self.kept.lock().expect("no panic").clear();
+        self.inner.commit().await
+    }
+    async fn abort(&mut self) -> Result<(), BackupError> {
+        self.inner.abort().await
     }
 }
