@@ -35,6 +35,11 @@ impl Account {
             shares: Arc::clone(&self.0),
         })
     }
+
+    /// Whether every handle is dropped.
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.0).held.is_empty()
+    }
 }
 
 impl Drop for Account {
@@ -144,6 +149,9 @@ mod tests {
                 out.dedup();
                 let out: u64 = out.iter().map(|(_, bytes)| bytes).sum();
                 prop_assert_eq!(budget.free_bytes(), capacity - out);
+                for (account, held) in accounts.iter().zip(&held) {
+                    prop_assert_eq!(account.is_empty(), held.is_empty());
+                }
             }
             prop_assert!(abandoned.iter().all(|(_, _, handle)| handle[..] == [7; 10]), "bytes outlive the lease");
             drop(accounts);

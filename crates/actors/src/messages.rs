@@ -53,6 +53,8 @@ pub(crate) enum PassItem {
 pub(crate) enum TeeMessage {
     /// The next step, for every destination; where it hands over a chunk, with its lease.
     Step(Step, Option<Lease>),
+    /// The reader has waited long for a lease.
+    Starved,
     /// A destination is done with an item of its lane.
     Acked {
         /// Which one.

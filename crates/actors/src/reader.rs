@@ -1,7 +1,9 @@
 //! The reader: pulls the source, cuts its records into blocks, leases their bytes, numbers them.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
 use teeline_core::{
@@ -9,11 +11,12 @@ use teeline_core::{
     ResourceId, Selection, Seq, Source, Timestamp,
 };
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Lease};
 use crate::encoder::{Encoders, Work};
 use crate::guard::{Alive, DeathGuard};
-use crate::messages::{PassItem, Sequenced, SupervisorMessage};
+use crate::messages::{PassItem, Sequenced, SupervisorMessage, TeeMessage};
 
 /// What a clock says. Passed in, so that a simulation can bring its own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -24,6 +27,7 @@ pub(crate) struct Reading {
     pub(crate) selection: Selection,
     pub(crate) limits: CutLimits,
     pub(crate) budget: Budget,
+    pub(crate) starved_after: Duration,
     pub(crate) clock: Clock,
 }
 
@@ -42,6 +46,7 @@ impl Reader {
         reading: Reading,
         encoders: Encoders,
         placer: Recipient<Sequenced>,
+        tee: Recipient<TeeMessage>,
         supervisor: Recipient<SupervisorMessage>,
         alive: Alive,
     ) -> Self {
@@ -50,6 +55,7 @@ impl Reader {
             reading,
             encoders,
             placer,
+            tee,
             seq: 0,
             cutters: HashMap::new(),
             _alive: alive,
@@ -88,6 +94,7 @@ struct Pump {
     reading: Reading,
     encoders: Encoders,
     placer: Recipient<Sequenced>,
+    tee: Recipient<TeeMessage>,
     seq: Seq,
     cutters: HashMap<ResourceId, Cutter>,
     /// The last field, so that it is dropped after the encoders.
@@ -154,9 +161,20 @@ impl Pump {
     }
 
     async fn encode(&mut self, block: Block) -> Result<(), BackupError> {
-        let lease = self.reading.budget.lease(worst_case_bytes(&block)).await;
+        let lease = self.lease(worst_case_bytes(&block)).await;
         let seq = self.number();
         self.encoders.submit(Work { seq, block, lease })
+    }
+
+    /// A lease of `bytes`. Where it doesn't come, the tee is asked, again and again, whether it ever will.
+    async fn lease(&self, bytes: u64) -> Lease {
+        let mut lease = pin!(self.reading.budget.lease(bytes));
+        loop {
+            match timeout(self.reading.starved_after, &mut lease).await {
+                Ok(lease) => return lease,
+                Err(_) => self.tee.do_send(TeeMessage::Starved),
+            }
+        }
     }
 
     fn place(&mut self, item: PassItem) {

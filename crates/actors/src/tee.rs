@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Recipient};
-use teeline_core::{DestinationId, ProgressEvent};
+use teeline_core::{BackupError, Class, DestinationId, ProgressEvent};
 use tokio::sync::mpsc;
 
 use crate::account::Account;
@@ -27,6 +27,7 @@ pub(crate) struct Branch {
     pub(crate) id: DestinationId,
     pub(crate) lane: mpsc::Sender<LaneItem>,
     pub(crate) sink: Recipient<SinkMessage>,
+    name: String,
     /// Closed with the branch, so that what its driver never lets go isn't counted for ever.
     account: Account,
     /// The number of the step that it is to be sent next.
@@ -40,6 +41,7 @@ pub(crate) struct Branch {
 impl Branch {
     pub(crate) fn new(
         id: DestinationId,
+        name: String,
         lane: mpsc::Sender<LaneItem>,
         sink: Recipient<SinkMessage>,
     ) -> Self {
@@ -47,6 +49,7 @@ impl Branch {
             id,
             lane,
             sink,
+            name,
             account: Account::default(),
             next: 0,
             outstanding_steps: 0,
@@ -75,6 +78,7 @@ pub(crate) struct Tee {
     held: VecDeque<Held>,
     first: u64,
     read_bytes: u64,
+    supervisor: Recipient<SupervisorMessage>,
     observer: Observer,
     guard: DeathGuard,
 }
@@ -87,13 +91,14 @@ impl Tee {
         observer: Observer,
         alive: Alive,
     ) -> Self {
-        let guard = DeathGuard::new(supervisor, "tee", alive);
+        let guard = DeathGuard::new(supervisor.clone(), "tee", alive);
         Tee {
             branches,
             window_bytes,
             held: VecDeque::new(),
             first: 0,
             read_bytes: 0,
+            supervisor,
             observer,
             guard,
         }
@@ -158,6 +163,32 @@ impl Tee {
         });
         branch.sink.do_send(SinkMessage::Lag(lag_bytes));
     }
+
+    /// The reader gets no lease. Where every destination has done all that it was sent, and some still hold chunks, it never
+    /// will: the budget is theirs for good. Otherwise somebody is at work, and whoever is too slow ends by a deadline.
+    fn reader_starves(&self) {
+        let at_work = |branch: &Branch| branch.outstanding_steps > 0;
+        if !self.held.is_empty() || self.branches.iter().any(at_work) {
+            return;
+        }
+        let keepers = self
+            .branches
+            .iter()
+            .filter(|branch| !branch.account.is_empty());
+        let names: Vec<&str> = keepers.map(|branch| branch.name.as_str()).collect();
+        if names.is_empty() {
+            return;
+        }
+        let message = format!(
+            "the budget is used up by bytes that were written to {}, and that its store keeps",
+            names.join(", ")
+        );
+        let error = BackupError::new(Class::Permanent, "read", "the source", message).suggest(
+            "a store must copy or release what it was given to write before the call returns",
+        );
+        self.supervisor
+            .do_send(SupervisorMessage::SourceFailed(error));
+    }
 }
 
 impl Actor for Tee {
@@ -174,6 +205,7 @@ impl Handler<TeeMessage> for Tee {
                 let lease = lease.map(Arc::new);
                 self.held.push_back(Held { step, lease });
             }
+            TeeMessage::Starved => return self.reader_starves(),
             TeeMessage::Acked { destination, bytes } => self.acked(destination, bytes),
             TeeMessage::Detach(id) => self.branches.retain(|branch| branch.id != id),
             TeeMessage::Stop => {

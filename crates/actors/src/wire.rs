@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context};
 use teeline_core::{
@@ -44,6 +45,8 @@ pub struct Pass {
     pub window_bytes: u64,
     /// The bytes that all passes together may have in flight.
     pub budget: Budget,
+    /// How long the reader waits for a lease before it is looked into whether one will come.
+    pub starved_after: Duration,
     /// Where blocks are encoded.
     pub executor: Executor,
     /// What the time is.
@@ -83,7 +86,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     let mut branches = Vec::new();
     let mut sinks = HashMap::new();
     for destination in pass.destinations {
-        let id = destination.id;
+        let (id, name) = (destination.id, destination.name.clone());
         let lane = mpsc::channel(LANE_STEPS);
         let sender = lane.0.clone();
         let sink = SinkActor::new(SinkParts {
@@ -97,7 +100,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
             alive: alive.clone(),
         });
         let sink = sink.start();
-        branches.push(Branch::new(id, sender, sink.clone().recipient()));
+        branches.push(Branch::new(id, name, sender, sink.clone().recipient()));
         sinks.insert(id, sink.recipient());
     }
     tee_ctx.run(Tee::new(
@@ -137,12 +140,14 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         selection: pass.selection,
         limits: pass.limits,
         budget: pass.budget,
+        starved_after: pass.starved_after,
         clock: pass.clock,
     };
     let reader = Reader::new(
         reading,
         encoders,
         placer.clone().recipient(),
+        tee.clone(),
         supervisor,
         alive,
     )

@@ -4,14 +4,14 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{BLOCK_BYTES, Keeper, Keeping, Kept, Records, pass};
 use teeline_actors::{Budget, Executor, Host, Pass, PassEnd, PassReport, Verification};
 use teeline_core::{
-    BackupError, Class, DestinationId, DestinationStatus, ObjectKey, Outcome, Sink, Verified,
-    document,
+    BackupError, Class, DestinationId, DestinationStatus, ObjectKey, Outcome, ProgressEvent, Sink,
+    Verified, document,
 };
 use teeline_sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 
@@ -98,6 +98,57 @@ async fn a_destination_that_is_out_holds_nothing_of_the_budget() {
         1,
         "the call still has its bytes"
     );
+    assert!(budget.is_whole());
+}
+
+#[tokio::test]
+async fn a_store_that_keeps_what_it_was_given_fails_the_run_by_name() {
+    let (budget, kept) = (Budget::new(1 << 20), Kept::default());
+    let keeps = Keeper::new(Keeping::UntilCommit, &kept);
+    let good = MemorySink::new("good");
+    let sinks: Vec<Arc<dyn Sink>> = vec![Arc::new(good), Arc::new(keeps)];
+    let mut pass = pass(Records::of(100, BLOCK_BYTES - 1), &budget, sinks);
+    pass.head.plan.segment_bytes = 64 << 20;
+    pass.destinations[1].name = "hoard".to_owned();
+    let report = run(pass).await.unwrap();
+    assert_eq!(report.end, PassEnd::Finished(Outcome::Failed));
+    let error = report.error.unwrap();
+    let message = error.to_string();
+    assert!(
+        message.contains("hoard") && !message.contains("good"),
+        "{message}"
+    );
+    assert!(error.suggestion().is_some());
+    assert!(budget.is_whole());
+}
+
+#[tokio::test]
+async fn a_wait_for_another_run_is_no_reason_to_fail() {
+    let budget = Budget::new(1 << 20);
+    let others = budget.lease(1 << 20).await;
+    let started = Arc::new(tokio::sync::Notify::new());
+    let mut pass = pass(
+        small_and_large(),
+        &budget,
+        vec![Arc::new(MemorySink::new("one"))],
+    );
+    pass.starved_after = Duration::from_millis(1);
+    let begun = Arc::clone(&started);
+    pass.observer = Arc::new(move |event| {
+        if matches!(event, ProgressEvent::Resource { .. }) {
+            begun.notify_one();
+        }
+    });
+    let (report, ()) = tokio::join!(run(pass), async {
+        started.notified().await;
+        // So long that it was asked several times whether a lease will come.
+        let since = Instant::now();
+        while since.elapsed().as_millis() < 20 {
+            tokio::task::yield_now().await;
+        }
+        drop(others);
+    });
+    assert_eq!(report.unwrap().end, PassEnd::Finished(Outcome::Completed));
     assert!(budget.is_whole());
 }
 

@@ -72,7 +72,9 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
 /// or aborted, nothing readable is left.
 #[async_trait]
 pub trait Upload: Send {
-    /// Takes over the next bytes. After a retriable failure the same call is to be repeated with the same bytes.
+    /// Takes over the next bytes: when it returns they are written or copied, and no handle on them is kept. What is kept is
+    /// counted as in flight, and a run whose bytes in flight are used up so fails. After a retriable failure the same call is
+    /// to be repeated with the same bytes.
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError>;
 
     /// Makes the object durable and visible under its key. After a retriable failure it may be repeated.

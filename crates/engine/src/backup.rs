@@ -1,6 +1,7 @@
 //! Making a backup: a plan, its passes, and the report of what became of them.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd, PassReport, SealedManifest};
@@ -18,6 +19,9 @@ use crate::request::BackupRequest;
 
 /// Bytes that one destination may have outstanding: what the tee has sent it and it has not taken over.
 const WINDOW_BYTES: u64 = 8 << 20;
+
+/// How long a run waits for a share of the budget before it is looked into whether one will come.
+const STARVED_AFTER: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Makes a backup. Failures are in the report; nothing that isn't published is ever listed.
@@ -231,6 +235,7 @@ impl<'a> Run<'a> {
             },
             window_bytes: WINDOW_BYTES,
             budget: inner.budget.clone(),
+            starved_after: STARVED_AFTER,
             executor: inner.executor,
             clock: Arc::clone(&inner.clock),
             observer: observer.unwrap_or_else(|| Arc::new(|_| ())),

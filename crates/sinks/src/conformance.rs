@@ -6,6 +6,7 @@
 //! failed one: it may have taken effect, and is repeated or the upload is given up.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -35,6 +36,7 @@ pub async fn all(sink: &dyn Sink, folder: &ObjectKey) {
     one_of_many_uploads_wins(sink, &below(folder, "one_of_many_uploads_wins")).await;
     part_boundaries(sink, &below(folder, "part_boundaries")).await;
     cancelled_write(sink, &below(folder, "cancelled_write")).await;
+    written_bytes_are_released(sink, &below(folder, "written_bytes_are_released")).await;
     list_a_folder(sink, &below(folder, "list_a_folder")).await;
     list_after_delete(sink, &below(folder, "list_after_delete")).await;
 }
@@ -325,6 +327,21 @@ pub async fn cancelled_write(sink: &dyn Sink, folder: &ObjectKey) {
     drop(dropped);
     drop(upload);
     assert_class(sink.head(&key).await, Class::NotFound, "head");
+}
+
+/// What was written is copied or gone when the call returns, however much of it there is: no handle on it is kept.
+pub async fn written_bytes_are_released(sink: &dyn Sink, folder: &ObjectKey) {
+    let key = below(folder, "object");
+    let part = pattern(3 * MIB + 7, 40);
+    let mut upload = sink.begin(&key, 0).await.expect("begin");
+    for _ in 0..4 {
+        let owner: Arc<[u8]> = Arc::from(&part[..]);
+        let bytes = Bytes::from_owner(Arc::clone(&owner));
+        upload.write(bytes).await.expect("write");
+        assert_eq!(Arc::strong_count(&owner), 1, "a handle is kept");
+    }
+    upload.commit().await.expect("commit");
+    assert_holds(sink, &key, &part.repeat(4)).await;
 }
 
 /// A list is of what is below a folder, at any depth, and of nothing beside it.

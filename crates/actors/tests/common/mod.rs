@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -153,6 +154,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
         },
         window_bytes: 8 << 20,
         budget: budget.clone(),
+        starved_after: Duration::from_millis(50),
         executor: Executor::Threads(2),
         clock: Arc::new(move || started_at),
         observer: Arc::new(|_| ()),
