@@ -15,7 +15,7 @@ use common::{engine, records, request, store, whole};
 use teeline::sinks::MemorySink;
 use teeline::{
     BackupError, DestinationSpec, Digest, Engine, Executor, RestoreReport, RestoreRequest,
-    RestoreTarget, Target, Timestamp, VerifyReport, VerifyRequest, Which,
+    RestoreTarget, Sink, Target, Timestamp, VerifyReport, VerifyRequest, Which,
 };
 use teeline_core::{
     AttachmentEntry, CatalogEntry, ChunkEntry, Frame, GzipEncoder, Index, IndexBuilder, Manifest,
@@ -211,6 +211,11 @@ async fn entries_that_are_not_where_they_belong_or_come_twice() {
     let listed = stored.engine.list(std::slice::from_ref(&stored.at)).await;
     assert_eq!((listed.exit_code(), listed.backups.len()), (13, 1));
     assert_eq!(listed.backups[0].destinations, ["one"]);
+
+    let right = layout::catalog_entry(&stored.entry.id, stored.entry.started_at).unwrap();
+    stored.sink.delete(&right).await.unwrap();
+    let listed = stored.engine.list(std::slice::from_ref(&stored.at)).await;
+    assert_eq!((listed.exit_code(), listed.backups.len()), (13, 0));
 
     let mut stored = Stored::new().await;
     stored.entry.started_at = later(stored.entry.started_at);
