@@ -504,7 +504,7 @@ fn of_copy(state: CopyState) -> &'static str {
 }
 
 /// Columns as wide as they need to be, two spaces apart.
-fn table(rows: &[Vec<String>]) -> String {
+pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -524,7 +524,7 @@ fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// `1 record`, `5,000 records`.
-fn counted(count: u64, what: &str) -> String {
+pub(super) fn counted(count: u64, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {what}{plural}", grouped(count))
 }
