@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Restore a backup to a folder, a database or standard output
     Restore(RestoreArguments),
+    /// Say what can be had of the backups that s3db.js's BackupPlugin left, and what it destroyed
+    InspectPlugin(InspectPluginArguments),
     /// Look at configurations
     Config(ConfigArguments),
 }
@@ -186,6 +188,16 @@ pub(crate) struct RestoreArguments {
     pub(crate) dry_run: bool,
 }
 
+/// `teeline inspect-plugin`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectPluginArguments {
+    /// A folder, which is searched with all that is in it, or an ID.backup or ID.manifest.json
+    pub(crate) path: PathBuf,
+    /// Print the report as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `teeline config`.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArguments {
@@ -242,6 +254,7 @@ impl Command {
             Command::Status(status) => status.places.json,
             Command::Verify(verify) => verify.places.json,
             Command::Restore(restore) => restore.places.json,
+            Command::InspectPlugin(inspect) => inspect.json,
             Command::Config(ConfigArguments {
                 command: ConfigCommand::Check { json, .. },
             }) => *json,

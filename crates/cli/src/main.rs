@@ -1,4 +1,4 @@
-//! The `teeline` command: makes backups, lists, checks and restores them.
+//! The `teeline` command: makes backups, lists, checks and restores them, and inspects those of s3db.js's plugin.
 //!
 //! It has no logic of its own. Arguments ([`args`]) become requests ([`resolve`]), the engine carries them out, and its
 //! reports are printed ([`output`]). Signals end a run early ([`signals`]); [`progress`] shows how far it is;
@@ -16,7 +16,7 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::Parser;
-use teeline::{BackupError, Class};
+use teeline::{BackupError, Class, Engine};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{
@@ -84,6 +84,11 @@ async fn run(command: Command, output: &mut Output, signals: &Signals) -> Result
             Ok(output.report(&report))
         }
         Command::Restore(typed) => restore(&typed, output, signals).await,
+        Command::InspectPlugin(typed) => {
+            let request = resolve::inspect_plugin(&typed, &signals.cancel)?;
+            let report = Engine::new()?.inspect_plugin(request).await?;
+            Ok(output.report(&report))
+        }
         Command::Config(ConfigArguments {
             command: ConfigCommand::Check { file, .. },
         }) => Ok(output.report(&resolve::check(&file)?)),

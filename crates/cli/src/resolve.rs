@@ -8,13 +8,14 @@ use teeline::config::{
 };
 use teeline::{
     BackupError, BackupRequest, BackupType, Cancel, Compression, Config, Connection,
-    DestinationSpec, Engine, Executor, JsonlSource, RestoreRequest, RestoreTarget, S3dbSource,
-    Secret, Source, StrategyKind, VerifyRequest, Which, WhichBackups, sources, unique_names,
+    DestinationSpec, Engine, Executor, InspectPluginRequest, JsonlSource, RestoreRequest,
+    RestoreTarget, S3dbSource, Secret, Source, StrategyKind, VerifyRequest, Which, WhichBackups,
+    sources, unique_names,
 };
 
 use crate::args::{
-    BackupArguments, ExecutorArgument, PlacesArguments, RestoreArguments, SourceArguments,
-    StatusArguments, UndecodableArgument, VerificationArgument, VerifyArguments,
+    BackupArguments, ExecutorArgument, InspectPluginArguments, PlacesArguments, RestoreArguments,
+    SourceArguments, StatusArguments, UndecodableArgument, VerificationArgument, VerifyArguments,
 };
 use crate::embedded::Server;
 use crate::output::{Checked, CheckedDestination, Output};
@@ -208,6 +209,20 @@ pub(crate) fn restore(
     request.overwrite = typed.overwrite;
     request.resources = typed.resources.clone();
     request.dry_run = typed.dry_run;
+    request.cancel = cancel.clone();
+    Ok(request)
+}
+
+/// The request of `teeline inspect-plugin`.
+pub(crate) fn inspect_plugin(
+    typed: &InspectPluginArguments,
+    cancel: &Cancel,
+) -> Result<InspectPluginRequest, BackupError> {
+    if typed.path.as_os_str().is_empty() {
+        return Err(BackupError::usage("PATH", "no path is given")
+            .suggest("accepted: a folder, an ID.backup or an ID.manifest.json"));
+    }
+    let mut request = InspectPluginRequest::new(&typed.path);
     request.cancel = cancel.clone();
     Ok(request)
 }

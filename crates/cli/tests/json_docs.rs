@@ -4,6 +4,7 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod plugin;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -93,7 +94,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 7);
+    assert_eq!(examples, 8);
 }
 
 #[test]
@@ -215,6 +216,13 @@ fn every_field_of_real_reports_is_documented() {
         ),
     );
     assert!(!avoided["avoided"].as_array().unwrap().is_empty());
+
+    plugin::backup(1000, plugin::as_utf8).write(&scratch, "plugin");
+    let inspected = check(
+        "inspect-plugin",
+        scratch.teeline(13, &["inspect-plugin", "plugin", "--json"]),
+    );
+    assert_eq!(inspected["backups"][0]["findings"][0]["resource"], "users");
 
     scratch.write("good.toml", "[destinations.a]\npath = \"a\"\n");
     scratch.write("bad.toml", "[backup]\nstratgy = \"any\"\n");

@@ -1,7 +1,8 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
 //! Start with [`Engine`]: it makes backups ([`BackupRequest`]), lists them, checks them ([`VerifyRequest`]) and restores
-//! them ([`RestoreRequest`]). What happened is in reports, whose JSON is documented in `docs/reference/json.md`; what is
+//! them ([`RestoreRequest`]); and it says what can be had of the backups of another, the plugin of s3db.js
+//! ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in `docs/reference/json.md`; what is
 //! left on a destination in `docs/format.md`.
 //!
 //! A backup to two destinations, of which one is enough:
@@ -30,6 +31,7 @@ mod copies;
 mod destination;
 mod engine;
 mod files;
+mod inspect_plugin;
 mod open;
 mod report;
 mod request;
@@ -40,6 +42,11 @@ mod verify;
 pub use config::Config;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
 pub use engine::{BUDGET_BYTES_DEFAULT, Engine, EngineBuilder, Random};
+pub use inspect_plugin::{
+    ArchiveForm, Finding, FindingKind, InspectPluginRequest, InspectedArchive, InspectedBackup,
+    InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
+    InspectedResource, InspectedResourceState, PluginInspection,
+};
 pub use report::{
     BackupReport, BackupState, CopyState, CopyStatus, Damage, DestinationError, ListReport,
     ListedBackup, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, StatusReport,

@@ -507,7 +507,7 @@ fn of_copy(state: CopyState) -> &'static str {
 }
 
 /// Columns as wide as they need to be, two spaces apart.
-fn table(rows: &[Vec<String>]) -> String {
+pub(super) fn table(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> = rows
         .iter()
         .map(|row| row.iter().map(|cell| one_line(cell)).collect())
@@ -531,7 +531,7 @@ fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// `1 record`, `5,000 records`.
-fn counted(count: u64, what: &str) -> String {
+pub(super) fn counted(count: u64, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {what}{plural}", grouped(count))
 }

@@ -4,6 +4,7 @@
 //! command quietly; that is decided here and nowhere else.
 
 mod human;
+mod inspection;
 mod json;
 mod next;
 pub(crate) mod printable;

@@ -4,6 +4,8 @@
 //! maps a stored object to a JSON document and back ([`mapping`]). The other talks to a server: [`S3dbSource`] reads a
 //! database, [`S3dbTarget`] writes it back.
 //!
+//! Beside them, [`plugin_archive`] reads what the backup plugin of s3db.js leaves.
+//!
 //! The mapping never has to be trusted: [`mapping::decode`] encodes its own result and says whether that gives the very
 //! object back. Where it doesn't, [`mapping::raw_line`] carries the object byte for byte beside what could be read.
 
@@ -26,6 +28,7 @@ pub mod object;
 mod pace;
 mod parted;
 mod path;
+pub mod plugin_archive;
 mod ranges;
 mod scan;
 pub mod schema;
