@@ -50,7 +50,7 @@ pub use index::{
 pub use key::ObjectKey;
 pub use manifest::{
     AttachmentEntry, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry, PlannedDestination,
-    ResourceEntry, SegmentEntry, SourceEntry, SourceKind, Totals,
+    ResourceEntry, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,
 };
 pub use path_template::PathTemplate;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::compress::Compression;
 use crate::digest::Digest;
-use crate::document::Document;
+use crate::document::{self, Document};
+use crate::error::BackupError;
 use crate::id::{BackupId, BackupType};
 use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
-use crate::records::{ClaimedResource, RunClaim};
+use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
 use crate::source::ResourceCounts;
 use crate::time::Timestamp;
 
@@ -316,6 +317,57 @@ impl Manifest {
                     .map(|attachment| attachment.bytes)
                     .sum::<u64>(),
             plain_bytes: all().map(|resource| resource.plain_bytes).sum(),
+        }
+    }
+}
+
+/// A manifest with its bytes and their digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedManifest {
+    /// What it says.
+    pub manifest: Manifest,
+    /// As stored, everywhere.
+    pub bytes: Bytes,
+    /// The backup's checksum.
+    pub checksum: Digest,
+}
+
+impl SealedManifest {
+    /// Seals a manifest.
+    pub fn new(manifest: Manifest) -> Self {
+        let bytes = document::seal(&manifest);
+        SealedManifest {
+            manifest,
+            checksum: Digest::of(&bytes),
+            bytes,
+        }
+    }
+
+    /// Reads a stored manifest; `subject` names the file in errors.
+    ///
+    /// # Errors
+    /// As [`document::open`].
+    pub fn open(subject: &str, bytes: Bytes) -> Result<Self, BackupError> {
+        Ok(SealedManifest {
+            manifest: document::open(subject, &bytes)?,
+            checksum: Digest::of(&bytes),
+            bytes,
+        })
+    }
+
+    /// The catalogue's entry of this backup, whose files are in the folder `path`.
+    pub fn entry(&self, path: &str) -> CatalogEntry {
+        let Manifest { totals, .. } = &self.manifest;
+        CatalogEntry {
+            id: self.manifest.id.clone(),
+            backup_type: self.manifest.backup_type.clone(),
+            started_at: self.manifest.started_at,
+            path: path.to_owned(),
+            records: totals.records,
+            stored_bytes: totals.stored_bytes,
+            plain_bytes: totals.plain_bytes,
+            checksum: self.checksum,
+            manifest_bytes: self.bytes.len() as u64,
         }
     }
 }

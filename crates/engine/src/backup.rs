@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd, PassReport, SealedManifest};
+use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd, PassReport};
 use teeline_core::{
     BackupError, BackupId, Class, CutLimits, DestinationId, DestinationReport, DestinationStatus,
     ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, ProgressEvent, RunHead, RunRecord,
-    RunStatus, Selection, Source, Strategy, StrategyKind, Timestamp, Verified, document, layout,
+    RunStatus, SealedManifest, Selection, Source, Strategy, StrategyKind, Timestamp, Verified,
+    document, layout,
 };
 
 use crate::engine::Engine;
