@@ -10,15 +10,13 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use teeline_core::{
     AttachmentEntry, BackupError, BackupId, CatalogEntry, ChunkEntry, Class, Decoder, Digest,
-    Index, Manifest, ObjectKey, SegmentEntry, document, layout,
+    Index, Manifest, ObjectKey, SegmentEntry, layout,
 };
 
-use crate::catalog::{Asked, located, read_whole};
+use crate::catalog::Asked;
+use crate::check::{WINDOW_BYTES, check_chunk, check_index, damage, read_checked, read_manifest};
 use crate::open::Opened;
 use crate::report::Damage;
-
-/// How much of a segment is read in one call.
-const WINDOW_BYTES: u64 = 2 << 20;
 
 /// A backup, readable as long as each chunk is right at one destination.
 pub(crate) struct Copies {
@@ -87,8 +85,8 @@ impl Copies {
                 continue;
             };
             match read_manifest(&asked.opened, &entry).await {
-                Ok(manifest) => match &first {
-                    None => first = Some((entry, manifest)),
+                Ok(sealed) => match &first {
+                    None => first = Some((entry, sealed.manifest)),
                     Some((known, _)) if known.checksum == entry.checksum => {}
                     Some((known, _)) => {
                         let message = format!(
@@ -319,100 +317,6 @@ impl Copies {
         {
             avoided.push(damage);
         }
-    }
-}
-
-/// The manifest that an entry leads to, compared with the entry.
-pub(crate) async fn read_manifest(
-    opened: &Opened,
-    entry: &CatalogEntry,
-) -> Result<Manifest, BackupError> {
-    let sink = opened.sink.as_ref();
-    let key = ObjectKey::new(format!("{}/{}", entry.path, layout::MANIFEST))?;
-    let bytes = read_whole(sink, &key).await?;
-    let manifest: Manifest = document::open(&located(sink, &key), &bytes)?;
-    if Digest::of(&bytes) != entry.checksum || manifest.id != entry.id {
-        let message = "it isn't the manifest that the catalogue's entry is about";
-        return Err(BackupError::corrupt(located(sink, &key), message));
-    }
-    Ok(manifest)
-}
-
-/// A whole small file, compared with its digest.
-pub(crate) async fn read_checked(
-    opened: &Opened,
-    key: &ObjectKey,
-    size: u64,
-    digest: Digest,
-) -> Result<Bytes, BackupError> {
-    let sink = opened.sink.as_ref();
-    let corrupt = |message: String| BackupError::corrupt(located(sink, key), message);
-    let found = sink.head(key).await?.bytes;
-    if found != size {
-        return Err(corrupt(format!(
-            "{found} bytes are there, {size} were written"
-        )));
-    }
-    let bytes = sink.read(key, 0..size).await?;
-    if Digest::of(&bytes) == digest {
-        Ok(bytes)
-    } else {
-        Err(corrupt("its digest isn't the manifest's".to_owned()))
-    }
-}
-
-/// Whether an index, whose own digest was right, is the one that the manifest means.
-pub(crate) fn check_index(
-    id: &BackupId,
-    segment: &SegmentEntry,
-    index: &Index,
-) -> Result<(), BackupError> {
-    let fits = index.backup == *id
-        && index.file == segment.file
-        && index.blake3 == segment.blake3
-        && index.sums.stored == segment.stored_bytes
-        && index.sums.records == segment.records;
-    if fits {
-        Ok(())
-    } else {
-        Err(BackupError::corrupt(
-            &segment.index,
-            "it is the index of another segment",
-        ))
-    }
-}
-
-/// Compares a chunk with its digest.
-pub(crate) fn check_chunk(
-    location: String,
-    key: &ObjectKey,
-    chunk: &ChunkEntry,
-    bytes: Bytes,
-) -> Result<Bytes, BackupError> {
-    if bytes.len() as u64 == chunk.stored && Digest::of(&bytes) == chunk.blake3 {
-        Ok(bytes)
-    } else {
-        Err(BackupError::corrupt(
-            format!("{location}: {key}"),
-            "a chunk's digest isn't the index's",
-        ))
-    }
-}
-
-pub(crate) fn damage(
-    destination: &str,
-    file: &str,
-    resource: Option<&str>,
-    chunk: Option<u32>,
-    error: &BackupError,
-) -> Damage {
-    Damage {
-        destination: destination.to_owned(),
-        file: file.to_owned(),
-        resource: resource.map(str::to_owned),
-        chunk,
-        class: error.class(),
-        message: error.to_string(),
     }
 }
 

@@ -25,6 +25,7 @@
 
 mod backup;
 mod catalog;
+mod check;
 pub mod config;
 mod copies;
 mod destination;
@@ -33,6 +34,8 @@ mod open;
 mod report;
 mod request;
 mod restore;
+mod runs;
+mod status;
 mod verify;
 
 pub use config::Config;
