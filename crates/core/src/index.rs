@@ -22,6 +22,9 @@ pub const INDEX_FORMAT: &str = "teeline-index";
 /// The version of the index's format that this code writes and reads.
 pub const INDEX_VERSION: u32 = 1;
 
+/// What the names of indexes end in.
+pub(crate) const INDEX_SUFFIX: &str = ".index";
+
 /// A row about one object of an object store that is in the chunk: what a later comparison needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -293,7 +296,7 @@ impl SegmentNames {
         SegmentNames {
             resource,
             file: format!("{base}{suffix}"),
-            index: format!("{base}.index"),
+            index: format!("{base}{INDEX_SUFFIX}"),
         }
     }
 }

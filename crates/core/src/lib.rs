@@ -7,7 +7,8 @@
 //!
 //! In the order in which a record meets them: [`Item`] (from a source) → [`Cutter`] → [`Block`] → [`BlockEncoder`] →
 //! [`EncodedBlock`] → [`Placer`] → [`Placement`] (to every destination). What is left behind is described by [`Index`],
-//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real.
+//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real, and
+//! [`Reconstruction`] makes a lost manifest again.
 
 mod block;
 mod chunk;
@@ -25,6 +26,7 @@ mod manifest;
 mod path_template;
 mod placing;
 mod progress;
+mod reconstruct;
 mod records;
 mod reorder;
 mod sink;
@@ -55,6 +57,7 @@ pub use manifest::{
 pub use path_template::PathTemplate;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use progress::{DestinationState, ProgressEvent};
+pub use reconstruct::{MISSING_NAMED_MAX, MissingFile, Reconstruction};
 pub use records::{
     CatalogEntry, ClaimedResource, DestinationMarker, DestinationReport, DestinationStatus,
     RunClaim, RunHead, RunRecord, RunStatus, Verified,
