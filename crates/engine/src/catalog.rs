@@ -22,12 +22,14 @@ pub(crate) const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 pub(crate) struct Catalog {
     /// Published backups, the newest first.
     pub(crate) entries: Vec<CatalogEntry>,
+    /// Entries without a manifest: publishing didn't get further, or the manifest was lost.
+    pub(crate) unpublished: Vec<CatalogEntry>,
     /// Entries that are damaged, with the backup that their key names.
     pub(crate) unreadable: Vec<(BackupId, ObjectKey, BackupError)>,
 }
 
 impl Catalog {
-    /// Reads a destination's catalogue. An entry without a manifest is of a backup that was never published.
+    /// Reads a destination's catalogue.
     pub(crate) async fn read(sink: &dyn Sink) -> Result<Self, BackupError> {
         let folder = ObjectKey::new(layout::CATALOG)?;
         let keys: Vec<ObjectKey> = sink
@@ -46,8 +48,8 @@ impl Catalog {
         let mut catalog = Catalog::default();
         while let Some((entry, key, id)) = read.next().await {
             match entry {
-                Ok(Some(entry)) => catalog.entries.push(entry),
-                Ok(None) => {}
+                Ok((entry, true)) => catalog.entries.push(entry),
+                Ok((entry, false)) => catalog.unpublished.push(entry),
                 Err(error) if error.class().is_retriable() => return Err(error),
                 Err(error) => catalog.unreadable.push((id, key, error)),
             }
@@ -56,11 +58,12 @@ impl Catalog {
     }
 }
 
+/// An entry, and whether a manifest is behind it.
 async fn read_entry(
     sink: &dyn Sink,
     key: &ObjectKey,
     id: &BackupId,
-) -> Result<Option<CatalogEntry>, BackupError> {
+) -> Result<(CatalogEntry, bool), BackupError> {
     let entry: CatalogEntry = read_document(sink, key).await?;
     if entry.id != *id {
         return Err(BackupError::corrupt(
@@ -70,8 +73,8 @@ async fn read_entry(
     }
     let manifest = ObjectKey::new(format!("{}/{}", entry.path, layout::MANIFEST))?;
     match sink.head(&manifest).await {
-        Ok(_) => Ok(Some(entry)),
-        Err(error) if error.class() == Class::NotFound => Ok(None),
+        Ok(_) => Ok((entry, true)),
+        Err(error) if error.class() == Class::NotFound => Ok((entry, false)),
         Err(error) => Err(error),
     }
 }

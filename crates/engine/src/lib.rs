@@ -1,7 +1,7 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
-//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), lists them, checks them ([`VerifyRequest`]) and restores
-//! them ([`RestoreRequest`]). What happened is in reports, whose JSON is documented in `docs/reference/json.md`; what is
+//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), lists them, checks them ([`VerifyRequest`]), restores them
+//! ([`RestoreRequest`]) and makes lost manifests again ([`RepairRequest`]). What happened is in reports, whose JSON is documented in `docs/reference/json.md`; what is
 //! left on a destination in `docs/format.md`.
 //!
 //! A backup to two destinations, of which one is enough:
@@ -31,6 +31,7 @@ mod copies;
 mod destination;
 mod engine;
 mod open;
+mod repair;
 mod report;
 mod request;
 mod restore;
@@ -41,18 +42,20 @@ mod verify;
 pub use config::Config;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
 pub use engine::{BUDGET_BYTES_DEFAULT, Engine, EngineBuilder, Random};
+pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CopyState, CopyStatus, Damage, DestinationError, ListReport,
-    ListedBackup, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, StatusReport,
-    VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
+    ListedBackup, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
+    RestoreReport, RestoreStatus, RestoredResource, StatusReport, VerifiedBackup, VerifiedCopy,
+    VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use teeline_actors::{Clock, Executor, Observer, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
-    DestinationState, DestinationStatus, Digest, ErrorReport, PathTemplate, ProgressEvent,
-    RunStatus, Sink, Source, StrategyKind, Target, Timestamp, Verified,
+    DestinationState, DestinationStatus, Digest, ErrorReport, MissingFile, PathTemplate,
+    ProgressEvent, RunStatus, Sink, Source, StrategyKind, Target, Timestamp, Verified,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;
