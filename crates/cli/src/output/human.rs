@@ -27,9 +27,9 @@ pub(crate) trait Shown: Serialize {
 /// Something that went wrong, with what to do about it where that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
-    about: Option<String>,
-    message: String,
-    suggestion: Option<String>,
+    pub(super) about: Option<String>,
+    pub(super) message: String,
+    pub(super) suggestion: Option<String>,
 }
 
 impl Problem {
@@ -41,7 +41,7 @@ impl Problem {
         }
     }
 
-    fn of(destination: &str, error: &ErrorReport) -> Self {
+    pub(super) fn of(destination: &str, error: &ErrorReport) -> Self {
         // What concerns no destination in particular comes without a name.
         let about = Some(format!("destination {destination}")).filter(|_| !destination.is_empty());
         Problem {
@@ -504,7 +504,7 @@ fn of_copy(state: CopyState) -> &'static str {
 }
 
 /// Columns as wide as they need to be, two spaces apart.
-fn table(rows: &[Vec<String>]) -> String {
+pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

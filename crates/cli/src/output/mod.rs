@@ -6,6 +6,7 @@
 mod human;
 mod json;
 mod next;
+mod repair;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
