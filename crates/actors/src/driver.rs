@@ -11,7 +11,8 @@ use teeline_core::{
 };
 use tokio::sync::mpsc;
 
-use crate::messages::{DriverEvent, LaneItem, Publication, Step};
+use crate::messages::{DriverEvent, LaneItem, Step};
+use crate::publish::{attest, differs, put_checked};
 
 /// How much of a segment is read back at once.
 const READ_BACK_BYTES: u64 = 2 << 20;
@@ -48,7 +49,11 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                     (self.report)(DriverEvent::Acked(bytes));
                 }
                 LaneItem::Publish(publication) => {
-                    self.publish(publication).await?;
+                    let sink = self.sink.as_ref();
+                    let publishing = || (self.report)(DriverEvent::Publishing);
+                    publication
+                        .publish(sink, self.read_back, publishing)
+                        .await?;
                     (self.report)(DriverEvent::Published);
                     return Ok(());
                 }
@@ -131,7 +136,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
             self.read_back(entry, &index).await?;
         } else {
             let key = self.path.join(&entry.file)?;
-            self.attest(&key, entry.stored_bytes).await?;
+            attest(self.sink.as_ref(), &key, entry.stored_bytes).await?;
         }
         self.put_checked(&entry.index, index).await?;
         (self.report)(DriverEvent::SegmentCommitted);
@@ -149,7 +154,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
             for chunk in chunks {
                 let end = begin + usize::try_from(chunk.stored).unwrap_or(usize::MAX);
                 if Digest::of(&bytes[begin..end]) != chunk.blake3 {
-                    return Err(self.differs(&key));
+                    return Err(differs(self.sink.as_ref(), &key));
                 }
                 begin = end;
             }
@@ -158,50 +163,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
     }
 
     async fn put_checked(&mut self, file: &str, bytes: Bytes) -> Result<(), BackupError> {
-        self.put_key_checked(&self.path.join(file)?, bytes).await
-    }
-
-    async fn put_key_checked(&mut self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
-        self.sink.put(key, bytes.clone()).await?;
-        if !self.read_back {
-            return self.attest(key, bytes.len() as u64).await;
-        }
-        self.sink.drop_cached(key).await?;
-        if self.sink.read(key, 0..bytes.len() as u64).await? != bytes {
-            return Err(self.differs(key));
-        }
-        Ok(())
-    }
-
-    /// Compares the size that the store says with what it was sent.
-    async fn attest(&mut self, key: &ObjectKey, sent: u64) -> Result<(), BackupError> {
-        let found = self.sink.head(key).await?.bytes;
-        if found == sent {
-            return Ok(());
-        }
-        let subject = format!("{}: {key}", self.sink);
-        let message = format!("the store says {found} bytes, {sent} were sent");
-        Err(BackupError::new(Class::Corrupt, "verify", subject, message))
-    }
-
-    /// The entry of the catalogue goes first: without a manifest it is ignored, so the manifest alone decides.
-    async fn publish(&mut self, publication: Publication) -> Result<(), BackupError> {
-        let Publication { entry, manifest } = publication;
-        let key = layout::catalog_entry(&entry.id, entry.started_at)?;
-        self.put_key_checked(&key, document::seal(&entry)).await?;
-        (self.report)(DriverEvent::Publishing);
-        self.put_checked(layout::MANIFEST, manifest).await
-    }
-
-    fn differs(&self, key: &ObjectKey) -> BackupError {
-        BackupError::new(
-            Class::Corrupt,
-            "verify",
-            format!("{}: {key}", self.sink),
-            "what was read back is not what was written",
-        )
-        .suggest(
-            "the disk, the store or the way to it damages data; check it before trusting it again",
-        )
+        let key = self.path.join(file)?;
+        put_checked(self.sink.as_ref(), &key, bytes, self.read_back).await
     }
 }

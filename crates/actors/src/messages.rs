@@ -7,13 +7,13 @@ use std::sync::Arc;
 use actix::Message;
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, CatalogEntry, DestinationId, DestinationReport, EncodedBlock, Placement,
-    ResourceEnd, ResourceId, ScanPlan, Seq, Timestamp,
+    BackupError, DestinationId, DestinationReport, EncodedBlock, Placement, ResourceEnd,
+    ResourceId, ScanPlan, SealedManifest, Seq, Timestamp,
 };
 
 use crate::account::Account;
 use crate::budget::Lease;
-use crate::supervisor::SealedManifest;
+use crate::publish::Publication;
 
 /// From reader and encoders to the placer, numbered in the order of the source.
 #[derive(Debug, Message)]
@@ -117,15 +117,6 @@ pub(crate) enum LaneItem {
     Step(Step),
     /// Make the backup visible.
     Publish(Publication),
-}
-
-/// What makes a backup visible.
-#[derive(Debug, Clone)]
-pub(crate) struct Publication {
-    /// Its entry in the catalogue.
-    pub(crate) entry: CatalogEntry,
-    /// The manifest's bytes.
-    pub(crate) manifest: Bytes,
 }
 
 /// To a destination's actor.

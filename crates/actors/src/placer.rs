@@ -4,13 +4,14 @@
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
 use teeline_core::{
     Attachment, AttachmentEntry, BackupError, Manifest, Placed, Placement, Placer, ProgressEvent,
-    Reorder, RunClaim, RunHead, ScanPlan, SourceEntry, SourceKind, Timestamp, document, layout,
+    Reorder, RunClaim, RunHead, ScanPlan, SealedManifest, SourceEntry, SourceKind, Timestamp,
+    document, layout,
 };
 
 use crate::budget::Lease;
 use crate::guard::{Alive, DeathGuard};
 use crate::messages::{PassItem, Sequenced, Step, SupervisorMessage, TeeMessage};
-use crate::supervisor::{Observer, SealedManifest};
+use crate::supervisor::Observer;
 
 /// Makes the attachments that depend on what was placed. The last word before the manifest: its error fails the backup.
 pub type Epilogue = Box<dyn FnOnce(&Placed<'_>) -> Result<Vec<Attachment>, BackupError> + Send>;

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::fut::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, WrapFuture};
-use bytes::Bytes;
 use teeline_core::{
-    BackupError, CatalogEntry, Class, Command, DestinationId, DestinationReport, DestinationStatus,
-    Digest, Event, Manifest, Outcome, ProgressEvent, Strategy, document, layout,
+    BackupError, Class, Command, DestinationId, DestinationReport, DestinationStatus, Event,
+    Outcome, ProgressEvent, SealedManifest, Strategy,
 };
 use tokio::sync::{oneshot, watch};
 
-use crate::messages::{Publication, SinkMessage, SupervisorMessage, TeeMessage};
+use crate::messages::{SinkMessage, SupervisorMessage, TeeMessage};
 use crate::placer::StopPlacing;
+use crate::publish::Publication;
 use crate::reader::StopReading;
 
 /// Is told what happens, from the actors' thread: it must not block. One that panics is told nothing more.
@@ -59,32 +59,6 @@ pub struct PassReport {
     pub error: Option<BackupError>,
     /// Every destination of the pass.
     pub destinations: Vec<(DestinationId, DestinationReport)>,
-}
-
-/// A manifest with its bytes and their digest.
-#[derive(Debug, Clone)]
-pub struct SealedManifest {
-    /// What it says.
-    pub manifest: Manifest,
-    /// As stored, everywhere.
-    pub bytes: Bytes,
-    /// The backup's checksum.
-    pub checksum: Digest,
-}
-
-impl SealedManifest {
-    /// Seals a manifest.
-    ///
-    /// # Errors
-    /// Where it is larger than what readers take.
-    pub(crate) fn new(manifest: Manifest) -> Result<Self, BackupError> {
-        let bytes = document::seal_within(layout::MANIFEST, &manifest, document::BYTES_MAX)?;
-        Ok(SealedManifest {
-            manifest,
-            checksum: Digest::of(&bytes),
-            bytes,
-        })
-    }
 }
 
 /// The actors of a pass that the supervisor speaks to. Dropped, it is dismissed: a supervisor that panicked must leave
@@ -175,22 +149,7 @@ impl Supervisor {
 
     fn publication(&self) -> Option<Publication> {
         let (sealed, path) = self.manifest.as_ref()?;
-        let manifest = &sealed.manifest;
-        let entry = CatalogEntry {
-            id: manifest.id.clone(),
-            backup_type: manifest.backup_type.clone(),
-            started_at: manifest.started_at,
-            path: path.clone(),
-            records: manifest.totals.records,
-            stored_bytes: manifest.totals.stored_bytes,
-            plain_bytes: manifest.totals.plain_bytes,
-            checksum: sealed.checksum,
-            manifest_bytes: sealed.bytes.len() as u64,
-        };
-        Some(Publication {
-            entry,
-            manifest: sealed.bytes.clone(),
-        })
+        Some(Publication::new(sealed, path))
     }
 
     fn fail(&mut self, error: BackupError) {

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Restore a backup to a folder, a database or standard output
     Restore(RestoreArguments),
+    /// Make lost manifests again
+    Repair(RepairArguments),
     /// Say what can be had of the backups that s3db.js's BackupPlugin left, and what it destroyed
     InspectPlugin(InspectPluginArguments),
     /// Look at configurations
@@ -188,6 +190,18 @@ pub(crate) struct RestoreArguments {
     pub(crate) dry_run: bool,
 }
 
+/// `teeline repair`.
+#[derive(Debug, Args)]
+pub(crate) struct RepairArguments {
+    /// The run: the id of its backup. Without, every run that has no manifest, save those that may be going on or failed
+    pub(crate) id: Option<String>,
+    /// Make lost manifests again, from another destination or from the run's other files; all of them must be there and right
+    #[arg(long)]
+    pub(crate) rebuild_manifest: bool,
+    #[command(flatten)]
+    pub(crate) places: PlacesArguments,
+}
+
 /// `teeline inspect-plugin`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectPluginArguments {
@@ -254,6 +268,7 @@ impl Command {
             Command::Status(status) => status.places.json,
             Command::Verify(verify) => verify.places.json,
             Command::Restore(restore) => restore.places.json,
+            Command::Repair(repair) => repair.places.json,
             Command::InspectPlugin(inspect) => inspect.json,
             Command::Config(ConfigArguments {
                 command: ConfigCommand::Check { json, .. },

@@ -1,4 +1,4 @@
-//! The `teeline` command: makes backups, lists, checks and restores them, and inspects those of s3db.js's plugin.
+//! The `teeline` command: makes backups, lists, checks, restores and repairs them, and inspects those of s3db.js's plugin.
 //!
 //! It has no logic of its own. Arguments ([`args`]) become requests ([`resolve`]), the engine carries them out, and its
 //! reports are printed ([`output`]). Signals end a run early ([`signals`]); [`progress`] shows how far it is;
@@ -84,6 +84,15 @@ async fn run(command: Command, output: &mut Output, signals: &Signals) -> Result
             Ok(output.report(&report))
         }
         Command::Restore(typed) => restore(&typed, output, signals).await,
+        Command::Repair(typed) => {
+            let id = resolve::repair_id(&typed)?;
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::repair(&typed, id, &setting, output, &signals.cancel)?;
+            let progress = Progress::start(output, "repairing");
+            let report = setting.plain_engine()?.repair(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
         Command::InspectPlugin(typed) => {
             let request = resolve::inspect_plugin(&typed, &signals.cancel)?;
             let report = Engine::new()?.inspect_plugin(request).await?;

@@ -7,15 +7,16 @@ use teeline::config::{
     BackupConfig, Connection as Place, OnUndecodable, SourceConfig, SourceLocation, Verification,
 };
 use teeline::{
-    BackupError, BackupRequest, BackupType, Cancel, Compression, Config, Connection,
-    DestinationSpec, Engine, Executor, InspectPluginRequest, JsonlSource, RestoreRequest,
-    RestoreTarget, S3dbSource, Secret, Source, StrategyKind, VerifyRequest, Which, WhichBackups,
-    sources, unique_names,
+    BackupError, BackupId, BackupRequest, BackupType, Cancel, Compression, Config, Connection,
+    DestinationSpec, Engine, Executor, InspectPluginRequest, JsonlSource, RepairRequest,
+    RestoreRequest, RestoreTarget, S3dbSource, Secret, Source, StrategyKind, VerifyRequest, Which,
+    WhichBackups, sources, unique_names,
 };
 
 use crate::args::{
-    BackupArguments, ExecutorArgument, InspectPluginArguments, PlacesArguments, RestoreArguments,
-    SourceArguments, StatusArguments, UndecodableArgument, VerificationArgument, VerifyArguments,
+    BackupArguments, ExecutorArgument, InspectPluginArguments, PlacesArguments, RepairArguments,
+    RestoreArguments, SourceArguments, StatusArguments, UndecodableArgument, VerificationArgument,
+    VerifyArguments,
 };
 use crate::embedded::Server;
 use crate::output::{Checked, CheckedDestination, Output};
@@ -150,7 +151,7 @@ pub(crate) fn backup(
     })
 }
 
-/// The places that `list`, `status`, `verify` and `restore` look at.
+/// The places that every command but `backup` looks at.
 pub(crate) fn places(
     typed: &PlacesArguments,
     setting: &Setting,
@@ -163,12 +164,43 @@ pub(crate) fn places(
 }
 
 /// The backup that `teeline status` is about.
-pub(crate) fn status(typed: &StatusArguments) -> Result<teeline::BackupId, BackupError> {
+pub(crate) fn status(typed: &StatusArguments) -> Result<BackupId, BackupError> {
     match which(&typed.id)? {
         Which::Id(id) => Ok(id),
         Which::Latest => Err(BackupError::usage("ID", "status takes the id of a backup")
             .suggest("`teeline list` shows the ids, the latest first")),
     }
+}
+
+/// The run that `teeline repair` is about, if one was named.
+pub(crate) fn repair_id(typed: &RepairArguments) -> Result<Option<BackupId>, BackupError> {
+    if !typed.rebuild_manifest {
+        let message = "it isn't said what is to be repaired; only lost manifests can be so far";
+        return Err(BackupError::usage("repair", message).suggest(
+            "--rebuild-manifest makes lost manifests again from the other files of their runs",
+        ));
+    }
+    match typed.id.as_deref().map(which).transpose()? {
+        None => Ok(None),
+        Some(Which::Id(id)) => Ok(Some(id)),
+        Some(Which::Latest) => Err(BackupError::usage("ID", "repair takes the id of a run")
+            .suggest("without a manifest a backup isn't listed, so the latest is another one; its folder is called as the run")),
+    }
+}
+
+/// The request of `teeline repair`.
+pub(crate) fn repair(
+    typed: &RepairArguments,
+    id: Option<BackupId>,
+    setting: &Setting,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<RepairRequest, BackupError> {
+    let places = places(&typed.places, setting, output)?;
+    let mut request = RepairRequest::rebuild_manifests(places);
+    request.id = id;
+    request.cancel = cancel.clone();
+    Ok(request)
 }
 
 /// The request of `teeline verify`.

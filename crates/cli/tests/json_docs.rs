@@ -94,7 +94,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 8);
+    assert_eq!(examples, 9);
 }
 
 #[test]
@@ -216,6 +216,21 @@ fn every_field_of_real_reports_is_documented() {
         ),
     );
     assert!(!avoided["avoided"].as_array().unwrap().is_empty());
+
+    let manifest = format!("b/{id}/manifest.json", id = second["id"].as_str().unwrap());
+    std::fs::remove_file(scratch.path(&manifest)).unwrap();
+    let repair = ["repair", "--rebuild-manifest", "--at", "b", "--json"];
+    check("repair", scratch.teeline(3, &repair));
+    let named = [&repair[..], &[second["id"].as_str().unwrap()]].concat();
+    check("repair", scratch.teeline(0, &named));
+    for lost in [&manifest, &manifest.replace("manifest.json", "users.index")] {
+        std::fs::remove_file(scratch.path(lost)).unwrap();
+    }
+    let refused = check("repair", scratch.teeline(13, &named));
+    assert!(
+        refused["runs"][0]["destinations"][0]["missing"][0]["lastIndex"].is_boolean(),
+        "{refused}"
+    );
 
     plugin::backup(1000, plugin::as_utf8).write(&scratch, "plugin");
     let inspected = check(

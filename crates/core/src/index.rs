@@ -23,6 +23,9 @@ pub const INDEX_FORMAT: &str = "teeline-index";
 /// The version of the index's format that this code writes and reads.
 pub const INDEX_VERSION: u32 = 1;
 
+/// What the names of indexes end in.
+pub(crate) const INDEX_SUFFIX: &str = ".index";
+
 /// No line of an index is longer; the key that a row holds has at most 1,024 bytes.
 pub(crate) const LINE_BYTES_MAX: usize = 64 << 10;
 
@@ -306,7 +309,7 @@ impl SegmentNames {
         SegmentNames {
             resource,
             file: format!("{base}{suffix}"),
-            index: format!("{base}.index"),
+            index: format!("{base}{INDEX_SUFFIX}"),
         }
     }
 }

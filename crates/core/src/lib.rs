@@ -7,7 +7,8 @@
 //!
 //! In the order in which a record meets them: [`Item`] (from a source) → [`Cutter`] → [`Block`] → [`BlockEncoder`] →
 //! [`EncodedBlock`] → [`Placer`] → [`Placement`] (to every destination). What is left behind is described by [`Index`],
-//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real.
+//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real, and
+//! [`Reconstruction`] makes a lost manifest again.
 
 mod block;
 mod bounded_lines;
@@ -27,6 +28,7 @@ mod path_template;
 mod placing;
 mod progress;
 mod random;
+mod reconstruct;
 mod records;
 mod reorder;
 mod retry;
@@ -53,12 +55,13 @@ pub use index::{
 pub use key::ObjectKey;
 pub use manifest::{
     AttachmentEntry, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry, PlannedDestination,
-    ResourceEntry, SegmentEntry, SourceEntry, SourceKind, Totals,
+    ResourceEntry, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,
 };
 pub use path_template::PathTemplate;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use progress::{DestinationState, ProgressEvent};
 pub use random::Random;
+pub use reconstruct::{MISSING_NAMED_MAX, MissingFile, Reconstruction};
 pub use records::{
     CatalogEntry, ClaimedResource, DestinationMarker, DestinationReport, DestinationStatus,
     RunClaim, RunHead, RunRecord, RunStatus, Verified,

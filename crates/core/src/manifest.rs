@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::compress::Compression;
 use crate::digest::Digest;
-use crate::document::Document;
+use crate::document::{self, Document};
+use crate::error::BackupError;
 use crate::id::{BackupId, BackupType};
 use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
-use crate::records::{ClaimedResource, RunClaim};
+use crate::layout;
+use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
 use crate::source::ResourceCounts;
 use crate::time::Timestamp;
 
@@ -136,9 +138,9 @@ impl ResourceEntry {
         ResourceEntry {
             name,
             stem,
-            records: segments.iter().map(|segment| segment.records).sum(),
-            stored_bytes: segments.iter().map(|segment| segment.stored_bytes).sum(),
-            plain_bytes: segments.iter().map(|segment| segment.plain_bytes).sum(),
+            records: sum(segments.iter().map(|segment| segment.records)),
+            stored_bytes: sum(segments.iter().map(|segment| segment.stored_bytes)),
+            plain_bytes: sum(segments.iter().map(|segment| segment.plain_bytes)),
             kept_raw: counts.kept_raw,
             vanished: counts.vanished,
             segments,
@@ -299,23 +301,76 @@ impl Manifest {
         attachments: &[AttachmentEntry],
     ) -> Totals {
         let all = || resources.iter().chain(objects);
-        let indexes = || {
-            all()
-                .flat_map(|resource| &resource.segments)
-                .map(|segment| segment.index_bytes)
-        };
+        let files = all().flat_map(|resource| &resource.segments);
+        let indexes = files.map(|segment| segment.index_bytes);
+        let attached = attachments.iter().map(|attachment| attachment.bytes);
+        let stored = all().map(|resource| resource.stored_bytes);
         Totals {
-            records: resources.iter().map(|resource| resource.records).sum(),
+            records: sum(resources.iter().map(|resource| resource.records)),
             objects: objects.map_or(0, |objects| objects.records),
-            kept_raw: all().map(|resource| resource.kept_raw).sum(),
-            vanished: all().map(|resource| resource.vanished).sum(),
-            stored_bytes: all().map(|resource| resource.stored_bytes).sum::<u64>()
-                + indexes().sum::<u64>()
-                + attachments
-                    .iter()
-                    .map(|attachment| attachment.bytes)
-                    .sum::<u64>(),
-            plain_bytes: all().map(|resource| resource.plain_bytes).sum(),
+            kept_raw: sum(all().map(|resource| resource.kept_raw)),
+            vanished: sum(all().map(|resource| resource.vanished)),
+            stored_bytes: sum(stored.chain(indexes).chain(attached)),
+            plain_bytes: sum(all().map(|resource| resource.plain_bytes)),
+        }
+    }
+}
+
+/// Never overflows: when a manifest is made again, the numbers are those of stored indexes, which may say anything.
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
+/// A manifest with its bytes and their digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedManifest {
+    /// What it says.
+    pub manifest: Manifest,
+    /// As stored, everywhere.
+    pub bytes: Bytes,
+    /// The backup's checksum.
+    pub checksum: Digest,
+}
+
+impl SealedManifest {
+    /// Seals a manifest.
+    ///
+    /// # Errors
+    /// Where it is larger than what readers take.
+    pub fn new(manifest: Manifest) -> Result<Self, BackupError> {
+        let bytes = document::seal_within(layout::MANIFEST, &manifest, document::BYTES_MAX)?;
+        Ok(SealedManifest {
+            manifest,
+            checksum: Digest::of(&bytes),
+            bytes,
+        })
+    }
+
+    /// Reads a stored manifest; `subject` names the file in errors.
+    ///
+    /// # Errors
+    /// As [`document::open`].
+    pub fn open(subject: &str, bytes: Bytes) -> Result<Self, BackupError> {
+        Ok(SealedManifest {
+            manifest: document::open(subject, &bytes)?,
+            checksum: Digest::of(&bytes),
+            bytes,
+        })
+    }
+
+    /// The catalogue's entry of this backup, whose files are in the folder `path`.
+    pub fn entry(&self, path: &str) -> CatalogEntry {
+        let Manifest { totals, .. } = &self.manifest;
+        CatalogEntry {
+            id: self.manifest.id.clone(),
+            backup_type: self.manifest.backup_type.clone(),
+            started_at: self.manifest.started_at,
+            path: path.to_owned(),
+            records: totals.records,
+            stored_bytes: totals.stored_bytes,
+            plain_bytes: totals.plain_bytes,
+            checksum: self.checksum,
+            manifest_bytes: self.bytes.len() as u64,
         }
     }
 }

@@ -45,7 +45,7 @@ impl ResourceKind {
     }
 
     /// What the names of its data files end in.
-    fn suffix(&self, compression: Compression) -> &'static str {
+    pub(crate) fn suffix(&self, compression: Compression) -> &'static str {
         match (self, compression) {
             (ResourceKind::Records(_), Compression::None) => ".jsonl",
             (ResourceKind::Records(_), Compression::Gzip { .. }) => ".jsonl.gz",

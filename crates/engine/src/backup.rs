@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd, PassReport, SealedManifest};
+use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd, PassReport};
 use teeline_core::{
     BackupError, BackupId, Class, CutLimits, DestinationId, DestinationReport, DestinationStatus,
     ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, RECORD_BYTES_MAX, RunHead,
-    RunRecord, RunStatus, Selection, Source, Strategy, StrategyKind, Timestamp, Totals, Verified,
-    document, layout,
+    RunRecord, RunStatus, SealedManifest, Selection, Source, Strategy, StrategyKind, Timestamp,
+    Totals, Verified, document, layout,
 };
 
 use crate::engine::{Engine, Running};

@@ -4,31 +4,34 @@ use std::collections::HashSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Class, ErrorReport, Manifest, ObjectKey, RunRecord,
-    RunStatus, Sink, document, layout,
+    BackupError, BackupId, CatalogEntry, Class, ObjectKey, RunStatus, Sink, document, layout,
 };
 
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::files::file_of;
 use crate::open::{Opened, open_all};
-use crate::report::{
-    BackupState, CopyState, CopyStatus, DestinationError, ListReport, ListedBackup, ResourceStatus,
-    StatusReport,
-};
+use crate::report::{DestinationError, ListReport, ListedBackup};
 use crate::request::Which;
-use crate::run_records::{self, published_without_manifest};
+use crate::run_records::published_without_manifest;
 
 /// Small documents that are read at once from one destination.
 const READS_AT_ONCE: usize = 8;
+
+/// An entry that leads to no backup as it should: the backup that its key names, the key, and what is wrong.
+pub(crate) type DamagedEntry = (BackupId, ObjectKey, BackupError);
 
 /// What a destination's catalogue says, and what in it couldn't be read.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     /// Published backups, the newest first.
     pub(crate) entries: Vec<CatalogEntry>,
-    /// Entries that are damaged or lead to nothing, with the backup that their key names.
-    pub(crate) unreadable: Vec<(BackupId, ObjectKey, BackupError)>,
+    /// Entries without a manifest: publishing didn't get further, or the manifest is lost.
+    pub(crate) without_manifest: Vec<CatalogEntry>,
+    /// Of these, the ones whose manifest is lost.
+    pub(crate) lost: Vec<DamagedEntry>,
+    /// Entries that can't be used.
+    pub(crate) unreadable: Vec<DamagedEntry>,
 }
 
 impl Catalog {
@@ -50,30 +53,40 @@ impl Catalog {
             .map(|(key, id)| async move { (read_entry(sink, &key, &id).await, key, id) })
             .buffered(READS_AT_ONCE);
         let mut catalog = Catalog::default();
-        let (mut listed, mut without_manifest) = (HashSet::new(), Vec::new());
+        let mut listed = HashSet::new();
         while let Some((entry, key, id)) = read.next().await {
             match entry {
-                Ok(Some(entry)) if listed.insert(id.clone()) => catalog.entries.push(entry),
-                Ok(Some(_)) => {
+                Ok((entry, false)) => catalog.without_manifest.push(entry),
+                Ok((entry, true)) if listed.insert(id.clone()) => catalog.entries.push(entry),
+                Ok((_, true)) => {
                     let error = BackupError::corrupt(located(sink, &key), "a second entry of it");
                     catalog.unreadable.push((id, key, error));
                 }
-                Ok(None) => without_manifest.push((id, key)),
                 Err(error) if error.class().is_retriable() => return Err(error),
                 Err(error) => catalog.unreadable.push((id, key, error)),
             }
         }
-        let missing = published_without_manifest(sink, without_manifest).await?;
-        catalog.unreadable.extend(missing);
+        catalog.lost = published_without_manifest(sink, &catalog.without_manifest).await?;
         Ok(catalog)
+    }
+
+    /// The entries that lead to no backup, though they should.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = &DamagedEntry> {
+        self.unreadable.iter().chain(&self.lost)
+    }
+
+    /// Those of one backup.
+    pub(crate) fn damaged_of(&self, id: &BackupId) -> impl Iterator<Item = &DamagedEntry> {
+        self.damaged().filter(move |(damaged, ..)| damaged == id)
     }
 }
 
+/// An entry, and whether a manifest is behind it.
 async fn read_entry(
     sink: &dyn Sink,
     key: &ObjectKey,
     id: &BackupId,
-) -> Result<Option<CatalogEntry>, BackupError> {
+) -> Result<(CatalogEntry, bool), BackupError> {
     let entry: CatalogEntry = read_document(sink, key).await?;
     if entry.id != *id {
         return Err(BackupError::corrupt(
@@ -92,8 +105,8 @@ async fn read_entry(
     }
     let manifest = file_of(&entry.path, layout::MANIFEST)?;
     match sink.head(&manifest).await {
-        Ok(_) => Ok(Some(entry)),
-        Err(error) if error.class() == Class::NotFound => Ok(None),
+        Ok(_) => Ok((entry, true)),
+        Err(error) if error.class() == Class::NotFound => Ok((entry, false)),
         Err(error) => Err(error),
     }
 }
@@ -175,7 +188,7 @@ pub(crate) fn resolve(
     for (id, key, _) in asked
         .iter()
         .flatten()
-        .flat_map(|asked| &asked.catalog.unreadable)
+        .flat_map(|asked| asked.catalog.damaged())
     {
         if !readable.contains(id) {
             known.push((key.clone(), id));
@@ -229,25 +242,6 @@ impl Engine {
     pub fn list_blocking(&self, destinations: &[DestinationSpec]) -> ListReport {
         futures::executor::block_on(self.list(destinations))
     }
-
-    /// Everything that the destinations know of a backup.
-    pub async fn status(&self, destinations: &[DestinationSpec], id: &BackupId) -> StatusReport {
-        let (engine, destinations, wanted) = (self.clone(), destinations.to_vec(), id.clone());
-        let asking = async move { status(&engine, &destinations, &wanted).await };
-        self.0
-            .host
-            .spawn(asking)
-            .await
-            .unwrap_or_else(|error| StatusReport {
-                error: Some((&error).into()),
-                ..StatusReport::unknown(id)
-            })
-    }
-
-    /// As [`Engine::status`], for hosts without an executor.
-    pub fn status_blocking(&self, destinations: &[DestinationSpec], id: &BackupId) -> StatusReport {
-        futures::executor::block_on(self.status(destinations, id))
-    }
 }
 
 async fn list(engine: &Engine, destinations: &[DestinationSpec]) -> ListReport {
@@ -263,7 +257,7 @@ async fn list(engine: &Engine, destinations: &[DestinationSpec]) -> ListReport {
                 continue;
             }
         };
-        for (_, _, error) in &catalog.unreadable {
+        for (_, _, error) in catalog.damaged() {
             let destination = opened.name.clone();
             report.errors.push(DestinationError {
                 destination,
@@ -299,123 +293,5 @@ fn listed(entry: CatalogEntry, destination: &str) -> ListedBackup {
         checksum: entry.checksum,
         path: entry.path,
         destinations: vec![destination.to_owned()],
-    }
-}
-
-async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId) -> StatusReport {
-    let mut report = StatusReport::unknown(id);
-    for (spec, asked) in destinations.iter().zip(ask_all(engine, destinations).await) {
-        let mut copy = CopyStatus {
-            name: spec.name.clone(),
-            location: spec.place.location(),
-            status: CopyState::Absent,
-            error: None,
-        };
-        match asked {
-            Err((_, error)) => {
-                copy.status = CopyState::Unreachable;
-                copy.error = Some((&error).into());
-            }
-            Ok(asked) => {
-                let found = look_at_copy(&asked, id, &mut report).await;
-                copy.status = found.as_ref().copied().unwrap_or(CopyState::Damaged);
-                copy.error = found.err().map(|error| ErrorReport::from(&error));
-            }
-        }
-        report.destinations.push(copy);
-    }
-    let held = report
-        .destinations
-        .iter()
-        .any(|copy| copy.status == CopyState::Ok);
-    report.status = match (held, report.runs.is_empty()) {
-        (true, _) => BackupState::Completed,
-        (false, false) => BackupState::Failed,
-        (false, true) => BackupState::Unknown,
-    };
-    report
-}
-
-async fn look_at_copy(
-    asked: &Asked,
-    id: &BackupId,
-    report: &mut StatusReport,
-) -> Result<CopyState, BackupError> {
-    let sink = asked.opened.sink.as_ref();
-    read_run_records(sink, id, &mut report.runs).await?;
-    let Some(entry) = asked.entry(id) else {
-        let damaged = asked
-            .catalog
-            .unreadable
-            .iter()
-            .any(|(damaged, _, _)| damaged == id);
-        return Ok(if damaged {
-            CopyState::Damaged
-        } else {
-            CopyState::Absent
-        });
-    };
-    let key = file_of(&entry.path, layout::MANIFEST)?;
-    let manifest: Manifest = read_document(sink, &key).await?;
-    report.describe(entry, manifest);
-    Ok(CopyState::Ok)
-}
-
-async fn read_run_records(
-    sink: &dyn Sink,
-    id: &BackupId,
-    runs: &mut Vec<RunRecord>,
-) -> Result<(), BackupError> {
-    let keys = run_records::keys(sink, |about| about == id).await?;
-    for (_, key) in keys {
-        let record: RunRecord = read_document(sink, &key).await?;
-        if !runs.contains(&record) {
-            runs.push(record);
-        }
-    }
-    Ok(())
-}
-
-impl StatusReport {
-    fn unknown(id: &BackupId) -> Self {
-        StatusReport {
-            id: Some(id.clone()),
-            status: BackupState::Unknown,
-            timestamp: None,
-            record_count: 0,
-            size: 0,
-            plain_bytes: 0,
-            checksum: None,
-            source: None,
-            resources: Vec::new(),
-            destinations: Vec::new(),
-            runs: Vec::new(),
-            error: None,
-        }
-    }
-
-    fn describe(&mut self, entry: &CatalogEntry, manifest: Manifest) {
-        self.timestamp = Some(entry.started_at);
-        self.record_count = entry.records;
-        self.size = entry.stored_bytes;
-        self.plain_bytes = entry.plain_bytes;
-        self.checksum = Some(entry.checksum);
-        self.resources = manifest
-            .all_resources()
-            .map(|resource| ResourceStatus {
-                name: resource.name.clone(),
-                record_count: resource.records,
-                size: resource.stored_bytes,
-                plain_bytes: resource.plain_bytes,
-                kept_raw: resource.kept_raw,
-                vanished: resource.vanished,
-                files: resource
-                    .segments
-                    .iter()
-                    .map(|segment| segment.file.clone())
-                    .collect(),
-            })
-            .collect();
-        self.source = Some(manifest.source);
     }
 }

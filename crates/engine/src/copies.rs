@@ -9,17 +9,15 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use teeline_core::{
-    AttachmentEntry, BackupError, BackupId, CatalogEntry, ChunkEntry, Class, Decoder, Digest,
-    Index, Manifest, ObjectKey, SegmentEntry, SegmentSums, document, layout,
+    AttachmentEntry, BackupError, BackupId, CatalogEntry, ChunkEntry, Class, Decoder, Index,
+    Manifest, ObjectKey, SegmentEntry, layout,
 };
 
-use crate::catalog::{Asked, located, read_whole};
+use crate::catalog::Asked;
+use crate::check::{WINDOW_BYTES, check_chunk, check_index, damage, read_manifest};
 use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 use crate::report::Damage;
-
-/// How much of a segment is read in one call.
-const WINDOW_BYTES: u64 = 2 << 20;
 
 /// A backup, readable as long as each chunk is right at one destination.
 pub(crate) struct Copies {
@@ -61,12 +59,7 @@ impl Copies {
                     continue;
                 }
             };
-            for (_, key, error) in asked
-                .catalog
-                .unreadable
-                .iter()
-                .filter(|(damaged, _, _)| damaged == id)
-            {
+            for (_, key, error) in asked.catalog.damaged_of(id) {
                 avoided.push(damage(&asked.opened.name, key.as_str(), None, None, error));
                 let said = BackupError::new(
                     error.class(),
@@ -81,19 +74,14 @@ impl Copies {
             }
             let Some(entry) = asked.entry(id).cloned() else {
                 // Its data may be whole all the same, where only its entry is damaged.
-                if asked
-                    .catalog
-                    .unreadable
-                    .iter()
-                    .any(|(damaged, _, _)| damaged == id)
-                {
+                if asked.catalog.damaged_of(id).next().is_some() {
                     copies.push(asked.opened);
                 }
                 continue;
             };
             match read_manifest(&asked.opened, &entry).await {
-                Ok(manifest) => match &first {
-                    None => first = Some((entry, manifest)),
+                Ok(sealed) => match &first {
+                    None => first = Some((entry, sealed.manifest)),
                     Some((known, _)) if known.checksum == entry.checksum => {}
                     Some((known, _)) => {
                         let message = format!(
@@ -320,82 +308,6 @@ impl Copies {
         {
             avoided.push(damage);
         }
-    }
-}
-
-/// The manifest that an entry leads to, compared with the entry.
-pub(crate) async fn read_manifest(
-    opened: &Opened,
-    entry: &CatalogEntry,
-) -> Result<Manifest, BackupError> {
-    let sink = opened.sink.as_ref();
-    let key = file_of(&entry.path, layout::MANIFEST)?;
-    let bytes = read_whole(sink, &key).await?;
-    let manifest: Manifest = document::open(&located(sink, &key), &bytes)?;
-    if Digest::of(&bytes) != entry.checksum || manifest.id != entry.id {
-        let message = "it isn't the manifest that the catalogue's entry is about";
-        return Err(BackupError::corrupt(located(sink, &key), message));
-    }
-    Ok(manifest)
-}
-
-/// Whether an index, whose own digest was right, is the one that the manifest means.
-pub(crate) fn check_index(
-    id: &BackupId,
-    segment: &SegmentEntry,
-    index: &Index,
-) -> Result<(), BackupError> {
-    let sums = SegmentSums {
-        chunks: segment.chunks,
-        records: segment.records,
-        stored: segment.stored_bytes,
-        plain: segment.plain_bytes,
-    };
-    let fits = index.backup == *id
-        && index.file == segment.file
-        && index.blake3 == segment.blake3
-        && index.sums == sums;
-    if fits {
-        Ok(())
-    } else {
-        Err(BackupError::corrupt(
-            &segment.index,
-            "it is the index of another segment",
-        ))
-    }
-}
-
-/// Compares a chunk with its digest.
-pub(crate) fn check_chunk(
-    location: String,
-    key: &ObjectKey,
-    chunk: &ChunkEntry,
-    bytes: Bytes,
-) -> Result<Bytes, BackupError> {
-    if bytes.len() as u64 == chunk.stored && Digest::of(&bytes) == chunk.blake3 {
-        Ok(bytes)
-    } else {
-        Err(BackupError::corrupt(
-            format!("{location}: {key}"),
-            "a chunk's digest isn't the index's",
-        ))
-    }
-}
-
-pub(crate) fn damage(
-    destination: &str,
-    file: &str,
-    resource: Option<&str>,
-    chunk: Option<u32>,
-    error: &BackupError,
-) -> Damage {
-    Damage {
-        destination: destination.to_owned(),
-        file: file.to_owned(),
-        resource: resource.map(str::to_owned),
-        chunk,
-        class: error.class(),
-        message: error.to_string(),
     }
 }
 

@@ -11,7 +11,7 @@ use teeline_core::{BackupError, Timestamp};
 /// The budget unless another is set: bytes that all backups of one engine may have in flight.
 pub const BUDGET_BYTES_DEFAULT: u64 = 24 << 20;
 
-/// Makes backups, lists, checks and restores them. Cheap to clone; the last clone stops the engine's threads.
+/// Makes backups, lists, checks, restores and repairs them. Cheap to clone; the last clone stops the engine's threads.
 ///
 /// It lives in any host: its futures can be awaited from every executor, and each has a blocking twin. Several engines,
 /// and several operations on one engine, run side by side. Nothing global is touched, nothing printed.

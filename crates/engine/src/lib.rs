@@ -1,9 +1,9 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
-//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), lists them, checks them ([`VerifyRequest`]) and restores
-//! them ([`RestoreRequest`]); and it says what can be had of the backups of another, the plugin of s3db.js
-//! ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in `docs/reference/json.md`; what is
-//! left on a destination in `docs/format.md`.
+//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), lists them, checks them ([`VerifyRequest`]), restores them
+//! ([`RestoreRequest`]) and makes lost manifests again ([`RepairRequest`]); and it says what can be had of the backups of
+//! another, the plugin of s3db.js ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in
+//! `docs/reference/json.md`; what is left on a destination in `docs/format.md`.
 //!
 //! A backup to two destinations, of which one is enough:
 //!
@@ -26,6 +26,7 @@
 
 mod backup;
 mod catalog;
+mod check;
 pub mod config;
 mod copies;
 mod destination;
@@ -33,10 +34,13 @@ mod engine;
 mod files;
 mod inspect_plugin;
 mod open;
+mod repair;
 mod report;
 mod request;
 mod restore;
+mod run_folders;
 mod run_records;
+mod status;
 mod verify;
 
 pub use config::Config;
@@ -47,18 +51,20 @@ pub use inspect_plugin::{
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
     InspectedResource, InspectedResourceState, PluginInspection,
 };
+pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CopyState, CopyStatus, Damage, DestinationError, ListReport,
-    ListedBackup, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, StatusReport,
-    VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
+    ListedBackup, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
+    RestoreReport, RestoreStatus, RestoredResource, StatusReport, VerifiedBackup, VerifiedCopy,
+    VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use teeline_actors::{Clock, Executor, Observer, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
-    DestinationState, DestinationStatus, Digest, ErrorReport, PathTemplate, ProgressEvent,
-    RunStatus, Sink, Source, StrategyKind, Target, Timestamp, Verified,
+    DestinationState, DestinationStatus, Digest, ErrorReport, MissingFile, PathTemplate,
+    ProgressEvent, RunStatus, Sink, Source, StrategyKind, Target, Timestamp, Verified,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

@@ -1,9 +1,13 @@
 //! What a host is told: the shapes of `docs/reference/json.md`.
 
+mod repair;
+
 use serde::Serialize;
 use teeline_core::{
     BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RunStatus, Timestamp,
 };
+
+pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
 
 /// Exit codes of the command, which every report can give.
 pub mod exit {

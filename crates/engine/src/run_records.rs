@@ -2,10 +2,11 @@
 
 use futures::TryStreamExt;
 use teeline_core::{
-    BackupError, BackupId, DestinationReport, DestinationStatus, ObjectKey, RunRecord, Sink, layout,
+    BackupError, BackupId, CatalogEntry, DestinationReport, DestinationStatus, ObjectKey,
+    RunRecord, Sink, layout,
 };
 
-use crate::catalog::{located, read_document};
+use crate::catalog::{DamagedEntry, located, read_document};
 
 /// The run records that are about backups which `wanted` is true for.
 pub(crate) async fn keys(
@@ -22,35 +23,50 @@ pub(crate) async fn keys(
         .await
 }
 
-/// Of catalogue entries without a manifest, those of backups that were published: there it is missing. The others are of
+/// The records of the runs that made a backup or tried to, each with its key; those that can't be read as well.
+pub(crate) async fn of(
+    sink: &dyn Sink,
+    id: &BackupId,
+) -> Result<Vec<(ObjectKey, Result<RunRecord, BackupError>)>, BackupError> {
+    let mut records = Vec::new();
+    for (_, key) in keys(sink, |about| about == id).await? {
+        let record = read_document(sink, &key).await;
+        records.push((key, record));
+    }
+    Ok(records)
+}
+
+/// Of catalogue entries without a manifest, those of backups that were published: there it is lost. The others are of
 /// runs that ended before they had published, and say nothing.
 pub(crate) async fn published_without_manifest(
     sink: &dyn Sink,
-    entries: Vec<(BackupId, ObjectKey)>,
-) -> Result<Vec<(BackupId, ObjectKey, BackupError)>, BackupError> {
+    entries: &[CatalogEntry],
+) -> Result<Vec<DamagedEntry>, BackupError> {
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let of_entries = |id: &BackupId| entries.iter().any(|(known, _)| known == id);
+    let of_entries = |id: &BackupId| entries.iter().any(|entry| entry.id == *id);
     let records = keys(sink, of_entries).await?;
-    let mut missing = Vec::new();
-    for (id, entry) in entries {
-        for (_, key) in records.iter().filter(|(about, _)| *about == id) {
-            match read_document::<RunRecord>(sink, key).await {
+    let mut lost = Vec::new();
+    for CatalogEntry { id, started_at, .. } in entries {
+        let entry = layout::catalog_entry(id, *started_at)?;
+        for (_, key) in records.iter().filter(|(about, _)| about == id) {
+            let error = match read_document::<RunRecord>(sink, key).await {
                 Ok(record) if !was_published(&record, &sink.to_string()) => continue,
-                Ok(_) => missing.push((id, entry.clone(), missing_manifest(sink, &entry))),
+                Ok(_) => lost_manifest(sink, &entry, id),
                 Err(error) if error.class().is_retriable() => return Err(error),
                 // Whether it was published can't be told any more, and silence would be the wrong guess.
-                Err(error) => missing.push((id, entry.clone(), error)),
-            }
+                Err(error) => error,
+            };
+            lost.push((id.clone(), entry, error));
             break;
         }
     }
-    Ok(missing)
+    Ok(lost)
 }
 
 /// Whether a run published at `location`; anywhere, where the record knows no such place, as in a copy of a destination.
-fn was_published(record: &RunRecord, location: &str) -> bool {
+pub(crate) fn was_published(record: &RunRecord, location: &str) -> bool {
     let committed = |at: &DestinationReport| at.status == DestinationStatus::Committed;
     let mut here = record
         .destinations
@@ -63,10 +79,12 @@ fn was_published(record: &RunRecord, location: &str) -> bool {
     }
 }
 
-fn missing_manifest(sink: &dyn Sink, entry: &ObjectKey) -> BackupError {
+fn lost_manifest(sink: &dyn Sink, entry: &ObjectKey, id: &BackupId) -> BackupError {
     BackupError::corrupt(
         located(sink, entry),
         "its manifest is missing, though the backup was published",
     )
-    .suggest("name a destination that has the manifest too, with --at: what is whole here is read as well")
+    .suggest(format!(
+        "`teeline repair {id} --rebuild-manifest` makes it again; or name a destination that has it too, with --at: what is whole here is read as well"
+    ))
 }

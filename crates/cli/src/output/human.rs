@@ -28,9 +28,9 @@ pub(crate) trait Shown: Serialize {
 /// Something that went wrong, with what to do about it where that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
-    about: Option<String>,
-    message: String,
-    suggestion: Option<String>,
+    pub(super) about: Option<String>,
+    pub(super) message: String,
+    pub(super) suggestion: Option<String>,
 }
 
 impl Problem {
@@ -42,7 +42,7 @@ impl Problem {
         }
     }
 
-    fn of(destination: &str, error: &ErrorReport) -> Self {
+    pub(super) fn of(destination: &str, error: &ErrorReport) -> Self {
         // What concerns no destination in particular comes without a name.
         let about = Some(format!("destination {destination}")).filter(|_| !destination.is_empty());
         Problem {

@@ -8,6 +8,7 @@ mod inspection;
 mod json;
 mod next;
 pub(crate) mod printable;
+mod repair;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;

@@ -1,0 +1,84 @@
+//! Making a backup visible at a destination: by the driver at the end of a pass, and by whoever makes a lost manifest
+//! again.
+
+use bytes::Bytes;
+use teeline_core::{
+    BackupError, CatalogEntry, Class, ObjectKey, SealedManifest, Sink, document, layout,
+};
+
+/// What makes a backup visible.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    entry: CatalogEntry,
+    manifest: Bytes,
+}
+
+impl Publication {
+    /// Of the backup whose files are in the folder `path`.
+    pub fn new(sealed: &SealedManifest, path: &str) -> Self {
+        Publication {
+            entry: sealed.entry(path),
+            manifest: sealed.bytes.clone(),
+        }
+    }
+
+    /// Writes it to a destination that has every other file of the backup; with `read_back`, what was written is read again
+    /// and compared. The entry of the catalogue goes first: without a manifest it is ignored, so the manifest alone decides,
+    /// and `publishing` is called just before that is written: whatever fails afterwards, the backup may be visible. Where
+    /// both are there already, nothing changes.
+    ///
+    /// # Errors
+    /// [`Class::Conflict`] where another entry or manifest is there.
+    pub async fn publish(
+        &self,
+        sink: &dyn Sink,
+        read_back: bool,
+        publishing: impl FnOnce() + Send,
+    ) -> Result<(), BackupError> {
+        let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
+        put_checked(sink, &entry, document::seal(&self.entry), read_back).await?;
+        let manifest = ObjectKey::new(self.entry.path.as_str())?.join(layout::MANIFEST)?;
+        publishing();
+        put_checked(sink, &manifest, self.manifest.clone(), read_back).await
+    }
+}
+
+/// Writes a small file; with `read_back`, what the store then gives is compared with it, and its size otherwise.
+pub(crate) async fn put_checked(
+    sink: &dyn Sink,
+    key: &ObjectKey,
+    bytes: Bytes,
+    read_back: bool,
+) -> Result<(), BackupError> {
+    sink.put(key, bytes.clone()).await?;
+    if !read_back {
+        return attest(sink, key, bytes.len() as u64).await;
+    }
+    sink.drop_cached(key).await?;
+    if sink.read(key, 0..bytes.len() as u64).await? != bytes {
+        return Err(differs(sink, key));
+    }
+    Ok(())
+}
+
+/// Compares the size that the store says with what it was sent.
+pub(crate) async fn attest(sink: &dyn Sink, key: &ObjectKey, sent: u64) -> Result<(), BackupError> {
+    let found = sink.head(key).await?.bytes;
+    if found == sent {
+        return Ok(());
+    }
+    let subject = format!("{sink}: {key}");
+    let message = format!("the store says {found} bytes, {sent} were sent");
+    Err(BackupError::new(Class::Corrupt, "verify", subject, message))
+}
+
+/// What a destination gives isn't what was written there.
+pub(crate) fn differs(sink: &dyn Sink, key: &ObjectKey) -> BackupError {
+    BackupError::new(
+        Class::Corrupt,
+        "verify",
+        format!("{sink}: {key}"),
+        "what was read back is not what was written",
+    )
+    .suggest("the disk, the store or the way to it damages data; check it before trusting it again")
+}

@@ -1,0 +1,250 @@
+//! The check of one copy: every stored byte of it, against digests that lead to the manifest.
+
+use bytes::Bytes;
+use teeline_core::{
+    BackupError, BackupId, CatalogEntry, ChunkEntry, Class, DestinationMarker, Digest, Index,
+    Manifest, ObjectKey, ResourceEntry, RunClaim, SealedManifest, SegmentEntry, SegmentSums,
+    layout,
+};
+
+use crate::catalog::{located, read_document, read_whole};
+use crate::files::{WholeFile, file_of};
+use crate::open::Opened;
+use crate::report::Damage;
+use crate::run_records;
+
+/// How much of a segment is read in one call.
+pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
+
+/// The check of one copy, and what it has found so far.
+pub(crate) struct Check<'a> {
+    opened: &'a Opened,
+    /// Bytes that were read and found right.
+    pub(crate) bytes: u64,
+    /// What was wrong.
+    pub(crate) damage: Vec<Damage>,
+}
+
+impl<'a> Check<'a> {
+    /// A check at a destination, which has found nothing yet.
+    pub(crate) fn new(opened: &'a Opened) -> Self {
+        Check {
+            opened,
+            bytes: 0,
+            damage: Vec::new(),
+        }
+    }
+
+    /// Notes damage.
+    pub(crate) fn found(
+        &mut self,
+        file: &str,
+        resource: Option<&str>,
+        chunk: Option<u32>,
+        error: &BackupError,
+    ) {
+        self.damage
+            .push(damage(&self.opened.name, file, resource, chunk, error));
+    }
+
+    /// Checks every file of a backup that is listed.
+    pub(crate) async fn listed(&mut self, entry: &CatalogEntry) {
+        self.small_documents(entry).await;
+        match read_manifest(self.opened, entry).await {
+            Ok(sealed) => {
+                self.bytes += sealed.bytes.len() as u64;
+                self.named(&sealed.manifest, &entry.path).await;
+            }
+            Err(error) => {
+                let file = format!("{}/{}", entry.path, layout::MANIFEST);
+                self.found(&file, None, None, &error);
+            }
+        }
+    }
+
+    /// Checks every file that a manifest names, in the folder `path`.
+    pub(crate) async fn named(&mut self, manifest: &Manifest, path: &str) {
+        for attachment in &manifest.attachments {
+            let file = WholeFile::attachment(attachment);
+            match file.read(self.opened.sink.as_ref(), path).await {
+                Ok(bytes) => self.bytes += bytes.len() as u64,
+                Err(error) => self.found(&format!("{path}/{}", file.name), None, None, &error),
+            }
+        }
+        for resource in manifest.all_resources() {
+            for segment in &resource.segments {
+                if let Err(error) = self.segment(manifest, path, resource, segment).await {
+                    self.found(
+                        &format!("{path}/{}", segment.file),
+                        Some(&resource.name),
+                        None,
+                        &error,
+                    );
+                }
+            }
+        }
+    }
+
+    /// The marker, the claim and the run records. They carry their own digests.
+    async fn small_documents(&mut self, entry: &CatalogEntry) {
+        let sink = self.opened.sink.as_ref();
+        let claim = format!("{}/{}", entry.path, layout::RUN_CLAIM);
+        let marker = async { read_document::<DestinationMarker>(sink, &layout::marker()?).await };
+        if let Err(error) = marker.await
+            && error.class() != Class::NotFound
+        {
+            self.found(layout::MARKER, None, None, &error);
+        }
+        let key = file_of(&entry.path, layout::RUN_CLAIM);
+        let read = async { read_document::<RunClaim>(sink, &key?).await };
+        if let Err(error) = read.await {
+            self.found(&claim, None, None, &error);
+        }
+        match run_records::of(sink, &entry.id).await {
+            Ok(records) => {
+                for (key, record) in records {
+                    if let Err(error) = record {
+                        self.found(key.as_str(), None, None, &error);
+                    }
+                }
+            }
+            Err(error) => self.found(layout::RUNS, None, None, &error),
+        }
+    }
+
+    /// Checks an index and every chunk of its segment. The error is of the segment as a whole; what is wrong with a
+    /// single chunk, or with the index, is noted where it is found.
+    async fn segment(
+        &mut self,
+        manifest: &Manifest,
+        path: &str,
+        resource: &ResourceEntry,
+        segment: &SegmentEntry,
+    ) -> Result<(), BackupError> {
+        let file = WholeFile::index(segment);
+        let index = match file.read(self.opened.sink.as_ref(), path).await {
+            Ok(bytes) => {
+                self.bytes += bytes.len() as u64;
+                Index::parse(&segment.index, &bytes)?
+            }
+            Err(error) => {
+                let name = format!("{path}/{}", file.name);
+                self.found(&name, Some(&resource.name), None, &error);
+                return self.size_only(path, segment).await;
+            }
+        };
+        check_index(&manifest.id, segment, &index)?;
+        self.size_only(path, segment).await?;
+        let key = file_of(path, &segment.file)?;
+        let sink = self.opened.sink.as_ref();
+        sink.drop_cached(&key).await?;
+        let mut number = 0;
+        for (range, chunks) in index.windows(WINDOW_BYTES) {
+            let bytes = sink.read(&key, range.clone()).await?;
+            let mut begin = 0;
+            for chunk in chunks {
+                let end = begin + usize::try_from(chunk.stored).unwrap_or(usize::MAX);
+                match check_chunk(sink.to_string(), &key, chunk, bytes.slice(begin..end)) {
+                    Ok(_) => self.bytes += chunk.stored,
+                    Err(error) => {
+                        self.found(key.as_str(), Some(&resource.name), Some(number), &error);
+                    }
+                }
+                begin = end;
+                number += 1;
+            }
+        }
+        Ok(())
+    }
+
+    async fn size_only(&self, path: &str, segment: &SegmentEntry) -> Result<(), BackupError> {
+        let key = file_of(path, &segment.file)?;
+        let found = self.opened.sink.head(&key).await?.bytes;
+        if found == segment.stored_bytes {
+            return Ok(());
+        }
+        let message = format!(
+            "{found} bytes are there, {} were written",
+            segment.stored_bytes
+        );
+        Err(BackupError::corrupt(
+            format!("{}: {key}", self.opened.sink),
+            message,
+        ))
+    }
+}
+
+/// The manifest that an entry leads to, compared with the entry.
+pub(crate) async fn read_manifest(
+    opened: &Opened,
+    entry: &CatalogEntry,
+) -> Result<SealedManifest, BackupError> {
+    let sink = opened.sink.as_ref();
+    let key = file_of(&entry.path, layout::MANIFEST)?;
+    let sealed = SealedManifest::open(&located(sink, &key), read_whole(sink, &key).await?)?;
+    if sealed.checksum != entry.checksum || sealed.manifest.id != entry.id {
+        let message = "it isn't the manifest that the catalogue's entry is about";
+        return Err(BackupError::corrupt(located(sink, &key), message));
+    }
+    Ok(sealed)
+}
+
+/// Whether an index, whose own digest was right, is the one that the manifest means.
+pub(crate) fn check_index(
+    id: &BackupId,
+    segment: &SegmentEntry,
+    index: &Index,
+) -> Result<(), BackupError> {
+    let sums = SegmentSums {
+        chunks: segment.chunks,
+        records: segment.records,
+        stored: segment.stored_bytes,
+        plain: segment.plain_bytes,
+    };
+    let fits = index.backup == *id
+        && index.file == segment.file
+        && index.blake3 == segment.blake3
+        && index.sums == sums;
+    if fits {
+        Ok(())
+    } else {
+        Err(BackupError::corrupt(
+            &segment.index,
+            "it is the index of another segment",
+        ))
+    }
+}
+
+/// Compares a chunk with its digest.
+pub(crate) fn check_chunk(
+    location: String,
+    key: &ObjectKey,
+    chunk: &ChunkEntry,
+    bytes: Bytes,
+) -> Result<Bytes, BackupError> {
+    if bytes.len() as u64 == chunk.stored && Digest::of(&bytes) == chunk.blake3 {
+        Ok(bytes)
+    } else {
+        Err(BackupError::corrupt(
+            format!("{location}: {key}"),
+            "a chunk's digest isn't the index's",
+        ))
+    }
+}
+
+pub(crate) fn damage(
+    destination: &str,
+    file: &str,
+    resource: Option<&str>,
+    chunk: Option<u32>,
+    error: &BackupError,
+) -> Damage {
+    Damage {
+        destination: destination.to_owned(),
+        file: file.to_owned(),
+        resource: resource.map(str::to_owned),
+        chunk,
+        class: error.class(),
+        message: error.to_string(),
+    }
+}

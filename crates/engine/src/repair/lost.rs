@@ -1,0 +1,311 @@
+//! The files of a run whose manifest is lost, at one destination, and the manifest that they come to.
+
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt;
+use teeline_actors::Publication;
+use teeline_core::{
+    BackupError, BackupId, Class, Digest, MISSING_NAMED_MAX, Manifest, MissingFile, ObjectKey,
+    Reconstruction, RunClaim, SealedManifest, Timestamp, layout,
+};
+
+use super::evidence::Evidence;
+use crate::catalog::{located, read_document, read_whole};
+use crate::check::Check;
+use crate::files::file_of;
+use crate::open::Opened;
+use crate::report::{Damage, RepairStatus};
+use crate::run_folders::RunFolder;
+
+/// The files of a run whose manifest is lost.
+pub(super) struct Lost<'a> {
+    pub(super) opened: &'a Opened,
+    /// Their folder below the root.
+    path: &'a str,
+    claim: RunClaim,
+    /// The checksum of the manifest that is there, where it is the catalogue's entry that was lost.
+    unlisted: Option<Digest>,
+    pub(super) newest_at: Option<Timestamp>,
+}
+
+/// A destination with a whole backup, whose manifest others can take.
+pub(super) struct Donor<'a> {
+    pub(super) opened: &'a Opened,
+    /// The folder of its files below the root.
+    pub(super) path: &'a str,
+    pub(super) sealed: SealedManifest,
+}
+
+/// Why a destination stays as it is.
+pub(super) struct Refusal {
+    pub(super) error: BackupError,
+    pub(super) missing: Vec<MissingFile>,
+}
+
+impl From<BackupError> for Refusal {
+    fn from(error: BackupError) -> Self {
+        Refusal {
+            error,
+            missing: Vec::new(),
+        }
+    }
+}
+
+/// A file that was expected where none is, or another one: a repair leaves it alone and says so.
+pub(super) fn in_the_way(opened: &Opened, key: &ObjectKey, error: &BackupError) -> BackupError {
+    if error.class().is_retriable() {
+        // Nothing is known of the file.
+        return BackupError::new(error.class(), "read", error.subject(), error.message());
+    }
+    let message = format!(
+        "{}; it is in the way, and a repair replaces no file",
+        error.message()
+    );
+    let suggestion = format!("move {key} away from the destination, and repair again");
+    BackupError::new(
+        error.class(),
+        "rebuild",
+        located(opened.sink.as_ref(), key),
+        message,
+    )
+    .suggest(error.suggestion().unwrap_or(&suggestion))
+}
+
+impl<'a> Lost<'a> {
+    /// The files of the run `id` in the folder at `path`, which the listing may not have shown.
+    pub(super) async fn find(
+        opened: &'a Opened,
+        id: &BackupId,
+        path: &'a str,
+        folder: Option<&RunFolder>,
+    ) -> Result<Self, Refusal> {
+        let has_manifest = folder.is_some_and(|folder| folder.has_manifest);
+        Ok(Lost {
+            opened,
+            path,
+            unlisted: match has_manifest {
+                true => Some(checksum_there(opened, path).await?),
+                false => None,
+            },
+            claim: read_claim(opened, id, path).await?,
+            newest_at: folder.and_then(|folder| folder.newest_at),
+        })
+    }
+
+    /// The manifest that can be published here: the donor's, or else the one that the files come to. Every byte that it
+    /// names was read and is right, and its checksum is the one that is known.
+    pub(super) async fn prepare(
+        &self,
+        donor: Option<&Donor<'_>>,
+        evidence: &Evidence,
+    ) -> Result<(SealedManifest, RepairStatus), Refusal> {
+        let (sealed, status) = match donor {
+            Some(donor) => (self.copy(donor)?, RepairStatus::Copied),
+            None => (self.reconstruct().await?, RepairStatus::Reconstructed),
+        };
+        let there = self.unlisted.filter(|there| *there != sealed.checksum);
+        let there = there.map(|there| (there, "the manifest that is there"));
+        if let Some((known, file)) = evidence.against(sealed.checksum).or(there) {
+            return Err(match donor {
+                Some(donor) => self.differs_from(donor, known, file).into(),
+                None => self.contradicted(&sealed, known, file).into(),
+            });
+        }
+        self.check(&sealed.manifest).await?;
+        Ok((sealed, status))
+    }
+
+    /// Makes the backup visible.
+    pub(super) async fn publish(&self, sealed: &SealedManifest) -> Result<(), BackupError> {
+        let sink = self.opened.sink.as_ref();
+        let read_back = sink.capabilities().can_read_back;
+        Publication::new(sealed, self.path)
+            .publish(sink, read_back, || ())
+            .await
+    }
+
+    /// An error about the manifest that isn't there.
+    fn error(&self, class: Class, message: impl std::fmt::Display) -> BackupError {
+        error(self.opened, self.path, class, message)
+    }
+
+    fn copy(&self, donor: &Donor<'_>) -> Result<SealedManifest, BackupError> {
+        if donor.path == self.path {
+            return Ok(donor.sealed.clone());
+        }
+        let message = format!(
+            "destination {} has the backup in the folder {}",
+            donor.opened.name, donor.path
+        );
+        Err(self
+            .error(Class::Corrupt, message)
+            .suggest("its files belong in the same folder everywhere; move them there"))
+    }
+
+    async fn reconstruct(&self) -> Result<SealedManifest, Refusal> {
+        let sink = self.opened.sink.as_ref();
+        let folder = ObjectKey::new(self.path)?;
+        let files: BTreeSet<String> = sink
+            .list(Some(&folder))
+            .map_ok(|object| object.key.file_name().to_owned())
+            .try_collect()
+            .await?;
+        let mut reconstruction = Reconstruction::new(self.claim.clone(), &files);
+        while let Some(file) = reconstruction.wanted() {
+            let key = folder.join(&file)?;
+            let read = read_whole(sink, &key).await;
+            let given = read.and_then(|bytes| reconstruction.give(&located(sink, &key), &bytes));
+            if let Err(error) = given {
+                return Err(Refusal {
+                    error,
+                    missing: in_folder(self.path, reconstruction.missing().to_vec()),
+                });
+            }
+        }
+        match reconstruction.finish() {
+            Ok(manifest) => Ok(SealedManifest::new(manifest)?),
+            Err(missing) => Err(lacking(
+                self.opened,
+                self.path,
+                in_folder(self.path, missing),
+            )),
+        }
+    }
+
+    /// Reads everything that a manifest names: publishing it says that all of it is right.
+    async fn check(&self, manifest: &Manifest) -> Result<(), Refusal> {
+        let mut check = Check::new(self.opened);
+        check.named(manifest, self.path).await;
+        let (missing, wrong): (Vec<Damage>, Vec<Damage>) = check
+            .damage
+            .into_iter()
+            .partition(|damage| damage.class == Class::NotFound);
+        let missing: Vec<MissingFile> = missing
+            .into_iter()
+            .map(|damage| MissingFile {
+                file: damage.file,
+                resource: damage.resource,
+                last_index: false,
+            })
+            .collect();
+        // What is damaged says more than what gave no answer.
+        let is_sure = |damage: &&Damage| !damage.class.is_retriable();
+        match wrong.iter().find(is_sure).or(wrong.first()) {
+            None if missing.is_empty() => Ok(()),
+            None => Err(lacking(self.opened, self.path, missing)),
+            Some(first) => {
+                let message = match wrong.len() {
+                    1 => first.message.clone(),
+                    count => format!("{}; it is the first of {count} faults", first.message),
+                };
+                Err(Refusal {
+                    error: self.error(first.class, message),
+                    missing,
+                })
+            }
+        }
+    }
+
+    /// Another destination has a manifest that isn't the one that there was here.
+    fn differs_from(&self, donor: &Donor<'_>, known: Digest, file: &str) -> BackupError {
+        let message = format!(
+            "destination {} has it with the checksum {}, and {file} has {known}",
+            donor.opened.name, donor.sealed.checksum
+        );
+        self.error(Class::Corrupt, message).suggest(
+            "a backup is the same everywhere, so one of the two isn't what was written; repair each destination by itself",
+        )
+    }
+
+    /// The files come to a manifest that isn't the one that there was.
+    pub(super) fn contradicted(
+        &self,
+        sealed: &SealedManifest,
+        known: Digest,
+        file: &str,
+    ) -> BackupError {
+        let mut attachments = sealed.manifest.attachments.iter();
+        let suspect = match attachments.any(|entry| entry.file == layout::SCHEMA_EXPORT) {
+            true => "s3db.json, most likely: its digest was in the manifest only",
+            false => "an index, most likely: not every bit of one shows in what it says",
+        };
+        let message = format!(
+            "the files come to one with the checksum {}, and {file} has {known}, so one isn't what was written: {suspect}",
+            sealed.checksum
+        );
+        self.error(Class::Corrupt, message).suggest(
+            "put that file back from another copy of the destination, or name a destination with a whole copy as well",
+        )
+    }
+}
+
+/// The checksum of a manifest that the catalogue has no entry of.
+async fn checksum_there(opened: &Opened, path: &str) -> Result<Digest, BackupError> {
+    let sink = opened.sink.as_ref();
+    let key = file_of(path, layout::MANIFEST)?;
+    let read = read_whole(sink, &key).await;
+    match read.and_then(|bytes| SealedManifest::open(&located(sink, &key), bytes)) {
+        Ok(sealed) => Ok(sealed.checksum),
+        Err(error) => Err(in_the_way(opened, &key, &error)),
+    }
+}
+
+/// The claim of a run, which must be about the folder that it is in.
+async fn read_claim(opened: &Opened, id: &BackupId, path: &str) -> Result<RunClaim, Refusal> {
+    let sink = opened.sink.as_ref();
+    let key = file_of(path, layout::RUN_CLAIM)?;
+    let claim: RunClaim = match read_document(sink, &key).await {
+        Err(error) if error.class() == Class::NotFound => {
+            let claim = MissingFile {
+                file: key.to_string(),
+                resource: None,
+                last_index: false,
+            };
+            return Err(lacking(opened, path, vec![claim]));
+        }
+        read => read?,
+    };
+    if claim.head.id == *id && claim.head.path == path {
+        return Ok(claim);
+    }
+    let message = format!(
+        "it is about {} in the folder {}",
+        claim.head.id, claim.head.path
+    );
+    let error = BackupError::corrupt(located(sink, &key), message)
+        .suggest("a run's files belong in the folder that run.json names; move them there");
+    Err(error.into())
+}
+
+fn lacking(opened: &Opened, path: &str, mut missing: Vec<MissingFile>) -> Refusal {
+    missing.truncate(MISSING_NAMED_MAX);
+    let first = missing.first().map_or("", |missing| &missing.file);
+    let message = match missing.len() {
+        1 => format!("{first} is missing"),
+        2 => format!("{first} and 1 other file are missing"),
+        MISSING_NAMED_MAX => format!("{first} and many other files are missing"),
+        count => format!("{first} and {} other files are missing", count - 1),
+    };
+    let error = error(opened, path, Class::NotFound, message).suggest(
+        "put what is missing back from another copy of the destination; what its run didn't write can't be had again",
+    );
+    Refusal { error, missing }
+}
+
+fn error(
+    opened: &Opened,
+    path: &str,
+    class: Class,
+    message: impl std::fmt::Display,
+) -> BackupError {
+    let manifest = format!("{}: {path}/{}", opened.sink, layout::MANIFEST);
+    BackupError::new(class, "rebuild", manifest, message)
+}
+
+fn in_folder(path: &str, missing: Vec<MissingFile>) -> Vec<MissingFile> {
+    let below_root = |missing: MissingFile| MissingFile {
+        file: format!("{path}/{}", missing.file),
+        ..missing
+    };
+    missing.into_iter().map(below_root).collect()
+}

@@ -1,0 +1,84 @@
+//! What a repair has to say.
+
+use serde::Serialize;
+use teeline_core::{BackupId, Class, Digest, ErrorReport, MissingFile};
+
+use super::{DestinationError, exit, exit_code_of};
+
+/// What became of lost manifests.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RepairReport {
+    /// The runs that were looked at: the one that was named, or each that is somewhere without a manifest.
+    pub runs: Vec<RepairedRun>,
+    /// What couldn't be read at all.
+    pub errors: Vec<DestinationError>,
+}
+
+/// What became of the manifest of one run.
+#[derive(Debug, Clone, Serialize)]
+pub struct RepairedRun {
+    /// The run, and the backup that it is about.
+    pub id: BackupId,
+    /// At each destination.
+    pub destinations: Vec<RepairedCopy>,
+}
+
+/// What became of the manifest at one destination.
+#[derive(Debug, Clone, Serialize)]
+pub struct RepairedCopy {
+    /// The destination's name.
+    pub name: String,
+    /// What was done.
+    pub status: RepairStatus,
+    /// BLAKE3 of the manifest, where that is there now.
+    pub checksum: Option<Digest>,
+    /// Why nothing was done.
+    pub error: Option<ErrorReport>,
+    /// The files that would have to be there, below the destination's root.
+    pub missing: Vec<MissingFile>,
+}
+
+/// What was done about the manifest at a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepairStatus {
+    /// Nothing: it is there, and is what the catalogue says.
+    Whole,
+    /// It was made again from the run's other files.
+    Reconstructed,
+    /// It was taken from another destination.
+    Copied,
+    /// Nothing: it can't be made again, or something is in its way.
+    Refused,
+    /// Nothing: the run may be going on, or was never published.
+    Skipped,
+    /// Nothing: nothing of the run is there.
+    Absent,
+    /// The destination couldn't be asked, or stopped answering.
+    Unreachable,
+}
+
+impl RepairReport {
+    /// 0 where each manifest is there now; 13 where one can't be made again, 1 where a destination couldn't be asked or
+    /// written, 3 where one was skipped or lacks the run; 2 or 130.
+    pub fn exit_code(&self) -> u8 {
+        let copies = self.runs.iter().flat_map(|run| &run.destinations);
+        let errors = self.errors.iter().map(|failed| exit_code_of(&failed.error));
+        exit::worst(copies.map(RepairedCopy::exit_code).chain(errors))
+    }
+}
+
+impl RepairedCopy {
+    fn exit_code(&self) -> u8 {
+        match self.status {
+            RepairStatus::Whole | RepairStatus::Reconstructed | RepairStatus::Copied => exit::DONE,
+            RepairStatus::Skipped | RepairStatus::Absent => exit::DEGRADED,
+            RepairStatus::Unreachable => exit::FAILED,
+            RepairStatus::Refused => match self.error.as_ref().map(|error| error.class) {
+                // Nothing is known to be damaged: a store that refuses to be written, a version that isn't known.
+                Some(Class::Permanent) => exit::FAILED,
+                _ => exit::DAMAGED,
+            },
+        }
+    }
+}

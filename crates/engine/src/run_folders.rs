@@ -1,0 +1,141 @@
+//! The folders of runs at destinations, listed or not.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt;
+use teeline_core::{BackupError, BackupId, Sink, Timestamp, layout};
+
+use crate::catalog::{Asked, ask_all};
+use crate::destination::DestinationSpec;
+use crate::engine::Engine;
+
+/// A run's folder, as a listing of its destination shows it. One without a manifest is of a run that never published, or
+/// whose manifest was lost: which of the two, its files tell.
+#[derive(Debug)]
+pub(crate) struct RunFolder {
+    pub(crate) id: BackupId,
+    /// Where it is below the root.
+    pub(crate) path: String,
+    pub(crate) has_claim: bool,
+    pub(crate) has_manifest: bool,
+    /// When the newest of its files was written, by the store's clock; absent where the store has none.
+    pub(crate) newest_at: Option<Timestamp>,
+}
+
+/// The folders of all runs at a destination, by their paths. What is below the marker of another destination belongs to
+/// that one.
+pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<Vec<RunFolder>, BackupError> {
+    let mut folders: BTreeMap<String, RunFolder> = BTreeMap::new();
+    let mut roots = Vec::new();
+    let mut objects = sink.list(None);
+    while let Some(object) = objects.try_next().await? {
+        let Some((path, file)) = object.key.as_str().rsplit_once('/') else {
+            continue;
+        };
+        if file == layout::MARKER {
+            roots.push(format!("{path}/"));
+        }
+        // Whatever the template, the folder of a run is called as the run.
+        let Ok(id) = path.rsplit('/').next().unwrap_or(path).parse() else {
+            continue;
+        };
+        let folder = folders
+            .entry(path.to_owned())
+            .or_insert_with(|| RunFolder::new(id, path));
+        folder.has_claim |= file == layout::RUN_CLAIM;
+        folder.has_manifest |= file == layout::MANIFEST;
+        folder.newest_at = folder.newest_at.max(object.modified_at);
+    }
+    let is_below = |path: &str| roots.iter().any(|root| path.starts_with(root));
+    folders.retain(|path, _| !is_below(path));
+    Ok(folders.into_values().collect())
+}
+
+impl RunFolder {
+    fn new(id: BackupId, path: &str) -> Self {
+        RunFolder {
+            id,
+            path: path.to_owned(),
+            has_claim: false,
+            has_manifest: false,
+            newest_at: None,
+        }
+    }
+}
+
+/// A destination, opened, with its catalogue and the folders of its runs.
+pub(crate) struct Searched {
+    pub(crate) asked: Asked,
+    pub(crate) folders: Vec<RunFolder>,
+}
+
+impl Searched {
+    /// Whether there is anything of a run here.
+    pub(crate) fn knows(&self, id: &BackupId) -> bool {
+        let catalog = &self.asked.catalog;
+        let without_manifest = catalog.without_manifest.iter().map(|entry| &entry.id);
+        let unreadable = catalog.unreadable.iter().map(|(id, ..)| id);
+        let mut others = without_manifest
+            .chain(unreadable)
+            .chain(self.folders.iter().map(|folder| &folder.id));
+        self.asked.entry(id).is_some() || others.any(|known| known == id)
+    }
+}
+
+/// Searches every destination for runs, all at the same time.
+pub(crate) async fn search_all(
+    engine: &Engine,
+    destinations: &[DestinationSpec],
+) -> Vec<Result<Searched, (String, BackupError)>> {
+    let asked = ask_all(engine, destinations).await;
+    let searched = asked.into_iter().map(|asked| async move {
+        let asked = asked?;
+        match run_folders(asked.opened.sink.as_ref()).await {
+            Ok(folders) => Ok(Searched { asked, folders }),
+            Err(error) => Err((asked.opened.name, error)),
+        }
+    });
+    futures::future::join_all(searched).await
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use teeline_core::ObjectKey;
+    use teeline_sinks::MemorySink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_folders_of_a_destination_are_those_of_its_own_runs() {
+        const ID: &str = "full-2026-11-23T02-00-00-k3j9x0q2mz";
+        let sink = MemorySink::new("x");
+        let with_manifest = format!("2026/{ID}/manifest.json");
+        for key in [
+            "teeline.json",
+            &format!("catalog/000000000000000-{ID}"),
+            &format!("runs/{ID}-1"),
+            &format!("{ID}/run.json"),
+            &with_manifest,
+            "other/teeline.json",
+            &format!("other/{ID}/run.json"),
+            "notes/run.json",
+        ] {
+            let key = ObjectKey::new(key).unwrap();
+            sink.put(&key, Bytes::new()).await.unwrap();
+        }
+        let found: Vec<_> = run_folders(&sink)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|folder| (folder.path, folder.has_claim, folder.has_manifest))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (format!("2026/{ID}"), false, true),
+                (ID.to_owned(), true, false)
+            ]
+        );
+    }
+}

@@ -1,0 +1,77 @@
+// Manifests lost and made again, at a folder and in a bucket; the tests run in this order.
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { DeleteObjectCommand } from '@aws-sdk/client-s3';
+import { assertSameBytes, backUp, bucket, filesIn, objectsIn, print, report, source, teeline } from './harness.mjs';
+import { place } from './kit.mjs';
+
+let made;
+let both;
+let whole;
+before(async () => {
+  made = await backUp('rebuild');
+  both = ['--at', `local=${made.local}`, '--at', `remote=${made.remote}`];
+  whole = { local: filesIn(made.local), remote: await objectsIn(made.remote) };
+});
+
+const loseLocal = (file) => rmSync(join(made.files, file));
+const loseRemote = async (file) => {
+  const { s3, bucket: Bucket, prefix } = place(made.remote);
+  await s3.send(new DeleteObjectCommand({ Bucket, Key: `${prefix}${made.backup.id}/${file}` }));
+};
+
+/** Repairs both copies, with this exit code: what became of each. */
+function rebuild(code) {
+  const { runs } = report(code, 'repair', made.backup.id, '--rebuild-manifest', ...both);
+  assert.deepEqual(runs.map(({ id }) => id), [made.backup.id]);
+  return runs[0].destinations;
+}
+
+function assertListedAsLost(...places) {
+  const { backups, errors } = report(13, 'list', ...places);
+  assert.deepEqual(backups, []);
+  for (const { error } of errors) assert.match(error.suggestion, /repair .* --rebuild-manifest/);
+}
+
+async function assertAsBefore() {
+  assertSameBytes(filesIn(made.local), whole.local, 'local, now and before');
+  assertSameBytes(await objectsIn(made.remote), whole.remote, 'remote, now and before');
+}
+
+test('manifests lost at both copies are made again, byte for byte', async () => {
+  loseLocal('manifest.json');
+  await loseRemote('manifest.json');
+  assertListedAsLost(...both);
+  for (const { name, status, checksum } of rebuild(0)) {
+    assert.equal(status, 'reconstructed', name);
+    assert.equal(checksum, made.backup.checksum, name);
+  }
+  await assertAsBefore();
+  teeline(0, 'verify', made.backup.id, ...both);
+});
+
+test('a manifest lost at one copy is taken from the other', async () => {
+  await loseRemote('manifest.json');
+  assert.deepEqual(rebuild(0).map(({ status }) => status), ['whole', 'copied']);
+  await assertAsBefore();
+});
+
+test('a database restored from a copy with its manifest made again is the source', async () => {
+  const target = `${await bucket('rebuilt')}?forcePathStyle=true`;
+  teeline(0, 'restore', 'latest', '--at', made.remote, '--target', target);
+  assert.deepEqual(print('raw.mjs', target), print('raw.mjs', source));
+  assert.deepEqual(print('dump.mjs', target, '--index'), print('dump.mjs', source, '--index'));
+});
+
+test('without one index there is no manifest', async () => {
+  await loseRemote('manifest.json');
+  await loseRemote('bulk.index');
+  loseLocal('manifest.json');
+  const [local, remote] = rebuild(13);
+  assert.equal(local.status, 'reconstructed');
+  assert.equal(remote.status, 'refused');
+  assert.deepEqual(remote.missing, [{ file: `${made.backup.id}/bulk.index`, resource: 'bulk', lastIndex: true }]);
+  assertListedAsLost('--at', made.remote);
+});
