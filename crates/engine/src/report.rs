@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use teeline_core::{
-    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RunStatus, Timestamp,
+    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RestoreCounts, RunStatus,
+    Timestamp,
 };
 
 /// Exit codes of the command, which every report can give.
@@ -335,6 +336,8 @@ pub struct RestoreReport {
     pub restored: Vec<RestoredResource>,
     /// Objects that are no records.
     pub objects_restored: u64,
+    /// What became of them at the target.
+    pub objects: RestoreCounts,
     /// Milliseconds.
     pub duration: u64,
     /// Copies that were passed over, and why.
@@ -365,6 +368,9 @@ pub struct RestoredResource {
     pub records_restored: u64,
     /// Records in the backup.
     pub total_records: u64,
+    /// What became of them at the target.
+    #[serde(flatten)]
+    pub counts: RestoreCounts,
 }
 
 impl RestoreReport {
