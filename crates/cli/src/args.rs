@@ -100,6 +100,9 @@ pub(crate) struct BackupArguments {
     /// What is done with records that don't map to a document and back: keep them raw, or fail
     #[arg(long, value_name = "WHAT")]
     pub(crate) on_undecodable: Option<UndecodableArgument>,
+    /// What is done with objects below a database's prefix that s3db.js doesn't know
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) unknown_objects: Option<UnknownArgument>,
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
@@ -179,12 +182,21 @@ pub(crate) struct RestoreArguments {
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
-    /// Write also where something is already
+    /// Write also where something is already; for a database the same as --mode merge
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// What becomes of objects that are in a database already
+    #[arg(long)]
+    pub(crate) mode: Option<ModeArgument>,
     /// Only these resources, with commas between
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) resources: Vec<String>,
+    /// Only the records with these ids, with commas between
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    pub(crate) ids: Vec<String>,
+    /// Call a resource something else; may be repeated
+    #[arg(long, value_name = "OLD=NEW")]
+    pub(crate) rename: Vec<String>,
     /// Say what would be restored, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -248,6 +260,28 @@ pub(crate) enum ExecutorArgument {
     Threads,
     /// One thing after the other
     Inline,
+}
+
+/// `--mode`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ModeArgument {
+    /// Restored ones replace those with the same keys, the others stay
+    Merge,
+    /// All of them stay
+    SkipExisting,
+    /// As merge, and what the backup doesn't have of the restored resources is deleted
+    Replace,
+}
+
+/// `--unknown-objects`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum UnknownArgument {
+    /// They are backed up
+    Keep,
+    /// They are left out
+    Skip,
+    /// The backup fails
+    Fail,
 }
 
 /// `--on-undecodable`.

@@ -9,14 +9,14 @@ use teeline::config::{
 use teeline::{
     BackupError, BackupId, BackupRequest, BackupType, Cancel, Compression, Config, Connection,
     DestinationSpec, Engine, Executor, InspectPluginRequest, JsonlSource, RepairRequest,
-    RestoreRequest, RestoreTarget, S3dbSource, Secret, Source, StrategyKind, VerifyRequest, Which,
-    WhichBackups, sources, unique_names,
+    RestoreMode, RestoreRequest, RestoreTarget, S3dbSource, Secret, Source, StrategyKind,
+    UnknownObjects, VerifyRequest, Which, WhichBackups, sources, unique_names,
 };
 
 use crate::args::{
-    BackupArguments, ExecutorArgument, InspectPluginArguments, PlacesArguments, RepairArguments,
-    RestoreArguments, SourceArguments, StatusArguments, UndecodableArgument, VerificationArgument,
-    VerifyArguments,
+    BackupArguments, ExecutorArgument, InspectPluginArguments, ModeArgument, PlacesArguments,
+    RepairArguments, RestoreArguments, SourceArguments, StatusArguments, UndecodableArgument,
+    UnknownArgument, VerificationArgument, VerifyArguments,
 };
 use crate::embedded::Server;
 use crate::output::{Checked, CheckedDestination, Output};
@@ -239,10 +239,33 @@ pub(crate) fn restore(
     exposed.warn(output);
     let mut request = RestoreRequest::new(which(&typed.id)?, places, target);
     request.overwrite = typed.overwrite;
+    request.mode = typed.mode.map(mode);
     request.resources = typed.resources.clone();
+    request.ids = typed.ids.clone();
+    request.renames = renames(&typed.rename)?;
     request.dry_run = typed.dry_run;
     request.cancel = cancel.clone();
     Ok(request)
+}
+
+fn mode(typed: ModeArgument) -> RestoreMode {
+    match typed {
+        ModeArgument::Merge => RestoreMode::Merge,
+        ModeArgument::SkipExisting => RestoreMode::SkipExisting,
+        ModeArgument::Replace => RestoreMode::Replace,
+    }
+}
+
+fn renames(typed: &[String]) -> Result<Vec<(String, String)>, BackupError> {
+    let pair = |text: &String| {
+        let (old, new) = text.split_once('=')?;
+        Some((old.to_owned(), new.to_owned()))
+    };
+    let refuse = || BackupError::usage("--rename", "one looks like --rename users=people");
+    typed
+        .iter()
+        .map(|text| pair(text).ok_or_else(refuse))
+        .collect()
 }
 
 /// The request of `teeline inspect-plugin`.
@@ -419,6 +442,14 @@ fn source(
                 on_undecodable: match keep {
                     true => sources::s3db::OnUndecodable::Keep,
                     false => sources::s3db::OnUndecodable::Fail,
+                },
+                unknown_objects: match typed.unknown_objects {
+                    Some(UnknownArgument::Keep) => UnknownObjects::Keep,
+                    Some(UnknownArgument::Skip) => UnknownObjects::Skip,
+                    Some(UnknownArgument::Fail) => UnknownObjects::Fail,
+                    None => configured
+                        .map(|source| source.unknown_objects)
+                        .unwrap_or_default(),
                 },
                 ..sources::s3db::ScanOptions::default()
             };

@@ -5,17 +5,13 @@
 //! catalogue comes last, so a sample that is half written is none.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
-use teeline::sources::s3db::{S3dbTarget, ScanOptions, WriteBackOptions};
-use teeline::{BackupError, Class, Compression, Connection, S3dbSource, Target, Timestamp};
-use teeline_core::{
-    ClaimedResource, Frame, FrameHeader, Manifest, PlanEntry, ResourceCounts, ResourceEntry,
-    Restoring, SourceEntry, SourceKind, Totals,
-};
+use teeline::sources::s3db::{RestoreMode, S3dbTarget, ScanOptions, WriteBackOptions};
+use teeline::{BackupError, Class, Connection, S3dbSource, Target, Timestamp};
+use teeline_core::{Frame, FrameHeader, Restoring, RestoringResource, SourceKind};
 
 /// Records that are handed to the writer at once. It decides how many of them are under way.
 const BATCH: usize = 250;
@@ -46,11 +42,11 @@ pub(crate) async fn write(connection: Connection, records: u64) -> Result<(), Ba
     let shop = Shop::new(records);
     // What is there is of a sample that was broken off, and has the same keys and contents.
     let options = WriteBackOptions {
-        overwrite: true,
+        mode: Some(RestoreMode::Merge),
         ..WriteBackOptions::default()
     };
     let mut target = S3dbTarget::new(connection, options);
-    let restoring = restoring(&shop);
+    let restoring = restoring();
     target.check(&restoring).await?;
     target.begin(&restoring).await?;
     let written = write_all(&mut target, &shop).await;
@@ -505,51 +501,20 @@ fn hash(attributes: &Value, behavior: &str, partitions: &Value) -> String {
 }
 
 /// What a restore is told, as if of a backup of the sample.
-fn restoring(shop: &Shop) -> Restoring {
-    let written = Timestamp::from_unix_ms(WRITTEN_MS);
-    let entry = |name: &str| ResourceEntry {
-        records: shop.count(name),
-        ..ResourceEntry::new(
-            ClaimedResource {
-                name: name.to_owned(),
-                stem: name.to_owned(),
-            },
-            Vec::new(),
-            ResourceCounts::default(),
-        )
-    };
-    let manifest = Manifest {
-        id: "sample-2026-01-01T00-00-00-aaaaaaaaaa"
-            .parse()
-            .expect("an id"),
-        backup_type: "sample".parse().expect("a type"),
-        started_at: written,
-        source: SourceEntry {
-            kind: SourceKind::S3db,
-            location: "sample".to_owned(),
-            scan_started_at: written,
-            scan_ended_at: Some(written),
-        },
-        plan: PlanEntry {
-            strategy: "all".to_owned(),
-            destinations: Vec::new(),
-            compression: Compression::None,
-            block_bytes: 0,
-            segment_bytes: 0,
-            include: Vec::new(),
-            exclude: Vec::new(),
-        },
-        resources: RESOURCES.map(entry).into(),
-        objects: None,
-        attachments: Vec::new(),
-        totals: Totals::default(),
-        written_by: concat!("teeline ", env!("CARGO_PKG_VERSION")).to_owned(),
+fn restoring() -> Restoring {
+    let resource = |name: &str| RestoringResource {
+        name: name.to_owned(),
+        restored_as: Some(name.to_owned()),
     };
     Restoring {
-        manifest: Arc::new(manifest),
-        resources: RESOURCES.map(str::to_owned).into(),
-        everything: true,
+        backup: "sample-2026-01-01T00-00-00-aaaaaaaaaa"
+            .parse()
+            .expect("an id"),
+        source: SourceKind::S3db,
+        resources: RESOURCES.map(resource).into(),
+        ids: None,
         database_catalogue: Some(catalogue()),
+        dry_run: false,
     }
 }
 

@@ -104,6 +104,72 @@ fn a_folder_comes_back_byte_for_byte() {
 }
 
 #[test]
+fn single_records_come_back_and_resources_under_other_names() {
+    let scratch = with_input();
+    scratch.teeline(0, &["backup", "--from", "in", "--to", "a"]);
+    let restore = |code, target: &str, more: &[&str]| {
+        let arguments = [
+            "restore", "latest", "--at", "a", "--json", "--target", target,
+        ];
+        scratch.teeline(code, &[&arguments[..], more].concat())
+    };
+    let chosen = [
+        "--ids",
+        "2",
+        "--resources",
+        "users",
+        "--rename",
+        "users=people",
+    ];
+    let made = restore(0, "one", &chosen).json();
+    assert_eq!(scratch.files("one"), ["people.jsonl"]);
+    let second = USERS.split_inclusive('\n').nth(1).unwrap();
+    assert_eq!(scratch.read("one/people.jsonl"), second.as_bytes());
+    let restored = &made["restored"][0];
+    assert_eq!(restored["name"], "users");
+    let counts = [
+        "recordsRestored",
+        "totalRecords",
+        "created",
+        "replaced",
+        "left",
+        "deleted",
+    ];
+    assert_eq!(
+        counts.map(|count| restored[count].as_u64().unwrap()),
+        [1, 2, 1, 0, 0, 0]
+    );
+    let dry = restore(0, "dry", &["--ids", "2", "--dry-run"]).json();
+    assert_eq!(
+        [0, 1].map(|of| dry["restored"][of]["recordsRestored"].as_u64().unwrap()),
+        [0, 1]
+    );
+
+    for (code, more, said) in [
+        (1, &["--ids", "2,nobody"][..], "nobody"),
+        (2, &["--rename", "nobody=x"], "it has: events, users"),
+        (
+            2,
+            &["--rename", "users=events"],
+            "two resources would be called so",
+        ),
+        (2, &["--rename", "users=a/b"], "has no / "),
+        (2, &["--rename", "users"], "users=people"),
+        (
+            2,
+            &["--resources", "events", "--rename", "users=x"],
+            "not to be restored",
+        ),
+        (2, &["--mode", "merge"], "a database as target"),
+    ] {
+        let refused = restore(code, "none", more);
+        let output = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(output.contains(said), "{more:?}: {output}");
+        assert!(!scratch.path("none").exists(), "{more:?}");
+    }
+}
+
+#[test]
 fn people_are_told_where_it_is_and_what_comes_next() {
     let scratch = with_input();
     let made = scratch.teeline(0, &["backup", "--from", "in"]);

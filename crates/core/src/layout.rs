@@ -20,6 +20,9 @@ pub const DATABASE_CATALOGUE: &str = "_database.json";
 /// The documented export of the schemas, in the backup's folder.
 pub const SCHEMA_EXPORT: &str = "s3db.json";
 
+/// Lies at the root of a database that is being restored.
+pub const RESTORE_MARKER: &str = "teeline-restore.json";
+
 /// The key of the marker.
 ///
 /// # Errors

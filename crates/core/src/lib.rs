@@ -64,7 +64,7 @@ pub use random::Random;
 pub use reconstruct::{MISSING_NAMED_MAX, MissingFile, Reconstruction};
 pub use records::{
     CatalogEntry, ClaimedResource, DestinationMarker, DestinationReport, DestinationStatus,
-    RunClaim, RunHead, RunRecord, RunStatus, Verified,
+    RestoreMarker, RunClaim, RunHead, RunRecord, RunStatus, Verified,
 };
 pub use reorder::Reorder;
 pub use retry::{RetryPolicy, Tries};
@@ -74,6 +74,6 @@ pub use source::{
     Selection, Source,
 };
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
-pub use target::{Restoring, Target};
+pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotATime, Timestamp};
 pub use validate::check_json_lines;

@@ -19,6 +19,23 @@ impl Document for DestinationMarker {
     const VERSION: u32 = 1;
 }
 
+/// Lies in a database while it is being restored into a place where there was none, so that a restore which was killed is
+/// known when it is run again. It goes with the restore's end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreMarker {
+    /// The backup that is restored.
+    pub backup: BackupId,
+    /// What is restored of it: the name of each resource in the backup, and what it is called now.
+    pub resources: Vec<(String, String)>,
+    /// The ids of the records, where not all of them are.
+    pub ids: Option<Vec<String>>,
+}
+
+impl Document for RestoreMarker {
+    const FORMAT: &'static str = "teeline-restore";
+    const VERSION: u32 = 1;
+}
+
 /// What is known of a run before its source is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -64,10 +64,13 @@ pub use teeline_actors::{Clock, Executor, Observer, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
     DestinationState, DestinationStatus, Digest, ErrorReport, MissingFile, PathTemplate,
-    ProgressEvent, RunStatus, Sink, Source, StrategyKind, Target, Timestamp, Verified,
+    ProgressEvent, RestoreCounts, RunStatus, Sink, Source, StrategyKind, Target, Timestamp,
+    Verified,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;
 pub use teeline_sources::jsonl::JsonlSource;
-pub use teeline_sources::s3db::{Connection, OnUndecodable, S3dbSource, ScanOptions};
+pub use teeline_sources::s3db::{
+    Connection, OnUndecodable, RestoreMode, S3dbSource, ScanOptions, UnknownObjects,
+};
 pub use verify::{VerifyRequest, WhichBackups};

@@ -4,7 +4,8 @@ mod repair;
 
 use serde::Serialize;
 use teeline_core::{
-    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RunStatus, Timestamp,
+    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RestoreCounts, RunStatus,
+    Timestamp,
 };
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
@@ -339,6 +340,8 @@ pub struct RestoreReport {
     pub restored: Vec<RestoredResource>,
     /// Objects that are no records.
     pub objects_restored: u64,
+    /// What became of them at the target.
+    pub objects: RestoreCounts,
     /// Milliseconds.
     pub duration: u64,
     /// Copies that were passed over, and why.
@@ -369,6 +372,9 @@ pub struct RestoredResource {
     pub records_restored: u64,
     /// Records in the backup.
     pub total_records: u64,
+    /// What became of them at the target.
+    #[serde(flatten)]
+    pub counts: RestoreCounts,
 }
 
 impl RestoreReport {

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Write};
 use serde::Serialize;
 use teeline::{
     BackupReport, BackupState, CopyState, Damage, DestinationReport, DestinationStatus,
-    ErrorReport, ListReport, RestoreReport, RestoreStatus, RunStatus, StatusReport, Verified,
-    VerifyReport,
+    ErrorReport, ListReport, RestoreCounts, RestoreReport, RestoreStatus, RunStatus, StatusReport,
+    Verified, VerifyReport,
 };
 
 use super::json::Checked;
@@ -423,14 +423,14 @@ impl Shown for RestoreReport {
             };
             rows.push(vec![
                 format!("  {}", resource.name),
-                format!("{records} records {done}"),
+                format!("{records} records {done}{}", became(resource.counts)),
             ]);
         }
         if self.objects_restored > 0 {
             let objects = counted(self.objects_restored, "object");
             rows.push(vec![
                 "  other objects".to_owned(),
-                format!("{objects} {done}"),
+                format!("{objects} {done}{}", became(self.objects)),
             ]);
         }
         text.push_str(&table(&rows));
@@ -447,6 +447,24 @@ impl Shown for RestoreReport {
         }));
         problems.extend(self.error.as_ref().map(Problem::plain));
     }
+}
+
+/// `: 2 created, 1 replaced`; nothing where all of them were created.
+fn became(counts: RestoreCounts) -> String {
+    let named = [
+        (counts.created, "created"),
+        (counts.replaced, "replaced"),
+        (counts.left, "left as they were"),
+        (counts.deleted, "others deleted"),
+    ];
+    if named[1..].iter().all(|(count, _)| *count == 0) {
+        return String::new();
+    }
+    let named = named.iter().filter(|(count, _)| *count > 0);
+    let named: Vec<String> = named
+        .map(|(count, what)| format!("{} {what}", grouped(*count)))
+        .collect();
+    format!(": {}", named.join(", "))
 }
 
 impl Shown for Checked {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use globset::Glob;
 use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind};
+use teeline_sources::s3db::UnknownObjects;
 
 use super::Config;
 use super::blame::Blame;
@@ -33,6 +34,7 @@ const SOURCE: Known = Known {
         "path",
         "resource",
         "on_undecodable",
+        "unknown_objects",
     ],
     hints: &[("url", "a database's connection string is `connection`")],
 };
@@ -148,9 +150,21 @@ fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
         "fail" => Some(OnUndecodable::Fail),
         _ => None,
     })?;
+    let unknown_objects =
+        table.word(
+            "unknown_objects",
+            &["keep", "skip", "fail"],
+            |word| match word {
+                "keep" => Some(UnknownObjects::Keep),
+                "skip" => Some(UnknownObjects::Skip),
+                "fail" => Some(UnknownObjects::Fail),
+                _ => None,
+            },
+        )?;
     Ok(SourceConfig {
         location,
         on_undecodable: on_undecodable.unwrap_or_default(),
+        unknown_objects: unknown_objects.unwrap_or_default(),
     })
 }
 

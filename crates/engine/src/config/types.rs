@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind};
+use teeline_sources::s3db::UnknownObjects;
 
 use crate::destination::Secret;
 
@@ -17,6 +18,8 @@ pub struct SourceConfig {
     pub location: SourceLocation,
     /// What is done with an object that can't be mapped to a document. Default: [`OnUndecodable::Keep`].
     pub on_undecodable: OnUndecodable,
+    /// What is done with objects of the bucket that s3db.js didn't make. Default: [`UnknownObjects::Keep`].
+    pub unknown_objects: UnknownObjects,
 }
 
 /// Where records come from.

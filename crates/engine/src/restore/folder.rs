@@ -146,8 +146,7 @@ impl Target for FolderTarget {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let staging =
-            parent(&self.folder).join(format!(".{name}.{}.restoring", restoring.manifest.id));
+        let staging = parent(&self.folder).join(format!(".{name}.{}.restoring", restoring.backup));
         if let Err(error) = fs::remove_dir_all(&staging).await
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -159,18 +158,19 @@ impl Target for FolderTarget {
         self.staging = Some(staging);
         let mut stems = Stems::default();
         // The same names whichever resources are chosen. Those of the manifest aren't trusted with paths of this machine.
-        for resource in &restoring.manifest.resources {
-            let name = format!("{}.jsonl", stems.take(&resource.name));
+        for resource in &restoring.resources {
+            let called = resource.restored_as.as_ref().unwrap_or(&resource.name);
+            let name = format!("{}.jsonl", stems.take(called));
             self.names.insert(resource.name.clone(), name);
         }
-        for resource in &restoring.resources {
+        for (resource, _) in restoring.chosen() {
             let name = self.file_name(resource)?;
             self.file(&name).await?;
         }
         if let Some(catalogue) = restoring
             .database_catalogue
             .as_ref()
-            .filter(|_| restoring.everything)
+            .filter(|_| restoring.is_everything())
         {
             self.append(layout::DATABASE_CATALOGUE, catalogue).await?;
         }

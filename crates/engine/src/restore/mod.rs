@@ -1,6 +1,8 @@
 //! Restoring a backup: verified chunks, from whichever copies have them right, to a target.
 
+mod choice;
 mod folder;
+mod reading;
 mod request;
 mod writer;
 
@@ -8,10 +10,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt, TryStreamExt};
-use teeline_core::{BackupError, Class, Frame, Manifest, ResourceEntry, Restoring, Target, layout};
-use teeline_sources::s3db::{S3dbTarget, WriteBackOptions};
+use futures::{FutureExt, TryStreamExt};
+use teeline_core::{
+    BackupError, Class, Frame, OBJECTS_NAME, ResourceEntry, RestoreCounts, Restoring, Target,
+    layout,
+};
+use teeline_sources::s3db::{RestoreMode, S3dbTarget, WriteBackOptions};
 
 use crate::catalog::{ask_all, resolve};
 use crate::copies::Copies;
@@ -22,11 +26,10 @@ use crate::request::Which;
 
 pub use request::{RestoreRequest, RestoreTarget};
 
+use choice::Choice;
 use folder::FolderTarget;
+use reading::{check_all, chunks, count_chosen, count_first, count_lines, count_objects, find_ids};
 use writer::WriterTarget;
-
-/// Windows that are read ahead of the target.
-const READ_AHEAD: usize = 2;
 
 impl Engine {
     /// Restores a backup. Failures are in the report.
@@ -60,6 +63,7 @@ impl RestoreReport {
             target: target.to_owned(),
             restored: Vec::new(),
             objects_restored: 0,
+            objects: RestoreCounts::default(),
             duration: 0,
             avoided: Vec::new(),
             error: None,
@@ -69,11 +73,21 @@ impl RestoreReport {
 
 async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
     let mut report = RestoreReport::failed("");
+    let wanted = Wanted {
+        which: request.which,
+        resources: request.resources,
+        ids: request.ids,
+        renames: request.renames,
+        dry_run: request.dry_run,
+    };
+    let is_database = matches!(request.target, RestoreTarget::Database(_));
     let target: Box<dyn Target> = match request.target {
         RestoreTarget::Folder(path) => Box::new(FolderTarget::new(path, request.overwrite)),
         RestoreTarget::Database(connection) => {
             let options = WriteBackOptions {
-                overwrite: request.overwrite,
+                mode: request
+                    .mode
+                    .or(request.overwrite.then_some(RestoreMode::Merge)),
                 ..WriteBackOptions::default()
             };
             Box::new(S3dbTarget::new(connection, options))
@@ -87,13 +101,15 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         report,
         copies: None,
     };
-    let work = restore.run(
-        engine,
-        &request.which,
-        &request.destinations,
-        &request.resources,
-        request.dry_run,
-    );
+    let work = async {
+        if request.mode.is_some() && !is_database {
+            return Err(BackupError::usage(
+                "mode",
+                "goes with a database as target; files are written anew, or with --overwrite replaced",
+            ));
+        }
+        restore.run(engine, &wanted, &request.destinations).await
+    };
     let result = request.cancel.guard(unless_it_panics(work)).await;
     let Restore {
         mut target,
@@ -132,6 +148,15 @@ async fn unless_it_panics(
     caught.unwrap_or_else(panicked)
 }
 
+/// What is wanted of which backup.
+struct Wanted {
+    which: Which,
+    resources: Vec<String>,
+    ids: Vec<String>,
+    renames: Vec<(String, String)>,
+    dry_run: bool,
+}
+
 struct Restore {
     target: Box<dyn Target>,
     report: RestoreReport,
@@ -142,207 +167,152 @@ impl Restore {
     async fn run(
         &mut self,
         engine: &Engine,
-        which: &Which,
+        wanted: &Wanted,
         destinations: &[DestinationSpec],
-        resources: &[String],
-        dry_run: bool,
     ) -> Result<(), BackupError> {
         let asked = ask_all(engine, destinations).await;
-        let id = resolve(which, &asked)?;
+        let id = resolve(&wanted.which, &asked)?;
         self.report.backup_id = Some(id.clone());
         let copies = &*self
             .copies
             .insert(Arc::new(Copies::open(&id, asked).await?));
+        let copies = Arc::clone(copies);
         let manifest = Arc::clone(&copies.manifest);
-        let chosen = choose(&manifest, resources)?;
-        let catalogue = manifest
-            .attachments
-            .iter()
-            .find(|file| file.file == layout::DATABASE_CATALOGUE);
-        let database_catalogue = match catalogue {
-            Some(entry) => Some(copies.attachment(entry).await?),
-            None => None,
-        };
+        let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
         let restoring = Restoring {
-            manifest: Arc::clone(&manifest),
-            resources: chosen
-                .iter()
-                .map(|resource| resource.name.clone())
-                .collect(),
-            everything: resources.is_empty(),
-            database_catalogue,
+            backup: id,
+            source: manifest.source.kind,
+            resources: choice.resources.clone(),
+            ids: (!wanted.ids.is_empty()).then(|| wanted.ids.clone()),
+            database_catalogue: database_catalogue(&copies).await?,
+            dry_run: wanted.dry_run,
         };
         self.target.check(&restoring).await?;
-        let objects = manifest
-            .objects
-            .as_ref()
-            .filter(|_| takes_objects(&manifest));
-        if dry_run {
-            return self.describe(&chosen, objects);
+        let chosen = choice.of(&manifest);
+        let objects = manifest.objects.as_ref();
+        find_ids(&copies, &chosen, &choice).await?;
+        if wanted.dry_run && !self.target.compares() {
+            return self.describe(&copies, &chosen, &choice).await;
         }
         if !self.target.is_staged() {
             let all: Vec<&ResourceEntry> = chosen.iter().copied().chain(objects).collect();
-            check_all(copies, &all).await?;
+            check_all(&copies, &all).await?;
         }
         self.target.begin(&restoring).await?;
         for resource in &chosen {
-            let restored = write_lines(copies, resource, self.target.as_mut()).await?;
-            self.report.restored.push(RestoredResource {
-                name: resource.name.clone(),
-                records_restored: restored,
-                total_records: resource.records,
-            });
+            let records = self.write_lines(&copies, resource, &choice).await?;
+            self.note(resource, records);
         }
         if let Some(objects) = objects {
-            self.report.objects_restored =
-                write_frames(copies, objects, self.target.as_mut()).await?;
+            self.report.objects_restored = self.write_frames(&copies, objects, &choice).await?;
         }
         self.target.finish().await?;
-        self.report.status = RestoreStatus::Completed;
+        self.count();
+        self.report.status = match wanted.dry_run {
+            true => RestoreStatus::DryRun,
+            false => RestoreStatus::Completed,
+        };
         Ok(())
     }
 
-    fn describe(
+    /// What would be restored to a target where that doesn't depend on what is there.
+    async fn describe(
         &mut self,
+        copies: &Arc<Copies>,
         chosen: &[&ResourceEntry],
-        objects: Option<&ResourceEntry>,
+        choice: &Choice,
     ) -> Result<(), BackupError> {
+        for resource in chosen {
+            let records = match choice.ids {
+                Some(_) => count_chosen(copies, resource, choice).await?,
+                None => resource.records,
+            };
+            self.note(resource, records);
+        }
+        if let Some(objects) = &copies.manifest.objects {
+            self.report.objects_restored = match choice.is_everything() {
+                true => objects.records,
+                false => count_objects(copies, objects, choice).await?,
+            };
+        }
+        self.count();
         self.report.status = RestoreStatus::DryRun;
-        self.report.objects_restored = objects.map_or(0, |objects| objects.records);
-        self.report.restored = chosen
-            .iter()
-            .map(|resource| RestoredResource {
-                name: resource.name.clone(),
-                records_restored: resource.records,
-                total_records: resource.records,
-            })
-            .collect();
         Ok(())
     }
-}
 
-/// Whether the backup has anything beside lines.
-fn takes_objects(manifest: &Manifest) -> bool {
-    manifest
-        .objects
-        .as_ref()
-        .is_some_and(|objects| !objects.segments.is_empty())
-}
+    fn note(&mut self, resource: &ResourceEntry, records: u64) {
+        self.report.restored.push(RestoredResource {
+            name: resource.name.clone(),
+            records_restored: records,
+            total_records: resource.records,
+            counts: RestoreCounts::default(),
+        });
+    }
 
-fn choose<'a>(
-    manifest: &'a Manifest,
-    names: &[String],
-) -> Result<Vec<&'a ResourceEntry>, BackupError> {
-    let known = |name: &String| {
-        manifest
-            .resources
-            .iter()
-            .any(|resource| resource.name == *name)
-    };
-    if let Some(unknown) = names.iter().find(|name| !known(name)) {
-        let there: Vec<&str> = manifest
-            .resources
-            .iter()
-            .map(|resource| resource.name.as_str())
-            .collect();
+    /// What became of the records, as the target has it.
+    fn count(&mut self) {
+        let created = |count| RestoreCounts {
+            created: count,
+            ..RestoreCounts::default()
+        };
+        for restored in &mut self.report.restored {
+            let counts = self.target.counts(&restored.name);
+            restored.counts = counts.unwrap_or(created(restored.records_restored));
+        }
+        let counts = self.target.counts(OBJECTS_NAME);
+        self.report.objects = counts.unwrap_or(created(self.report.objects_restored));
+    }
+
+    async fn write_lines(
+        &mut self,
+        copies: &Arc<Copies>,
+        resource: &ResourceEntry,
+        choice: &Choice,
+    ) -> Result<u64, BackupError> {
+        let (mut read, mut restored) = (0, 0);
+        let mut chunks = chunks(copies, resource);
+        while let Some(window) = chunks.try_next().await? {
+            for lines in window {
+                read += count_lines(&lines);
+                let lines = choice.lines(lines)?;
+                restored += count_lines(&lines);
+                self.target.lines(&resource.name, lines).await?;
+            }
+        }
+        if read == resource.records {
+            return Ok(restored);
+        }
         let message = format!(
-            "the backup has no such resource; it has: {}",
-            there.join(", ")
+            "{read} records were read, the manifest has {}",
+            resource.records
         );
-        return Err(BackupError::usage(format!("resource {unknown:?}"), message));
+        let subject = format!("resource {}", resource.name);
+        Err(BackupError::corrupt(subject, message))
     }
-    let chosen = |resource: &&ResourceEntry| names.is_empty() || names.contains(&resource.name);
-    Ok(manifest.resources.iter().filter(chosen).collect())
-}
 
-/// Reads all that will be written, so that damage is found before the first byte goes where it can't be taken back.
-async fn check_all(copies: &Copies, resources: &[&ResourceEntry]) -> Result<(), BackupError> {
-    for resource in resources {
-        for segment in &resource.segments {
-            for window in copies.windows(&resource.name, segment).await? {
-                copies.read_stored(&resource.name, segment, &window).await?;
+    async fn write_frames(
+        &mut self,
+        copies: &Arc<Copies>,
+        objects: &ResourceEntry,
+        choice: &Choice,
+    ) -> Result<u64, BackupError> {
+        let mut restored = 0;
+        let mut chunks = chunks(copies, objects);
+        while let Some(window) = chunks.try_next().await? {
+            for bytes in window {
+                let frames = choice.frames(Frame::decode_all(bytes)?);
+                restored += count_first(&frames);
+                self.target.frames(frames).await?;
             }
         }
+        Ok(restored)
     }
-    Ok(())
 }
 
-/// The plain bytes of every chunk of a resource, in order, some of them read ahead.
-fn chunks(
-    copies: &Arc<Copies>,
-    resource: &ResourceEntry,
-) -> BoxStream<'static, Result<Vec<Bytes>, BackupError>> {
-    let name: Arc<str> = resource.name.as_str().into();
-    let (copies, its_name) = (Arc::clone(copies), Arc::clone(&name));
-    let reader = Arc::clone(&copies);
-    stream::iter(resource.segments.clone())
-        .then(move |segment| {
-            let (copies, name) = (Arc::clone(&copies), Arc::clone(&its_name));
-            async move {
-                let windows = copies.windows(&name, &segment).await?;
-                let segment = Arc::new(segment);
-                let of_segment = windows
-                    .into_iter()
-                    .map(move |window| Ok((Arc::clone(&segment), window)));
-                Ok::<_, BackupError>(stream::iter(of_segment))
-            }
-        })
-        .try_flatten()
-        .map_ok(move |(segment, window)| {
-            let (copies, name) = (Arc::clone(&reader), Arc::clone(&name));
-            async move { copies.read(&name, &segment, &window).await }
-        })
-        .try_buffered(READ_AHEAD)
-        .boxed()
-}
-
-async fn write_lines(
-    copies: &Arc<Copies>,
-    resource: &ResourceEntry,
-    target: &mut dyn Target,
-) -> Result<u64, BackupError> {
-    let mut restored = 0;
-    let mut chunks = chunks(copies, resource);
-    while let Some(window) = chunks.try_next().await? {
-        for lines in window {
-            restored += count_lines(&lines);
-            target.lines(&resource.name, lines).await?;
-        }
+async fn database_catalogue(copies: &Copies) -> Result<Option<Bytes>, BackupError> {
+    let mut attachments = copies.manifest.attachments.iter();
+    match attachments.find(|file| file.file == layout::DATABASE_CATALOGUE) {
+        Some(entry) => copies.attachment(entry).await.map(Some),
+        None => Ok(None),
     }
-    if restored == resource.records {
-        return Ok(restored);
-    }
-    let message = format!(
-        "{restored} records were read, the manifest has {}",
-        resource.records
-    );
-    Err(BackupError::corrupt(
-        format!("resource {}", resource.name),
-        message,
-    ))
-}
-
-async fn write_frames(
-    copies: &Arc<Copies>,
-    objects: &ResourceEntry,
-    target: &mut dyn Target,
-) -> Result<u64, BackupError> {
-    let mut restored = 0;
-    let mut chunks = chunks(copies, objects);
-    while let Some(window) = chunks.try_next().await? {
-        for bytes in window {
-            let frames = Frame::decode_all(bytes)?;
-            restored += frames
-                .iter()
-                .filter(|frame| frame.header.offset == 0)
-                .count() as u64;
-            target.frames(frames).await?;
-        }
-    }
-    Ok(restored)
-}
-
-/// Lines in a chunk of lines.
-fn count_lines(lines: &[u8]) -> u64 {
-    lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use teeline_core::{BackupError, Target};
-use teeline_sources::s3db::Connection;
+use teeline_sources::s3db::{Connection, RestoreMode};
 
 use crate::destination::DestinationSpec;
 use crate::request::{Cancel, Which};
@@ -69,8 +69,15 @@ pub struct RestoreRequest {
     pub target: RestoreTarget,
     /// Whether what is at the target may be overwritten; no.
     pub overwrite: bool,
+    /// What becomes of objects that are in a database already; without, there must be none, unless it may be overwritten,
+    /// which is [`RestoreMode::Merge`].
+    pub mode: Option<RestoreMode>,
     /// Names of the resources to restore; empty for all.
     pub resources: Vec<String>,
+    /// Ids of the records to restore; empty for all.
+    pub ids: Vec<String>,
+    /// What resources are to be called instead of their names in the backup.
+    pub renames: Vec<(String, String)>,
     /// Whether only to say what would be done; no.
     pub dry_run: bool,
     /// Ends the restore early.
@@ -85,7 +92,10 @@ impl RestoreRequest {
             destinations,
             target,
             overwrite: false,
+            mode: None,
             resources: Vec::new(),
+            ids: Vec::new(),
+            renames: Vec::new(),
             dry_run: false,
             cancel: Cancel::new(),
         }

@@ -45,7 +45,8 @@ impl Target for WriterTarget {
     }
 
     async fn check(&mut self, restoring: &Restoring) -> Result<(), BackupError> {
-        match restoring.resources.as_slice() {
+        let chosen: Vec<&str> = restoring.chosen().map(|(name, _)| name).collect();
+        match chosen.as_slice() {
             [_] => Ok(()),
             resources => Err(BackupError::usage(
                 "target -",

@@ -121,7 +121,8 @@ impl Bucket {
         let Parts {
             client, name, pace, ..
         } = &*self.0;
-        pace.call(|| call(client, name)).await
+        // The client's futures are large and deep; without a box they would be so in all that contains them.
+        Box::pin(pace.call(|| call(client, name))).await
     }
 
     pub(super) fn failed<E>(
@@ -183,6 +184,39 @@ impl Bucket {
         };
         let body = Body::new(self.clone(), key, &head, output.body);
         Ok((head, body))
+    }
+
+    /// Whether there is an object of this key.
+    pub(super) async fn exists(&self, key: &str) -> Result<bool, BackupError> {
+        self.call(|client, bucket| {
+            let call = client.head_object().bucket(bucket).key(self.full_key(key));
+            async {
+                match call.send().await {
+                    Ok(_) => Ok(true),
+                    Err(error) if is_absent(&error) => Ok(false),
+                    Err(error) => Err(self.failed("look at", key, &error)),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Deletes an object. Deleting what is absent is fine.
+    pub(super) async fn delete(&self, key: &str) -> Result<(), BackupError> {
+        self.call(|client, bucket| {
+            let call = client
+                .delete_object()
+                .bucket(bucket)
+                .key(self.full_key(key));
+            async {
+                match call.send().await {
+                    Ok(_) => Ok(()),
+                    Err(error) if is_absent(&error) => Ok(()),
+                    Err(error) => Err(self.failed("delete", key, &error)),
+                }
+            }
+        })
+        .await
     }
 
     /// Reads a whole object, unless it is larger than so many bytes.

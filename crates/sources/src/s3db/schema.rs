@@ -95,6 +95,12 @@ impl Resource {
         self.versions.iter().find(|version| version.name == name)
     }
 
+    /// Every metadata key, with its attribute.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (&str, &str)> {
+        let keys = self.paths.iter();
+        keys.map(|(key, path)| (key.as_str(), path.as_str()))
+    }
+
     /// The attribute, as a path joined by dots, that a metadata key stands for.
     #[must_use]
     pub fn path_of(&self, key: &str) -> Option<&str> {

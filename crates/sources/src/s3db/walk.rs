@@ -2,7 +2,7 @@
 //!
 //! Folders are listed page by page, so however many keys there are, only a page of each folder on the way is held.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use teeline_core::{BackupError, Class, DestinationMarker, Document, Selection, document, layout};
@@ -20,10 +20,25 @@ pub(super) fn resource_prefix(name: &str) -> String {
     format!("resource={name}/")
 }
 
-/// The resource whose folder a key is in.
-pub(super) fn resource_of(key: &str) -> Option<&str> {
+/// The resource whose folder a key of a database is in.
+pub fn resource_of(key: &str) -> Option<&str> {
     let (folder, _) = key.split_once('/')?;
     folder.strip_prefix("resource=")
+}
+
+/// The resource and the id of the record that a key is.
+pub(super) fn record_of(key: &str) -> Option<(&str, &str)> {
+    let name = resource_of(key)?;
+    Some((name, record_id(key, name)?))
+}
+
+/// A key in the folder of a resource, with what that is called now.
+pub(super) fn renamed(key: &str, new_names: &HashMap<String, String>) -> String {
+    let moved = resource_of(key).and_then(|name| {
+        let rest = key.strip_prefix(&resource_prefix(name))?;
+        Some(format!("{}{rest}", resource_prefix(new_names.get(name)?)))
+    });
+    moved.unwrap_or_else(|| key.to_owned())
 }
 
 /// The id of the record that a key of the resource is.
@@ -31,6 +46,13 @@ pub(super) fn record_id<'a>(key: &'a str, resource: &str) -> Option<&'a str> {
     let rest = key.strip_prefix("resource=")?.strip_prefix(resource)?;
     let id = rest.strip_prefix("/data/id=")?;
     (!id.is_empty() && !id.contains('/')).then_some(id)
+}
+
+/// The id of the record that a key of a database is about: the record's own, an entry of an index, a former version.
+pub fn id_of(key: &str) -> Option<&str> {
+    resource_of(key)?;
+    let (_, last) = key.rsplit_once('/')?;
+    last.strip_prefix("id=")
 }
 
 /// The key of a record.
@@ -43,14 +65,18 @@ pub(super) fn has_folder(name: &str) -> bool {
     !name.is_empty() && !name.contains('/')
 }
 
-/// Locks are left behind by a crash and would block who restores them; the catalogue is kept apart, and one that couldn't
-/// be read is no data any more.
+/// Locks are left behind by a crash and would block who restores them, and so is the marker of a restore; the catalogue is
+/// kept apart, and one that couldn't be read is no data any more.
 pub(super) fn is_left_out(key: &str) -> bool {
     let is_corrupted = key
         .strip_prefix("s3db.json.corrupted.")
         .and_then(|rest| rest.strip_suffix(".backup"))
         .is_some_and(|time| !time.contains('/'));
-    if key == CATALOGUE || is_corrupted || key.starts_with("plugin=s3db-core/locks/") {
+    if key == CATALOGUE
+        || key == layout::RESTORE_MARKER
+        || is_corrupted
+        || key.starts_with("plugin=s3db-core/locks/")
+    {
         return true;
     }
     let mut steps = key.split('/');

@@ -1,254 +1,138 @@
 //! Writes a backup of a database back: the records, then every other object, then the catalogue. Without its catalogue
 //! a database isn't one, so a restore that breaks off leaves nothing that s3db.js would take for a whole database.
 
-use std::collections::HashSet;
-use std::fmt;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value};
-use teeline_core::{BackupError, Class, Frame, FrameHeader, Restoring, SourceKind, Target};
-use tokio::task::JoinSet;
+use teeline_core::{
+    BackupError, Digest, Frame, FrameHeader, OBJECTS_NAME, RestoreCounts, Restoring, layout,
+};
 
-use super::bucket::Bucket;
 use super::catalogue::Catalogue;
-use super::connection::Connection;
-use super::export::pretty;
 use super::extras::MEMBER;
-use super::listing::PAGE_KEYS;
 use super::mapping::restore_object;
 use super::object::RawObject;
-use super::pace::CALLS_MAX;
 use super::parted::Parted;
-use super::walk::{CATALOGUE, is_destination, record_key, resource_of};
+use super::puts::Puts;
+use super::walk::{CATALOGUE, is_left_out, record_key, record_of, renamed, resource_prefix};
+use super::write::{RestoreMode, Situation, Writer, Written};
 
-/// Bytes of lines and objects that are being written at the same time, unless one is larger.
-const BYTES_IN_FLIGHT_MAX: u64 = 32 << 20;
 /// An object up to this size is written whole; a larger one in parts of at least this size.
 const PART_BYTES: u64 = 8 << 20;
 /// What S3 allows.
 const PARTS_MAX: u64 = 10_000;
 
-/// How a database is written back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WriteBackOptions {
-    /// Calls to the server at the same time, at the most: how many there are follows what it can take.
-    pub calls_max: usize,
-    /// Whether there may be objects already. Those with the keys of restored ones are replaced, the others stay.
-    pub overwrite: bool,
-}
-
-impl Default for WriteBackOptions {
-    fn default() -> Self {
-        WriteBackOptions {
-            calls_max: CALLS_MAX,
-            overwrite: false,
-        }
-    }
-}
-
-/// A place in a bucket to restore a database to.
-pub struct S3dbTarget {
-    connection: Connection,
-    options: WriteBackOptions,
-    bucket: Option<Bucket>,
-    restore: Option<Restore>,
-}
-
 /// A restore under way.
-struct Restore {
-    bucket: Bucket,
+pub(super) struct WriteBack {
+    writer: Writer,
     catalogue: Arc<Catalogue>,
     /// What `s3db.json` is going to be.
     catalogue_bytes: Bytes,
-    /// The chosen resources, unless everything is restored.
-    chosen: Option<HashSet<String>>,
-    puts: Puts,
+    /// What the chosen resources are called now, by their names in the backup.
+    new_names: HashMap<String, String>,
+    /// Whether the marker of a restore is there, to be taken away.
+    is_marked: bool,
+    is_everything: bool,
+    puts: Puts<Done>,
     records_done: bool,
     object: Option<OpenObject>,
+    /// By the name of the resource now, and for what is no record by [`OBJECTS_NAME`].
+    counts: HashMap<String, RestoreCounts>,
+    /// The keys that were restored, where all others are to be deleted.
+    restored: Option<HashSet<Digest>>,
+}
+
+/// What became of an object.
+struct Done {
+    key: String,
+    written: Written,
 }
 
 /// An object of which the first pieces came.
 struct OpenObject {
+    /// Of the first piece; with the key that the object has now.
     header: FrameHeader,
+    /// Its key in the backup.
+    key: String,
     /// Where the next piece has to begin.
     offset: u64,
-    wanted: bool,
     pending: BytesMut,
+    /// Whether it is written in parts: decided once there is more than one part of it.
+    large: Option<Large>,
+}
+
+/// An object that is too large to be written whole.
+struct Large {
+    written: Written,
+    /// Absent where it isn't written.
     parted: Option<Parted>,
 }
 
-impl S3dbTarget {
-    /// The place at `connection`. Nothing is asked of the server yet.
-    pub fn new(connection: Connection, options: WriteBackOptions) -> Self {
-        S3dbTarget {
-            connection,
-            options,
-            bucket: None,
-            restore: None,
-        }
-    }
-
-    async fn bucket(&mut self) -> Bucket {
-        match &self.bucket {
-            Some(bucket) => bucket.clone(),
-            None => {
-                let bucket =
-                    Bucket::connect(&self.connection, self.options.calls_max, PAGE_KEYS).await;
-                self.bucket = Some(bucket.clone());
-                bucket
-            }
-        }
-    }
-
-    fn restore(&mut self) -> Result<&mut Restore, BackupError> {
-        let connection = &self.connection;
-        self.restore.as_mut().ok_or_else(|| {
-            BackupError::new(
-                Class::Permanent,
-                "restore",
-                connection,
-                "the restore wasn't begun",
-            )
-        })
-    }
-
-    /// What `s3db.json` is going to be.
-    async fn catalogue_bytes(
-        &self,
-        bucket: &Bucket,
+impl WriteBack {
+    pub(super) fn new(
+        writer: Writer,
+        catalogue: Arc<Catalogue>,
+        catalogue_bytes: Bytes,
         restoring: &Restoring,
-        original: &Bytes,
-    ) -> Result<Bytes, BackupError> {
-        if restoring.everything {
-            return Ok(original.clone());
-        }
-        let unreadable =
-            |subject: String| move |_| BackupError::corrupt(subject, "not a catalogue");
-        let original: Value = serde_json::from_slice(original)
-            .map_err(unreadable("the backup's s3db.json".into()))?;
-        // Of a database that is there already the other resources stay.
-        let there = match self.options.overwrite {
-            true => bucket.read(CATALOGUE).await?,
-            false => None,
-        };
-        let there = match there {
-            Some((_, bytes)) => Some(
-                serde_json::from_slice(&bytes).map_err(unreadable(bucket.describe(CATALOGUE)))?,
-            ),
-            None => None,
-        };
-        Ok(pretty(&with_chosen(original, there, &restoring.resources)))
-    }
-}
-
-/// The catalogue with the chosen resources of `original`, and besides them what is `there` already.
-fn with_chosen(mut original: Value, there: Option<Value>, chosen: &[String]) -> Value {
-    let mut of_original = match original.get_mut("resources").map(Value::take) {
-        Some(Value::Object(resources)) => resources,
-        _ => Map::new(),
-    };
-    of_original.retain(|name, _| chosen.contains(name));
-    let mut catalogue = there.unwrap_or(original);
-    if let Some(members) = catalogue.as_object_mut() {
-        let resources = members.entry("resources").or_insert(Value::Null);
-        match resources {
-            Value::Object(resources) => resources.extend(of_original),
-            other => *other = Value::Object(of_original),
-        }
-    }
-    catalogue
-}
-
-/// Masks the keys.
-impl fmt::Display for S3dbTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.connection.fmt(f)
-    }
-}
-
-impl fmt::Debug for S3dbTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3dbTarget")
-            .field("connection", &self.connection)
-            .field("options", &self.options)
-            .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Target for S3dbTarget {
-    fn is_staged(&self) -> bool {
-        false
-    }
-
-    async fn check(&mut self, restoring: &Restoring) -> Result<(), BackupError> {
-        if restoring.manifest.source.kind != SourceKind::S3db {
-            let message = "the backup is of JSON lines, which have no schema, so no database can be made of it";
-            return Err(
-                BackupError::usage(&self.connection, message).suggest("restore it to a folder")
-            );
-        }
-        parse_catalogue(restoring)?;
-        let bucket = self.bucket().await;
-        if is_destination(&bucket, "").await? {
-            let message =
-                "it is a teeline destination; a database in it would be lost among the backups";
-            return Err(BackupError::usage(&self.connection, message)
-                .suggest("restore to another prefix or bucket"));
-        }
-        if !bucket.is_empty().await? && !self.options.overwrite {
-            let message = format!("{} is not empty; use --overwrite", bucket.describe(""));
-            return Err(
-                BackupError::new(Class::Conflict, "restore to", &self.connection, message).suggest(
-                    "restore to an empty prefix, or use --overwrite to replace what is there",
-                ),
-            );
-        }
-        Ok(())
-    }
-
-    async fn begin(&mut self, restoring: &Restoring) -> Result<(), BackupError> {
-        let (bytes, catalogue) = parse_catalogue(restoring)?;
-        let bucket = self.bucket().await;
-        let catalogue_bytes = self.catalogue_bytes(&bucket, restoring, &bytes).await?;
-        let chosen = restoring.resources.iter().cloned().collect();
-        self.restore = Some(Restore {
-            bucket,
-            catalogue: Arc::new(catalogue),
+        is_marked: bool,
+    ) -> Self {
+        let replaces = writer.situation == Situation::Filled(RestoreMode::Replace);
+        let chosen = restoring.chosen();
+        WriteBack {
+            writer,
+            catalogue,
             catalogue_bytes,
-            chosen: Some(chosen).filter(|_| !restoring.everything),
-            puts: Puts::new(self.options.calls_max),
+            new_names: chosen
+                .map(|(name, new)| (name.to_owned(), new.to_owned()))
+                .collect(),
+            is_marked,
+            is_everything: restoring.is_everything(),
+            puts: Puts::new(),
             records_done: false,
             object: None,
-        });
-        Ok(())
+            counts: HashMap::new(),
+            restored: replaces.then(HashSet::new),
+        }
     }
 
-    async fn lines(&mut self, resource: &str, lines: Bytes) -> Result<(), BackupError> {
-        let restore = self.restore()?;
-        let known = restore
-            .catalogue
-            .resources
-            .iter()
-            .position(|known| known.name == resource);
-        let index = known.ok_or_else(|| {
+    /// What became of the records of a resource (by its name in the backup), or of the objects that are none.
+    pub(super) fn counts(&self, resource: &str) -> RestoreCounts {
+        let name = self
+            .new_names
+            .get(resource)
+            .map_or(resource, String::as_str);
+        self.counts.get(name).copied().unwrap_or_default()
+    }
+
+    pub(super) async fn lines(&mut self, resource: &str, lines: &Bytes) -> Result<(), BackupError> {
+        let known = &self.catalogue.resources;
+        let index = known.iter().position(|known| known.name == resource);
+        let (Some(index), Some(new_name)) = (index, self.new_names.get(resource)) else {
             let message = "the backup's s3db.json doesn't have this resource";
-            BackupError::corrupt(format!("resource {resource}"), message)
-        })?;
+            return Err(BackupError::corrupt(
+                format!("resource {resource}"),
+                message,
+            ));
+        };
+        let new_name: Arc<str> = new_name.as_str().into();
         let mut begin = 0;
-        for newline in memchr::memchr_iter(b'\n', &lines) {
+        for newline in memchr::memchr_iter(b'\n', lines) {
             let line = lines.slice(begin..newline);
             begin = newline + 1;
-            let (bucket, catalogue) = (restore.bucket.clone(), Arc::clone(&restore.catalogue));
-            let bytes = line.len() as u64;
-            restore
-                .puts
-                .push(bytes, async move {
-                    put_record(&bucket, &catalogue, index, &line).await
-                })
-                .await?;
+            let (writer, catalogue) = (self.writer.clone(), Arc::clone(&self.catalogue));
+            let new_name = Arc::clone(&new_name);
+            self.push(line.len() as u64, async move {
+                let record = object_of(&catalogue, index, &line)?;
+                let Some((id, object)) = record else {
+                    return Ok(None);
+                };
+                let key = record_key(&new_name, &id);
+                let written = writer.write(&key, &object).await?;
+                Ok(Some(Done { key, written }))
+            })
+            .await?;
         }
         if begin < lines.len() {
             let message = "its last line is cut short";
@@ -260,97 +144,99 @@ impl Target for S3dbTarget {
         Ok(())
     }
 
-    async fn frames(&mut self, frames: Vec<Frame>) -> Result<(), BackupError> {
-        let restore = self.restore()?;
-        if !restore.records_done {
+    pub(super) async fn frames(&mut self, frames: Vec<Frame>) -> Result<(), BackupError> {
+        if !self.records_done {
             // Index entries point at records, so those come first.
-            restore.puts.drain().await?;
-            restore.records_done = true;
+            self.drain().await?;
+            self.records_done = true;
         }
         for frame in frames {
-            restore.take(frame).await?;
+            self.take(frame).await?;
         }
         Ok(())
     }
 
-    async fn finish(&mut self) -> Result<(), BackupError> {
-        let restore = self.restore()?;
-        restore.puts.drain().await?;
-        if let Some(object) = &restore.object {
+    pub(super) async fn finish(&mut self) -> Result<(), BackupError> {
+        self.drain().await?;
+        if let Some(object) = &self.object {
             let message = "the backup ends in the middle of it";
             return Err(BackupError::corrupt(
-                format!("object {:?}", object.header.key),
+                format!("object {:?}", object.key),
                 message,
             ));
         }
+        self.delete_others().await?;
+        if self.writer.dry_run {
+            return Ok(());
+        }
+        let bucket = &self.writer.bucket;
         let catalogue = RawObject {
-            body: std::mem::take(&mut restore.catalogue_bytes),
+            body: std::mem::take(&mut self.catalogue_bytes),
             content_type: Some("application/json".to_owned()),
             ..RawObject::default()
         };
-        restore.bucket.put(CATALOGUE, &catalogue).await?;
-        self.restore = None;
+        bucket.put(CATALOGUE, &catalogue).await?;
+        if self.is_marked {
+            bucket.delete(layout::RESTORE_MARKER).await?;
+        }
         Ok(())
     }
 
-    async fn abort(&mut self) -> Result<(), BackupError> {
-        let Some(mut restore) = self.restore.take() else {
-            return Ok(());
-        };
-        restore.puts.abandon().await;
-        match restore.object.and_then(|object| object.parted) {
+    pub(super) async fn abort(mut self) -> Result<(), BackupError> {
+        self.puts.abandon().await;
+        let large = self.object.and_then(|object| object.large);
+        match large.and_then(|large| large.parted) {
             Some(parted) => parted.abort().await,
             None => Ok(()),
         }
     }
-}
 
-fn parse_catalogue(restoring: &Restoring) -> Result<(Bytes, Catalogue), BackupError> {
-    let bytes = restoring.database_catalogue.clone().ok_or_else(|| {
-        BackupError::corrupt(&restoring.manifest.id, "it lacks the database's s3db.json")
-    })?;
-    let catalogue = Catalogue::parse(&bytes)
-        .map_err(|error| BackupError::corrupt("the backup's s3db.json", &error).because(error))?;
-    Ok((bytes, catalogue))
-}
-
-async fn put_record(
-    bucket: &Bucket,
-    catalogue: &Catalogue,
-    index: usize,
-    line: &[u8],
-) -> Result<(), BackupError> {
-    let resource = &catalogue.resources[index];
-    let document: Map<String, Value> = serde_json::from_slice(line).map_err(|error| {
-        BackupError::corrupt(format!("a line of {}", resource.name), "not a document")
-            .because(error)
-    })?;
-    let id = document.get("id").and_then(Value::as_str).ok_or_else(|| {
-        BackupError::corrupt(format!("a line of {}", resource.name), "it has no id")
-    })?;
-    let elsewhere = document.get(MEMBER).and_then(|member| member.get("object"));
-    if elsewhere == Some(&Value::Bool(true)) {
-        return Ok(());
+    async fn push(
+        &mut self,
+        bytes: u64,
+        put: impl Future<Output = Result<Option<Done>, BackupError>> + Send + 'static,
+    ) -> Result<(), BackupError> {
+        let done = self.puts.push(bytes, put).await?;
+        done.into_iter().for_each(|done| self.count(done));
+        Ok(())
     }
-    let object = restore_object(resource, &document).map_err(|error| {
-        let subject = format!("the record {id:?} of {}", resource.name);
-        BackupError::new(Class::Permanent, "encode", subject, &error).because(error)
-    })?;
-    let key = record_key(&resource.name, id);
-    bucket.put(&key, &object).await
-}
 
-impl Restore {
+    async fn drain(&mut self) -> Result<(), BackupError> {
+        let done = self.puts.drain().await?;
+        done.into_iter().for_each(|done| self.count(done));
+        Ok(())
+    }
+
+    fn count(&mut self, Done { key, written }: Done) {
+        let counts = self.counts_of(&key);
+        match written {
+            Written::Created => counts.created += 1,
+            Written::Replaced => counts.replaced += 1,
+            Written::Left => counts.left += 1,
+        }
+        if let Some(restored) = &mut self.restored {
+            restored.insert(Digest::of(key.as_bytes()));
+        }
+    }
+
+    /// What is counted of whatever an object of this key is.
+    fn counts_of(&mut self, key: &str) -> &mut RestoreCounts {
+        let name = record_of(key).map_or(OBJECTS_NAME, |(name, _)| name);
+        if !self.counts.contains_key(name) {
+            self.counts
+                .insert(name.to_owned(), RestoreCounts::default());
+        }
+        self.counts.get_mut(name).expect("it was just put there")
+    }
+
+    /// Takes the next piece of an object.
     async fn take(&mut self, frame: Frame) -> Result<(), BackupError> {
-        let misplaced = |header: &FrameHeader, message: &str| {
-            BackupError::corrupt(format!("object {:?}", header.key), message)
-        };
         let is_last = frame.is_last();
         let Frame { header, bytes } = frame;
         let mut object = match (self.object.take(), header.offset) {
             (None, 0) => self.open(header),
             (Some(object), offset)
-                if object.header.key == header.key
+                if object.key == header.key
                     && object.offset == offset
                     && object.header.size == header.size =>
             {
@@ -358,79 +244,136 @@ impl Restore {
             }
             (open, _) => {
                 self.object = open;
-                return Err(misplaced(&header, "its pieces don't follow each other"));
+                let subject = format!("object {:?}", header.key);
+                let message = "its pieces don't follow each other";
+                return Err(BackupError::corrupt(subject, message));
             }
         };
         object.offset += bytes.len() as u64;
-        if !object.wanted {
-            self.object = Some(object).filter(|_| !is_last);
-            return Ok(());
-        }
-        if object.offset == bytes.len() as u64 && is_last {
-            return self.put(object.header, bytes).await;
+        if object.header.size <= PART_BYTES {
+            return self.take_small(object, bytes, is_last).await;
         }
         object.pending.extend_from_slice(&bytes);
-        if object.header.size <= PART_BYTES {
-            if is_last {
-                return self.put(object.header, object.pending.freeze()).await;
-            }
-            self.object = Some(object);
-            return Ok(());
-        }
         // It stays here, so that `abort` finds it.
         let object = self.object.insert(object);
-        object.write_parts(&self.bucket, is_last).await?;
-        if is_last && let Some(parted) = self.object.take().and_then(|object| object.parted) {
-            parted.finish().await?;
+        object.write_parts(&self.writer, is_last).await?;
+        if is_last && let Some(object) = self.object.take() {
+            let done = object.finish().await?;
+            self.count(done);
         }
         Ok(())
     }
 
     fn open(&self, header: FrameHeader) -> OpenObject {
-        let wanted = match &self.chosen {
-            None => true,
-            Some(chosen) => resource_of(&header.key).is_some_and(|name| chosen.contains(name)),
-        };
+        let key = header.key.clone();
         OpenObject {
-            header,
+            header: FrameHeader {
+                key: renamed(&header.key, &self.new_names),
+                ..header
+            },
+            key,
             offset: 0,
-            wanted,
             pending: BytesMut::new(),
-            parted: None,
+            large: None,
         }
     }
 
-    async fn put(&mut self, header: FrameHeader, body: Bytes) -> Result<(), BackupError> {
-        let bucket = self.bucket.clone();
-        let bytes = body.len() as u64;
-        let put = async move {
+    async fn take_small(
+        &mut self,
+        mut object: OpenObject,
+        bytes: Bytes,
+        is_last: bool,
+    ) -> Result<(), BackupError> {
+        if !is_last {
+            object.pending.extend_from_slice(&bytes);
+            self.object = Some(object);
+            return Ok(());
+        }
+        let body = match object.pending.is_empty() {
+            true => bytes,
+            false => {
+                object.pending.extend_from_slice(&bytes);
+                object.pending.freeze()
+            }
+        };
+        let FrameHeader {
+            key,
+            metadata,
+            content_type,
+            ..
+        } = object.header;
+        let writer = self.writer.clone();
+        self.push(body.len() as u64, async move {
             let object = RawObject {
-                metadata: header.metadata,
-                content_type: header.content_type,
+                metadata,
+                content_type,
                 body,
             };
-            bucket.put(&header.key, &object).await
+            let written = writer.write(&key, &object).await?;
+            Ok(Some(Done { key, written }))
+        })
+        .await
+    }
+
+    /// The folders of which nothing stays but what was restored, where the restore replaces them: those of the resources;
+    /// where everything is restored, also those of others and of plugins. What isn't s3db.js's own stays.
+    async fn replaced_folders(&self) -> Result<Vec<String>, BackupError> {
+        if !self.is_everything {
+            let names = self.new_names.values();
+            return Ok(names.map(|name| resource_prefix(name)).collect());
+        }
+        let mut folders = Vec::new();
+        let mut listing = self.writer.bucket.list_folder("");
+        while let Some(page) = listing.next().await? {
+            folders.extend(page.folders);
+        }
+        let is_its_own =
+            |folder: &String| folder.starts_with("resource=") || folder.starts_with("plugin=");
+        folders.retain(is_its_own);
+        Ok(folders)
+    }
+
+    /// Deletes what isn't in the backup, where the restore replaces what is there.
+    async fn delete_others(&mut self) -> Result<(), BackupError> {
+        let Some(restored) = self.restored.take() else {
+            return Ok(());
         };
-        self.puts.push(bytes, put).await
+        for folder in self.replaced_folders().await? {
+            let mut listing = self.writer.bucket.list(&folder);
+            while let Some(page) = listing.next().await? {
+                for listed in page.objects {
+                    let is_restored = restored.contains(&Digest::of(listed.key.as_bytes()));
+                    if is_restored || is_left_out(&listed.key) {
+                        continue;
+                    }
+                    self.counts_of(&listed.key).deleted += 1;
+                    if !self.writer.dry_run {
+                        let bucket = self.writer.bucket.clone();
+                        self.push(0, async move {
+                            bucket.delete(&listed.key).await?;
+                            Ok(None)
+                        })
+                        .await?;
+                    }
+                }
+            }
+        }
+        self.drain().await
     }
 }
 
 impl OpenObject {
     /// Writes what is pending, as far as it fills parts.
-    async fn write_parts(&mut self, bucket: &Bucket, is_last: bool) -> Result<(), BackupError> {
+    async fn write_parts(&mut self, writer: &Writer, is_last: bool) -> Result<(), BackupError> {
         let part_bytes = PART_BYTES.max(self.header.size.div_ceil(PARTS_MAX));
         let part_bytes = usize::try_from(part_bytes).unwrap_or(usize::MAX);
-        let parted = match &mut self.parted {
-            Some(parted) => parted,
-            none => {
-                let FrameHeader {
-                    key,
-                    metadata,
-                    content_type,
-                    ..
-                } = &self.header;
-                none.insert(bucket.begin(key, metadata, content_type.as_deref()).await?)
-            }
+        let large = match &mut self.large {
+            Some(large) => large,
+            none => none.insert(Large::begin(writer, &self.header).await?),
+        };
+        let Some(parted) = &mut large.parted else {
+            self.pending.clear();
+            return Ok(());
         };
         while self.pending.len() >= part_bytes || (is_last && !self.pending.is_empty()) {
             let part = self.pending.split_to(part_bytes.min(self.pending.len()));
@@ -438,91 +381,62 @@ impl OpenObject {
         }
         Ok(())
     }
-}
 
-/// Writes under way: so many, and so many bytes, at the most.
-struct Puts {
-    tasks: JoinSet<(u64, Result<(), BackupError>)>,
-    count_max: usize,
-    bytes: u64,
-}
-
-impl Puts {
-    fn new(count_max: usize) -> Self {
-        Puts {
-            tasks: JoinSet::new(),
-            count_max: count_max.max(1),
-            bytes: 0,
-        }
-    }
-
-    /// Begins a write, when there is room for it. Fails where one before failed.
-    async fn push(
-        &mut self,
-        bytes: u64,
-        put: impl Future<Output = Result<(), BackupError>> + Send + 'static,
-    ) -> Result<(), BackupError> {
-        while self.tasks.len() >= self.count_max
-            || (self.bytes > 0 && self.bytes + bytes > BYTES_IN_FLIGHT_MAX)
-        {
-            self.join_one().await?;
-        }
-        self.bytes += bytes;
-        self.tasks.spawn(async move { (bytes, put.await) });
-        Ok(())
-    }
-
-    async fn drain(&mut self) -> Result<(), BackupError> {
-        while !self.tasks.is_empty() {
-            self.join_one().await?;
-        }
-        Ok(())
-    }
-
-    async fn join_one(&mut self) -> Result<(), BackupError> {
-        match self.tasks.join_next().await {
-            None => Ok(()),
-            Some(Ok((bytes, result))) => {
-                self.bytes -= bytes;
-                result
+    async fn finish(self) -> Result<Done, BackupError> {
+        let key = self.header.key;
+        let written = match self.large {
+            Some(Large { written, parted }) => {
+                if let Some(parted) = parted {
+                    parted.finish().await?;
+                }
+                written
             }
-            Some(Err(error)) => {
-                let message = "writing an object failed unexpectedly";
-                Err(
-                    BackupError::new(Class::Permanent, "write", "the database", message)
-                        .because(error),
-                )
-            }
-        }
-    }
-
-    async fn abandon(&mut self) {
-        self.tasks.shutdown().await;
+            None => Written::Left,
+        };
+        Ok(Done { key, written })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_catalogue_is_reduced_to_what_was_chosen() {
-        let original = json!({"version": "1", "resources": {"b": 1, "a": 2, "c": 3}, "last": true});
-        let chosen = ["a".to_owned(), "b".to_owned()];
-        let reduced = with_chosen(original.clone(), None, &chosen);
-        let expected = r#"{"version":"1","resources":{"b":1,"a":2},"last":true}"#;
-        assert_eq!(reduced.to_string(), expected);
-
-        let there = json!({"version": "0", "resources": {"x": 9, "a": 8}});
-        let merged = with_chosen(original.clone(), Some(there), &chosen);
-        assert_eq!(
-            merged.to_string(),
-            r#"{"version":"0","resources":{"x":9,"a":2,"b":1}}"#
-        );
-
-        let merged = with_chosen(original, Some(json!({"resources": null})), &chosen);
-        assert_eq!(merged.to_string(), r#"{"resources":{"b":1,"a":2}}"#);
+impl Large {
+    async fn begin(writer: &Writer, header: &FrameHeader) -> Result<Self, BackupError> {
+        let written = writer.planned(&header.key).await?;
+        let is_written = written != Written::Left && !writer.dry_run;
+        let parted = match is_written {
+            true => {
+                let FrameHeader {
+                    key,
+                    metadata,
+                    content_type,
+                    ..
+                } = header;
+                let bucket = &writer.bucket;
+                Some(bucket.begin(key, metadata, content_type.as_deref()).await?)
+            }
+            false => None,
+        };
+        Ok(Large { written, parted })
     }
+}
+
+/// The id and the object of a record's line; none where the object comes as frames.
+fn object_of(
+    catalogue: &Catalogue,
+    index: usize,
+    line: &[u8],
+) -> Result<Option<(String, RawObject)>, BackupError> {
+    let resource = &catalogue.resources[index];
+    let wrong = |message| BackupError::corrupt(format!("a line of {}", resource.name), message);
+    let document: Map<String, Value> =
+        serde_json::from_slice(line).map_err(|error| wrong("not a document").because(error))?;
+    let id = document.get("id").and_then(Value::as_str);
+    let id = id.ok_or_else(|| wrong("it has no id"))?;
+    let elsewhere = document.get(MEMBER).and_then(|member| member.get("object"));
+    if elsewhere == Some(&Value::Bool(true)) {
+        return Ok(None);
+    }
+    let object = restore_object(resource, &document).map_err(|error| {
+        let subject = format!("the record {id:?} of {}", resource.name);
+        BackupError::new(teeline_core::Class::Permanent, "encode", subject, &error).because(error)
+    })?;
+    Ok(Some((id.to_owned(), object)))
 }

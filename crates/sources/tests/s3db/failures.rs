@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use teeline_core::{BackupError, Class, DestinationMarker, SourceKind, Target, document};
-use teeline_sources::s3db::{Connection, S3dbTarget, WriteBackOptions};
+use teeline_core::{
+    BackupError, Class, DestinationMarker, RestoringResource, SourceKind, Target, document,
+};
+use teeline_sources::s3db::{Connection, RestoreMode, S3dbTarget, WriteBackOptions};
 
 use crate::server::{Scanned, Server, catalogue, catalogue_object, restoring, scan, typed};
 
@@ -134,9 +136,13 @@ async fn restores_that_cannot_be_are_refused() {
         catalogue: catalogue(&[("log", "user-managed")]),
         ..Scanned::default()
     };
-    let restoring = restoring(&scanned, &[], true);
+    let mut restoring = restoring(&scanned, &[]);
+    restoring.resources.push(RestoringResource {
+        name: "log".to_owned(),
+        restored_as: Some("log".to_owned()),
+    });
     let options = WriteBackOptions {
-        overwrite: true,
+        mode: Some(RestoreMode::Merge),
         ..WriteBackOptions::default()
     };
     let target = |connection: Connection| S3dbTarget::new(connection, options);
@@ -148,9 +154,7 @@ async fn restores_that_cannot_be_are_refused() {
     assert_error(&error, Class::NotFound, &["no-such-bucket", "create it"]);
 
     let mut of_lines = restoring.clone();
-    let mut manifest = (*of_lines.manifest).clone();
-    manifest.source.kind = SourceKind::Jsonl;
-    of_lines.manifest = manifest.into();
+    of_lines.source = SourceKind::Jsonl;
     let error = target(server.connection("a"))
         .check(&of_lines)
         .await
@@ -198,7 +202,8 @@ async fn restores_that_cannot_be_are_refused() {
             // The writes end at the latest here.
             target.frames(Vec::new()).await
         };
-        assert_eq!(result.await.unwrap_err().class(), class, "{line}");
+        let error = result.await.unwrap_err();
+        assert_eq!(error.class(), class, "{line}: {error}");
         target.abort().await.unwrap();
         target.begin(&restoring).await.unwrap();
     }

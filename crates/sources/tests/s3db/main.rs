@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod failures;
+mod modes;
 mod round_trip;
 mod selection;
 mod server;

@@ -261,7 +261,7 @@ async fn a_database_comes_back_object_for_object() {
     let elsewhere = Server::start().await;
     let mut target = S3dbTarget::new(elsewhere.connection(""), WriteBackOptions::default());
     assert!(!target.is_staged());
-    let restoring = restoring(&scanned, &scanned.names(), true);
+    let restoring = restoring(&scanned, &[]);
     write_back(&scanned, &mut target, &restoring).await.unwrap();
     assert_same(&elsewhere.objects("").await, &kept);
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use teeline_core::{Class, Selection, Target};
-use teeline_sources::s3db::{S3dbSource, S3dbTarget, ScanOptions, WriteBackOptions};
+use teeline_sources::s3db::{RestoreMode, S3dbSource, S3dbTarget, ScanOptions, WriteBackOptions};
 
 use crate::server::{
     Objects, Server, catalogue, catalogue_object, entry, record, restoring, scan, scan_with, typed,
@@ -70,7 +70,7 @@ async fn a_scan_keeps_to_its_selection() {
 async fn a_restore_keeps_to_what_was_chosen() {
     let server = server().await;
     let scanned = scan(&server.connection("")).await.unwrap();
-    let restoring = restoring(&scanned, &["logs"], false);
+    let restoring = restoring(&scanned, &["logs"]);
     let mut target = S3dbTarget::new(server.connection("some"), WriteBackOptions::default());
     write_back(&scanned, &mut target, &restoring).await.unwrap();
     let found = server.objects("some/").await;
@@ -101,9 +101,9 @@ async fn a_restore_keeps_to_what_was_chosen() {
     );
 
     // Into a database that is there already, which keeps its others.
-    let restoring = crate::server::restoring(&scanned, &["log"], false);
+    let restoring = crate::server::restoring(&scanned, &["log"]);
     let options = WriteBackOptions {
-        overwrite: true,
+        mode: Some(RestoreMode::Merge),
         ..WriteBackOptions::default()
     };
     let mut target = S3dbTarget::new(server.connection("some"), options);
@@ -117,7 +117,7 @@ async fn a_restore_keeps_to_what_was_chosen() {
 async fn a_restore_that_is_abandoned_leaves_no_database() {
     let server = server().await;
     let scanned = scan(&server.connection("")).await.unwrap();
-    let restoring = restoring(&scanned, &scanned.names(), true);
+    let restoring = restoring(&scanned, &[]);
     let mut target = S3dbTarget::new(server.connection("half"), WriteBackOptions::default());
     target.check(&restoring).await.unwrap();
     target.begin(&restoring).await.unwrap();

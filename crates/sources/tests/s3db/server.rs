@@ -1,7 +1,6 @@
 //! A server to test on, objects in it, and a scan as the engine would see it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_s3::Client;
@@ -12,12 +11,13 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
 use teeline_core::{
-    BackupError, ClaimedResource, Compression, Frame, Item, Manifest, PlanEntry, ResourceCounts,
-    ResourceEntry, ResourceKind, Restoring, Scan, Selection, Source, SourceEntry, SourceKind,
-    Target, Timestamp, Totals,
+    BackupError, Frame, Item, ResourceCounts, ResourceKind, Restoring, RestoringResource, Scan,
+    Selection, Source, SourceKind, Target,
 };
 use teeline_embedded_s3::{Credentials as ServerKeys, EmbeddedS3};
-use teeline_sources::s3db::{Catalogue, Connection, RawObject, S3dbSource, ScanOptions, encode};
+use teeline_sources::s3db::{
+    Catalogue, Connection, RawObject, S3dbSource, ScanOptions, encode, resource_of,
+};
 
 pub(crate) type Objects = BTreeMap<String, RawObject>;
 
@@ -376,51 +376,19 @@ pub(crate) async fn take_all(mut scan: Box<dyn Scan>) -> Result<Scanned, BackupE
     Ok(scanned)
 }
 
-pub(crate) fn restoring(scanned: &Scanned, resources: &[&str], everything: bool) -> Restoring {
-    let id: teeline_core::BackupId = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
-    let time = Timestamp::from_unix_ms(1_795_399_200_000);
-    let entries = scanned.names().into_iter();
-    let manifest = Manifest {
-        backup_type: id.backup_type(),
-        id,
-        started_at: time,
-        source: SourceEntry {
-            kind: SourceKind::S3db,
-            location: String::new(),
-            scan_started_at: time,
-            scan_ended_at: Some(time),
-        },
-        plan: PlanEntry {
-            strategy: "all".into(),
-            destinations: Vec::new(),
-            compression: Compression::default(),
-            block_bytes: 0,
-            segment_bytes: 0,
-            include: Vec::new(),
-            exclude: Vec::new(),
-        },
-        resources: entries
-            .map(|name| {
-                ResourceEntry::new(
-                    ClaimedResource {
-                        name: name.into(),
-                        stem: name.into(),
-                    },
-                    Vec::new(),
-                    ResourceCounts::default(),
-                )
-            })
-            .collect(),
-        objects: None,
-        attachments: Vec::new(),
-        totals: Totals::default(),
-        written_by: String::new(),
+/// A restore of these resources (all, if none is named).
+pub(crate) fn restoring(scanned: &Scanned, resources: &[&str]) -> Restoring {
+    let resource = |name: &str| RestoringResource {
+        name: name.to_owned(),
+        restored_as: (resources.is_empty() || resources.contains(&name)).then(|| name.to_owned()),
     };
     Restoring {
-        manifest: Arc::new(manifest),
-        resources: resources.iter().map(|name| (*name).to_owned()).collect(),
-        everything,
+        backup: "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap(),
+        source: SourceKind::S3db,
+        resources: scanned.names().into_iter().map(resource).collect(),
+        ids: None,
         database_catalogue: Some(scanned.catalogue.clone()),
+        dry_run: false,
     }
 }
 
@@ -433,16 +401,20 @@ pub(crate) async fn write_back(
     target.check(restoring).await?;
     target.begin(restoring).await?;
     for resource in &scanned.resources {
-        if restoring.resources.contains(&resource.name) {
+        if restoring.chosen().any(|(name, _)| name == resource.name) {
             for batch in &resource.batches {
                 target.lines(&resource.name, batch.clone()).await?;
             }
         }
     }
+    let is_chosen = |frame: &Frame| {
+        let chosen = |name| restoring.chosen().any(|(chosen, _)| chosen == name);
+        restoring.is_everything() || resource_of(&frame.header.key).is_some_and(chosen)
+    };
     for batch in scanned.objects.iter().flat_map(|objects| &objects.batches) {
-        target
-            .frames(Frame::decode_all(batch.clone()).unwrap())
-            .await?;
+        let mut frames = Frame::decode_all(batch.clone()).unwrap();
+        frames.retain(is_chosen);
+        target.frames(frames).await?;
     }
     target.finish().await
 }

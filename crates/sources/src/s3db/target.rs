@@ -1,0 +1,312 @@
+//! A place in a bucket as the target of a restore.
+//!
+//! What was restored before it broke off is known again: a restore into an empty place leaves a marker there first, and
+//! takes it away last. Run again, it writes only what is missing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use teeline_core::{
+    BackupError, Class, Frame, RestoreCounts, RestoreMarker, Restoring, SourceKind, Target,
+    document, layout,
+};
+
+use super::bucket::Bucket;
+use super::catalogue::Catalogue;
+use super::connection::Connection;
+use super::export::pretty;
+use super::listing::PAGE_KEYS;
+use super::merge::merged;
+use super::object::RawObject;
+use super::pace::CALLS_MAX;
+use super::walk::{CATALOGUE, is_destination};
+use super::write::{RestoreMode, Situation, Writer};
+use super::write_back::WriteBack;
+
+/// How a database is written back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteBackOptions {
+    /// Calls to the server at the same time, at the most: how many there are follows what it can take.
+    pub calls_max: usize,
+    /// What becomes of objects that are there already. Absent: there must be none.
+    pub mode: Option<RestoreMode>,
+}
+
+impl Default for WriteBackOptions {
+    fn default() -> Self {
+        WriteBackOptions {
+            calls_max: CALLS_MAX,
+            mode: None,
+        }
+    }
+}
+
+/// What was found at the target.
+#[derive(Debug)]
+struct Found {
+    situation: Situation,
+    /// Of the restore that was broken off there.
+    marker: Option<RestoreMarker>,
+}
+
+/// A place in a bucket to restore a database to.
+pub struct S3dbTarget {
+    connection: Connection,
+    options: WriteBackOptions,
+    bucket: Option<Bucket>,
+    /// Known once it was checked.
+    found: Option<Found>,
+    write_back: Option<WriteBack>,
+    /// Of a restore that has finished.
+    finished: Option<WriteBack>,
+}
+
+impl S3dbTarget {
+    /// The place at `connection`. Nothing is asked of the server yet.
+    pub fn new(connection: Connection, options: WriteBackOptions) -> Self {
+        S3dbTarget {
+            connection,
+            options,
+            bucket: None,
+            found: None,
+            write_back: None,
+            finished: None,
+        }
+    }
+
+    async fn bucket(&mut self) -> Bucket {
+        match &self.bucket {
+            Some(bucket) => bucket.clone(),
+            None => {
+                let calls_max = self.options.calls_max;
+                let bucket = Bucket::connect(&self.connection, calls_max, PAGE_KEYS).await;
+                self.bucket = Some(bucket.clone());
+                bucket
+            }
+        }
+    }
+
+    fn write_back(&mut self) -> Result<&mut WriteBack, BackupError> {
+        let connection = &self.connection;
+        self.write_back.as_mut().ok_or_else(|| {
+            let message = "the restore wasn't begun";
+            BackupError::new(Class::Permanent, "restore", connection, message)
+        })
+    }
+
+    /// What is at the target, if a restore may go there.
+    async fn look(&self, bucket: &Bucket, restoring: &Restoring) -> Result<Found, BackupError> {
+        if bucket.is_empty().await? {
+            return Ok(Found {
+                situation: Situation::Empty,
+                marker: None,
+            });
+        }
+        let marker = match bucket.read(layout::RESTORE_MARKER).await? {
+            Some((_, bytes)) => {
+                let subject = bucket.describe(layout::RESTORE_MARKER);
+                Some(document::open(&subject, &bytes)?)
+            }
+            None => None,
+        };
+        let situation = match (&marker, self.options.mode) {
+            (_, Some(mode)) => Situation::Filled(mode),
+            (Some(found), None) if *found == marker_of(restoring) => Situation::BrokenOff,
+            (found, None) => return Err(self.taken(bucket, found.as_ref())),
+        };
+        Ok(Found { situation, marker })
+    }
+
+    fn taken(&self, bucket: &Bucket, marker: Option<&RestoreMarker>) -> BackupError {
+        let place = bucket.describe("");
+        let (message, suggestion) = match marker {
+            Some(marker) => (
+                format!(
+                    "{place} holds a part of another restore, of {}",
+                    marker.backup
+                ),
+                "run that restore again to finish it, or empty the place",
+            ),
+            None => (
+                format!("{place} is not empty; use --overwrite"),
+                "restore to an empty prefix, or use --overwrite to replace what is there",
+            ),
+        };
+        BackupError::new(Class::Conflict, "restore to", &self.connection, message)
+            .suggest(suggestion)
+    }
+
+    /// What `s3db.json` is going to be.
+    async fn catalogue_bytes(
+        &self,
+        bucket: &Bucket,
+        situation: Situation,
+        restoring: &Restoring,
+        original: &Bytes,
+    ) -> Result<Bytes, BackupError> {
+        let replaced = situation == Situation::Filled(RestoreMode::Replace);
+        let stays = matches!(situation, Situation::Filled(_)) && !replaced;
+        let is_renamed = restoring.chosen().any(|(name, new)| name != new);
+        if restoring.is_everything() && !is_renamed && !stays {
+            return Ok(original.clone());
+        }
+        let there = match situation {
+            Situation::Filled(_) => bucket.read(CATALOGUE).await?,
+            Situation::Empty | Situation::BrokenOff => None,
+        };
+        let there = match there {
+            Some((_, bytes)) => Some(members(&bytes, &bucket.describe(CATALOGUE))?),
+            None => None,
+        };
+        let original = members(original, "the backup's s3db.json")?;
+        let chosen = owned(restoring);
+        Ok(pretty(&Value::Object(merged(
+            original, there, &chosen, replaced,
+        )?)))
+    }
+}
+
+fn members(bytes: &[u8], subject: &str) -> Result<Map<String, Value>, BackupError> {
+    serde_json::from_slice(bytes).map_err(|_| BackupError::corrupt(subject, "not a catalogue"))
+}
+
+fn owned(restoring: &Restoring) -> Vec<(String, String)> {
+    let chosen = restoring.chosen();
+    chosen
+        .map(|(name, new)| (name.to_owned(), new.to_owned()))
+        .collect()
+}
+
+fn marker_of(restoring: &Restoring) -> RestoreMarker {
+    RestoreMarker {
+        backup: restoring.backup.clone(),
+        resources: owned(restoring),
+        ids: restoring.ids.clone(),
+    }
+}
+
+/// Masks the keys.
+impl fmt::Display for S3dbTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.connection.fmt(f)
+    }
+}
+
+impl fmt::Debug for S3dbTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3dbTarget")
+            .field("connection", &self.connection)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Target for S3dbTarget {
+    fn is_staged(&self) -> bool {
+        false
+    }
+
+    fn compares(&self) -> bool {
+        true
+    }
+
+    async fn check(&mut self, restoring: &Restoring) -> Result<(), BackupError> {
+        if restoring.source != SourceKind::S3db {
+            let message = "the backup is of JSON lines, which have no schema, so no database can be made of it";
+            return Err(
+                BackupError::usage(&self.connection, message).suggest("restore it to a folder")
+            );
+        }
+        if self.options.mode == Some(RestoreMode::Replace) && restoring.ids.is_some() {
+            let message = "replacing a resource deletes all records that aren't restored, so it doesn't go with single ids";
+            return Err(BackupError::usage("mode replace", message)
+                .suggest("use --mode merge for single records"));
+        }
+        let (original, _) = parse_catalogue(restoring)?;
+        let bucket = self.bucket().await;
+        if is_destination(&bucket, "").await? {
+            let message =
+                "it is a teeline destination; a database in it would be lost among the backups";
+            return Err(BackupError::usage(&self.connection, message)
+                .suggest("restore to another prefix or bucket"));
+        }
+        let found = self.look(&bucket, restoring).await?;
+        self.catalogue_bytes(&bucket, found.situation, restoring, &original)
+            .await?;
+        self.found = Some(found);
+        Ok(())
+    }
+
+    async fn begin(&mut self, restoring: &Restoring) -> Result<(), BackupError> {
+        let (original, catalogue) = parse_catalogue(restoring)?;
+        let bucket = self.bucket().await;
+        let Found { situation, marker } = match self.found.take() {
+            Some(found) => found,
+            None => self.look(&bucket, restoring).await?,
+        };
+        let catalogue_bytes = self
+            .catalogue_bytes(&bucket, situation, restoring, &original)
+            .await?;
+        // Whoever finishes this very restore takes its marker away, in whichever mode it is finished.
+        let is_marked = situation == Situation::Empty || marker == Some(marker_of(restoring));
+        if situation == Situation::Empty && !restoring.dry_run {
+            let marker = RawObject {
+                body: document::seal(&marker_of(restoring)),
+                content_type: Some("application/json".to_owned()),
+                ..RawObject::default()
+            };
+            bucket.put(layout::RESTORE_MARKER, &marker).await?;
+        }
+        let writer = Writer {
+            bucket,
+            situation,
+            dry_run: restoring.dry_run,
+        };
+        self.write_back = Some(WriteBack::new(
+            writer,
+            Arc::new(catalogue),
+            catalogue_bytes,
+            restoring,
+            is_marked,
+        ));
+        Ok(())
+    }
+
+    async fn lines(&mut self, resource: &str, lines: Bytes) -> Result<(), BackupError> {
+        self.write_back()?.lines(resource, &lines).await
+    }
+
+    async fn frames(&mut self, frames: Vec<Frame>) -> Result<(), BackupError> {
+        self.write_back()?.frames(frames).await
+    }
+
+    async fn finish(&mut self) -> Result<(), BackupError> {
+        self.write_back()?.finish().await?;
+        self.finished = self.write_back.take();
+        Ok(())
+    }
+
+    fn counts(&self, resource: &str) -> Option<RestoreCounts> {
+        Some(self.finished.as_ref()?.counts(resource))
+    }
+
+    async fn abort(&mut self) -> Result<(), BackupError> {
+        match self.write_back.take() {
+            Some(write_back) => write_back.abort().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn parse_catalogue(restoring: &Restoring) -> Result<(Bytes, Catalogue), BackupError> {
+    let bytes = restoring.database_catalogue.clone().ok_or_else(|| {
+        BackupError::corrupt(&restoring.backup, "it lacks the database's s3db.json")
+    })?;
+    let catalogue = Catalogue::parse(&bytes)
+        .map_err(|error| BackupError::corrupt("the backup's s3db.json", &error).because(error))?;
+    Ok((bytes, catalogue))
+}

@@ -1,0 +1,95 @@
+//! Writing one object into a database that may have it already.
+
+use bytes::Bytes;
+use teeline_core::BackupError;
+
+use super::bucket::{Bucket, Found, Head};
+use super::object::RawObject;
+
+/// What becomes of objects that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestoreMode {
+    /// Those with the keys of restored ones are replaced, the others stay.
+    Merge,
+    /// All of them stay.
+    SkipExisting,
+    /// As [`RestoreMode::Merge`], and of the restored resources what the backup doesn't have is deleted.
+    Replace,
+}
+
+/// What was at the target before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Situation {
+    /// Nothing.
+    Empty,
+    /// A part of this very restore, which was broken off: what is there is right.
+    BrokenOff,
+    /// A database.
+    Filled(RestoreMode),
+}
+
+/// What became of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    Created,
+    Replaced,
+    Left,
+}
+
+/// Writes objects where a restore may.
+#[derive(Clone)]
+pub(super) struct Writer {
+    pub(super) bucket: Bucket,
+    pub(super) situation: Situation,
+    /// Writes nothing, and says what would become of objects.
+    pub(super) dry_run: bool,
+}
+
+impl Writer {
+    /// Writes an object, unless it is to stay or is the same already.
+    pub(super) async fn write(
+        &self,
+        key: &str,
+        object: &RawObject,
+    ) -> Result<Written, BackupError> {
+        let written = match self.situation {
+            Situation::Filled(RestoreMode::Merge | RestoreMode::Replace) => {
+                self.compared(key, object).await?
+            }
+            _ => self.planned(key).await?,
+        };
+        if written != Written::Left && !self.dry_run {
+            self.bucket.put(key, object).await?;
+        }
+        Ok(written)
+    }
+
+    /// What is to become of an object whose content isn't compared: a large one, or one that stays whatever it is.
+    pub(super) async fn planned(&self, key: &str) -> Result<Written, BackupError> {
+        let exists = match self.situation {
+            Situation::Empty => false,
+            _ => self.bucket.exists(key).await?,
+        };
+        Ok(match self.situation {
+            _ if !exists => Written::Created,
+            Situation::Filled(RestoreMode::Merge | RestoreMode::Replace) => Written::Replaced,
+            Situation::Empty | Situation::BrokenOff => Written::Left,
+            Situation::Filled(RestoreMode::SkipExisting) => Written::Left,
+        })
+    }
+
+    async fn compared(&self, key: &str, object: &RawObject) -> Result<Written, BackupError> {
+        let is_same = |head: &Head, body: &Bytes| {
+            head.metadata == object.metadata
+                && head.content_type == object.content_type
+                && *body == object.body
+        };
+        Ok(
+            match self.bucket.find(key, object.body.len() as u64).await? {
+                Found::Absent => Written::Created,
+                Found::Small(head, body) if is_same(&head, &body) => Written::Left,
+                Found::Small(..) | Found::Larger => Written::Replaced,
+            },
+        )
+    }
+}
