@@ -30,6 +30,7 @@ mod parted;
 mod path;
 pub mod plugin_archive;
 mod ranges;
+mod registry;
 mod scan;
 pub mod schema;
 mod source;
