@@ -247,7 +247,12 @@ fn cells(
     let attributes = document
         .iter()
         .filter(|(name, _)| !matches!(name.as_str(), "id" | MEMBER));
-    let attributes = flatten(attributes, &|path| keys.kind(path));
+    let is_undefined = |path: &str| extras.undefined.iter().flatten().any(|other| other == path);
+    let attributes = flatten(attributes, &|path| match is_undefined(path) {
+        // What is stored as undefined is no value that could hold others.
+        true => Kind::Any,
+        false => keys.kind(path),
+    });
     let of_attributes: HashSet<String> = match extras.cells.is_empty() {
         true => HashSet::new(),
         false => attributes.iter().map(|(path, ..)| key(path)).collect(),
@@ -259,6 +264,9 @@ fn cells(
             .map(|(key, value)| (key.clone(), Cell::from_body(value.clone()))),
     );
     for (path, kind, value) in attributes {
+        if is_emptied(&path, value, extras) {
+            continue;
+        }
         if extras.before.is_some() && extras.before.as_deref() == path.split('.').next() {
             cells.extend(bookkeeping.take().into_iter().flatten());
         }
@@ -277,6 +285,16 @@ fn cells(
         cells.retain(|(key, _)| !is_absent(key) && !is_absent(&header_name(key)));
     }
     Ok(cells)
+}
+
+/// Whether a value is an object only because attributes of it are stored as undefined.
+fn is_emptied(path: &str, value: &Value, extras: &Extras) -> bool {
+    let is_inner = |other: &String| {
+        let rest = other.strip_prefix(path);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    let is_empty = value.as_object().is_some_and(Map::is_empty);
+    is_empty && extras.undefined.iter().flatten().any(is_inner)
 }
 
 fn absent_by_default<'a>(

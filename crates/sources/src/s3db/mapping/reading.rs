@@ -61,6 +61,7 @@ pub(super) fn read(resource: &Resource, id: &str, object: &RawObject) -> Read {
         keys.note(&cell.path, (!cell.named).then_some(cell.key.as_str()));
     }
     let undefined = read.fill(&keys, cells);
+    read.hold_undefined(&undefined);
     for (path, value) in copied.values {
         put(&mut read.document, &path, value, |_| false);
     }
@@ -251,6 +252,21 @@ impl Read {
             }
         }
         undefined
+    }
+
+    /// An object is there even where all of its attributes are undefined.
+    fn hold_undefined(&mut self, undefined: &HashSet<String>) {
+        let parents = undefined.iter().filter_map(|path| path.rsplit_once('.'));
+        let mut parents: Vec<_> = parents.map(|(parent, _)| parent).collect();
+        parents.sort_unstable();
+        for parent in parents {
+            put(
+                &mut self.document,
+                parent,
+                Value::Object(Map::new()),
+                |_| false,
+            );
+        }
     }
 
     fn note_undefined(&mut self, version: &Version, undefined: HashSet<String>) {

@@ -46,6 +46,38 @@ fn what_an_insert_gives_otherwise_is_noted() {
 }
 
 #[test]
+fn objects_of_undefined_attributes_are_empty() {
+    let attributes =
+        json!({"in": {"a": "string|optional", "deep": {"b": "string|optional"}}, "data": "json"});
+    for behavior in ["user-managed", "body-overflow"] {
+        let resource = resource(behavior, &attributes);
+        check(
+            &resource,
+            &plain(&json!({"_v": "v2", "0": "undefined", "1": "undefined", "4": "5"})),
+            &json!({
+                "id": "an id", "data": 5, "in": {"deep": {}},
+                "_s3db": {"undefined": ["in.a", "in.deep.b"]},
+            }),
+        );
+        // One that says itself that it is empty.
+        check(
+            &resource,
+            &plain(&json!({"_v": "v2", "0": "undefined", "3": "{}", "4": "5"})),
+            &json!({
+                "id": "an id", "in": {}, "data": 5,
+                "_s3db": {"undefined": ["in.a"], "metadata": {"3": "{}"}},
+            }),
+        );
+        // One that became JSON later, and was undefined then.
+        check(
+            &resource,
+            &plain(&json!({"_v": "v2", "4": "undefined", "data_x": "1"})),
+            &json!({"id": "an id", "data_x": "1"}),
+        );
+    }
+}
+
+#[test]
 fn patches_store_the_id() {
     let resource = resource("enforce-limits", &json!({"title": "string"}));
     check(

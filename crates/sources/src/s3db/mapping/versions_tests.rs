@@ -96,6 +96,27 @@ fn bodies_have_the_numbers_of_their_version() {
 }
 
 #[test]
+fn an_object_that_became_json_may_be_there_in_parts() {
+    let catalogue = json!({"resources": {"r": {
+        "currentVersion": "v2",
+        "versions": {
+            "v1": {"attributes": {"in": {"n": "number"}}, "createdAt": "2026-01-01T00:00:00.000Z"},
+            "v2": {"attributes": {"in": "json|optional"}, "createdAt": "2026-01-02T00:00:00.000Z"},
+        },
+        "schemaRegistry": {
+            "mapping": {"in": 1},
+            "burned": [{"index": 0, "attribute": "in.n", "burnedAt": "2026-01-01T23:00:00.000Z"}],
+        },
+    }}});
+    let catalogue = Catalogue::parse(catalogue.to_string().as_bytes()).unwrap();
+    check(
+        &catalogue.resources[0],
+        &plain(&json!({"_v": "v2", "0": "10", "1": "undefined"})),
+        &json!({"id": "an id", "in": {"n": 62}, "_s3db": {"keys": {"in.n": "0"}, "undefined": ["in"]}}),
+    );
+}
+
+#[test]
 fn attributes_outside_the_schema_have_no_type() {
     let resource = readded("user-managed");
     check(
