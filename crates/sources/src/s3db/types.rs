@@ -90,8 +90,9 @@ impl Kind {
                     }
                     None => Self::Any,
                 },
-                Some("number") => Self::Loose(Meant::Number),
+                Some("number" | "money" | "crypto" | "decimal") => Self::Loose(Meant::Number),
                 Some("boolean" | "bool") => Self::Loose(Meant::Boolean),
+                Some("string" | "email" | "url" | "enum") => Self::Text,
                 _ => Self::Any,
             },
             _ => Self::Any,
@@ -204,6 +205,7 @@ impl Kind {
     /// The cell of a value.
     pub(super) fn encode(&self, value: &Value) -> Result<Cell, NoText> {
         match (self, value) {
+            (Self::Json, Value::Null) => return Ok(Cell::Text("null".to_owned())),
             (_, Value::Null) => return Ok(Cell::Null),
             (Self::Opaque, _) => return Err(NoText),
             (Self::Text | Self::Any | Self::Loose(_), Value::Number(number)) => {
@@ -344,7 +346,7 @@ fn read_array(text: &str) -> Option<Value> {
 /// JSON, where the text is what it would be written as. Texts are stored without quotes, so quoted ones are text.
 fn read_json(text: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
-    (!value.is_string() && !value.is_null() && json_text(&value) == text).then_some(value)
+    (!value.is_string() && json_text(&value) == text).then_some(value)
 }
 
 #[cfg(test)]

@@ -49,13 +49,17 @@ pub(super) fn write_texts(value: &Value) -> Option<String> {
     Some(items?.join("|"))
 }
 
+/// An empty item is one that s3db.js has no text for: it reads it as NaN, which JSON writes as null.
 pub(super) fn read_numbers(text: &str, integer: bool) -> Option<Value> {
     if text.is_empty() {
         return Some(Value::Array(Vec::new()));
     }
     split(text)
         .iter()
-        .map(|item| number::read(item, integer))
+        .map(|item| match item.as_str() {
+            "" => Some(Value::Null),
+            item => number::read(item, integer),
+        })
         .collect()
 }
 
@@ -63,7 +67,10 @@ pub(super) fn write_numbers(value: &Value, integer: bool) -> Option<String> {
     let items: Option<Vec<String>> = value
         .as_array()?
         .iter()
-        .map(|item| number::write(item, integer))
+        .map(|item| match item {
+            Value::Null => Some(String::new()),
+            item => number::write(item, integer),
+        })
         .collect();
     Some(items?.join("|"))
 }
