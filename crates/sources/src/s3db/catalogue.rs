@@ -98,6 +98,12 @@ fn parse_resource(name: &str, value: &Value) -> Result<Resource, CatalogueError>
     resource.partitions = members(fields, "partitions");
     add_numbers(&mut resource, &place, fields.get("schemaRegistry"))?;
     add_plugin_keys(&mut resource, &place, fields.get("pluginSchemaRegistry"))?;
+    let next_number = fields
+        .get("schemaRegistry")
+        .and_then(|registry| registry.get("nextIndex"));
+    if let Some(next) = next_number.and_then(Value::as_u64) {
+        resource.number_others(next);
+    }
     resource.finish();
     Ok(resource)
 }

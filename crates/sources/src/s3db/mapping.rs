@@ -21,7 +21,6 @@ use keys::Keys;
 use repair::repair;
 
 mod copy;
-mod json_body;
 mod keys;
 mod reading;
 mod repair;

@@ -20,6 +20,7 @@ mod export;
 mod extras;
 mod fetch;
 mod javascript;
+mod json_object;
 mod keys;
 mod keyspace;
 mod listing;

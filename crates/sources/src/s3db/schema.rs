@@ -61,6 +61,20 @@ impl Resource {
         }
     }
 
+    /// Gives the attributes of the current version that have no number the next ones, as s3db.js does when it opens the
+    /// database; it doesn't always store that.
+    pub(super) fn number_others(&mut self, next: u64) {
+        let current = self.version(&self.current_version);
+        let attributes = current.map(|version| &version.attributes);
+        let unnumbered = attributes.map(map_paths).unwrap_or_default();
+        let unnumbered = unnumbered
+            .into_iter()
+            .filter(|path| self.registry.key_of(path).is_none());
+        for (path, number) in unnumbered.collect::<Vec<_>>().iter().zip(next..) {
+            self.registry.add_number(path, number);
+        }
+    }
+
     /// Works out what needs both the registry and the versions.
     pub(super) fn finish(&mut self) {
         for version in &mut self.versions {

@@ -11,18 +11,19 @@ pub(super) struct Keys<'a> {
     resource: &'a Resource,
     version: &'a Version,
     own: Option<OwnKeys>,
+    of_plugins: Option<OwnKeys>,
     /// The keys of attributes that aren't stored under their usual one; none where they are stored by their names.
     pub(super) exceptions: BTreeMap<String, Option<String>>,
 }
 
-/// The attribute map of one record, both ways.
+/// An attribute map of one record, both ways.
 struct OwnKeys {
     keys: HashMap<String, String>,
     paths: HashMap<String, String>,
 }
 
 impl<'a> Keys<'a> {
-    /// Of a record of a version. Its own attribute map wins over the registry, where it has one, and exceptions over both.
+    /// Of a record of a version. Its own attribute maps win over the registry, where it has any, and exceptions over both.
     pub(super) fn new(
         resource: &'a Resource,
         version: &'a Version,
@@ -33,13 +34,15 @@ impl<'a> Keys<'a> {
             resource,
             version,
             own: metadata.get("_map").and_then(|map| own_keys(map)),
+            of_plugins: metadata.get("_pluginmap").and_then(|map| own_keys(map)),
             exceptions,
         }
     }
 
     /// The attribute that a key stands for; none where it is an attribute's name.
     pub(super) fn path(&self, key: &str) -> Option<&str> {
-        let own = self.own.as_ref().and_then(|own| own.paths.get(key));
+        let maps = [&self.own, &self.of_plugins].into_iter().flatten();
+        let own = maps.filter_map(|map| map.paths.get(key)).next();
         own.map(String::as_str)
             .or_else(|| self.resource.path_of(key))
     }
@@ -53,6 +56,10 @@ impl<'a> Keys<'a> {
     }
 
     fn usual(&self, path: &str) -> Option<&str> {
+        let of_plugin = self.of_plugins.as_ref().and_then(|map| map.keys.get(path));
+        if let Some(key) = of_plugin {
+            return Some(key);
+        }
         match &self.own {
             Some(own) => own
                 .keys
@@ -83,7 +90,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// The attribute map that a body-only record carries.
+/// An attribute map that a record carries.
 fn own_keys(header: &str) -> Option<OwnKeys> {
     let Cell::Text(text) = Cell::from_header(header) else {
         return None;

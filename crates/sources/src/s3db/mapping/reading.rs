@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::super::javascript::array_index;
+use super::super::json_object::{self, Members};
 use super::copy::Copied;
-use super::json_body::Members;
 use super::{
     BYTES, Behavior, Cell, Extras, Inexact, JSON, Keys, Kind, MEMBER, RawObject, Resource, Version,
-    absent_by_default, copy, json_body, put,
+    absent_by_default, copy, put,
 };
 
 /// What an object was read as. It may still encode to another object.
@@ -57,6 +57,7 @@ pub(super) fn read(resource: &Resource, id: &str, object: &RawObject) -> Read {
         order_by_body(&mut cells);
     }
     read.set_former_apart(object, &keys, &mut cells);
+    read.set_lost_apart(object, &keys, &mut cells);
     for cell in &cells {
         keys.note(&cell.path, (!cell.named).then_some(cell.key.as_str()));
     }
@@ -143,7 +144,7 @@ impl Read {
     }
 
     fn parse_body(&mut self, object: &RawObject) -> Map<String, Value> {
-        let members = json_body::parse(&object.body);
+        let members = json_object::parse(&object.body);
         if !matches!(members, Some(Members::Exact(_))) {
             self.report(Inexact::Content);
         }
@@ -152,7 +153,7 @@ impl Read {
 
     /// Keeps the text of a body that copies the document.
     fn take_copy(&mut self, object: &RawObject, keys: &Keys) -> Copied {
-        let members = json_body::parse(&object.body);
+        let members = json_object::parse(&object.body);
         let (Some(members), Ok(text)) = (members, String::from_utf8(object.body.to_vec())) else {
             self.report(Inexact::Content);
             return Copied::default();
@@ -209,15 +210,34 @@ impl Read {
         }
         cells.retain(|cell| {
             let is_chosen = chosen[&cell.path] == cell.key;
-            if !is_chosen && cell.from_body {
-                let value = cell.cell.to_body().unwrap_or_default();
-                self.extras.cells.insert(cell.key.clone(), value);
-            } else if !is_chosen && let Some(header) = object.metadata.get(&cell.key) {
-                let header = header.clone();
-                self.extras.metadata.insert(cell.key.clone(), header);
+            if !is_chosen {
+                self.set_apart(object, cell);
             }
             is_chosen
         });
+    }
+
+    /// Leaves out numbers that s3db.js has no text for.
+    fn set_lost_apart(&mut self, object: &RawObject, keys: &Keys, cells: &mut Vec<Stored>) {
+        cells.retain(|cell| {
+            let is_lost = matches!(&cell.cell, Cell::Text(text) if text.is_empty())
+                && matches!(keys.kind(&cell.path), Kind::Number { .. });
+            if is_lost {
+                self.set_apart(object, cell);
+            }
+            !is_lost
+        });
+    }
+
+    /// Notes a cell as none of the document's.
+    fn set_apart(&mut self, object: &RawObject, cell: &Stored) {
+        let key = cell.key.clone();
+        if cell.from_body {
+            let value = cell.cell.to_body().unwrap_or_default();
+            self.extras.cells.insert(key, value);
+        } else if let Some(header) = object.metadata.get(&cell.key) {
+            self.extras.metadata.insert(key, header.clone());
+        }
     }
 
     /// Puts the cells into the document; gives the attributes that are stored as undefined.

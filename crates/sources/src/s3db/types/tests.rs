@@ -49,7 +49,7 @@ fn types_are_found_by_words_in_order() {
             Kind::Numbers { integer: true },
         ),
         ("array|items:object", Kind::Any),
-        ("array|items:datetime", Kind::Opaque),
+        ("array|items:datetime", Kind::Times),
         ("embedding:4|optional", Kind::Embedding),
         ("secretNumber", Kind::Text),
         ("password:argon2id", Kind::Text),

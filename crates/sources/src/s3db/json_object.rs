@@ -1,8 +1,8 @@
-//! Bodies of JSON, as JavaScript writes them: texts may hold half a surrogate pair, which no Unicode text can.
+//! JSON as JavaScript writes it: its texts may hold half a surrogate pair, which no Unicode text can.
 
 use serde_json::{Map, Value};
 
-/// The members of a body that is a JSON object.
+/// The members of a JSON object.
 pub(super) enum Members {
     Exact(Map<String, Value>),
     /// With U+FFFD for each lone surrogate: for reading only.
@@ -17,11 +17,11 @@ impl Members {
     }
 }
 
-pub(super) fn parse(body: &[u8]) -> Option<Members> {
-    if let Ok(members) = serde_json::from_slice(body) {
+pub(super) fn parse(json: &[u8]) -> Option<Members> {
+    if let Ok(members) = serde_json::from_slice(json) {
         return Some(Members::Exact(members));
     }
-    let replaced = replace_lone_surrogates(std::str::from_utf8(body).ok()?)?;
+    let replaced = replace_lone_surrogates(std::str::from_utf8(json).ok()?)?;
     serde_json::from_str(&replaced).ok().map(Members::Replaced)
 }
 
