@@ -57,7 +57,6 @@ pub(super) fn read(resource: &Resource, id: &str, object: &RawObject) -> Read {
         order_by_body(&mut cells);
     }
     read.set_former_apart(object, &keys, &mut cells);
-    read.set_lost_apart(object, &keys, &mut cells);
     for cell in &cells {
         keys.note(&cell.path, (!cell.named).then_some(cell.key.as_str()));
     }
@@ -214,18 +213,6 @@ impl Read {
                 self.set_apart(object, cell);
             }
             is_chosen
-        });
-    }
-
-    /// Leaves out numbers that s3db.js has no text for.
-    fn set_lost_apart(&mut self, object: &RawObject, keys: &Keys, cells: &mut Vec<Stored>) {
-        cells.retain(|cell| {
-            let is_lost = matches!(&cell.cell, Cell::Text(text) if text.is_empty())
-                && matches!(keys.kind(&cell.path), Kind::Number { .. });
-            if is_lost {
-                self.set_apart(object, cell);
-            }
-            !is_lost
         });
     }
 

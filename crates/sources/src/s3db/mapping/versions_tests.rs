@@ -189,7 +189,7 @@ fn values_that_bodies_and_headers_have_otherwise() {
                 "\"0\":[\"{a}\",\"{b}\"],\"1\":\"\",\"2\":\"null\",\"3\":null"
             )),
         ),
-        &json!({"id": "an id", "times": [a, b], "data": null, "text": null, "_s3db": {"cells": {"1": ""}}}),
+        &json!({"id": "an id", "times": [a, b], "n": null, "data": null, "text": null, "_s3db": {"cells": {"1": ""}}}),
     );
     check(
         &resource("body-only", &attributes),

@@ -63,17 +63,13 @@ pub(super) fn times(items: &[Value]) -> Option<Vec<String>> {
     items.iter().map(item).collect()
 }
 
-/// An empty item is one that s3db.js has no text for: it reads it as NaN, which JSON writes as null.
 pub(super) fn read_numbers(text: &str, integer: bool) -> Option<Value> {
     if text.is_empty() {
         return Some(Value::Array(Vec::new()));
     }
     split(text)
         .iter()
-        .map(|item| match item.as_str() {
-            "" => Some(Value::Null),
-            item => number::read(item, integer),
-        })
+        .map(|item| number::read(item, integer))
         .collect()
 }
 

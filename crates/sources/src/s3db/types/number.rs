@@ -4,8 +4,12 @@ use serde_json::{Map, Value};
 
 use super::super::javascript::{base62, number_text, number_value, parse_base62, round};
 
-/// The integer part in base 62, and the decimals as JavaScript prints them, with any exponent.
+/// The integer part in base 62, and the decimals as JavaScript prints them, with any exponent. The smallest numbers have
+/// no text: s3db.js reads nothing or NaN, for which JSON has null.
 pub(super) fn read(text: &str, integer: bool) -> Option<Value> {
+    if text.is_empty() {
+        return Some(Value::Null);
+    }
     let (parsed, printed): (_, fn(f64) -> String) = if integer {
         (parse_base62(text)?, base62)
     } else {
