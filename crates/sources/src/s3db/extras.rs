@@ -3,7 +3,8 @@
 //! It is absent in the common case, a record as the current version inserts it. Otherwise it has some of:
 //!
 //! - `v`: the version that wrote the record, where it isn't the current one
-//! - `metadata`: header values that don't follow from the document, which updates write (`_etag` and the like)
+//! - `metadata`: header values that don't follow from the document: bookkeeping that updates write (`_etag` and the like),
+//!   values under numbers that an attribute had before, and values in another form than an insert gives them
 //! - `cells`: the same in a body of cells
 //! - `before`: the member of the document whose cells follow these, where not all of its cells come first
 //! - `keys`: the attributes that are stored under another key than an insert gives them, or (null) by their names
