@@ -98,6 +98,12 @@ fn parse_resource(name: &str, value: &Value) -> Result<Resource, CatalogueError>
     resource.partitions = members(fields, "partitions");
     add_numbers(&mut resource, &place, fields.get("schemaRegistry"))?;
     add_plugin_keys(&mut resource, &place, fields.get("pluginSchemaRegistry"))?;
+    let next_number = fields
+        .get("schemaRegistry")
+        .and_then(|registry| registry.get("nextIndex"));
+    if let Some(next) = next_number.and_then(Value::as_u64) {
+        resource.number_others(next);
+    }
     resource.finish();
     Ok(resource)
 }
@@ -116,13 +122,17 @@ fn parse_version(place: &str, name: &str, value: &Value) -> Result<Version, Cata
         .get("timestamps")
         .and_then(Value::as_bool)
         .unwrap_or(false);
-    Ok(Version::new(
+    let mut version = Version::new(
         name,
         behavior,
         timestamps,
         attributes,
         members(fields, "partitions"),
-    ))
+    );
+    if let Some(created_at) = fields.get("createdAt").and_then(Value::as_str) {
+        created_at.clone_into(&mut version.created_at);
+    }
+    Ok(version)
 }
 
 /// The numbers of attributes. `burned` has those of removed attributes, most of which are in `mapping` as well.
@@ -141,7 +151,7 @@ fn add_numbers(
             let number = number.as_u64().ok_or_else(|| {
                 CatalogueError::new(place, format!("attribute {attribute:?} has no number"))
             })?;
-            resource.add_number(attribute, number);
+            resource.registry.add_number(attribute, number);
         }
     }
     for burned in registry
@@ -154,7 +164,8 @@ fn add_numbers(
         if let (Some(number), Some(attribute)) =
             (number, burned.get("attribute").and_then(Value::as_str))
         {
-            resource.add_number(attribute, number);
+            let at = burned.get("burnedAt").and_then(Value::as_str);
+            resource.registry.add_burned(attribute, number, at);
         }
     }
     Ok(())
@@ -176,7 +187,7 @@ fn add_plugin_keys(
                 let key = key.as_str().ok_or_else(|| {
                     CatalogueError::new(&place, format!("attribute {attribute:?} has no key"))
                 })?;
-                resource.add_plugin_key(attribute, key);
+                resource.registry.add_plugin_key(attribute, key);
             }
         }
         for burned in entry
@@ -189,7 +200,7 @@ fn add_plugin_keys(
             if let (Some(key), Some(attribute)) =
                 (key, burned.get("attribute").and_then(Value::as_str))
             {
-                resource.add_plugin_key(attribute, key);
+                resource.registry.add_plugin_key(attribute, key);
             }
         }
     }

@@ -13,6 +13,8 @@ pub(super) enum Cell {
     Bool(bool),
     Number(Number),
     Text(String),
+    /// An array of texts, which a header has as one text with commas.
+    Joined(Vec<String>),
     /// An array or object in a body, which only bookkeeping has.
     Json(Value),
 }
@@ -52,6 +54,7 @@ impl Cell {
             Self::Bool(value) => Value::Bool(*value),
             Self::Number(value) => Value::Number(value.clone()),
             Self::Text(text) => Value::String(text.clone()),
+            Self::Joined(items) => items.iter().map(String::as_str).collect(),
             Self::Json(value) => value.clone(),
         })
     }
@@ -75,6 +78,7 @@ impl Cell {
                 .as_f64()
                 .map_or_else(|| value.to_string(), number_text),
             Self::Text(text) => text.clone(),
+            Self::Joined(items) => items.join(","),
             Self::Json(value) => json_text(value),
         }
     }

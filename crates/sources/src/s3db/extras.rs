@@ -3,9 +3,12 @@
 //! It is absent in the common case, a record as the current version inserts it. Otherwise it has some of:
 //!
 //! - `v`: the version that wrote the record, where it isn't the current one
-//! - `metadata`: header values that don't follow from the document, which updates write (`_etag` and the like)
+//! - `metadata`: header values that don't follow from the document: bookkeeping that updates write (`_etag` and the like),
+//!   values under numbers that an attribute had before, and values in another form than an insert gives them
 //! - `cells`: the same in a body of cells
 //! - `before`: the member of the document whose cells follow these, where not all of its cells come first
+//! - `keys`: the attributes that are stored under another key than an insert gives them, or (null) by their names
+//! - `absent`: keys that an insert would write, and this record lacks
 //! - `undefined`: which absent attributes are stored as undefined, where not those that an insert stores so
 //! - `body`: the text of a body that only copies the cells
 //! - `contentType`: the content type (or null for none), where it isn't the one that goes with the body
@@ -30,6 +33,8 @@ pub(super) struct Extras {
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) cells: Map<String, Value>,
     pub(super) before: Option<String>,
+    pub(super) keys: BTreeMap<String, Option<String>>,
+    pub(super) absent: Vec<String>,
     pub(super) undefined: Option<Vec<String>>,
     pub(super) body: Option<String>,
     pub(super) content_type: Option<Option<String>>,
@@ -53,6 +58,14 @@ impl Extras {
         }
         if let Some(name) = &self.before {
             add("before", name.as_str().into());
+        }
+        if !self.keys.is_empty() {
+            let keys = self.keys.iter();
+            let keys = keys.map(|(path, key)| (path.clone(), key.as_deref().into()));
+            add("keys", Value::Object(keys.collect()));
+        }
+        if !self.absent.is_empty() {
+            add("absent", self.absent.iter().map(String::as_str).collect());
         }
         if let Some(paths) = &self.undefined {
             add("undefined", paths.iter().map(String::as_str).collect());
@@ -86,12 +99,9 @@ impl Extras {
                         .clone();
                 }
                 "before" => extras.before = Some(text(value)?),
-                "undefined" => {
-                    let paths = value
-                        .as_array()
-                        .ok_or(Unmappable::Extras("undefined isn't an array"))?;
-                    extras.undefined = Some(paths.iter().map(text).collect::<Result<_, _>>()?);
-                }
+                "keys" => extras.keys = keys(value)?,
+                "absent" => extras.absent = list(value)?,
+                "undefined" => extras.undefined = Some(list(value)?),
                 "body" => extras.body = Some(text(value)?),
                 "contentType" if value.is_null() => extras.content_type = Some(None),
                 "contentType" => extras.content_type = Some(Some(text(value)?)),
@@ -159,6 +169,29 @@ fn headers(value: &Value) -> Result<BTreeMap<String, String>, Unmappable> {
         .collect()
 }
 
+fn keys(value: &Value) -> Result<BTreeMap<String, Option<String>>, Unmappable> {
+    let entries = value
+        .as_object()
+        .ok_or(Unmappable::Extras("keys isn't an object"))?;
+    let key = |value: &Value| match value {
+        Value::Null => Ok(None),
+        value => text(value).map(Some),
+    };
+    entries
+        .iter()
+        .map(|(path, value)| Ok((path.clone(), key(value)?)))
+        .collect()
+}
+
+fn list(value: &Value) -> Result<Vec<String>, Unmappable> {
+    value
+        .as_array()
+        .ok_or(Unmappable::Extras("a member isn't an array"))?
+        .iter()
+        .map(text)
+        .collect()
+}
+
 fn text(value: &Value) -> Result<String, Unmappable> {
     value
         .as_str()
@@ -184,6 +217,11 @@ mod tests {
             metadata: BTreeMap::from([("_etag".to_owned(), "x".to_owned())]),
             cells: Map::from_iter([("_etag".to_owned(), json!({"a": 1}))]),
             before: Some("metadata".to_owned()),
+            keys: BTreeMap::from([
+                ("old".to_owned(), Some("1".to_owned())),
+                ("count".to_owned(), None),
+            ]),
+            absent: vec!["2".to_owned()],
             undefined: Some(vec!["at".to_owned()]),
             body: Some("{}".to_owned()),
             content_type: Some(None),
@@ -216,6 +254,9 @@ mod tests {
             json!({"raw": 1}),
             json!({"metadata": {"a": 1}}),
             json!({"undefined": "x"}),
+            json!({"absent": [1]}),
+            json!({"keys": []}),
+            json!({"keys": {"a": 1}}),
         ] {
             assert!(Extras::of(&document(member.clone())).is_err(), "{member}");
         }

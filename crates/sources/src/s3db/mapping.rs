@@ -4,7 +4,7 @@
 //! the version of the schema that wrote the record. The safety net is in [`decode`]: it encodes what it decoded and
 //! compares, so a record that this mapping doesn't understand in full is found out and can be carried raw.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -17,7 +17,13 @@ use super::path::{flatten, put};
 use super::schema::{Resource, Version};
 use super::types::Kind;
 
+use keys::Keys;
+use repair::repair;
+
+mod copy;
+mod keys;
 mod reading;
+mod repair;
 
 /// How deep a document may nest: readers of JSON lines give up at 128.
 const DEPTH: usize = 100;
@@ -117,21 +123,22 @@ impl std::error::Error for Unmappable {}
 pub fn decode(resource: &Resource, id: &str, object: &RawObject) -> Decoded {
     let reading::Read {
         mut document,
-        extras,
+        mut extras,
         problem,
     } = reading::read(resource, id, object);
-    document.extend(extras.to_value().map(|member| (MEMBER.to_owned(), member)));
     let reason = problem.or_else(|| {
-        if !document
-            .values()
-            .all(|value| is_shallow(value, 1) && keeps_numbers(value))
-        {
-            return Some(Inexact::Printing);
+        let encoded = match encode_read(resource, &mut document, &extras) {
+            Ok(encoded) if encoded == *object => return None,
+            Ok(encoded) => encoded,
+            Err(reason) => return Some(reason),
+        };
+        if !repair(&mut extras, &encoded, object) {
+            return Some(Inexact::Differs);
         }
-        match encode(resource, &document) {
+        match encode_read(resource, &mut document, &extras) {
             Ok(encoded) if encoded == *object => None,
             Ok(_) => Some(Inexact::Differs),
-            Err(error) => Some(Inexact::Unmappable(error)),
+            Err(reason) => Some(reason),
         }
     });
     if reason.is_some() {
@@ -143,6 +150,20 @@ pub fn decode(resource: &Resource, id: &str, object: &RawObject) -> Decoded {
         exact: reason.is_none(),
         reason,
     }
+}
+
+/// Completes a document by its extras, and encodes it as it will be read from its line.
+fn encode_read(
+    resource: &Resource,
+    document: &mut Map<String, Value>,
+    extras: &Extras,
+) -> Result<RawObject, Inexact> {
+    document.extend(extras.to_value().map(|member| (MEMBER.to_owned(), member)));
+    let is_kept = |value| is_shallow(value, 1) && keeps_numbers(value);
+    if !document.values().all(is_kept) {
+        return Err(Inexact::Printing);
+    }
+    encode(resource, document).map_err(Inexact::Unmappable)
 }
 
 /// Encodes a document as the object that an insert stores, or that its member `_s3db` asks for.
@@ -214,26 +235,8 @@ fn cells(
     document: &Map<String, Value>,
     extras: &Extras,
 ) -> Result<Vec<(String, Cell)>, Unmappable> {
-    let own_keys = extras
-        .metadata
-        .get("_map")
-        .and_then(|map| reading::stored_map(map))
-        .map(|keys| {
-            keys.into_iter()
-                .map(|(key, path)| (path, key))
-                .collect::<HashMap<_, _>>()
-        });
-    let key = |path: &str| {
-        let key = match &own_keys {
-            Some(keys) => keys
-                .get(path)
-                .map(String::as_str)
-                .or_else(|| resource.plugin_key_of(path)),
-            None if version.behavior == Behavior::BodyOnly => resource.mapped_key_of(version, path),
-            None => resource.key_of(path),
-        };
-        key.unwrap_or(path).to_owned()
-    };
+    let keys = Keys::new(resource, version, &extras.metadata, extras.keys.clone());
+    let key = |path: &str| keys.key(path).unwrap_or(path).to_owned();
     let mut cells = vec![("_v".to_owned(), Cell::Text(version.name.clone()))];
     let absent = match &extras.undefined {
         Some(paths) => paths.iter().collect(),
@@ -243,23 +246,54 @@ fn cells(
     let attributes = document
         .iter()
         .filter(|(name, _)| !matches!(name.as_str(), "id" | MEMBER));
+    let is_undefined = |path: &str| extras.undefined.iter().flatten().any(|other| other == path);
+    let attributes = flatten(attributes, &|path| match is_undefined(path) {
+        // What is stored as undefined is no value that could hold others.
+        true => Kind::Any,
+        false => keys.kind(path),
+    });
+    let of_attributes: HashSet<String> = match extras.cells.is_empty() {
+        true => HashSet::new(),
+        false => attributes.iter().map(|(path, ..)| key(path)).collect(),
+    };
+    let bookkeeping = extras.cells.iter();
     let mut bookkeeping = Some(
-        extras
-            .cells
-            .iter()
+        bookkeeping
+            .filter(|(key, _)| !of_attributes.contains(*key))
             .map(|(key, value)| (key.clone(), Cell::from_body(value.clone()))),
     );
-    for (path, kind, value) in flatten(resource, version, attributes) {
+    for (path, kind, value) in attributes {
+        if is_emptied(&path, value, extras) {
+            continue;
+        }
         if extras.before.is_some() && extras.before.as_deref() == path.split('.').next() {
             cells.extend(bookkeeping.take().into_iter().flatten());
         }
-        let cell = kind
-            .encode(value)
-            .map_err(|_| Unmappable::Value(path.clone()))?;
-        cells.push((key(&path), cell));
+        let key = key(&path);
+        let cell = match extras.cells.get(&key) {
+            Some(stored) => Cell::from_body(stored.clone()),
+            None => kind
+                .encode(value)
+                .map_err(|_| Unmappable::Value(path.clone()))?,
+        };
+        cells.push((key, cell));
     }
     cells.extend(bookkeeping.into_iter().flatten());
+    if !extras.absent.is_empty() {
+        let is_absent = |key: &String| extras.absent.contains(key);
+        cells.retain(|(key, _)| !is_absent(key) && !is_absent(&header_name(key)));
+    }
     Ok(cells)
+}
+
+/// Whether a value is an object only because attributes of it are stored as undefined.
+fn is_emptied(path: &str, value: &Value, extras: &Extras) -> bool {
+    let is_inner = |other: &String| {
+        let rest = other.strip_prefix(path);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    let is_empty = value.as_object().is_some_and(Map::is_empty);
+    is_empty && extras.undefined.iter().flatten().any(is_inner)
 }
 
 fn absent_by_default<'a>(
@@ -280,13 +314,11 @@ fn lay_out_cells(version: &Version, extras: &Extras, mut cells: Vec<(String, Cel
             body: Some(body.clone()),
         };
     }
-    if version.behavior == Behavior::BodyOverflow {
-        cells.extend(
-            extras
-                .metadata
-                .iter()
-                .map(|(key, value)| (key.clone(), Cell::from_header(value))),
-        );
+    if version.behavior == Behavior::BodyOverflow && !extras.metadata.is_empty() {
+        let known: HashSet<String> = cells.iter().map(|(key, _)| header_name(key)).collect();
+        let others = extras.metadata.iter();
+        let others = others.filter(|(header, _)| !known.contains(*header));
+        cells.extend(others.map(|(key, value)| (key.clone(), Cell::from_header(value))));
     }
     lay_out(version, cells)
 }
@@ -295,7 +327,7 @@ fn object(layout: Layout, extras: Extras) -> Result<RawObject, Unmappable> {
     let mut object = RawObject::default();
     for (key, cell) in layout.metadata {
         let header = header_name(&key);
-        if extras.metadata.contains_key(&header) {
+        if extras.metadata.contains_key(&header) || extras.absent.contains(&header) {
             continue;
         }
         if object.metadata.insert(header, cell.to_header()).is_some() {
@@ -352,3 +384,7 @@ fn keeps_numbers(value: &Value) -> bool {
 mod properties;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod updates_tests;
+#[cfg(test)]
+mod versions_tests;

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 
 use super::javascript::array_index;
-use super::schema::{Resource, Version};
 use super::types::Kind;
 
 /// Deeper nesting is kept raw: it could not be read back from a line of JSON by every reader.
@@ -63,29 +62,27 @@ fn put_item(document: &mut Map<String, Value>, name: &str, index: &str, value: V
 
 /// Lists the values of a document's members by path. What an attribute holds as one value isn't taken apart.
 pub(super) fn flatten<'a>(
-    resource: &Resource,
-    version: &Version,
     members: impl Iterator<Item = (&'a String, &'a Value)>,
+    kind_of: &impl Fn(&str) -> Kind,
 ) -> Vec<(String, Kind, &'a Value)> {
     let mut cells = Vec::new();
     for (name, value) in members {
-        collect(resource, version, name.clone(), value, &mut cells);
+        collect(name.clone(), value, kind_of, &mut cells);
     }
     cells
 }
 
 fn collect<'a>(
-    resource: &Resource,
-    version: &Version,
     path: String,
     value: &'a Value,
+    kind_of: &impl Fn(&str) -> Kind,
     cells: &mut Vec<(String, Kind, &'a Value)>,
 ) {
-    let kind = resource.kind(version, &path);
+    let kind = kind_of(&path);
     match value {
         Value::Object(inner) if !inner.is_empty() && !kind.holds_objects() => {
             for (name, value) in inner {
-                collect(resource, version, format!("{path}.{name}"), value, cells);
+                collect(format!("{path}.{name}"), value, kind_of, cells);
             }
         }
         Value::Array(items) if !items.is_empty() && kind == Kind::Bytes => {

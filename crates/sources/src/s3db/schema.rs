@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::behavior::Behavior;
-use super::javascript::{base36, json_text};
+use super::javascript::json_text;
+use super::registry::Registry;
 use super::types::Kind;
 
 /// A resource of the catalogue.
@@ -22,9 +23,7 @@ pub struct Resource {
     pub versions: Vec<Version>,
     /// The definitions of its current partitions, as they are.
     pub partitions: Map<String, Value>,
-    keys: HashMap<String, String>,
-    paths: HashMap<String, String>,
-    numbered: HashSet<String>,
+    pub(super) registry: Registry,
 }
 
 /// One version of a schema.
@@ -44,6 +43,10 @@ pub struct Version {
     /// The attribute map that body-only records carry, and what is in it.
     pub(super) map: String,
     mapped: HashSet<String>,
+    /// When it was made, in ISO form; empty where that isn't known.
+    pub(super) created_at: String,
+    /// The keys that its numbered attributes have.
+    keys: HashMap<String, String>,
     kinds: HashMap<String, Kind>,
 }
 
@@ -54,38 +57,39 @@ impl Resource {
             current_version: current.to_owned(),
             versions,
             partitions: Map::new(),
-            keys: HashMap::new(),
-            paths: HashMap::new(),
-            numbered: HashSet::new(),
+            registry: Registry::default(),
         }
     }
 
-    /// Enters the number of an attribute. What is entered first stays.
-    pub(super) fn add_number(&mut self, path: &str, number: u64) {
-        self.numbered.insert(path.to_owned());
-        self.add_plugin_key(path, &base36(number));
-    }
-
-    pub(super) fn add_plugin_key(&mut self, path: &str, key: &str) {
-        self.paths
-            .entry(key.to_owned())
-            .or_insert_with(|| path.to_owned());
-        self.keys
-            .entry(path.to_owned())
-            .or_insert_with(|| key.to_owned());
+    /// Gives the attributes of the current version that have no number the next ones, as s3db.js does when it opens the
+    /// database; it doesn't always store that.
+    pub(super) fn number_others(&mut self, next: u64) {
+        let current = self.version(&self.current_version);
+        let attributes = current.map(|version| &version.attributes);
+        let unnumbered = attributes.map(map_paths).unwrap_or_default();
+        let unnumbered = unnumbered
+            .into_iter()
+            .filter(|path| self.registry.key_of(path).is_none());
+        for (path, number) in unnumbered.collect::<Vec<_>>().iter().zip(next..) {
+            self.registry.add_number(path, number);
+        }
     }
 
     /// Works out what needs both the registry and the versions.
     pub(super) fn finish(&mut self) {
         for version in &mut self.versions {
-            let mut paths = map_paths(&version.attributes);
-            paths.retain(|path| self.numbered.contains(path));
-            let keys = paths
+            let number = |path: &String| {
+                let number = self.registry.number_at(path, &version.created_at)?;
+                Some((path.clone(), number.to_owned()))
+            };
+            version.keys = version.kinds.keys().filter_map(number).collect();
+            let mapped: Vec<_> = map_paths(&version.attributes)
                 .iter()
-                .filter_map(|path| Some((path.clone(), self.keys.get(path)?.as_str().into())))
+                .filter_map(number)
                 .collect();
-            version.map = json_text(&Value::Object(keys));
-            version.mapped = paths.into_iter().collect();
+            version.mapped = mapped.iter().map(|(path, _)| path.clone()).collect();
+            let map = mapped.into_iter().map(|(path, key)| (path, key.into()));
+            version.map = json_text(&Value::Object(map.collect()));
         }
     }
 
@@ -97,53 +101,59 @@ impl Resource {
 
     /// Every metadata key, with its attribute.
     pub(super) fn keys(&self) -> impl Iterator<Item = (&str, &str)> {
-        let keys = self.paths.iter();
-        keys.map(|(key, path)| (key.as_str(), path.as_str()))
+        self.registry.paths()
     }
 
     /// The attribute, as a path joined by dots, that a metadata key stands for.
     #[must_use]
     pub fn path_of(&self, key: &str) -> Option<&str> {
-        self.paths.get(key).map(String::as_str)
+        self.registry.path_of(key)
     }
 
-    /// The metadata key of an attribute.
+    /// The metadata key of an attribute, the newest where it had several.
     #[must_use]
     pub fn key_of(&self, path: &str) -> Option<&str> {
-        self.keys.get(path).map(String::as_str)
+        self.registry.key_of(path)
     }
 
-    /// The key of an attribute that a plugin added.
-    pub(super) fn plugin_key_of(&self, path: &str) -> Option<&str> {
-        if self.numbered.contains(path) {
-            None
-        } else {
-            self.key_of(path)
-        }
+    /// The key that an insert by a version gives an attribute; without one, it is stored by its name.
+    pub(super) fn usual_key<'a>(&'a self, version: &'a Version, path: &str) -> Option<&'a str> {
+        // Body-only records have numbers only for what their map has.
+        let has_number = version.behavior != Behavior::BodyOnly || version.mapped.contains(path);
+        let number = version.keys.get(path).filter(|_| has_number);
+        number
+            .map(String::as_str)
+            .or_else(|| self.registry.plugin_key_of(path))
     }
 
-    /// The key of an attribute in a body-only record, which has numbers only for what its map has.
-    pub(super) fn mapped_key_of(&self, version: &Version, path: &str) -> Option<&str> {
-        if version.mapped.contains(path) {
-            self.key_of(path)
-        } else {
-            self.plugin_key_of(path)
-        }
+    /// The type of an attribute in a record of a version, which has it under a key, or by its name.
+    pub(super) fn kind(&self, version: &Version, path: &str, key: Option<&str>) -> Kind {
+        let declared = version.kinds.get(path);
+        let number = version.keys.get(path).map(String::as_str);
+        let kind = match key {
+            None => declared.filter(|_| number.is_none()),
+            Some(key)
+                if number.is_some_and(|number| number != key)
+                    && self.path_of(key) == Some(path) =>
+            {
+                self.former_kind(path, key)
+            }
+            Some(key) => declared.or_else(|| self.former_kind(path, key)),
+        };
+        kind.cloned().unwrap_or(Kind::Any)
     }
 
-    /// The type of an attribute in a version, or else in the newest version that has it.
-    pub(super) fn kind(&self, version: &Version, path: &str) -> Kind {
-        version
-            .kinds
-            .get(path)
-            .or_else(|| {
-                self.versions
-                    .iter()
-                    .rev()
-                    .find_map(|version| version.kinds.get(path))
-            })
-            .cloned()
-            .unwrap_or(Kind::Any)
+    /// The type in the newest version that had the attribute under a key.
+    fn former_kind(&self, path: &str, key: &str) -> Option<&Kind> {
+        let burned_at = self.registry.burned_at(key);
+        let had_key = |version: &&Version| {
+            burned_at.is_none_or(|burned_at| version.created_at.as_str() <= burned_at)
+        };
+        let newest_first = || self.versions.iter().rev();
+        newest_first()
+            .filter(had_key)
+            .chain(newest_first())
+            .find_map(|version| version.kinds.get(path))
     }
 }
 
@@ -171,6 +181,8 @@ impl Version {
             undefined,
             map: String::new(),
             mapped: HashSet::new(),
+            created_at: String::new(),
+            keys: HashMap::new(),
             kinds,
         }
     }
@@ -221,6 +233,7 @@ fn stored_when_absent(definition: &Value) -> bool {
                 | "locale"
                 | "currency"
                 | "country"
+                | "json"
         )
     )
 }
@@ -308,10 +321,14 @@ mod tests {
             &json!({}),
         );
         let v2 = resource.version("v2").unwrap();
-        assert_eq!(resource.kind(v2, "at"), Kind::DateTime);
-        assert_eq!(resource.kind(v2, "in.at"), Kind::DateTime);
-        assert_eq!(resource.kind(v2, "old"), Kind::Number { integer: false });
-        assert_eq!(resource.kind(v2, "none"), Kind::Any);
+        assert_eq!(resource.kind(v2, "at", None), Kind::DateTime);
+        assert_eq!(resource.kind(v2, "in.at", None), Kind::DateTime);
+        assert_eq!(
+            resource.kind(v2, "old", Some("9")),
+            Kind::Number { integer: false }
+        );
+        assert_eq!(resource.kind(v2, "old", None), Kind::Any);
+        assert_eq!(resource.kind(v2, "none", None), Kind::Any);
         assert_eq!(v2.undefined, ["at"]);
     }
 }

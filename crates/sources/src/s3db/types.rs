@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::cell::Cell;
 use super::javascript::{json_text, number_text};
+use super::json_object::replace_lone_surrogates;
 
 /// The type of an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(super) enum Kind {
     Numbers {
         integer: bool,
     },
+    /// Dates or times, an array that is never made text of its own: in a header, it is what JavaScript prints of it.
+    Times,
     Embedding,
     Json,
     /// Bytes, which s3db.js takes apart into one attribute for each.
@@ -90,8 +93,9 @@ impl Kind {
                     }
                     None => Self::Any,
                 },
-                Some("number") => Self::Loose(Meant::Number),
+                Some("number" | "money" | "crypto" | "decimal") => Self::Loose(Meant::Number),
                 Some("boolean" | "bool") => Self::Loose(Meant::Boolean),
+                Some("string" | "email" | "url" | "enum") => Self::Text,
                 _ => Self::Any,
             },
             _ => Self::Any,
@@ -110,8 +114,7 @@ impl Kind {
                 .find(|items| has(items))
                 .unwrap_or("");
             return match list_kind(items, integer, number_after(text, "length:")) {
-                // Such an array is never made text.
-                Self::Any if has("datetime") || has("dateonly") => Self::Opaque,
+                Self::Any if has("datetime") || has("dateonly") => Self::Times,
                 kind => kind,
             };
         }
@@ -191,6 +194,7 @@ impl Kind {
             Cell::Null => Value::Null,
             Cell::Bool(value) => Value::Bool(*value),
             Cell::Number(value) => Value::Number(value.clone()),
+            Cell::Joined(items) => items.iter().map(String::as_str).collect(),
             Cell::Json(value) => value.clone(),
             Cell::Text(text) => {
                 let loose = if from_body { None } else { self.loosely(text) };
@@ -204,6 +208,7 @@ impl Kind {
     /// The cell of a value.
     pub(super) fn encode(&self, value: &Value) -> Result<Cell, NoText> {
         match (self, value) {
+            (Self::Json, Value::Null) => return Ok(Cell::Text("null".to_owned())),
             (_, Value::Null) => return Ok(Cell::Null),
             (Self::Opaque, _) => return Err(NoText),
             (Self::Text | Self::Any | Self::Loose(_), Value::Number(number)) => {
@@ -214,6 +219,11 @@ impl Kind {
             }
             _ => {}
         }
+        if *self == Self::Times
+            && let Value::Array(items) = value
+        {
+            return list::times(items).map(Cell::Joined).ok_or(NoText);
+        }
         if let Some(text) = self.write(value) {
             return Ok(Cell::Text(text));
         }
@@ -223,7 +233,7 @@ impl Kind {
         }
     }
 
-    /// In a header, numbers and booleans of an object form are text like any other.
+    /// In a header, numbers and booleans of an object form are text like any other, and so are lists of times.
     fn loosely(&self, text: &str) -> Option<Value> {
         match self {
             Self::Loose(Meant::Boolean) => text.parse().ok().map(Value::Bool),
@@ -231,13 +241,14 @@ impl Kind {
                 let number: f64 = text.parse().ok()?;
                 (number_text(number) == text).then(|| super::javascript::number_value(number))?
             }
+            Self::Times => Some(list::read_times(text)),
             _ => None,
         }
     }
 
     fn read(&self, text: &str) -> Option<Value> {
         match self {
-            Self::Opaque => None,
+            Self::Opaque | Self::Times => None,
             // s3db.js stores the text "[object Object]" so too, and reads either as the object.
             Self::Text => (text == "{}").then(|| Value::Object(serde_json::Map::new())),
             Self::Any | Self::Loose(_) | Self::Bytes => read_array(text),
@@ -271,7 +282,7 @@ impl Kind {
 
     fn write(&self, value: &Value) -> Option<String> {
         match self {
-            Self::Opaque => None,
+            Self::Opaque | Self::Times => None,
             Self::Text => match value {
                 Value::String(text) => Some(text.clone()),
                 Value::Object(members) if members.is_empty() => Some("{}".to_owned()),
@@ -333,18 +344,20 @@ fn number_after(text: &str, word: &str) -> Option<u64> {
 
 /// An array, or the empty object, where the text is what it would be written as.
 fn read_array(text: &str) -> Option<Value> {
-    let value: Value = if text.starts_with('[') || text == "{}" {
-        serde_json::from_str(text).ok()?
+    if text.starts_with('[') || text == "{}" {
+        read_json(text)
     } else {
-        return None;
-    };
-    (json_text(&value) == text).then_some(value)
+        None
+    }
 }
 
 /// JSON, where the text is what it would be written as. Texts are stored without quotes, so quoted ones are text.
 fn read_json(text: &str) -> Option<Value> {
-    let value: Value = serde_json::from_str(text).ok()?;
-    (!value.is_string() && !value.is_null() && json_text(&value) == text).then_some(value)
+    let Ok(value) = serde_json::from_str::<Value>(text) else {
+        let replaced = replace_lone_surrogates(text)?;
+        return serde_json::from_str(&replaced).ok();
+    };
+    (!value.is_string() && json_text(&value) == text).then_some(value)
 }
 
 #[cfg(test)]

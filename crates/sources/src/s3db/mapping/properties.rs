@@ -51,6 +51,15 @@ fn attribute() -> impl Strategy<Value = (&'static str, Value)> {
             Just("array|items:number"),
             vec(number, 1..5).prop_map(Value::from)
         ),
+        (
+            Just("array|items:number"),
+            vec(any::<Option<i32>>(), 2..5).prop_map(|items| json!(items))
+        ),
+        (
+            Just("array|items:datetime"),
+            vec("20[0-9]{2}-01-02T03:04:05\\.678Z", 1..4).prop_map(|items| json!(items))
+        ),
+        (Just("json"), Just(Value::Null)),
         (select(vec!["json", "object|optional"]), json.clone()),
         (Just("array"), json.prop_map(|value| json!([value]))),
         (Just("string|optional"), Just(Value::Null)),

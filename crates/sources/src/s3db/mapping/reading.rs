@@ -1,13 +1,15 @@
 //! The first half of decoding: an object's cells, put into a document.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::super::javascript::array_index;
+use super::super::json_object::{self, Members};
+use super::copy::Copied;
 use super::{
-    BYTES, Behavior, Cell, Extras, HashMap, Inexact, JSON, Kind, MEMBER, RawObject, Resource,
-    Version, absent_by_default, put,
+    BYTES, Behavior, Cell, Extras, Inexact, JSON, Keys, Kind, MEMBER, RawObject, Resource, Version,
+    absent_by_default, copy, put,
 };
 
 /// What an object was read as. It may still encode to another object.
@@ -20,6 +22,8 @@ pub(super) struct Read {
 struct Stored {
     key: String,
     path: String,
+    /// Whether the key is the attribute's name, rather than a number that stands for it.
+    named: bool,
     cell: Cell,
     from_body: bool,
 }
@@ -36,44 +40,38 @@ pub(super) fn read(resource: &Resource, id: &str, object: &RawObject) -> Read {
         return read;
     };
 
-    let own_paths = object.metadata.get("_map").and_then(|map| stored_map(map));
-    let path_of = |key: &str| {
-        let own = own_paths
-            .as_ref()
-            .and_then(|paths| paths.get(key))
-            .map(String::as_str);
-        own.or_else(|| resource.path_of(key)).map(str::to_owned)
-    };
-    let mut cells = read.take_metadata(version, object, &path_of);
-    let in_metadata = !cells.is_empty();
-    let members = read.parse_body(object);
-    match members {
-        Some(_) if in_metadata && !version.behavior.reads_both() => {
-            read.extras.body = String::from_utf8(object.body.to_vec()).ok();
-        }
-        Some(members) => read.take_body(&mut cells, members, &path_of),
-        None => {}
+    let mut keys = Keys::new(resource, version, &object.metadata, BTreeMap::new());
+    let mut cells = read.take_metadata(version, object, &keys);
+    let in_metadata = !cells.is_empty() || object.metadata.contains_key("");
+    let mut copied = Copied::default();
+    let has_body = !object.body.is_empty();
+    if has_body && in_metadata && !version.behavior.reads_both() {
+        copied = read.take_copy(object, &keys);
+        cells.retain(|cell| !copied.headers.contains(&cell.key));
+    } else if has_body {
+        let members = read.parse_body(object);
+        read.take_body(&mut cells, members, &keys);
     }
     let from_body = cells.iter().any(|cell| cell.from_body);
     if from_body {
         order_by_body(&mut cells);
     }
-    let undefined = read.fill(resource, version, cells);
+    read.set_former_apart(object, &keys, &mut cells);
+    for cell in &cells {
+        keys.note(&cell.path, (!cell.named).then_some(cell.key.as_str()));
+    }
+    let undefined = read.fill(&keys, cells);
+    read.hold_undefined(&undefined);
+    for (path, value) in copied.values {
+        put(&mut read.document, &path, value, |_| false);
+    }
+    read.extras.keys = keys.exceptions;
     // A body leaves undefined cells out, so there it can't be told which there were.
     if !from_body || version.behavior == Behavior::BodyOverflow {
         read.note_undefined(version, undefined);
     }
     read.note_content_type(object);
     read
-}
-
-/// The attribute map that a body-only record carries: key to attribute.
-pub(super) fn stored_map(header: &str) -> Option<HashMap<String, String>> {
-    let Cell::Text(text) = Cell::from_header(header) else {
-        return None;
-    };
-    let map: HashMap<String, String> = serde_json::from_str(&text).ok()?;
-    Some(map.into_iter().map(|(path, key)| (key, path)).collect())
 }
 
 impl Read {
@@ -107,15 +105,10 @@ impl Read {
     }
 
     /// The cells of the metadata, by attribute number. Keys that start with `_` and aren't attributes are bookkeeping.
-    fn take_metadata(
-        &mut self,
-        version: &Version,
-        object: &RawObject,
-        path_of: &impl Fn(&str) -> Option<String>,
-    ) -> Vec<Stored> {
+    fn take_metadata(&mut self, version: &Version, object: &RawObject, keys: &Keys) -> Vec<Stored> {
         let mut cells = Vec::new();
         for (key, header) in &object.metadata {
-            let path = match path_of(key) {
+            let path = match keys.path(key) {
                 Some(path) => path,
                 None if version.behavior.derives(key) => continue,
                 None if key == "_map" && version.behavior == Behavior::BodyOnly => {
@@ -124,49 +117,63 @@ impl Read {
                     }
                     continue;
                 }
-                None if key.starts_with('_') => {
+                None if self.is_bookkeeping(key, || Cell::from_header(header)) => {
                     self.extras.metadata.insert(key.clone(), header.clone());
                     continue;
                 }
-                None => key.clone(),
+                None => key,
             };
             cells.push(Stored {
                 key: key.clone(),
-                path,
+                path: path.to_owned(),
+                named: keys.path(key).is_none(),
                 cell: Cell::from_header(header),
                 from_body: false,
             });
         }
-        cells.sort_by_cached_key(|cell| attribute_number(&cell.key, path_of(&cell.key).is_some()));
+        cells.sort_by_cached_key(|cell| attribute_number(&cell.key, !cell.named));
         cells
     }
 
-    fn parse_body(&mut self, object: &RawObject) -> Option<Map<String, Value>> {
-        if object.body.is_empty() {
-            return None;
-        }
-        let members = serde_json::from_slice(&object.body).ok();
-        if members.is_none() {
+    /// Whether a key that isn't an attribute's is none of the document either: what s3db.js keeps for itself, the empty
+    /// name that it gives a record without attributes, or the id, which patches store once more.
+    fn is_bookkeeping(&self, key: &str, cell: impl FnOnce() -> Cell) -> bool {
+        let is_id = |cell| matches!(cell, Cell::Text(text) if self.document["id"] == text);
+        key.is_empty() || key.starts_with('_') || key == "id" && is_id(cell())
+    }
+
+    fn parse_body(&mut self, object: &RawObject) -> Map<String, Value> {
+        let members = json_object::parse(&object.body);
+        if !matches!(members, Some(Members::Exact(_))) {
             self.report(Inexact::Content);
         }
-        members
+        members.map(Members::into_map).unwrap_or_default()
+    }
+
+    /// Keeps the text of a body that copies the document.
+    fn take_copy(&mut self, object: &RawObject, keys: &Keys) -> Copied {
+        let members = json_object::parse(&object.body);
+        let (Some(members), Ok(text)) = (members, String::from_utf8(object.body.to_vec())) else {
+            self.report(Inexact::Content);
+            return Copied::default();
+        };
+        self.extras.body = Some(text);
+        match members {
+            Members::Exact(members) => copy::select(keys, &object.metadata, members),
+            Members::Replaced(_) => Copied::default(),
+        }
     }
 
     /// The cells of a body. One that is in the metadata too is taken from there.
-    fn take_body(
-        &mut self,
-        cells: &mut Vec<Stored>,
-        members: Map<String, Value>,
-        path_of: &impl Fn(&str) -> Option<String>,
-    ) {
+    fn take_body(&mut self, cells: &mut Vec<Stored>, members: Map<String, Value>, keys: &Keys) {
         let known: HashSet<String> = cells.iter().map(|cell| cell.key.clone()).collect();
         for (key, value) in members {
             if key == "_v" || known.contains(&key) {
                 continue;
             }
-            let path = match path_of(&key) {
-                Some(path) => path,
-                None if key.starts_with('_') => {
+            let path = match keys.path(&key) {
+                Some(path) => path.to_owned(),
+                None if self.is_bookkeeping(&key, || Cell::from_body(value.clone())) => {
                     self.extras.cells.insert(key, value);
                     continue;
                 }
@@ -179,6 +186,7 @@ impl Read {
                     .get_or_insert_with(|| top(&path).to_owned());
             }
             cells.push(Stored {
+                named: keys.path(&key).is_none(),
                 key,
                 path,
                 cell: Cell::from_body(value),
@@ -187,13 +195,40 @@ impl Read {
         }
     }
 
+    /// Leaves one cell for each attribute. The others, under numbers that it had before, are no part of the document.
+    fn set_former_apart(&mut self, object: &RawObject, keys: &Keys, cells: &mut Vec<Stored>) {
+        let paths: HashSet<&str> = cells.iter().map(|cell| cell.path.as_str()).collect();
+        if paths.len() == cells.len() {
+            return;
+        }
+        let mut chosen: HashMap<String, String> = HashMap::new();
+        for cell in cells.iter() {
+            if !chosen.contains_key(&cell.path) || keys.is_current(&cell.path, &cell.key) {
+                chosen.insert(cell.path.clone(), cell.key.clone());
+            }
+        }
+        cells.retain(|cell| {
+            let is_chosen = chosen[&cell.path] == cell.key;
+            if !is_chosen {
+                self.set_apart(object, cell);
+            }
+            is_chosen
+        });
+    }
+
+    /// Notes a cell as none of the document's.
+    fn set_apart(&mut self, object: &RawObject, cell: &Stored) {
+        let key = cell.key.clone();
+        if cell.from_body {
+            let value = cell.cell.to_body().unwrap_or_default();
+            self.extras.cells.insert(key, value);
+        } else if let Some(header) = object.metadata.get(&cell.key) {
+            self.extras.metadata.insert(key, header.clone());
+        }
+    }
+
     /// Puts the cells into the document; gives the attributes that are stored as undefined.
-    fn fill(
-        &mut self,
-        resource: &Resource,
-        version: &Version,
-        cells: Vec<Stored>,
-    ) -> HashSet<String> {
+    fn fill(&mut self, keys: &Keys, cells: Vec<Stored>) -> HashSet<String> {
         let mut undefined = HashSet::new();
         for Stored {
             path,
@@ -202,19 +237,18 @@ impl Read {
             ..
         } in cells
         {
-            let kind = resource.kind(version, &path);
+            let kind = keys.kind(&path);
             let name = top(&path);
             if matches!(name, "id" | MEMBER) {
                 self.report(Inexact::Reserved(path));
                 continue;
             }
-            // The text "undefined" is stored the same way, and strings have no other reason to be.
-            let text = matches!(kind, Kind::Text | Kind::Any) && !version.undefined.contains(&path);
-            if cell == Cell::Undefined && !text {
+            // The text "undefined" is stored the same way, but s3db.js too reads it as an absent attribute.
+            if cell == Cell::Undefined {
                 undefined.insert(path);
                 continue;
             }
-            let is_array = |name: &str| resource.kind(version, name) == Kind::Bytes;
+            let is_array = |name: &str| keys.kind(name) == Kind::Bytes;
             if !put(
                 &mut self.document,
                 &path,
@@ -225,6 +259,21 @@ impl Read {
             }
         }
         undefined
+    }
+
+    /// An object is there even where all of its attributes are undefined.
+    fn hold_undefined(&mut self, undefined: &HashSet<String>) {
+        let parents = undefined.iter().filter_map(|path| path.rsplit_once('.'));
+        let mut parents: Vec<_> = parents.map(|(parent, _)| parent).collect();
+        parents.sort_unstable();
+        for parent in parents {
+            put(
+                &mut self.document,
+                parent,
+                Value::Object(Map::new()),
+                |_| false,
+            );
+        }
     }
 
     fn note_undefined(&mut self, version: &Version, undefined: HashSet<String>) {

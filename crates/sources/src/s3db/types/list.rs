@@ -49,6 +49,20 @@ pub(super) fn write_texts(value: &Value) -> Option<String> {
     Some(items?.join("|"))
 }
 
+/// Texts as JavaScript prints an array of them.
+pub(super) fn read_times(text: &str) -> Value {
+    if text.is_empty() {
+        return Value::Array(Vec::new());
+    }
+    text.split(',').map(Value::from).collect()
+}
+
+/// The texts of such an array; none where it holds anything else.
+pub(super) fn times(items: &[Value]) -> Option<Vec<String>> {
+    let item = |item: &Value| item.as_str().map(str::to_owned);
+    items.iter().map(item).collect()
+}
+
 pub(super) fn read_numbers(text: &str, integer: bool) -> Option<Value> {
     if text.is_empty() {
         return Some(Value::Array(Vec::new()));
@@ -63,7 +77,10 @@ pub(super) fn write_numbers(value: &Value, integer: bool) -> Option<String> {
     let items: Option<Vec<String>> = value
         .as_array()?
         .iter()
-        .map(|item| number::write(item, integer))
+        .map(|item| match item {
+            Value::Null => Some(String::new()),
+            item => number::write(item, integer),
+        })
         .collect();
     Some(items?.join("|"))
 }

@@ -4,13 +4,38 @@ use serde_json::{Map, Value};
 
 use super::super::javascript::{base62, number_text, number_value, parse_base62, round};
 
-/// The integer part in base 62, and the decimals as JavaScript prints them, with any exponent.
+/// The integer part in base 62, and the decimals as JavaScript prints them, with any exponent. The smallest numbers have
+/// no text: s3db.js reads nothing or NaN, for which JSON has null.
 pub(super) fn read(text: &str, integer: bool) -> Option<Value> {
-    number_value(if integer {
-        parse_base62(text)?
+    if text.is_empty() {
+        return Some(Value::Null);
+    }
+    let (parsed, printed): (_, fn(f64) -> String) = if integer {
+        (parse_base62(text)?, base62)
     } else {
-        parse(text)?
-    })
+        (parse(text)?, print)
+    };
+    number_value(nearest(parsed, |number| printed(number) == text).unwrap_or(parsed))
+}
+
+/// What a double holds exactly.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+/// How many doubles away from what a text says its number may be.
+const NEIGHBOURS: usize = 32;
+
+/// The number that was written, which for large ones isn't quite what was read: both ways round in each step.
+pub(super) fn nearest(parsed: f64, is_it: impl Fn(f64) -> bool) -> Option<f64> {
+    if parsed.abs() < EXACT || is_it(parsed) {
+        return Some(parsed);
+    }
+    let (mut above, mut below) = (parsed, parsed);
+    for _ in 0..NEIGHBOURS {
+        (above, below) = (above.next_up(), below.next_down());
+        if let Some(found) = [above, below].into_iter().find(|number| is_it(*number)) {
+            return Some(found);
+        }
+    }
+    None
 }
 
 pub(super) fn write(value: &Value, integer: bool) -> Option<String> {

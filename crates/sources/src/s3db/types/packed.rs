@@ -4,9 +4,12 @@ use serde_json::Value;
 
 use super::super::javascript::{base62, number_text, parse_base62};
 use super::network::{padded, unsigned};
+use super::number::nearest;
 
 /// What a double holds exactly.
 const EXACT: u64 = 1 << 53;
+/// Versions below this print as digits.
+const PRINTED: f64 = 1e21;
 
 fn digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -42,13 +45,15 @@ pub(super) fn write_uuid(value: &Value) -> Option<String> {
 }
 
 pub(super) fn read_semver(text: &str) -> Option<Value> {
-    let packed = unsigned(text, EXACT)?;
-    Some(Value::String(format!(
-        "{}.{}.{}",
-        packed / 1_000_000,
-        packed / 1000 % 1000,
-        packed % 1000
-    )))
+    let parsed = parse_base62(text).filter(|number| (0.0..PRINTED).contains(number))?;
+    let packed = nearest(parsed, |number| base62(number) == text)?;
+    // s3db.js computes in doubles too, so that it is as exact as this.
+    let parts = [
+        (packed / 1e6).floor(),
+        (packed % 1e6 / 1e3).floor(),
+        packed % 1e3,
+    ];
+    Some(Value::String(parts.map(number_text).join(".")))
 }
 
 pub(super) fn write_semver(value: &Value) -> Option<String> {

@@ -8,7 +8,7 @@ fn kind(definition: &str) -> Kind {
 }
 
 /// One definition for each type.
-pub(in super::super) const DEFINITIONS: [&str; 30] = [
+pub(in super::super) const DEFINITIONS: [&str; 31] = [
     "string",
     "any",
     "number",
@@ -22,6 +22,7 @@ pub(in super::super) const DEFINITIONS: [&str; 30] = [
     "array|items:number",
     "array|items:number|integer",
     "array",
+    "array|items:datetime",
     "embedding",
     "json",
     "object",
@@ -58,6 +59,14 @@ proptest! {
             let _ = kind(definition).encode(&json!([number, {"latitude": number, "longitude": number}]));
             let _ = kind(definition).encode(&json!(number));
         }
+    }
+
+    #[test]
+    fn large_numbers_survive(number in -1e21..1e21, integer: bool) {
+        let definition = if integer { "number|integer" } else { "number" };
+        let stored = kind(definition).encode(&json!(number)).unwrap();
+        let read = kind(definition).decode(&stored, false);
+        prop_assert_eq!(kind(definition).encode(&read), Ok(stored));
     }
 
     #[test]
