@@ -27,7 +27,7 @@ pub const INDEX_BYTES_MAX: usize = 8 << 20;
 pub struct SegmentId(pub u32);
 
 /// What a source calls a resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ResourceKind {
     /// A named collection of documents, carried as JSON lines.
     Records(String),
@@ -130,9 +130,9 @@ impl Placer {
     ) -> Result<Self, BackupError> {
         let mut stems = Stems::default();
         let mut resources: Vec<Resource> = Vec::with_capacity(planned.len());
-        let mut names = HashSet::new();
+        let mut kinds = HashSet::new();
         for PlannedResource { kind, plain_bytes } in planned {
-            if !names.insert(kind.name()) {
+            if !kinds.insert(kind) {
                 return Err(BackupError::new(
                     Class::Permanent,
                     "place",
@@ -355,6 +355,21 @@ mod tests {
     fn placer(planned: &[PlannedResource]) -> Result<Placer, BackupError> {
         let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
         Placer::new(id, Compression::default(), 100, planned)
+    }
+
+    #[test]
+    fn a_resource_may_be_called_as_the_objects_are() {
+        let objects = PlannedResource {
+            kind: ResourceKind::Objects,
+            plain_bytes: None,
+        };
+        let placer = placer(&[records(OBJECTS_NAME), objects.clone()]).unwrap();
+        let stems = placer.resources.iter().map(|resource| &resource.stem);
+        let [of_records, of_objects] = stems.collect::<Vec<_>>()[..] else {
+            panic!("two resources")
+        };
+        assert_ne!(of_records, of_objects);
+        assert!(self::placer(&[objects.clone(), objects]).is_err());
     }
 
     fn end_all(placer: &mut Placer, out: &mut Vec<Placement>) {

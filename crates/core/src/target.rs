@@ -10,6 +10,7 @@ use crate::error::BackupError;
 use crate::frame::Frame;
 use crate::id::BackupId;
 use crate::manifest::SourceKind;
+use crate::placing::ResourceKind;
 
 /// What is about to be restored.
 #[derive(Debug, Clone)]
@@ -97,9 +98,9 @@ pub trait Target: fmt::Debug + fmt::Display + Send {
     /// Makes the restored data real.
     async fn finish(&mut self) -> Result<(), BackupError>;
 
-    /// What became of the records of a resource (by its name in the backup), once it has finished; absent where the target
+    /// What became of the records of a resource (by its name in the backup), or of the objects that are none, once it has finished; absent where the target
     /// doesn't compare, and all of them were written, as unless said otherwise.
-    fn counts(&self, _resource: &str) -> Option<RestoreCounts> {
+    fn counts(&self, _of: &ResourceKind) -> Option<RestoreCounts> {
         None
     }
 

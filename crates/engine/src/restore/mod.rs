@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{FutureExt, TryStreamExt};
 use teeline_core::{
-    BackupError, Class, Frame, OBJECTS_NAME, ResourceEntry, RestoreCounts, Restoring, Target,
+    BackupError, Class, Frame, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
     layout,
 };
 use teeline_sources::s3db::{RestoreMode, S3dbTarget, WriteBackOptions};
@@ -256,10 +256,11 @@ impl Restore {
             ..RestoreCounts::default()
         };
         for restored in &mut self.report.restored {
-            let counts = self.target.counts(&restored.name);
+            let of = ResourceKind::Records(restored.name.clone());
+            let counts = self.target.counts(&of);
             restored.counts = counts.unwrap_or(created(restored.records_restored));
         }
-        let counts = self.target.counts(OBJECTS_NAME);
+        let counts = self.target.counts(&ResourceKind::Objects);
         self.report.objects = counts.unwrap_or(created(self.report.objects_restored));
     }
 

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use teeline_core::{
-    BackupError, Class, Frame, RestoreCounts, RestoreMarker, Restoring, SourceKind, Target,
-    document, layout,
+    BackupError, Class, Frame, ResourceKind, RestoreCounts, RestoreMarker, Restoring, SourceKind,
+    Target, document, layout,
 };
 
 use super::bucket::Bucket;
@@ -290,8 +290,8 @@ impl Target for S3dbTarget {
         Ok(())
     }
 
-    fn counts(&self, resource: &str) -> Option<RestoreCounts> {
-        Some(self.finished.as_ref()?.counts(resource))
+    fn counts(&self, of: &ResourceKind) -> Option<RestoreCounts> {
+        Some(self.finished.as_ref()?.counts(of))
     }
 
     async fn abort(&mut self) -> Result<(), BackupError> {

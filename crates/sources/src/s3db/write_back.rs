@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value};
 use teeline_core::{
-    BackupError, Digest, Frame, FrameHeader, OBJECTS_NAME, RestoreCounts, Restoring, layout,
+    BackupError, Digest, Frame, FrameHeader, ResourceKind, RestoreCounts, Restoring, layout,
 };
 
 use super::catalogue::Catalogue;
@@ -38,8 +38,8 @@ pub(super) struct WriteBack {
     puts: Puts<Done>,
     records_done: bool,
     object: Option<OpenObject>,
-    /// By the name of the resource now, and for what is no record by [`OBJECTS_NAME`].
-    counts: HashMap<String, RestoreCounts>,
+    /// By what things are called now.
+    counts: HashMap<ResourceKind, RestoreCounts>,
     /// The keys that were restored, where all others are to be deleted.
     restored: Option<HashSet<Digest>>,
 }
@@ -98,12 +98,14 @@ impl WriteBack {
     }
 
     /// What became of the records of a resource (by its name in the backup), or of the objects that are none.
-    pub(super) fn counts(&self, resource: &str) -> RestoreCounts {
-        let name = self
-            .new_names
-            .get(resource)
-            .map_or(resource, String::as_str);
-        self.counts.get(name).copied().unwrap_or_default()
+    pub(super) fn counts(&self, of: &ResourceKind) -> RestoreCounts {
+        let now = match of {
+            ResourceKind::Records(name) => {
+                ResourceKind::Records(self.new_names.get(name).unwrap_or(name).clone())
+            }
+            ResourceKind::Objects => ResourceKind::Objects,
+        };
+        self.counts.get(&now).copied().unwrap_or_default()
     }
 
     pub(super) async fn lines(&mut self, resource: &str, lines: &Bytes) -> Result<(), BackupError> {
@@ -221,12 +223,11 @@ impl WriteBack {
 
     /// What is counted of whatever an object of this key is.
     fn counts_of(&mut self, key: &str) -> &mut RestoreCounts {
-        let name = record_of(key).map_or(OBJECTS_NAME, |(name, _)| name);
-        if !self.counts.contains_key(name) {
-            self.counts
-                .insert(name.to_owned(), RestoreCounts::default());
-        }
-        self.counts.get_mut(name).expect("it was just put there")
+        let kind = match record_of(key) {
+            Some((name, _)) => ResourceKind::Records(name.to_owned()),
+            None => ResourceKind::Objects,
+        };
+        self.counts.entry(kind).or_default()
     }
 
     /// Takes the next piece of an object.

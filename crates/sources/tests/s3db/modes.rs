@@ -1,7 +1,7 @@
 //! Restoring to where something is already, under other names, and again after a restore that broke off.
 
 use serde_json::{Value, json};
-use teeline_core::{Class, OBJECTS_NAME, RestoreCounts, Restoring, Target, layout};
+use teeline_core::{Class, ResourceKind, RestoreCounts, Restoring, Target, layout};
 use teeline_sources::s3db::{RestoreMode, S3dbTarget, WriteBackOptions};
 
 use crate::server::{
@@ -65,6 +65,10 @@ fn target(server: &Server, prefix: &str, mode: Option<RestoreMode>) -> S3dbTarge
     S3dbTarget::new(server.connection(prefix), options)
 }
 
+fn records(resource: &str) -> ResourceKind {
+    ResourceKind::Records(resource.to_owned())
+}
+
 fn counts(created: u64, replaced: u64, left: u64, deleted: u64) -> RestoreCounts {
     RestoreCounts {
         created,
@@ -103,7 +107,8 @@ async fn each_mode_does_what_it_says_and_a_dry_run_says_the_same() {
         for restoring in [dry, restoring(&scanned, &[])] {
             let mut target = target(&server, "there", Some(mode));
             write_back(&scanned, &mut target, &restoring).await.unwrap();
-            let found = ["log", "users", OBJECTS_NAME].map(|name| target.counts(name).unwrap());
+            let kinds = [records("log"), records("users"), ResourceKind::Objects];
+            let found = kinds.map(|kind| target.counts(&kind).unwrap());
             assert_eq!(found, expected, "{mode:?}, dry run: {}", restoring.dry_run);
             if restoring.dry_run {
                 assert_eq!(server.objects("there/").await, before, "{mode:?}");
@@ -156,7 +161,7 @@ async fn a_replaced_resource_leaves_the_others_alone() {
     write_back(&scanned, &mut target, &restoring(&scanned, &["log"]))
         .await
         .unwrap();
-    assert_eq!(target.counts("log"), Some(counts(0, 1, 1, 1)));
+    assert_eq!(target.counts(&records("log")), Some(counts(0, 1, 1, 1)));
     let found = server.objects("there/").await;
     for (key, object) in &before {
         if !key.starts_with("resource=log/") && key != "s3db.json" {
@@ -194,7 +199,7 @@ async fn a_renamed_resource_is_the_same_under_another_name() {
     let old = renamed.resources[0].name.clone();
     let mut target = target(&server, "new", None);
     write_back(&scanned, &mut target, &renamed).await.unwrap();
-    assert_eq!(target.counts(&old), Some(counts(2, 0, 0, 0)));
+    assert_eq!(target.counts(&records(&old)), Some(counts(2, 0, 0, 0)));
     let (found, source) = (
         server.objects("new/").await,
         server.objects("backup/").await,
@@ -249,10 +254,10 @@ async fn a_restore_that_broke_off_writes_only_what_is_missing_when_run_again() {
     let mut again = target(&server, "half", None);
     write_back(&scanned, &mut again, &whole).await.unwrap();
     assert_eq!(
-        again.counts("log"),
+        again.counts(&records("log")),
         Some(counts(2 - written, 0, written, 0))
     );
-    assert_eq!(again.counts("users"), Some(counts(2, 0, 0, 0)));
+    assert_eq!(again.counts(&records("users")), Some(counts(2, 0, 0, 0)));
     assert_same_database(&server, "half/").await;
 
     // In another mode it is finished just as well.
