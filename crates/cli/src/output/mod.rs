@@ -4,11 +4,9 @@
 //! command quietly; that is decided here and nowhere else.
 
 mod human;
-mod inspection;
 mod json;
 mod next;
 pub(crate) mod printable;
-mod repair;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;

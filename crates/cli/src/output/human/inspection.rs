@@ -9,8 +9,9 @@ use teeline::{
     InspectedManifest, InspectedResource, InspectedResourceState, PluginInspection,
 };
 
-use super::human::{Problem, Shown, bytes, counted, grouped, table};
-use super::printable::one_line;
+use super::super::printable::one_line;
+use super::words::{bytes, counted, grouped, table};
+use super::{Problem, Shown};
 
 const UNKNOWN: &str = "unknown";
 

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use teeline::{MissingFile, RepairReport, RepairStatus, RepairedCopy};
 
-use super::human::{Problem, Shown, table};
+use super::words::table;
+use super::{Problem, Shown};
 
 impl Shown for RepairReport {
     fn exit_code(&self) -> u8 {

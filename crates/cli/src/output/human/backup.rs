@@ -1,0 +1,138 @@
+//! What a backup came to.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use teeline::{BackupReport, DestinationReport, DestinationStatus, Verified};
+
+use super::words::{bytes, counted, of_run, rates, seconds};
+use super::{Problem, Shown};
+use crate::output::Next;
+
+/// A backup's report with the commands to try next.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Made {
+    pub(crate) report: BackupReport,
+    #[serde(skip)]
+    pub(crate) next: Next,
+}
+
+impl Shown for Made {
+    fn exit_code(&self) -> u8 {
+        self.report.exit_code()
+    }
+
+    fn text(&self) -> String {
+        let report = &self.report;
+        let Some(id) = &report.id else {
+            return String::new();
+        };
+        let mut text = format!(
+            "{id} {} after {}\n",
+            of_run(report.status),
+            seconds(report.duration)
+        );
+        if report.checksum.is_some() {
+            let objects = counted(report.object_count, "other object");
+            let objects = if report.object_count == 0 {
+                String::new()
+            } else {
+                format!(" and {objects}")
+            };
+            let resources = counted(report.resources.len() as u64, "resource");
+            let _ = writeln!(
+                text,
+                "  {} of {resources}{objects}: {} plain, {} stored",
+                counted(report.record_count, "record"),
+                bytes(report.plain_bytes),
+                bytes(report.size)
+            );
+            let _ = writeln!(
+                text,
+                "  {}",
+                rates(report.record_count, report.plain_bytes, report.duration)
+            );
+        }
+        for (count, what) in [
+            (
+                report.kept_raw,
+                "kept raw, since they don't map to a document and back",
+            ),
+            (report.vanished, "gone before they could be read"),
+        ] {
+            if count > 0 {
+                let _ = writeln!(text, "  {}: {what}", counted(count, "object"));
+            }
+        }
+        for destination in &report.destinations {
+            text.push_str(&written(report, destination));
+        }
+        if report
+            .destinations
+            .iter()
+            .any(|destination| destination.status == DestinationStatus::Committed)
+        {
+            text.push_str(&self.next.to_string());
+        }
+        text
+    }
+
+    fn problems(&self, problems: &mut Vec<Problem>) {
+        problems.extend(self.report.error.as_ref().map(Problem::plain));
+        for destination in &self.report.destinations {
+            problems.extend(
+                destination
+                    .error
+                    .as_ref()
+                    .map(|error| Problem::of(&destination.name, error)),
+            );
+        }
+    }
+}
+
+/// What is at a destination now, and where.
+fn written(report: &BackupReport, destination: &DestinationReport) -> String {
+    let status = match destination.status {
+        DestinationStatus::Committed => "committed",
+        DestinationStatus::Failed => "failed",
+        DestinationStatus::Behind => "behind: it lacks this backup",
+        DestinationStatus::Skipped => "skipped",
+        DestinationStatus::Unknown => {
+            "unknown: it failed while it published, so the backup may be there"
+        }
+    };
+    let place = match (&report.path, destination.status) {
+        (Some(path), DestinationStatus::Committed) => {
+            format!("{}/{path}", destination.location.trim_end_matches('/'))
+        }
+        _ => destination.location.clone(),
+    };
+    let mut text = format!(
+        "\n  {}: {status}\n    location  {place}\n",
+        destination.name
+    );
+    if destination.status != DestinationStatus::Committed {
+        return text;
+    }
+    let verified = match destination.verified {
+        Verified::Read => "every byte, by reading it back",
+        Verified::Attested => "by the store's word",
+        Verified::No => "no",
+    };
+    let retries = match destination.retries {
+        0 => String::new(),
+        retries => format!(", {} repeated", counted(retries, "call")),
+    };
+    let _ = writeln!(
+        text,
+        "    written   {} in {}{retries}",
+        bytes(destination.bytes),
+        seconds(destination.duration_ms)
+    );
+    let _ = writeln!(text, "    verified  {verified}");
+    if let Some(checksum) = &report.checksum {
+        let _ = writeln!(text, "    checksum  {checksum}");
+    }
+    text
+}

@@ -1,0 +1,47 @@
+//! What a configuration comes to.
+
+use std::fmt::Write;
+
+use super::words::table;
+use super::{Problem, Shown};
+use crate::output::json::Checked;
+
+impl Shown for Checked {
+    fn exit_code(&self) -> u8 {
+        teeline::exit::DONE
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{} can be used\n", self.file);
+        let source = self
+            .source
+            .as_deref()
+            .unwrap_or("none: enough to list, verify and restore");
+        let _ = writeln!(text, "  source       {source}");
+        let _ = writeln!(text, "  strategy     {}", self.strategy);
+        let _ = writeln!(text, "  compression  {}", self.compression);
+        let rows: Vec<Vec<String>> = self
+            .destinations
+            .iter()
+            .map(|destination| {
+                let required = if destination.required {
+                    "required"
+                } else {
+                    "optional"
+                };
+                vec![
+                    format!("  {}", destination.name),
+                    required.to_owned(),
+                    destination.location.clone(),
+                ]
+            })
+            .collect();
+        match rows.is_empty() {
+            true => text.push_str("  destinations none: ./backups is used\n"),
+            false => text.push_str(&format!("\n{}", table(&rows))),
+        }
+        text
+    }
+
+    fn problems(&self, _: &mut Vec<Problem>) {}
+}

@@ -1,0 +1,104 @@
+//! Reports as people read them, a file a report.
+
+mod backup;
+mod check;
+mod inspection;
+mod list;
+mod repair;
+mod restore;
+mod status;
+mod verify;
+mod words;
+
+use std::fmt::{self, Display};
+
+use serde::Serialize;
+use teeline::{Damage, ErrorReport};
+
+use super::printable::one_line;
+
+pub(crate) use self::backup::Made;
+pub(crate) use self::words::{bytes, grouped};
+
+/// A result that can be printed either way; its JSON is its `Serialize`.
+pub(crate) trait Shown: Serialize {
+    /// What the process exits with.
+    fn exit_code(&self) -> u8;
+
+    /// Lines for standard output; may be nothing.
+    fn text(&self) -> String;
+
+    /// What goes to standard error.
+    fn problems(&self, problems: &mut Vec<Problem>);
+}
+
+/// Something that went wrong, with what to do about it where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    about: Option<String>,
+    message: String,
+    suggestion: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn plain(error: &ErrorReport) -> Self {
+        Problem {
+            about: None,
+            message: error.message.clone(),
+            suggestion: error.suggestion.clone(),
+        }
+    }
+
+    fn of(destination: &str, error: &ErrorReport) -> Self {
+        // What concerns no destination in particular comes without a name.
+        let about = Some(format!("destination {destination}")).filter(|_| !destination.is_empty());
+        Problem {
+            about,
+            ..Problem::plain(error)
+        }
+    }
+
+    fn damage(damage: &Damage) -> Self {
+        let chunk = damage
+            .chunk
+            .map_or(String::new(), |chunk| format!(", chunk {chunk}"));
+        let about = format!("destination {}, {}{chunk}", damage.destination, damage.file);
+        Problem {
+            about: Some(about),
+            message: damage.message.clone(),
+            suggestion: None,
+        }
+    }
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("error: ")?;
+        if let Some(about) = &self.about {
+            write!(f, "{}: ", one_line(about))?;
+        }
+        f.write_str(&one_line(&self.message))?;
+        match &self.suggestion {
+            Some(suggestion) => write!(f, "\n  help: {}", one_line(suggestion)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_what_to_do() {
+        let error = ErrorReport {
+            class: teeline::Class::Usage,
+            message: "x: is wrong".to_owned(),
+            suggestion: Some("try y".to_owned()),
+        };
+        assert_eq!(
+            Problem::of("far", &error).to_string(),
+            "error: destination far: x: is wrong\n  help: try y"
+        );
+    }
+}

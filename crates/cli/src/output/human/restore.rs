@@ -1,0 +1,81 @@
+//! What a restore came to.
+
+use teeline::{RestoreCounts, RestoreReport, RestoreStatus};
+
+use super::words::{counted, grouped, seconds, table};
+use super::{Problem, Shown};
+
+impl Shown for RestoreReport {
+    fn exit_code(&self) -> u8 {
+        RestoreReport::exit_code(self)
+    }
+
+    fn text(&self) -> String {
+        let Some(id) = &self.backup_id else {
+            return String::new();
+        };
+        let (state, done) = match self.status {
+            RestoreStatus::Completed => ("restored", "restored"),
+            RestoreStatus::DryRun => ("would be restored", "to restore"),
+            RestoreStatus::Failed => ("not restored", "restored"),
+        };
+        let mut text = format!(
+            "{id} {state} to {} after {}\n",
+            self.target,
+            seconds(self.duration)
+        );
+        let mut rows = Vec::new();
+        for resource in &self.restored {
+            let records = match resource.records_restored == resource.total_records {
+                true => grouped(resource.total_records),
+                false => format!(
+                    "{} of {}",
+                    grouped(resource.records_restored),
+                    grouped(resource.total_records)
+                ),
+            };
+            rows.push(vec![
+                format!("  {}", resource.name),
+                format!("{records} records {done}{}", became(resource.counts)),
+            ]);
+        }
+        if self.objects_restored > 0 {
+            let objects = counted(self.objects_restored, "object");
+            rows.push(vec![
+                "  other objects".to_owned(),
+                format!("{objects} {done}{}", became(self.objects)),
+            ]);
+        }
+        text.push_str(&table(&rows));
+        text
+    }
+
+    fn problems(&self, problems: &mut Vec<Problem>) {
+        problems.extend(self.avoided.iter().map(|damage| {
+            let problem = Problem::damage(damage);
+            Problem {
+                message: format!("avoided: {}", problem.message),
+                ..problem
+            }
+        }));
+        problems.extend(self.error.as_ref().map(Problem::plain));
+    }
+}
+
+/// `: 2 created, 1 replaced`; nothing where all of them were created.
+fn became(counts: RestoreCounts) -> String {
+    let named = [
+        (counts.created, "created"),
+        (counts.replaced, "replaced"),
+        (counts.left, "left as they were"),
+        (counts.deleted, "others deleted"),
+    ];
+    if named[1..].iter().all(|(count, _)| *count == 0) {
+        return String::new();
+    }
+    let named = named.iter().filter(|(count, _)| *count > 0);
+    let named: Vec<String> = named
+        .map(|(count, what)| format!("{} {what}", grouped(*count)))
+        .collect();
+    format!(": {}", named.join(", "))
+}

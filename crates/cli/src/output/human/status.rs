@@ -1,0 +1,110 @@
+//! What is known of a backup.
+
+use std::fmt::Write;
+
+use teeline::{BackupState, StatusReport};
+
+use super::words::{bytes, grouped, of_copy, of_run, table};
+use super::{Problem, Shown};
+
+impl Shown for StatusReport {
+    fn exit_code(&self) -> u8 {
+        StatusReport::exit_code(self)
+    }
+
+    fn text(&self) -> String {
+        let Some(id) = &self.id else {
+            return String::new();
+        };
+        let state = match self.status {
+            BackupState::Completed => "completed",
+            BackupState::Failed => "failed",
+            BackupState::Unknown => "unknown",
+        };
+        let mut text = format!("{id} {state}\n");
+        if let Some(timestamp) = self.timestamp {
+            let _ = writeln!(text, "  began     {timestamp}");
+        }
+        if let Some(source) = &self.source {
+            let _ = writeln!(text, "  source    {}", source.location);
+        }
+        if let Some(checksum) = &self.checksum {
+            let size = format!(
+                "{} plain, {} stored",
+                bytes(self.plain_bytes),
+                bytes(self.size)
+            );
+            let _ = writeln!(text, "  records   {}: {size}", grouped(self.record_count));
+            let _ = writeln!(text, "  checksum  {checksum}");
+        }
+        if !self.resources.is_empty() {
+            let mut rows = vec![
+                ["  RESOURCE", "RECORDS", "STORED", "PLAIN", "FILES"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ];
+            rows.extend(self.resources.iter().map(|resource| {
+                vec![
+                    format!("  {}", resource.name),
+                    grouped(resource.record_count),
+                    bytes(resource.size),
+                    bytes(resource.plain_bytes),
+                    resource.files.len().to_string(),
+                ]
+            }));
+            let _ = write!(text, "\n{}", table(&rows));
+        }
+        if !self.destinations.is_empty() {
+            let mut rows = vec![
+                ["  DESTINATION", "COPY", "LOCATION"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ];
+            rows.extend(self.destinations.iter().map(|copy| {
+                vec![
+                    format!("  {}", copy.name),
+                    of_copy(copy.status).to_owned(),
+                    copy.location.clone(),
+                ]
+            }));
+            let _ = write!(text, "\n{}", table(&rows));
+        }
+        for run in &self.runs {
+            let _ = write!(
+                text,
+                "\n  run of {}: {}\n",
+                run.started_at,
+                of_run(run.status)
+            );
+            let failed = run
+                .destinations
+                .iter()
+                .filter_map(|at| Some((&at.name, at.error.as_ref()?)));
+            for (name, error) in failed {
+                let _ = writeln!(text, "    {name}: {}", error.message);
+            }
+            if let Some(error) = &run.error {
+                let _ = writeln!(text, "    {}", error.message);
+            }
+        }
+        text
+    }
+
+    fn problems(&self, problems: &mut Vec<Problem>) {
+        problems.extend(self.error.as_ref().map(Problem::plain));
+        if let (BackupState::Unknown, None, Some(id)) = (self.status, &self.error, &self.id) {
+            problems.push(Problem {
+                about: Some(id.to_string()),
+                message: "no destination knows this backup".to_owned(),
+                suggestion: Some("`teeline list` shows the ids".to_owned()),
+            });
+        }
+        for copy in &self.destinations {
+            problems.extend(
+                copy.error
+                    .as_ref()
+                    .map(|error| Problem::of(&copy.name, error)),
+            );
+        }
+    }
+}

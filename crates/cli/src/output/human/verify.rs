@@ -1,0 +1,53 @@
+//! What a check of stored bytes found.
+
+use std::fmt::Write;
+
+use teeline::{CopyState, VerifyReport};
+
+use super::words::{bytes, counted, of_copy, table};
+use super::{Problem, Shown};
+
+impl Shown for VerifyReport {
+    fn exit_code(&self) -> u8 {
+        VerifyReport::exit_code(self)
+    }
+
+    fn text(&self) -> String {
+        if self.backups.is_empty() {
+            return if self.errors.is_empty() {
+                "no backups\n".to_owned()
+            } else {
+                String::new()
+            };
+        }
+        let mut text = String::new();
+        for backup in &self.backups {
+            let _ = writeln!(text, "{}", backup.id);
+            let mut rows = Vec::new();
+            for copy in &backup.destinations {
+                let found = match copy.status {
+                    CopyState::Ok => format!("{} read, every digest right", bytes(copy.bytes)),
+                    CopyState::Damaged => counted(copy.damage.len() as u64, "fault"),
+                    CopyState::Absent | CopyState::Unreachable => String::new(),
+                };
+                rows.push(vec![
+                    format!("  {}", copy.name),
+                    of_copy(copy.status).to_owned(),
+                    found,
+                ]);
+            }
+            text.push_str(&table(&rows));
+        }
+        text
+    }
+
+    fn problems(&self, problems: &mut Vec<Problem>) {
+        let copies = self.backups.iter().flat_map(|backup| &backup.destinations);
+        problems.extend(copies.flat_map(|copy| &copy.damage).map(Problem::damage));
+        problems.extend(
+            self.errors
+                .iter()
+                .map(|failed| Problem::of(&failed.destination, &failed.error)),
+        );
+    }
+}
