@@ -1,0 +1,20 @@
+//! From what was typed to what the engine is asked: the one place where arguments, configuration and defaults meet.
+
+mod backup;
+mod check;
+mod destinations;
+mod exposed;
+mod requests;
+mod setting;
+mod source;
+
+pub(crate) use self::backup::{Backup, backup};
+pub(crate) use self::check::check;
+pub(crate) use self::requests::{
+    inspect_plugin, places, repair, repair_id, restore, status, verify,
+};
+pub(crate) use self::setting::Setting;
+
+fn to_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

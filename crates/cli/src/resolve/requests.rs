@@ -1,0 +1,157 @@
+//! The requests of the commands that look at what destinations hold.
+
+use teeline::{
+    BackupError, BackupId, Cancel, DestinationSpec, InspectPluginRequest, RepairRequest,
+    RestoreMode, RestoreRequest, RestoreTarget, VerifyRequest, Which, WhichBackups,
+};
+
+use super::destinations::places_of;
+use super::exposed::Exposed;
+use super::setting::Setting;
+use crate::args::{
+    InspectPluginArguments, ModeArgument, PlacesArguments, RepairArguments, RestoreArguments,
+    StatusArguments, VerifyArguments,
+};
+use crate::output::Output;
+
+/// The places that every command but `backup` looks at.
+pub(crate) fn places(
+    typed: &PlacesArguments,
+    setting: &Setting,
+    output: &Output,
+) -> Result<Vec<DestinationSpec>, BackupError> {
+    let mut exposed = Exposed::default();
+    let places = places_of(typed, setting, &mut exposed)?;
+    exposed.warn(output);
+    Ok(places)
+}
+
+/// The backup that `teeline status` is about.
+pub(crate) fn status(typed: &StatusArguments) -> Result<BackupId, BackupError> {
+    match which(&typed.id)? {
+        Which::Id(id) => Ok(id),
+        Which::Latest => Err(BackupError::usage("ID", "status takes the id of a backup")
+            .suggest("`teeline list` shows the ids, the latest first")),
+    }
+}
+
+/// The run that `teeline repair` is about, if one was named.
+pub(crate) fn repair_id(typed: &RepairArguments) -> Result<Option<BackupId>, BackupError> {
+    if !typed.rebuild_manifest {
+        let message = "it isn't said what is to be repaired; only lost manifests can be so far";
+        return Err(BackupError::usage("repair", message).suggest(
+            "--rebuild-manifest makes lost manifests again from the other files of their runs",
+        ));
+    }
+    match typed.id.as_deref().map(which).transpose()? {
+        None => Ok(None),
+        Some(Which::Id(id)) => Ok(Some(id)),
+        Some(Which::Latest) => Err(BackupError::usage("ID", "repair takes the id of a run")
+            .suggest("without a manifest a backup isn't listed, so the latest is another one; its folder is called as the run")),
+    }
+}
+
+/// The request of `teeline repair`.
+pub(crate) fn repair(
+    typed: &RepairArguments,
+    id: Option<BackupId>,
+    setting: &Setting,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<RepairRequest, BackupError> {
+    let places = places(&typed.places, setting, output)?;
+    let mut request = RepairRequest::rebuild_manifests(places);
+    request.id = id;
+    request.cancel = cancel.clone();
+    Ok(request)
+}
+
+/// The request of `teeline verify`.
+pub(crate) fn verify(
+    typed: &VerifyArguments,
+    setting: &Setting,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<VerifyRequest, BackupError> {
+    let mut request = VerifyRequest::new(places(&typed.places, setting, output)?);
+    request.which = match typed.all {
+        true => WhichBackups::All,
+        false => WhichBackups::One(which(&typed.id)?),
+    };
+    request.cancel = cancel.clone();
+    Ok(request)
+}
+
+/// The request of `teeline restore`.
+pub(crate) fn restore(
+    typed: &RestoreArguments,
+    setting: &Setting,
+    output: &mut Output,
+    cancel: &Cancel,
+) -> Result<RestoreRequest, BackupError> {
+    let mut exposed = Exposed::default();
+    let target = match typed.target.as_str() {
+        "" => return Err(BackupError::usage("--target", "no target is given")),
+        "-" => RestoreTarget::Writer(Box::new(output.data_to_stdout())),
+        text => RestoreTarget::parse(text)?,
+    };
+    if let RestoreTarget::Database(connection) = &target {
+        exposed.note(connection.credentials.is_some(), "--target");
+    }
+    let places = places_of(&typed.places, setting, &mut exposed)?;
+    exposed.warn(output);
+    let mut request = RestoreRequest::new(which(&typed.id)?, places, target);
+    request.overwrite = typed.overwrite;
+    request.mode = typed.mode.map(mode);
+    request.resources = typed.resources.clone();
+    request.ids = typed.ids.clone();
+    request.renames = renames(&typed.rename)?;
+    request.dry_run = typed.dry_run;
+    request.cancel = cancel.clone();
+    Ok(request)
+}
+
+fn mode(typed: ModeArgument) -> RestoreMode {
+    match typed {
+        ModeArgument::Merge => RestoreMode::Merge,
+        ModeArgument::SkipExisting => RestoreMode::SkipExisting,
+        ModeArgument::Replace => RestoreMode::Replace,
+    }
+}
+
+fn renames(typed: &[String]) -> Result<Vec<(String, String)>, BackupError> {
+    let pair = |text: &String| {
+        let (old, new) = text.split_once('=')?;
+        Some((old.to_owned(), new.to_owned()))
+    };
+    let refuse = || BackupError::usage("--rename", "one looks like --rename users=people");
+    typed
+        .iter()
+        .map(|text| pair(text).ok_or_else(refuse))
+        .collect()
+}
+
+/// The request of `teeline inspect-plugin`.
+pub(crate) fn inspect_plugin(
+    typed: &InspectPluginArguments,
+    cancel: &Cancel,
+) -> Result<InspectPluginRequest, BackupError> {
+    if typed.path.as_os_str().is_empty() {
+        return Err(BackupError::usage("PATH", "no path is given")
+            .suggest("accepted: a folder, an ID.backup or an ID.manifest.json"));
+    }
+    let mut request = InspectPluginRequest::new(&typed.path);
+    request.cancel = cancel.clone();
+    Ok(request)
+}
+
+fn which(text: &str) -> Result<Which, BackupError> {
+    // As above.
+    text.parse().map_err(|_| {
+        BackupError::usage(
+            "ID",
+            "not the id of a backup; one looks like full-2026-11-23T02-00-00-k3j9x0q2mz",
+        )
+        .suggest("`teeline list` shows the ids; latest is accepted by verify and restore")
+    })
+}
