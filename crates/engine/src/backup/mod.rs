@@ -1,17 +1,20 @@
 //! Making a backup: a plan, its passes, and the report of what became of them.
 
-use std::sync::{Arc, Mutex};
+mod outcome;
+mod record;
+mod wanted;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
-use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd, PassReport};
+use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd};
 use teeline_core::{
-    BackupError, BackupId, Class, CutLimits, DestinationId, DestinationReport, DestinationStatus,
-    ErrorReport, Outcome, Placed, PlanEntry, PlannedDestination, RECORD_BYTES_MAX, RunHead,
-    RunRecord, RunStatus, SealedManifest, Selection, Source, Strategy, StrategyKind, Timestamp,
-    Totals, Verified, document, layout,
+    BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, Outcome, Placed, PlanEntry,
+    PlannedDestination, RECORD_BYTES_MAX, RunHead, RunStatus, Source, Strategy, StrategyKind,
+    Timestamp,
 };
 
+use self::wanted::Wanted;
 use crate::engine::{Engine, Running};
 use crate::open::{Opened, open_all};
 use crate::report::BackupReport;
@@ -242,235 +245,6 @@ impl<'a> Run<'a> {
             cancel: request.cancel.subscribe(),
         })
     }
-
-    fn take(&mut self, done: PassReport, id: BackupId, path: String, report: &mut BackupReport) {
-        report.id = Some(id);
-        report.path = Some(path);
-        report.error = done.error.as_ref().map(ErrorReport::from);
-        for (DestinationId(index), destination) in done.destinations {
-            self.reports[index] = Some(destination);
-        }
-        report.describe(done.manifest.as_ref());
-    }
-
-    /// What became of each destination; those that no pass got to were skipped.
-    fn destination_reports(&self) -> Vec<DestinationReport> {
-        let required = self.required();
-        self.request
-            .destinations
-            .iter()
-            .enumerate()
-            .map(|(index, spec)| match self.reports.get(index) {
-                Some(Some(report)) => report.clone(),
-                _ => DestinationReport {
-                    name: spec.name.clone(),
-                    location: spec.place.location(),
-                    status: DestinationStatus::Skipped,
-                    required: required[index],
-                    bytes: 0,
-                    segments: 0,
-                    verified: Verified::No,
-                    retries: 0,
-                    duration_ms: 0,
-                    lag_bytes_max: 0,
-                    error: None,
-                },
-            })
-            .collect()
-    }
-
-    /// Leaves the run's record wherever it can be left. Gives the destinations, by number, that didn't take it.
-    async fn record(
-        &self,
-        report: &BackupReport,
-        ended_at: Timestamp,
-    ) -> Vec<(usize, BackupError)> {
-        let Some(id) = report.id.clone() else {
-            return Vec::new();
-        };
-        let record = RunRecord {
-            id: id.clone(),
-            backup_type: report.backup_type.clone(),
-            status: report.status,
-            started_at: self.started_at,
-            ended_at,
-            checksum: report.checksum,
-            error: report.error.clone(),
-            destinations: report.destinations.clone(),
-        };
-        let bytes = document::seal(&record);
-        let key = match layout::run_record(&id, ended_at) {
-            Ok(key) => key,
-            Err(error) => return vec![(0, error)],
-        };
-        let reachable = self
-            .opened
-            .iter()
-            .zip(&report.destinations)
-            .enumerate()
-            .filter(|(_, (_, destination))| {
-                let retriable = |error: &ErrorReport| error.class.is_retriable();
-                // What took nothing wasn't claimed, so it may be no destination at all.
-                destination.bytes > 0 && !destination.error.as_ref().is_some_and(retriable)
-            });
-        let writes = reachable.map(|(index, (opened, _))| {
-            let (key, bytes) = (key.clone(), bytes.clone());
-            async move {
-                opened
-                    .sink
-                    .put(&key, bytes)
-                    .await
-                    .err()
-                    .map(|error| (index, error))
-            }
-        });
-        let failed = futures::future::join_all(writes).await;
-        failed.into_iter().flatten().collect()
-    }
-}
-
-impl BackupReport {
-    /// A run that failed may have published before: that backup is listed, and whoever reads the report must know where.
-    fn say_where_half_published(&mut self) {
-        let holds = |report: &&DestinationReport| report.status == DestinationStatus::Committed;
-        let names: Vec<&str> = self
-            .destinations
-            .iter()
-            .filter(holds)
-            .map(|report| report.name.as_str())
-            .collect();
-        if self.status != RunStatus::Failed || names.is_empty() {
-            return;
-        }
-        let message = format!(
-            "half-published: the backup is visible at {}",
-            names.join(", ")
-        );
-        let error = self.error.get_or_insert_with(|| ErrorReport {
-            class: Class::Permanent,
-            message: message.clone(),
-            suggestion: None,
-        });
-        if error.message != message {
-            error.message = format!("{}; {message}", error.message);
-        }
-        error
-            .suggestion
-            .get_or_insert_with(|| "what is visible there is whole and can be restored".to_owned());
-    }
-
-    /// Says what a pass has made. One that made nothing has no numbers, not those of the pass before it.
-    fn describe(&mut self, made: Option<&SealedManifest>) {
-        let manifest = made.map(|made| &made.manifest);
-        let totals = manifest.map_or_else(Totals::default, |manifest| manifest.totals);
-        self.record_count = totals.records;
-        self.object_count = totals.objects;
-        self.kept_raw = totals.kept_raw;
-        self.vanished = totals.vanished;
-        self.size = totals.stored_bytes;
-        self.plain_bytes = totals.plain_bytes;
-        self.checksum = made.map(|made| made.checksum);
-        let resources = manifest
-            .into_iter()
-            .flat_map(|manifest| &manifest.resources);
-        self.resources = resources.map(|resource| resource.name.clone()).collect();
-    }
-
-    fn failed(backup_type: teeline_core::BackupType, started_at: Timestamp) -> Self {
-        BackupReport {
-            id: None,
-            backup_type,
-            status: RunStatus::Failed,
-            started_at,
-            record_count: 0,
-            object_count: 0,
-            kept_raw: 0,
-            vanished: 0,
-            size: 0,
-            plain_bytes: 0,
-            checksum: None,
-            duration: 0,
-            path: None,
-            resources: Vec::new(),
-            destinations: Vec::new(),
-            error: None,
-        }
-    }
-}
-
-/// Globs of resources, and which of them have met one.
-struct Wanted {
-    include: GlobSet,
-    exclude: GlobSet,
-    patterns: Vec<String>,
-    met: Arc<Mutex<Met>>,
-}
-
-#[derive(Default)]
-struct Met {
-    patterns: Vec<bool>,
-    names: Vec<String>,
-}
-
-impl Wanted {
-    fn new(include: &[String], exclude: &[String]) -> Result<Self, BackupError> {
-        let met = Met {
-            patterns: vec![false; include.len()],
-            names: Vec::new(),
-        };
-        Ok(Wanted {
-            include: glob_set("include", include)?,
-            exclude: glob_set("exclude", exclude)?,
-            patterns: include.to_vec(),
-            met: Arc::new(Mutex::new(met)),
-        })
-    }
-
-    fn selection(&self) -> Selection {
-        let (include, exclude) = (self.include.clone(), self.exclude.clone());
-        let met = Arc::clone(&self.met);
-        Selection::new(!self.patterns.is_empty(), move |name| {
-            let matches = include.matches(name);
-            if let Ok(mut met) = met.lock() {
-                for index in &matches {
-                    met.patterns[*index] = true;
-                }
-                if !met.names.iter().any(|known| known == name) {
-                    met.names.push(name.to_owned());
-                }
-            }
-            (include.is_empty() || !matches.is_empty()) && !exclude.is_match(name)
-        })
-    }
-
-    /// A pattern that no resource answers to is a mistake that would be found out at the restore.
-    fn check(&self) -> Result<(), BackupError> {
-        let Ok(met) = self.met.lock() else {
-            return Ok(());
-        };
-        match met.patterns.iter().position(|met| !met) {
-            None => Ok(()),
-            Some(index) => {
-                let message = format!(
-                    "no resource is called so; there are: {}",
-                    met.names.join(", ")
-                );
-                Err(BackupError::usage(
-                    format!("include {:?}", self.patterns[index]),
-                    message,
-                ))
-            }
-        }
-    }
-}
-
-fn glob_set(option: &str, patterns: &[String]) -> Result<GlobSet, BackupError> {
-    let refuse = |error: globset::Error| BackupError::usage(option, error);
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(Glob::new(pattern).map_err(refuse)?);
-    }
-    set.build().map_err(refuse)
 }
 
 /// The last word before the manifest: every resource that was asked for was met; the source describes what it gave.
