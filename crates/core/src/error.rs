@@ -1,11 +1,15 @@
 //! One error for every failure: what was tried, on what, and what a caller may do about it.
 //!
-//! Retry and supervision read the [`Class`] and nothing else; people read the message and the suggestion.
+//! Retry and supervision read the [`Class`] and nothing else; people read the message and the suggestion. These hold no
+//! secret of a URL, whatever they quote: they are [`masked`] when the error is made, so that no report, no record of a run
+//! and no line of a log can show what the error doesn't have.
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::mask::masked;
 
 /// What a caller may do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,8 +72,8 @@ impl BackupError {
         BackupError(Box::new(Parts {
             class,
             operation: operation.into(),
-            subject: subject.to_string(),
-            message: message.to_string(),
+            subject: masked(&subject.to_string()).into_owned(),
+            message: masked(&message.to_string()).into_owned(),
             suggestion: None,
             source: None,
         }))
@@ -93,7 +97,7 @@ impl BackupError {
     /// Adds what to do about it.
     #[must_use]
     pub fn suggest(mut self, suggestion: impl Into<String>) -> Self {
-        self.0.suggestion = Some(suggestion.into());
+        self.0.suggestion = Some(masked(&suggestion.into()).into_owned());
         self
     }
 
@@ -176,6 +180,24 @@ impl From<&BackupError> for ErrorReport {
             class: error.class(),
             message: error.to_string(),
             suggestion: error.suggestion().map(str::to_owned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn nothing_of_an_error_shows_a_secret(quoted in "[a-z=]{0,4}(s3|http)://\\S{0,9}CANARY\\S{0,9}@b(/p)?") {
+            let error = BackupError::new(Class::Usage, "use", &quoted, format!("{quoted:?} is unknown"))
+                .suggest(format!("leave {quoted} out"));
+            let report = ErrorReport::from(&error);
+            let shown = format!("{error} {error:?} {} {} {report:?}", error.subject(), error.message());
+            prop_assert!(!shown.contains("CANARY"), "{}", shown);
         }
     }
 }

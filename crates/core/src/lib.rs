@@ -24,6 +24,7 @@ mod index;
 mod key;
 pub mod layout;
 mod manifest;
+mod mask;
 mod path_template;
 mod placing;
 mod progress;
@@ -57,6 +58,7 @@ pub use manifest::{
     AttachmentEntry, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry, PlannedDestination,
     ResourceEntry, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,
 };
+pub use mask::{looks_like_url, masked};
 pub use path_template::PathTemplate;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use progress::{DestinationState, ProgressEvent};

@@ -51,9 +51,7 @@ pub(crate) struct CheckedDestination {
 
 /// What the parser of arguments says, as an error.
 pub(super) fn refusal(error: &clap::Error) -> BackupError {
-    let named = error
-        .get(ContextKind::InvalidArg)
-        .map(|named| super::masked(&named.to_string()));
+    let named = error.get(ContextKind::InvalidArg).map(ToString::to_string);
     let what = error.kind().as_str().unwrap_or("it can't be understood");
     BackupError::usage(named.as_deref().unwrap_or("arguments"), what)
         .suggest("see `teeline --help`")

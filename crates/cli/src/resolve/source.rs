@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use teeline::config::{BackupConfig, Connection as Place, OnUndecodable, SourceLocation};
 use teeline::{
-    BackupError, Connection, JsonlSource, S3dbSource, Secret, Source, UnknownObjects, sources,
+    BackupError, Connection, JsonlSource, S3dbSource, Secret, Source, UnknownObjects,
+    looks_like_url, sources,
 };
 
 use super::exposed::Exposed;
@@ -122,14 +123,27 @@ fn has_keys(text: &str) -> bool {
 }
 
 fn jsonl(path: PathBuf, resource: Option<String>) -> Result<JsonlSource, BackupError> {
+    refuse_url("--from", &path.to_string_lossy())?;
     match (path.as_os_str() == "-", resource) {
-        (true, resource) => Ok(JsonlSource::stdin(
-            resource.as_deref().unwrap_or(STDIN_RESOURCE),
-        )),
+        (true, resource) => {
+            let resource = resource.as_deref().unwrap_or(STDIN_RESOURCE);
+            refuse_url("--resource", resource)?;
+            Ok(JsonlSource::stdin(resource))
+        }
         (false, None) => Ok(JsonlSource::path(path)),
         (false, Some(_)) => Err(BackupError::usage(
             "--resource",
             "goes with --from - only; what is in files is called as they are",
         )),
+    }
+}
+
+/// Where files come from and what resources are called is stored with the backup, so a connection string that landed there
+/// isn't taken.
+fn refuse_url(option: &str, text: &str) -> Result<(), BackupError> {
+    match looks_like_url(text) {
+        true => Err(BackupError::usage(option, "this looks like a URL")
+            .suggest("use --connection-env NAME or --connection-file FILE for a database")),
+        false => Ok(()),
     }
 }

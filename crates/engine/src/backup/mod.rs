@@ -15,6 +15,7 @@ use teeline_core::{
 };
 
 use self::wanted::Wanted;
+pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
 use crate::open::{Opened, open_all};
 use crate::report::BackupReport;

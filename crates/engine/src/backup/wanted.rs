@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use teeline_core::{BackupError, Selection};
+use teeline_core::{BackupError, Selection, looks_like_url};
 
 /// Globs of resources, and which of them have met one.
 pub(super) struct Wanted {
@@ -72,10 +72,19 @@ impl Wanted {
 }
 
 fn glob_set(option: &str, patterns: &[String]) -> Result<GlobSet, BackupError> {
-    let refuse = |error: globset::Error| BackupError::usage(option, error);
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        set.add(Glob::new(pattern).map_err(refuse)?);
+        set.add(glob(pattern).map_err(|message| BackupError::usage(option, message))?);
     }
-    set.build().map_err(refuse)
+    set.build()
+        .map_err(|error| BackupError::usage(option, error.kind()))
+}
+
+/// A pattern for the names of resources. Patterns are kept in the manifest, and what isn't one may be a connection string
+/// that landed in the wrong option: so the message never quotes it.
+pub(crate) fn glob(pattern: &str) -> Result<Glob, String> {
+    if looks_like_url(pattern) {
+        return Err("it looks like a URL, and resources have names".to_owned());
+    }
+    Glob::new(pattern).map_err(|error| format!("not a glob: {}", error.kind()))
 }

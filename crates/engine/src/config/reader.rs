@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use teeline_core::BackupError;
+use teeline_core::{BackupError, masked};
 
 use super::blame::Blame;
 use super::nearest::nearest;
@@ -106,7 +106,8 @@ impl<'a> Table<'a> {
         }
         let found = match origin {
             Origin::Interpolated => "none of the accepted words".to_owned(),
-            _ => format!("{:?}", text.chars().take(40).collect::<String>()),
+            // Masked before it is cut: the end of a cut one isn't known.
+            _ => format!("{:?}", masked(text).chars().take(40).collect::<String>()),
         };
         let error = self
             .blame

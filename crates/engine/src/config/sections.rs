@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use globset::Glob;
-use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind};
+use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind, looks_like_url};
 use teeline_sources::s3db::UnknownObjects;
 
 use super::Config;
@@ -16,6 +15,7 @@ use super::types::{
     BackupConfig, Connection, EmbeddedS3Config, EngineConfig, OnUndecodable, SampleConfig,
     SourceConfig, SourceLocation, Verification,
 };
+use crate::backup::glob;
 use crate::destination::{Secret, bucket_name, folder, key_prefix};
 
 const KIB: u64 = 1024;
@@ -136,8 +136,9 @@ fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
             SourceLocation::S3db(Connection::File(path))
         }
         _ => {
-            let path = PathBuf::from(table.needed_text(place)?);
-            let resource = table.text("resource")?;
+            let path = table.text_as(place, no_url)?.unwrap_or_default();
+            let path = PathBuf::from(path);
+            let resource = table.text_as("resource", no_url)?;
             if path.as_os_str() != "-" && resource.is_some() {
                 let message = "goes with path = \"-\" only; files are resources of their own names";
                 return Err(table.error_at("resource", message));
@@ -166,6 +167,14 @@ fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
         on_undecodable: on_undecodable.unwrap_or_default(),
         unknown_objects: unknown_objects.unwrap_or_default(),
     })
+}
+
+/// What names files and resources is stored and shown, so a database's connection string has no place in it.
+fn no_url(text: &str) -> Result<String, String> {
+    match looks_like_url(text) {
+        true => Err("it looks like a URL; a database's is `connection`".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
@@ -230,10 +239,7 @@ fn compression(table: &mut Table<'_>) -> Result<Compression, BackupError> {
 }
 
 fn check_glob(text: &str) -> Result<(), String> {
-    match Glob::new(text) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("not a glob: {}", error.kind())),
-    }
+    glob(text).map(|_| ())
 }
 
 fn engine(mut table: Table<'_>) -> Result<EngineConfig, BackupError> {

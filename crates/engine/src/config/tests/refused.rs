@@ -227,6 +227,23 @@ fn unusable_text_is_described() {
         "c.toml:2:17: `backup.exclude[1]` isn't usable: not a glob: unclosed character class; missing ']'",
         None,
     );
+    toml("[backup]\ninclude = [\"s3://k:CANARY@b\"]").refused(
+        "c.toml:2:12: `backup.include[0]` isn't usable: it looks like a URL, and resources have names",
+        None,
+    );
+    for key in ["path", "resource"] {
+        let path = if key == "path" { "" } else { "path = \"-\"\n" };
+        let text = format!("[source]\n{path}{key} = \"s3://k:CANARY@b\"");
+        let line = text.lines().count();
+        toml(&text).refused(
+            &format!("c.toml:{line}:1: `source.{key}` isn't usable: it looks like a URL; a database's is `connection`"),
+            None,
+        );
+    }
+    toml("[backup]\nstrategy = \"s3://AKIAIOSFODNN7EXAMPLE:CANARY+and-much-more@b\"").refused(
+        "c.toml:2:1: `backup.strategy` is \"s3://***@b\"; accepted: all, any, priority, quorum:N with N from 1",
+        None,
+    );
     toml("[backup]\npath = \"\"").refused("c.toml:2:1: `backup.path` is empty", None);
     toml("[embedded_s3]\nroot = \"a\"\naccess_key = \"k\"\nsecret_key = \"CANARY\\n\"").refused(
         "c.toml:4:1: `embedded_s3.secret_key` holds control characters, such as a line break at its end",
