@@ -184,6 +184,16 @@ impl From<&BackupError> for ErrorReport {
     }
 }
 
+/// What an error of the system or of another library says, as our messages are written: `no such file or directory`.
+pub fn plain_words(error: &dyn fmt::Display) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

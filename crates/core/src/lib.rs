@@ -45,7 +45,7 @@ pub use chunk::{BlockEncoder, ChunkEntry, EncodedBlock};
 pub use compress::{Compression, Decoder, GzipEncoder};
 pub use digest::{Digest, DigestOfDigests, NotADigest};
 pub use document::Document;
-pub use error::{BackupError, Class, ErrorReport};
+pub use error::{BackupError, Class, ErrorReport, plain_words};
 pub use file_name::Stems;
 pub use frame::{Frame, FrameHeader};
 pub use id::{BackupId, BackupType, BadId};

@@ -6,7 +6,6 @@ use teeline::config::{SourceConfig, SourceLocation};
 use teeline::{BackupError, DestinationSpec, StrategyKind};
 
 use super::setting::{SERVER_PLACEHOLDER, environment, load};
-use super::source::connection;
 use crate::output::{Checked, CheckedDestination};
 
 /// What a configuration comes to. Its server isn't started, so it has no address yet.
@@ -21,10 +20,7 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
         Some(SourceConfig {
             location: SourceLocation::S3db(place),
             ..
-        }) => {
-            let text = place.resolve(&environment(placeholder))?;
-            Some(connection(&text)?.to_string())
-        }
+        }) => Some(place.resolve(&environment(placeholder))?.to_string()),
         Some(SourceConfig {
             location: SourceLocation::Jsonl { path, .. },
             ..

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use teeline::config::{BackupConfig, Connection as Place, OnUndecodable, SourceLocation};
 use teeline::{
-    BackupError, Connection, JsonlSource, S3dbSource, Secret, Source, UnknownObjects,
-    looks_like_url, sources,
+    BackupError, Connection, JsonlSource, S3dbSource, Source, UnknownObjects, looks_like_url,
+    sources,
 };
 
 use super::exposed::Exposed;
@@ -23,7 +23,7 @@ pub(super) fn source(
     exposed: &mut Exposed,
 ) -> Result<Arc<dyn Source>, BackupError> {
     let configured = setting.config.source.as_ref();
-    let place = match typed_place(&typed.source) {
+    let place = match typed_place(&typed.source)? {
         Some(place) => place,
         None => configured.map(|source| source.location.clone()).ok_or_else(|| {
             BackupError::usage("source", "nothing to back up is named")
@@ -36,9 +36,7 @@ pub(super) fn source(
     );
     match place {
         SourceLocation::S3db(place) => {
-            let text = place
-                .resolve(&setting.environment())
-                .map_err(|error| as_typed(&typed.source, error))?;
+            let connection = place.resolve(&setting.environment())?;
             let keep = match typed.on_undecodable {
                 Some(UndecodableArgument::Keep) => true,
                 Some(UndecodableArgument::Fail) => false,
@@ -63,7 +61,7 @@ pub(super) fn source(
                 },
                 ..sources::s3db::ScanOptions::default()
             };
-            Ok(Arc::new(S3dbSource::new(connection(&text)?, options)))
+            Ok(Arc::new(S3dbSource::new(connection, options)))
         }
         SourceLocation::Jsonl { path, resource } => {
             let source = jsonl(path, resource)?;
@@ -76,15 +74,15 @@ pub(super) fn source(
     }
 }
 
-fn typed_place(typed: &SourceArguments) -> Option<SourceLocation> {
+fn typed_place(typed: &SourceArguments) -> Result<Option<SourceLocation>, BackupError> {
     let place = match (
         &typed.connection,
         &typed.connection_env,
         &typed.connection_file,
     ) {
-        (Some(text), ..) => Some(Place::Inline(Secret::new(text))),
-        (_, Some(name), _) => Some(Place::Variable(name.clone())),
-        (.., Some(path)) => Some(Place::File(path.clone())),
+        (Some(text), ..) => Some(Place::inline(text, "--connection")?),
+        (_, Some(name), _) => Some(Place::variable(name, "--connection-env")),
+        (.., Some(path)) => Some(Place::file(path, "--connection-file")),
         _ => None,
     };
     let files = || {
@@ -93,25 +91,7 @@ fn typed_place(typed: &SourceArguments) -> Option<SourceLocation> {
             resource: typed.resource.clone(),
         })
     };
-    place.map(SourceLocation::S3db).or_else(files)
-}
-
-/// An error about a place, in the words of the option where one was typed.
-fn as_typed(typed: &SourceArguments, error: BackupError) -> BackupError {
-    match (&typed.connection_env, &typed.connection_file) {
-        (Some(name), _) => BackupError::usage(format!("--connection-env {name}"), error.message()),
-        (_, Some(path)) => BackupError::usage(
-            format!("--connection-file {}", path.display()),
-            error.message(),
-        ),
-        _ => error,
-    }
-}
-
-pub(super) fn connection(text: &Secret) -> Result<Connection, BackupError> {
-    text.expose()
-        .parse()
-        .map_err(|error| BackupError::usage("source", error))
+    Ok(place.map(SourceLocation::S3db).or_else(files))
 }
 
 fn has_keys(text: &str) -> bool {

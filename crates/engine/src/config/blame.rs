@@ -37,15 +37,19 @@ impl Blame {
 
     /// An error about the value at `key`, or about what a table lacks.
     pub(super) fn error(&self, key: &KeyPath, message: impl fmt::Display) -> BackupError {
-        let place = match (self.variables.get(key), self.keys.get(key)) {
+        BackupError::usage(self.place(key), message)
+    }
+
+    /// Where the value at `key` stands.
+    pub(super) fn place(&self, key: &KeyPath) -> String {
+        match (self.variables.get(key), self.keys.get(key)) {
             (Some(variable), _) => format!("variable {variable}"),
             (None, Some(position)) => self.in_file(*position),
             // Only variables speak of it.
             (None, None) => self
                 .variable_below(key)
                 .unwrap_or_else(|| self.in_file(None)),
-        };
-        BackupError::usage(place, message)
+        }
     }
 
     /// An error about a value of a type that isn't accepted, or out of bounds.

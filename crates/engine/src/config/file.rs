@@ -9,7 +9,7 @@ use std::path::Path;
 
 use config::{FileFormat, Format as _, Map, Value, ValueKind};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use teeline_core::BackupError;
+use teeline_core::{BackupError, plain_words};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -48,7 +48,8 @@ impl File {
             }
         };
         let bytes = fs::read(path).map_err(|error| {
-            BackupError::usage(&name, format!("can't be read: {}", error.kind())).because(error)
+            let message = format!("can't be read: {}", plain_words(&error));
+            BackupError::usage(&name, message).because(error)
         })?;
         if bytes.len() > FILE_BYTES_MAX {
             return Err(BackupError::usage(

@@ -13,6 +13,7 @@
 //!   after them, in the order of their names.
 
 mod blame;
+mod connection;
 mod destinations;
 mod file;
 mod interpolate;
@@ -31,13 +32,14 @@ use std::path::Path;
 use teeline_core::BackupError;
 
 use self::blame::Blame;
+pub use self::connection::Connection;
 use self::file::File;
 use self::interpolate::interpolate;
 pub(crate) use self::nearest::nearest;
 use self::overrides::Overrides;
 pub use self::types::{
-    BackupConfig, Connection, EmbeddedS3Config, EngineConfig, OnUndecodable, SampleConfig,
-    SourceConfig, SourceLocation, Verification,
+    BackupConfig, EmbeddedS3Config, EngineConfig, OnUndecodable, SampleConfig, SourceConfig,
+    SourceLocation, Verification,
 };
 use crate::destination::DestinationSpec;
 

@@ -59,6 +59,12 @@ impl<'a> Table<'a> {
         self.blame.error(&key, format!("`{key}` {message}"))
     }
 
+    /// The place and the key of `name`, for errors that are found later.
+    pub(super) fn said_by(&self, name: &str) -> String {
+        let key = self.key.join(name);
+        format!("{}: `{key}`", self.blame.place(&key))
+    }
+
     /// Text that is neither empty nor holds control characters.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, BackupError> {
         match self.take(name) {

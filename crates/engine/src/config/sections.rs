@@ -7,13 +7,14 @@ use teeline_sources::s3db::UnknownObjects;
 
 use super::Config;
 use super::blame::Blame;
+use super::connection::Connection;
 use super::destinations::destinations;
 use super::interpolate::is_variable_name;
 use super::node::{KeyPath, Node};
 use super::reader::{Known, Table, check_known};
 use super::types::{
-    BackupConfig, Connection, EmbeddedS3Config, EngineConfig, OnUndecodable, SampleConfig,
-    SourceConfig, SourceLocation, Verification,
+    BackupConfig, EmbeddedS3Config, EngineConfig, OnUndecodable, SampleConfig, SourceConfig,
+    SourceLocation, Verification,
 };
 use crate::backup::glob;
 use crate::destination::{Secret, bucket_name, folder, key_prefix};
@@ -125,15 +126,16 @@ fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
     };
     let location = match place {
         "connection" => {
-            SourceLocation::S3db(Connection::Inline(Secret::new(table.needed_text(place)?)))
+            let text = table.needed_text(place)?;
+            SourceLocation::S3db(Connection::inline(&text, table.said_by(place))?)
         }
         "connection_env" => {
             let name = table.text_as(place, variable)?.unwrap_or_default();
-            SourceLocation::S3db(Connection::Variable(name))
+            SourceLocation::S3db(Connection::variable(name, table.said_by(place)))
         }
         "connection_file" => {
-            let path = PathBuf::from(table.needed_text(place)?);
-            SourceLocation::S3db(Connection::File(path))
+            let path = table.needed_text(place)?;
+            SourceLocation::S3db(Connection::file(path, table.said_by(place)))
         }
         _ => {
             let path = table.text_as(place, no_url)?.unwrap_or_default();

@@ -1,11 +1,11 @@
 //! The parts of a [`Config`](super::Config): plain data, with units and defaults.
 
-use std::fs;
 use std::path::PathBuf;
 
-use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind};
+use teeline_core::{Compression, PathTemplate, StrategyKind};
 use teeline_sources::s3db::UnknownObjects;
 
+use super::connection::Connection;
 use crate::destination::Secret;
 
 const KIB: usize = 1024;
@@ -36,18 +36,6 @@ pub enum SourceLocation {
         /// own names.
         resource: Option<String>,
     },
-}
-
-/// Where the connection string of a database is found. It holds credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Connection {
-    /// In the configuration itself.
-    Inline(Secret),
-    /// In the environment variable of this name.
-    Variable(String),
-    /// In the file at this path, relative to the working directory; space around it is ignored.
-    File(PathBuf),
 }
 
 /// What is done with an object that can't be mapped to a document.
@@ -131,38 +119,6 @@ pub struct SampleConfig {
     pub prefix: String,
     /// How many records it has, 1 to 10,000,000. Default: 5,000.
     pub records: u64,
-}
-
-impl Connection {
-    /// Finds the connection string.
-    ///
-    /// # Errors
-    /// Where the variable isn't set, the file can't be read, or either is empty.
-    pub fn resolve(
-        &self,
-        environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Secret, BackupError> {
-        let (subject, text) = match self {
-            Connection::Inline(secret) => return Ok(secret.clone()),
-            Connection::Variable(name) => {
-                let subject = format!("source.connection_env, variable {name}");
-                let text =
-                    environment(name).ok_or_else(|| BackupError::usage(&subject, "isn't set"))?;
-                (subject, text)
-            }
-            Connection::File(path) => {
-                let subject = format!("source.connection_file, {}", path.display());
-                let text = fs::read_to_string(path).map_err(|error| {
-                    BackupError::usage(&subject, "can't be read").because(error)
-                })?;
-                (subject, text)
-            }
-        };
-        match text.trim() {
-            "" => Err(BackupError::usage(subject, "is empty")),
-            text => Ok(Secret::new(text)),
-        }
-    }
 }
 
 impl Default for BackupConfig {

@@ -4,12 +4,13 @@ use std::io;
 use std::path::Path;
 
 use rustix::io::Errno;
-use teeline_core::{BackupError, Class};
+use teeline_core::{BackupError, Class, plain_words};
 
 /// `operation` on `path` failed with `error`.
 pub(super) fn failure(operation: &str, path: &Path, error: io::Error) -> BackupError {
     let (class, suggestion) = meaning(&error);
-    let failure = BackupError::new(class, operation, path.display(), text(&error)).because(error);
+    let failure =
+        BackupError::new(class, operation, path.display(), plain_words(&error)).because(error);
     match suggestion {
         Some(suggestion) => failure.suggest(suggestion),
         None => failure,
@@ -55,16 +56,6 @@ fn meaning(error: &io::Error) -> (Class, Option<&'static str>) {
         ),
         _ => (Class::Permanent, None),
     }
-}
-
-/// The system's words, as ours are written: `no space left on device`.
-fn text(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(chars).collect()
-    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::error::Error;
 
 use object_store::client::{HttpError, HttpErrorKind};
-use teeline_core::{BackupError, Class};
+use teeline_core::{BackupError, Class, plain_words};
 
 use super::credentials::NoCredentials;
 use super::service::Rejected;
@@ -155,13 +155,9 @@ pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
 
 /// What the deepest error of a chain says.
 pub(super) fn deepest(error: &(dyn Error + 'static)) -> String {
-    let text = chain(error).last().map(ToString::to_string);
-    let text = text.unwrap_or_default();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(chars).collect()
-    })
+    chain(error)
+        .last()
+        .map_or_else(String::new, |deepest| plain_words(&deepest))
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

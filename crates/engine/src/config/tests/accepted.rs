@@ -54,8 +54,11 @@ sample = { bucket = "sample", prefix = "/shop/", records = 10 }
 fn every_key_is_read() {
     let config = toml(WHOLE).accepted();
     let source = config.source.unwrap();
-    let connection = Connection::Inline(Secret::new("http://k:CANARY@host:9000/shop"));
-    assert_eq!(source.location, SourceLocation::S3db(connection));
+    let SourceLocation::S3db(connection) = &source.location else {
+        panic!("{source:?}");
+    };
+    let connection = connection.resolve(&|_| None).unwrap();
+    assert_eq!(connection.to_string(), "http://***:***@host:9000/shop");
     assert_eq!(source.on_undecodable, OnUndecodable::Fail);
     let backup = BackupConfig {
         strategy: StrategyKind::Quorum(2),
@@ -143,16 +146,12 @@ fn an_empty_file_is_all_defaults() {
 #[test]
 fn sources_are_told_apart() {
     let location = |text: &str| toml(text).accepted().source.unwrap().location;
-    let connection = location("source = { connection_env = \"DATABASE_URL\" }");
-    assert_eq!(
-        connection,
-        SourceLocation::S3db(Connection::Variable("DATABASE_URL".into()))
-    );
-    let connection = location("source = { connection_file = \"a/b\" }");
-    assert_eq!(
-        connection,
-        SourceLocation::S3db(Connection::File("a/b".into()))
-    );
+    for text in [
+        "source = { connection_env = \"DATABASE_URL\" }",
+        "source = { connection_file = \"a/b\" }",
+    ] {
+        assert!(matches!(location(text), SourceLocation::S3db(_)), "{text}");
+    }
     let path = PathBuf::from("data/");
     assert_eq!(
         location("source.path = \"data/\""),
@@ -174,38 +173,50 @@ fn sources_are_told_apart() {
 #[test]
 fn a_connection_is_found_when_it_is_asked_for() {
     let environment = |name: &str| match name {
-        "SET" => Some(" s3://k:s@b\n".to_owned()),
+        "SET" => Some(" s3://k:CANARY@b\n".to_owned()),
+        "WRONG" => Some("k:CANARY@b".to_owned()),
         "EMPTY" => Some(String::new()),
         _ => None,
     };
-    let resolve = |connection: Connection| connection.resolve(&environment);
-    let found = resolve(Connection::Variable("SET".into())).unwrap();
-    assert_eq!(found.expose(), "s3://k:s@b");
-    let error = resolve(Connection::Variable("UNSET".into())).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "source.connection_env, variable UNSET: isn't set"
-    );
-    let error = resolve(Connection::Variable("EMPTY".into())).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "source.connection_env, variable EMPTY: is empty"
-    );
-    let error = resolve(Connection::File("no/such/file".into())).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "source.connection_file, no/such/file: can't be read"
-    );
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), "s3://k:CANARY@b\n").unwrap();
-    let found = resolve(Connection::File(file.path().to_owned())).unwrap();
-    assert_eq!(found.expose(), "s3://k:CANARY@b");
-    assert_eq!(
-        resolve(Connection::Inline(Secret::new("x")))
-            .unwrap()
-            .expose(),
-        "x"
-    );
+    let resolve = |setting: &str| {
+        let config = toml(&format!("[source]\n{setting}")).accepted();
+        let SourceLocation::S3db(connection) = config.source.unwrap().location else {
+            panic!("{setting}");
+        };
+        connection.resolve(&environment)
+    };
+    for setting in [
+        "connection = \"s3://k:CANARY@b\"".to_owned(),
+        "connection_env = \"SET\"".to_owned(),
+        format!("connection_file = {:?}", file.path().display().to_string()),
+    ] {
+        let found = resolve(&setting).unwrap();
+        assert_eq!(found.to_string(), "s3://***:***@b", "{setting}");
+    }
+    for (setting, message) in [
+        (
+            "connection_env = \"UNSET\"",
+            "c.toml:2:1: `source.connection_env`, variable UNSET: isn't set",
+        ),
+        (
+            "connection_env = \"EMPTY\"",
+            "c.toml:2:1: `source.connection_env`, variable EMPTY: is empty",
+        ),
+        (
+            "connection_env = \"WRONG\"",
+            "c.toml:2:1: `source.connection_env`, variable WRONG: connection string: it has no scheme",
+        ),
+        (
+            "connection_file = \"no/such/file\"",
+            "c.toml:2:1: `source.connection_file`, no/such/file: can't be read: no such file or directory",
+        ),
+    ] {
+        let error = resolve(setting).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+        assert!(!error.contains(CANARY), "{error}");
+    }
 }
 
 #[test]
@@ -310,7 +321,10 @@ fn every_sample_is_accepted() {
     let mut found = Vec::new();
     for entry in fs::read_dir(samples).unwrap() {
         let path = entry.unwrap().path();
-        let environment = |name: &str| Some(name.to_lowercase());
+        let environment = |name: &str| match name {
+            "DATABASE_URL" => Some("s3://key:secret@bucket".to_owned()),
+            other => Some(other.to_lowercase()),
+        };
         let config = Config::load(&path, &environment, std::iter::empty())
             .unwrap_or_else(|error| panic!("{error}"));
         assert!(!config.destinations.is_empty(), "{path:?}");

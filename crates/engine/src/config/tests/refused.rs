@@ -279,6 +279,11 @@ fn a_source_is_exactly_one_place() {
         "c.toml:3:1: `source.resource` goes with path = \"-\" only; files are resources of their own names",
         None,
     );
+    let error = toml("\n[source]\nconnection = \"ftp://k:CANARY@b\"")
+        .load()
+        .unwrap_err();
+    let message = "c.toml:3:1: `source.connection`: connection string: the scheme is none of s3, http and https";
+    assert!(error.to_string().contains(message), "{error}");
     toml("[source]\nconnection_env = \"s3://k:CANARY@b\"").refused(
         "c.toml:2:1: `source.connection_env` isn't usable: it is the name of an environment variable: \
          letters, digits and '_'",

@@ -42,7 +42,7 @@ fn files_that_are_no_configuration_are_refused() {
     let error = load(Path::new("no/such.toml"), &[]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no/such.toml: can't be read: entity not found"
+        "no/such.toml: can't be read: no such file or directory"
     );
     let large = "#".repeat(1024 * 1024 + 1);
     toml(&large).refused("c.toml: is larger than 1 MiB, so no configuration", None);
