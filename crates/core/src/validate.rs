@@ -5,35 +5,70 @@ use serde::de::IgnoredAny;
 use crate::block::LineOrigin;
 use crate::error::{BackupError, Class};
 
+/// What some editors put before the first character of a file; no JSON begins with it.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Checks that each line is one JSON value in UTF-8; blank lines are none.
 ///
 /// # Errors
 /// Names file, line and column (both from 1, the column in bytes) of the first line that isn't.
 pub fn check_json_lines(lines: &[u8], origin: &LineOrigin) -> Result<(), BackupError> {
     for (index, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        let problem = match std::str::from_utf8(line) {
-            Err(error) => Some((error.valid_up_to() + 1, "not UTF-8".to_owned())),
-            Ok(text) => serde_json::from_str::<IgnoredAny>(text).err().map(|error| {
-                let text = error.to_string();
-                let reason = text
-                    .rsplit_once(" at line")
-                    .map_or(text.as_str(), |(reason, _)| reason);
-                (error.column().max(1), reason.to_owned())
-            }),
-        };
-        if let Some((column, reason)) = problem {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        // A line that ends in both is a line of Windows: its end is no part of it either.
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(Problem {
+            column,
+            reason,
+            remedy,
+        }) = problem_of(line)
+        {
             let line = origin.line + index as u64;
             let subject = format!("{}, line {line}, column {column}", origin.file);
-            return Err(BackupError::new(
-                Class::Permanent,
-                "read",
-                subject,
-                format!("not JSON: {reason}"),
-            )
-            .suggest("each line must be one JSON value; mend or remove the line"));
+            let message = format!("not JSON: {reason}");
+            return Err(
+                BackupError::new(Class::Permanent, "read", subject, message).suggest(remedy)
+            );
         }
     }
     Ok(())
+}
+
+struct Problem {
+    column: usize,
+    reason: String,
+    remedy: &'static str,
+}
+
+/// What is wrong with a line, whose end isn't part of it: a parser that meets it would count it.
+fn problem_of(line: &[u8]) -> Option<Problem> {
+    let problem = |column, reason: &str, remedy| {
+        Some(Problem {
+            column,
+            reason: reason.to_owned(),
+            remedy,
+        })
+    };
+    let mend = "each line must be one JSON value; mend or remove the line";
+    if line.starts_with(BYTE_ORDER_MARK) {
+        return problem(
+            1,
+            "it begins with a byte order mark",
+            "save the file as UTF-8 without a byte order mark",
+        );
+    }
+    if line.trim_ascii().is_empty() {
+        return problem(1, "it is blank", "remove the line");
+    }
+    let text = match std::str::from_utf8(line) {
+        Ok(text) => text,
+        Err(error) => return problem(error.valid_up_to() + 1, "not UTF-8", mend),
+    };
+    let error = serde_json::from_str::<IgnoredAny>(text).err()?;
+    let words = error.to_string();
+    let reason = words.rsplit_once(" at line");
+    let reason = reason.map_or(words.as_str(), |(reason, _)| reason);
+    problem(error.column().max(1), reason, mend)
 }
 
 #[cfg(test)]
@@ -51,6 +86,20 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_seen_has_words_of_its_own() {
+        for blank in ["\n", " \t\n", "\r\n"] {
+            assert_eq!(
+                check(&format!("{{}}\n{blank}{{}}\n")).unwrap(),
+                "read a.jsonl, line 11, column 1: not JSON: it is blank"
+            );
+        }
+        assert_eq!(
+            check("\u{feff}{}\n").unwrap(),
+            "read a.jsonl, line 10, column 1: not JSON: it begins with a byte order mark"
+        );
+    }
+
+    #[test]
     fn the_place_is_named() {
         assert_eq!(check("{\"a\":1}\r\n[1]\n\"x\"\n5\n"), None);
         assert!(
@@ -58,8 +107,13 @@ mod tests {
                 .unwrap()
                 .contains("a.jsonl, line 11, column 6")
         );
-        assert!(check("{}\n{\"a\":1\n").unwrap().contains("line 11"));
-        assert!(check("\n").unwrap().contains("line 10"));
+        for end in ["\n", "\r\n"] {
+            let truncated = check(&format!("{{}}{end}{{\"a\":1{end}")).unwrap();
+            assert!(
+                truncated.contains("a.jsonl, line 11, column 6: "),
+                "{truncated}"
+            );
+        }
         assert!(check("{} {}\n").unwrap().contains("line 10, column 4"));
         assert_eq!(
             check(&format!("{}1{}\n", "[".repeat(5000), "]".repeat(5000))),
