@@ -1,5 +1,6 @@
 //! Records → blocks: whole newline-terminated records of one resource, up to a size.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -90,18 +91,15 @@ impl Cutter {
         continues: bool,
     ) -> Result<Option<Block>, BackupError> {
         if record.len() > self.limits.record_bytes_max {
-            let message = format!(
-                "{} bytes, more than the {} that a record may have",
-                record.len(),
-                self.limits.record_bytes_max
-            );
-            return Err(self
-                .refused(origin, message)
-                .suggest("raise record_bytes_max, or leave the record out"));
+            return Err(record_too_large(
+                self.subject(origin),
+                self.limits.record_bytes_max,
+            ));
         }
         if row.len() > LINE_BYTES_MAX {
             let message = format!("what the index is to say of it has {} bytes", row.len());
-            return Err(self.refused(origin, message));
+            let subject = self.subject(origin);
+            return Err(BackupError::new(Class::Permanent, "read", subject, message));
         }
         let full =
             !self.bytes.is_empty() && self.bytes.len() + record.len() > self.limits.block_bytes;
@@ -133,13 +131,19 @@ impl Cutter {
         }
     }
 
-    fn refused(&self, origin: Option<LineOrigin>, message: String) -> BackupError {
-        let subject = match origin {
+    fn subject(&self, origin: Option<LineOrigin>) -> String {
+        match origin {
             Some(LineOrigin { file, line }) => format!("{file}, line {line}"),
             None => format!("record {}", self.records_cut + u64::from(self.records) + 1),
-        };
-        BackupError::new(Class::Permanent, "read", subject, message)
+        }
     }
+}
+
+/// The failure of a record, `subject`, that is larger than records may be.
+pub fn record_too_large(subject: impl fmt::Display, record_bytes_max: usize) -> BackupError {
+    let message = format!("it is longer than the {record_bytes_max} bytes that a record may have");
+    BackupError::new(Class::Permanent, "read", subject, message)
+        .suggest("raise backup.record_bytes_max in the configuration, or leave the record out")
 }
 
 #[cfg(test)]

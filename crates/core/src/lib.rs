@@ -40,7 +40,9 @@ mod target;
 mod time;
 mod validate;
 
-pub use block::{Block, CutLimits, Cutter, LineOrigin, RECORD_BYTES_MAX, ResourceId, Seq};
+pub use block::{
+    Block, CutLimits, Cutter, LineOrigin, RECORD_BYTES_MAX, ResourceId, Seq, record_too_large,
+};
 pub use chunk::{BlockEncoder, ChunkEntry, EncodedBlock};
 pub use compress::{Compression, Decoder, GzipEncoder};
 pub use digest::{Digest, DigestOfDigests, NotADigest};

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use teeline_core::{BackupError, Class, LineOrigin, RecordBatch};
+use teeline_core::{BackupError, LineOrigin, RecordBatch, record_too_large};
 
 use super::files::read_error;
 
@@ -108,12 +108,7 @@ impl Lines {
         }
         let line = self.line + lines_before as u64;
         let subject = format!("{}, line {line}", self.file);
-        let message = format!(
-            "it is longer than the {} bytes that a record may have",
-            self.record_bytes_max
-        );
-        Err(BackupError::new(Class::Permanent, "read", subject, message)
-            .suggest("raise record_bytes_max, or leave the record out"))
+        Err(record_too_large(subject, self.record_bytes_max))
     }
 }
 
