@@ -92,6 +92,49 @@ async fn a_file_is_a_resource() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_of_lines_whose_name_is_not_utf8_is_not_left_out() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &[u8]| {
+        let path = folder.path().join(std::ffi::OsStr::from_bytes(name));
+        std::fs::write(&path, "{}\n").unwrap();
+        path
+    };
+    write(b"users.jsonl");
+    write(b"no-lines-\xff.txt");
+    assert!(read_path(folder.path()).await.is_ok());
+    let path = write(b"caf\xe9.JSONL");
+    for path in [folder.path(), &path] {
+        let error = read_path(path).await.unwrap_err();
+        assert!(error.to_string().contains("isn't UTF-8"), "{error}");
+        assert_eq!(error.class(), Class::Usage);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_packed_as_its_name_says_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content, word) in [
+        ("a.jsonl.gz", b"{\"a\":1}\n".to_vec(), "gzip"),
+        ("a.jsonl.gz", zstd(b"{}\n"), "gzip"),
+        ("a.jsonl.zst", b"\n".to_vec(), "zstd"),
+        ("a.jsonl.zst", gzip(b"{}\n"), "zstd"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let error = read_path(&path).await.unwrap_err().to_string();
+        let words = format!("{name}: its first bytes aren't those of {word}");
+        assert!(error.contains(&words), "{error}");
+    }
+    // A frame that is to be skipped comes before the lines.
+    let path = folder.path().join("b.jsonl.zst");
+    let skipped = [0x5a, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 7];
+    std::fs::write(&path, [&skipped[..], &zstd(b"{}\n")].concat()).unwrap();
+    assert_eq!(read_path(&path).await.unwrap().resources[0].1, b"{}\n");
+}
+
 #[tokio::test]
 async fn a_folder_has_resources_in_order_and_other_files() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
-use teeline_core::{BackupError, Class};
+use teeline_core::{BackupError, Class, plain_words};
 
 const READ_BYTES: usize = 128 << 10;
 /// The largest window that a zstd frame may ask for, as `zstd` itself has it without `--long=28` or more.
@@ -17,6 +17,35 @@ pub(super) enum Packing {
     Plain,
     Gzip,
     Zstd,
+}
+
+impl Packing {
+    /// Whether a file that begins with these bytes is packed so. What is cut short is found out by reading it.
+    fn check_beginning(self, bytes: &[u8]) -> io::Result<()> {
+        let Some(first) = bytes.first() else {
+            // A decoder may take this for the end of the lines, but it is a file that was cut off at its start.
+            let message = "a compressed file without a byte";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        };
+        let begins = |beginning: &[u8]| bytes.iter().zip(beginning).all(|(a, b)| a == b);
+        let (name, fits) = match self {
+            Packing::Plain => return Ok(()),
+            Packing::Gzip => ("gzip", begins(&[0x1f, 0x8b])),
+            Packing::Zstd => {
+                let frame = begins(&[0x28, 0xb5, 0x2f, 0xfd]);
+                // Frames that are to be skipped begin with any of sixteen bytes.
+                let skipped = first & 0xf0 == 0x50 && begins(&[*first, 0x2a, 0x4d, 0x18]);
+                ("zstd", frame || skipped)
+            }
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("its first bytes aren't those of {name}, though its name says that"),
+            )),
+        }
+    }
 }
 
 /// A file that is a resource.
@@ -33,7 +62,7 @@ pub(super) fn find(path: &Path) -> Result<Vec<ResourceFile>, BackupError> {
     if metadata.is_dir() {
         return find_in_folder(path);
     }
-    match ResourceFile::of(path) {
+    match ResourceFile::of(path)? {
         Some(file) => Ok(vec![file]),
         None => Err(BackupError::usage(
             path.display(),
@@ -49,7 +78,11 @@ fn find_in_folder(folder: &Path) -> Result<Vec<ResourceFile>, BackupError> {
     let mut ignored = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        match ResourceFile::of(&path).filter(|_| !path.is_dir()) {
+        let file = match path.is_dir() {
+            true => None,
+            false => ResourceFile::of(&path)?,
+        };
+        match file {
             None => ignored.push(path.display().to_string()),
             Some(file) => {
                 if let Some(other) = files.insert(file.resource.clone(), file) {
@@ -89,22 +122,36 @@ fn two_files(one: &ResourceFile, path: &Path) -> BackupError {
 
 impl ResourceFile {
     /// The resource that a file is by its name; `None` for other files.
-    fn of(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?;
-        let (name, packing) = match cut_extension(name, &[".gz"]) {
+    ///
+    /// # Errors
+    /// Where the name is one of JSON lines, and not UTF-8, which names of resources are: a file of the data isn't left out.
+    fn of(path: &Path) -> Result<Option<Self>, BackupError> {
+        let Some(name) = path.file_name() else {
+            return Ok(None);
+        };
+        let is_utf8 = name.to_str().is_some();
+        let name = name.to_string_lossy();
+        let (name, packing) = match cut_extension(&name, &[".gz"]) {
             Some(name) => (name, Packing::Gzip),
-            None => match cut_extension(name, &[".zst"]) {
+            None => match cut_extension(&name, &[".zst"]) {
                 Some(name) => (name, Packing::Zstd),
-                None => (name, Packing::Plain),
+                None => (&*name, Packing::Plain),
             },
         };
-        let resource =
-            cut_extension(name, &[".jsonl", ".ndjson"]).filter(|name| !name.is_empty())?;
-        Some(ResourceFile {
+        let resource = cut_extension(name, &[".jsonl", ".ndjson"]);
+        let Some(resource) = resource.filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        if !is_utf8 {
+            let message = "its name isn't UTF-8, so no resource can be called so";
+            return Err(BackupError::usage(path.display(), message)
+                .suggest("rename the file, or move it elsewhere"));
+        }
+        Ok(Some(ResourceFile {
             path: path.to_owned(),
             resource: resource.to_owned(),
             packing,
-        })
+        }))
     }
 
     /// Bytes of its lines. What a compressed file holds only its end tells, if that.
@@ -120,13 +167,7 @@ impl ResourceFile {
             return Ok(Box::new(file));
         }
         let mut packed = BufReader::with_capacity(READ_BYTES, file);
-        if packed.fill_buf()?.is_empty() {
-            // A decoder may take this for the end of the lines, but it is a file that was cut off at its start.
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "a compressed file without a byte",
-            ));
-        }
+        self.packing.check_beginning(packed.fill_buf()?)?;
         if self.packing == Packing::Gzip {
             return Ok(Box::new(MultiGzDecoder::new(packed)));
         }
@@ -153,7 +194,7 @@ pub(super) fn read_error(subject: impl std::fmt::Display, error: io::Error) -> B
         io::ErrorKind::NotFound => "no such file or folder".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::UnexpectedEof => format!("it is cut short ({error})"),
-        _ => error.to_string(),
+        _ => plain_words(&error),
     };
     BackupError::new(class, "read", subject, message).because(error)
 }
@@ -164,7 +205,10 @@ mod tests {
 
     #[test]
     fn a_name_says_resource_and_packing() {
-        let of = |name: &str| ResourceFile::of(Path::new(name)).map(|f| (f.resource, f.packing));
+        let of = |name: &str| {
+            let file = ResourceFile::of(Path::new(name)).unwrap();
+            file.map(|f| (f.resource, f.packing))
+        };
         let found = |resource: &str, packing| Some((resource.to_owned(), packing));
         assert_eq!(of("/a/users.jsonl"), found("users", Packing::Plain));
         assert_eq!(of("a.b.ndjson.gz"), found("a.b", Packing::Gzip));
