@@ -6,7 +6,8 @@
 //!   since that text may hold secrets at unexpected places;
 //! - the name of a destination is given, or follows from its place; it never depends on the position in a list, so that
 //!   adding a destination renames no other, save to tell apart two that would be called the same;
-//! - what is equal by [`Place::is_same_location`] is written to once: [`unique_names`] refuses the second.
+//! - what is equal by [`Place::is_same_location`] is written to once, and no destination is written inside another:
+//!   [`unique_names`] refuses the second.
 //!
 //! Whether the place exists or lets anyone in is found out by the sinks, not here.
 
@@ -195,6 +196,13 @@ impl Place {
         self.identity() == other.identity()
     }
 
+    /// Whether it is below the other: in a folder of it, or under a longer prefix of the same bucket.
+    pub(crate) fn is_inside(&self, other: &Place) -> bool {
+        let outer = other.identity();
+        let below = format!("{}/", outer.trim_end_matches('/'));
+        self.identity().starts_with(&below) && !self.is_same_location(other)
+    }
+
     /// Whether credentials were written into it, instead of being left to the environment or a profile.
     pub fn has_inline_secret(&self) -> bool {
         match self {
@@ -203,7 +211,7 @@ impl Place {
         }
     }
 
-    /// Equal for the same location, however it was written.
+    /// Equal for the same location, however it was written; what is inside a place begins with its identity and a slash.
     fn identity(&self) -> String {
         match self {
             Place::Folder(path) => format!("folder {}", resolved(path).display()),

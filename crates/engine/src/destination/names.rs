@@ -49,32 +49,44 @@ pub(super) fn name_from(text: &str, kind: &str) -> String {
 /// too gets a suffix that follows from the location, in whatever order they stand.
 ///
 /// # Errors
-/// Where two destinations are the same location, or were given the same name; both are named.
+/// Where two destinations are the same location, one is inside another, or two were given the same name; both are named.
 pub fn unique_names(destinations: &mut [DestinationSpec]) -> Result<(), BackupError> {
-    let identities: Vec<String> = destinations
-        .iter()
-        .map(|destination| destination.place.identity())
-        .collect();
-    if let Some((first, second)) = equal_pair(&identities) {
-        let (first, second) = (&destinations[first], &destinations[second]);
-        return Err(
-            refuse(first, second, "are the same location").suggest("leave one of the two out")
-        );
-    }
+    check_apart(destinations)?;
     let names: Vec<String> = destinations.iter().map(|d| d.name.clone()).collect();
     for (index, destination) in destinations.iter_mut().enumerate() {
         let shared = names.iter().filter(|name| **name == names[index]).count() > 1;
         if destination.derived && shared {
-            destination.name = with_suffix(&names[index], &identities[index]);
+            destination.name = with_suffix(&names[index], &destination.place.identity());
         }
     }
-    let names: Vec<String> = destinations.iter().map(|d| d.name.clone()).collect();
-    match equal_pair(&names) {
+    match pair(destinations, |first, second| first.name == second.name) {
+        None => Ok(()),
+        Some((first, second)) => Err(refuse(format!("{first} and {second} have the same name"))
+            .suggest("give one of them another name: name=DESTINATION")),
+    }
+}
+
+/// Refuses destinations that would find what another has written.
+fn check_apart(destinations: &[DestinationSpec]) -> Result<(), BackupError> {
+    let same = |first: &DestinationSpec, second: &DestinationSpec| {
+        first.place.is_same_location(&second.place)
+    };
+    if let Some((first, second)) = pair(destinations, same) {
+        let message = format!("{first} and {second} are the same location");
+        return Err(refuse(message).suggest("leave one of the two out"));
+    }
+    let nested = |first: &DestinationSpec, second: &DestinationSpec| {
+        first.place.is_inside(&second.place) || second.place.is_inside(&first.place)
+    };
+    match pair(destinations, nested) {
         None => Ok(()),
         Some((first, second)) => {
-            let (first, second) = (&destinations[first], &destinations[second]);
-            Err(refuse(first, second, "have the same name")
-                .suggest("give one of them another name: name=DESTINATION"))
+            let (inner, outer) = match first.place.is_inside(&second.place) {
+                true => (first, second),
+                false => (second, first),
+            };
+            Err(refuse(format!("{inner} is inside {outer}"))
+                .suggest("give each a place of its own, side by side"))
         }
     }
 }
@@ -84,14 +96,19 @@ fn with_suffix(name: &str, identity: &str) -> String {
     format!("{name}-{}", &digest[..SUFFIX_CHARACTERS])
 }
 
-/// The first that equals an earlier one, after that earlier one.
-fn equal_pair(texts: &[String]) -> Option<(usize, usize)> {
-    texts.iter().enumerate().find_map(|(second, text)| {
-        let first = texts[..second].iter().position(|earlier| earlier == text)?;
+/// The first destination that an earlier one clashes with, after that earlier one.
+fn pair(
+    destinations: &[DestinationSpec],
+    clash: impl Fn(&DestinationSpec, &DestinationSpec) -> bool,
+) -> Option<(&DestinationSpec, &DestinationSpec)> {
+    destinations.iter().enumerate().find_map(|(index, second)| {
+        let first = destinations[..index]
+            .iter()
+            .find(|earlier| clash(earlier, second))?;
         Some((first, second))
     })
 }
 
-fn refuse(first: &DestinationSpec, second: &DestinationSpec, what: &str) -> BackupError {
-    BackupError::usage("destinations", format!("{first} and {second} {what}"))
+fn refuse(message: String) -> BackupError {
+    BackupError::usage("destinations", message)
 }

@@ -280,6 +280,38 @@ fn the_same_name_or_place_twice_is_refused() {
     }
 }
 
+#[test]
+fn a_destination_inside_another_is_refused_in_any_order() {
+    for (outer, inner) in [
+        ("/a/x", "/a/x/y"),
+        ("/a", "/b/../a/x/y/z"),
+        ("/", "/a"),
+        ("s3://b", "s3://K:CANARY@b/p"),
+        ("s3://b/p", "s3://b/p/q/r"),
+        ("http://host/b/p", "s3://b/p/q?endpoint=http://host"),
+    ] {
+        for texts in [[outer, inner], [inner, outer]] {
+            let error = named(&texts).unwrap_err();
+            let message = error.to_string();
+            assert!(
+                message.contains(") is inside ") && !message.contains(CANARY),
+                "{message}"
+            );
+            let (found, _) = message.split_once(" is inside ").unwrap();
+            let location = parsed(&[inner])[0].place.location();
+            assert!(found.ends_with(&format!("({location})")), "{message}");
+        }
+    }
+    for (first, second) in [
+        ("/a/x", "/a/xy"),
+        ("s3://b/p", "s3://b/pq"),
+        ("s3://b", "s3://bb"),
+        ("s3://b", "http://host/b/p"),
+    ] {
+        assert!(named(&[first, second]).is_ok(), "{first} {second}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_symbolic_link_is_the_same_location() {
