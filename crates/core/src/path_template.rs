@@ -3,7 +3,11 @@
 use crate::error::BackupError;
 use crate::id::BackupId;
 use crate::key::ObjectKey;
+use crate::layout;
 use crate::time::Timestamp;
+
+/// What stands at a destination's root besides the backups.
+const RESERVED: [&str; 3] = [layout::CATALOG, layout::RUNS, layout::MARKER];
 
 const PLACEHOLDERS: [&str; 7] = ["date", "time", "year", "month", "day", "backupId", "type"];
 
@@ -44,18 +48,15 @@ impl PathTemplate {
         if !trimmed.is_empty() {
             ObjectKey::new(trimmed.clone())?;
         }
-        if ["catalog", "runs"].contains(&trimmed.split('/').next().unwrap_or_default()) {
-            return Err(refuse(
-                "'catalog' and 'runs' are kept for teeline itself".to_owned(),
-            ));
-        }
-        Ok(PathTemplate(trimmed))
+        let template = PathTemplate(trimmed);
+        template.check_beginning(&template.0)?;
+        Ok(template)
     }
 
     /// The path of a backup that started at `time`.
     ///
     /// # Errors
-    /// Where the result is too long for a key.
+    /// Where the result is too long for a key, or begins with a name that is kept for teeline itself.
     pub fn path(&self, id: &BackupId, time: Timestamp) -> Result<ObjectKey, BackupError> {
         let date = time.date();
         let filled = self
@@ -67,6 +68,7 @@ impl PathTemplate {
             .replace("{day}", &date[8..10])
             .replace("{type}", id.backup_type().as_str())
             .replace("{backupId}", id.as_str());
+        self.check_beginning(&filled)?;
         let last = filled.rsplit('/').next().unwrap_or_default();
         if filled.is_empty() {
             ObjectKey::new(id.as_str())
@@ -75,5 +77,42 @@ impl PathTemplate {
         } else {
             ObjectKey::new(format!("{filled}/{id}"))
         }
+    }
+
+    /// Refuses a path that would stand where teeline keeps something of its own.
+    fn check_beginning(&self, path: &str) -> Result<(), BackupError> {
+        let first = path.split('/').next().unwrap_or_default();
+        if !RESERVED.contains(&first) {
+            return Ok(());
+        }
+        let message = format!("{} are kept for teeline itself", RESERVED.join(", "));
+        Err(BackupError::usage(format!("path {:?}", self.0), message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_for_teeline_itself_is_refused() {
+        let time: Timestamp = "2026-11-23T02:00:00.000Z".parse().unwrap();
+        for name in RESERVED {
+            assert!(PathTemplate::new(name).is_err(), "{name}");
+            assert!(
+                PathTemplate::new(&format!("/{name}/{{year}}")).is_err(),
+                "{name}"
+            );
+            assert!(PathTemplate::new(&format!("a/{name}")).is_ok(), "{name}");
+        }
+        // A label may be called so, too.
+        let id = |name: &str| {
+            format!("{name}-2026-11-23T02-00-00-k3j9x0q2mz")
+                .parse()
+                .unwrap()
+        };
+        let template = PathTemplate::new("{type}").unwrap();
+        assert!(template.path(&id("full"), time).is_ok());
+        assert!(template.path(&id("runs"), time).is_err());
     }
 }

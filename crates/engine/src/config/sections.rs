@@ -203,7 +203,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
         PathTemplate::new(text).map_err(|_| {
             "it is made of names between single slashes, \
              with {date} {time} {year} {month} {day} {type} {backupId} in them, \
-             and doesn't begin with catalog or runs"
+             and doesn't begin with catalog, runs or teeline.json"
                 .to_owned()
         })
     })?;

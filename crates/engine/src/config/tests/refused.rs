@@ -216,8 +216,14 @@ fn values_out_of_bounds_are_shown() {
 #[test]
 fn unusable_text_is_described() {
     let template = "it is made of names between single slashes, with {date} {time} {year} {month} {day} {type} \
-                    {backupId} in them, and doesn't begin with catalog or runs";
-    for text in ["{CANARY}", "catalog/CANARY", "a//CANARY", "../CANARY"] {
+                    {backupId} in them, and doesn't begin with catalog, runs or teeline.json";
+    for text in [
+        "{CANARY}",
+        "catalog/CANARY",
+        "teeline.json/CANARY",
+        "a//CANARY",
+        "../CANARY",
+    ] {
         toml(&format!("[backup]\npath = \"{text}\"")).refused(
             &format!("c.toml:2:1: `backup.path` isn't usable: {template}"),
             None,
