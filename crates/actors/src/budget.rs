@@ -10,6 +10,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// No lease is smaller, so that the number of chunks in flight is bounded as well.
 pub const LEASE_BYTES_MIN: u64 = 64 << 10;
 
+/// What a line of the index that describes a chunk takes at most.
+const CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// What a block of so many bytes is leased, with so many bytes of rows that the index is to say of it: the most that they
+/// can take once they are encoded.
+pub fn block_lease_bytes(plain: usize, rows: usize) -> u64 {
+    encoded_bytes_max(plain) + encoded_bytes_max(rows + CHUNK_LINE_BYTES_MAX)
+}
+
+/// Deflate stores what it can't compress, at 5 bytes for each 64 KiB or less, between a gzip header and trailer (RFC 1951
+/// and 1952).
+fn encoded_bytes_max(plain: usize) -> u64 {
+    plain as u64 + (plain as u64 / 4096) + 64
+}
+
 /// The budget of one engine, shared by its passes.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -70,6 +85,8 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
+    use teeline_core::{Block, BlockEncoder, Compression, Random, ResourceId};
+
     use super::*;
 
     #[tokio::test]
@@ -93,5 +110,30 @@ mod tests {
         assert_eq!(budget.free_bytes(), 0);
         drop(lease);
         assert!(budget.is_whole());
+    }
+    #[test]
+    fn a_block_and_its_rows_take_no_more_than_their_lease() {
+        let random = Random::new(1);
+        for (bytes, rows) in [(0, 0), (1, 0), (70_000, 0), (10, 100_000), (70_000, 70_000)] {
+            let noise = |length: usize| -> Vec<u8> {
+                std::iter::repeat_with(|| random.next().to_le_bytes()[0])
+                    .take(length)
+                    .collect()
+            };
+            let block = Block {
+                resource: ResourceId(0),
+                records: u32::MAX,
+                bytes: noise(bytes).into(),
+                rows: noise(rows).into(),
+                origin: None,
+            };
+            let leased = block_lease_bytes(bytes, rows);
+            let chunk = BlockEncoder::new(Compression::default())
+                .encode(block)
+                .unwrap();
+            let taken = chunk.bytes.len() + chunk.index_fragment.len();
+            assert!(taken as u64 <= leased, "{taken} of {leased}");
+            assert!(leased >= (bytes + rows) as u64);
+        }
     }
 }

@@ -26,7 +26,7 @@ mod supervisor;
 mod tee;
 mod wire;
 
-pub use budget::{Budget, LEASE_BYTES_MIN, Lease};
+pub use budget::{Budget, LEASE_BYTES_MIN, Lease, block_lease_bytes};
 pub use driver::Verification;
 pub use encoder::Executor;
 pub use host::Host;

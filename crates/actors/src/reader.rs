@@ -13,7 +13,7 @@ use teeline_core::{
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::budget::{Budget, Lease};
+use crate::budget::{Budget, Lease, block_lease_bytes};
 use crate::encoder::{Encoders, Work};
 use crate::guard::{Alive, DeathGuard};
 use crate::messages::{PassItem, Sequenced, SupervisorMessage, TeeMessage};
@@ -161,7 +161,9 @@ impl Pump {
     }
 
     async fn encode(&mut self, block: Block) -> Result<(), BackupError> {
-        let lease = self.lease(worst_case_bytes(&block)).await;
+        let lease = self
+            .lease(block_lease_bytes(block.bytes.len(), block.rows.len()))
+            .await;
         let seq = self.number();
         self.encoders.submit(Work { seq, block, lease })
     }
@@ -186,53 +188,5 @@ impl Pump {
         let seq = self.seq;
         self.seq += 1;
         seq
-    }
-}
-
-/// What a line of the index that describes a chunk takes at most.
-const CHUNK_LINE_BYTES_MAX: usize = 256;
-
-/// The most that a block can take once it is encoded, with what the index is to say of it.
-fn worst_case_bytes(block: &Block) -> u64 {
-    encoded_bytes_max(block.bytes.len())
-        + encoded_bytes_max(block.rows.len() + CHUNK_LINE_BYTES_MAX)
-}
-
-/// Deflate stores what it can't compress, at 5 bytes for each 64 KiB or less, between a gzip header and trailer (RFC 1951
-/// and 1952).
-fn encoded_bytes_max(plain: usize) -> u64 {
-    plain as u64 + (plain as u64 / 4096) + 64
-}
-
-#[cfg(test)]
-mod tests {
-    use teeline_core::{BlockEncoder, Compression, Random};
-
-    use super::*;
-
-    #[test]
-    fn a_block_and_its_rows_take_no_more_than_their_lease() {
-        let random = Random::new(1);
-        for (bytes, rows) in [(0, 0), (1, 0), (70_000, 0), (10, 100_000), (70_000, 70_000)] {
-            let noise = |length: usize| -> Vec<u8> {
-                std::iter::repeat_with(|| random.next().to_le_bytes()[0])
-                    .take(length)
-                    .collect()
-            };
-            let block = Block {
-                resource: ResourceId(0),
-                records: u32::MAX,
-                bytes: noise(bytes).into(),
-                rows: noise(rows).into(),
-                origin: None,
-            };
-            let leased = worst_case_bytes(&block);
-            let chunk = BlockEncoder::new(Compression::default())
-                .encode(block)
-                .unwrap();
-            let taken = chunk.bytes.len() + chunk.index_fragment.len();
-            assert!(taken as u64 <= leased, "{taken} of {leased}");
-            assert!(leased >= (bytes + rows) as u64);
-        }
     }
 }

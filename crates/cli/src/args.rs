@@ -74,7 +74,7 @@ pub(crate) struct BackupArguments {
     #[arg(long)]
     pub(crate) compression: Option<String>,
     /// Level of the compression, 1 (fast) to 12 (small)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=12))]
     pub(crate) level: Option<u8>,
     /// Data files are closed at this size, such as 64MiB
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, MIB, 8 << 30))]
@@ -85,12 +85,8 @@ pub(crate) struct BackupArguments {
     /// How a copy is checked before it counts: by reading it back, or by the store's word
     #[arg(long)]
     pub(crate) verification: Option<VerificationArgument>,
-    /// Where work is done: on threads of its own, or one thing after the other. The backups are the same
-    #[arg(long)]
-    pub(crate) executor: Option<ExecutorArgument>,
-    /// Threads that compress
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
-    pub(crate) workers: Option<u64>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
     /// Only the resources that this glob matches; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
@@ -106,6 +102,20 @@ pub(crate) struct BackupArguments {
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What the process may use.
+#[derive(Debug, Default, Args)]
+pub(crate) struct EngineArguments {
+    /// Where work is done: on threads of its own, or one thing after the other. The backups are the same
+    #[arg(long)]
+    pub(crate) executor: Option<ExecutorArgument>,
+    /// Threads that compress
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(crate) workers: Option<u64>,
+    /// Bytes of records that may be in memory at once, such as 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, 8 * MIB, 1 << 40))]
+    pub(crate) budget_bytes: Option<u64>,
 }
 
 /// Where records come from; at most one of the four.

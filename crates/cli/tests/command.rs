@@ -419,6 +419,15 @@ fn usage_is_refused_with_what_to_do() {
             &["backup", "--from", "in", "--segment-bytes", "1KiB"],
             "--segment-bytes",
         ),
+        (&["backup", "--from", "in", "--level", "300"], "1..=12"),
+        (
+            &["backup", "--from", "in", "--workers", "64"],
+            "--budget-bytes",
+        ),
+        (
+            &["backup", "--from", "in", "--budget-bytes", "1MiB"],
+            "--budget-bytes",
+        ),
         (&["backup", "--from", "in", "--to", "ftp://x"], "ftp"),
         (
             &["backup", "--from", "in", "--to", "x", "--to", "./x"],

@@ -20,10 +20,10 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use teeline_core::{BackupError, Sink};
+use teeline_core::{BackupError, Sink, StrategyKind};
 
 pub use self::names::unique_names;
-pub(crate) use self::names::{NAME_FORM, is_name};
+pub(crate) use self::names::{NAME_FORM, check_apart, is_name};
 pub(crate) use self::parse::{bucket_name, check_text, endpoint, folder, key_prefix};
 
 /// A named place that holds backups.
@@ -141,6 +141,11 @@ impl DestinationSpec {
             }
             _ => Place::parse(text).map(Self::derived),
         }
+    }
+
+    /// Whether its failure fails a run under `strategy`: as was said, or, under `all` only, in any case.
+    pub fn is_required(&self, strategy: StrategyKind) -> bool {
+        self.required.unwrap_or(strategy == StrategyKind::All)
     }
 
     /// Whether credentials were written into the destination itself. On a command line they can be read by everybody

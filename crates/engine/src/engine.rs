@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use teeline_actors::{Budget, Clock, Executor, Host};
+use teeline_actors::{Budget, Clock, Executor, Host, block_lease_bytes};
 use teeline_core::{BackupError, Timestamp};
+
+use crate::request::BLOCK_BYTES_DEFAULT;
 
 /// The budget unless another is set: bytes that all backups of one engine may have in flight.
 pub const BUDGET_BYTES_DEFAULT: u64 = 24 << 20;
@@ -88,7 +90,7 @@ pub type Random = Arc<dyn Fn(&mut [u8]) -> Result<(), BackupError> + Send + Sync
 /// How an engine is to be.
 #[derive(Clone)]
 pub struct EngineBuilder {
-    executor: Executor,
+    executor: Option<Executor>,
     budget_bytes: u64,
     clock: Clock,
     random: Random,
@@ -105,9 +107,8 @@ impl Engine {
 
     /// An engine to be shaped.
     pub fn builder() -> EngineBuilder {
-        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         EngineBuilder {
-            executor: Executor::Threads(workers),
+            executor: None,
             budget_bytes: BUDGET_BYTES_DEFAULT,
             clock: Arc::new(system_time),
             random: Arc::new(system_random),
@@ -130,17 +131,17 @@ impl fmt::Debug for Engine {
 }
 
 impl EngineBuilder {
-    /// Encodes on so many threads; by default as many as there are cores.
+    /// Encodes on so many threads; by default as many as there are cores, as far as the budget has blocks for them.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
-        self.executor = Executor::Threads(workers.max(1));
+        self.executor = Some(Executor::Threads(workers.max(1)));
         self
     }
 
     /// Where work is done: `Threads(n)`, or `Inline` for everything on one thread. The backups are the same.
     #[must_use]
     pub fn executor(mut self, executor: Executor) -> Self {
-        self.executor = executor;
+        self.executor = Some(executor);
         self
     }
 
@@ -171,21 +172,37 @@ impl EngineBuilder {
     /// # Errors
     /// Where the operating system gives none.
     pub fn build(self) -> Result<Engine, BackupError> {
-        let workers = match self.executor {
+        let executor = self.executor.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            Executor::Threads(workers_default(cores, self.budget_bytes))
+        });
+        let workers = match executor {
             Executor::Threads(workers) => workers,
             Executor::Inline => 1,
         };
         Ok(Engine(Arc::new(Inner {
-            host: Host::start(self.executor)?,
+            host: Host::start(executor)?,
             budget: Budget::new(self.budget_bytes),
             budget_bytes: self.budget_bytes,
-            executor: self.executor,
+            executor,
             workers,
             clock: self.clock,
             random: self.random,
             running: AtomicU64::new(0),
         })))
     }
+}
+
+/// What so many workers need of a budget to go on: a block for each, and one on its way.
+pub(crate) fn budget_needed(block_bytes: usize, workers: usize) -> u64 {
+    block_lease_bytes(block_bytes, 0).saturating_mul(workers as u64 + 1)
+}
+
+/// As many workers as there are cores, as far as the budget has blocks for them. One is left in any case: a budget that is
+/// too small for it was set by somebody, who is told.
+fn workers_default(cores: usize, budget_bytes: u64) -> usize {
+    let fits = |workers: &usize| budget_needed(BLOCK_BYTES_DEFAULT, *workers) <= budget_bytes;
+    (1..=cores).rev().find(fits).unwrap_or(1)
 }
 
 fn system_time() -> Timestamp {
@@ -204,4 +221,21 @@ fn system_random(bytes: &mut [u8]) -> Result<(), BackupError> {
             error,
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_cores_has_workers_that_the_budget_can_feed() {
+        for cores in 1..=256 {
+            let workers = workers_default(cores, BUDGET_BYTES_DEFAULT);
+            assert_eq!(workers, cores.min(22));
+            assert!(budget_needed(BLOCK_BYTES_DEFAULT, workers) <= BUDGET_BYTES_DEFAULT);
+        }
+        assert_eq!(workers_default(64, 1 << 30), 64);
+        assert_eq!(workers_default(64, 8 << 20), 6);
+        assert_eq!(workers_default(64, 0), 1);
+    }
 }

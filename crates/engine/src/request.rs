@@ -9,6 +9,9 @@ use tokio::sync::watch;
 
 use crate::destination::DestinationSpec;
 
+/// The size that blocks are cut to unless another is set.
+pub(crate) const BLOCK_BYTES_DEFAULT: usize = 1 << 20;
+
 /// A backup to be made.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -60,7 +63,7 @@ impl BackupRequest {
             strategy: StrategyKind::default(),
             concurrency: 4,
             compression: Compression::default(),
-            block_bytes: 1 << 20,
+            block_bytes: BLOCK_BYTES_DEFAULT,
             segment_bytes: 512 << 20,
             record_bytes_max: 64 << 20,
             verification: Verification::default(),
@@ -70,6 +73,16 @@ impl BackupRequest {
             observer: None,
             cancel: Cancel::new(),
         }
+    }
+}
+
+impl BackupRequest {
+    /// Whether the failure of each destination fails the run.
+    pub(crate) fn required(&self) -> Vec<bool> {
+        self.destinations
+            .iter()
+            .map(|destination| destination.is_required(self.strategy))
+            .collect()
     }
 }
 

@@ -179,9 +179,24 @@ async fn a_budget_that_is_too_small_is_refused_with_the_sum() {
         .build()
         .unwrap();
     let asked = teeline::BackupRequest::new(source(b"{}\n"), vec![store("one").1]);
+    let refused = engine.check(&asked).unwrap_err();
     let report = engine.backup(asked).await;
     assert_eq!(report.exit_code(), 2);
-    assert!(report.error.unwrap().message.contains("5 blocks"));
+    let error = report.error.unwrap();
+    assert!(error.message.contains("5 blocks"));
+    let help = error.suggestion.unwrap();
+    for setting in [
+        "engine.budget_bytes",
+        "engine.workers",
+        "backup.block_bytes",
+    ] {
+        assert!(help.contains(setting), "{help}");
+    }
+    assert_eq!(
+        refused.to_string(),
+        error.message,
+        "the check says the same"
+    );
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::exposed::Exposed;
 use super::setting::Setting;
 use super::source::source;
 use super::to_usize;
-use crate::args::{BackupArguments, ExecutorArgument, VerificationArgument};
+use crate::args::{BackupArguments, VerificationArgument};
 use crate::output::Output;
 
 /// What a backup takes.
@@ -46,14 +46,8 @@ pub(crate) fn backup(
     request.include = or_configured(&typed.include, &config.include);
     request.exclude = or_configured(&typed.exclude, &config.exclude);
     request.cancel = cancel.clone();
-    if typed.executor == Some(ExecutorArgument::Inline) && typed.workers.is_some() {
-        return Err(BackupError::usage(
-            "--workers",
-            "goes with --executor threads; inline has none",
-        ));
-    }
     Ok(Backup {
-        engine: setting.engine(typed.executor, typed.workers)?,
+        engine: setting.engine(&typed.engine)?,
         request,
     })
 }

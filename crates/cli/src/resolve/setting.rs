@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use teeline::{BackupError, Config, Engine, Executor};
 
 use super::to_usize;
-use crate::args::ExecutorArgument;
+use crate::args::{EngineArguments, ExecutorArgument};
 use crate::embedded::Server;
 use crate::output::Output;
 use crate::signals::Signals;
@@ -59,17 +59,20 @@ impl Setting {
         environment(self.server.as_ref().map(Server::address))
     }
 
-    pub(super) fn engine(
-        &self,
-        executor: Option<ExecutorArgument>,
-        workers: Option<u64>,
-    ) -> Result<Engine, BackupError> {
-        let workers = workers.map(to_usize).or(self.config.engine.workers);
-        let mut builder = Engine::builder().budget_bytes(self.config.engine.budget_bytes as u64);
-        if let Some(workers) = workers {
+    pub(super) fn engine(&self, typed: &EngineArguments) -> Result<Engine, BackupError> {
+        let is_inline = typed.executor == Some(ExecutorArgument::Inline);
+        if is_inline && typed.workers.is_some() {
+            let message = "goes with --executor threads; inline has none";
+            return Err(BackupError::usage("--workers", message));
+        }
+        let configured = &self.config.engine;
+        let budget_bytes = typed.budget_bytes;
+        let mut builder =
+            Engine::builder().budget_bytes(budget_bytes.unwrap_or(configured.budget_bytes as u64));
+        if let Some(workers) = typed.workers.map(to_usize).or(configured.workers) {
             builder = builder.workers(workers);
         }
-        if executor == Some(ExecutorArgument::Inline) {
+        if is_inline {
             builder = builder.executor(Executor::Inline);
         }
         builder.build()
@@ -77,7 +80,7 @@ impl Setting {
 
     /// An engine as the configuration has it.
     pub(crate) fn plain_engine(&self) -> Result<Engine, BackupError> {
-        self.engine(None, None)
+        self.engine(&EngineArguments::default())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Making a backup: a plan, its passes, and the report of what became of them.
 
+mod check;
 mod outcome;
 mod record;
 mod wanted;
@@ -10,8 +11,7 @@ use std::time::Duration;
 use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd};
 use teeline_core::{
     BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, Outcome, Placed, PlanEntry,
-    PlannedDestination, RECORD_BYTES_MAX, RunHead, RunStatus, Source, Strategy, StrategyKind,
-    Timestamp,
+    PlannedDestination, RunHead, RunStatus, Source, Strategy, Timestamp,
 };
 
 use self::wanted::Wanted;
@@ -91,16 +91,8 @@ impl<'a> Run<'a> {
     }
 
     async fn passes(&mut self, report: &mut BackupReport) -> Result<(), BackupError> {
-        self.check_sizes()?;
-        let required = self.required();
-        let mut strategy = Strategy::new(self.request.strategy, &required)?;
-        if self.request.strategy == StrategyKind::Priority && !self.request.source.is_rereadable() {
-            return Err(BackupError::usage(
-                "strategy",
-                "priority reads the source again for the next destination, which standard input doesn't allow",
-            )
-            .suggest("write the records to a file first, or choose any"));
-        }
+        let mut strategy = check::strategy(self.engine, self.request)?;
+        let required = self.request.required();
         self.open().await?;
         let mut started_at = self.started_at;
         loop {
@@ -122,47 +114,6 @@ impl<'a> Run<'a> {
                 PassEnd::Next(_) => started_at = (self.engine.0.clock)(),
             }
         }
-    }
-
-    /// Refuses a budget below what the workers and the tee need to go on.
-    fn check_sizes(&self) -> Result<(), BackupError> {
-        let inner = &self.engine.0;
-        let block = self.request.block_bytes as u64 * 4097 / 4096 + 64;
-        let needed = block * (inner.workers as u64 + 1);
-        if self.request.record_bytes_max > RECORD_BYTES_MAX {
-            return Err(BackupError::usage(
-                "record_bytes_max",
-                format!("no record of more than {RECORD_BYTES_MAX} bytes can be restored"),
-            ));
-        }
-        if self.request.block_bytes == 0 || self.request.record_bytes_max < self.request.block_bytes
-        {
-            return Err(BackupError::usage(
-                "block_bytes",
-                "it must be above 0 and at most record_bytes_max",
-            ));
-        }
-        if inner.budget_bytes < needed {
-            return Err(BackupError::usage(
-                "budget_bytes",
-                format!(
-                    "{} is too little: {} blocks of up to {block} bytes ({} workers and one on its way) take {needed}",
-                    inner.budget_bytes,
-                    inner.workers + 1,
-                    inner.workers
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    fn required(&self) -> Vec<bool> {
-        let by_strategy = self.request.strategy == StrategyKind::All;
-        self.request
-            .destinations
-            .iter()
-            .map(|spec| spec.required.unwrap_or(by_strategy))
-            .collect()
     }
 
     async fn open(&mut self) -> Result<(), BackupError> {

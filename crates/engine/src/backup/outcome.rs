@@ -28,7 +28,7 @@ impl Run<'_> {
 
     /// What became of each destination; those that no pass got to were skipped.
     pub(super) fn destination_reports(&self) -> Vec<DestinationReport> {
-        let required = self.required();
+        let required = self.request.required();
         self.request
             .destinations
             .iter()

@@ -89,7 +89,7 @@ pub enum Verification {
 /// What the process may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// Threads that compress, 1 to 256. Default: as many as there are cores.
+    /// Threads that compress, 1 to 256. Default: as many as there are cores, as far as the budget has blocks for them.
     pub workers: Option<usize>,
     /// Bytes of records that may be in memory at once, 8 MiB to 1,024 GiB. Default: 24 MiB.
     pub budget_bytes: usize,

@@ -67,7 +67,7 @@ pub fn unique_names(destinations: &mut [DestinationSpec]) -> Result<(), BackupEr
 }
 
 /// Refuses destinations that would find what another has written.
-fn check_apart(destinations: &[DestinationSpec]) -> Result<(), BackupError> {
+pub(crate) fn check_apart(destinations: &[DestinationSpec]) -> Result<(), BackupError> {
     let same = |first: &DestinationSpec, second: &DestinationSpec| {
         first.place.is_same_location(&second.place)
     };

@@ -1,0 +1,69 @@
+//! What is refused before anything is opened.
+
+use teeline_core::{BackupError, BackupId, RECORD_BYTES_MAX, Strategy, StrategyKind};
+
+use super::wanted::Wanted;
+use crate::destination::check_apart;
+use crate::engine::{Engine, budget_needed};
+use crate::request::BackupRequest;
+
+impl Engine {
+    /// Whether a backup can be made as it is asked for. [`Engine::backup`] refuses the same, before it opens anything; what
+    /// only the source or a destination knows isn't found out here.
+    ///
+    /// # Errors
+    /// Of class [`Usage`](teeline_core::Class::Usage), where it can't.
+    pub fn check(&self, request: &BackupRequest) -> Result<(), BackupError> {
+        strategy(self, request).map(drop)
+    }
+}
+
+/// The strategy of a run that can be made.
+pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strategy, BackupError> {
+    check_sizes(engine, request)?;
+    check_path(engine, request)?;
+    Wanted::new(&request.include, &request.exclude)?;
+    check_apart(&request.destinations)?;
+    let strategy = Strategy::new(request.strategy, &request.required())?;
+    if request.strategy == StrategyKind::Priority && !request.source.is_rereadable() {
+        return Err(BackupError::usage(
+            "strategy",
+            "priority reads the source again for the next destination, which standard input doesn't allow",
+        )
+        .suggest("write the records to a file first, or choose any"));
+    }
+    Ok(strategy)
+}
+
+/// Refuses a budget below what the workers and the tee need to go on.
+fn check_sizes(engine: &Engine, request: &BackupRequest) -> Result<(), BackupError> {
+    let block_bytes = request.block_bytes;
+    if request.record_bytes_max > RECORD_BYTES_MAX {
+        let message = format!("no record of more than {RECORD_BYTES_MAX} bytes can be restored");
+        return Err(BackupError::usage("record_bytes_max", message));
+    }
+    if block_bytes == 0 || request.record_bytes_max < block_bytes {
+        let message = "it must be above 0 and at most record_bytes_max";
+        return Err(BackupError::usage("block_bytes", message));
+    }
+    let (budget, workers) = (engine.0.budget_bytes, engine.0.workers);
+    let needed = budget_needed(block_bytes, workers);
+    if budget >= needed {
+        return Ok(());
+    }
+    let message = format!(
+        "{budget} is too little: {} blocks of {block_bytes} bytes ({workers} workers and one on its way) take {needed}",
+        workers + 1
+    );
+    Err(BackupError::usage("budget_bytes", message).suggest(format!(
+        "set engine.budget_bytes (--budget-bytes) to {needed} or more, or have fewer workers (engine.workers, --workers) \
+         or smaller blocks (backup.block_bytes, --block-bytes)"
+    )))
+}
+
+/// Fills the template as a run will, with an id like any other.
+fn check_path(engine: &Engine, request: &BackupRequest) -> Result<(), BackupError> {
+    let started_at = (engine.0.clock)();
+    let id = BackupId::new(&request.backup_type, started_at, &[0; 10]);
+    request.path.path(&id, started_at).map(drop)
+}
