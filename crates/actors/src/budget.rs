@@ -111,6 +111,7 @@ mod tests {
         drop(lease);
         assert!(budget.is_whole());
     }
+
     #[test]
     fn a_block_and_its_rows_take_no_more_than_their_lease() {
         let random = Random::new(1);

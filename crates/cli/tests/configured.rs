@@ -50,3 +50,87 @@ fn an_unusable_source_is_named_by_file_line_and_key() {
         missing.stderr
     );
 }
+
+#[test]
+fn a_check_refuses_what_no_backup_can_use() {
+    let scratch = Scratch::new();
+    let source = "[source]\npath = \"-\"\n";
+    let places = "[destinations.a]\npath = \"a\"\n[destinations.b]\npath = \"b\"\n";
+    for (settings, part) in [
+        (
+            "[backup]\nstrategy = \"quorum:3\"\n",
+            "quorum:3 of 2 destinations",
+        ),
+        ("[backup]\nstrategy = \"priority\"\n", "standard input"),
+        ("[engine]\nworkers = 64\n", "--budget-bytes"),
+        (
+            "[engine]\nbudget_bytes = \"8MiB\"\nworkers = 8\n",
+            "engine.budget_bytes",
+        ),
+        ("[backup]\nblock_bytes = \"16MiB\"\n", "backup.block_bytes"),
+        ("[backup]\npath = \"teeline.json/{date}\"\n", "teeline.json"),
+        (
+            "[destinations.c]\npath = \"b/c\"\n",
+            "c (b/c) is inside b (b)",
+        ),
+    ] {
+        scratch.write("teeline.toml", format!("{source}{places}{settings}"));
+        for arguments in [
+            &["config", "check", "teeline.toml"][..],
+            &["backup", "--config", "teeline.toml"],
+        ] {
+            let run = scratch.teeline(2, arguments);
+            assert!(run.stderr.contains(part), "{settings}: {}", run.stderr);
+            let is_check = arguments[0] == "config";
+            let names_file = run.stderr.starts_with("error: teeline.toml");
+            assert!(names_file || !is_check, "{}", run.stderr);
+        }
+    }
+    assert!(!scratch.path("a").exists());
+    // Without a source, what is typed is yet to come.
+    scratch.write(
+        "teeline.toml",
+        format!("{places}[backup]\nstrategy = \"priority\"\n"),
+    );
+    scratch.teeline(0, &["config", "check", "teeline.toml"]);
+}
+
+#[test]
+fn variables_replace_settings_without_a_file_too() {
+    let scratch = Scratch::new();
+    scratch.write("in/users.jsonl", "{\"id\":1}\n");
+    let teeline = |code: i32, arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = scratch.command(arguments);
+        command.envs(variables.iter().copied());
+        shared::Run::of(code, command.output().unwrap(), &format!("{arguments:?}"))
+    };
+    let variables = [
+        ("TEELINE__BACKUP__COMPRESSION", "none"),
+        ("TEELINE__DESTINATIONS__NEAR__PATH", "near"),
+    ];
+    let made = teeline(0, &["backup", "--from", "in", "--json"], &variables).json();
+    assert_eq!(made["destinations"][0]["name"], "near");
+    let id = made["id"].as_str().unwrap();
+    assert!(scratch.path(&format!("near/{id}/users.jsonl")).exists());
+    assert!(!scratch.path("backups").exists());
+    let list = teeline(0, &["list", "--json"], &variables).json();
+    assert_eq!(list["backups"][0]["id"], id);
+
+    for (name, value, part) in [
+        (
+            "TEELINE__BACKUP__LEVEL",
+            "13",
+            "variable TEELINE__BACKUP__LEVEL: `backup.level` is 13",
+        ),
+        (
+            "TEELINE__BACKUPS__LEVEL",
+            "1",
+            "variable TEELINE__BACKUPS__LEVEL: unknown key",
+        ),
+    ] {
+        for arguments in [&["list"][..], &["backup", "--from", "in"]] {
+            let run = teeline(2, arguments, &[(name, value)]);
+            assert!(run.stderr.contains(part), "{}", run.stderr);
+        }
+    }
+}

@@ -1,7 +1,12 @@
 //! The request of `teeline backup`.
 
-use teeline::config::Verification;
-use teeline::{BackupError, BackupRequest, BackupType, Cancel, Compression, Engine, StrategyKind};
+use std::sync::Arc;
+
+use teeline::config::{self, BackupConfig};
+use teeline::{
+    BackupError, BackupRequest, BackupType, Cancel, Compression, DestinationSpec, Engine, Source,
+    Verification,
+};
 
 use super::destinations::destinations;
 use super::exposed::Exposed;
@@ -27,29 +32,63 @@ pub(crate) fn backup(
     let backup_type = backup_type(&typed.backup_type)?;
     let mut exposed = Exposed::default();
     let destinations = destinations(&setting.config, &typed.to, &mut exposed)?;
-    let config = &setting.config.backup;
-    let source = source(typed, setting, config, &mut exposed)?;
+    let source = source(typed, setting, &mut exposed)?;
     exposed.warn(output);
-    let mut request = BackupRequest::of(source, destinations);
+    let mut request = configured(&setting.config.backup, source, destinations);
     request.backup_type = backup_type;
-    request.strategy = match &typed.strategy {
-        Some(strategy) => strategy.parse::<StrategyKind>()?,
-        None => config.strategy,
-    };
-    request.concurrency = typed.concurrency.map_or(config.concurrency, to_usize);
-    request.compression = compression(typed, config.compression)?;
-    request.block_bytes = typed.block_bytes.map_or(config.block_bytes, to_usize);
-    request.segment_bytes = typed.segment_bytes.unwrap_or(config.segment_bytes);
-    request.record_bytes_max = config.record_bytes_max;
-    request.verification = verification(typed.verification, config.verification);
-    request.path = config.path.clone();
-    request.include = or_configured(&typed.include, &config.include);
-    request.exclude = or_configured(&typed.exclude, &config.exclude);
+    if let Some(strategy) = &typed.strategy {
+        request.strategy = strategy.parse()?;
+    }
+    if let Some(concurrency) = typed.concurrency {
+        request.concurrency = to_usize(concurrency);
+    }
+    request.compression = compression(typed, request.compression)?;
+    if let Some(bytes) = typed.block_bytes {
+        request.block_bytes = to_usize(bytes);
+    }
+    if let Some(bytes) = typed.segment_bytes {
+        request.segment_bytes = bytes;
+    }
+    if let Some(verification) = typed.verification {
+        request.verification = match verification {
+            VerificationArgument::Read => Verification::Read,
+            VerificationArgument::Attested => Verification::Attested,
+        };
+    }
+    if !typed.include.is_empty() {
+        request.include.clone_from(&typed.include);
+    }
+    if !typed.exclude.is_empty() {
+        request.exclude.clone_from(&typed.exclude);
+    }
     request.cancel = cancel.clone();
     Ok(Backup {
         engine: setting.engine(&typed.engine)?,
         request,
     })
+}
+
+/// The request that a configuration makes of a source and destinations.
+pub(super) fn configured(
+    config: &BackupConfig,
+    source: Arc<dyn Source>,
+    destinations: Vec<DestinationSpec>,
+) -> BackupRequest {
+    let mut request = BackupRequest::of(source, destinations);
+    request.strategy = config.strategy;
+    request.concurrency = config.concurrency;
+    request.compression = config.compression;
+    request.block_bytes = config.block_bytes;
+    request.segment_bytes = config.segment_bytes;
+    request.record_bytes_max = config.record_bytes_max;
+    request.verification = match config.verification {
+        config::Verification::Read => Verification::Read,
+        config::Verification::Attested => Verification::Attested,
+    };
+    request.path = config.path.clone();
+    request.include.clone_from(&config.include);
+    request.exclude.clone_from(&config.exclude);
+    request
 }
 
 fn backup_type(text: &str) -> Result<BackupType, BackupError> {
@@ -83,27 +122,5 @@ fn compression(
     match typed.level {
         Some(level) => compression.with_level(level),
         None => Ok(compression),
-    }
-}
-
-fn verification(
-    typed: Option<VerificationArgument>,
-    configured: Verification,
-) -> teeline::Verification {
-    match (typed, configured) {
-        (Some(VerificationArgument::Read), _) | (None, Verification::Read) => {
-            teeline::Verification::Read
-        }
-        (Some(VerificationArgument::Attested), _) | (None, Verification::Attested) => {
-            teeline::Verification::Attested
-        }
-    }
-}
-
-fn or_configured(typed: &[String], configured: &[String]) -> Vec<String> {
-    if typed.is_empty() {
-        configured.to_vec()
-    } else {
-        typed.to_vec()
     }
 }

@@ -1,48 +1,54 @@
 //! What `teeline config check` finds.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use teeline::config::{SourceConfig, SourceLocation};
-use teeline::{BackupError, DestinationSpec, StrategyKind};
+use teeline::{BackupError, DestinationSpec, JsonlSource, Source};
 
-use super::setting::{SERVER_PLACEHOLDER, environment, load};
+use super::backup;
+use super::destinations::or_default;
+use super::setting::Setting;
+use super::source;
 use crate::output::{Checked, CheckedDestination};
 
-/// What a configuration comes to. Its server isn't started, so it has no address yet.
+/// What a configuration comes to, which a backup must be able to use.
 pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
-    let config = load(path, None)?;
-    let placeholder = config
-        .embedded_s3
-        .as_ref()
-        .map(|_| SERVER_PLACEHOLDER.to_owned());
+    let setting = Setting::read(Some(path))?;
+    let config = &setting.config;
     let source = match &config.source {
+        Some(source) => Some(source::of_config(source, &setting)?),
         None => None,
-        Some(SourceConfig {
-            location: SourceLocation::S3db(place),
-            ..
-        }) => Some(place.resolve(&environment(placeholder))?.to_string()),
-        Some(SourceConfig {
-            location: SourceLocation::Jsonl { path, .. },
-            ..
-        }) => Some(path.display().to_string()),
-        Some(_) => None,
     };
-    let as_written = |place: String| match config.embedded_s3 {
-        Some(_) => place.replace(SERVER_PLACEHOLDER, "${EMBEDDED_S3}"),
-        None => place,
-    };
-    let by_strategy = config.backup.strategy == StrategyKind::All;
+    check_request(&setting, source.clone()).map_err(|error| in_file(path, &error))?;
     let destination = |spec: &DestinationSpec| CheckedDestination {
         name: spec.name.clone(),
-        location: as_written(spec.place.location()),
-        required: spec.required.unwrap_or(by_strategy),
+        location: setting.as_written(&spec.place.location()),
+        required: spec.is_required(config.backup.strategy),
     };
     Ok(Checked {
         status: "ok",
         file: path.display().to_string(),
-        source: source.map(as_written),
+        source: source.map(|source| setting.as_written(&source.to_string())),
         strategy: config.backup.strategy.to_string(),
         compression: config.backup.compression.to_string(),
         destinations: config.destinations.iter().map(destination).collect(),
     })
+}
+
+/// Asks the engine whether a backup can be made so.
+fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(), BackupError> {
+    // A source that isn't configured is typed; all that is known of it is that it goes with the rest.
+    let source = source.unwrap_or_else(|| Arc::new(JsonlSource::path(".")));
+    let destinations = or_default(setting.config.destinations.clone())?;
+    let request = backup::configured(&setting.config.backup, source, destinations);
+    setting.plain_engine()?.check(&request)
+}
+
+/// An error about settings that don't go together; it names them by itself.
+fn in_file(path: &Path, error: &BackupError) -> BackupError {
+    let in_file = BackupError::new(error.class(), error.operation(), path.display(), error);
+    match error.suggestion() {
+        Some(suggestion) => in_file.suggest(suggestion),
+        None => in_file,
+    }
 }

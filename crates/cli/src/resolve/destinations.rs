@@ -57,7 +57,10 @@ pub(super) fn places_of(
     Ok(places)
 }
 
-fn or_default(destinations: Vec<DestinationSpec>) -> Result<Vec<DestinationSpec>, BackupError> {
+/// The destinations, or the default one where there is none.
+pub(super) fn or_default(
+    destinations: Vec<DestinationSpec>,
+) -> Result<Vec<DestinationSpec>, BackupError> {
     match destinations.is_empty() {
         true => Ok(vec![DestinationSpec::parse(DESTINATION_DEFAULT)?]),
         false => Ok(destinations),

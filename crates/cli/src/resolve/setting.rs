@@ -11,11 +11,11 @@ use crate::output::Output;
 use crate::signals::Signals;
 
 /// The variable that holds the address of the configuration's own server.
-pub(super) const SERVER_VARIABLE: &str = "EMBEDDED_S3";
+const SERVER_VARIABLE: &str = "EMBEDDED_S3";
 /// Stands for that address until the server runs.
-pub(super) const SERVER_PLACEHOLDER: &str = "127.0.0.1:1";
+const SERVER_PLACEHOLDER: &str = "127.0.0.1:1";
 
-/// A configuration with what runs on its behalf; everything at its default where none was named.
+/// A configuration with what runs on its behalf; without a file, what the environment says and defaults.
 pub(crate) struct Setting {
     pub(super) config: Config,
     path: Option<PathBuf>,
@@ -29,25 +29,32 @@ impl Setting {
         output: &Output,
         signals: &Signals,
     ) -> Result<Self, BackupError> {
-        let Some(path) = path else {
-            return Ok(Setting {
-                config: Config::default(),
-                path: None,
-                server: None,
-            });
-        };
-        let config = load(path, None)?;
-        let setting = |config, server| Setting {
-            config,
-            path: Some(path.to_owned()),
-            server,
-        };
-        let Some(embedded) = &config.embedded_s3 else {
-            return Ok(setting(config, None));
+        let setting = Self::read(path)?;
+        let Some(embedded) = &setting.config.embedded_s3 else {
+            return Ok(setting);
         };
         let server = Server::start(embedded, output, signals).await?;
-        let config = load(path, Some(&server.address()))?;
-        Ok(setting(config, Some(server)))
+        let config = load(path, Some(server.address()))?;
+        Ok(Setting {
+            config,
+            server: Some(server),
+            ..setting
+        })
+    }
+
+    /// Reads a configuration. A server that it asks for isn't started, so its address is made up.
+    pub(super) fn read(path: Option<&Path>) -> Result<Self, BackupError> {
+        // Whether the variable is the configuration's own is only known once it was read.
+        let config = load(path, Some(SERVER_PLACEHOLDER.to_owned()))?;
+        let config = match config.embedded_s3 {
+            Some(_) => config,
+            None => load(path, None)?,
+        };
+        Ok(Setting {
+            config,
+            path: path.map(Path::to_owned),
+            server: None,
+        })
     }
 
     /// The configuration's file.
@@ -55,8 +62,21 @@ impl Setting {
         self.path.as_deref()
     }
 
+    /// The variables that the configuration may name.
     pub(super) fn environment(&self) -> impl Fn(&str) -> Option<String> + use<> {
-        environment(self.server.as_ref().map(Server::address))
+        let made_up = self.config.embedded_s3.as_ref();
+        let made_up = made_up.map(|_| SERVER_PLACEHOLDER.to_owned());
+        environment(self.server.as_ref().map(Server::address).or(made_up))
+    }
+
+    /// A place as it was written: by the name of the server whose address is made up.
+    pub(super) fn as_written(&self, place: &str) -> String {
+        match (&self.config.embedded_s3, &self.server) {
+            (Some(_), None) => {
+                place.replace(SERVER_PLACEHOLDER, &format!("${{{SERVER_VARIABLE}}}"))
+            }
+            _ => place.to_owned(),
+        }
     }
 
     pub(super) fn engine(&self, typed: &EngineArguments) -> Result<Engine, BackupError> {
@@ -84,23 +104,17 @@ impl Setting {
     }
 }
 
-/// Reads a configuration. Without a server's address, one is made up where the configuration has a server.
-pub(super) fn load(path: &Path, server: Option<&str>) -> Result<Config, BackupError> {
-    // Whether the variable is the configuration's own is only known once it was read.
-    let own = server.unwrap_or(SERVER_PLACEHOLDER).to_owned();
-    let variables = || {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-    };
-    let config = Config::load(path, &environment(Some(own)), variables())?;
-    match config.embedded_s3 {
-        Some(_) => Ok(config),
-        None => Config::load(path, &environment(None), variables()),
+/// The configuration of a file, if there is one, and of the environment.
+fn load(path: Option<&Path>, server: Option<String>) -> Result<Config, BackupError> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    match path {
+        Some(path) => Config::load(path, &environment(server), variables),
+        None => Config::of_variables(variables),
     }
 }
 
-/// The variables that configurations may name.
-pub(super) fn environment(server: Option<String>) -> impl Fn(&str) -> Option<String> {
+fn environment(server: Option<String>) -> impl Fn(&str) -> Option<String> {
     move |name| match (name, &server) {
         (SERVER_VARIABLE, Some(address)) => Some(address.clone()),
         _ => std::env::var(name).ok(),

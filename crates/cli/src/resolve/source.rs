@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use teeline::config::{BackupConfig, Connection as Place, OnUndecodable, SourceLocation};
+use teeline::config::{Connection as Place, SourceConfig, SourceLocation};
 use teeline::{
-    BackupError, Connection, JsonlSource, S3dbSource, Source, UnknownObjects, looks_like_url,
-    sources,
+    BackupError, Connection, JsonlSource, OnUndecodable, S3dbSource, ScanOptions, Source,
+    UnknownObjects, looks_like_url,
 };
 
 use super::exposed::Exposed;
@@ -16,50 +16,58 @@ use crate::args::{BackupArguments, SourceArguments, UndecodableArgument, Unknown
 /// What the records of standard input are called unless something is said.
 const STDIN_RESOURCE: &str = "stdin";
 
+/// What `teeline backup` reads: the typed source, or the configured one.
 pub(super) fn source(
     typed: &BackupArguments,
     setting: &Setting,
-    backup: &BackupConfig,
     exposed: &mut Exposed,
 ) -> Result<Arc<dyn Source>, BackupError> {
+    exposed.note(
+        typed.source.connection.as_deref().is_some_and(has_keys),
+        "--connection",
+    );
     let configured = setting.config.source.as_ref();
-    let place = match typed_place(&typed.source)? {
+    let location = match typed_place(&typed.source)? {
         Some(place) => place,
         None => configured.map(|source| source.location.clone()).ok_or_else(|| {
             BackupError::usage("source", "nothing to back up is named")
                 .suggest("use --connection-env NAME for a database, --from PATH for JSON lines, or a [source] in a configuration")
         })?,
     };
-    exposed.note(
-        typed.source.connection.as_deref().is_some_and(has_keys),
-        "--connection",
-    );
-    match place {
+    let source = SourceConfig {
+        location,
+        on_undecodable: match typed.on_undecodable {
+            Some(UndecodableArgument::Keep) => OnUndecodable::Keep,
+            Some(UndecodableArgument::Fail) => OnUndecodable::Fail,
+            None => configured.map_or_else(OnUndecodable::default, |source| source.on_undecodable),
+        },
+        unknown_objects: match typed.unknown_objects {
+            Some(UnknownArgument::Keep) => UnknownObjects::Keep,
+            Some(UnknownArgument::Skip) => UnknownObjects::Skip,
+            Some(UnknownArgument::Fail) => UnknownObjects::Fail,
+            None => {
+                configured.map_or_else(UnknownObjects::default, |source| source.unknown_objects)
+            }
+        },
+    };
+    of_config(&source, setting)
+}
+
+/// The source that a configuration names.
+pub(super) fn of_config(
+    source: &SourceConfig,
+    setting: &Setting,
+) -> Result<Arc<dyn Source>, BackupError> {
+    let backup = &setting.config.backup;
+    match source.location.clone() {
         SourceLocation::S3db(place) => {
             let connection = place.resolve(&setting.environment())?;
-            let keep = match typed.on_undecodable {
-                Some(UndecodableArgument::Keep) => true,
-                Some(UndecodableArgument::Fail) => false,
-                None => {
-                    configured.is_none_or(|source| source.on_undecodable == OnUndecodable::Keep)
-                }
-            };
-            let options = sources::s3db::ScanOptions {
+            let options = ScanOptions {
                 inline_bytes_max: backup.inline_bytes_max as u64,
                 record_bytes_max: backup.record_bytes_max,
-                on_undecodable: match keep {
-                    true => sources::s3db::OnUndecodable::Keep,
-                    false => sources::s3db::OnUndecodable::Fail,
-                },
-                unknown_objects: match typed.unknown_objects {
-                    Some(UnknownArgument::Keep) => UnknownObjects::Keep,
-                    Some(UnknownArgument::Skip) => UnknownObjects::Skip,
-                    Some(UnknownArgument::Fail) => UnknownObjects::Fail,
-                    None => configured
-                        .map(|source| source.unknown_objects)
-                        .unwrap_or_default(),
-                },
-                ..sources::s3db::ScanOptions::default()
+                on_undecodable: source.on_undecodable,
+                unknown_objects: source.unknown_objects,
+                ..ScanOptions::default()
             };
             Ok(Arc::new(S3dbSource::new(connection, options)))
         }

@@ -27,8 +27,10 @@ mod size;
 mod tests;
 mod types;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use config::Map;
 use teeline_core::BackupError;
 
 use self::blame::Blame;
@@ -38,8 +40,8 @@ use self::interpolate::interpolate;
 pub(crate) use self::nearest::nearest;
 use self::overrides::Overrides;
 pub use self::types::{
-    BackupConfig, EmbeddedS3Config, EngineConfig, OnUndecodable, SampleConfig, SourceConfig,
-    SourceLocation, Verification,
+    BackupConfig, EmbeddedS3Config, EngineConfig, SampleConfig, SourceConfig, SourceLocation,
+    Verification,
 };
 use crate::destination::DestinationSpec;
 
@@ -59,6 +61,23 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the variables among `env_vars` whose names begin with `TEELINE__` say, where there is no file: they replace
+    /// single settings of the default configuration.
+    ///
+    /// # Errors
+    /// Of class [`Usage`](teeline_core::Class::Usage), where they don't say what they may; the variable is named.
+    pub fn of_variables(
+        env_vars: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, BackupError> {
+        let overrides = Overrides::collect(env_vars)?;
+        let blame = Blame::new(
+            "the environment".to_owned(),
+            BTreeMap::new(),
+            overrides.variables().clone(),
+        );
+        sections::config(overrides.over(Map::new())?, &blame)
+    }
+
     /// Reads the file at `path`: TOML, YAML or JSON, as its extension says.
     ///
     /// Variables among `env_vars` whose names begin with `TEELINE__` replace single settings; others are ignored.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind, looks_like_url};
-use teeline_sources::s3db::UnknownObjects;
+use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::Config;
 use super::blame::Blame;
@@ -13,8 +13,8 @@ use super::interpolate::is_variable_name;
 use super::node::{KeyPath, Node};
 use super::reader::{Known, Table, check_known};
 use super::types::{
-    BackupConfig, EmbeddedS3Config, EngineConfig, OnUndecodable, SampleConfig, SourceConfig,
-    SourceLocation, Verification,
+    BackupConfig, EmbeddedS3Config, EngineConfig, SampleConfig, SourceConfig, SourceLocation,
+    Verification,
 };
 use crate::backup::glob;
 use crate::destination::{Secret, bucket_name, folder, key_prefix};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use teeline_core::{Compression, PathTemplate, StrategyKind};
-use teeline_sources::s3db::UnknownObjects;
+use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::connection::Connection;
 use crate::destination::Secret;
@@ -36,16 +36,6 @@ pub enum SourceLocation {
         /// own names.
         resource: Option<String>,
     },
-}
-
-/// What is done with an object that can't be mapped to a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnUndecodable {
-    /// Its bytes are kept beside the records, and counted.
-    #[default]
-    Keep,
-    /// The backup fails.
-    Fail,
 }
 
 /// How it is backed up.

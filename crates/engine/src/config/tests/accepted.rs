@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use teeline_core::{Compression, PathTemplate, StrategyKind};
+use teeline_sources::s3db::OnUndecodable;
 
 use super::*;
 use crate::destination::{Place, S3Place, Secret};
