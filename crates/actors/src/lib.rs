@@ -30,7 +30,7 @@ pub use budget::{Budget, LEASE_BYTES_MIN, Lease, block_lease_bytes};
 pub use driver::Verification;
 pub use encoder::Executor;
 pub use host::Host;
-pub use placer::Epilogue;
+pub use placer::{Epilogue, Prologue};
 pub use publish::Publication;
 pub use reader::Clock;
 pub use sink::PassDestination;

@@ -13,6 +13,9 @@ use crate::guard::{Alive, DeathGuard};
 use crate::messages::{PassItem, Sequenced, Step, SupervisorMessage, TeeMessage};
 use crate::supervisor::Observer;
 
+/// Looks at what a scan is going to give, before anything is written anywhere: its error fails the backup.
+pub type Prologue = Box<dyn FnOnce(&ScanPlan) -> Result<(), BackupError> + Send>;
+
 /// Makes the attachments that depend on what was placed. The last word before the manifest: its error fails the backup.
 pub type Epilogue = Box<dyn FnOnce(&Placed<'_>) -> Result<Vec<Attachment>, BackupError> + Send>;
 
@@ -42,6 +45,7 @@ pub(crate) struct RunOpening {
     pub(crate) source: SourceKind,
     /// Where the source is, without secrets.
     pub(crate) location: String,
+    pub(crate) prologue: Prologue,
     pub(crate) epilogue: Epilogue,
 }
 
@@ -119,8 +123,10 @@ impl PlacerActor {
             head,
             source,
             location,
+            prologue,
             epilogue,
         } = opening;
+        prologue(&plan)?;
         let (compression, segment_bytes) = (head.plan.compression, head.plan.segment_bytes);
         let placer = Placer::new(head.id.clone(), compression, segment_bytes, &plan.resources)?;
         let (resources, objects) = placer.claimed();

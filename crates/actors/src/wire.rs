@@ -15,7 +15,7 @@ use crate::budget::Budget;
 use crate::driver::Verification;
 use crate::encoder::{Encoders, Executor};
 use crate::messages::SupervisorMessage;
-use crate::placer::{Epilogue, PlacerActor, RunOpening};
+use crate::placer::{Epilogue, PlacerActor, Prologue, RunOpening};
 use crate::reader::{Clock, Reader, Reading};
 use crate::sink::{PassDestination, SinkActor, SinkParts};
 use crate::supervisor::{Crew, Observer, PassReport, Supervisor, unless_it_panics};
@@ -35,6 +35,8 @@ pub struct Pass {
     pub head: RunHead,
     /// The folder of the backup below each root.
     pub path: ObjectKey,
+    /// Says whether what the source is going to give is what is wanted.
+    pub prologue: Prologue,
     /// Makes the attachments that depend on what was placed.
     pub epilogue: Epilogue,
     /// How copies are checked.
@@ -116,6 +118,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         head: pass.head,
         source: pass.source.kind(),
         location: pass.source.to_string(),
+        prologue: pass.prologue,
         epilogue: pass.epilogue,
     };
     let placer = PlacerActor::new(

@@ -157,18 +157,27 @@ async fn a_cancelled_run_lists_nothing() {
 }
 
 #[tokio::test]
-async fn a_pattern_that_no_resource_answers_to_is_an_error() {
-    let engine = engine(Executor::Threads(1));
-    let (_, to) = store("one");
-    let mut asked = request(&records(10), std::slice::from_ref(&to));
-    asked.include = vec!["evnts".to_owned()];
-    let report = engine.backup(asked).await;
-    assert_eq!(report.exit_code(), 2);
-    assert!(
-        report.error.unwrap().message.contains("events"),
-        "what there is, is named"
-    );
-    assert!(engine.list(&[to]).await.backups.is_empty());
+async fn a_selection_that_nothing_answers_to_is_refused_before_anything_is_written() {
+    for (include, exclude) in [
+        (&["evnts"][..], &[][..]),
+        (&["events", "evnts"], &[]),
+        (&[], &["*"]),
+        (&["ev*"], &["events"]),
+    ] {
+        let engine = engine(Executor::Threads(1));
+        let (sink, to) = store("one");
+        let mut asked = request(&records(10), &[to]);
+        asked.include = include.iter().map(ToString::to_string).collect();
+        asked.exclude = exclude.iter().map(ToString::to_string).collect();
+        let report = engine.backup(asked).await;
+        assert_eq!(report.exit_code(), 2, "{report:?}");
+        assert!(
+            report.error.unwrap().message.contains("there are: events"),
+            "what there is, is named"
+        );
+        assert_eq!(sink.keys(), [], "{include:?} {exclude:?}");
+        assert_idle(&engine);
+    }
 }
 
 #[tokio::test]

@@ -146,6 +146,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
             written_by: "a test".to_owned(),
         },
         path,
+        prologue: Box::new(|_| Ok(())),
         epilogue: Box::new(|_| Ok(Vec::new())),
         verification: Verification::Read,
         limits: CutLimits {

@@ -8,10 +8,10 @@ mod wanted;
 use std::sync::Arc;
 use std::time::Duration;
 
-use teeline_actors::{Epilogue, Pass, PassDestination, PassEnd};
+use teeline_actors::{Pass, PassDestination, PassEnd};
 use teeline_core::{
-    BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, Outcome, Placed, PlanEntry,
-    PlannedDestination, RunHead, RunStatus, Source, Strategy, Timestamp,
+    BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, Outcome, PlanEntry,
+    PlannedDestination, RunHead, RunStatus, Strategy, Timestamp,
 };
 
 use self::wanted::Wanted;
@@ -156,6 +156,7 @@ impl<'a> Run<'a> {
                 retries: Arc::clone(&self.opened[id.0].retries),
             })
             .collect();
+        let source = Arc::clone(&request.source);
         let wanted = Wanted::new(&request.include, &request.exclude)?;
         let selection = wanted.selection();
         let head = RunHead {
@@ -180,7 +181,8 @@ impl<'a> Run<'a> {
             selection,
             destinations,
             strategy,
-            epilogue: epilogue(Arc::clone(&request.source), wanted),
+            prologue: Box::new(move |plan| wanted.check(plan)),
+            epilogue: Box::new(move |placed| source.describe(placed)),
             head,
             path,
             verification: request.verification,
@@ -197,12 +199,4 @@ impl<'a> Run<'a> {
             cancel: request.cancel.subscribe(),
         })
     }
-}
-
-/// The last word before the manifest: every resource that was asked for was met; the source describes what it gave.
-fn epilogue(source: Arc<dyn Source>, wanted: Wanted) -> Epilogue {
-    Box::new(move |placed: &Placed<'_>| {
-        wanted.check()?;
-        source.describe(placed)
-    })
 }

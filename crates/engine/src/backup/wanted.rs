@@ -1,9 +1,11 @@
 //! Which resources are wanted.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use teeline_core::{BackupError, Selection, looks_like_url};
+use teeline_core::{
+    BackupError, PlannedResource, ResourceKind, ScanPlan, Selection, looks_like_url,
+};
 
 /// Globs of resources, and which of them have met one.
 pub(super) struct Wanted {
@@ -38,36 +40,34 @@ impl Wanted {
         let met = Arc::clone(&self.met);
         Selection::new(!self.patterns.is_empty(), move |name| {
             let matches = include.matches(name);
-            if let Ok(mut met) = met.lock() {
-                for index in &matches {
-                    met.patterns[*index] = true;
-                }
-                if !met.names.iter().any(|known| known == name) {
-                    met.names.push(name.to_owned());
-                }
+            // Names and flags, right also after a panic elsewhere.
+            let mut met = met.lock().unwrap_or_else(PoisonError::into_inner);
+            for index in &matches {
+                met.patterns[*index] = true;
+            }
+            if !met.names.iter().any(|known| known == name) {
+                met.names.push(name.to_owned());
             }
             (include.is_empty() || !matches.is_empty()) && !exclude.is_match(name)
         })
     }
 
-    /// A pattern that no resource answers to is a mistake that would be found out at the restore.
-    pub(super) fn check(&self) -> Result<(), BackupError> {
-        let Ok(met) = self.met.lock() else {
-            return Ok(());
-        };
-        match met.patterns.iter().position(|met| !met) {
-            None => Ok(()),
-            Some(index) => {
-                let message = format!(
-                    "no resource is called so; there are: {}",
-                    met.names.join(", ")
-                );
-                Err(BackupError::usage(
-                    format!("include {:?}", self.patterns[index]),
-                    message,
-                ))
-            }
+    /// Refuses a pattern that no resource answers to, and patterns that leave none: mistakes that would be found out at the
+    /// restore. The source has asked for each of its resources when it plans.
+    pub(super) fn check(&self, plan: &ScanPlan) -> Result<(), BackupError> {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let there_are = met.names.join(", ");
+        if let Some(index) = met.patterns.iter().position(|met| !met) {
+            let subject = format!("include {:?}", self.patterns[index]);
+            let message = format!("no resource is called so; there are: {there_are}");
+            return Err(BackupError::usage(subject, message));
         }
+        let is_left = |planned: &PlannedResource| matches!(planned.kind, ResourceKind::Records(_));
+        if met.names.is_empty() || plan.resources.iter().any(is_left) {
+            return Ok(());
+        }
+        let message = format!("it leaves no resource; there are: {there_are}");
+        Err(BackupError::usage("exclude", message))
     }
 }
 
