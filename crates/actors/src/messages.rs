@@ -130,7 +130,16 @@ pub(crate) enum SinkMessage {
     /// Make the backup visible.
     Publish(Publication),
     /// Stop, whatever is under way, and report.
-    Abandon,
+    Abandon(Abandonment),
+}
+
+/// Why a destination that did nothing wrong is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Abandonment {
+    /// The host wants the run to end.
+    Interrupted,
+    /// The run is decided without it.
+    RunFailed,
 }
 
 /// What a driver reports.

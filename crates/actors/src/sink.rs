@@ -15,7 +15,9 @@ use tokio::time::{Duration, Instant, timeout};
 
 use crate::driver::{Driver, Verification};
 use crate::guard::Alive;
-use crate::messages::{DriverEvent, LaneItem, SinkMessage, SupervisorMessage, TeeMessage};
+use crate::messages::{
+    Abandonment, DriverEvent, LaneItem, SinkMessage, SupervisorMessage, TeeMessage,
+};
 use crate::supervisor::Observer;
 
 /// How long an abandoned destination may take to free what the store holds for it.
@@ -28,6 +30,8 @@ pub struct PassDestination {
     pub id: DestinationId,
     /// Its name in the configuration.
     pub name: String,
+    /// Where it is, as every report shows it.
+    pub location: String,
     /// Whether its failure fails the run.
     pub required: bool,
     /// Its store, decorated.
@@ -40,7 +44,7 @@ pub(crate) struct SinkActor {
     destination: PassDestination,
     to_drive: Option<(mpsc::Receiver<LaneItem>, ObjectKey)>,
     lane: mpsc::Sender<LaneItem>,
-    abandon: watch::Sender<bool>,
+    abandon: watch::Sender<Option<Abandonment>>,
     tee: Recipient<TeeMessage>,
     supervisor: Recipient<SupervisorMessage>,
     observer: Observer,
@@ -75,7 +79,7 @@ impl SinkActor {
         };
         let report = DestinationReport {
             name: parts.destination.name.clone(),
-            location: sink.to_string(),
+            location: parts.destination.location.clone(),
             status: DestinationStatus::Failed,
             required: parts.destination.required,
             bytes: 0,
@@ -91,7 +95,7 @@ impl SinkActor {
             destination: parts.destination,
             to_drive: Some((receiver, parts.path)),
             lane,
-            abandon: watch::Sender::new(false),
+            abandon: watch::Sender::new(None),
             tee: parts.tee,
             supervisor: parts.supervisor,
             observer: parts.observer,
@@ -244,23 +248,31 @@ impl Handler<SinkMessage> for SinkActor {
                 // A closed lane means that the driver has ended, which is reported by its end.
                 let _ = self.lane.try_send(LaneItem::Publish(publication));
             }
-            SinkMessage::Abandon => {
-                self.abandon.send_replace(true);
+            SinkMessage::Abandon(why) => {
+                self.abandon.send_replace(Some(why));
             }
         }
     }
+}
+
+fn given_up(subject: &str) -> BackupError {
+    let message = "given up, since the run failed";
+    BackupError::new(Class::Cancelled, "write", subject, message)
 }
 
 /// Runs a driver to its end, or until it is abandoned; frees what the store holds for unfinished segments.
 async fn drive<R: Fn(DriverEvent) + Send + Sync>(
     mut driver: Driver<R>,
     mut lane: mpsc::Receiver<LaneItem>,
-    mut abandoned: watch::Receiver<bool>,
+    mut abandoned: watch::Receiver<Option<Abandonment>>,
 ) -> Result<(), BackupError> {
     let subject = driver.sink.to_string();
     let result = tokio::select! {
         result = driver.run(&mut lane) => result,
-        _ = abandoned.wait_for(|abandoned| *abandoned) => Err(BackupError::cancelled(&subject)),
+        why = abandoned.wait_for(Option::is_some) => Err(match why.as_deref() {
+            Ok(Some(Abandonment::RunFailed)) => given_up(&subject),
+            _ => BackupError::cancelled(&subject),
+        }),
     };
     drop(lane);
     let Err(error) = result else { return Ok(()) };
@@ -320,6 +332,7 @@ mod tests {
                     destination: PassDestination {
                         id: DestinationId(0),
                         name: "one".to_owned(),
+                        location: "memory:one".to_owned(),
                         required: true,
                         sink: Arc::new(MemorySink::new("one")),
                         retries: Arc::default(),

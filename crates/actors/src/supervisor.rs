@@ -14,7 +14,7 @@ use teeline_core::{
 };
 use tokio::sync::{oneshot, watch};
 
-use crate::messages::{SinkMessage, SupervisorMessage, TeeMessage};
+use crate::messages::{Abandonment, SinkMessage, SupervisorMessage, TeeMessage};
 use crate::placer::StopPlacing;
 use crate::publish::Publication;
 use crate::reader::StopReading;
@@ -72,19 +72,19 @@ pub(crate) struct Crew {
 
 impl Crew {
     /// Tells whoever still works to stop.
-    fn dismiss(&self) {
+    fn dismiss(&self, why: Abandonment) {
         self.reader.do_send(StopReading);
         self.placer.do_send(StopPlacing);
         self.tee.do_send(TeeMessage::Stop);
         for sink in self.sinks.values() {
-            sink.do_send(SinkMessage::Abandon);
+            sink.do_send(SinkMessage::Abandon(why));
         }
     }
 }
 
 impl Drop for Crew {
     fn drop(&mut self) {
-        self.dismiss();
+        self.dismiss(Abandonment::RunFailed);
     }
 }
 
@@ -160,7 +160,11 @@ impl Supervisor {
     /// The pass is decided; the report waits for the last destination.
     fn wind_up(&mut self, end: PassEnd) {
         self.end = Some(end);
-        self.crew.dismiss();
+        let interrupted = self.error.as_ref().map(BackupError::class) == Some(Class::Cancelled);
+        self.crew.dismiss(match interrupted {
+            true => Abandonment::Interrupted,
+            false => Abandonment::RunFailed,
+        });
     }
 
     fn sink_ended(&mut self, id: DestinationId, report: DestinationReport) {

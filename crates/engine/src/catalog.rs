@@ -37,7 +37,8 @@ pub(crate) struct Catalog {
 impl Catalog {
     /// Reads a destination's catalogue. An entry without a manifest is of a backup that was never published, unless the
     /// record of its run says otherwise.
-    pub(crate) async fn read(sink: &dyn Sink) -> Result<Self, BackupError> {
+    pub(crate) async fn read(opened: &Opened) -> Result<Self, BackupError> {
+        let sink = opened.sink.as_ref();
         let folder = ObjectKey::new(layout::CATALOG)?;
         let keys: Vec<ObjectKey> = sink
             .list(Some(&folder))
@@ -66,7 +67,7 @@ impl Catalog {
                 Err(error) => catalog.unreadable.push((id, key, error)),
             }
         }
-        catalog.lost = published_without_manifest(sink, &catalog.without_manifest).await?;
+        catalog.lost = published_without_manifest(opened, &catalog.without_manifest).await?;
         Ok(catalog)
     }
 
@@ -161,7 +162,7 @@ pub(crate) async fn ask_all(
     let opened = open_all(engine, destinations, READS_AT_ONCE * destinations.len()).await;
     let asked = opened.into_iter().map(|opened| async move {
         let opened = opened?;
-        match Catalog::read(opened.sink.as_ref()).await {
+        match Catalog::read(&opened).await {
             Ok(catalog) => Ok(Asked { opened, catalog }),
             Err(error) => Err((opened.name, error)),
         }

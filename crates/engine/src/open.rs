@@ -18,6 +18,8 @@ use crate::engine::Engine;
 #[derive(Debug, Clone)]
 pub(crate) struct Opened {
     pub(crate) name: String,
+    /// Where it is, as every report shows it.
+    pub(crate) location: String,
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) retries: Arc<AtomicU64>,
 }
@@ -50,6 +52,7 @@ pub(crate) async fn open(
     let retries = retried.retries();
     Ok(Opened {
         name: destination.name.clone(),
+        location: destination.place.location(),
         sink: Arc::new(retried),
         retries,
     })

@@ -7,6 +7,7 @@ use teeline_core::{
 };
 
 use crate::catalog::{DamagedEntry, located, read_document};
+use crate::open::Opened;
 
 /// The run records that are about backups which `wanted` is true for.
 pub(crate) async fn keys(
@@ -39,12 +40,13 @@ pub(crate) async fn of(
 /// Of catalogue entries without a manifest, those of backups that were published: there it is lost. The others are of
 /// runs that ended before they had published, and say nothing.
 pub(crate) async fn published_without_manifest(
-    sink: &dyn Sink,
+    opened: &Opened,
     entries: &[CatalogEntry],
 ) -> Result<Vec<DamagedEntry>, BackupError> {
     if entries.is_empty() {
         return Ok(Vec::new());
     }
+    let sink = opened.sink.as_ref();
     let of_entries = |id: &BackupId| entries.iter().any(|entry| entry.id == *id);
     let records = keys(sink, of_entries).await?;
     let mut lost = Vec::new();
@@ -52,7 +54,7 @@ pub(crate) async fn published_without_manifest(
         let entry = layout::catalog_entry(id, *started_at)?;
         for (_, key) in records.iter().filter(|(about, _)| about == id) {
             let error = match read_document::<RunRecord>(sink, key).await {
-                Ok(record) if !was_published(&record, &sink.to_string()) => continue,
+                Ok(record) if !was_published(&record, &opened.location) => continue,
                 Ok(_) => lost_manifest(sink, &entry, id),
                 Err(error) if error.class().is_retriable() => return Err(error),
                 // Whether it was published can't be told any more, and silence would be the wrong guess.

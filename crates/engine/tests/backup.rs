@@ -152,6 +152,8 @@ async fn a_cancelled_run_lists_nothing() {
     }));
     let report = engine.backup(asked).await;
     assert_eq!(report.exit_code(), 130, "{report:?}");
+    let of_destination = report.destinations[0].error.as_ref().unwrap();
+    assert!(of_destination.message.ends_with("interrupted"));
     assert!(engine.list(&[to]).await.backups.is_empty());
     assert_idle(&engine);
 }

@@ -59,6 +59,13 @@ async fn all_lists_nothing_where_one_dies_before_publishing() {
             "{death:?}: its own error"
         );
         assert_eq!(report.destinations[1].status, DestinationStatus::Failed);
+        let good_error = report.destinations[0].error.as_ref().unwrap();
+        assert!(
+            good_error
+                .message
+                .ends_with("given up, since the run failed"),
+            "{death:?}: {good_error:?}"
+        );
         assert!(engine.list(&[good]).await.backups.is_empty(), "{death:?}");
         assert_idle(&engine);
     }

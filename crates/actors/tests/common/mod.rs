@@ -120,6 +120,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
         .map(|(number, sink)| PassDestination {
             id: DestinationId(number),
             name: number.to_string(),
+            location: sink.to_string(),
             required: false,
             sink,
             retries: Arc::new(AtomicU64::new(0)),

@@ -151,6 +151,7 @@ impl<'a> Run<'a> {
             .map(|id| PassDestination {
                 id,
                 name: self.opened[id.0].name.clone(),
+                location: self.opened[id.0].location.clone(),
                 required: required[id.0],
                 sink: Arc::clone(&self.opened[id.0].sink),
                 retries: Arc::clone(&self.opened[id.0].retries),

@@ -88,7 +88,7 @@ impl Evidence {
                         let name = format!("the run's record {}", located(sink, &key));
                         self.checksums.push((checksum, name));
                     }
-                    if was_published(&record, &sink.to_string()) {
+                    if was_published(&record, &asked.opened.location) {
                         self.recorded.push(asked.opened.name.clone());
                     }
                     self.records.push(record);

@@ -25,7 +25,7 @@ pub(super) async fn leave(
     let duration_ms = ended_at.unix_ms() - started_at.unix_ms();
     let destination = DestinationReport {
         name: opened.name.clone(),
-        location: opened.sink.to_string(),
+        location: opened.location.clone(),
         status: DestinationStatus::Committed,
         required: false,
         bytes: sealed.bytes.len() as u64,
