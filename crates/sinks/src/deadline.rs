@@ -1,13 +1,15 @@
 //! No call takes for ever.
 //!
-//! A call gets a fixed time and, on top, what its bytes take at the slowest rate that is put up with. A call that is late
-//! is dropped. Whether it took effect is unknown then, so the error is [`Class::Transient`]: every call may be repeated.
-//! A list has no whole-call deadline, since it may be of any length: each of its items has one.
+//! A call gets a fixed time and, on top, what its bytes take at the slowest rate that is put up with. Until a store has
+//! answered anything the fixed time is short: one that takes connections and never says a word is found out in seconds. A
+//! call that is late is dropped. Whether a write took effect is unknown then, so the error is [`Class::Transient`]: every
+//! call may be repeated. A list has no whole-call deadline, since it may be of any length: each of its items has one.
 
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +27,8 @@ const HELD_BACK_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub struct Deadlines {
     /// For a call without bytes, and the start of any other.
     pub call_base_ms: u64,
+    /// The same, until the store has answered a call.
+    pub first_call_base_ms: u64,
     /// The slowest rate at which bytes may go.
     pub bytes_per_second_min: u64,
 }
@@ -33,17 +37,105 @@ impl Default for Deadlines {
     fn default() -> Self {
         Deadlines {
             call_base_ms: 30_000,
+            first_call_base_ms: 5_000,
             bytes_per_second_min: 262_144,
         }
     }
 }
 
-impl Deadlines {
-    fn for_bytes(self, bytes: u64) -> Duration {
-        let rate = self.bytes_per_second_min.max(1);
+/// A kind of call.
+#[derive(Debug, Clone, Copy)]
+struct Call {
+    operation: &'static str,
+    /// Whether its end is the store's answer. What a store may do without asking anybody says nothing.
+    is_answered: bool,
+}
+
+impl Call {
+    const BEGIN: Call = Call::local("begin");
+    const PUT: Call = Call::remote("write");
+    const WRITE: Call = Call::local("write");
+    const COMMIT: Call = Call::remote("commit");
+    const ABORT: Call = Call::local("abort");
+    const DELETE: Call = Call::remote("delete");
+    const READ: Call = Call::remote("read");
+    const HEAD: Call = Call::remote("look at");
+    const LIST: Call = Call::remote("list");
+    const DROP_CACHED: Call = Call::local("drop from the cache");
+
+    const fn remote(operation: &'static str) -> Self {
+        Call {
+            operation,
+            is_answered: true,
+        }
+    }
+
+    const fn local(operation: &'static str) -> Self {
+        Call {
+            operation,
+            is_answered: false,
+        }
+    }
+}
+
+/// What is to be added where no answer came to an operation: what only reads has no effect.
+pub(crate) fn effect_unknown(operation: &str) -> &'static str {
+    match operation {
+        "read" | "look at" | "list" | "drop from the cache" => "",
+        _ => "; whether it took effect is unknown",
+    }
+}
+
+/// What is waited for, by a store and its uploads alike.
+#[derive(Debug, Clone)]
+struct Patience {
+    deadlines: Deadlines,
+    answered: Arc<AtomicBool>,
+}
+
+impl Patience {
+    fn limit(&self, bytes: u64) -> Duration {
+        let base_ms = match self.answered.load(Ordering::Relaxed) {
+            true => self.deadlines.call_base_ms,
+            false => self.deadlines.first_call_base_ms,
+        };
+        let rate = self.deadlines.bytes_per_second_min.max(1);
         let transfer_ms = u128::from(bytes) * 1_000 / u128::from(rate);
         let transfer_ms = u64::try_from(transfer_ms).unwrap_or(u64::MAX);
-        Duration::from_millis(self.call_base_ms.saturating_add(transfer_ms))
+        Duration::from_millis(base_ms.saturating_add(transfer_ms))
+    }
+
+    /// Waits for a call that moves so many bytes.
+    async fn wait<T>(
+        &self,
+        call: Call,
+        bytes: u64,
+        subject: &str,
+        future: impl Future<Output = Result<T, BackupError>>,
+    ) -> Result<T, BackupError> {
+        let limit = self.limit(bytes);
+        let Ok(result) = tokio::time::timeout(limit, future).await else {
+            let operation = call.operation;
+            let message = format!(
+                "timed out after {} ms{}",
+                limit.as_millis(),
+                effect_unknown(operation)
+            );
+            return Err(BackupError::new(
+                Class::Transient,
+                operation,
+                subject,
+                message,
+            ));
+        };
+        // A transient failure may be one of the way to the store; any other is the store's word.
+        let failed_transiently = result
+            .as_ref()
+            .is_err_and(|error| error.class() == Class::Transient);
+        if call.is_answered && !failed_transiently {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+        result
     }
 }
 
@@ -51,37 +143,32 @@ impl Deadlines {
 #[derive(Debug)]
 pub struct DeadlineSink {
     inner: Arc<dyn Sink>,
-    deadlines: Deadlines,
+    patience: Patience,
 }
 
 impl DeadlineSink {
     /// `inner`, held to `deadlines`.
     pub fn new(inner: Arc<dyn Sink>, deadlines: Deadlines) -> Self {
-        DeadlineSink { inner, deadlines }
+        let patience = Patience {
+            deadlines,
+            answered: Arc::default(),
+        };
+        DeadlineSink { inner, patience }
     }
 
     fn subject(&self, key: &ObjectKey) -> String {
         format!("{}/{key}", self.inner)
     }
-}
 
-async fn within<T>(
-    limit: Duration,
-    operation: &'static str,
-    subject: &str,
-    call: impl Future<Output = Result<T, BackupError>>,
-) -> Result<T, BackupError> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(result) => result,
-        Err(_) => Err(BackupError::new(
-            Class::Transient,
-            operation,
-            subject,
-            format!(
-                "timed out after {} ms; whether it took effect is unknown",
-                limit.as_millis()
-            ),
-        )),
+    async fn wait<T>(
+        &self,
+        call: Call,
+        bytes: u64,
+        key: &ObjectKey,
+        future: impl Future<Output = Result<T, BackupError>>,
+    ) -> Result<T, BackupError> {
+        let subject = self.subject(key);
+        self.patience.wait(call, bytes, &subject, future).await
     }
 }
 
@@ -103,51 +190,45 @@ impl Sink for DeadlineSink {
         key: &ObjectKey,
         expected_bytes: u64,
     ) -> Result<Box<dyn Upload>, BackupError> {
-        let subject = self.subject(key);
         let call = self.inner.begin(key, expected_bytes);
-        let inner = within(self.deadlines.for_bytes(0), "begin", &subject, call).await?;
+        let inner = self.wait(Call::BEGIN, 0, key, call).await?;
         Ok(Box::new(DeadlineUpload {
             inner,
-            deadlines: self.deadlines,
-            subject,
+            patience: self.patience.clone(),
+            subject: self.subject(key),
             written: 0,
         }))
     }
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
-        let limit = self.deadlines.for_bytes(bytes.len() as u64);
+        let length = bytes.len() as u64;
         let call = self.inner.put(key, bytes);
-        within(limit, "write", &self.subject(key), call).await
+        self.wait(Call::PUT, length, key, call).await
     }
 
     async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
-        let limit = self
-            .deadlines
-            .for_bytes(range.end.saturating_sub(range.start));
+        let length = range.end.saturating_sub(range.start);
         let call = self.inner.read(key, range);
-        within(limit, "read", &self.subject(key), call).await
+        self.wait(Call::READ, length, key, call).await
     }
 
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
-        let limit = self.deadlines.for_bytes(0);
-        within(limit, "look at", &self.subject(key), self.inner.head(key)).await
+        self.wait(Call::HEAD, 0, key, self.inner.head(key)).await
     }
 
     async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
-        let limit = self.deadlines.for_bytes(0);
         let call = self.inner.drop_cached(key);
-        within(limit, "drop from the cache", &self.subject(key), call).await
+        self.wait(Call::DROP_CACHED, 0, key, call).await
     }
 
     fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
-        let limit = self.deadlines.for_bytes(0);
         let subject = folder.map_or_else(|| self.inner.to_string(), |folder| self.subject(folder));
         let state = Some((self.inner.list(folder), subject));
         stream::unfold(state, move |state| async move {
             let (mut items, subject) = state?;
-            let next = async { Ok(items.next().await) };
-            match within(limit, "list", &subject, next).await {
-                Ok(item) => Some((item?, Some((items, subject)))),
+            let next = async { items.next().await.transpose() };
+            match self.patience.wait(Call::LIST, 0, &subject, next).await {
+                Ok(item) => Some((Ok(item?), Some((items, subject)))),
                 Err(error) => Some((Err(error), None)),
             }
         })
@@ -155,14 +236,14 @@ impl Sink for DeadlineSink {
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
-        let limit = self.deadlines.for_bytes(0);
-        within(limit, "delete", &self.subject(key), self.inner.delete(key)).await
+        let call = self.inner.delete(key);
+        self.wait(Call::DELETE, 0, key, call).await
     }
 }
 
 struct DeadlineUpload {
     inner: Box<dyn Upload>,
-    deadlines: Deadlines,
+    patience: Patience,
     subject: String,
     written: u64,
 }
@@ -173,21 +254,27 @@ impl Upload for DeadlineUpload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
         let length = bytes.len() as u64;
         let waited_for = self.written.min(HELD_BACK_BYTES_MAX) + length;
-        let limit = self.deadlines.for_bytes(waited_for);
-        within(limit, "write", &self.subject, self.inner.write(bytes)).await?;
+        let call = self.inner.write(bytes);
+        self.patience
+            .wait(Call::WRITE, waited_for, &self.subject, call)
+            .await?;
         self.written += length;
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), BackupError> {
         // All of it may still be in a cache (a disk's) or be read back (after a lost reply).
-        let limit = self.deadlines.for_bytes(self.written);
-        within(limit, "commit", &self.subject, self.inner.commit()).await
+        let call = self.inner.commit();
+        self.patience
+            .wait(Call::COMMIT, self.written, &self.subject, call)
+            .await
     }
 
     async fn abort(&mut self) -> Result<(), BackupError> {
-        let limit = self.deadlines.for_bytes(0);
-        within(limit, "abort", &self.subject, self.inner.abort()).await
+        let call = self.inner.abort();
+        self.patience
+            .wait(Call::ABORT, 0, &self.subject, call)
+            .await
     }
 }
 
@@ -200,6 +287,7 @@ mod tests {
 
     const DEADLINES: Deadlines = Deadlines {
         call_base_ms: 1_000,
+        first_call_base_ms: 500,
         bytes_per_second_min: 1_000,
     };
 
@@ -209,6 +297,12 @@ mod tests {
         DeadlineSink::new(Arc::new(inner), DEADLINES)
     }
 
+    /// A store that has answered.
+    async fn answered(sink: &DeadlineSink) {
+        let absent = sink.head(&key()).await.unwrap_err();
+        assert_eq!(absent.class(), Class::NotFound);
+    }
+
     fn key() -> ObjectKey {
         ObjectKey::new("a/b").unwrap()
     }
@@ -216,6 +310,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_ends_by_its_size() {
         let sink = stalling(Operation::Put, When::Nth(1));
+        answered(&sink).await;
         let start = Instant::now();
         let error = sink
             .put(&key(), Bytes::from(vec![0; 5_000]))
@@ -228,6 +323,36 @@ mod tests {
             "write memory://m/a/b: timed out after 6000 ms; whether it took effect is unknown"
         );
         sink.put(&key(), Bytes::new()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_has_not_answered_yet_gets_less() {
+        let fail = |nth| {
+            let what = What::Fail(Class::Transient);
+            Fault::new(Operation::Read, When::Nth(nth), what)
+        };
+        let stall = |nth| Fault::new(Operation::Read, When::Nth(nth), What::Stall);
+        let plan = [fail(1), stall(2), stall(4)]
+            .into_iter()
+            .fold(FaultPlan::new(1), FaultPlan::with);
+        let memory = MemorySink::new("m");
+        let inner = FaultSink::new(Arc::new(memory.clone()), plan);
+        let sink = DeadlineSink::new(Arc::new(inner), DEADLINES);
+        memory.put(&key(), Bytes::from_static(b"x")).await.unwrap();
+        // Neither a failure on the way nor what needs no answer is one.
+        sink.read(&key(), 0..1).await.unwrap_err();
+        drop(sink.begin(&key(), 1).await.unwrap());
+        let start = Instant::now();
+        let error = sink.read(&key(), 0..1).await.unwrap_err();
+        assert_eq!(start.elapsed().as_millis(), 501);
+        assert_eq!(
+            error.to_string(),
+            "read memory://m/a/b: timed out after 501 ms"
+        );
+        sink.read(&key(), 0..1).await.unwrap();
+        let start = Instant::now();
+        sink.read(&key(), 0..1).await.unwrap_err();
+        assert_eq!(start.elapsed().as_millis(), 1_001);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use teeline_core::{BackupError, Class, plain_words};
 
 use super::credentials::NoCredentials;
 use super::service::Rejected;
+use crate::deadline::effect_unknown;
 
 /// Where it was tried, for the words.
 #[derive(Debug)]
@@ -65,7 +66,10 @@ impl Context<'_> {
                 .suggest("check the endpoint, and that its server runs and can be reached"),
             HttpErrorKind::Timeout => self.error(
                 Class::Transient,
-                format!("no answer from {host} in time; whether it took effect is unknown"),
+                format!(
+                    "no answer from {host} in time{}",
+                    effect_unknown(self.operation)
+                ),
             ),
             _ => self.error(
                 Class::Transient,
