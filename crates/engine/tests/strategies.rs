@@ -296,3 +296,18 @@ async fn a_record_of_the_run_that_is_not_taken_is_said_in_the_report() {
     let error = report.destinations[0].error.as_ref().unwrap();
     assert!(error.message.contains("runs/"), "{error:?}");
 }
+
+#[tokio::test]
+async fn destinations_that_fall_silent_at_the_end_hold_a_run_up_for_seconds_together() {
+    let engine = engine(Executor::Threads(2));
+    let silent = || Fault::new(Operation::Put, When::From(1), What::Stall).on_keys_with("runs/");
+    let destinations = [failing("a", silent()).1, failing("b", silent()).1];
+    let begun = std::time::Instant::now();
+    let report = backup(&engine, StrategyKind::All, &destinations).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
+    for destination in &report.destinations {
+        let error = destination.error.as_ref().unwrap();
+        assert!(error.message.contains("no answer within"), "{error:?}");
+    }
+}

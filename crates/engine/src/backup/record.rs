@@ -1,9 +1,19 @@
 //! The record of a run, left at its destinations.
 
-use teeline_core::{BackupError, ErrorReport, RunRecord, Timestamp, document, layout};
+use std::sync::Arc;
+
+use teeline_core::{
+    BackupError, Class, ErrorReport, ObjectKey, RunRecord, Sink, Timestamp, document, layout,
+};
+use tokio::time::{Duration, timeout};
 
 use super::Run;
+use crate::catalog::located;
 use crate::report::BackupReport;
+
+/// How long all destinations together may take for the records of a run. It is over: whoever waits for it doesn't wait for
+/// a destination that has fallen silent.
+const RECORDS_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
     /// Leaves the run's record wherever it can be left. Gives the destinations, by number, that didn't take it.
@@ -43,15 +53,26 @@ impl Run<'_> {
         let writes = reachable.map(|(index, (opened, _))| {
             let (key, bytes) = (key.clone(), bytes.clone());
             async move {
-                opened
-                    .sink
-                    .put(&key, bytes)
-                    .await
-                    .err()
-                    .map(|error| (index, error))
+                let write = opened.sink.put(&key, bytes);
+                let written = timeout(RECORDS_TIMEOUT, write).await;
+                let written = written.unwrap_or_else(|_| Err(unanswered(&opened.sink, &key)));
+                written.err().map(|error| (index, error))
             }
         });
         let failed = futures::future::join_all(writes).await;
         failed.into_iter().flatten().collect()
     }
+}
+
+fn unanswered(sink: &Arc<dyn Sink>, key: &ObjectKey) -> BackupError {
+    let message = format!(
+        "no answer within {} s; whether it took effect is unknown",
+        RECORDS_TIMEOUT.as_secs()
+    );
+    BackupError::new(
+        Class::Transient,
+        "write",
+        located(sink.as_ref(), key),
+        message,
+    )
 }
