@@ -128,6 +128,19 @@ impl Disk {
         Ok(())
     }
 
+    /// Refuses a root that is there and is no folder.
+    pub(super) fn check_root(&self, operation: &str) -> Result<(), BackupError> {
+        match fs::metadata(&self.root) {
+            Ok(there) if !there.is_dir() => {
+                let message = "it is a file, and a destination is a folder";
+                let error =
+                    BackupError::new(Class::Permanent, operation, self.root.display(), message);
+                Err(error.suggest("name the folder that the backups are in"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses to begin what won't fit.
     pub(super) fn check_space(&self, target: &Path, expected: u64) -> Result<(), BackupError> {
         let folder = target.parent().unwrap_or(&self.root);
@@ -149,6 +162,7 @@ impl Disk {
 
     /// Makes sure that a folder at or below the root is there, without following symbolic links below the root.
     pub(super) fn make_folder(&self, folder: &Path) -> Result<(), BackupError> {
+        self.check_root("make")?;
         if !self.root.is_dir() {
             make_root(&self.root).map_err(|error| failure("make", &self.root, error))?;
         }

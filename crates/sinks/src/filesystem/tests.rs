@@ -36,6 +36,26 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_root_that_is_a_file_is_an_error_and_not_empty() {
+    let (folder, _) = in_folder();
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let sink = inline(&file);
+    for below in [None, Some(&key("catalog"))] {
+        let listed: Result<Vec<_>, _> = sink.list(below).try_collect().await;
+        let error = listed.unwrap_err();
+        assert_eq!(error.class(), Class::Permanent);
+        assert!(error.to_string().contains("it is a file"), "{error}");
+    }
+    let written = sink.put(&key("a"), Bytes::new()).await.unwrap_err();
+    assert!(written.to_string().contains("it is a file"), "{written}");
+    // A file within a destination is none of its folders.
+    let sink = inline(folder.path());
+    let listed: Vec<_> = sink.list(Some(&key("file"))).try_collect().await.unwrap();
+    assert!(listed.is_empty());
+}
+
+#[tokio::test]
 async fn no_temporary_file_is_left() {
     let (folder, sink) = in_folder();
     let mut aborted = sink.begin(&key("a/one"), 1).await.unwrap();

@@ -61,7 +61,12 @@ impl Iterator for Walk {
                 let folder = self.ahead.pop()?;
                 match fs::read_dir(&folder) {
                     Ok(entries) => self.open = Some((folder, entries)),
-                    Err(error) if is_absence(&error) => {}
+                    Err(error) if is_absence(&error) => {
+                        // Nothing is below a folder that isn't there; but where the root is a file, no folder is meant.
+                        if let Err(error) = self.disk.check_root("list") {
+                            return Some(Err(error));
+                        }
+                    }
                     Err(error) => return Some(Err(failure("list", &folder, error))),
                 }
                 continue;
