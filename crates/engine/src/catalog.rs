@@ -211,14 +211,21 @@ pub(crate) fn resolve(
             error,
         ));
     }
-    let message = match which {
-        Which::Latest => "no destination has any".to_owned(),
-        Which::Id(id) => format!("no destination has {id}"),
+    Err(not_found(which, false))
+}
+
+/// No destination has the backup, of those that could be asked where not all could be.
+pub(crate) fn not_found(which: &Which, some_unreachable: bool) -> BackupError {
+    let asked = match some_unreachable {
+        true => "no destination that can be asked has",
+        false => "no destination has",
     };
-    Err(
-        BackupError::new(Class::NotFound, "find", "the backup", message)
-            .suggest("`teeline list` shows what there is"),
-    )
+    let message = match which {
+        Which::Latest => format!("{asked} any"),
+        Which::Id(id) => format!("{asked} {id}"),
+    };
+    BackupError::new(Class::NotFound, "find", "the backup", message)
+        .suggest("`teeline list` shows what there is")
 }
 
 impl Engine {

@@ -192,6 +192,8 @@ pub struct StatusReport {
 pub enum BackupState {
     /// At least one destination shows it.
     Completed,
+    /// No destination shows it whole, and at least one has it damaged.
+    Damaged,
     /// Runs tried, and no destination shows it.
     Failed,
     /// Nobody knows it.
@@ -228,7 +230,7 @@ pub struct CopyStatus {
     pub location: String,
     /// What was found there.
     pub status: CopyState,
-    /// What was wrong.
+    /// What was wrong: with the copy, or beside a whole one with a record of its runs.
     pub error: Option<ErrorReport>,
 }
 
@@ -246,14 +248,36 @@ pub enum CopyState {
     Unreachable,
 }
 
-impl StatusReport {
-    /// 0, or 1 where the backup is unknown.
-    pub fn exit_code(&self) -> u8 {
-        match (&self.error, self.status) {
-            (Some(error), _) => exit_code_of(error),
-            (None, BackupState::Unknown) => exit::FAILED,
-            (None, _) => exit::DONE,
+impl CopyState {
+    /// What it means that a copy can't be read: only bytes that are wrong, missing or contradict each other are damage.
+    /// Whatever else was in the way, rights for one, the copy may be whole.
+    pub(crate) fn of_failure(class: Class) -> Self {
+        match class {
+            Class::Corrupt | Class::NotFound | Class::Conflict => CopyState::Damaged,
+            _ => CopyState::Unreachable,
         }
+    }
+
+    /// What a command that found it exits with, where `absent` is what it is about a copy that isn't there.
+    fn exit_code(self, absent: u8) -> u8 {
+        match self {
+            CopyState::Ok => exit::DONE,
+            CopyState::Damaged => exit::DAMAGED,
+            CopyState::Absent => absent,
+            CopyState::Unreachable => exit::FAILED,
+        }
+    }
+}
+
+impl StatusReport {
+    /// 0; 13 where something was damaged; 1 where a destination couldn't be asked, or the backup is unknown.
+    pub fn exit_code(&self) -> u8 {
+        let of_copies = self.destinations.iter().flat_map(|copy| {
+            let of_error = copy.error.as_ref().map_or(exit::DONE, exit_code_of);
+            // Nobody said that every destination is to have it.
+            [copy.status.exit_code(exit::DONE), of_error]
+        });
+        exit::worst(of_copies.chain(self.error.as_ref().map(exit_code_of)))
     }
 }
 
@@ -312,17 +336,9 @@ impl VerifyReport {
     /// 0; 13 where damage was found, 1 where a destination couldn't be asked, 3 where one lacks a backup.
     pub fn exit_code(&self) -> u8 {
         let copies = self.backups.iter().flat_map(|backup| &backup.destinations);
-        let of_copy = |copy: &VerifiedCopy| match copy.status {
-            CopyState::Ok => exit::DONE,
-            CopyState::Damaged => exit::DAMAGED,
-            CopyState::Absent => exit::DEGRADED,
-            CopyState::Unreachable => exit::FAILED,
-        };
-        exit::worst(
-            copies
-                .map(of_copy)
-                .chain(self.errors.iter().map(|failed| exit_code_of(&failed.error))),
-        )
+        let of_copies = copies.map(|copy| copy.status.exit_code(exit::DEGRADED));
+        let of_errors = self.errors.iter().map(|failed| exit_code_of(&failed.error));
+        exit::worst(of_copies.chain(of_errors))
     }
 }
 

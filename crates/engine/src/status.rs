@@ -1,12 +1,13 @@
 //! Everything that destinations know of one backup.
 
-use teeline_core::{BackupError, BackupId, CatalogEntry, ErrorReport, Manifest, layout};
+use teeline_core::{BackupError, BackupId, CatalogEntry, ErrorReport, Manifest, RunRecord, Sink};
 
-use crate::catalog::{Asked, ask_all, read_document};
+use crate::catalog::{Asked, ask_all, not_found};
+use crate::check::read_manifest;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
-use crate::files::file_of;
 use crate::report::{BackupState, CopyState, CopyStatus, ResourceStatus, StatusReport};
+use crate::request::Which;
 use crate::run_records;
 
 impl Engine {
@@ -33,59 +34,76 @@ impl Engine {
 async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId) -> StatusReport {
     let mut report = StatusReport::unknown(id);
     for (spec, asked) in destinations.iter().zip(ask_all(engine, destinations).await) {
-        let mut copy = CopyStatus {
+        let (status, error) = match asked {
+            Err((_, error)) => (CopyState::Unreachable, Some((&error).into())),
+            Ok(asked) => look_at_copy(&asked, id, &mut report).await,
+        };
+        report.destinations.push(CopyStatus {
             name: spec.name.clone(),
             location: spec.place.location(),
-            status: CopyState::Absent,
-            error: None,
-        };
-        match asked {
-            Err((_, error)) => {
-                copy.status = CopyState::Unreachable;
-                copy.error = Some((&error).into());
-            }
-            Ok(asked) => {
-                let found = look_at_copy(&asked, id, &mut report).await;
-                copy.status = found.as_ref().copied().unwrap_or(CopyState::Damaged);
-                copy.error = found.err().map(|error| ErrorReport::from(&error));
-            }
-        }
-        report.destinations.push(copy);
+            status,
+            error,
+        });
     }
-    let held = report
-        .destinations
-        .iter()
-        .any(|copy| copy.status == CopyState::Ok);
-    report.status = match (held, report.runs.is_empty()) {
-        (true, _) => BackupState::Completed,
-        (false, false) => BackupState::Failed,
-        (false, true) => BackupState::Unknown,
+    let any = |status| report.destinations.iter().any(|copy| copy.status == status);
+    report.status = if any(CopyState::Ok) {
+        BackupState::Completed
+    } else if any(CopyState::Damaged) {
+        BackupState::Damaged
+    } else if !report.runs.is_empty() {
+        BackupState::Failed
+    } else {
+        let which = Which::Id(id.clone());
+        report.error = Some((&not_found(&which, any(CopyState::Unreachable))).into());
+        BackupState::Unknown
     };
     report
 }
 
+/// What a destination has of a backup, and what was wrong. A record of a run says nothing about the copy: one that can't be
+/// read is an error beside whatever the copy is.
 async fn look_at_copy(
     asked: &Asked,
     id: &BackupId,
     report: &mut StatusReport,
-) -> Result<CopyState, BackupError> {
-    let sink = asked.opened.sink.as_ref();
+) -> (CopyState, Option<ErrorReport>) {
+    let failed = |error: &BackupError| {
+        let status = CopyState::of_failure(error.class());
+        (status, Some(ErrorReport::from(error)))
+    };
+    let (status, error) = match asked.entry(id) {
+        Some(entry) => match read_manifest(&asked.opened, entry).await {
+            Ok(sealed) => {
+                report.describe(entry, sealed.manifest);
+                (CopyState::Ok, None)
+            }
+            Err(error) => failed(&error),
+        },
+        None => match asked.catalog.damaged_of(id).next() {
+            Some((_, _, error)) => failed(error),
+            None => (CopyState::Absent, None),
+        },
+    };
+    let records = read_run_records(asked.opened.sink.as_ref(), id, &mut report.runs).await;
+    let of_records = records.err().map(|error| ErrorReport::from(&error));
+    (status, error.or(of_records))
+}
+
+/// Adds what is recorded of the runs and wasn't known yet. The error is of the first record that can't be read.
+async fn read_run_records(
+    sink: &dyn Sink,
+    id: &BackupId,
+    runs: &mut Vec<RunRecord>,
+) -> Result<(), BackupError> {
+    let mut result = Ok(());
     for (_, record) in run_records::of(sink, id).await? {
-        let record = record?;
-        if !report.runs.contains(&record) {
-            report.runs.push(record);
+        match record {
+            Ok(record) if runs.contains(&record) => {}
+            Ok(record) => runs.push(record),
+            Err(error) => result = result.and(Err(error)),
         }
     }
-    let Some(entry) = asked.entry(id) else {
-        return Ok(match asked.catalog.damaged_of(id).next() {
-            Some(_) => CopyState::Damaged,
-            None => CopyState::Absent,
-        });
-    };
-    let key = file_of(&entry.path, layout::MANIFEST)?;
-    let manifest: Manifest = read_document(sink, &key).await?;
-    report.describe(entry, manifest);
-    Ok(CopyState::Ok)
+    result
 }
 
 impl StatusReport {

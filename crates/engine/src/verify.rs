@@ -4,7 +4,7 @@
 use teeline_core::{BackupError, BackupId};
 
 use crate::catalog::{Asked, ask_all, resolve};
-use crate::check::{Check, damage};
+use crate::check::Check;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::report::{
@@ -75,35 +75,40 @@ impl Engine {
 async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
     let asked = ask_all(engine, &request.destinations).await;
     let mut report = VerifyReport::default();
-    let ids = match &request.which {
-        WhichBackups::All => all_ids(&asked),
-        WhichBackups::One(which) => match resolve(which, &asked) {
-            Ok(id) => vec![id],
-            Err(error) => {
-                report.errors.push(DestinationError {
-                    destination: String::new(),
-                    error: (&error).into(),
-                });
-                Vec::new()
-            }
-        },
-    };
-    for failed in asked.iter().filter_map(|asked| asked.as_ref().err()) {
-        let (destination, error) = failed;
+    for (destination, error) in asked.iter().filter_map(|asked| asked.as_ref().err()) {
         report.errors.push(DestinationError {
             destination: destination.clone(),
             error: error.into(),
         });
     }
+    let ids = match &request.which {
+        // Nothing to check is no success: the place may be mistyped, or its disk not there.
+        WhichBackups::All => resolve(&Which::Latest, &asked).map(|_| all_ids(&asked)),
+        WhichBackups::One(which) => resolve(which, &asked).map(|id| vec![id]),
+    };
+    let ids = match ids {
+        Ok(ids) => ids,
+        Err(error) => {
+            // Where a destination can't be asked, that is the reason, and it was said.
+            if report.errors.is_empty() {
+                report.errors.push(DestinationError {
+                    destination: String::new(),
+                    error: (&error).into(),
+                });
+            }
+            Vec::new()
+        }
+    };
     for id in ids {
         let copies = asked.iter().map(|asked| async {
             match asked {
                 Ok(asked) => verify_copy(asked, &id).await,
-                Err((name, error)) => VerifiedCopy {
+                // Why is said once, for all backups.
+                Err((name, _)) => VerifiedCopy {
                     name: name.clone(),
                     status: CopyState::Unreachable,
                     bytes: 0,
-                    damage: vec![damage(name, "", None, None, error)],
+                    damage: Vec::new(),
                 },
             }
         });
@@ -151,7 +156,8 @@ async fn verify_copy(asked: &Asked, id: &BackupId) -> VerifiedCopy {
             damage: Vec::new(),
         };
     }
-    let unreachable = |damage: &Damage| damage.class.is_retriable();
+    let unreachable =
+        |damage: &Damage| CopyState::of_failure(damage.class) == CopyState::Unreachable;
     let status = match check.damage.as_slice() {
         [] => CopyState::Ok,
         damage if damage.iter().all(unreachable) => CopyState::Unreachable,

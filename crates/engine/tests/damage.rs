@@ -6,11 +6,13 @@
 
 mod common;
 
-use common::{engine, failing, records, request, store};
-use teeline::sinks::{Fault, MemorySink, Operation, What, When};
+use std::sync::Arc;
+
+use common::{engine, failing, place, records, request, store};
+use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    Class, DestinationSpec, Engine, Executor, RestoreRequest, RestoreTarget, Sink, StrategyKind,
-    VerifyRequest, Which,
+    Class, CopyState, DestinationSpec, Engine, Executor, RestoreRequest, RestoreTarget, Sink,
+    StrategyKind, VerifyRequest, Which,
 };
 use teeline_core::ObjectKey;
 
@@ -231,7 +233,7 @@ async fn a_run_that_did_not_publish_somewhere_left_no_damage_there() {
     let is_entry = |key: &ObjectKey| key.as_str().starts_with("catalog/");
     let is_record = |key: &ObjectKey| key.as_str().starts_with("runs/");
     assert!(bad.keys().iter().any(is_entry) && bad.keys().iter().any(is_record));
-    let listed = engine.list(&[common::place("bad", bad)]).await;
+    let listed = engine.list(&[place("bad", bad)]).await;
     assert_eq!((listed.exit_code(), listed.backups.len()), (0, 0));
 
     // A copy of the other one, which no record knows, without the manifest.
@@ -243,6 +245,30 @@ async fn a_run_that_did_not_publish_somewhere_left_no_damage_there() {
     }
     let listed = engine.list(&[at_copied]).await;
     assert_eq!((listed.exit_code(), listed.backups.len()), (13, 0));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_called_damaged() {
+    let engine = engine(Executor::Threads(2));
+    let (sink, to) = store("only");
+    let report = engine.backup(request(&records(100), &[to])).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    for part in ["catalog/", "manifest.json", ".index", ".jsonl.gz", "runs/"] {
+        let refused = Fault::new(Operation::Read, When::From(1), What::Fail(Class::Permanent));
+        let plan = FaultPlan::new(1).with(refused.on_keys_with(part));
+        let denied = place("only", FaultSink::new(Arc::new(sink.clone()), plan));
+        let verified = engine
+            .verify(VerifyRequest::new(vec![denied.clone()]))
+            .await;
+        assert_eq!(verified.exit_code(), 1, "{part}: {verified:?}");
+        let copy = &verified.backups[0].destinations[0];
+        assert_eq!(copy.status, CopyState::Unreachable, "{part}: {copy:?}");
+        let status = engine.status(&[denied], &report.id.clone().unwrap()).await;
+        assert!(
+            status.destinations[0].status != CopyState::Damaged,
+            "{part}: {status:?}"
+        );
+    }
 }
 
 #[tokio::test]

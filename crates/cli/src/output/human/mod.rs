@@ -62,7 +62,12 @@ impl Problem {
         let chunk = damage
             .chunk
             .map_or(String::new(), |chunk| format!(", chunk {chunk}"));
-        let about = format!("destination {}, {}{chunk}", damage.destination, damage.file);
+        let resource = damage.resource.as_ref();
+        let resource = resource.map_or(String::new(), |name| format!("resource {name}, "));
+        let about = format!(
+            "destination {}, {resource}{}{chunk}",
+            damage.destination, damage.file
+        );
         Problem {
             about: Some(about),
             message: damage.message.clone(),

@@ -18,6 +18,7 @@ impl Shown for StatusReport {
         };
         let state = match self.status {
             BackupState::Completed => "completed",
+            BackupState::Damaged => "damaged",
             BackupState::Failed => "failed",
             BackupState::Unknown => "unknown",
         };
@@ -92,13 +93,6 @@ impl Shown for StatusReport {
 
     fn problems(&self, problems: &mut Vec<Problem>) {
         problems.extend(self.error.as_ref().map(Problem::plain));
-        if let (BackupState::Unknown, None, Some(id)) = (self.status, &self.error, &self.id) {
-            problems.push(Problem {
-                about: Some(id.to_string()),
-                message: "no destination knows this backup".to_owned(),
-                suggestion: Some("`teeline list` shows the ids".to_owned()),
-            });
-        }
         for copy in &self.destinations {
             problems.extend(
                 copy.error
