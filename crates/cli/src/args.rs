@@ -188,7 +188,7 @@ pub(crate) struct RestoreArguments {
     /// The backup: its id, or latest
     pub(crate) id: String,
     /// Where to: a folder, the connection string of a database, or - for standard output
-    #[arg(long, value_name = "DIR|URL|-", allow_hyphen_values = true)]
+    #[arg(long, value_name = "DIR|URL|-")]
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
@@ -199,7 +199,12 @@ pub(crate) struct RestoreArguments {
     #[arg(long)]
     pub(crate) mode: Option<ModeArgument>,
     /// Only these resources, with commas between
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
     pub(crate) resources: Vec<String>,
     /// Only the records with these ids, with commas between
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]

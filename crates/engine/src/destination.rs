@@ -24,7 +24,9 @@ use teeline_core::{BackupError, Sink, StrategyKind};
 
 pub use self::names::unique_names;
 pub(crate) use self::names::{NAME_FORM, check_apart, is_name};
-pub(crate) use self::parse::{bucket_name, check_text, endpoint, folder, key_prefix};
+pub(crate) use self::parse::{
+    bucket_name, check_text, endpoint, file_url, folder, key_prefix, scheme,
+};
 
 /// A named place that holds backups.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,19 +2,14 @@
 
 mod common;
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use common::{assert_idle, engine, objects, records, request, source, store, whole};
-use futures::stream::BoxStream;
-use teeline::sinks::MemorySink;
+use common::{SpySink, assert_idle, engine, objects, records, request, source, store, whole};
+use teeline::sinks::{MemorySink, Operation};
 use teeline::{
-    BackupError, Cancel, Executor, JsonlSource, ProgressEvent, RestoreRequest, RestoreTarget,
-    RunStatus, Sink, Which,
+    Cancel, Executor, JsonlSource, ProgressEvent, RestoreRequest, RestoreTarget, RunStatus, Which,
 };
-use teeline_core::{
-    Capabilities, Index, Manifest, ObjectKey, ObjectMeta, RunClaim, Upload, document,
-};
+use teeline_core::{Index, Manifest, ObjectKey, RunClaim, document};
 
 #[tokio::test]
 async fn copies_are_equal_and_the_same_through_every_executor() {
@@ -292,10 +287,12 @@ async fn a_store_is_told_what_a_segment_will_take() {
     std::fs::write(&file, records(20_000)).unwrap();
     let engine = engine(Executor::Threads(2));
     let expected = Arc::new(Mutex::new(Vec::new()));
-    let noting = NotingSink {
-        inner: MemorySink::new("one"),
-        expected: Arc::clone(&expected),
-    };
+    let noted = Arc::clone(&expected);
+    let noting = SpySink::new(MemorySink::new("one"), move |operation, _, bytes| {
+        if operation == Operation::Begin {
+            noted.lock().unwrap().push(bytes);
+        }
+    });
     let mut asked = request(b"", &[common::place("one", noting)]);
     asked.source = Arc::new(JsonlSource::path(&file));
     let report = engine.backup(asked).await;
@@ -306,46 +303,4 @@ async fn a_store_is_told_what_a_segment_will_take() {
     let (last, full) = expected.split_last().unwrap();
     assert!(full.iter().all(|bytes| *bytes == 16 << 10), "{expected:?}");
     assert!(*last <= 16 << 10, "{expected:?}");
-}
-
-/// Notes what each upload is told to expect.
-#[derive(Debug)]
-struct NotingSink {
-    inner: MemorySink,
-    expected: Arc<Mutex<Vec<u64>>>,
-}
-
-impl std::fmt::Display for NotingSink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.inner.fmt(f)
-    }
-}
-
-#[async_trait::async_trait]
-impl Sink for NotingSink {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    async fn begin(&self, key: &ObjectKey, bytes: u64) -> Result<Box<dyn Upload>, BackupError> {
-        self.expected.lock().expect("no panic").push(bytes);
-        self.inner.begin(key, bytes).await
-    }
-    async fn put(&self, key: &ObjectKey, bytes: bytes::Bytes) -> Result<(), BackupError> {
-        self.inner.put(key, bytes).await
-    }
-    async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<bytes::Bytes, BackupError> {
-        self.inner.read(key, range).await
-    }
-    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
-        self.inner.head(key).await
-    }
-    async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
-        self.inner.drop_cached(key).await
-    }
-    fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
-        self.inner.list(folder)
-    }
-    async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
-        self.inner.delete(key).await
-    }
 }

@@ -91,7 +91,6 @@ pub(crate) fn restore(
 ) -> Result<RestoreRequest, BackupError> {
     let mut exposed = Exposed::default();
     let target = match typed.target.as_str() {
-        "" => return Err(BackupError::usage("--target", "no target is given")),
         "-" => RestoreTarget::Writer(Box::new(output.data_to_stdout())),
         text => RestoreTarget::parse(text)?,
     };

@@ -31,7 +31,7 @@ pub(super) fn place(text: &str) -> Result<Place, Refusal> {
     match scheme(text) {
         None => folder(text).map(Place::Folder),
         Some((scheme, rest)) => match scheme.as_str() {
-            "file" => file_url(text),
+            "file" => file_url(text).map(Place::Folder),
             "s3" => s3(rest, None),
             "http" | "https" => s3(rest, Some(&scheme)),
             _ => Err(format!("the scheme {scheme}:// isn't supported")),
@@ -40,7 +40,7 @@ pub(super) fn place(text: &str) -> Result<Place, Refusal> {
 }
 
 /// The scheme in lower case and what follows `://`.
-fn scheme(text: &str) -> Option<(String, &str)> {
+pub(crate) fn scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme
@@ -54,13 +54,18 @@ pub(crate) fn folder(text: &str) -> Result<PathBuf, Refusal> {
     if text.is_empty() || text == "-" {
         return Err("no path is given".to_owned());
     }
+    if text.starts_with('-') {
+        return Err(
+            "a path that begins with '-' is rather an option; for a folder of that name write ./ before it".to_owned(),
+        );
+    }
     if text.chars().any(char::is_control) {
         return Err("a path with control characters isn't supported".to_owned());
     }
     if text == "~" || text.starts_with("~/") {
         return Err(
-            "'~' at the beginning of a path is expanded by the shell only, and not after name=; \
-             write the whole path"
+            "'~' at the beginning of a path is expanded by the shell only, where it isn't quoted nor after \
+             name=; write the whole path"
                 .to_owned(),
         );
     }
@@ -78,7 +83,8 @@ pub(crate) fn folder(text: &str) -> Result<PathBuf, Refusal> {
     Ok(PathBuf::from(text))
 }
 
-fn file_url(text: &str) -> Result<Place, Refusal> {
+/// The path of a file URL.
+pub(crate) fn file_url(text: &str) -> Result<PathBuf, Refusal> {
     let form = || "a file URL holds a whole path after three slashes: file:///path".to_owned();
     let url = Url::parse(text).map_err(|_| form())?;
     if url.query().is_some() || url.fragment().is_some() {
@@ -87,7 +93,7 @@ fn file_url(text: &str) -> Result<Place, Refusal> {
     if url.host_str().is_some_and(|host| host != "localhost") {
         return Err(form());
     }
-    url.to_file_path().map(Place::Folder).map_err(|()| form())
+    url.to_file_path().map_err(|()| form())
 }
 
 /// The rest of `s3://` or, with a web scheme, of `http://` and `https://`.

@@ -1,34 +1,68 @@
 //! A folder as target: `<resource>.jsonl` for each resource, staged beside it and renamed as a whole.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use teeline_core::{BackupError, Class, Frame, OBJECTS_NAME, Restoring, Stems, Target, layout};
+use teeline_core::{
+    BackupError, Class, Frame, OBJECTS_NAME, Restoring, Stems, Target, layout, plain_words,
+};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 
+use super::staging::Staging;
+
 #[derive(Debug)]
 pub(super) struct FolderTarget {
+    /// The folder as it was named.
+    named: PathBuf,
+    /// The same with symbolic links followed: what is renamed takes the place of the folder, not of a link to it.
     folder: PathBuf,
     overwrite: bool,
-    staging: Option<PathBuf>,
+    staging: Option<Staging>,
     /// The file of each resource.
     names: HashMap<String, String>,
     open: Option<(String, File)>,
 }
 
 impl FolderTarget {
-    pub(super) fn new(folder: PathBuf, overwrite: bool) -> Self {
-        FolderTarget {
+    /// The folder at `named`, which needs not be there yet.
+    ///
+    /// # Errors
+    /// [`Class::Conflict`] where something else is.
+    pub(super) async fn open(named: PathBuf, overwrite: bool) -> Result<Self, BackupError> {
+        let refused = |message| {
+            BackupError::new(Class::Conflict, "restore to", named.display(), message).suggest(
+                "name a folder that is empty, or that isn't there yet; or - for standard output",
+            )
+        };
+        let folder = match fs::canonicalize(&named).await {
+            Ok(folder) => folder,
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(failed("restore to", &named, error));
+            }
+            Err(_) if fs::symlink_metadata(&named).await.is_ok() => {
+                return Err(refused("it is a symbolic link that leads nowhere"));
+            }
+            // Fails only where there is no current folder; then so does the first use.
+            Err(_) => std::path::absolute(&named).unwrap_or_else(|_| named.clone()),
+        };
+        let there = fs::metadata(&folder).await;
+        if there.is_ok_and(|there| !there.is_dir()) {
+            return Err(refused("it is a file, and a restore needs a folder"));
+        }
+        Ok(FolderTarget {
+            named,
             folder,
             overwrite,
             staging: None,
             names: HashMap::new(),
             open: None,
-        }
+        })
     }
 
     /// The staged file of that name, opened when it isn't the one that is open already.
@@ -39,7 +73,7 @@ impl FolderTarget {
                 .staging
                 .as_ref()
                 .expect("begin comes before the first bytes");
-            let path = staging.join(name);
+            let path = staging.path().join(name);
             let file = fs::OpenOptions::new()
                 .create(true)
                 .append(true)
@@ -90,24 +124,40 @@ impl FolderTarget {
         }
     }
 
+    /// Refuses a restore that would fail half-way: a file doesn't take a folder's place.
+    async fn check_places(&self, names: &[OsString]) -> Result<(), BackupError> {
+        for name in names {
+            let place = self.folder.join(name);
+            let there = fs::symlink_metadata(&place).await;
+            if there.is_ok_and(|there| there.is_dir()) {
+                let message = "it is a folder, where a file is to be restored";
+                return Err(
+                    BackupError::new(Class::Conflict, "replace", place.display(), message)
+                        .suggest("move it elsewhere, or restore to another folder"),
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the staged folder, or each of its files, where it belongs.
     async fn publish(&self, staging: &Path) -> Result<(), BackupError> {
-        if self.is_empty_or_absent().await? {
+        if !self.overwrite || self.is_empty_or_absent().await? {
             // Renaming onto an empty folder replaces it; onto one that was filled meanwhile it fails.
-            fs::rename(staging, &self.folder)
-                .await
-                .map_err(|error| failed("rename", &self.folder, error))?;
+            match fs::rename(staging, &self.folder).await {
+                Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+                    return Err(self.not_empty());
+                }
+                renamed => renamed.map_err(|error| failed("rename", &self.folder, error))?,
+            }
         } else {
-            let mut entries = fs::read_dir(staging)
+            let names = names_in(staging)
                 .await
                 .map_err(|error| failed("read", staging, error))?;
-            while let Some(entry) = entries
-                .next_entry()
-                .await
-                .map_err(|error| failed("read", staging, error))?
-            {
-                let place = self.folder.join(entry.file_name());
-                fs::rename(entry.path(), &place)
+            self.check_places(&names).await?;
+            for name in names {
+                let place = self.folder.join(&name);
+                fs::rename(staging.join(&name), &place)
                     .await
                     .map_err(|error| failed("rename", &place, error))?;
             }
@@ -118,6 +168,16 @@ impl FolderTarget {
         }
         sync(parent(&self.folder)).await
     }
+
+    fn not_empty(&self) -> BackupError {
+        BackupError::new(
+            Class::Conflict,
+            "restore to",
+            self,
+            "the folder isn't empty",
+        )
+        .suggest("choose another folder, or --overwrite to replace the files of the same names")
+    }
 }
 
 #[async_trait]
@@ -126,17 +186,23 @@ impl Target for FolderTarget {
         true
     }
 
-    async fn check(&mut self, _: &Restoring) -> Result<(), BackupError> {
-        if self.overwrite || self.is_empty_or_absent().await? {
-            return Ok(());
+    async fn check(&mut self, restoring: &Restoring) -> Result<(), BackupError> {
+        if !self.overwrite && !self.is_empty_or_absent().await? {
+            return Err(self.not_empty());
         }
-        Err(BackupError::new(
-            Class::Conflict,
-            "restore to",
-            &self,
-            "the folder isn't empty",
-        )
-        .suggest("choose another folder, or --overwrite to replace the files of the same names"))
+        let mut stems = Stems::default();
+        // The same names whichever resources are chosen. Those of the manifest aren't trusted with paths of this machine.
+        for resource in &restoring.resources {
+            let called = resource.restored_as.as_ref().unwrap_or(&resource.name);
+            let name = format!("{}.jsonl", stems.take(called));
+            self.names.insert(resource.name.clone(), name);
+        }
+        let lines = restoring.chosen().map(|(name, _)| self.file_name(name));
+        let lines: Result<Vec<String>, _> = lines.collect();
+        let catalogue = catalogue(restoring).map(|_| layout::DATABASE_CATALOGUE.to_owned());
+        let names = lines?.into_iter().chain(catalogue).chain([objects_file()]);
+        let names: Vec<OsString> = names.map(OsString::from).collect();
+        self.check_places(&names).await
     }
 
     async fn begin(&mut self, restoring: &Restoring) -> Result<(), BackupError> {
@@ -147,31 +213,14 @@ impl Target for FolderTarget {
             .to_string_lossy()
             .into_owned();
         let staging = parent(&self.folder).join(format!(".{name}.{}.restoring", restoring.backup));
-        if let Err(error) = fs::remove_dir_all(&staging).await
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(failed("remove", &staging, error));
-        }
-        fs::create_dir_all(&staging)
-            .await
-            .map_err(|error| failed("create", &staging, error))?;
-        self.staging = Some(staging);
-        let mut stems = Stems::default();
-        // The same names whichever resources are chosen. Those of the manifest aren't trusted with paths of this machine.
-        for resource in &restoring.resources {
-            let called = resource.restored_as.as_ref().unwrap_or(&resource.name);
-            let name = format!("{}.jsonl", stems.take(called));
-            self.names.insert(resource.name.clone(), name);
-        }
+        let begun = tokio::task::spawn_blocking(move || Staging::begin(staging)).await;
+        let begun = begun.map_err(|error| failed("stage in", &self.folder, error.into()))?;
+        self.staging = Some(begun?);
         for (resource, _) in restoring.chosen() {
             let name = self.file_name(resource)?;
             self.file(&name).await?;
         }
-        if let Some(catalogue) = restoring
-            .database_catalogue
-            .as_ref()
-            .filter(|_| restoring.is_everything())
-        {
+        if let Some(catalogue) = catalogue(restoring) {
             self.append(layout::DATABASE_CATALOGUE, catalogue).await?;
         }
         Ok(())
@@ -184,29 +233,29 @@ impl Target for FolderTarget {
 
     async fn frames(&mut self, frames: Vec<Frame>) -> Result<(), BackupError> {
         for frame in frames {
-            self.append(&format!("{OBJECTS_NAME}.frames"), &frame.encode())
-                .await?;
+            self.append(&objects_file(), &frame.encode()).await?;
         }
         Ok(())
     }
 
     async fn finish(&mut self) -> Result<(), BackupError> {
         self.close().await?;
-        let Some(staging) = self.staging.clone() else {
+        let Some(staging) = &self.staging else {
             return Ok(());
         };
-        sync(&staging).await?;
-        self.publish(&staging).await?;
+        sync(staging.path()).await?;
+        self.publish(staging.path()).await?;
         self.staging = None;
         Ok(())
     }
 
     async fn abort(&mut self) -> Result<(), BackupError> {
         self.open = None;
+        // The lock goes with it, when the folder has gone.
         match self.staging.take() {
-            Some(staging) => fs::remove_dir_all(&staging)
+            Some(staging) => fs::remove_dir_all(staging.path())
                 .await
-                .map_err(|error| failed("remove", &staging, error)),
+                .map_err(|error| failed("remove", staging.path(), error)),
             None => Ok(()),
         }
     }
@@ -214,7 +263,7 @@ impl Target for FolderTarget {
 
 impl fmt::Display for FolderTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.folder.display())
+        write!(f, "{}", self.named.display())
     }
 }
 
@@ -235,6 +284,29 @@ async fn sync(folder: &Path) -> Result<(), BackupError> {
         .map_err(|error| failed("sync", folder, error))
 }
 
-fn failed(operation: &str, path: &Path, error: std::io::Error) -> BackupError {
-    BackupError::new(Class::Permanent, operation, path.display(), &error).because(error)
+/// The names of the files in a folder.
+async fn names_in(folder: &Path) -> std::io::Result<Vec<OsString>> {
+    let mut entries = fs::read_dir(folder).await?;
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next_entry().await? {
+        names.push(entry.file_name());
+    }
+    Ok(names)
+}
+
+/// The database's own catalogue, where all of it is restored.
+fn catalogue(restoring: &Restoring) -> Option<&Bytes> {
+    restoring
+        .database_catalogue
+        .as_ref()
+        .filter(|_| restoring.is_everything())
+}
+
+fn objects_file() -> String {
+    format!("{OBJECTS_NAME}.frames")
+}
+
+pub(super) fn failed(operation: &str, path: &Path, error: std::io::Error) -> BackupError {
+    let words = plain_words(&error);
+    BackupError::new(Class::Permanent, operation, path.display(), words).because(error)
 }

@@ -4,6 +4,8 @@ mod choice;
 mod folder;
 mod reading;
 mod request;
+mod staging;
+mod target;
 mod writer;
 
 use std::panic::AssertUnwindSafe;
@@ -15,21 +17,19 @@ use teeline_core::{
     BackupError, Class, Frame, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
     layout,
 };
-use teeline_sources::s3db::{RestoreMode, S3dbTarget, WriteBackOptions};
 
 use crate::catalog::{ask_all, resolve};
 use crate::copies::Copies;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
-use crate::request::Which;
+use crate::request::{Cancel, Which};
 
-pub use request::{RestoreRequest, RestoreTarget};
+pub use request::RestoreRequest;
+pub use target::RestoreTarget;
 
 use choice::Choice;
-use folder::FolderTarget;
 use reading::{check_all, chunks, count_chosen, count_first, count_lines, count_objects, find_ids};
-use writer::WriterTarget;
 
 impl Engine {
     /// Restores a backup. Failures are in the report.
@@ -72,7 +72,7 @@ impl RestoreReport {
 }
 
 async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
-    let mut report = RestoreReport::failed("");
+    let mut report = RestoreReport::failed(&request.target.to_string());
     let wanted = Wanted {
         which: request.which,
         resources: request.resources,
@@ -80,37 +80,20 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         renames: request.renames,
         dry_run: request.dry_run,
     };
-    let is_database = matches!(request.target, RestoreTarget::Database(_));
-    let target: Box<dyn Target> = match request.target {
-        RestoreTarget::Folder(path) => Box::new(FolderTarget::new(path, request.overwrite)),
-        RestoreTarget::Database(connection) => {
-            let options = WriteBackOptions {
-                mode: request
-                    .mode
-                    .or(request.overwrite.then_some(RestoreMode::Merge)),
-                ..WriteBackOptions::default()
-            };
-            Box::new(S3dbTarget::new(connection, options))
+    let target = match request.target.open(request.overwrite, request.mode).await {
+        Ok(target) => target,
+        Err(error) => {
+            report.error = Some((&error).into());
+            return report;
         }
-        RestoreTarget::Writer(writer) => Box::new(WriterTarget::new(writer)),
-        RestoreTarget::Custom(target) => target,
     };
-    report.target = target.to_string();
     let mut restore = Restore {
         target,
         report,
         copies: None,
     };
-    let work = async {
-        if request.mode.is_some() && !is_database {
-            return Err(BackupError::usage(
-                "mode",
-                "goes with a database as target; files are written anew, or with --overwrite replaced",
-            ));
-        }
-        restore.run(engine, &wanted, &request.destinations).await
-    };
-    let result = request.cancel.guard(unless_it_panics(work)).await;
+    let work = restore.run(engine, &wanted, &request.destinations, &request.cancel);
+    let result = unless_it_panics(work).await;
     let Restore {
         mut target,
         mut report,
@@ -169,7 +152,32 @@ impl Restore {
         engine: &Engine,
         wanted: &Wanted,
         destinations: &[DestinationSpec],
+        cancel: &Cancel,
     ) -> Result<(), BackupError> {
+        let is_written = cancel
+            .guard(self.write(engine, wanted, destinations))
+            .await?;
+        match (is_written, self.target.is_staged()) {
+            (false, _) => {}
+            // It is short, and could be taken back no more once it has begun.
+            (true, true) => self.target.finish().await?,
+            (true, false) => cancel.guard(self.target.finish()).await?,
+        }
+        self.count();
+        self.report.status = match wanted.dry_run {
+            true => RestoreStatus::DryRun,
+            false => RestoreStatus::Completed,
+        };
+        Ok(())
+    }
+
+    /// Gives the target all that is wanted, short of finishing. Whether it was given anything: a dry run may not need it.
+    async fn write(
+        &mut self,
+        engine: &Engine,
+        wanted: &Wanted,
+        destinations: &[DestinationSpec],
+    ) -> Result<bool, BackupError> {
         let asked = ask_all(engine, destinations).await;
         let id = resolve(&wanted.which, &asked)?;
         self.report.backup_id = Some(id.clone());
@@ -192,7 +200,8 @@ impl Restore {
         let objects = manifest.objects.as_ref();
         find_ids(&copies, &chosen, &choice).await?;
         if wanted.dry_run && !self.target.compares() {
-            return self.describe(&copies, &chosen, &choice).await;
+            self.describe(&copies, &chosen, &choice).await?;
+            return Ok(false);
         }
         if !self.target.is_staged() {
             let all: Vec<&ResourceEntry> = chosen.iter().copied().chain(objects).collect();
@@ -206,13 +215,7 @@ impl Restore {
         if let Some(objects) = objects {
             self.report.objects_restored = self.write_frames(&copies, objects, &choice).await?;
         }
-        self.target.finish().await?;
-        self.count();
-        self.report.status = match wanted.dry_run {
-            true => RestoreStatus::DryRun,
-            false => RestoreStatus::Completed,
-        };
-        Ok(())
+        Ok(true)
     }
 
     /// What would be restored to a target where that doesn't depend on what is there.
@@ -235,8 +238,6 @@ impl Restore {
                 false => count_objects(copies, objects, choice).await?,
             };
         }
-        self.count();
-        self.report.status = RestoreStatus::DryRun;
         Ok(())
     }
 

@@ -2,14 +2,16 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::io::Cursor;
+use std::ops::Range;
 use std::sync::Arc;
 
-use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink};
+use futures::stream::BoxStream;
+use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation};
 use teeline::{
-    BackupRequest, CustomSink, DestinationSpec, Engine, Executor, JsonlSource, Place, Sink,
-    Timestamp,
+    BackupError, BackupRequest, CustomSink, DestinationSpec, Engine, Executor, JsonlSource, Place,
+    Sink, Timestamp,
 };
-use teeline_core::ObjectKey;
+use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload};
 
 /// `count` records of varying size, the same each time.
 pub(crate) fn records(count: u64) -> Vec<u8> {
@@ -92,4 +94,67 @@ pub(crate) fn assert_idle(engine: &Engine) {
         engine.is_idle(),
         "the budget is whole and nothing is under way"
     );
+}
+
+/// Is told of each upload, with the bytes that are expected, and of each read, before it.
+type Spy = Arc<dyn Fn(Operation, &ObjectKey, u64) + Send + Sync>;
+
+/// A store that somebody looks at.
+pub(crate) struct SpySink {
+    inner: MemorySink,
+    spy: Spy,
+}
+
+impl SpySink {
+    pub(crate) fn new(
+        inner: MemorySink,
+        spy: impl Fn(Operation, &ObjectKey, u64) + Send + Sync + 'static,
+    ) -> Self {
+        SpySink {
+            inner,
+            spy: Arc::new(spy),
+        }
+    }
+}
+
+impl std::fmt::Debug for SpySink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&self.inner, f)
+    }
+}
+
+impl std::fmt::Display for SpySink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.inner, f)
+    }
+}
+
+#[async_trait::async_trait]
+impl Sink for SpySink {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    async fn begin(&self, key: &ObjectKey, bytes: u64) -> Result<Box<dyn Upload>, BackupError> {
+        (self.spy)(Operation::Begin, key, bytes);
+        self.inner.begin(key, bytes).await
+    }
+    async fn put(&self, key: &ObjectKey, bytes: bytes::Bytes) -> Result<(), BackupError> {
+        self.inner.put(key, bytes).await
+    }
+    async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<bytes::Bytes, BackupError> {
+        (self.spy)(Operation::Read, key, range.end - range.start);
+        self.inner.read(key, range).await
+    }
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
+        self.inner.head(key).await
+    }
+    async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        self.inner.drop_cached(key).await
+    }
+    fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
+        self.inner.list(folder)
+    }
+    async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        self.inner.delete(key).await
+    }
 }

@@ -1,0 +1,95 @@
+//! Where a restore goes, as it is typed.
+
+mod shared;
+
+use shared::Scratch;
+
+fn with_backup() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.write("in/users.jsonl", "{\"id\":1}\n");
+    scratch.write("in/a b.jsonl", "{}\n");
+    scratch.teeline(0, &["backup", "--from", "in", "--to", "a"]);
+    scratch
+}
+
+#[test]
+fn a_target_that_is_rather_a_mistake_is_refused() {
+    let scratch = with_backup();
+    let home = scratch.path("home");
+    for (target, part) in [
+        (&["--target", "--dry-run"][..], "--target"),
+        (&["--target=--dry-run"], "rather an option"),
+        (&["--target=-x"], "rather an option"),
+        (&["--target", "~/x"], "'~'"),
+        (&["--target", ""], "no path"),
+        (&["--target", "s3:/key:hidden@bucket"], "looks like a URL"),
+        (&["--target", "file://relative"], "three slashes"),
+        (&["--target", "ftp://x"], "ftp://"),
+    ] {
+        let arguments = [&["restore", "latest", "--at", "a"][..], target].concat();
+        let output = scratch
+            .command(&arguments)
+            .env("HOME", &home)
+            .output()
+            .unwrap();
+        let run = shared::Run::of(2, output, &format!("{arguments:?}"));
+        assert!(
+            run.stderr.contains(part) && !run.stderr.contains("hidden"),
+            "{target:?}: {}",
+            run.stderr
+        );
+    }
+    let folders = scratch.files(".").into_iter();
+    let folders = folders.map(|file| file.split('/').next().unwrap_or_default().to_owned());
+    assert!(
+        folders
+            .into_iter()
+            .all(|folder| ["a", "in"].contains(&&*folder))
+    );
+}
+
+#[test]
+fn a_file_is_no_target() {
+    let scratch = with_backup();
+    scratch.write("file", "mine");
+    for overwrite in [&[][..], &["--overwrite"]] {
+        let arguments = ["restore", "latest", "--at", "a", "--target", "./file"];
+        let run = scratch.teeline(1, &[&arguments[..], overwrite].concat());
+        assert!(
+            run.stderr.contains("it is a file") && run.stderr.contains("help: "),
+            "{}",
+            run.stderr
+        );
+    }
+    assert_eq!(scratch.read("file"), b"mine");
+}
+
+#[test]
+fn an_empty_name_of_a_resource_is_refused() {
+    let scratch = with_backup();
+    for names in ["", "users,", ",users", "users,,a b"] {
+        let run = scratch.teeline(
+            2,
+            &[
+                "restore",
+                "latest",
+                "--at",
+                "a",
+                "--target",
+                "./out",
+                "--resources",
+                names,
+            ],
+        );
+        assert!(run.stderr.contains("--resources"), "{}", run.stderr);
+    }
+    assert!(!scratch.path("out").exists());
+}
+
+#[test]
+fn a_url_of_a_file_is_a_folder_and_names_are_escaped() {
+    let scratch = with_backup();
+    let target = format!("file://{}/x%20y", scratch.path("").display());
+    scratch.teeline(0, &["restore", "latest", "--at", "a", "--target", &target]);
+    assert_eq!(scratch.files("x y"), ["a=20b.jsonl", "users.jsonl"]);
+}

@@ -1,0 +1,87 @@
+//! The folder that a restore is staged in, before it is renamed to what was asked for.
+//!
+//! It has one name for a backup and a target, so that what a killed restore left is found by the next one and goes. What
+//! tells a killed one from one that is under way is a lock on the folder: it ends with the process that holds it.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use teeline_core::{BackupError, Class};
+
+use super::folder::failed;
+
+/// How often the folder may be gone again by the time that it is locked: each time another restore has ended.
+const TRIES_MAX: u32 = 8;
+
+/// A folder that is this restore's alone.
+#[derive(Debug)]
+pub(super) struct Staging {
+    path: PathBuf,
+    /// Held for as long as the folder is written.
+    _lock: File,
+}
+
+impl Staging {
+    /// Makes the folder, or takes over what a killed restore left, and empties it. Blocks.
+    ///
+    /// # Errors
+    /// [`Class::Conflict`] where another restore is under way in it.
+    pub(super) fn begin(path: PathBuf) -> Result<Self, BackupError> {
+        for _ in 0..TRIES_MAX {
+            if let Some(lock) = lock(&path)? {
+                clear(&path).map_err(|error| failed("clear", &path, error))?;
+                return Ok(Staging { path, _lock: lock });
+            }
+        }
+        Err(under_way(&path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Locks the folder; `None` where it was renamed or removed before it was locked.
+fn lock(path: &Path) -> Result<Option<File>, BackupError> {
+    fs::create_dir_all(path).map_err(|error| failed("create", path, error))?;
+    let folder = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| failed("open", path, error))?,
+    };
+    match folder.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(under_way(path)),
+        Err(TryLockError::Error(error)) => {
+            return Err(failed("lock", path, error)
+                .suggest("restore to a filesystem that has locks, and copy it from there"));
+        }
+    }
+    let locked = folder
+        .metadata()
+        .map_err(|error| failed("look at", path, error))?;
+    let is_same = |there: fs::Metadata| (there.dev(), there.ino()) == (locked.dev(), locked.ino());
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok(Some(folder).filter(|_| is_same(there))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("look at", path, error)),
+    }
+}
+
+fn clear(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+fn under_way(path: &Path) -> BackupError {
+    let message = "another restore of this backup to this folder is under way";
+    BackupError::new(Class::Conflict, "stage in", path.display(), message)
+        .suggest("wait until it has ended, or restore to another folder")
+}
