@@ -187,8 +187,8 @@ pub(crate) struct VerifyArguments {
 pub(crate) struct RestoreArguments {
     /// The backup: its id, or latest
     pub(crate) id: String,
-    /// Where to: a folder, the connection string of a database, or - for standard output
-    #[arg(long, value_name = "DIR|URL|-")]
+    /// Where to: a target of the configuration, a folder, the connection string of a database, or - for standard output
+    #[arg(long, value_name = "NAME|DIR|URL|-")]
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,

@@ -65,10 +65,10 @@ fn a_folder_comes_back_byte_for_byte() {
         2
     );
 
-    scratch.teeline(0, &["restore", "latest", "--at", "b", "--target", "out"]);
+    scratch.teeline(0, &["restore", "latest", "--at", "b", "--target", "./out"]);
     assert_eq!(scratch.read("out/users.jsonl"), USERS.as_bytes());
     assert_eq!(scratch.read("out/events.jsonl"), EVENTS.as_bytes());
-    let refused = scratch.teeline(1, &["restore", "latest", "--at", "b", "--target", "out"]);
+    let refused = scratch.teeline(1, &["restore", "latest", "--at", "b", "--target", "./out"]);
     assert!(refused.stderr.contains("--overwrite"), "{}", refused.stderr);
     scratch.teeline(
         0,
@@ -78,7 +78,7 @@ fn a_folder_comes_back_byte_for_byte() {
             "--at",
             "b",
             "--target",
-            "out",
+            "./out",
             "--overwrite",
         ],
     );
@@ -90,7 +90,7 @@ fn a_folder_comes_back_byte_for_byte() {
             "--at",
             "a",
             "--target",
-            "one",
+            "./one",
             "--resources",
             "users",
         ],
@@ -98,7 +98,7 @@ fn a_folder_comes_back_byte_for_byte() {
     assert_eq!(scratch.files("one"), ["users.jsonl"]);
     scratch.teeline(
         0,
-        &["restore", id, "--at", "a", "--target", "dry", "--dry-run"],
+        &["restore", id, "--at", "a", "--target", "./dry", "--dry-run"],
     );
     assert!(!scratch.path("dry").exists());
 }
@@ -121,7 +121,7 @@ fn single_records_come_back_and_resources_under_other_names() {
         "--rename",
         "users=people",
     ];
-    let made = restore(0, "one", &chosen).json();
+    let made = restore(0, "./one", &chosen).json();
     assert_eq!(scratch.files("one"), ["people.jsonl"]);
     let second = USERS.split_inclusive('\n').nth(1).unwrap();
     assert_eq!(scratch.read("one/people.jsonl"), second.as_bytes());
@@ -139,7 +139,7 @@ fn single_records_come_back_and_resources_under_other_names() {
         counts.map(|count| restored[count].as_u64().unwrap()),
         [1, 2, 1, 0, 0, 0]
     );
-    let dry = restore(0, "dry", &["--ids", "2", "--dry-run"]).json();
+    let dry = restore(0, "./dry", &["--ids", "2", "--dry-run"]).json();
     assert_eq!(
         [0, 1].map(|of| dry["restored"][of]["recordsRestored"].as_u64().unwrap()),
         [0, 1]
@@ -162,7 +162,7 @@ fn single_records_come_back_and_resources_under_other_names() {
         ),
         (2, &["--mode", "merge"], "a database as target"),
     ] {
-        let refused = restore(code, "none", more);
+        let refused = restore(code, "./none", more);
         let output = format!("{}{}", refused.stdout, refused.stderr);
         assert!(output.contains(said), "{more:?}: {output}");
         assert!(!scratch.path("none").exists(), "{more:?}");
@@ -360,11 +360,14 @@ fn damage_is_named_and_avoided() {
     );
     let avoided = scratch.teeline(
         3,
-        &[&["restore", "latest", "--target", "out"][..], &both].concat(),
+        &[&["restore", "latest", "--target", "./out"][..], &both].concat(),
     );
     assert!(avoided.stderr.contains("avoided"), "{}", avoided.stderr);
     assert_eq!(scratch.read("out/users.jsonl"), USERS.as_bytes());
-    scratch.teeline(13, &["restore", "latest", "--target", "none", "--at", "a"]);
+    scratch.teeline(
+        13,
+        &["restore", "latest", "--target", "./none", "--at", "a"],
+    );
 }
 
 #[test]
@@ -374,7 +377,7 @@ fn what_is_unknown_is_a_failure() {
     for verb in [
         &["status", UNKNOWN][..],
         &["verify", UNKNOWN],
-        &["restore", UNKNOWN, "--target", "out"],
+        &["restore", UNKNOWN, "--target", "./out"],
     ] {
         let run = scratch.teeline(1, &[verb, &["--at", "a"]].concat());
         assert!(

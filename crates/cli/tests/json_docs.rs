@@ -174,7 +174,7 @@ fn every_field_of_real_reports_is_documented() {
         "restore",
         scratch.teeline(
             0,
-            &["restore", &id, "--at", "a", "--target", "out", "--json"],
+            &["restore", &id, "--at", "a", "--target", "./out", "--json"],
         ),
     );
     check(
@@ -187,7 +187,7 @@ fn every_field_of_real_reports_is_documented() {
                 "--at",
                 "a",
                 "--target",
-                "dry",
+                "./dry",
                 "--dry-run",
                 "--json",
             ],
@@ -211,7 +211,7 @@ fn every_field_of_real_reports_is_documented() {
         scratch.teeline(
             3,
             &[
-                "restore", "latest", "--at", "a", "--at", "b", "--target", "out2", "--json",
+                "restore", "latest", "--at", "a", "--at", "b", "--target", "./out2", "--json",
             ],
         ),
     );

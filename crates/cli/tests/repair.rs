@@ -72,7 +72,7 @@ fn a_lost_manifest_comes_back_as_it_was() {
         assert!(scratch.read(manifest) == before, "{manifest}");
     }
     scratch.teeline(0, &["verify", "--all", "--at", "a", "--at", "b"]);
-    scratch.teeline(0, &["restore", &id, "--at", "a", "--target", "out"]);
+    scratch.teeline(0, &["restore", &id, "--at", "a", "--target", "./out"]);
     assert_eq!(scratch.read("out/users.jsonl"), USERS.as_bytes());
 
     let nothing = scratch.teeline(0, &["repair", "--rebuild-manifest", "--at", "a"]);

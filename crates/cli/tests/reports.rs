@@ -129,7 +129,7 @@ fn an_unknown_id_has_its_error_in_every_document() {
     };
     let status = of(&["status", UNKNOWN]);
     assert_eq!(status["status"], "unknown");
-    let restore = of(&["restore", UNKNOWN, "--target", "out"]);
+    let restore = of(&["restore", UNKNOWN, "--target", "./out"]);
     let verify = of(&["verify", UNKNOWN]);
     for error in [
         &status["error"],

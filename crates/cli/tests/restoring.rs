@@ -93,3 +93,49 @@ fn a_url_of_a_file_is_a_folder_and_names_are_escaped() {
     scratch.teeline(0, &["restore", "latest", "--at", "a", "--target", &target]);
     assert_eq!(scratch.files("x y"), ["a=20b.jsonl", "users.jsonl"]);
 }
+
+#[test]
+fn a_target_is_named_by_the_configuration_and_never_guessed() {
+    let scratch = with_backup();
+    scratch.write(
+        "teeline.toml",
+        "[destinations.a]\npath = \"a\"\n[targets.here]\npath = \"restored\"\n\
+         [targets.shop]\nconnection_env = \"SHOP\"\n",
+    );
+    let named = ["restore", "latest", "--config", "teeline.toml", "--target"];
+    scratch.teeline(0, &[&named[..], &["here"]].concat());
+    assert_eq!(scratch.files("restored"), ["a=20b.jsonl", "users.jsonl"]);
+
+    let unset = scratch.teeline(2, &[&named[..], &["shop"]].concat());
+    assert!(
+        unset
+            .stderr
+            .contains("`targets.shop.connection_env`, variable SHOP: isn't set"),
+        "{}",
+        unset.stderr
+    );
+    let unknown = scratch.teeline(2, &[&named[..], &["hree"]].concat());
+    assert!(
+        unknown.stderr.contains("there are: here, shop") && unknown.stderr.contains("./hree"),
+        "{}",
+        unknown.stderr
+    );
+    let without = scratch.teeline(2, &["restore", "latest", "--at", "a", "--target", "here"]);
+    assert!(without.stderr.contains("names none"), "{}", without.stderr);
+    assert!(!scratch.path("here").exists() && !scratch.path("hree").exists());
+
+    let check = ["config", "check", "teeline.toml", "--json"];
+    let checked = scratch
+        .command(&check)
+        .env("SHOP", "s3://key:hidden@shop/x")
+        .output()
+        .unwrap();
+    let checked = shared::Run::of(0, checked, "config check").json();
+    assert_eq!(
+        checked["targets"],
+        serde_json::json!([
+            { "name": "here", "location": "restored" },
+            { "name": "shop", "location": "s3://***:***@shop/x" },
+        ])
+    );
+}

@@ -347,6 +347,8 @@ impl VerifyReport {
 #[serde(rename_all = "camelCase")]
 pub struct RestoreReport {
     /// The backup.
+    pub id: Option<BackupId>,
+    /// The same, by the name that s3db.js's BackupPlugin has for it here.
     pub backup_id: Option<BackupId>,
     /// What became of the restore.
     pub status: RestoreStatus,

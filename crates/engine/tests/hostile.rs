@@ -250,7 +250,7 @@ async fn an_old_entry_under_a_newer_key_is_not_the_latest_backup() {
     let restored = engine
         .restore(RestoreRequest::new(Which::Latest, vec![at], target))
         .await;
-    assert_eq!(restored.backup_id.as_ref(), Some(&ids[1]), "{restored:?}");
+    assert_eq!(restored.id.as_ref(), Some(&ids[1]), "{restored:?}");
 }
 
 /// A target that panics when it is to take lines.
@@ -308,6 +308,6 @@ async fn what_a_panic_left_half_restored_is_taken_back() {
         .await;
     assert_eq!(restored.exit_code(), 1, "{restored:?}");
     assert!(restored.error.unwrap().message.contains("panicked"));
-    assert_eq!(restored.backup_id.as_ref(), Some(&stored.manifest.id));
+    assert_eq!(restored.id.as_ref(), Some(&stored.manifest.id));
     assert!(aborted.load(Ordering::Acquire));
 }

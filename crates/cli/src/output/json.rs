@@ -38,6 +38,15 @@ pub(crate) struct Checked {
     pub(crate) strategy: String,
     pub(crate) compression: String,
     pub(crate) destinations: Vec<CheckedDestination>,
+    pub(crate) targets: Vec<CheckedTarget>,
+}
+
+/// A target of a configuration.
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckedTarget {
+    pub(crate) name: String,
+    /// Where it is, without secrets.
+    pub(crate) location: String,
 }
 
 /// A destination of a configuration.

@@ -16,7 +16,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use teeline::{BackupError, ErrorReport, exit, exit_code_of, masked};
 
 pub(crate) use self::human::{Made, Shown, bytes, grouped};
-pub(crate) use self::json::{Checked, CheckedDestination};
+pub(crate) use self::json::{Checked, CheckedDestination, CheckedTarget};
 pub(crate) use self::next::Next;
 
 /// Where the command prints.

@@ -8,8 +8,8 @@ use teeline::{BackupError, DestinationSpec, JsonlSource, Source};
 use super::backup;
 use super::destinations::or_default;
 use super::setting::Setting;
-use super::source;
-use crate::output::{Checked, CheckedDestination};
+use super::{source, target};
+use crate::output::{Checked, CheckedDestination, CheckedTarget};
 
 /// What a configuration comes to, which a backup must be able to use.
 pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
@@ -25,6 +25,13 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
         location: setting.as_written(&spec.place.location()),
         required: spec.is_required(config.backup.strategy),
     };
+    let targets = config.targets.iter().map(|(name, location)| {
+        let target = target::configured(location, &setting)?;
+        Ok(CheckedTarget {
+            name: name.clone(),
+            location: setting.as_written(&target.to_string()),
+        })
+    });
     Ok(Checked {
         status: "ok",
         file: path.display().to_string(),
@@ -32,6 +39,7 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
         strategy: config.backup.strategy.to_string(),
         compression: config.backup.compression.to_string(),
         destinations: config.destinations.iter().map(destination).collect(),
+        targets: targets.collect::<Result<_, _>>()?,
     })
 }
 

@@ -19,7 +19,7 @@ impl Exposed {
         }
         output.stderr.warn(
             &format!("{} has a secret in it, which everyone on this machine can see in the list of processes", self.0.join(", ")),
-            "use --connection-env NAME or --connection-file FILE for a database, and ${NAME} in a configuration for destinations",
+            "use --connection-env NAME or --connection-file FILE for a database, and ${NAME} in a configuration for destinations and targets",
         );
     }
 }

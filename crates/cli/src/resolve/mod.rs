@@ -7,6 +7,7 @@ mod exposed;
 mod requests;
 mod setting;
 mod source;
+mod target;
 
 pub(crate) use self::backup::{Backup, backup};
 pub(crate) use self::check::check;

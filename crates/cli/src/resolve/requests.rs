@@ -2,12 +2,13 @@
 
 use teeline::{
     BackupError, BackupId, Cancel, DestinationSpec, InspectPluginRequest, RepairRequest,
-    RestoreMode, RestoreRequest, RestoreTarget, VerifyRequest, Which, WhichBackups,
+    RestoreMode, RestoreRequest, VerifyRequest, Which, WhichBackups,
 };
 
 use super::destinations::places_of;
 use super::exposed::Exposed;
 use super::setting::Setting;
+use super::target::target;
 use crate::args::{
     InspectPluginArguments, ModeArgument, PlacesArguments, RepairArguments, RestoreArguments,
     StatusArguments, VerifyArguments,
@@ -90,13 +91,7 @@ pub(crate) fn restore(
     cancel: &Cancel,
 ) -> Result<RestoreRequest, BackupError> {
     let mut exposed = Exposed::default();
-    let target = match typed.target.as_str() {
-        "-" => RestoreTarget::Writer(Box::new(output.data_to_stdout())),
-        text => RestoreTarget::parse(text)?,
-    };
-    if let RestoreTarget::Database(connection) = &target {
-        exposed.note(connection.credentials.is_some(), "--target");
-    }
+    let target = target(&typed.target, setting, output, &mut exposed)?;
     let places = places_of(&typed.places, setting, &mut exposed)?;
     exposed.warn(output);
     let mut request = RestoreRequest::new(which(&typed.id)?, places, target);

@@ -20,9 +20,11 @@ mod interpolate;
 mod nearest;
 mod node;
 mod overrides;
+mod places;
 mod reader;
 mod sections;
 mod size;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -41,7 +43,7 @@ pub(crate) use self::nearest::nearest;
 use self::overrides::Overrides;
 pub use self::types::{
     BackupConfig, EmbeddedS3Config, EngineConfig, SampleConfig, SourceConfig, SourceLocation,
-    Verification,
+    TargetLocation, Verification,
 };
 use crate::destination::DestinationSpec;
 
@@ -56,6 +58,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// Where backups go, in the order of the file. Default: none.
     pub destinations: Vec<DestinationSpec>,
+    /// Where restores may go, by name. Default: none.
+    pub targets: BTreeMap<String, TargetLocation>,
     /// An S3 server over a folder, to be run for as long as the command. Default: none.
     pub embedded_s3: Option<EmbeddedS3Config>,
 }

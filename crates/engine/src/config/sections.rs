@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind, looks_like_url};
+use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind};
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::Config;
 use super::blame::Blame;
-use super::connection::Connection;
 use super::destinations::destinations;
-use super::interpolate::is_variable_name;
 use super::node::{KeyPath, Node};
+use super::places::{NamedPlace, named_place, no_url};
 use super::reader::{Known, Table, check_known};
+use super::targets::targets;
 use super::types::{
     BackupConfig, EmbeddedS3Config, EngineConfig, SampleConfig, SourceConfig, SourceLocation,
     Verification,
@@ -24,7 +24,14 @@ const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
 const ROOT: Known = Known {
-    keys: &["source", "backup", "engine", "destinations", "embedded_s3"],
+    keys: &[
+        "source",
+        "backup",
+        "engine",
+        "destinations",
+        "targets",
+        "embedded_s3",
+    ],
     hints: &[],
 };
 const SOURCE: Known = Known {
@@ -97,56 +104,27 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
         backup: backup.unwrap_or_default(),
         engine: engine.unwrap_or_default(),
         destinations: destinations(root.tables("destinations")?, blame)?,
+        targets: targets(root.tables("targets")?, blame)?,
         embedded_s3: embedded.map(embedded_s3).transpose()?,
     })
 }
 
 fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
-    const PLACES: [&str; 4] = ["connection", "connection_env", "connection_file", "path"];
-    let given: Vec<&str> = PLACES.into_iter().filter(|name| table.has(name)).collect();
-    if given.len() != 1 {
-        let found = match given.is_empty() {
-            true => "none".to_owned(),
-            false => given.join(" and "),
-        };
-        let accepted = PLACES.join(", ");
-        return Err(table.error(&format!(
-            "has {found} of {accepted}; exactly one is accepted"
-        )));
-    }
-    let place = given[0];
-    if place != "path" && table.has("resource") {
-        return Err(table.error_at("resource", &format!("goes with `path`, not with `{place}`")));
-    }
-    let variable = |name: &str| match is_variable_name(name) {
-        true => Ok(name.to_owned()),
-        false => {
-            Err("it is the name of an environment variable: letters, digits and '_'".to_owned())
-        }
-    };
+    let place = named_place(&mut table)?;
+    let resource = table.text_as("resource", no_url)?;
     let location = match place {
-        "connection" => {
-            let text = table.needed_text(place)?;
-            SourceLocation::S3db(Connection::inline(&text, table.said_by(place))?)
+        NamedPlace::Database(_) if resource.is_some() => {
+            return Err(table.error_at("resource", "goes with `path`, not with a database"));
         }
-        "connection_env" => {
-            let name = table.text_as(place, variable)?.unwrap_or_default();
-            SourceLocation::S3db(Connection::variable(name, table.said_by(place)))
+        NamedPlace::Path(path) if path != "-" && resource.is_some() => {
+            let message = "goes with path = \"-\" only; files are resources of their own names";
+            return Err(table.error_at("resource", message));
         }
-        "connection_file" => {
-            let path = table.needed_text(place)?;
-            SourceLocation::S3db(Connection::file(path, table.said_by(place)))
-        }
-        _ => {
-            let path = table.text_as(place, no_url)?.unwrap_or_default();
-            let path = PathBuf::from(path);
-            let resource = table.text_as("resource", no_url)?;
-            if path.as_os_str() != "-" && resource.is_some() {
-                let message = "goes with path = \"-\" only; files are resources of their own names";
-                return Err(table.error_at("resource", message));
-            }
-            SourceLocation::Jsonl { path, resource }
-        }
+        NamedPlace::Database(connection) => SourceLocation::S3db(connection),
+        NamedPlace::Path(path) => SourceLocation::Jsonl {
+            path: PathBuf::from(path),
+            resource,
+        },
     };
     let on_undecodable = table.word("on_undecodable", &["keep", "fail"], |word| match word {
         "keep" => Some(OnUndecodable::Keep),
@@ -169,14 +147,6 @@ fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
         on_undecodable: on_undecodable.unwrap_or_default(),
         unknown_objects: unknown_objects.unwrap_or_default(),
     })
-}
-
-/// What names files and resources is stored and shown, so a database's connection string has no place in it.
-fn no_url(text: &str) -> Result<String, String> {
-    match looks_like_url(text) {
-        true => Err("it looks like a URL; a database's is `connection`".to_owned()),
-        false => Ok(text.to_owned()),
-    }
 }
 
 fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {

@@ -38,6 +38,15 @@ pub enum SourceLocation {
     },
 }
 
+/// Where a restore goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetLocation {
+    /// A database in the storage format of s3db.js.
+    Database(Connection),
+    /// A folder.
+    Folder(PathBuf),
+}
+
 /// How it is backed up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupConfig {

@@ -58,6 +58,7 @@ impl Engine {
 impl RestoreReport {
     fn failed(target: &str) -> Self {
         RestoreReport {
+            id: None,
             backup_id: None,
             status: RestoreStatus::Failed,
             target: target.to_owned(),
@@ -180,6 +181,7 @@ impl Restore {
     ) -> Result<bool, BackupError> {
         let asked = ask_all(engine, destinations).await;
         let id = resolve(&wanted.which, &asked)?;
+        self.report.id = Some(id.clone());
         self.report.backup_id = Some(id.clone());
         let copies = &*self
             .copies

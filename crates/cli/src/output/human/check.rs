@@ -40,6 +40,19 @@ impl Shown for Checked {
             true => text.push_str("  destinations none: ./backups is used\n"),
             false => text.push_str(&format!("\n{}", table(&rows))),
         }
+        let targets = self.targets.iter();
+        let rows: Vec<Vec<String>> = targets
+            .map(|target| {
+                vec![
+                    format!("  {}", target.name),
+                    "target".to_owned(),
+                    target.location.clone(),
+                ]
+            })
+            .collect();
+        if !rows.is_empty() {
+            text.push_str(&format!("\n{}", table(&rows)));
+        }
         text
     }
 

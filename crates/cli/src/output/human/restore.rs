@@ -11,7 +11,7 @@ impl Shown for RestoreReport {
     }
 
     fn text(&self) -> String {
-        let Some(id) = &self.backup_id else {
+        let Some(id) = &self.id else {
             return String::new();
         };
         let (state, done) = match self.status {
