@@ -12,8 +12,10 @@ import { by, each, keys, place } from './kit.mjs';
 const { TEELINE: binary, TEELINE_INTEROP_S3: server, TEELINE_INTEROP_DIR: work } = process.env;
 if (!binary || !server || !work) throw new Error('run these tests with tests/interop/run.sh');
 
-/** The database that run.sh has seeded. No test changes it. */
-export const source = `${server}/source?forcePathStyle=true`;
+/** The databases that run.sh has seeded, by two seed numbers; and what to expect of their records. No test changes them. */
+const seeded = (name) => ({ url: `${server}/${name}?forcePathStyle=true`, expected: join(work, `${name}.jsonl`) });
+export const sources = { source: seeded('source'), second: seeded('second') };
+export const source = sources.source.url;
 
 // Nobody's own AWS settings get into a test.
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('AWS_')));
@@ -28,6 +30,9 @@ export async function bucket(name) {
   await s3.send(new CreateBucketCommand({ Bucket }));
   return url;
 }
+
+/** The connection string of a new empty database. */
+export const database = async (name) => `${await bucket(name)}?forcePathStyle=true`;
 
 /** Runs a command to its end, five minutes at most: {code, stdout, stderr}, where code is the signal's name if one ended it. */
 export function run(command, args, options = {}) {
@@ -46,11 +51,11 @@ export function teeline(code, ...args) {
 /** As `teeline`, for what it prints with --json, which must be one document and nothing else. */
 export const report = (code, ...args) => JSON.parse(teeline(code, ...args, '--json'));
 
-/** A full backup of the source to a folder, `local`, and a place in a new bucket, `remote`; `files` is its folder in `local`. */
-export async function backUp(name) {
+/** A full backup of a database to a folder, `local`, and a place in a new bucket, `remote`; `files` is its folder in `local`. */
+export async function backUp(name, from = source, ...options) {
   const local = folder(`${name}-local`);
   const remote = `${await bucket(name)}/copy`;
-  const backup = report(0, 'backup', 'full', '--connection', source, '--to', `local=${local}`, '--to', `remote=${remote}`);
+  const backup = report(0, 'backup', 'full', '--connection', from, '--to', `local=${local}`, '--to', `remote=${remote}`, ...options);
   return { backup, local, remote, files: join(local, backup.id) };
 }
 
@@ -91,7 +96,7 @@ export async function recordsInSource() {
 export function dataFiles(files) {
   const names = readdirSync(files).sort(by((name) => name)); // `users.jsonl.gz` sorts before `users~0002.jsonl.gz`
   return names.flatMap((name) => {
-    const resource = /^([^_~][^~]*)(~\d+)?\.jsonl\.gz$/.exec(name)?.[1];
+    const resource = /^([^_~][^~]*)(~\d+)?\.jsonl(\.gz)?$/.exec(name)?.[1];
     return resource ? [{ resource, path: join(files, name) }] : [];
   });
 }
@@ -100,11 +105,18 @@ export function dataFiles(files) {
 export function recordsIn(files) {
   const records = new Map();
   for (const { resource, path } of dataFiles(files)) {
-    const lines = gunzipSync(readFileSync(path));
+    const bytes = readFileSync(path);
+    const lines = path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
     records.set(resource, Buffer.concat([records.get(resource) ?? Buffer.alloc(0), lines]));
   }
   return new Map([...records].filter(([, lines]) => lines.length > 0));
 }
+
+/** The same as documents, with what stands under `_s3db` in them: [{resource, document}]. */
+export const documentsIn = (files) => [...recordsIn(files)].flatMap(([resource, lines]) => parsed(lines).map((document) => ({ resource, document })));
+
+/** JSON lines as values. */
+export const parsed = (lines) => lines.toString().trimEnd().split('\n').map((line) => JSON.parse(line));
 
 /** The records that were restored into a folder, likewise. */
 export function restoredIn(target) {
@@ -118,6 +130,21 @@ export function print(script, url, ...args) {
   assert.equal(code, 0, `${script} ${url}\n${stderr}`);
   const lock = /^\{"key":"([^"]*\/sequence=[^"]*\/lock|plugin=s3db-core\/locks\/[^"]*)"/;
   return stdout.toString().split('\n').filter((line) => !lock.test(line));
+}
+
+const printed = new Map();
+/** As `print`, for a database that doesn't change: each is printed once. */
+function printOnce(...call) {
+  const key = call.join(' ');
+  if (!printed.has(key)) printed.set(key, print(...call));
+  return printed.get(key);
+}
+
+/** Fails unless a database holds the same objects as `original`, byte for byte, and the same to s3db.js; `original` must not change. */
+export function assertSameDatabase(actual, original) {
+  for (const [script, ...args] of [['raw.mjs'], ['dump.mjs', '--index']]) {
+    assert.deepEqual(print(script, actual, ...args), printOnce(script, original, ...args), script);
+  }
 }
 
 /** Fails unless two maps of bytes have the same keys and bytes; names what differs, and prints no bytes. */

@@ -3,11 +3,14 @@ import { writeFileSync } from 'node:fs';
 import { S3db } from 's3db.js/lite';
 import { CreateBucketCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 
+/** What secrets are sealed with. */
+export const passphrase = process.env.S3DB_PASSPHRASE ?? 'interop passphrase ç';
+
 /** Opens a database. s3db.js ignores a top-level `passphrase` option (it then uses the word "secret"), so it goes in `security`. */
 export async function open(url) {
   const db = new S3db({
     connectionString: url,
-    security: { passphrase: process.env.S3DB_PASSPHRASE ?? 'interop passphrase ç' },
+    security: { passphrase },
     logLevel: 'error',
     executorPool: { retries: 0 }, // its default retries every "not found" three times with seconds between
     clientOptions: { httpClientOptions: { useReckerHandler: false } }, // recker reports every 204, the answer to a delete, as an error

@@ -67,8 +67,11 @@ export TEELINE_INTEROP_S3="http://AKIATEST:secretkey123@127.0.0.1:$port" TEELINE
 export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true
 mkdir "$run/work"
 
-say "seeding the database (server on port $port, pid $pid)"
-node seed.mjs "$TEELINE_INTEROP_S3/source?forcePathStyle=true" 1 2500 "$run/expected.jsonl"
+say "seeding two databases (server on port $port, pid $pid)"
+seed() { node seed.mjs "$TEELINE_INTEROP_S3/$1?forcePathStyle=true" "$2" "$3" "$TEELINE_INTEROP_DIR/$1.jsonl"; }
+seed source 1 2500 & seeding=$!
+seed second 2 300
+wait "$seeding"
 
 say 'testing'
 status=0
