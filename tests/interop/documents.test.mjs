@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createDecipheriv, pbkdf2Sync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { backUp, documentsIn, parsed, recordsIn, report, sources } from './harness.mjs';
@@ -31,21 +32,23 @@ function opened({ token, hint, loose, pin, inner, ...document }) {
   return { ...document, ...Object.fromEntries(secrets), inner: { key: unsealed(inner.key) } };
 }
 
-for (const [name, { url, expected }] of Object.entries(sources)) {
-  let made;
-  let documents;
-  let expectations;
-  before(async () => {
-    made = await backUp('documents', url);
-    documents = documentsIn(made.files);
-    expectations = new Map(parsed(readFileSync(expected)).map((line) => [keyOf(line.resource, line.id), line]));
-  });
+const backups = {};
+before(async () => {
+  for (const [name, { url, expected }] of Object.entries(sources)) {
+    const made = await backUp('documents', url);
+    const expectations = new Map(parsed(readFileSync(expected)).map((line) => [keyOf(line.resource, line.id), line]));
+    backups[name] = { ...made, documents: documentsIn(made.files), expectations };
+  }
+});
 
+for (const name of Object.keys(sources)) {
   test(`every record of ${name} is one document`, () => {
+    const { documents, expectations } = backups[name];
     assert.deepEqual(documents.map(({ resource, document }) => keyOf(resource, document.id)).sort(), [...expectations.keys()].sort());
   });
 
   test(`each attribute in ${name} is what was put, or what s3db.js gets`, () => {
+    const { documents, expectations } = backups[name];
     const wrong = [];
     for (const { resource, document } of documents) {
       const { put, got } = expectations.get(keyOf(resource, document.id));
@@ -62,13 +65,15 @@ for (const [name, { url, expected }] of Object.entries(sources)) {
   });
 
   test(`no secret in ${name} is readable`, () => {
+    const { files, expectations } = backups[name];
     const secrets = [...expectations.values()].filter(({ resource, put }) => resource === 'vault' && put.token.length > 4).map(({ put }) => put.token);
     assert.ok(secrets.includes('hunter2'));
-    const lines = recordsIn(made.files).get('vault');
+    const lines = recordsIn(files).get('vault');
     assert.deepEqual(secrets.filter((secret) => lines.includes(JSON.stringify(secret).slice(1, -1))), []);
   });
 
   test(`in ${name} only what no document can say is kept raw, and it is counted`, () => {
+    const { backup, local, files, documents, expectations } = backups[name];
     const counts = {};
     for (const { resource, document: { id, _s3db: { raw, object } = {} } } of documents) {
       if (!raw && !object) continue;
@@ -77,11 +82,11 @@ for (const [name, { url, expected }] of Object.entries(sources)) {
       counts[resource] = (counts[resource] ?? 0) + 1;
     }
 
-    const { resources } = report(0, 'status', made.backup.id, '--at', made.local);
+    const { resources } = report(0, 'status', backup.id, '--at', local);
     const counted = resources.filter(({ keptRaw }) => keptRaw > 0).map(({ name: resource, keptRaw }) => [resource, keptRaw]);
     assert.deepEqual(Object.fromEntries(counted), counts);
-    const { totals } = JSON.parse(readFileSync(`${made.files}/manifest.json`));
+    const { totals } = JSON.parse(readFileSync(join(files, 'manifest.json')));
     const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-    assert.deepEqual([made.backup.keptRaw, totals.keptRaw], [total, total]);
+    assert.deepEqual([backup.keptRaw, totals.keptRaw], [total, total]);
   });
 }

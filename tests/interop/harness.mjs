@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { CreateBucketCommand, GetObjectCommand } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand } from '@aws-sdk/client-s3';
 import { by, each, keys, place } from './kit.mjs';
 
 const { TEELINE: binary, TEELINE_INTEROP_S3: server, TEELINE_INTEROP_DIR: work } = process.env;
@@ -80,6 +80,12 @@ export async function objectsIn(url) {
     object.push(Buffer.from(await Body.transformToByteArray()));
   });
   return new Map(objects);
+}
+
+/** Removes the object behind a URL. */
+export async function removeObject(url) {
+  const { s3, bucket: Bucket, prefix } = place(url);
+  await s3.send(new DeleteObjectCommand({ Bucket, Key: prefix.slice(0, -1) }));
 }
 
 /** The records that the source holds: resource -> number of objects below its data/. Resources without records are left out. */

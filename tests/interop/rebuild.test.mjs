@@ -3,9 +3,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { DeleteObjectCommand } from '@aws-sdk/client-s3';
-import { assertSameBytes, assertSameDatabase, backUp, database, filesIn, objectsIn, report, source, teeline } from './harness.mjs';
-import { place } from './kit.mjs';
+import { assertSameBytes, assertSameDatabase, backUp, database, filesIn, objectsIn, removeObject, report, source, teeline } from './harness.mjs';
 
 let made;
 let both;
@@ -17,10 +15,7 @@ before(async () => {
 });
 
 const loseLocal = (file) => rmSync(join(made.files, file));
-const loseRemote = async (file) => {
-  const { s3, bucket: Bucket, prefix } = place(made.remote);
-  await s3.send(new DeleteObjectCommand({ Bucket, Key: `${prefix}${made.backup.id}/${file}` }));
-};
+const loseRemote = (file) => removeObject(`${made.remote}/${made.backup.id}/${file}`);
 
 /** Repairs both copies, with this exit code: what became of each. */
 function rebuild(code) {
