@@ -1,7 +1,7 @@
 // What the tests share: places to use, running the binary, and looking at what it left there.
 // run.sh sets TEELINE (the binary), TEELINE_INTEROP_S3 (the server) and TEELINE_INTEROP_DIR (a folder for the tests).
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
@@ -47,6 +47,9 @@ export function teeline(code, ...args) {
   assert.equal(seen.code, code, `exit code of teeline ${args.join(' ')}\n${seen.stdout}\n${seen.stderr}`);
   return seen.stdout.toString();
 }
+
+/** Starts teeline, and doesn't wait for it. */
+export const start = (...args) => spawn(binary, args, { stdio: 'ignore', env });
 
 /** As `teeline`, for what it prints with --json, which must be one document and nothing else. */
 export const report = (code, ...args) => JSON.parse(teeline(code, ...args, '--json'));
