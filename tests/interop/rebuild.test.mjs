@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { assertSameBytes, assertSameDatabase, backUp, database, filesIn, objectsIn, removeObject, report, source, teeline } from './harness.mjs';
+import { assertSameBytes, assertSameDatabase, backUp, database, filesIn, objectsIn, removeObject, report, sources, teeline } from './harness.mjs';
 
 let made;
 let both;
 let whole;
 before(async () => {
-  made = await backUp('rebuild');
+  made = await backUp('rebuild', sources.second.url);
   both = ['--at', `local=${made.local}`, '--at', `remote=${made.remote}`];
   whole = { local: filesIn(made.local), remote: await objectsIn(made.remote) };
 });
@@ -53,10 +53,10 @@ test('a manifest lost at one copy is taken from the other', async () => {
   await assertAsBefore();
 });
 
-test('a database restored from a copy with its manifest made again is the source', async () => {
+test('a database restored from a copy with its manifest made again is the one that was backed up', async () => {
   const target = await database('rebuilt');
   teeline(0, 'restore', 'latest', '--at', made.remote, '--target', target);
-  assertSameDatabase(target, source);
+  assertSameDatabase(target, sources.second.url);
 });
 
 test('without one index there is no manifest', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { CopyObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
-import { assertSameBytes, assertSameDatabase, backUp, bucket, database, folder, print, recordsIn, restoredIn, run, source, sources, teeline } from './harness.mjs';
+import { assertSameBytes, assertSameDatabase, backUp, bucket, database, folder, print, recordsIn, restoredIn, run, source, teeline } from './harness.mjs';
 import { place } from './kit.mjs';
 
 let made;
@@ -10,14 +10,11 @@ before(async () => {
   made = await backUp('restore');
 });
 
-for (const [name, { url }] of Object.entries(sources)) {
-  test(`a database restored from ${name} is ${name}, byte for byte and to s3db.js`, async () => {
-    const { local } = url === source ? made : await backUp(name, url);
-    const target = await database('restored');
-    teeline(0, 'restore', 'latest', '--at', local, '--target', target);
-    assertSameDatabase(target, url);
-  });
-}
+test('a restored database is the source, byte for byte and to s3db.js', async () => {
+  const target = await database('restored');
+  teeline(0, 'restore', 'latest', '--at', made.local, '--target', target);
+  assertSameDatabase(target, source);
+});
 
 test('the remote copy restores into a folder', () => {
   const target = folder('restored');

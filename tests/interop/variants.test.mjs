@@ -1,4 +1,5 @@
-// The same round trip in every form of a backup: gzip and none, from the folder and from the bucket, in segments, and with a manifest made again.
+// The round trips of the other seeded database, and of a larger one: through gzip and none, from the folder and from the bucket, in
+// segments, and by a manifest made again.
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
