@@ -29,10 +29,10 @@ export async function ids(db, resource) {
   return (await db.client.getAllKeys({ prefix })).map((key) => key.slice(prefix.length));
 }
 
-/** What is behind http://KEY:SECRET@HOST:PORT/bucket/prefix: a client, the bucket, and the prefix with its slash, or ''. */
+/** What is behind http://KEY:SECRET@HOST:PORT/bucket/prefix: a client, the bucket, and the prefix as s3db.js takes it, with its slash, or ''. */
 export function place(address) {
   const url = new URL(address);
-  const [, bucket, ...rest] = decodeURIComponent(url.pathname).replace(/\/$/, '').split('/');
+  const [, bucket, ...rest] = url.pathname.replace(/\/$/, '').split('/');
   const s3 = new S3Client({
     endpoint: url.origin, region: 'us-east-1', forcePathStyle: true,
     credentials: { accessKeyId: decodeURIComponent(url.username), secretAccessKey: decodeURIComponent(url.password) },
