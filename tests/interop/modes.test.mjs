@@ -79,6 +79,7 @@ test('merge: what is in the backup is as in the backup, and the rest stays', asy
   const target = await changed();
   assert.deepEqual(restore(target, '--mode', 'merge'), { people: [1, 1, 2, 0], tasks: [0, 0, 2, 0] });
   assert.deepEqual(await held(target), { people: byId(...people, zoe), tasks: byId(...tasks) });
+  assert.deepEqual(await entries(target, 'people'), [['blue', 'ana'], ['blue', 'caio'], ['red', 'bia'], ['red', 'davi'], ['red', 'zoe']]);
 });
 
 test('overwrite is merge', async () => {
@@ -91,6 +92,7 @@ test('skip-existing: what is there stays as it is, and the rest comes from the b
   const target = await changed();
   assert.deepEqual(restore(target, '--mode', 'skip-existing'), { people: [1, 0, 3, 0], tasks: [0, 0, 2, 0] });
   assert.deepEqual(await held(target), { people: byId(ana, otherBia, caio, davi, zoe), tasks: byId(...tasks) });
+  assert.deepEqual(await entries(target, 'people'), [['blue', 'ana'], ['blue', 'bia'], ['blue', 'caio'], ['red', 'davi'], ['red', 'zoe']]);
 });
 
 test('replace: the database is the one that was backed up', async () => {
