@@ -1,19 +1,21 @@
 // What the tests share: places to use, running the binary, and looking at what it left there.
 // run.sh sets TEELINE (the binary), TEELINE_INTEROP_S3 (the server) and TEELINE_INTEROP_DIR (a folder for the tests).
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { CreateBucketCommand, GetObjectCommand } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand } from '@aws-sdk/client-s3';
 import { by, each, keys, place } from './kit.mjs';
 
 const { TEELINE: binary, TEELINE_INTEROP_S3: server, TEELINE_INTEROP_DIR: work } = process.env;
 if (!binary || !server || !work) throw new Error('run these tests with tests/interop/run.sh');
 
-/** The database that run.sh has seeded. No test changes it. */
-export const source = `${server}/source?forcePathStyle=true`;
+/** The databases that run.sh has seeded, by two seed numbers; and what to expect of their records. No test changes them. */
+const seeded = (name) => ({ url: `${server}/${name}?forcePathStyle=true`, expected: join(work, `${name}.jsonl`) });
+export const sources = { source: seeded('source'), second: seeded('second') };
+export const source = sources.source.url;
 
 // Nobody's own AWS settings get into a test.
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('AWS_')));
@@ -29,6 +31,9 @@ export async function bucket(name) {
   return url;
 }
 
+/** The connection string of a new empty database. */
+export const database = async (name) => `${await bucket(name)}?forcePathStyle=true`;
+
 /** Runs a command to its end, five minutes at most: {code, stdout, stderr}, where code is the signal's name if one ended it. */
 export function run(command, args, options = {}) {
   const { status, signal, error, stdout, stderr } = spawnSync(command, args, { timeout: 300_000, maxBuffer: 2 ** 29, stdio: ['ignore', 'pipe', 'pipe'], env, ...options });
@@ -43,14 +48,17 @@ export function teeline(code, ...args) {
   return seen.stdout.toString();
 }
 
+/** Starts teeline, and doesn't wait for it. */
+export const start = (...args) => spawn(binary, args, { stdio: 'ignore', env });
+
 /** As `teeline`, for what it prints with --json, which must be one document and nothing else. */
 export const report = (code, ...args) => JSON.parse(teeline(code, ...args, '--json'));
 
-/** A full backup of the source to a folder, `local`, and a place in a new bucket, `remote`; `files` is its folder in `local`. */
-export async function backUp(name) {
+/** A full backup of a database to a folder, `local`, and a place in a new bucket, `remote`; `files` is its folder in `local`. */
+export async function backUp(name, from = source, ...options) {
   const local = folder(`${name}-local`);
   const remote = `${await bucket(name)}/copy`;
-  const backup = report(0, 'backup', 'full', '--connection', source, '--to', `local=${local}`, '--to', `remote=${remote}`);
+  const backup = report(0, 'backup', 'full', '--connection', from, '--to', `local=${local}`, '--to', `remote=${remote}`, ...options);
   return { backup, local, remote, files: join(local, backup.id) };
 }
 
@@ -77,6 +85,12 @@ export async function objectsIn(url) {
   return new Map(objects);
 }
 
+/** Removes the object behind a URL. */
+export async function removeObject(url) {
+  const { s3, bucket: Bucket, prefix } = place(url);
+  await s3.send(new DeleteObjectCommand({ Bucket, Key: prefix.slice(0, -1) }));
+}
+
 /** The records that the source holds: resource -> number of objects below its data/. Resources without records are left out. */
 export async function recordsInSource() {
   const counts = new Map();
@@ -91,7 +105,7 @@ export async function recordsInSource() {
 export function dataFiles(files) {
   const names = readdirSync(files).sort(by((name) => name)); // `users.jsonl.gz` sorts before `users~0002.jsonl.gz`
   return names.flatMap((name) => {
-    const resource = /^([^_~][^~]*)(~\d+)?\.jsonl\.gz$/.exec(name)?.[1];
+    const resource = /^([^_~][^~]*)(~\d+)?\.jsonl(\.gz)?$/.exec(name)?.[1];
     return resource ? [{ resource, path: join(files, name) }] : [];
   });
 }
@@ -100,11 +114,18 @@ export function dataFiles(files) {
 export function recordsIn(files) {
   const records = new Map();
   for (const { resource, path } of dataFiles(files)) {
-    const lines = gunzipSync(readFileSync(path));
+    const bytes = readFileSync(path);
+    const lines = path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
     records.set(resource, Buffer.concat([records.get(resource) ?? Buffer.alloc(0), lines]));
   }
   return new Map([...records].filter(([, lines]) => lines.length > 0));
 }
+
+/** The same as documents, with what stands under `_s3db` in them: [{resource, document}]. */
+export const documentsIn = (files) => [...recordsIn(files)].flatMap(([resource, lines]) => parsed(lines).map((document) => ({ resource, document })));
+
+/** JSON lines as values. */
+export const parsed = (lines) => lines.toString().trimEnd().split('\n').map((line) => JSON.parse(line));
 
 /** The records that were restored into a folder, likewise. */
 export function restoredIn(target) {
@@ -118,6 +139,21 @@ export function print(script, url, ...args) {
   assert.equal(code, 0, `${script} ${url}\n${stderr}`);
   const lock = /^\{"key":"([^"]*\/sequence=[^"]*\/lock|plugin=s3db-core\/locks\/[^"]*)"/;
   return stdout.toString().split('\n').filter((line) => !lock.test(line));
+}
+
+const printed = new Map();
+/** As `print`, for a database that doesn't change: each is printed once. */
+function printOnce(...call) {
+  const key = call.join(' ');
+  if (!printed.has(key)) printed.set(key, print(...call));
+  return printed.get(key);
+}
+
+/** Fails unless a database holds the same objects as `original`, byte for byte, and the same to s3db.js; `original` must not change. */
+export function assertSameDatabase(actual, original) {
+  for (const [script, ...args] of [['raw.mjs'], ['dump.mjs', '--index']]) {
+    assert.deepEqual(print(script, actual, ...args), printOnce(script, original, ...args), script);
+  }
 }
 
 /** Fails unless two maps of bytes have the same keys and bytes; names what differs, and prints no bytes. */

@@ -3,11 +3,14 @@ import { writeFileSync } from 'node:fs';
 import { S3db } from 's3db.js/lite';
 import { CreateBucketCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 
+/** What secrets are sealed with. */
+export const passphrase = process.env.S3DB_PASSPHRASE ?? 'interop passphrase ç';
+
 /** Opens a database. s3db.js ignores a top-level `passphrase` option (it then uses the word "secret"), so it goes in `security`. */
 export async function open(url) {
   const db = new S3db({
     connectionString: url,
-    security: { passphrase: process.env.S3DB_PASSPHRASE ?? 'interop passphrase ç' },
+    security: { passphrase },
     logLevel: 'error',
     executorPool: { retries: 0 }, // its default retries every "not found" three times with seconds between
     clientOptions: { httpClientOptions: { useReckerHandler: false } }, // recker reports every 204, the answer to a delete, as an error
@@ -26,10 +29,10 @@ export async function ids(db, resource) {
   return (await db.client.getAllKeys({ prefix })).map((key) => key.slice(prefix.length));
 }
 
-/** What is behind http://KEY:SECRET@HOST:PORT/bucket/prefix: a client, the bucket, and the prefix with its slash, or ''. */
+/** What is behind http://KEY:SECRET@HOST:PORT/bucket/prefix: a client, the bucket, and the prefix as s3db.js takes it, with its slash, or ''. */
 export function place(address) {
   const url = new URL(address);
-  const [, bucket, ...rest] = decodeURIComponent(url.pathname).replace(/\/$/, '').split('/');
+  const [, bucket, ...rest] = url.pathname.replace(/\/$/, '').split('/');
   const s3 = new S3Client({
     endpoint: url.origin, region: 'us-east-1', forcePathStyle: true,
     credentials: { accessKeyId: decodeURIComponent(url.username), secretAccessKey: decodeURIComponent(url.password) },

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { BackupPlugin } from 's3db.js/plugins/backup.plugin';
-import { bucket, filesIn, folder, recordsIn, report, teeline } from './harness.mjs';
+import { database, filesIn, folder, recordsIn, report, teeline } from './harness.mjs';
 import { each, ids, open } from './kit.mjs';
 
 const RECORDS = 1500;
@@ -15,7 +15,7 @@ const EXPORTED = 1000;
 let url;
 let db;
 before(async () => {
-  url = `${await bucket('plugin')}?forcePathStyle=true`;
+  url = await database('plugin');
   db = await open(url);
   const partitions = { byGroup: { fields: { group: 'string' } } };
   const attributes = { label: 'string', group: 'string', rank: 'number' };

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the interop tests: the teeline binary against the real s3db.js and a real S3 server.
 # usage: run.sh [--keep]      --keep leaves the server running and the files in place, and says where
-# Needs cargo, Node 20.11 or later, Python 3 with venv, and curl.
+# Needs cargo, Node 20.11 or later, Python 3.11 to 3.14 with venv, and curl.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -43,7 +43,7 @@ if ! cmp -s package-lock.json node_modules/installed-lock.json; then
   cp package-lock.json node_modules/installed-lock.json
 fi
 
-say 'installing SeaweedFS'
+say 'installing SeaweedFS, DuckDB and pandas'
 venv=$CARGO_TARGET_DIR/interop/venv
 if ! cmp -s requirements.txt "$venv/installed.txt"; then
   python3 -m venv --clear "$venv"
@@ -67,8 +67,11 @@ export TEELINE_INTEROP_S3="http://AKIATEST:secretkey123@127.0.0.1:$port" TEELINE
 export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true
 mkdir "$run/work"
 
-say "seeding the database (server on port $port, pid $pid)"
-node seed.mjs "$TEELINE_INTEROP_S3/source?forcePathStyle=true" 1 2500 "$run/expected.jsonl"
+say "seeding two databases (server on port $port, pid $pid)"
+seed() { node seed.mjs "$TEELINE_INTEROP_S3/$1?forcePathStyle=true" "$2" "$3" "$TEELINE_INTEROP_DIR/$1.jsonl"; }
+seed source 1 2500 & seeding=$!
+seed second 2 300
+wait "$seeding"
 
 say 'testing'
 status=0

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { assertSameBytes, backUp, folder, listed, recordsIn, report, restoredIn, teeline } from './harness.mjs';
+import { assertSameBytes, backUp, folder, listed, recordsIn, report, restoredIn, sources, teeline } from './harness.mjs';
 
 let made;
 let whole;
 let local;
 let both;
 before(async () => {
-  made = await backUp('verify');
+  made = await backUp('verify', sources.second.url);
   whole = recordsIn(made.files);
   local = ['--at', `local=${made.local}`];
   both = [...local, '--at', `remote=${made.remote}`];

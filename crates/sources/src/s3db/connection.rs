@@ -5,25 +5,24 @@
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::Url;
 
 const FORMS: &str = "s3://KEY:SECRET@BUCKET/PREFIX, s3://BUCKET/PREFIX or http(s)://KEY:SECRET@HOST:PORT/BUCKET/PREFIX, \
                      then ?OPTION=VALUE&… with the options region, forcePathStyle, endpoint, profile";
 
-/// What stays readable in a printed bucket or prefix.
+/// What stays readable in a printed bucket.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
-    .remove(b'~')
-    .remove(b'/')
-    .remove(b'=');
+    .remove(b'~');
 
 /// A parsed connection string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The bucket.
     pub bucket: String,
-    /// The key prefix of the database, without slashes at its ends; may be empty.
+    /// The key prefix of the database as its keys have it, without slashes at its ends; may be empty.
     pub prefix: String,
     /// The server, `http(s)://HOST:PORT`, where it isn't AWS.
     pub endpoint: Option<String>,
@@ -100,7 +99,7 @@ impl std::str::FromStr for Connection {
         let mut connection = if scheme == "s3" {
             Self {
                 bucket: decoded(host, "bucket")?,
-                prefix: decoded(path, "prefix")?,
+                prefix: key_prefix(&scheme, path)?,
                 ..Self::empty()
             }
         } else {
@@ -113,16 +112,15 @@ impl std::str::FromStr for Connection {
             let endpoint = Some(format!("{scheme}://{host}"));
             Self {
                 bucket,
-                prefix: decoded(prefix, "prefix")?,
+                prefix: key_prefix(&scheme, prefix)?,
                 endpoint,
                 ..Self::empty()
             }
         };
         connection.credentials = credentials;
-        connection.prefix = connection.prefix.trim_matches('/').to_owned();
         if connection.bucket.is_empty() || connection.bucket.contains(['/', ':', '@']) {
             return Err(fault(
-                "the bucket is missing or isn't a name (an @ in a key or prefix must be written as %40)",
+                "the bucket is missing or isn't a name (an @ in a key must be written as %40)",
             ));
         }
         connection.set_options(query)?;
@@ -193,7 +191,7 @@ impl fmt::Display for Connection {
         if self.prefix.is_empty() {
             return Ok(());
         }
-        write!(f, "/{}", utf8_percent_encode(&self.prefix, PLAIN))
+        write!(f, "/{}", self.prefix)
     }
 }
 
@@ -207,7 +205,8 @@ fn split_userinfo(place: &str) -> Result<(Option<&str>, &str), ConnectionError> 
         // Which of them ends the keys can't be told, and a wrong guess would print a part of the secret.
         (Some(_), Some(_)) => {
             return Err(fault(
-                "it has more than one @: an @ in a key or prefix must be written as %40",
+                "it has more than one @: one in a key must be written as %40, and beside a prefix with one the keys \
+                 can't be in the string, only in the environment or a profile",
             ));
         }
         (Some(at), None) => at,
@@ -280,6 +279,15 @@ fn parse_flag(text: &str) -> Result<bool, ConnectionError> {
         "false" | "0" => Ok(false),
         _ => Err(fault("the option forcePathStyle is neither true nor false")),
     }
+}
+
+/// The key prefix that s3db.js makes of a path: the path as URLs have it, percent-encoded, which it doesn't decode. So what
+/// is typed as `São Paulo` is `S%C3%A3o%20Paulo` in every key.
+fn key_prefix(scheme: &str, path: &str) -> Result<String, ConnectionError> {
+    let url = Url::parse(&format!("{scheme}://host/{path}"));
+    let url = url.map_err(|_| fault("the prefix isn't a path"))?;
+    let steps: Vec<&str> = url.path().split('/').filter(|s| !s.is_empty()).collect();
+    Ok(steps.join("/"))
 }
 
 fn decoded(text: &str, part: &str) -> Result<String, ConnectionError> {

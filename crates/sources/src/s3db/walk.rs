@@ -14,6 +14,9 @@ use super::listing::{Listed, Listing};
 /// The key of the database's catalogue.
 pub(super) const CATALOGUE: &str = "s3db.json";
 
+/// What the keys of a resource's partitions go on with.
+pub(super) const PARTITION: &str = "partition=";
+
 /// What the keys of a resource begin with.
 pub(super) fn resource_prefix(name: &str) -> String {
     // The slash matters: `resource=log` begins the keys of `resource=logs` as well.
@@ -58,6 +61,14 @@ pub fn id_of(key: &str) -> Option<&str> {
 /// The key of a record.
 pub(super) fn record_key(resource: &str, id: &str) -> String {
     format!("resource={resource}/data/id={id}")
+}
+
+/// The key of the record that an entry of a partition points at.
+pub(super) fn record_of_entry(key: &str) -> Option<String> {
+    let name = resource_of(key)?;
+    let rest = key.strip_prefix(&resource_prefix(name))?;
+    let id = rest.strip_prefix(PARTITION).and(id_of(key))?;
+    Some(record_key(name, id))
 }
 
 /// Whether a resource has a folder that can be told from others. Its name may be anything that the catalogue says.

@@ -9,9 +9,10 @@ use super::object::RawObject;
 /// What becomes of objects that are there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestoreMode {
-    /// Those with the keys of restored ones are replaced, the others stay.
+    /// Those with the keys of restored ones are replaced, the others stay, save entries of partitions that restored records
+    /// don't have.
     Merge,
-    /// All of them stay.
+    /// All of them stay, and what is missing is written, save entries of partitions for records that stay as they are.
     SkipExisting,
     /// As [`RestoreMode::Merge`], and of the restored resources what the backup doesn't have is deleted.
     Replace,
@@ -33,7 +34,10 @@ pub(super) enum Situation {
 pub(super) enum Written {
     Created,
     Replaced,
+    /// The same is there, or it can't be told.
     Left,
+    /// Another is there, which stays.
+    Kept,
 }
 
 /// Writes objects where a restore may.
@@ -53,18 +57,16 @@ impl Writer {
         object: &RawObject,
     ) -> Result<Written, BackupError> {
         let written = match self.situation {
-            Situation::Filled(RestoreMode::Merge | RestoreMode::Replace) => {
-                self.compared(key, object).await?
-            }
-            _ => self.planned(key).await?,
+            Situation::Filled(mode) => self.compared(key, object, mode).await?,
+            Situation::Empty | Situation::BrokenOff => self.planned(key).await?,
         };
-        if written != Written::Left && !self.dry_run {
+        if matches!(written, Written::Created | Written::Replaced) && !self.dry_run {
             self.bucket.put(key, object).await?;
         }
         Ok(written)
     }
 
-    /// What is to become of an object whose content isn't compared: a large one, or one that stays whatever it is.
+    /// What is to become of an object whose content isn't compared: a large one, or one that is right if it is there.
     pub(super) async fn planned(&self, key: &str) -> Result<Written, BackupError> {
         let exists = match self.situation {
             Situation::Empty => false,
@@ -78,7 +80,12 @@ impl Writer {
         })
     }
 
-    async fn compared(&self, key: &str, object: &RawObject) -> Result<Written, BackupError> {
+    async fn compared(
+        &self,
+        key: &str,
+        object: &RawObject,
+        mode: RestoreMode,
+    ) -> Result<Written, BackupError> {
         let is_same = |head: &Head, body: &Bytes| {
             head.metadata == object.metadata
                 && head.content_type == object.content_type
@@ -88,6 +95,7 @@ impl Writer {
             match self.bucket.find(key, object.body.len() as u64).await? {
                 Found::Absent => Written::Created,
                 Found::Small(head, body) if is_same(&head, &body) => Written::Left,
+                _ if mode == RestoreMode::SkipExisting => Written::Kept,
                 Found::Small(..) | Found::Larger => Written::Replaced,
             },
         )

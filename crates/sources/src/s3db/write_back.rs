@@ -16,8 +16,10 @@ use super::mapping::restore_object;
 use super::object::RawObject;
 use super::parted::Parted;
 use super::puts::Puts;
-use super::walk::{CATALOGUE, is_left_out, record_key, record_of, renamed, resource_prefix};
+use super::walk::{CATALOGUE, record_key, record_of, record_of_entry, renamed};
 use super::write::{RestoreMode, Situation, Writer, Written};
+
+mod sweep;
 
 /// An object up to this size is written whole; a larger one in parts of at least this size.
 const PART_BYTES: u64 = 8 << 20;
@@ -36,12 +38,15 @@ pub(super) struct WriteBack {
     is_marked: bool,
     is_everything: bool,
     puts: Puts<Done>,
-    records_done: bool,
+    /// Whether records are on their way.
+    records_pending: bool,
     object: Option<OpenObject>,
     /// By what things are called now.
     counts: HashMap<ResourceKind, RestoreCounts>,
-    /// The keys that were restored, where all others are to be deleted.
+    /// The keys that were restored, where of others some are to be deleted.
     restored: Option<HashSet<Digest>>,
+    /// The keys of records of which another stays.
+    kept: HashSet<Digest>,
 }
 
 /// What became of an object.
@@ -78,7 +83,10 @@ impl WriteBack {
         restoring: &Restoring,
         is_marked: bool,
     ) -> Self {
-        let replaces = writer.situation == Situation::Filled(RestoreMode::Replace);
+        let deletes = matches!(
+            writer.situation,
+            Situation::Filled(RestoreMode::Merge | RestoreMode::Replace)
+        );
         let chosen = restoring.chosen();
         WriteBack {
             writer,
@@ -90,10 +98,11 @@ impl WriteBack {
             is_marked,
             is_everything: restoring.is_everything(),
             puts: Puts::new(),
-            records_done: false,
+            records_pending: false,
             object: None,
             counts: HashMap::new(),
-            restored: replaces.then(HashSet::new),
+            restored: deletes.then(HashSet::new),
+            kept: HashSet::new(),
         }
     }
 
@@ -119,6 +128,7 @@ impl WriteBack {
             ));
         };
         let new_name: Arc<str> = new_name.as_str().into();
+        self.records_pending = true;
         let mut begin = 0;
         for newline in memchr::memchr_iter(b'\n', lines) {
             let line = lines.slice(begin..newline);
@@ -147,12 +157,13 @@ impl WriteBack {
     }
 
     pub(super) async fn frames(&mut self, frames: Vec<Frame>) -> Result<(), BackupError> {
-        if !self.records_done {
-            // Index entries point at records, so those come first.
-            self.drain().await?;
-            self.records_done = true;
-        }
         for frame in frames {
+            let is_record = record_of(&frame.header.key).is_some();
+            if self.records_pending && !is_record {
+                // Index entries point at records, so those come first.
+                self.drain().await?;
+            }
+            self.records_pending = is_record;
             self.take(frame).await?;
         }
         Ok(())
@@ -167,7 +178,7 @@ impl WriteBack {
                 message,
             ));
         }
-        self.delete_others().await?;
+        self.sweep().await?;
         if self.writer.dry_run {
             return Ok(());
         }
@@ -214,7 +225,10 @@ impl WriteBack {
         match written {
             Written::Created => counts.created += 1,
             Written::Replaced => counts.replaced += 1,
-            Written::Left => counts.left += 1,
+            Written::Left | Written::Kept => counts.left += 1,
+        }
+        if written == Written::Kept && record_of(&key).is_some() {
+            self.kept.insert(Digest::of(key.as_bytes()));
         }
         if let Some(restored) = &mut self.restored {
             restored.insert(Digest::of(key.as_bytes()));
@@ -303,6 +317,15 @@ impl WriteBack {
             content_type,
             ..
         } = object.header;
+        let record = record_of_entry(&key);
+        if record.is_some_and(|record| self.kept.contains(&Digest::of(record.as_bytes()))) {
+            // It is of the record in the backup, not of the one that stays.
+            self.count(Done {
+                key,
+                written: Written::Kept,
+            });
+            return Ok(());
+        }
         let writer = self.writer.clone();
         self.push(body.len() as u64, async move {
             let object = RawObject {
@@ -314,52 +337,6 @@ impl WriteBack {
             Ok(Some(Done { key, written }))
         })
         .await
-    }
-
-    /// The folders of which nothing stays but what was restored, where the restore replaces them: those of the resources;
-    /// where everything is restored, also those of others and of plugins. What isn't s3db.js's own stays.
-    async fn replaced_folders(&self) -> Result<Vec<String>, BackupError> {
-        if !self.is_everything {
-            let names = self.new_names.values();
-            return Ok(names.map(|name| resource_prefix(name)).collect());
-        }
-        let mut folders = Vec::new();
-        let mut listing = self.writer.bucket.list_folder("");
-        while let Some(page) = listing.next().await? {
-            folders.extend(page.folders);
-        }
-        let is_its_own =
-            |folder: &String| folder.starts_with("resource=") || folder.starts_with("plugin=");
-        folders.retain(is_its_own);
-        Ok(folders)
-    }
-
-    /// Deletes what isn't in the backup, where the restore replaces what is there.
-    async fn delete_others(&mut self) -> Result<(), BackupError> {
-        let Some(restored) = self.restored.take() else {
-            return Ok(());
-        };
-        for folder in self.replaced_folders().await? {
-            let mut listing = self.writer.bucket.list(&folder);
-            while let Some(page) = listing.next().await? {
-                for listed in page.objects {
-                    let is_restored = restored.contains(&Digest::of(listed.key.as_bytes()));
-                    if is_restored || is_left_out(&listed.key) {
-                        continue;
-                    }
-                    self.counts_of(&listed.key).deleted += 1;
-                    if !self.writer.dry_run {
-                        let bucket = self.writer.bucket.clone();
-                        self.push(0, async move {
-                            bucket.delete(&listed.key).await?;
-                            Ok(None)
-                        })
-                        .await?;
-                    }
-                }
-            }
-        }
-        self.drain().await
     }
 }
 

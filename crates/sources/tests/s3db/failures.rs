@@ -200,7 +200,7 @@ async fn restores_that_cannot_be_are_refused() {
         let result = async {
             target.lines(resource, line.into()).await?;
             // The writes end at the latest here.
-            target.frames(Vec::new()).await
+            target.finish().await
         };
         let error = result.await.unwrap_err();
         assert_eq!(error.class(), class, "{line}: {error}");

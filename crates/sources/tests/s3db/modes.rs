@@ -95,9 +95,11 @@ async fn each_mode_does_what_it_says_and_a_dry_run_says_the_same() {
         let source = server.objects("backup/").await;
         // Records of `log`, records of `users`, and objects that are no record.
         let expected = match mode {
-            RestoreMode::Merge => [counts(0, 1, 1, 0), counts(1, 0, 1, 0), counts(3, 0, 2, 0)],
+            // Of log's 2, the entry that it had goes.
+            RestoreMode::Merge => [counts(0, 1, 1, 0), counts(1, 0, 1, 0), counts(3, 0, 2, 1)],
+            // Of log's 2, the entry that it has in the backup doesn't come.
             RestoreMode::SkipExisting => {
-                [counts(0, 0, 2, 0), counts(1, 0, 1, 0), counts(3, 0, 2, 0)]
+                [counts(0, 0, 2, 0), counts(1, 0, 1, 0), counts(2, 0, 3, 0)]
             }
             // The entries of log's 2 and 3, those of `own`, and the plugin's object.
             RestoreMode::Replace => [counts(0, 1, 1, 1), counts(1, 0, 1, 0), counts(3, 0, 2, 4)],
@@ -128,6 +130,14 @@ async fn each_mode_does_what_it_says_and_a_dry_run_says_the_same() {
                 of_backup(changed)
             }
         );
+        for (name, is_of_older) in [("old", true), ("new", false)] {
+            let key = format!("resource=log/partition=byName/name={name}/id=2");
+            assert_eq!(
+                is_there(&key).is_some(),
+                is_of_older == older,
+                "{mode:?}: {key}"
+            );
+        }
         for key in ["resource=users/data/id=2", "plugin=x/large"] {
             assert_eq!(is_there(key), of_backup(key), "{mode:?}: {key}");
         }
