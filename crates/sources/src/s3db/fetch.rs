@@ -85,7 +85,7 @@ impl FetchContext {
         };
         match &place {
             Place::Object => Ok(Fetched::Frame {
-                frame: frame(&key, &head, 0, body),
+                frame: frame(&key, &head, 0, body).encode(),
                 row: head.row(&key),
             }),
             Place::Record { index, id } => match self.line(*index, id, &head, body)? {
@@ -195,7 +195,7 @@ impl Line {
 }
 
 /// A piece of an object, as stored. The first one has what is known of the object as a whole.
-pub(super) fn frame(key: &str, head: &Head, offset: u64, bytes: Bytes) -> Vec<u8> {
+pub(super) fn frame(key: &str, head: &Head, offset: u64, bytes: Bytes) -> Frame {
     let (content_type, metadata) = match offset {
         0 => (head.content_type.clone(), head.metadata.clone()),
         _ => (None, BTreeMap::new()),
@@ -208,5 +208,5 @@ pub(super) fn frame(key: &str, head: &Head, offset: u64, bytes: Bytes) -> Vec<u8
         content_type,
         metadata,
     };
-    Frame { header, bytes }.encode()
+    Frame { header, bytes }
 }

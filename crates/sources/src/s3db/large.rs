@@ -1,0 +1,102 @@
+//! Objects that are read alone, since they are large.
+
+use bytes::{Bytes, BytesMut};
+use serde_json::json;
+use teeline_core::{BackupError, Digest};
+
+use super::body::Body;
+use super::bucket::Head;
+use super::fetch::{FetchContext, Line, Place};
+
+/// A large object, as far as it is read: what a backup carries of it.
+pub(super) struct Opened {
+    /// Of a record: its line.
+    pub(super) line: Option<Line>,
+    /// The object itself, unless the line says all of it.
+    pub(super) object: Option<(Head, Content)>,
+    /// Another version of the object has another one.
+    pub(super) identity: Digest,
+}
+
+/// Opens an object; `None` where it is gone. A record is read as a line if it is JSON that fits into one.
+pub(super) async fn open(
+    context: &FetchContext,
+    key: &str,
+    place: &Place,
+) -> Result<Option<Opened>, BackupError> {
+    let Some((head, body)) = context.bucket.open(key).await? else {
+        return Ok(None);
+    };
+    let (index, id) = match place {
+        Place::Record { index, id } => (*index, id),
+        Place::Object => return Ok(Some(Opened::object(head, Content::Streamed(body), None))),
+    };
+    let whole = head.size <= context.options.inline_bytes_max || context.is_json(&head);
+    if !whole {
+        let line = context.object_line(index, id, &head, Bytes::new())?;
+        return Ok(Some(Opened::object(
+            head,
+            Content::Streamed(body),
+            Some(line),
+        )));
+    }
+    // Read anew, since this goes on where the object is replaced meanwhile.
+    drop(body);
+    let Some((head, body)) = context.bucket.read(key).await? else {
+        return Ok(None);
+    };
+    Ok(Some(
+        match context.line(index, id, &head, body.clone())? {
+            Some(line) => Opened {
+                identity: identity(&head),
+                line: Some(line),
+                object: None,
+            },
+            None => {
+                let line = context.object_line(index, id, &head, body.clone())?;
+                Opened::object(head, Content::Held(body), Some(line))
+            }
+        },
+    ))
+}
+
+impl Opened {
+    fn object(head: Head, content: Content, line: Option<Line>) -> Self {
+        Opened {
+            identity: identity(&head),
+            line,
+            object: Some((head, content)),
+        }
+    }
+}
+
+/// Everything of an object but its body, which its tag tells from others.
+fn identity(head: &Head) -> Digest {
+    let identity = json!([head.etag, head.size, head.content_type, head.metadata]);
+    Digest::of(identity.to_string().as_bytes())
+}
+
+/// The body of an object that is given in pieces.
+pub(super) enum Content {
+    Streamed(Body),
+    Held(Bytes),
+}
+
+impl Content {
+    /// The next bytes, as many as said unless it ends before.
+    pub(super) async fn next_piece(&mut self, piece_bytes: usize) -> Result<Bytes, BackupError> {
+        match self {
+            Content::Held(bytes) => Ok(bytes.split_to(piece_bytes.min(bytes.len()))),
+            Content::Streamed(body) => {
+                let mut piece = BytesMut::new();
+                while piece.len() < piece_bytes {
+                    match body.next(piece_bytes - piece.len()).await? {
+                        Some(bytes) => piece.extend_from_slice(&bytes),
+                        None => break,
+                    }
+                }
+                Ok(piece.freeze())
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Reading again what changed while a database was read.
+//!
+//! A pass lists all of the database, reads what isn't surely as it was when the pass before it read it, and gives what
+//! differs. It ends with a pass that finds nothing, or with the last one that is allowed.
+//!
+//! An object is surely as it was where the listing has the very version that it had in the pass before, unless that was
+//! so young then that a later version could look the same: servers tell times apart by the second, and records without a
+//! body have the same tag whatever they say. Such young ones are read in each pass and compared by their content.
+
+mod clock;
+mod entries;
+mod known;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{TryStreamExt, stream};
+use teeline_core::{
+    BackupError, Class, Digest, Item, ResourceCounts, ResourceId, Selection, SettleOutcome,
+    Settling, Timestamp,
+};
+
+use super::bucket::Bucket;
+use super::catalogue::Catalogue;
+use super::fetch::{FetchContext, Fetched};
+use super::items::Items;
+use super::keys::{Keys, Lister};
+use super::large;
+use super::listing::Listed;
+use super::read_ahead::{Answered, Asked, Step, read_ahead};
+use super::source::parse_catalogue;
+use super::walk::{CATALOGUE, UnknownObjects};
+
+use clock::server_time;
+use entries::{Entries, LINE_BYTES_SPARE};
+use known::{Known, digest_of};
+
+/// What was written less than this before a pass began counts as young: the second of its time may not have been over, and
+/// the servers of a store don't all have the same time.
+const YOUNG_MS: i64 = 5_000;
+
+/// Notes what a scan gives, and then gives what changed meanwhile.
+pub(super) struct Settle {
+    bucket: Bucket,
+    /// The catalogue as it was read last.
+    catalogue_bytes: Bytes,
+    selection: Selection,
+    unknown: UnknownObjects,
+    passes_max: u32,
+    known: Known,
+    /// From when on an object is young, in the pass that is under way.
+    young_from: Option<Timestamp>,
+    /// The content of those that were young when they were read in it.
+    young: HashMap<[u8; 16], Digest>,
+}
+
+/// What a pass found in a listing.
+#[derive(Default)]
+struct Found {
+    asked: Vec<Asked>,
+    /// Which of them aren't listed, though the backup has them.
+    not_listed: HashSet<[u8; 16]>,
+}
+
+impl Settle {
+    /// Begins to note, before anything is listed. `catalogue_bytes` is the catalogue by which the scan reads.
+    pub(super) async fn begin(
+        bucket: &Bucket,
+        catalogue_bytes: Bytes,
+        selection: Selection,
+        unknown: UnknownObjects,
+        passes_max: u32,
+    ) -> Result<Self, BackupError> {
+        let mut settle = Settle {
+            bucket: bucket.clone(),
+            catalogue_bytes,
+            selection,
+            unknown,
+            passes_max,
+            known: Known::default(),
+            young_from: None,
+            young: HashMap::new(),
+        };
+        settle.young_from = settle.young_from_now().await?;
+        Ok(settle)
+    }
+
+    /// From when on objects are young in a pass that begins now. Where the server doesn't tell its time, all of them are.
+    async fn young_from_now(&self) -> Result<Option<Timestamp>, BackupError> {
+        let now = server_time(&self.bucket).await?;
+        Ok(now.map(|now| Timestamp::from_unix_ms(now.unix_ms().saturating_sub(YOUNG_MS))))
+    }
+
+    /// The content of an object, where it is young.
+    pub(super) fn content_to_note(&self, listed: &Listed, fetched: &Fetched) -> Option<Digest> {
+        is_young(listed, self.young_from)
+            .then(|| content_of(fetched))
+            .flatten()
+    }
+
+    /// Notes an object that the scan has given, in the version in which it was listed. `content` is asked for where it is
+    /// young.
+    pub(super) fn note(&mut self, listed: &Listed, content: Option<Digest>) {
+        self.known.note(&listed.key, listed.version);
+        if let Some(content) = content.filter(|_| is_young(listed, self.young_from)) {
+            self.young.insert(digest_of(&listed.key), content);
+        }
+    }
+
+    /// Gives what has changed since the scan read it.
+    pub(super) async fn run(
+        mut self,
+        context: Arc<FetchContext>,
+        items: Items,
+        id: ResourceId,
+    ) -> Result<(), BackupError> {
+        let mut context = Arc::new(FetchContext {
+            bucket: self.bucket.clone(),
+            catalogue: Arc::clone(&context.catalogue),
+            options: super::ScanOptions {
+                record_bytes_max: context
+                    .options
+                    .record_bytes_max
+                    .saturating_sub(LINE_BYTES_SPARE),
+                ..context.options
+            },
+        });
+        let planned = context.catalogue.resources.iter();
+        let planned = planned.map(|resource| resource.name.clone());
+        let planned = planned.filter(|name| self.selection.wants(name)).collect();
+        items.give(Item::Begin(id)).await?;
+        let mut entries = Entries::new(items, id, planned, &context.options);
+        self.read_catalogue(&mut context, &mut entries).await?;
+        let mut settling = Settling {
+            outcome: SettleOutcome::Bound,
+            passes: 0,
+            records: entries.records,
+            objects: entries.objects,
+        };
+        while settling.passes < self.passes_max {
+            settling.passes += 1;
+            let before = entries.total();
+            self.pass(&context, &mut entries).await?;
+            self.read_catalogue(&mut context, &mut entries).await?;
+            let found = entries.total() - before;
+            tracing::debug!(pass = settling.passes, found, "read again what had changed");
+            if found == 0 {
+                settling.outcome = SettleOutcome::Settled;
+                break;
+            }
+        }
+        settling.records = entries.records;
+        settling.objects = entries.objects;
+        let counts = ResourceCounts {
+            kept_raw: entries.kept_raw,
+            vanished: 0,
+            settle: Some(settling),
+        };
+        entries.end(counts).await
+    }
+
+    /// Reads the catalogue again. The records that come next are read by it, and it is given where it has changed.
+    ///
+    /// It is read after the records of a pass: s3db.js writes the version of a schema before the first record of it.
+    async fn read_catalogue(
+        &mut self,
+        context: &mut Arc<FetchContext>,
+        entries: &mut Entries,
+    ) -> Result<(), BackupError> {
+        let Some((head, bytes)) = self.bucket.read(CATALOGUE).await? else {
+            let subject = self.bucket.describe(CATALOGUE);
+            let message = "it is gone: the database was deleted while it was read";
+            return Err(BackupError::new(Class::NotFound, "read", subject, message));
+        };
+        if bytes == self.catalogue_bytes {
+            return Ok(());
+        }
+        *context = Arc::new(FetchContext {
+            bucket: self.bucket.clone(),
+            catalogue: Arc::new(parse_catalogue(&self.bucket, &bytes)?),
+            options: context.options,
+        });
+        self.catalogue_bytes = bytes.clone();
+        let content = large::Content::Held(bytes);
+        entries.object(CATALOGUE, None, &head, content, false).await
+    }
+
+    async fn pass(
+        &mut self,
+        context: &Arc<FetchContext>,
+        entries: &mut Entries,
+    ) -> Result<(), BackupError> {
+        let young_before = self.young_from;
+        let content_before = std::mem::take(&mut self.young);
+        self.young_from = self.young_from_now().await?;
+        let Found { asked, not_listed } =
+            self.list(&context.catalogue, young_before, entries).await?;
+        let steps = stream::iter(asked.into_iter().map(|asked| Ok(Step::Object(asked))));
+        let mut answers = read_ahead(Arc::clone(context), steps);
+        while let Some(step) = answers.try_next().await? {
+            let Step::Object(answered) = step else {
+                continue;
+            };
+            let key = digest_of(&answered.listed.key);
+            let before = content_before.get(&key);
+            // One that is there and isn't listed can only be told by its content.
+            let keeps_content =
+                is_young(&answered.listed, self.young_from) || not_listed.contains(&key);
+            let content = self.take(context, entries, answered, before).await?;
+            if let Some(content) = content.filter(|_| keeps_content) {
+                self.young.insert(key, content);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists all of the database: what of it has to be read.
+    async fn list(
+        &mut self,
+        catalogue: &Arc<Catalogue>,
+        young_before: Option<Timestamp>,
+        entries: &Entries,
+    ) -> Result<Found, BackupError> {
+        self.known.begin_pass();
+        let wanted = (0..catalogue.resources.len())
+            .filter(|index| self.selection.wants(&catalogue.resources[*index].name));
+        let lister = Lister {
+            bucket: self.bucket.clone(),
+            catalogue: Arc::clone(catalogue),
+            selection: self.selection.clone(),
+            unknown: self.unknown,
+            wanted: wanted.collect(),
+        };
+        let mut found = Found::default();
+        let mut seen = HashSet::new();
+        let mut ask = |listed: Listed, asked: &mut Vec<Asked>| {
+            let is_new = seen.insert(digest_of(&listed.key));
+            let resource = entries.resource_of(&listed.key, catalogue);
+            if is_new {
+                asked.push(Asked { listed, resource });
+            }
+        };
+        let mut keys = lister.start();
+        while let Some(keys) = keys.recv().await {
+            let Keys::Page(page) = keys? else { continue };
+            for listed in page {
+                let is_as_before = self.known.is_as_before(&listed.key, listed.version);
+                if !is_as_before || is_young(&listed, young_before) {
+                    ask(listed, &mut found.asked);
+                }
+            }
+        }
+        for key in self.known.not_listed() {
+            found.not_listed.insert(digest_of(&key));
+            let listed = Listed {
+                key,
+                size: 0,
+                last_modified: None,
+                version: 0,
+            };
+            ask(listed, &mut found.asked);
+        }
+        Ok(found)
+    }
+
+    /// Gives what was read of an object, unless it is as it was; its content, unless it is gone.
+    async fn take(
+        &mut self,
+        context: &FetchContext,
+        entries: &mut Entries,
+        answered: Answered,
+        before: Option<&Digest>,
+    ) -> Result<Option<Digest>, BackupError> {
+        let Answered {
+            listed,
+            fetched,
+            room: _room,
+        } = answered;
+        let is_new = !self.known.has(&listed.key);
+        let mut content = content_of(&fetched);
+        let is_as_before = content.is_some() && content.as_ref() == before;
+        match fetched {
+            _ if is_as_before => {}
+            Fetched::Line(line) => entries.record(&listed.key, line, is_new).await?,
+            Fetched::Frame { frame, row } => entries.frame(frame, row, is_new).await?,
+            Fetched::Vanished(_) => {}
+            Fetched::Large(key, place) => {
+                let opened = large::open(context, &key, &place).await?;
+                content = opened.as_ref().map(|opened| opened.identity);
+                if let Some(opened) = opened.filter(|opened| before != Some(&opened.identity)) {
+                    entries.large(&key, opened, is_new).await?;
+                }
+            }
+        }
+        if content.is_some() {
+            self.known.note(&listed.key, listed.version);
+        } else if self.known.note_gone(&listed.key) {
+            entries.gone(&listed.key).await?;
+        }
+        Ok(content)
+    }
+}
+
+/// Whether an object may be replaced by another version that looks the same in a listing.
+fn is_young(listed: &Listed, young_from: Option<Timestamp>) -> bool {
+    let is_old = |from: Timestamp, time: Timestamp| time < from;
+    !young_from
+        .zip(listed.last_modified)
+        .is_some_and(|(from, time)| is_old(from, time))
+}
+
+/// What an object holds, as far as it was read already.
+fn content_of(fetched: &Fetched) -> Option<Digest> {
+    match fetched {
+        Fetched::Line(line) => Some(Digest::of(&line.line)),
+        Fetched::Frame { frame, .. } => Some(Digest::of(frame)),
+        Fetched::Large(..) | Fetched::Vanished(_) => None,
+    }
+}
