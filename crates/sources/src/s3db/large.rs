@@ -6,7 +6,7 @@ use teeline_core::{BackupError, Digest};
 
 use super::body::Body;
 use super::bucket::Head;
-use super::fetch::{FetchContext, Line, Place};
+use super::fetch::{FetchContext, Identity, Line, Place};
 
 /// A large object, as far as it is read: what a backup carries of it.
 pub(super) struct Opened {
@@ -14,8 +14,7 @@ pub(super) struct Opened {
     pub(super) line: Option<Line>,
     /// The object itself, unless the line says all of it.
     pub(super) object: Option<(Head, Content)>,
-    /// Another version of the object has another one.
-    pub(super) identity: Digest,
+    pub(super) identity: Identity,
 }
 
 /// Opens an object; `None` where it is gone. A record is read as a line if it is JSON that fits into one.
@@ -71,7 +70,7 @@ impl Opened {
 }
 
 /// Everything of an object but its body, which its tag tells from others.
-fn identity(head: &Head) -> Digest {
+fn identity(head: &Head) -> Identity {
     let identity = json!([head.etag, head.size, head.content_type, head.metadata]);
     Digest::of(identity.to_string().as_bytes())
 }

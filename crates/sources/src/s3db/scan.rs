@@ -8,13 +8,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use teeline_core::{
-    BackupError, Digest, Item, ResourceCounts, ResourceId, ResourceKind, Scan, ScanPlan,
-};
+use teeline_core::{BackupError, Item, ResourceCounts, ResourceId, ResourceKind, Scan, ScanPlan};
 use tokio::sync::mpsc;
 
 use super::bucket::Head;
-use super::fetch::{FetchContext, Fetched, Line, Place, frame};
+use super::fetch::{FetchContext, Fetched, Identity, Line, Place, frame};
 use super::items::{Batch, Items};
 use super::keys::KeysReceiver;
 use super::large::{self, Content};
@@ -160,18 +158,18 @@ impl Reading {
             fetched,
             room: _room,
         } = answered;
-        let content = match &self.settle {
-            Some(settle) => settle.content_to_note(&listed, &fetched),
-            None => None,
-        };
-        let content = match fetched {
-            Fetched::Line(line) => {
+        let identity = match fetched {
+            Fetched::Line(line, identity) => {
                 self.take_line(line).await?;
-                content
+                identity
             }
-            Fetched::Frame { frame, row } => {
+            Fetched::Frame {
+                frame,
+                row,
+                identity,
+            } => {
                 self.take_frame(&frame, row).await?;
-                content
+                identity
             }
             Fetched::Large(key, place) => match self.read_large(&key, &place).await? {
                 None => return Ok(()),
@@ -183,7 +181,7 @@ impl Reading {
             }
         };
         if let Some(settle) = &mut self.settle {
-            settle.note(&listed, content);
+            settle.note(&listed, identity);
         }
         Ok(())
     }
@@ -222,7 +220,7 @@ impl Reading {
         &mut self,
         key: &str,
         place: &Place,
-    ) -> Result<Option<Digest>, BackupError> {
+    ) -> Result<Option<Identity>, BackupError> {
         let context = Arc::clone(&self.context);
         let Some(opened) = large::open(&context, key, place).await? else {
             self.counts(place).vanished += 1;

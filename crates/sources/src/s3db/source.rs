@@ -239,6 +239,7 @@ impl Source for S3dbSource {
             bucket: bucket.clone(),
             catalogue,
             options: self.options,
+            identifies: settle.is_some(),
         };
         Ok(Box::new(S3dbScan::new(plan, context, keys.start(), settle)))
     }

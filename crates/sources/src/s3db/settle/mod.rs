@@ -17,13 +17,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 use teeline_core::{
-    BackupError, Class, Digest, Item, ResourceCounts, ResourceId, Selection, SettleOutcome,
-    Settling, Timestamp,
+    BackupError, Class, Item, ResourceCounts, ResourceId, Selection, SettleOutcome, Settling,
+    Timestamp,
 };
 
 use super::bucket::Bucket;
 use super::catalogue::Catalogue;
-use super::fetch::{FetchContext, Fetched};
+use super::fetch::{FetchContext, Fetched, Identity};
 use super::items::Items;
 use super::keys::{Keys, Lister};
 use super::large;
@@ -51,8 +51,8 @@ pub(super) struct Settle {
     known: Known,
     /// From when on an object is young, in the pass that is under way.
     young_from: Option<Timestamp>,
-    /// The content of those that were young when they were read in it.
-    young: HashMap<[u8; 16], Digest>,
+    /// What those held that were young when they were read in it.
+    young: HashMap<[u8; 16], Identity>,
 }
 
 /// What a pass found in a listing.
@@ -92,19 +92,11 @@ impl Settle {
         Ok(now.map(|now| Timestamp::from_unix_ms(now.unix_ms().saturating_sub(YOUNG_MS))))
     }
 
-    /// The content of an object, where it is young.
-    pub(super) fn content_to_note(&self, listed: &Listed, fetched: &Fetched) -> Option<Digest> {
-        is_young(listed, self.young_from)
-            .then(|| content_of(fetched))
-            .flatten()
-    }
-
-    /// Notes an object that the scan has given, in the version in which it was listed. `content` is asked for where it is
-    /// young.
-    pub(super) fn note(&mut self, listed: &Listed, content: Option<Digest>) {
+    /// Notes an object that the scan has given, in the version in which it was listed.
+    pub(super) fn note(&mut self, listed: &Listed, identity: Option<Identity>) {
         self.known.note(&listed.key, listed.version);
-        if let Some(content) = content.filter(|_| is_young(listed, self.young_from)) {
-            self.young.insert(digest_of(&listed.key), content);
+        if let Some(identity) = identity.filter(|_| is_young(listed, self.young_from)) {
+            self.young.insert(digest_of(&listed.key), identity);
         }
     }
 
@@ -118,6 +110,7 @@ impl Settle {
         let mut context = Arc::new(FetchContext {
             bucket: self.bucket.clone(),
             catalogue: Arc::clone(&context.catalogue),
+            identifies: true,
             options: super::ScanOptions {
                 record_bytes_max: context
                     .options
@@ -179,7 +172,7 @@ impl Settle {
         *context = Arc::new(FetchContext {
             bucket: self.bucket.clone(),
             catalogue: Arc::new(parse_catalogue(&self.bucket, &bytes)?),
-            options: context.options,
+            ..FetchContext::clone(context)
         });
         self.catalogue_bytes = bytes.clone();
         let content = large::Content::Held(bytes);
@@ -192,7 +185,7 @@ impl Settle {
         entries: &mut Entries,
     ) -> Result<(), BackupError> {
         let young_before = self.young_from;
-        let content_before = std::mem::take(&mut self.young);
+        let held_before = std::mem::take(&mut self.young);
         self.young_from = self.young_from_now().await?;
         let Found { asked, not_listed } =
             self.list(&context.catalogue, young_before, entries).await?;
@@ -203,13 +196,12 @@ impl Settle {
                 continue;
             };
             let key = digest_of(&answered.listed.key);
-            let before = content_before.get(&key);
-            // One that is there and isn't listed can only be told by its content.
-            let keeps_content =
-                is_young(&answered.listed, self.young_from) || not_listed.contains(&key);
-            let content = self.take(context, entries, answered, before).await?;
-            if let Some(content) = content.filter(|_| keeps_content) {
-                self.young.insert(key, content);
+            let before = held_before.get(&key);
+            // One that is there and isn't listed can only be told by what it holds.
+            let is_young = is_young(&answered.listed, self.young_from) || not_listed.contains(&key);
+            let identity = self.take(context, entries, answered, before).await?;
+            if let Some(identity) = identity.filter(|_| is_young) {
+                self.young.insert(key, identity);
             }
         }
         Ok(())
@@ -264,57 +256,61 @@ impl Settle {
         Ok(found)
     }
 
-    /// Gives what was read of an object, unless it is as it was; its content, unless it is gone.
+    /// Gives what was read of an object, unless that is what it held before; what it holds, unless it is gone.
     async fn take(
         &mut self,
         context: &FetchContext,
         entries: &mut Entries,
         answered: Answered,
-        before: Option<&Digest>,
-    ) -> Result<Option<Digest>, BackupError> {
+        before: Option<&Identity>,
+    ) -> Result<Option<Identity>, BackupError> {
         let Answered {
             listed,
             fetched,
             room: _room,
         } = answered;
         let is_new = !self.known.has(&listed.key);
-        let mut content = content_of(&fetched);
-        let is_as_before = content.is_some() && content.as_ref() == before;
-        match fetched {
-            _ if is_as_before => {}
-            Fetched::Line(line) => entries.record(&listed.key, line, is_new).await?,
-            Fetched::Frame { frame, row } => entries.frame(frame, row, is_new).await?,
-            Fetched::Vanished(_) => {}
-            Fetched::Large(key, place) => {
-                let opened = large::open(context, &key, &place).await?;
-                content = opened.as_ref().map(|opened| opened.identity);
-                if let Some(opened) = opened.filter(|opened| before != Some(&opened.identity)) {
-                    entries.large(&key, opened, is_new).await?;
+        let key = listed.key.as_str();
+        let found = match fetched {
+            Fetched::Line(line, identity) => {
+                if identity.as_ref() != before {
+                    entries.record(key, line, is_new).await?;
                 }
+                identity
             }
+            Fetched::Frame {
+                frame,
+                row,
+                identity,
+            } => {
+                if identity.as_ref() != before {
+                    entries.frame(frame, row, is_new).await?;
+                }
+                identity
+            }
+            Fetched::Large(_, place) => match large::open(context, key, &place).await? {
+                Some(opened) => {
+                    let identity = opened.identity;
+                    if Some(&identity) != before {
+                        entries.large(key, opened, is_new).await?;
+                    }
+                    Some(identity)
+                }
+                None => None,
+            },
+            Fetched::Vanished(_) => None,
+        };
+        if found.is_some() {
+            self.known.note(key, listed.version);
+        } else if self.known.note_gone(key) {
+            entries.gone(key).await?;
         }
-        if content.is_some() {
-            self.known.note(&listed.key, listed.version);
-        } else if self.known.note_gone(&listed.key) {
-            entries.gone(&listed.key).await?;
-        }
-        Ok(content)
+        Ok(found)
     }
 }
 
 /// Whether an object may be replaced by another version that looks the same in a listing.
 fn is_young(listed: &Listed, young_from: Option<Timestamp>) -> bool {
-    let is_old = |from: Timestamp, time: Timestamp| time < from;
-    !young_from
-        .zip(listed.last_modified)
-        .is_some_and(|(from, time)| is_old(from, time))
-}
-
-/// What an object holds, as far as it was read already.
-fn content_of(fetched: &Fetched) -> Option<Digest> {
-    match fetched {
-        Fetched::Line(line) => Some(Digest::of(&line.line)),
-        Fetched::Frame { frame, .. } => Some(Digest::of(frame)),
-        Fetched::Large(..) | Fetched::Vanished(_) => None,
-    }
+    let times = young_from.zip(listed.last_modified);
+    times.is_none_or(|(from, time)| time >= from)
 }
