@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use serde_json::json;
-use teeline_core::{BackupError, Digest};
+use teeline_core::{BackupError, Class, Digest};
 
 use super::body::Body;
 use super::bucket::Head;
@@ -17,8 +17,29 @@ pub(super) struct Opened {
     pub(super) identity: Identity,
 }
 
+/// An object up to this size is held until all of it was read, so that it can be read anew where it is replaced meanwhile.
+const HELD_BYTES_MAX: u64 = 8 << 20;
+/// How often it may be.
+const REPLACEMENTS: u32 = 5;
+
 /// Opens an object; `None` where it is gone. A record is read as a line if it is JSON that fits into one.
 pub(super) async fn open(
+    context: &FetchContext,
+    key: &str,
+    place: &Place,
+) -> Result<Option<Opened>, BackupError> {
+    let mut replacements = 0;
+    loop {
+        match open_once(context, key, place).await {
+            Err(error) if error.class() == Class::Conflict && replacements < REPLACEMENTS => {
+                replacements += 1;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+async fn open_once(
     context: &FetchContext,
     key: &str,
     place: &Place,
@@ -26,37 +47,33 @@ pub(super) async fn open(
     let Some((head, body)) = context.bucket.open(key).await? else {
         return Ok(None);
     };
-    let (index, id) = match place {
-        Place::Record { index, id } => (*index, id),
-        Place::Object => return Ok(Some(Opened::object(head, Content::Streamed(body), None))),
+    let is_line = head.size <= context.options.inline_bytes_max || context.is_json(&head);
+    let record = match place {
+        Place::Record { index, id } if is_line => {
+            let body = body.whole().await?;
+            let line = context.line(*index, id, &head, body.clone())?;
+            return Ok(Some(match line {
+                Some(line) => Opened {
+                    identity: identity(&head),
+                    line: Some(line),
+                    object: None,
+                },
+                None => {
+                    let line = context.object_line(*index, id, &head, body.clone())?;
+                    Opened::object(head, Content::Held(body), Some(line))
+                }
+            }));
+        }
+        Place::Record { index, id } => {
+            Some(context.object_line(*index, id, &head, Bytes::new())?)
+        }
+        Place::Object => None,
     };
-    let whole = head.size <= context.options.inline_bytes_max || context.is_json(&head);
-    if !whole {
-        let line = context.object_line(index, id, &head, Bytes::new())?;
-        return Ok(Some(Opened::object(
-            head,
-            Content::Streamed(body),
-            Some(line),
-        )));
-    }
-    // Read anew, since this goes on where the object is replaced meanwhile.
-    drop(body);
-    let Some((head, body)) = context.bucket.read(key).await? else {
-        return Ok(None);
+    let content = match head.size {
+        0..=HELD_BYTES_MAX => Content::Held(body.whole().await?),
+        _ => Content::Streamed(body),
     };
-    Ok(Some(
-        match context.line(index, id, &head, body.clone())? {
-            Some(line) => Opened {
-                identity: identity(&head),
-                line: Some(line),
-                object: None,
-            },
-            None => {
-                let line = context.object_line(index, id, &head, body.clone())?;
-                Opened::object(head, Content::Held(body), Some(line))
-            }
-        },
-    ))
+    Ok(Some(Opened::object(head, content, record)))
 }
 
 impl Opened {

@@ -156,3 +156,81 @@ impl<'a> SettledLine<'a> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(key: &str, body: Vec<u8>, offset: u64) -> Frame {
+        let metadata = match offset {
+            0 => BTreeMap::from([("0".to_owned(), "é".to_owned())]),
+            _ => BTreeMap::new(),
+        };
+        Frame {
+            header: FrameHeader {
+                key: key.to_owned(),
+                offset,
+                length: body.len() as u64,
+                size: offset + body.len() as u64,
+                content_type: Some("a/b".to_owned()).filter(|_| offset == 0),
+                metadata,
+            },
+            bytes: body.into(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lines_read_back(
+            key in "[a-z/=\n\"é]{1,20}",
+            body in prop::collection::vec(any::<u8>(), 0..50),
+            offset in 0_u64..2,
+            is_record in any::<bool>(),
+        ) {
+            let record = b"{\"id\":\"a\",\"n\":1.0e5}\n";
+            let frame = frame(&key, body, offset);
+            let line = match is_record {
+                true => SettledLine::record(&key, record).unwrap(),
+                false => SettledLine::about(&key),
+            };
+            let line = line.with_piece(&frame).encode().unwrap();
+            prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+            let read = SettledLine::decode(&line).unwrap();
+            prop_assert_eq!(read.frame().unwrap(), Some(frame));
+            prop_assert_eq!(read.continues(), offset > 0);
+            let text = read.record.map(RawValue::get);
+            prop_assert_eq!(text, is_record.then_some("{\"id\":\"a\",\"n\":1.0e5}"));
+        }
+
+        #[test]
+        fn reading_garbage_never_panics(garbage in "[{}\\[\\]a-z\":,]{0,40}") {
+            if let Ok(line) = SettledLine::decode(garbage.as_bytes()) {
+                let _ = line.frame();
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_is_about_one_thing() {
+        let gone = SettledLine::gone("resource=a/data/id=b").encode().unwrap();
+        let expected =
+            "{\"key\":\"resource=a/data/id=b\",\"resource\":\"a\",\"id\":\"b\",\"gone\":true}\n";
+        assert_eq!(String::from_utf8(gone).unwrap(), expected);
+        for fault in [
+            r#"{"key":"a"}"#,
+            r#"{"key":"a","gone":true,"record":{}}"#,
+            r#"{"record":{}}"#,
+            r#"{"key":"a","object":{"offset":0}}"#,
+        ] {
+            assert!(SettledLine::decode(fault.as_bytes()).is_err(), "{fault}");
+        }
+        let line = r#"{"key":"a","object":{"offset":0,"size":1,"body":"*"}}"#;
+        let error = SettledLine::decode(line.as_bytes())
+            .unwrap()
+            .frame()
+            .unwrap_err();
+        assert!(error.to_string().contains("base64"), "{error}");
+    }
+}

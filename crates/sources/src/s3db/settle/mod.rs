@@ -107,17 +107,11 @@ impl Settle {
         items: Items,
         id: ResourceId,
     ) -> Result<(), BackupError> {
+        let mut options = context.options;
+        options.record_bytes_max = options.record_bytes_max.saturating_sub(LINE_BYTES_SPARE);
         let mut context = Arc::new(FetchContext {
-            bucket: self.bucket.clone(),
-            catalogue: Arc::clone(&context.catalogue),
-            identifies: true,
-            options: super::ScanOptions {
-                record_bytes_max: context
-                    .options
-                    .record_bytes_max
-                    .saturating_sub(LINE_BYTES_SPARE),
-                ..context.options
-            },
+            options,
+            ..FetchContext::clone(&context)
         });
         let planned = context.catalogue.resources.iter();
         let planned = planned.map(|resource| resource.name.clone());
@@ -125,26 +119,24 @@ impl Settle {
         items.give(Item::Begin(id)).await?;
         let mut entries = Entries::new(items, id, planned, &context.options);
         self.read_catalogue(&mut context, &mut entries).await?;
-        let mut settling = Settling {
-            outcome: SettleOutcome::Bound,
-            passes: 0,
-            records: entries.records,
-            objects: entries.objects,
-        };
-        while settling.passes < self.passes_max {
-            settling.passes += 1;
+        let (mut passes, mut outcome) = (0, SettleOutcome::Bound);
+        while passes < self.passes_max && outcome == SettleOutcome::Bound {
+            passes += 1;
             let before = entries.total();
             self.pass(&context, &mut entries).await?;
             self.read_catalogue(&mut context, &mut entries).await?;
             let found = entries.total() - before;
-            tracing::debug!(pass = settling.passes, found, "read again what had changed");
+            tracing::debug!(pass = passes, found, "read again what had changed");
             if found == 0 {
-                settling.outcome = SettleOutcome::Settled;
-                break;
+                outcome = SettleOutcome::Settled;
             }
         }
-        settling.records = entries.records;
-        settling.objects = entries.objects;
+        let settling = Settling {
+            outcome,
+            passes,
+            records: entries.records,
+            objects: entries.objects,
+        };
         let counts = ResourceCounts {
             kept_raw: entries.kept_raw,
             vanished: 0,
@@ -170,7 +162,6 @@ impl Settle {
             return Ok(());
         }
         *context = Arc::new(FetchContext {
-            bucket: self.bucket.clone(),
             catalogue: Arc::new(parse_catalogue(&self.bucket, &bytes)?),
             ..FetchContext::clone(context)
         });
@@ -313,4 +304,24 @@ impl Settle {
 fn is_young(listed: &Listed, young_from: Option<Timestamp>) -> bool {
     let times = young_from.zip(listed.last_modified);
     times.is_none_or(|(from, time)| time >= from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_to_be_old_is_young() {
+        let time = |seconds: i64| Some(Timestamp::from_unix_ms(seconds * 1_000));
+        let listed = |last_modified| Listed {
+            key: "a".to_owned(),
+            size: 0,
+            last_modified,
+            version: 1,
+        };
+        assert!(!is_young(&listed(time(9)), time(10)));
+        assert!(is_young(&listed(time(10)), time(10)));
+        assert!(is_young(&listed(time(9)), None), "the server has no clock");
+        assert!(is_young(&listed(None), time(10)));
+    }
 }
