@@ -15,6 +15,11 @@ use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
 use crate::source::{ResourceCounts, Settling};
 use crate::time::Timestamp;
 
+mod totals;
+
+pub use totals::Totals;
+use totals::sum;
+
 /// The name, in manifests and reports, of what is no resource: objects that are no records, and large bodies.
 pub const OBJECTS_NAME: &str = "_objects";
 /// The name, in manifests and reports, of what had changed when it was read again.
@@ -271,24 +276,6 @@ impl AttachmentEntry {
     }
 }
 
-/// Sums over a backup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Totals {
-    /// Records of all resources, as they are after what changed during the scan.
-    pub records: u64,
-    /// Objects that are no records, as they are after what changed during the scan.
-    pub objects: u64,
-    /// Records kept raw beside their document.
-    pub kept_raw: u64,
-    /// Objects that were listed and gone when they were read.
-    pub vanished: u64,
-    /// Bytes of all data files, indexes and attachments; the manifest itself is not counted.
-    pub stored_bytes: u64,
-    /// Bytes of all data files after decoding.
-    pub plain_bytes: u64,
-}
-
 impl Manifest {
     /// The manifest of a run, now that it is known what it has written. It says nothing that its claim, its indexes and its
     /// attachments don't say, so a lost one can be made again byte for byte.
@@ -322,7 +309,7 @@ impl Manifest {
             attachments,
             written_by: head.written_by,
         };
-        manifest.totals = manifest.sums();
+        manifest.totals = Totals::of(&manifest);
         manifest
     }
 
@@ -331,30 +318,6 @@ impl Manifest {
         let others = self.objects.iter().chain(&self.settled);
         self.resources.iter().chain(others)
     }
-
-    fn sums(&self) -> Totals {
-        let all = || self.all_resources();
-        let files = all().flat_map(|resource| &resource.segments);
-        let indexes = files.map(|segment| segment.index_bytes);
-        let attached = self.attachments.iter().map(|attachment| attachment.bytes);
-        let stored = all().map(|resource| resource.stored_bytes);
-        let records = sum(self.resources.iter().map(|resource| resource.records));
-        let objects = self.objects.as_ref().map_or(0, |objects| objects.records);
-        let settle = self.source.settle.as_ref();
-        Totals {
-            records: settle.map_or(records, |settle| settle.records.after(records)),
-            objects: settle.map_or(objects, |settle| settle.objects.after(objects)),
-            kept_raw: sum(all().map(|resource| resource.kept_raw)),
-            vanished: sum(all().map(|resource| resource.vanished)),
-            stored_bytes: sum(stored.chain(indexes).chain(attached)),
-            plain_bytes: sum(all().map(|resource| resource.plain_bytes)),
-        }
-    }
-}
-
-/// Never overflows: when a manifest is made again, the numbers are those of stored indexes, which may say anything.
-fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
-    numbers.fold(0, u64::saturating_add)
 }
 
 /// A manifest with its bytes and their digest.

@@ -14,3 +14,4 @@ mod selection;
 mod server;
 mod settle;
 mod walk;
+mod writer;
