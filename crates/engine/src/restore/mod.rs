@@ -220,23 +220,9 @@ impl Restore {
         chosen: &[&ResourceEntry],
         choice: &Choice,
     ) -> Result<(), BackupError> {
-        let mut records = Tally::default();
-        if choice.ids.is_some() || !contents.is_counted() {
-            records = contents.count(chosen, choice).await?;
-        } else {
-            for resource in chosen {
-                records.add(&resource.name, resource.records, resource.records);
-            }
-        }
+        let records = contents.count(chosen, choice).await?;
         self.note(chosen, &records);
-        let objects = self
-            .copies
-            .as_ref()
-            .and_then(|copies| copies.manifest.objects.as_ref());
-        self.report.objects_restored = match objects {
-            Some(objects) if choice.is_everything() && contents.is_counted() => objects.records,
-            _ => contents.count_objects(chosen, choice).await?,
-        };
+        self.report.objects_restored = contents.count_objects(chosen, choice).await?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use futures::future;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use teeline_core::{BackupError, Frame, ResourceEntry, layout};
-use teeline_sources::s3db::Overlay;
+use teeline_sources::s3db::{Newer, Overlay};
 
 use super::choice::{Choice, no_such_ids};
 use crate::copies::Copies;
@@ -58,11 +58,6 @@ impl Contents {
             database_catalogue: Some(overlay.catalogue().clone()),
             overlay: Some(Arc::new(overlay)),
         })
-    }
-
-    /// Whether the manifest has the numbers of what stands, for each resource.
-    pub(super) fn is_counted(&self) -> bool {
-        self.overlay.is_none()
     }
 
     /// The lines of these resources that stand, each with its resource: those of the data files, then the newer ones.
@@ -133,7 +128,7 @@ impl Contents {
         objects.chain(lost).chain(newer).boxed()
     }
 
-    fn newer(&self) -> BoxStream<'static, Result<teeline_sources::s3db::Newer, BackupError>> {
+    fn newer(&self) -> BoxStream<'static, Result<Newer, BackupError>> {
         let (Some(overlay), Some(settled)) = (&self.overlay, &self.copies.manifest.settled) else {
             return stream::empty().boxed();
         };
@@ -162,13 +157,19 @@ impl Contents {
         }
     }
 
-    /// Counts records.
+    /// Counts records; the manifest has the numbers of what is all of a resource, unless something had changed.
     pub(super) async fn count(
         &self,
         chosen: &[&ResourceEntry],
         choice: &Choice,
     ) -> Result<Tally, BackupError> {
         let mut tally = Tally::default();
+        if self.overlay.is_none() && choice.ids.is_none() {
+            for resource in chosen {
+                tally.add(&resource.name, resource.records, resource.records);
+            }
+            return Ok(tally);
+        }
         let mut all = self.lines(chosen);
         while let Some((name, lines)) = all.try_next().await? {
             let standing = count_lines(&lines);
@@ -177,12 +178,16 @@ impl Contents {
         Ok(tally)
     }
 
-    /// Counts objects that are no records.
+    /// Counts objects that are no records, likewise.
     pub(super) async fn count_objects(
         &self,
         chosen: &[&ResourceEntry],
         choice: &Choice,
     ) -> Result<u64, BackupError> {
+        if self.overlay.is_none() && choice.is_everything() {
+            let objects = self.copies.manifest.objects.as_ref();
+            return Ok(objects.map_or(0, |objects| objects.records));
+        }
         let mut count = 0;
         let mut all = self.frames(chosen);
         while let Some(frames) = all.try_next().await? {

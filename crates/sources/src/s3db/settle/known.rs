@@ -6,7 +6,7 @@
 use teeline_core::Digest;
 
 /// Keys are told apart by as many bytes of their digests.
-type KeyDigest = [u8; 16];
+pub(super) type KeyDigest = [u8; 16];
 
 /// The version of an object that is gone.
 const GONE: u64 = 0;

@@ -5,7 +5,7 @@
 //!
 //! An object is surely as it was where the listing has the very version that it had in the pass before, unless that was
 //! so young then that a later version could look the same: servers tell times apart by the second, and records without a
-//! body have the same tag whatever they say. Such young ones are read in each pass and compared by their content.
+//! body have the same tag whatever they say. Such young ones are read in each pass, and compared by what they hold.
 
 mod clock;
 mod entries;
@@ -34,7 +34,7 @@ use super::walk::{CATALOGUE, UnknownObjects};
 
 use clock::server_time;
 use entries::{Entries, LINE_BYTES_SPARE};
-use known::{Known, digest_of};
+use known::{KeyDigest, Known, digest_of};
 
 /// What was written less than this before a pass began counts as young: the second of its time may not have been over, and
 /// the servers of a store don't all have the same time.
@@ -52,7 +52,7 @@ pub(super) struct Settle {
     /// From when on an object is young, in the pass that is under way.
     young_from: Option<Timestamp>,
     /// What those held that were young when they were read in it.
-    young: HashMap<[u8; 16], Identity>,
+    young: HashMap<KeyDigest, Identity>,
 }
 
 /// What a pass found in a listing.
@@ -60,7 +60,7 @@ pub(super) struct Settle {
 struct Found {
     asked: Vec<Asked>,
     /// Which of them aren't listed, though the backup has them.
-    not_listed: HashSet<[u8; 16]>,
+    not_listed: HashSet<KeyDigest>,
 }
 
 impl Settle {
@@ -218,9 +218,8 @@ impl Settle {
         let mut found = Found::default();
         let mut seen = HashSet::new();
         let mut ask = |listed: Listed, asked: &mut Vec<Asked>| {
-            let is_new = seen.insert(digest_of(&listed.key));
-            let resource = entries.resource_of(&listed.key, catalogue);
-            if is_new {
+            if seen.insert(digest_of(&listed.key)) {
+                let resource = entries.resource_of(&listed.key, catalogue);
                 asked.push(Asked { listed, resource });
             }
         };
