@@ -49,12 +49,13 @@ impl ResourceKind {
 
     /// What the names of its data files end in.
     pub(crate) fn suffix(&self, compression: Compression) -> &'static str {
-        let is_framed = *self == ResourceKind::Objects;
-        match (is_framed, compression) {
-            (false, Compression::None) => ".jsonl",
-            (false, Compression::Gzip { .. }) => ".jsonl.gz",
-            (true, Compression::None) => ".frames",
-            (true, Compression::Gzip { .. }) => ".frames.gz",
+        match (self, compression) {
+            (ResourceKind::Records(_), Compression::None) => ".jsonl",
+            (ResourceKind::Records(_), Compression::Gzip { .. }) => ".jsonl.gz",
+            (ResourceKind::Objects, Compression::None) => ".frames",
+            (ResourceKind::Objects, Compression::Gzip { .. }) => ".frames.gz",
+            (ResourceKind::Settled, Compression::None) => ".changes",
+            (ResourceKind::Settled, Compression::Gzip { .. }) => ".changes.gz",
         }
     }
 }

@@ -306,7 +306,7 @@ async fn a_lost_manifest_is_made_again_and_damage_is_found() {
     assert_eq!(repaired.exit_code(), 0, "{repaired:?}");
     assert_eq!(made.read("manifest.json").await, manifest);
 
-    let name = "_settled.jsonl.gz";
+    let name = "_settled.changes.gz";
     let mut damaged = made.read(name).await.to_vec();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
