@@ -129,7 +129,6 @@ impl PlacerActor {
         prologue(&plan)?;
         let (compression, segment_bytes) = (head.plan.compression, head.plan.segment_bytes);
         let placer = Placer::new(head.id.clone(), compression, segment_bytes, &plan.resources)?;
-        let (resources, objects) = placer.claimed();
         let claim = RunClaim {
             head,
             source: SourceEntry {
@@ -137,9 +136,9 @@ impl PlacerActor {
                 location,
                 scan_started_at,
                 scan_ended_at: None,
+                settle: None,
             },
-            resources,
-            objects,
+            claimed: placer.claimed(),
             attachments: entries(&plan.attachments),
         };
         let sealed = document::seal_within(layout::RUN_CLAIM, &claim, document::BYTES_MAX)?;

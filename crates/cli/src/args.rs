@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use teeline::config::SETTLE_PASSES_MAX;
 
 /// Reads a database once and leaves verified, restorable copies of it on many destinations.
 #[derive(Debug, Parser)]
@@ -99,6 +100,10 @@ pub(crate) struct BackupArguments {
     /// What is done with objects below a database's prefix that s3db.js doesn't know
     #[arg(long, value_name = "WHAT")]
     pub(crate) unknown_objects: Option<UnknownArgument>,
+    /// Read again what of a database changed while it was read, until that finds nothing, N times at the most
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "5",
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(SETTLE_PASSES_MAX)))]
+    pub(crate) settle: Option<u32>,
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,

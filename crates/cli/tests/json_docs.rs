@@ -254,3 +254,40 @@ fn every_field_of_real_reports_is_documented() {
         scratch.teeline(2, &["backup", "--nonsense", "--json"]),
     );
 }
+
+#[cfg(feature = "embedded-s3")]
+#[test]
+fn what_had_changed_is_documented_and_said() {
+    let documented = Documented::read(&document());
+    let scratch = Scratch::new();
+    let configuration = shared::workspace().join("config/quickstart.toml");
+    scratch.write("quickstart.toml", std::fs::read(configuration).unwrap());
+    let teeline = |arguments: &[&str]| {
+        let mut command = scratch.command(&[arguments, &["--config", "quickstart.toml"]].concat());
+        command.env("TEELINE__EMBEDDED_S3__SAMPLE__RECORDS", "60");
+        Run::of(0, command.output().unwrap(), &format!("{arguments:?}"))
+    };
+    let said = "settled after 1 more pass: nothing had changed\n";
+    assert!(teeline(&["backup", "--settle"]).stdout.contains(said));
+    let made = teeline(&["backup", "--settle=2", "--json"]).json();
+    documented.check("backup", "", &made);
+    assert_eq!(
+        (&made["settle"]["outcome"], &made["settle"]["passes"]),
+        (&"settled".into(), &1.into())
+    );
+    let id = made["id"].as_str().unwrap();
+    let status = teeline(&["status", id, "--json"]).json();
+    documented.check("status", "", &status);
+    assert_eq!(status["source"]["settle"], made["settle"]);
+    assert!(teeline(&["status", id]).stdout.contains(said));
+    assert_eq!(
+        teeline(&["backup", "--settle=0", "--json"]).json()["settle"],
+        Value::Null
+    );
+
+    scratch.write("in.jsonl", "{}\n");
+    let refused = scratch.teeline(2, &["backup", "--from", "in.jsonl", "--settle"]);
+    assert!(refused.stderr.contains("--settle"), "{refused:?}");
+    let refused = scratch.teeline(2, &["backup", "--from", "in.jsonl", "--settle=101"]);
+    assert!(refused.stderr.contains("0..=100"), "{refused:?}");
+}

@@ -25,6 +25,11 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Digest(*blake3::hash(bytes).as_bytes())
     }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 /// A digest of digests: how a segment's digest is made of its chunks', in order, without reading a byte twice.

@@ -12,12 +12,17 @@ use serde_json::Value;
 use crate::digest::Digest;
 use crate::error::{BackupError, Class};
 
-/// A kind of stored document, with the major version that this code writes and reads.
+/// A kind of stored document, with the versions that this code writes and reads.
 pub trait Document: Serialize + DeserializeOwned {
     /// The value of `format`.
     const FORMAT: &'static str;
-    /// The value of `version`. One that is not equal is refused by name.
+    /// The newest version. A document of this one or an earlier one is read, any other is refused by name.
     const VERSION: u32;
+
+    /// The value of `version`: the earliest one by which readers don't misread what this document says.
+    fn version(&self) -> u32 {
+        Self::VERSION
+    }
 }
 
 /// No document is larger, and no other file that is read whole: an attachment of a backup. Writers keep to it as readers
@@ -35,7 +40,7 @@ const SEAL_BYTES: usize = SEAL_OPEN.len() + 64 + SEAL_CLOSE.len();
 pub fn seal<D: Document>(document: &D) -> Bytes {
     let mut members = serde_json::Map::new();
     members.insert("format".to_owned(), D::FORMAT.into());
-    members.insert("version".to_owned(), D::VERSION.into());
+    members.insert("version".to_owned(), document.version().into());
     match serde_json::to_value(document) {
         Ok(Value::Object(own)) => members.extend(own),
         other => unreachable!("a document serialises as an object, not {other:?}"),
@@ -133,10 +138,13 @@ fn check_version<D: Document>(
         )));
     }
     match members.get("version").and_then(Value::as_u64) {
-        Some(version) if version == u64::from(D::VERSION) => Ok(()),
+        Some(version) if (1..=u64::from(D::VERSION)).contains(&version) => Ok(()),
         Some(version) => Err(refuse(format!(
-            "{format} version {version} is unknown to this teeline, which reads version {}",
-            D::VERSION
+            "{format} version {version} is unknown to this teeline, which reads {}",
+            match D::VERSION {
+                1 => "version 1".to_owned(),
+                newest => format!("versions 1 to {newest}"),
+            }
         ))
         .suggest("use a newer teeline")),
         None => Err(refuse(format!("{format} without a version"))),
@@ -159,12 +167,24 @@ mod tests {
         const VERSION: u32 = 1;
     }
 
-    #[derive(Debug, Serialize, Deserialize)]
-    struct LaterNote {}
+    /// As [`Note`], and the later versions of it that say more.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct LaterNote {
+        text: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        aside: Option<String>,
+    }
 
     impl Document for LaterNote {
         const FORMAT: &'static str = "note";
         const VERSION: u32 = 2;
+
+        fn version(&self) -> u32 {
+            match self.aside {
+                None => 1,
+                Some(_) => 2,
+            }
+        }
     }
 
     #[test]
@@ -201,8 +221,22 @@ mod tests {
 
     #[test]
     fn an_unknown_version_is_refused_by_name() {
-        let error = open::<Note>("n", &seal(&LaterNote {})).unwrap_err();
+        let plain = LaterNote {
+            text: "x".to_owned(),
+            aside: None,
+        };
+        let later = LaterNote {
+            text: "x".to_owned(),
+            aside: Some("y".to_owned()),
+        };
+        let error = open::<Note>("n", &seal(&later)).unwrap_err();
         assert_eq!(error.class(), Class::Permanent);
-        assert!(error.to_string().contains("note version 2"), "{error}");
+        let message = "note version 2 is unknown to this teeline, which reads version 1";
+        assert!(error.to_string().contains(message), "{error}");
+
+        assert_eq!(open::<Note>("n", &seal(&plain)).unwrap().text, "x");
+        for note in [plain, later] {
+            assert_eq!(open::<LaterNote>("n", &seal(&note)).unwrap(), note);
+        }
     }
 }

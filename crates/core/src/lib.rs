@@ -58,7 +58,7 @@ pub use index::{
 pub use key::ObjectKey;
 pub use manifest::{
     AttachmentEntry, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry, PlannedDestination,
-    ResourceEntry, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,
+    ResourceEntry, SETTLED_NAME, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,
 };
 pub use mask::{looks_like_url, masked};
 pub use path_template::PathTemplate;
@@ -67,15 +67,15 @@ pub use progress::{DestinationState, ProgressEvent};
 pub use random::Random;
 pub use reconstruct::{MISSING_NAMED_MAX, MissingFile, Reconstruction};
 pub use records::{
-    CatalogEntry, ClaimedResource, DestinationMarker, DestinationReport, DestinationStatus,
-    RestoreMarker, RunClaim, RunHead, RunRecord, RunStatus, Verified,
+    CatalogEntry, ClaimedResource, ClaimedResources, DestinationMarker, DestinationReport,
+    DestinationStatus, RestoreMarker, RunClaim, RunHead, RunRecord, RunStatus, Verified,
 };
 pub use reorder::Reorder;
 pub use retry::{RetryPolicy, Tries};
 pub use sink::{Capabilities, ObjectMeta, Sink, Upload};
 pub use source::{
     Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,
-    Selection, Source,
+    Selection, SettleOutcome, SettledCounts, Settling, Source,
 };
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};

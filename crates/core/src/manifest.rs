@@ -10,12 +10,20 @@ use crate::error::BackupError;
 use crate::id::{BackupId, BackupType};
 use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
 use crate::layout;
+use crate::placing::ResourceKind;
 use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
-use crate::source::ResourceCounts;
+use crate::source::{ResourceCounts, Settling};
 use crate::time::Timestamp;
+
+mod totals;
+
+pub use totals::Totals;
+use totals::sum;
 
 /// The name, in manifests and reports, of what is no resource: objects that are no records, and large bodies.
 pub const OBJECTS_NAME: &str = "_objects";
+/// The name, in manifests and reports, of what had changed when it was read again.
+pub const SETTLED_NAME: &str = "_settled";
 
 /// The manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +45,9 @@ pub struct Manifest {
     /// Objects that are no records, where there are any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub objects: Option<ResourceEntry>,
+    /// What of the resources and the objects had changed when it was read again: it stands instead of what they say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub settled: Option<ResourceEntry>,
     /// Whole small files beside the segments.
     pub attachments: Vec<AttachmentEntry>,
     /// Sums over all of it.
@@ -47,7 +58,20 @@ pub struct Manifest {
 
 impl Document for Manifest {
     const FORMAT: &'static str = "teeline-manifest";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
+
+    fn version(&self) -> u32 {
+        version_of(self.settled.is_some())
+    }
+}
+
+/// The version of a claim and of a manifest. Whoever knows the first only would restore what was outdated when the scan
+/// ended.
+pub(crate) fn version_of(settles: bool) -> u32 {
+    match settles {
+        false => 1,
+        true => 2,
+    }
 }
 
 /// The kind of a source.
@@ -73,6 +97,9 @@ pub struct SourceEntry {
     /// When it ended, once that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scan_ended_at: Option<Timestamp>,
+    /// What became of reading again what had changed meanwhile, where that was asked for, once it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub settle: Option<Settling>,
 }
 
 /// How a backup was to be made.
@@ -155,6 +182,10 @@ pub struct PlacedResources {
     pub resources: Vec<ResourceEntry>,
     /// Objects that are no records.
     pub objects: Option<ResourceEntry>,
+    /// What had changed when it was read again.
+    pub settled: Option<ResourceEntry>,
+    /// What became of that.
+    pub settle: Option<Settling>,
     /// When the last of them ended.
     pub ended_at: Option<Timestamp>,
 }
@@ -163,15 +194,19 @@ impl PlacedResources {
     /// Adds the next resource, with all of its segments.
     pub fn push(
         &mut self,
-        is_objects: bool,
+        kind: &ResourceKind,
         claimed: ClaimedResource,
         segments: Vec<SegmentEntry>,
         end: ResourceEnd,
     ) {
         let entry = ResourceEntry::new(claimed, segments, end.counts);
-        match is_objects {
-            true => self.objects = Some(entry),
-            false => self.resources.push(entry),
+        match kind {
+            ResourceKind::Records(_) => self.resources.push(entry),
+            ResourceKind::Objects => self.objects = Some(entry),
+            ResourceKind::Settled => {
+                self.settled = Some(entry);
+                self.settle = end.counts.settle;
+            }
         }
         self.ended_at = self.ended_at.max(Some(end.ended_at));
     }
@@ -241,24 +276,6 @@ impl AttachmentEntry {
     }
 }
 
-/// Sums over a backup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Totals {
-    /// Records of all resources.
-    pub records: u64,
-    /// Objects that are no records.
-    pub objects: u64,
-    /// Records kept raw beside their document.
-    pub kept_raw: u64,
-    /// Objects that were listed and gone when they were read.
-    pub vanished: u64,
-    /// Bytes of all data files, indexes and attachments; the manifest itself is not counted.
-    pub stored_bytes: u64,
-    /// Bytes of all data files after decoding.
-    pub plain_bytes: u64,
-}
-
 impl Manifest {
     /// The manifest of a run, now that it is known what it has written. It says nothing that its claim, its indexes and its
     /// attachments don't say, so a lost one can be made again byte for byte.
@@ -271,54 +288,36 @@ impl Manifest {
         let PlacedResources {
             resources,
             objects,
+            settled,
+            settle,
             ended_at,
         } = placed;
-        Manifest {
+        let mut manifest = Manifest {
             id: head.id,
             backup_type: head.backup_type,
             started_at: head.started_at,
             source: SourceEntry {
                 scan_ended_at: ended_at,
+                settle,
                 ..source
             },
             plan: head.plan,
-            totals: Self::totals_of(&resources, objects.as_ref(), &attachments),
+            totals: Totals::default(),
             resources,
             objects,
+            settled,
             attachments,
             written_by: head.written_by,
-        }
+        };
+        manifest.totals = Totals::of(&manifest);
+        manifest
     }
 
-    /// Every resource, the objects last.
+    /// Every resource, those last that are none of the source's own.
     pub fn all_resources(&self) -> impl Iterator<Item = &ResourceEntry> {
-        self.resources.iter().chain(&self.objects)
+        let others = self.objects.iter().chain(&self.settled);
+        self.resources.iter().chain(others)
     }
-
-    fn totals_of(
-        resources: &[ResourceEntry],
-        objects: Option<&ResourceEntry>,
-        attachments: &[AttachmentEntry],
-    ) -> Totals {
-        let all = || resources.iter().chain(objects);
-        let files = all().flat_map(|resource| &resource.segments);
-        let indexes = files.map(|segment| segment.index_bytes);
-        let attached = attachments.iter().map(|attachment| attachment.bytes);
-        let stored = all().map(|resource| resource.stored_bytes);
-        Totals {
-            records: sum(resources.iter().map(|resource| resource.records)),
-            objects: objects.map_or(0, |objects| objects.records),
-            kept_raw: sum(all().map(|resource| resource.kept_raw)),
-            vanished: sum(all().map(|resource| resource.vanished)),
-            stored_bytes: sum(stored.chain(indexes).chain(attached)),
-            plain_bytes: sum(all().map(|resource| resource.plain_bytes)),
-        }
-    }
-}
-
-/// Never overflows: when a manifest is made again, the numbers are those of stored indexes, which may say anything.
-fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
-    numbers.fold(0, u64::saturating_add)
 }
 
 /// A manifest with its bytes and their digest.

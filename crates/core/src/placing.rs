@@ -15,8 +15,8 @@ use crate::error::{BackupError, Class};
 use crate::file_name::Stems;
 use crate::id::BackupId;
 use crate::index::{Index, IndexBuilder, ResourceEnd, SegmentNames};
-use crate::manifest::{OBJECTS_NAME, PlacedResources, SegmentEntry};
-use crate::records::ClaimedResource;
+use crate::manifest::{OBJECTS_NAME, PlacedResources, SETTLED_NAME, SegmentEntry};
+use crate::records::{ClaimedResource, ClaimedResources};
 use crate::source::PlannedResource;
 
 /// An index is held in memory until its segment closes; at this size it closes the segment.
@@ -33,6 +33,8 @@ pub enum ResourceKind {
     Records(String),
     /// Objects that are no records, and bodies too large for a line, carried as frames.
     Objects,
+    /// What of all of these had changed when it was read again, carried as JSON lines.
+    Settled,
 }
 
 impl ResourceKind {
@@ -41,6 +43,7 @@ impl ResourceKind {
         match self {
             ResourceKind::Records(name) => name,
             ResourceKind::Objects => OBJECTS_NAME,
+            ResourceKind::Settled => SETTLED_NAME,
         }
     }
 
@@ -51,6 +54,8 @@ impl ResourceKind {
             (ResourceKind::Records(_), Compression::Gzip { .. }) => ".jsonl.gz",
             (ResourceKind::Objects, Compression::None) => ".frames",
             (ResourceKind::Objects, Compression::Gzip { .. }) => ".frames.gz",
+            (ResourceKind::Settled, Compression::None) => ".changes",
+            (ResourceKind::Settled, Compression::Gzip { .. }) => ".changes.gz",
         }
     }
 }
@@ -142,8 +147,8 @@ impl Placer {
             }
             let stem = match kind {
                 ResourceKind::Records(name) => stems.take(name),
-                // No resource's stem begins so.
-                ResourceKind::Objects => OBJECTS_NAME.to_owned(),
+                // No resource's stem begins as these do.
+                ResourceKind::Objects | ResourceKind::Settled => kind.name().to_owned(),
             };
             resources.push(Resource {
                 kind: kind.clone(),
@@ -164,20 +169,21 @@ impl Placer {
         })
     }
 
-    /// What the files of each resource will be called; those of the objects apart.
-    pub fn claimed(&self) -> (Vec<ClaimedResource>, Option<ClaimedResource>) {
-        let claimed = |resource: &Resource| ClaimedResource {
-            name: resource.kind.name().to_owned(),
-            stem: resource.stem.clone(),
-        };
-        let (objects, records): (Vec<_>, Vec<_>) = self
-            .resources
-            .iter()
-            .partition(|resource| resource.kind == ResourceKind::Objects);
-        (
-            records.into_iter().map(claimed).collect(),
-            objects.first().map(|objects| claimed(objects)),
-        )
+    /// What the files of each resource will be called.
+    pub fn claimed(&self) -> ClaimedResources {
+        let mut claimed = ClaimedResources::default();
+        for Resource { kind, stem, .. } in &self.resources {
+            let resource = ClaimedResource {
+                name: kind.name().to_owned(),
+                stem: stem.clone(),
+            };
+            match kind {
+                ResourceKind::Records(_) => claimed.resources.push(resource),
+                ResourceKind::Objects => claimed.objects = Some(resource),
+                ResourceKind::Settled => claimed.settled = Some(resource),
+            }
+        }
+        claimed
     }
 
     /// The name of a resource.
@@ -266,8 +272,7 @@ impl Placer {
                 name: resource.kind.name().to_owned(),
                 stem: resource.stem,
             };
-            let is_objects = resource.kind == ResourceKind::Objects;
-            placed.push(is_objects, claimed, resource.segments, end);
+            placed.push(&resource.kind, claimed, resource.segments, end);
         }
         Ok(placed)
     }
@@ -432,6 +437,7 @@ mod tests {
         let counts = ResourceCounts {
             kept_raw: 2,
             vanished: 1,
+            settle: None,
         };
         let end = ResourceEnd {
             counts,
@@ -453,7 +459,7 @@ mod tests {
     fn names_that_differ_in_case_only_have_different_files() {
         let names = ["A", "a", "users", "Users", "USERS"];
         let planned: Vec<_> = names.iter().map(|name| records(name)).collect();
-        let (claimed, _) = placer(&planned).unwrap().claimed();
+        let claimed = placer(&planned).unwrap().claimed().resources;
         let stems: HashSet<_> = claimed.iter().map(|r| r.stem.to_lowercase()).collect();
         assert_eq!(stems.len(), names.len(), "{claimed:?}");
         assert_eq!(

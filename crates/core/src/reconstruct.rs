@@ -73,16 +73,9 @@ impl Reconstruction {
     /// Of the run that `claim` is of, with the names of the `files` that are in its folder.
     pub fn new(claim: RunClaim, files: &BTreeSet<String>) -> Self {
         let compression = claim.head.plan.compression;
-        let records = claim
-            .resources
-            .iter()
-            .map(|claimed| (ResourceKind::Records(claimed.name.clone()), claimed));
-        let objects = claim
-            .objects
-            .iter()
-            .map(|claimed| (ResourceKind::Objects, claimed));
-        let resources: Vec<Resource> = records
-            .chain(objects)
+        let resources: Vec<Resource> = claim
+            .claimed
+            .with_kinds()
             .map(|(kind, claimed)| Resource {
                 highest: highest_number(files, &claimed.stem, kind.suffix(compression)),
                 kind,
@@ -162,8 +155,7 @@ impl Reconstruction {
         for resource in self.resources {
             // One without an end has its last index among the missing.
             let Some(end) = resource.end else { continue };
-            let is_objects = resource.kind == ResourceKind::Objects;
-            placed.push(is_objects, resource.claimed, resource.segments, end);
+            placed.push(&resource.kind, resource.claimed, resource.segments, end);
         }
         match self.missing.is_empty() {
             true => Ok(Manifest::new(self.claim, placed, self.attachments)),

@@ -7,7 +7,8 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::ErrorReport;
 use crate::id::{BackupId, BackupType};
-use crate::manifest::{AttachmentEntry, PlanEntry, SourceEntry};
+use crate::manifest::{AttachmentEntry, PlanEntry, SourceEntry, version_of};
+use crate::placing::ResourceKind;
 use crate::time::Timestamp;
 
 /// Marks the root of a destination, so that a source which contains it doesn't read it as data.
@@ -65,13 +66,37 @@ pub struct RunClaim {
     pub head: RunHead,
     /// What is read; when that ends isn't known yet.
     pub source: SourceEntry,
+    /// What the files of the resources are called.
+    #[serde(flatten)]
+    pub claimed: ClaimedResources,
+    /// Whole small files beside the segments, as far as they are known before the first record.
+    pub attachments: Vec<AttachmentEntry>,
+}
+
+/// What a run is about to write.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClaimedResources {
     /// The resources, in the source's order.
     pub resources: Vec<ClaimedResource>,
     /// Objects that are no records, where the source has such.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub objects: Option<ClaimedResource>,
-    /// Whole small files beside the segments, as far as they are known before the first record.
-    pub attachments: Vec<AttachmentEntry>,
+    /// What had changed when it was read again, where the source was asked for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub settled: Option<ClaimedResource>,
+}
+
+impl ClaimedResources {
+    /// Each of them with what it is, in the order of writing.
+    pub fn with_kinds(&self) -> impl Iterator<Item = (ResourceKind, &ClaimedResource)> {
+        let records = self.resources.iter();
+        let records = records.map(|claimed| (ResourceKind::Records(claimed.name.clone()), claimed));
+        let objects = self.objects.iter();
+        let objects = objects.map(|claimed| (ResourceKind::Objects, claimed));
+        let settled = self.settled.iter();
+        let settled = settled.map(|claimed| (ResourceKind::Settled, claimed));
+        records.chain(objects).chain(settled)
+    }
 }
 
 /// A resource that a run is about to write. Its data files are `STEM.jsonl.gz`, `STEM~0002.jsonl.gz` and so on, each with
@@ -86,7 +111,11 @@ pub struct ClaimedResource {
 
 impl Document for RunClaim {
     const FORMAT: &'static str = "teeline-run";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
+
+    fn version(&self) -> u32 {
+        version_of(self.claimed.settled.is_some())
+    }
 }
 
 /// An entry of the catalogue: from these a destination is listed. One without a manifest behind it is ignored.

@@ -105,6 +105,59 @@ pub struct ResourceCounts {
     pub kept_raw: u64,
     /// Objects that were listed and gone when they were read.
     pub vanished: u64,
+    /// What the passes after the first reading came to; of [`ResourceKind::Settled`] only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub settle: Option<Settling>,
+}
+
+/// What became of reading again what had changed during a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settling {
+    /// Whether it came to an end.
+    pub outcome: SettleOutcome,
+    /// Passes over the source after the first reading.
+    pub passes: u32,
+    /// What they found of the records of the scan's resources.
+    pub records: SettledCounts,
+    /// What they found of everything else.
+    pub objects: SettledCounts,
+}
+
+/// How reading again ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SettleOutcome {
+    /// A pass found nothing that had changed.
+    Settled,
+    /// The last pass that was allowed still found something.
+    Bound,
+}
+
+/// Things that were found to have changed, once for each pass that found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SettledCounts {
+    /// They weren't there before.
+    pub created: u64,
+    /// They are others than before.
+    pub changed: u64,
+    /// They are gone.
+    pub deleted: u64,
+}
+
+impl SettledCounts {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let counted = self.created.saturating_add(self.changed);
+        counted.saturating_add(self.deleted)
+    }
+
+    /// How many there are after these changes to so many.
+    pub fn after(&self, before: u64) -> u64 {
+        let counted = before.saturating_add(self.created);
+        counted.saturating_sub(self.deleted)
+    }
 }
 
 /// A place that records come from. `Display` names it without secrets.

@@ -68,7 +68,7 @@ pub struct RestoreCounts {
 
 /// A place that records are restored to. What it is given was verified before.
 ///
-/// Calls come in this order: `check`, `begin`, then for each resource its lines, then the frames, then `finish`; or
+/// Calls come in this order: `check`, `begin`, then the lines of the resources, then the frames, then `finish`; or
 /// `abort` at any point, after which nothing half-restored is to be seen where the target can help it.
 #[async_trait]
 pub trait Target: fmt::Debug + fmt::Display + Send {
@@ -89,7 +89,8 @@ pub trait Target: fmt::Debug + fmt::Display + Send {
     /// Makes ready.
     async fn begin(&mut self, restoring: &Restoring) -> Result<(), BackupError>;
 
-    /// Takes whole lines of a resource (by its name in the backup), each ending in a newline, in the backup's order.
+    /// Takes whole lines of a resource (by its name in the backup), each ending in a newline, in the backup's order: those
+    /// of a resource one after the other, then of any of them those that had changed when they were read again.
     async fn lines(&mut self, resource: &str, lines: Bytes) -> Result<(), BackupError>;
 
     /// Takes pieces of objects, in the backup's order; of an object all of them or none.

@@ -64,8 +64,8 @@ pub use teeline_actors::{Clock, Executor, Observer, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
     DestinationState, DestinationStatus, Digest, ErrorReport, MissingFile, PathTemplate,
-    ProgressEvent, RestoreCounts, RunStatus, Sink, Source, StrategyKind, Target, Timestamp,
-    Verified, looks_like_url, masked,
+    ProgressEvent, RestoreCounts, RunStatus, SettleOutcome, SettledCounts, Settling, Sink, Source,
+    StrategyKind, Target, Timestamp, Verified, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

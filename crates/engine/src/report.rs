@@ -5,7 +5,7 @@ mod repair;
 use serde::Serialize;
 use teeline_core::{
     BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RestoreCounts, RunStatus,
-    Timestamp,
+    Settling, Timestamp,
 };
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
@@ -69,6 +69,8 @@ pub struct BackupReport {
     pub kept_raw: u64,
     /// Objects that were gone before they could be read.
     pub vanished: u64,
+    /// What became of reading again what had changed meanwhile, where that was asked for.
+    pub settle: Option<Settling>,
     /// Stored bytes of one copy.
     pub size: u64,
     /// Bytes of the records, uncompressed.
@@ -206,7 +208,7 @@ pub enum BackupState {
 pub struct ResourceStatus {
     /// Its name.
     pub name: String,
-    /// Records, or objects for `_objects`.
+    /// Records, objects for `_objects`, or changes for `_settled`.
     pub record_count: u64,
     /// Stored bytes.
     pub size: u64,

@@ -244,9 +244,17 @@ async fn the_claim_names_the_files_and_the_last_index_ends_them() {
     let path = report.path.unwrap();
     let at = |file: &str| ObjectKey::new(format!("{path}/{file}")).unwrap();
     let claim: RunClaim = document::open("run.json", &whole(&sink, &at("run.json")).await).unwrap();
-    let stems: Vec<_> = claim.resources.iter().map(|r| r.stem.as_str()).collect();
+    let stems: Vec<_> = claim
+        .claimed
+        .resources
+        .iter()
+        .map(|r| r.stem.as_str())
+        .collect();
     assert_eq!(stems, ["events", "none"]);
-    assert_eq!((claim.head.path, claim.objects), (path.clone(), None));
+    assert_eq!(
+        (claim.head.path, claim.claimed.objects),
+        (path.clone(), None)
+    );
 
     let manifest: Manifest =
         document::open("manifest", &whole(&sink, &at("manifest.json")).await).unwrap();

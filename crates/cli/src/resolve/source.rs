@@ -35,7 +35,6 @@ pub(super) fn source(
         })?,
     };
     let source = SourceConfig {
-        location,
         on_undecodable: match typed.on_undecodable {
             Some(UndecodableArgument::Keep) => OnUndecodable::Keep,
             Some(UndecodableArgument::Fail) => OnUndecodable::Fail,
@@ -49,6 +48,12 @@ pub(super) fn source(
                 configured.map_or_else(UnknownObjects::default, |source| source.unknown_objects)
             }
         },
+        settle_passes_max: match (typed.settle, &location) {
+            (Some(_), SourceLocation::Jsonl { .. }) => return Err(settles_lines()),
+            (Some(passes), _) => passes,
+            (None, _) => configured.map_or(0, |source| source.settle_passes_max),
+        },
+        location,
     };
     of_config(&source, setting)
 }
@@ -67,6 +72,7 @@ pub(super) fn of_config(
                 record_bytes_max: backup.record_bytes_max,
                 on_undecodable: source.on_undecodable,
                 unknown_objects: source.unknown_objects,
+                settle_passes_max: source.settle_passes_max,
                 ..ScanOptions::default()
             };
             Ok(Arc::new(S3dbSource::new(connection, options)))
@@ -80,6 +86,11 @@ pub(super) fn of_config(
             "a kind of source that this command doesn't know",
         )),
     }
+}
+
+fn settles_lines() -> BackupError {
+    let message = "it reads again what of a database has changed, and JSON lines are read once";
+    BackupError::usage("--settle", message).suggest("leave it out")
 }
 
 fn typed_place(typed: &SourceArguments) -> Result<Option<SourceLocation>, BackupError> {

@@ -12,17 +12,33 @@ use crate::error::Class;
 use crate::manifest::{PlanEntry, SealedManifest, SourceEntry};
 use crate::placing::{Placement, Placer};
 use crate::records::RunHead;
-use crate::source::{PlannedResource, ResourceCounts};
+use crate::source::{PlannedResource, ResourceCounts, SettleOutcome, SettledCounts, Settling};
 use crate::time::Timestamp;
 
 const ID: &str = "full-2026-11-23T02-00-00-k3j9x0q2mz";
 const OTHER_ID: &str = "full-2026-11-23T02-00-00-aaaaaaaaaa";
+
+const SETTLING: Settling = Settling {
+    outcome: SettleOutcome::Bound,
+    passes: 2,
+    records: SettledCounts {
+        created: 1,
+        changed: 2,
+        deleted: 0,
+    },
+    objects: SettledCounts {
+        created: 0,
+        changed: 3,
+        deleted: 1,
+    },
+};
 
 /// What is backed up: for each resource the sizes of its blocks.
 #[derive(Debug, Clone)]
 struct Backup {
     resources: BTreeMap<String, Vec<usize>>,
     is_database: bool,
+    settles: bool,
     compression: Compression,
     segment_bytes: u64,
 }
@@ -39,13 +55,15 @@ fn backups() -> impl Strategy<Value = Backup> {
     (
         prop::collection::btree_map("[aAb.~é]{1,3}", blocks, 0..4),
         any::<bool>(),
+        any::<bool>(),
         prop_oneof![Just(Compression::None), Just(Compression::default())],
         50u64..400,
     )
         .prop_map(
-            |(resources, is_database, compression, segment_bytes)| Backup {
+            |(resources, is_database, settles, compression, segment_bytes)| Backup {
                 resources,
                 is_database,
+                settles: is_database && settles,
                 compression,
                 segment_bytes,
             },
@@ -60,12 +78,13 @@ impl Backup {
             kind,
             plain_bytes: None,
         };
-        records.chain(objects).map(planned).collect()
+        let settled = self.settles.then_some(ResourceKind::Settled);
+        let others = objects.into_iter().chain(settled);
+        records.chain(others).map(planned).collect()
     }
 
     fn claim(&self, id: &str, placer: &Placer, attachments: Vec<AttachmentEntry>) -> RunClaim {
         let id: BackupId = id.parse().unwrap();
-        let (resources, objects) = placer.claimed();
         RunClaim {
             head: RunHead {
                 backup_type: id.backup_type(),
@@ -91,9 +110,9 @@ impl Backup {
                 location: "somewhere".to_owned(),
                 scan_started_at: Timestamp::from_unix_ms(1_795_399_200_100),
                 scan_ended_at: None,
+                settle: None,
             },
-            resources,
-            objects,
+            claimed: placer.claimed(),
             attachments,
         }
     }
@@ -133,7 +152,11 @@ impl Backup {
     /// The data files and their indexes.
     fn place(&self, placer: &mut Placer) -> Vec<(String, Bytes)> {
         let objects = self.is_database.then_some(vec![10]);
-        let all = self.resources.values().cloned().chain(objects);
+        let settled = self.settles.then_some(vec![20, 5]);
+        let all = self.resources.values().cloned();
+        let all = all.chain(objects).chain(settled);
+        let planned = self.planned();
+        let is_settled = |id: ResourceId| planned[id.0 as usize].kind == ResourceKind::Settled;
         let mut encoder = BlockEncoder::new(self.compression);
         let mut out = Vec::new();
         for (resource, blocks) in (0..).map(ResourceId).zip(all) {
@@ -155,6 +178,7 @@ impl Backup {
                 counts: ResourceCounts {
                     kept_raw: blocks.len() as u64,
                     vanished: 1,
+                    settle: is_settled(resource).then_some(SETTLING),
                 },
                 ended_at: Timestamp::from_unix_ms(1_795_399_200_200 + i64::from(resource.0)),
             };
@@ -290,6 +314,7 @@ fn database() -> Written {
     let backup = Backup {
         resources: BTreeMap::from([("users".to_owned(), vec![100, 100, 100])]),
         is_database: true,
+        settles: false,
         compression: Compression::None,
         segment_bytes: 50,
     };
@@ -397,14 +422,41 @@ fn sums_of_what_indexes_may_say_do_not_overflow() {
     let counts = ResourceCounts {
         kept_raw: u64::MAX,
         vanished: u64::MAX,
+        settle: None,
     };
     let ended_at = claim.head.started_at;
     let mut placed = PlacedResources::default();
-    for claimed in claim.resources.iter().chain(&claim.objects) {
+    for (_, claimed) in claim.claimed.with_kinds() {
         let end = ResourceEnd { counts, ended_at };
-        placed.push(false, claimed.clone(), Vec::new(), end);
+        let kind = ResourceKind::Records(claimed.name.clone());
+        placed.push(&kind, claimed.clone(), Vec::new(), end);
     }
     assert!(placed.resources.len() > 1);
     let totals = Manifest::new(claim, placed, Vec::new()).totals;
     assert_eq!((totals.kept_raw, totals.vanished), (u64::MAX, u64::MAX));
+}
+
+#[test]
+fn what_has_settled_counts_in_the_sums_and_is_kept_from_readers_that_do_not_know_it() {
+    let mut backup = Backup {
+        resources: BTreeMap::from([("users".to_owned(), vec![10, 20, 30])]),
+        is_database: true,
+        settles: true,
+        compression: Compression::None,
+        segment_bytes: 1 << 20,
+    };
+    let written = backup.write(ID);
+    let manifest = SealedManifest::open("it", written.manifest)
+        .unwrap()
+        .manifest;
+    assert_eq!(manifest.source.settle, Some(SETTLING));
+    assert_eq!(manifest.settled.as_ref().unwrap().records, 2);
+    assert_eq!((manifest.totals.records, manifest.totals.objects), (4, 0));
+    assert_eq!(manifest.all_resources().count(), 3);
+    let claim = &written.files[layout::RUN_CLAIM];
+    assert!(claim.starts_with(b"{\"format\":\"teeline-run\",\"version\":2,"));
+
+    backup.settles = false;
+    let claim = &backup.write(ID).files[layout::RUN_CLAIM];
+    assert!(claim.starts_with(b"{\"format\":\"teeline-run\",\"version\":1,"));
 }

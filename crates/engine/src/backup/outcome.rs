@@ -91,6 +91,7 @@ impl BackupReport {
         self.object_count = totals.objects;
         self.kept_raw = totals.kept_raw;
         self.vanished = totals.vanished;
+        self.settle = manifest.and_then(|manifest| manifest.source.settle);
         self.size = totals.stored_bytes;
         self.plain_bytes = totals.plain_bytes;
         self.checksum = made.map(|made| made.checksum);
@@ -110,6 +111,7 @@ impl BackupReport {
             object_count: 0,
             kept_raw: 0,
             vanished: 0,
+            settle: None,
             size: 0,
             plain_bytes: 0,
             checksum: None,

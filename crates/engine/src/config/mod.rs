@@ -42,8 +42,8 @@ use self::interpolate::interpolate;
 pub(crate) use self::nearest::nearest;
 use self::overrides::Overrides;
 pub use self::types::{
-    BackupConfig, EmbeddedS3Config, EngineConfig, SampleConfig, SourceConfig, SourceLocation,
-    TargetLocation, Verification,
+    BackupConfig, EmbeddedS3Config, EngineConfig, SETTLE_PASSES_MAX, SampleConfig, SourceConfig,
+    SourceLocation, TargetLocation, Verification,
 };
 use crate::destination::DestinationSpec;
 

@@ -13,8 +13,8 @@ use super::places::{NamedPlace, named_place, no_url};
 use super::reader::{Known, Table, check_known};
 use super::targets::targets;
 use super::types::{
-    BackupConfig, EmbeddedS3Config, EngineConfig, SampleConfig, SourceConfig, SourceLocation,
-    Verification,
+    BackupConfig, EmbeddedS3Config, EngineConfig, SETTLE_PASSES_MAX, SampleConfig, SourceConfig,
+    SourceLocation, Verification,
 };
 use crate::backup::glob;
 use crate::destination::{Secret, bucket_name, folder, key_prefix};
@@ -43,8 +43,12 @@ const SOURCE: Known = Known {
         "resource",
         "on_undecodable",
         "unknown_objects",
+        "settle_passes_max",
     ],
-    hints: &[("url", "a database's connection string is `connection`")],
+    hints: &[
+        ("url", "a database's connection string is `connection`"),
+        ("settle", "write `settle_passes_max = 5`"),
+    ],
 };
 const BACKUP: Known = Known {
     keys: &[
@@ -142,10 +146,17 @@ fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
                 _ => None,
             },
         )?;
+    let settle_passes_max = table.integer("settle_passes_max", 0..=SETTLE_PASSES_MAX.into())?;
+    if settle_passes_max.is_some() && matches!(location, SourceLocation::Jsonl { .. }) {
+        let message = "goes with a database, not with `path`";
+        return Err(table.error_at("settle_passes_max", message));
+    }
+    let settle_passes_max = settle_passes_max.and_then(|passes| u32::try_from(passes).ok());
     Ok(SourceConfig {
         location,
         on_undecodable: on_undecodable.unwrap_or_default(),
         unknown_objects: unknown_objects.unwrap_or_default(),
+        settle_passes_max: settle_passes_max.unwrap_or(0),
     })
 }
 

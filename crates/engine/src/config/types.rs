@@ -20,7 +20,13 @@ pub struct SourceConfig {
     pub on_undecodable: OnUndecodable,
     /// What is done with objects of the bucket that s3db.js didn't make. Default: [`UnknownObjects::Keep`].
     pub unknown_objects: UnknownObjects,
+    /// How often, at the most, what of a database changed during the scan is read again: until that finds nothing. 0 to
+    /// [`SETTLE_PASSES_MAX`]. Default: 0.
+    pub settle_passes_max: u32,
 }
+
+/// More passes over a database aren't accepted: one that hasn't settled by then won't.
+pub const SETTLE_PASSES_MAX: u32 = 100;
 
 /// Where records come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,11 +11,9 @@ mod writer;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::{FutureExt, TryStreamExt};
 use teeline_core::{
-    BackupError, Class, Frame, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
-    layout,
+    BackupError, Class, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
 };
 
 use crate::catalog::{ask_all, resolve};
@@ -29,7 +27,7 @@ pub use request::RestoreRequest;
 pub use target::RestoreTarget;
 
 use choice::Choice;
-use reading::{check_all, chunks, count_chosen, count_first, count_lines, count_objects, find_ids};
+use reading::{Contents, Tally, count_first, count_lines};
 
 impl Engine {
     /// Restores a backup. Failures are in the report.
@@ -189,67 +187,55 @@ impl Restore {
         let copies = Arc::clone(copies);
         let manifest = Arc::clone(&copies.manifest);
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
+        let contents = Contents::open(copies).await?;
         let restoring = Restoring {
             backup: id,
             source: manifest.source.kind,
             resources: choice.resources.clone(),
             ids: (!wanted.ids.is_empty()).then(|| wanted.ids.clone()),
-            database_catalogue: database_catalogue(&copies).await?,
+            database_catalogue: contents.database_catalogue.clone(),
             dry_run: wanted.dry_run,
         };
         self.target.check(&restoring).await?;
         let chosen = choice.of(&manifest);
-        let objects = manifest.objects.as_ref();
-        find_ids(&copies, &chosen, &choice).await?;
+        contents.find_ids(&chosen, &choice).await?;
         if wanted.dry_run && !self.target.compares() {
-            self.describe(&copies, &chosen, &choice).await?;
+            self.describe(&contents, &chosen, &choice).await?;
             return Ok(false);
         }
         if !self.target.is_staged() {
-            let all: Vec<&ResourceEntry> = chosen.iter().copied().chain(objects).collect();
-            check_all(&copies, &all).await?;
+            contents.check(&chosen).await?;
         }
         self.target.begin(&restoring).await?;
-        for resource in &chosen {
-            let records = self.write_lines(&copies, resource, &choice).await?;
-            self.note(resource, records);
-        }
-        if let Some(objects) = objects {
-            self.report.objects_restored = self.write_frames(&copies, objects, &choice).await?;
-        }
+        let records = self.write_lines(&contents, &chosen, &choice).await?;
+        self.note(&chosen, &records);
+        self.report.objects_restored = self.write_frames(&contents, &chosen, &choice).await?;
         Ok(true)
     }
 
     /// What would be restored to a target where that doesn't depend on what is there.
     async fn describe(
         &mut self,
-        copies: &Arc<Copies>,
+        contents: &Contents,
         chosen: &[&ResourceEntry],
         choice: &Choice,
     ) -> Result<(), BackupError> {
-        for resource in chosen {
-            let records = match choice.ids {
-                Some(_) => count_chosen(copies, resource, choice).await?,
-                None => resource.records,
-            };
-            self.note(resource, records);
-        }
-        if let Some(objects) = &copies.manifest.objects {
-            self.report.objects_restored = match choice.is_everything() {
-                true => objects.records,
-                false => count_objects(copies, objects, choice).await?,
-            };
-        }
+        let records = contents.count(chosen, choice).await?;
+        self.note(chosen, &records);
+        self.report.objects_restored = contents.count_objects(chosen, choice).await?;
         Ok(())
     }
 
-    fn note(&mut self, resource: &ResourceEntry, records: u64) {
-        self.report.restored.push(RestoredResource {
-            name: resource.name.clone(),
-            records_restored: records,
-            total_records: resource.records,
-            counts: RestoreCounts::default(),
-        });
+    fn note(&mut self, chosen: &[&ResourceEntry], records: &Tally) {
+        for ResourceEntry { name, .. } in chosen {
+            let (total_records, records_restored) = records.of(name);
+            self.report.restored.push(RestoredResource {
+                name: name.clone(),
+                records_restored,
+                total_records,
+                counts: RestoreCounts::default(),
+            });
+        }
     }
 
     /// What became of the records, as the target has it.
@@ -269,54 +255,36 @@ impl Restore {
 
     async fn write_lines(
         &mut self,
-        copies: &Arc<Copies>,
-        resource: &ResourceEntry,
+        contents: &Contents,
+        chosen: &[&ResourceEntry],
         choice: &Choice,
-    ) -> Result<u64, BackupError> {
-        let (mut read, mut restored) = (0, 0);
-        let mut chunks = chunks(copies, resource);
-        while let Some(window) = chunks.try_next().await? {
-            for lines in window {
-                read += count_lines(&lines);
-                let lines = choice.lines(lines)?;
-                restored += count_lines(&lines);
-                self.target.lines(&resource.name, lines).await?;
+    ) -> Result<Tally, BackupError> {
+        let mut tally = Tally::default();
+        let mut all = contents.lines(chosen);
+        while let Some((name, lines)) = all.try_next().await? {
+            let standing = count_lines(&lines);
+            let lines = choice.lines(lines)?;
+            tally.add(&name, standing, count_lines(&lines));
+            if !lines.is_empty() {
+                self.target.lines(&name, lines).await?;
             }
         }
-        if read == resource.records {
-            return Ok(restored);
-        }
-        let message = format!(
-            "{read} records were read, the manifest has {}",
-            resource.records
-        );
-        let subject = format!("resource {}", resource.name);
-        Err(BackupError::corrupt(subject, message))
+        Ok(tally)
     }
 
     async fn write_frames(
         &mut self,
-        copies: &Arc<Copies>,
-        objects: &ResourceEntry,
+        contents: &Contents,
+        chosen: &[&ResourceEntry],
         choice: &Choice,
     ) -> Result<u64, BackupError> {
         let mut restored = 0;
-        let mut chunks = chunks(copies, objects);
-        while let Some(window) = chunks.try_next().await? {
-            for bytes in window {
-                let frames = choice.frames(Frame::decode_all(bytes)?);
-                restored += count_first(&frames);
-                self.target.frames(frames).await?;
-            }
+        let mut all = contents.frames(chosen);
+        while let Some(frames) = all.try_next().await? {
+            let frames = choice.frames(frames);
+            restored += count_first(&frames);
+            self.target.frames(frames).await?;
         }
         Ok(restored)
-    }
-}
-
-async fn database_catalogue(copies: &Copies) -> Result<Option<Bytes>, BackupError> {
-    let mut attachments = copies.manifest.attachments.iter();
-    match attachments.find(|file| file.file == layout::DATABASE_CATALOGUE) {
-        Some(entry) => copies.attachment(entry).await.map(Some),
-        None => Ok(None),
     }
 }

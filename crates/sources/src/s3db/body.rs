@@ -49,6 +49,15 @@ impl Body {
         Ok(Some(given).filter(|given| !given.is_empty()))
     }
 
+    /// All of it, as [`next`](Self::next) gives it. [`Class::Conflict`] where the object was replaced meanwhile.
+    pub(super) async fn whole(mut self) -> Result<Bytes, BackupError> {
+        let mut all = BytesMut::new();
+        while let Some(bytes) = self.next(usize::MAX).await? {
+            all.extend_from_slice(&bytes);
+        }
+        Ok(all.freeze())
+    }
+
     /// All of it, over this connection alone: where that breaks, whoever asked has to ask for the object anew.
     pub(super) async fn once(mut self) -> Result<Bytes, BackupError> {
         let first = self.receive().await?;
@@ -133,7 +142,7 @@ impl Body {
     }
 
     fn replaced(&self) -> BackupError {
-        self.broken(Class::Permanent, "it was replaced while it was read")
+        self.broken(Class::Conflict, "it was replaced while it was read")
             .suggest("run the backup again")
     }
 

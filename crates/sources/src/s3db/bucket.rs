@@ -316,6 +316,6 @@ fn metadata(output: &GetObjectOutput) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn timestamp(time: &DateTime) -> Option<Timestamp> {
+pub(super) fn timestamp(time: &DateTime) -> Option<Timestamp> {
     time.to_millis().ok().map(Timestamp::from_unix_ms)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use teeline_core::{BackupError, Class, Frame, FrameHeader};
+use teeline_core::{BackupError, Class, Digest, Frame, FrameHeader};
 
 use super::bucket::{Bucket, Found, Head};
 use super::catalogue::Catalogue;
@@ -17,10 +17,13 @@ use super::source::{OnUndecodable, ScanOptions};
 use super::walk::{record_id, record_key};
 
 /// What it takes to read objects.
+#[derive(Clone)]
 pub(super) struct FetchContext {
     pub(super) bucket: Bucket,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) options: ScanOptions,
+    /// Whether to tell what was read from other content.
+    pub(super) identifies: bool,
 }
 
 /// What a listed object is.
@@ -36,15 +39,19 @@ pub(super) enum Place {
 
 /// What reading an object gave.
 pub(super) enum Fetched {
-    Line(Line),
+    Line(Line, Option<Identity>),
     Frame {
         frame: Vec<u8>,
         row: Vec<u8>,
+        identity: Option<Identity>,
     },
     /// It is to be read alone.
     Large(String, Place),
     Vanished(Place),
 }
+
+/// A digest of all that an object holds. Where that is another, so is this.
+pub(super) type Identity = Digest;
 
 /// A record, and its row of the index.
 pub(super) struct Line {
@@ -83,13 +90,15 @@ impl FetchContext {
             // It has grown since it was listed.
             Found::Larger => return Ok(Fetched::Large(key, place)),
         };
+        let identity = self.identifies.then(|| identity(&head, &body));
         match &place {
             Place::Object => Ok(Fetched::Frame {
-                frame: frame(&key, &head, 0, body),
+                frame: frame(&key, &head, 0, body).encode(),
                 row: head.row(&key),
+                identity,
             }),
             Place::Record { index, id } => match self.line(*index, id, &head, body)? {
-                Some(line) => Ok(Fetched::Line(line)),
+                Some(line) => Ok(Fetched::Line(line, identity)),
                 None => Ok(Fetched::Large(key, place)),
             },
         }
@@ -174,6 +183,12 @@ impl FetchContext {
     }
 }
 
+fn identity(head: &Head, body: &Bytes) -> Identity {
+    let body = Digest::of(body).to_string();
+    let identity = json!([head.content_type, head.metadata, body]);
+    Digest::of(identity.to_string().as_bytes())
+}
+
 fn raw_object(head: &Head, body: Bytes) -> RawObject {
     RawObject {
         metadata: head.metadata.clone(),
@@ -195,7 +210,7 @@ impl Line {
 }
 
 /// A piece of an object, as stored. The first one has what is known of the object as a whole.
-pub(super) fn frame(key: &str, head: &Head, offset: u64, bytes: Bytes) -> Vec<u8> {
+pub(super) fn frame(key: &str, head: &Head, offset: u64, bytes: Bytes) -> Frame {
     let (content_type, metadata) = match offset {
         0 => (head.content_type.clone(), head.metadata.clone()),
         _ => (None, BTreeMap::new()),
@@ -208,5 +223,5 @@ pub(super) fn frame(key: &str, head: &Head, offset: u64, bytes: Bytes) -> Vec<u8
         content_type,
         metadata,
     };
-    Frame { header, bytes }.encode()
+    Frame { header, bytes }
 }

@@ -1,10 +1,12 @@
 //! Listings: keys page by page, whatever characters they hold.
 
-use aws_sdk_s3::types::EncodingType;
-use percent_encoding::percent_decode_str;
-use teeline_core::{BackupError, Class};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::bucket::Bucket;
+use aws_sdk_s3::types::{EncodingType, Object};
+use percent_encoding::percent_decode_str;
+use teeline_core::{BackupError, Class, Timestamp};
+
+use super::bucket::{Bucket, timestamp};
 
 /// What servers give at the most.
 pub(super) const PAGE_KEYS: u16 = 1_000;
@@ -14,6 +16,10 @@ pub(super) const PAGE_KEYS: u16 = 1_000;
 pub(super) struct Listed {
     pub(super) key: String,
     pub(super) size: u64,
+    pub(super) last_modified: Option<Timestamp>,
+    /// A hash of what the listing says of the object. Another version of the object has another one, unless it was
+    /// written at the same time, as far as the server tells times apart, with a body of the same content.
+    pub(super) version: u64,
 }
 
 /// A page of a listing.
@@ -116,12 +122,13 @@ impl Listing {
         let encoded = output.encoding_type() == Some(&EncodingType::Url);
         let mut page = Page::default();
         for object in output.contents() {
+            let size = object.size().and_then(|size| u64::try_from(size).ok());
+            let last_modified = object.last_modified();
             page.objects.push(Listed {
                 key: self.key(object.key(), encoded)?,
-                size: object
-                    .size()
-                    .and_then(|size| u64::try_from(size).ok())
-                    .unwrap_or(0),
+                size: size.unwrap_or(0),
+                last_modified: last_modified.and_then(timestamp),
+                version: version(object),
             });
         }
         for folder in output.common_prefixes() {
@@ -157,4 +164,14 @@ impl Listing {
         let subject = self.bucket.describe(&self.prefix);
         BackupError::new(Class::Permanent, "list", subject, message)
     }
+}
+
+fn version(object: &Object) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let last_modified = object.last_modified();
+    last_modified
+        .map(|time| (time.secs(), time.subsec_nanos()))
+        .hash(&mut hasher);
+    (object.e_tag(), object.size()).hash(&mut hasher);
+    hasher.finish()
 }

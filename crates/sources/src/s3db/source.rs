@@ -20,6 +20,7 @@ use super::keys::Lister;
 use super::listing::PAGE_KEYS;
 use super::pace::CALLS_MAX;
 use super::scan::S3dbScan;
+use super::settle::Settle;
 use super::walk::{CATALOGUE, UnknownObjects, is_destination};
 
 /// What becomes of records whose document doesn't give their object back.
@@ -50,6 +51,9 @@ pub struct ScanOptions {
     pub on_undecodable: OnUndecodable,
     /// What becomes of objects that s3db.js doesn't know.
     pub unknown_objects: UnknownObjects,
+    /// How often what changed during the scan is read again, at the most: until that finds nothing. 0 for never. What it
+    /// takes to know what changed is about 50 bytes of memory for an object.
+    pub settle_passes_max: u32,
 }
 
 impl Default for ScanOptions {
@@ -62,6 +66,7 @@ impl Default for ScanOptions {
             piece_bytes: 1 << 20,
             on_undecodable: OnUndecodable::Keep,
             unknown_objects: UnknownObjects::Keep,
+            settle_passes_max: 0,
         }
     }
 }
@@ -132,12 +137,34 @@ impl S3dbSource {
                     .suggest("check the bucket and the prefix in the connection string"),
             );
         };
-        let catalogue = Catalogue::parse(&bytes).map_err(|error| {
-            let subject = bucket.describe(CATALOGUE);
-            BackupError::new(Class::Permanent, "read", subject, &error).because(error)
-        })?;
+        let catalogue = parse_catalogue(bucket, &bytes)?;
         Ok((bytes, catalogue))
     }
+
+    /// Begins to note what is read, where it is asked for.
+    async fn settle(
+        &self,
+        catalogue_bytes: &Bytes,
+        selection: &Selection,
+    ) -> Result<Option<Settle>, BackupError> {
+        let passes_max = self.options.settle_passes_max;
+        if passes_max == 0 {
+            return Ok(None);
+        }
+        let bucket = self.bucket().await;
+        let unknown = self.options.unknown_objects;
+        let (catalogue_bytes, selection) = (catalogue_bytes.clone(), selection.clone());
+        let settle = Settle::begin(bucket, catalogue_bytes, selection, unknown, passes_max);
+        settle.await.map(Some)
+    }
+}
+
+/// Reads the bytes of a database's catalogue.
+pub(super) fn parse_catalogue(bucket: &Bucket, bytes: &[u8]) -> Result<Catalogue, BackupError> {
+    Catalogue::parse(bytes).map_err(|error| {
+        let subject = bucket.describe(CATALOGUE);
+        BackupError::new(Class::Permanent, "read", subject, &error).because(error)
+    })
 }
 
 /// Masks the keys.
@@ -198,7 +225,8 @@ impl Source for S3dbSource {
         let wanted: Vec<usize> = (0..catalogue.resources.len())
             .filter(|index| selection.wants(&catalogue.resources[*index].name))
             .collect();
-        let plan = plan(&catalogue, &wanted, bytes);
+        let settle = self.settle(&bytes, &selection).await?;
+        let plan = plan(&catalogue, &wanted, bytes, settle.is_some());
         let catalogue = Arc::new(catalogue);
         let keys = Lister {
             bucket: bucket.clone(),
@@ -211,13 +239,19 @@ impl Source for S3dbSource {
             bucket: bucket.clone(),
             catalogue,
             options: self.options,
+            identifies: settle.is_some(),
         };
-        Ok(Box::new(S3dbScan::new(plan, context, keys.start())))
+        Ok(Box::new(S3dbScan::new(plan, context, keys.start(), settle)))
     }
 }
 
-/// The wanted resources, then everything that is no record.
-fn plan(catalogue: &Catalogue, wanted: &[usize], database_catalogue: Bytes) -> ScanPlan {
+/// The wanted resources, then everything that is no record, then what of these has changed meanwhile.
+fn plan(
+    catalogue: &Catalogue,
+    wanted: &[usize],
+    database_catalogue: Bytes,
+    settles: bool,
+) -> ScanPlan {
     let records = wanted
         .iter()
         .map(|index| ResourceKind::Records(catalogue.resources[*index].name.clone()));
@@ -229,6 +263,7 @@ fn plan(catalogue: &Catalogue, wanted: &[usize], database_catalogue: Bytes) -> S
     ScanPlan {
         resources: records
             .chain([ResourceKind::Objects])
+            .chain(settles.then_some(ResourceKind::Settled))
             .map(planned)
             .collect(),
         attachments: vec![(layout::DATABASE_CATALOGUE.to_owned(), database_catalogue)],

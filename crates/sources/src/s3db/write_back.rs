@@ -112,7 +112,7 @@ impl WriteBack {
             ResourceKind::Records(name) => {
                 ResourceKind::Records(self.new_names.get(name).unwrap_or(name).clone())
             }
-            ResourceKind::Objects => ResourceKind::Objects,
+            of => of.clone(),
         };
         self.counts.get(&now).copied().unwrap_or_default()
     }

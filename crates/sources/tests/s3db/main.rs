@@ -8,7 +8,10 @@
 
 mod failures;
 mod modes;
+mod proxy;
 mod round_trip;
 mod selection;
 mod server;
+mod settle;
 mod walk;
+mod writer;

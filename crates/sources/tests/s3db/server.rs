@@ -236,6 +236,8 @@ pub(crate) struct Scanned {
     /// In the scan's order.
     pub(crate) resources: Vec<ScannedResource>,
     pub(crate) objects: Option<ScannedResource>,
+    /// What had changed when it was read again.
+    pub(crate) settled: Option<ScannedResource>,
 }
 
 #[derive(Debug, Default)]
@@ -366,6 +368,9 @@ pub(crate) async fn take_all(mut scan: Box<dyn Scan>) -> Result<Scanned, BackupE
                     ResourceKind::Records(_) => scanned.resources.push(resource),
                     ResourceKind::Objects => {
                         assert!(scanned.objects.replace(resource).is_none());
+                    }
+                    ResourceKind::Settled => {
+                        assert!(scanned.settled.replace(resource).is_none());
                     }
                 }
             }

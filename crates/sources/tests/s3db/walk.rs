@@ -1,11 +1,15 @@
 //! A database that changes while it is read, and connections that break.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::json;
 use teeline_core::{Item, Selection, Source};
 use teeline_sources::s3db::{OnUndecodable, RawObject, S3dbSource, ScanOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::proxy::{Hook, Proxy};
 use crate::server::{
     Server, catalogue, catalogue_object, entry, noise, record, scan, scan_with, typed,
 };
@@ -157,6 +161,35 @@ async fn a_body_goes_on_where_its_connection_broke() {
     };
     assert!(joined("large") == bytes);
     assert!(joined("small") == bytes[..200_000]);
+}
+
+#[tokio::test]
+async fn an_object_that_is_replaced_while_it_is_read_is_whole() {
+    let server = Arc::new(Server::start().await);
+    let catalogue = catalogue(&[("log", "user-managed")]);
+    server.put("s3db.json", catalogue_object(&catalogue)).await;
+    server.put("large", typed("a/b", noise(3_000_000))).await;
+    let new = noise(2_000_001);
+    let cutting = cutting_proxy(server.address().to_owned(), 700_000).await;
+    let (writer, body, reads) = (
+        Arc::clone(&server),
+        new.clone(),
+        Arc::new(AtomicU32::new(0)),
+    );
+    let hook: Hook = Arc::new(move |request| {
+        let (writer, body, reads) = (Arc::clone(&writer), body.clone(), Arc::clone(&reads));
+        Box::pin(async move {
+            // Before its connection has broken the second time, and is asked to go on.
+            if request.contains("/large") && reads.fetch_add(1, Ordering::Relaxed) == 2 {
+                writer.put("large", typed("a/b", body)).await;
+            }
+        })
+    });
+    let proxy = Proxy::start(&cutting, hook).await;
+    let connection = server.connection_over(&proxy.address(), "");
+    let frames = scan(&connection).await.unwrap().objects.unwrap().frames();
+    let pieces = frames.iter().flat_map(|frame| frame.bytes.to_vec());
+    assert!(pieces.collect::<Vec<_>>() == new);
 }
 
 /// Ids that a generator gives, that are counted, and that no order or alphabet helps with.

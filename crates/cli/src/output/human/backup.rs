@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use teeline::{BackupReport, DestinationReport, DestinationStatus, Verified};
 
+use super::settle::settled;
 use super::words::{bytes, counted, of_run, rates, seconds};
 use super::{Problem, Shown};
 use crate::output::Next;
@@ -64,6 +65,9 @@ impl Shown for Made {
             if count > 0 {
                 let _ = writeln!(text, "  {}: {what}", counted(count, "object"));
             }
+        }
+        if let Some(settling) = &report.settle {
+            let _ = writeln!(text, "  {}", settled(settling));
         }
         for destination in &report.destinations {
             text.push_str(&written(report, destination));

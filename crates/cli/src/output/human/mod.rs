@@ -6,6 +6,7 @@ mod inspection;
 mod list;
 mod repair;
 mod restore;
+mod settle;
 mod status;
 mod verify;
 mod words;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use teeline::{BackupState, StatusReport};
 
+use super::settle::settled;
 use super::words::{bytes, grouped, of_copy, of_run, table};
 use super::{Problem, Shown};
 
@@ -28,6 +29,12 @@ impl Shown for StatusReport {
         }
         if let Some(source) = &self.source {
             let _ = writeln!(text, "  source    {}", source.location);
+            if let Some(ended_at) = source.scan_ended_at {
+                let _ = writeln!(text, "  read      {} to {ended_at}", source.scan_started_at);
+            }
+            if let Some(settling) = &source.settle {
+                let _ = writeln!(text, "            {}", settled(settling));
+            }
         }
         if let Some(checksum) = &self.checksum {
             let size = format!(

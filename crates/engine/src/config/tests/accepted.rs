@@ -12,6 +12,7 @@ const WHOLE: &str = r#"
 [source]
 connection = "http://k:CANARY@host:9000/shop"
 on_undecodable = "fail"
+settle_passes_max = 7
 [backup]
 strategy = "quorum:2"
 concurrency = 2
@@ -61,6 +62,7 @@ fn every_key_is_read() {
     let connection = connection.resolve(&|_| None).unwrap();
     assert_eq!(connection.to_string(), "http://***:***@host:9000/shop");
     assert_eq!(source.on_undecodable, OnUndecodable::Fail);
+    assert_eq!(source.settle_passes_max, 7);
     let backup = BackupConfig {
         strategy: StrategyKind::Quorum(2),
         concurrency: 2,

@@ -285,6 +285,10 @@ fn a_source_is_exactly_one_place() {
         "c.toml:3:1: `source.resource` goes with path = \"-\" only; files are resources of their own names",
         None,
     );
+    toml("[source]\npath = \"x\"\nsettle_passes_max = 1").refused(
+        "c.toml:3:1: `source.settle_passes_max` goes with a database, not with `path`",
+        None,
+    );
     let error = toml("\n[source]\nconnection = \"ftp://k:CANARY@b\"")
         .load()
         .unwrap_err();
