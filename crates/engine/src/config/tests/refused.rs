@@ -277,8 +277,8 @@ fn a_source_is_exactly_one_place() {
         &format!("c.toml:1:2: `source` has connection and path of {places}"),
         None,
     );
-    toml("[source]\nconnection = \"CANARY\"\nresource = \"x\"").refused(
-        "c.toml:3:1: `source.resource` goes with `path`, not with `connection`",
+    toml("[source]\nconnection = \"s3://CANARY\"\nresource = \"x\"").refused(
+        "c.toml:3:1: `source.resource` goes with `path`, not with a database",
         None,
     );
     toml("[source]\npath = \"x\"\nresource = \"x\"").refused(
