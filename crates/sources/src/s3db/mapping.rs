@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::behavior::{Behavior, Layout, lay_out};
+use super::behavior::{Behavior, Layout, lay_out, lay_out_in_body};
 use super::cell::Cell;
 use super::extras::{self, Extras, MEMBER};
 use super::object::RawObject;
@@ -18,7 +18,7 @@ use super::schema::{Resource, Version};
 use super::types::Kind;
 
 use keys::Keys;
-use repair::repair;
+use repair::{note_places, note_values};
 
 mod copy;
 mod keys;
@@ -46,8 +46,8 @@ pub struct Decoded {
 pub enum Inexact {
     /// It names a version that the catalogue lacks, or none.
     Version(Option<String>),
-    /// The body isn't JSON cells: it is content of its own.
-    Content,
+    /// Its body has half of a surrogate pair, which no text of a document can hold.
+    Surrogate,
     /// An attribute has a name that documents reserve.
     Reserved(String),
     /// Two cells can't both be in one document.
@@ -82,7 +82,7 @@ impl fmt::Display for Inexact {
                 write!(f, "its schema version {version:?} isn't in the catalogue")
             }
             Self::Version(None) => f.write_str("it names no schema version"),
-            Self::Content => f.write_str("its body is content"),
+            Self::Surrogate => f.write_str("its body has half of a surrogate pair"),
             Self::Reserved(path) => write!(f, "its attribute {path:?} has a reserved name"),
             Self::Conflict(path) => write!(
                 f,
@@ -126,21 +126,7 @@ pub fn decode(resource: &Resource, id: &str, object: &RawObject) -> Decoded {
         mut extras,
         problem,
     } = reading::read(resource, id, object);
-    let reason = problem.or_else(|| {
-        let encoded = match encode_read(resource, &mut document, &extras) {
-            Ok(encoded) if encoded == *object => return None,
-            Ok(encoded) => encoded,
-            Err(reason) => return Some(reason),
-        };
-        if !repair(&mut extras, &encoded, object) {
-            return Some(Inexact::Differs);
-        }
-        match encode_read(resource, &mut document, &extras) {
-            Ok(encoded) if encoded == *object => None,
-            Ok(_) => Some(Inexact::Differs),
-            Err(reason) => Some(reason),
-        }
-    });
+    let reason = problem.or_else(|| settle(resource, &mut document, &mut extras, object).err());
     if reason.is_some() {
         // The document is only for reading now, but the line that it goes into has to be readable.
         document.retain(|name, value| name != MEMBER && is_shallow(value, 1));
@@ -150,6 +136,25 @@ pub fn decode(resource: &Resource, id: &str, object: &RawObject) -> Decoded {
         exact: reason.is_none(),
         reason,
     }
+}
+
+/// Notes in the extras whatever it takes for the document to give the object, and completes the document by them.
+fn settle(
+    resource: &Resource,
+    document: &mut Map<String, Value>,
+    extras: &mut Extras,
+    object: &RawObject,
+) -> Result<(), Inexact> {
+    let mut encoded = encode_read(resource, document, extras)?;
+    for note in [note_places, note_values] {
+        if encoded == *object {
+            return Ok(());
+        }
+        if note(extras, &encoded, object) {
+            encoded = encode_read(resource, document, extras)?;
+        }
+    }
+    (encoded == *object).then_some(()).ok_or(Inexact::Differs)
 }
 
 /// Completes a document by its extras, and encodes it as it will be read from its line.
@@ -235,7 +240,13 @@ fn cells(
     document: &Map<String, Value>,
     extras: &Extras,
 ) -> Result<Vec<(String, Cell)>, Unmappable> {
-    let keys = Keys::new(resource, version, &extras.metadata, extras.keys.clone());
+    let keys = Keys::new(
+        resource,
+        version,
+        &extras.metadata,
+        Some(&extras.cells),
+        extras.keys.clone(),
+    );
     let key = |path: &str| keys.key(path).unwrap_or(path).to_owned();
     let mut cells = vec![("_v".to_owned(), Cell::Text(version.name.clone()))];
     let absent = match &extras.undefined {
@@ -308,11 +319,14 @@ fn absent_by_default<'a>(
 
 /// Bookkeeping counts for the behaviour too, but stays where it was found.
 fn lay_out_cells(version: &Version, extras: &Extras, mut cells: Vec<(String, Cell)>) -> Layout {
-    if let Some(body) = &extras.body {
+    if extras.body.is_some() {
         return Layout {
             metadata: cells,
-            body: Some(body.clone()),
+            body: None,
         };
+    }
+    if let Some(keys) = &extras.in_body {
+        return lay_out_in_body(version, keys, cells);
     }
     if version.behavior == Behavior::BodyOverflow && !extras.metadata.is_empty() {
         let known: HashSet<String> = cells.iter().map(|(key, _)| header_name(key)).collect();
@@ -335,7 +349,10 @@ fn object(layout: Layout, extras: Extras) -> Result<RawObject, Unmappable> {
         }
     }
     object.metadata.extend(extras.metadata);
-    object.body = layout.body.unwrap_or_default().into();
+    object.body = match extras.body {
+        Some(body) => body,
+        None => layout.body.unwrap_or_default().into(),
+    };
     object.content_type = extras
         .content_type
         .unwrap_or_else(|| Some(if object.body.is_empty() { BYTES } else { JSON }.to_owned()));
@@ -380,6 +397,10 @@ fn keeps_numbers(value: &Value) -> bool {
     }
 }
 
+#[cfg(test)]
+mod contents_tests;
+#[cfg(test)]
+mod generated;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
