@@ -334,10 +334,12 @@ fn yielding(cells: &[Stored], keys: &Keys) -> HashSet<String> {
     let by_path: HashMap<&str, &Stored> = valued().map(|cell| (&*cell.path, cell)).collect();
     let is_carried_over = |cell: &Stored| cell.named || keys.is_carried_over(&cell.path, &cell.key);
     let holds_items = |path: &str| keys.kind(path) == Kind::Bytes;
+    let is_point = |path: &str| matches!(keys.kind(path), Kind::Point { .. });
     for inner in valued() {
         let ends = inner.path.match_indices('.');
         let outers = ends.map(|(end, _)| &inner.path[..end]);
-        if !inner.named && outers.clone().any(holds_items) {
+        let is_former_item = !inner.named && outers.clone().any(holds_items);
+        if is_former_item || outers.clone().any(is_point) {
             yielding.insert(inner.key.clone());
         }
         let outers = outers.filter_map(|path| by_path.get(path).copied());
