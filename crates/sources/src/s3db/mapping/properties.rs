@@ -43,7 +43,11 @@ const BOOKKEEPING: [(&str, &str, &str); 5] = [
 
 /// What an update by the current version leaves of a record of an earlier one: the cells that were there, as they were,
 /// those of the document in their places, and the bookkeeping.
-fn updated(resource: &Resource, before: &RawObject, document: &Map<String, Value>) -> RawObject {
+fn updated(
+    resource: &Resource,
+    before: &RawObject,
+    document: &Map<String, Value>,
+) -> Result<RawObject, Unmappable> {
     let version = resource.version(&resource.current_version).unwrap();
     let cells_of = |object: &RawObject| {
         let body: Map<String, Value> = serde_json::from_slice(&object.body).unwrap_or_default();
@@ -97,7 +101,7 @@ fn updated(resource: &Resource, before: &RawObject, document: &Map<String, Value
             .get_key_value("_map")
             .map(|(key, map)| (key.clone(), Cell::from_header(map))),
     );
-    object(layout, Extras::default()).unwrap()
+    object(layout, Extras::default())
 }
 
 /// Whether a value is another one, or an object that has all of its members.
@@ -131,7 +135,10 @@ proptest! {
         let resource = resource_of(&generations);
         let before = encode(&resource, &inserted(&generations, index)).unwrap();
         let document = inserted(&generations, generations.len() - 1);
-        let object = updated(&resource, &before, &document);
+        // Two names of a body may be one in the metadata.
+        let Ok(object) = updated(&resource, &before, &document) else {
+            return Ok(());
+        };
         let decoded = decode(&resource, "an id", &object);
         prop_assert_eq!(decoded.reason, None, "{:?}", object);
         let has_all = document.iter().all(|(name, value)| name == MEMBER || decoded.document.get(name).is_some_and(|found| holds(found, value)));
