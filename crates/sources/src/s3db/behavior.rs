@@ -3,6 +3,8 @@
 //! Headers hold 2 KB, so each behaviour has its own way with larger records. The limit is 2047 bytes less what s3db.js
 //! reserves for the version and the timestamps, counted on cells before they are made fit for headers.
 
+use std::collections::{HashMap, HashSet};
+
 use super::cell::Cell;
 use super::javascript::{json_text, object_order};
 use super::schema::Version;
@@ -87,6 +89,34 @@ pub(super) fn lay_out(version: &Version, cells: Vec<(String, Cell)>) -> Layout {
     }
 }
 
+/// Puts the cells with these keys, in their order, into the body, and the others into the metadata.
+pub(super) fn lay_out_in_body(
+    version: &Version,
+    keys: &[String],
+    cells: Vec<(String, Cell)>,
+) -> Layout {
+    let mut by_key: HashMap<&str, &Cell> = HashMap::new();
+    by_key.extend(cells.iter().map(|(key, cell)| (key.as_str(), cell)));
+    let in_body = keys
+        .iter()
+        .filter_map(|key| Some((key.clone(), by_key.get(key.as_str())?.to_body()?)));
+    let body = json_text(&serde_json::Value::Object(in_body.collect()));
+    let in_body: HashSet<&String> = keys.iter().collect();
+    let mut metadata = cells;
+    metadata.retain(|(key, _)| key == "_v" || !in_body.contains(key));
+    if version.behavior == Behavior::BodyOverflow && !keys.is_empty() {
+        metadata.push(overflow_mark());
+    }
+    Layout {
+        metadata,
+        body: (!keys.is_empty()).then_some(body),
+    }
+}
+
+fn overflow_mark() -> (String, Cell) {
+    ("_overflow".to_owned(), Cell::Text("true".to_owned()))
+}
+
 fn total(cells: &[(String, Cell)]) -> usize {
     cells
         .iter()
@@ -113,7 +143,7 @@ fn overflow(limit: usize, mut cells: Vec<(String, Cell)>) -> Layout {
             body: None,
         };
     }
-    cells.push(("_overflow".to_owned(), Cell::Text("true".to_owned())));
+    cells.push(overflow_mark());
     Layout {
         metadata: cells,
         body: Some(body_text(&rest)),

@@ -10,7 +10,8 @@
 //! - `keys`: the attributes that are stored under another key than an insert gives them, or (null) by their names
 //! - `absent`: keys that an insert would write, and this record lacks
 //! - `undefined`: which absent attributes are stored as undefined, where not those that an insert stores so
-//! - `body`: the text of a body that only copies the cells
+//! - `inBody`: the keys of the cells in the body, where an insert puts others there, or these in another order
+//! - `body`, or `bodyBase64` where it is no text: a body that has no cells, but a copy of them or content
 //! - `contentType`: the content type (or null for none), where it isn't the one that goes with the body
 //!
 //! or, where the document doesn't give the object back, only `raw`: the object itself, its body in base64.
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::mapping::Unmappable;
@@ -36,7 +38,8 @@ pub(super) struct Extras {
     pub(super) keys: BTreeMap<String, Option<String>>,
     pub(super) absent: Vec<String>,
     pub(super) undefined: Option<Vec<String>>,
-    pub(super) body: Option<String>,
+    pub(super) in_body: Option<Vec<String>>,
+    pub(super) body: Option<Bytes>,
     pub(super) content_type: Option<Option<String>>,
 }
 
@@ -70,8 +73,14 @@ impl Extras {
         if let Some(paths) = &self.undefined {
             add("undefined", paths.iter().map(String::as_str).collect());
         }
+        if let Some(keys) = &self.in_body {
+            add("inBody", keys.iter().map(String::as_str).collect());
+        }
         if let Some(body) = &self.body {
-            add("body", body.as_str().into());
+            match std::str::from_utf8(body) {
+                Ok(text) => add("body", text.into()),
+                Err(_) => add("bodyBase64", STANDARD.encode(body).into()),
+            }
         }
         if let Some(content_type) = &self.content_type {
             add("contentType", content_type.as_deref().into());
@@ -102,7 +111,9 @@ impl Extras {
                 "keys" => extras.keys = keys(value)?,
                 "absent" => extras.absent = list(value)?,
                 "undefined" => extras.undefined = Some(list(value)?),
-                "body" => extras.body = Some(text(value)?),
+                "inBody" => extras.in_body = Some(list(value)?),
+                "body" => extras.body = Some(text(value)?.into()),
+                "bodyBase64" => extras.body = Some(bytes(value)?),
                 "contentType" if value.is_null() => extras.content_type = Some(None),
                 "contentType" => extras.content_type = Some(Some(text(value)?)),
                 "raw" => return Err(Unmappable::Extras("the record is carried raw")),
@@ -140,13 +151,10 @@ pub(super) fn raw_object(document: &Map<String, Value>) -> Result<Option<RawObje
         Value::Null => None,
         value => Some(text(value)?),
     };
-    let body = STANDARD
-        .decode(text(member("body")?)?)
-        .map_err(|_| Unmappable::Extras("the raw body isn't base64"))?;
     Ok(Some(RawObject {
         metadata: headers(member("metadata")?)?,
         content_type,
-        body: body.into(),
+        body: bytes(member("body")?)?,
     }))
 }
 
@@ -199,6 +207,12 @@ fn text(value: &Value) -> Result<String, Unmappable> {
         .ok_or(Unmappable::Extras("a member isn't text"))
 }
 
+fn bytes(value: &Value) -> Result<Bytes, Unmappable> {
+    let bytes = STANDARD.decode(text(value)?);
+    let bytes = bytes.map_err(|_| Unmappable::Extras("a body isn't base64"))?;
+    Ok(bytes.into())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -212,7 +226,7 @@ mod tests {
     #[test]
     fn extras_survive() {
         assert_eq!(Extras::default().to_value(), None);
-        let extras = Extras {
+        let mut extras = Extras {
             version: Some("v1".to_owned()),
             metadata: BTreeMap::from([("_etag".to_owned(), "x".to_owned())]),
             cells: Map::from_iter([("_etag".to_owned(), json!({"a": 1}))]),
@@ -223,13 +237,15 @@ mod tests {
             ]),
             absent: vec!["2".to_owned()],
             undefined: Some(vec!["at".to_owned()]),
-            body: Some("{}".to_owned()),
+            in_body: Some(vec!["3".to_owned()]),
+            body: None,
             content_type: Some(None),
         };
-        assert_eq!(
-            Extras::of(&document(extras.to_value().unwrap())),
-            Ok(extras)
-        );
+        for body in [None, Some("{}".into()), Some(vec![0, 255].into())] {
+            extras.body = body;
+            let read = Extras::of(&document(extras.to_value().unwrap()));
+            assert_eq!(read.as_ref(), Ok(&extras));
+        }
     }
 
     #[test]
@@ -257,6 +273,9 @@ mod tests {
             json!({"absent": [1]}),
             json!({"keys": []}),
             json!({"keys": {"a": 1}}),
+            json!({"inBody": "x"}),
+            json!({"body": 1}),
+            json!({"bodyBase64": "*"}),
         ] {
             assert!(Extras::of(&document(member.clone())).is_err(), "{member}");
         }

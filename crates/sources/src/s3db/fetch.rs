@@ -162,9 +162,6 @@ impl FetchContext {
             Some(reason) if self.options.on_undecodable == OnUndecodable::Fail => reason,
             _ => return Ok(()),
         };
-        if *reason == Inexact::Content {
-            return Ok(());
-        }
         let resource = &self.catalogue.resources[index].name;
         let subject = format!("the record {id:?} of {resource}");
         let message = format!("it can't be decoded in full: {reason}");

@@ -10,6 +10,11 @@ pub(super) enum Members {
 }
 
 impl Members {
+    pub(super) fn as_map(&self) -> &Map<String, Value> {
+        let (Self::Exact(members) | Self::Replaced(members)) = self;
+        members
+    }
+
     pub(super) fn into_map(self) -> Map<String, Value> {
         match self {
             Self::Exact(members) | Self::Replaced(members) => members,

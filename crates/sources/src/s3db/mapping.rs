@@ -5,11 +5,10 @@
 //! compares, so a record that this mapping doesn't understand in full is found out and can be carried raw.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::behavior::{Behavior, Layout, lay_out};
+use super::behavior::{Behavior, Layout, lay_out, lay_out_in_body};
 use super::cell::Cell;
 use super::extras::{self, Extras, MEMBER};
 use super::object::RawObject;
@@ -17,11 +16,14 @@ use super::path::{flatten, put};
 use super::schema::{Resource, Version};
 use super::types::Kind;
 
+pub use problem::{Inexact, Unmappable};
+
 use keys::Keys;
-use repair::repair;
+use repair::{note_places, note_values};
 
 mod copy;
 mod keys;
+mod problem;
 mod reading;
 mod repair;
 
@@ -41,83 +43,6 @@ pub struct Decoded {
     pub reason: Option<Inexact>,
 }
 
-/// Why a document doesn't give the object back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Inexact {
-    /// It names a version that the catalogue lacks, or none.
-    Version(Option<String>),
-    /// The body isn't JSON cells: it is content of its own.
-    Content,
-    /// An attribute has a name that documents reserve.
-    Reserved(String),
-    /// Two cells can't both be in one document.
-    Conflict(String),
-    /// The document would not survive being printed as JSON and read again.
-    Printing,
-    /// Encoding failed.
-    Unmappable(Unmappable),
-    /// Encoding gave another object.
-    Differs,
-}
-
-/// Why a document has no object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unmappable {
-    /// The version isn't in the catalogue.
-    Version(String),
-    /// The behaviour of the version isn't known.
-    Behavior(String),
-    /// The attribute's type has no text for the value.
-    Value(String),
-    /// Two values would be stored under one key.
-    Collision(String),
-    /// The member `_s3db` has a fault.
-    Extras(&'static str),
-}
-
-impl fmt::Display for Inexact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version(Some(version)) => {
-                write!(f, "its schema version {version:?} isn't in the catalogue")
-            }
-            Self::Version(None) => f.write_str("it names no schema version"),
-            Self::Content => f.write_str("its body is content"),
-            Self::Reserved(path) => write!(f, "its attribute {path:?} has a reserved name"),
-            Self::Conflict(path) => write!(
-                f,
-                "its attribute {path:?} is stored more than once, or too deep"
-            ),
-            Self::Printing => {
-                f.write_str("it has a number or a nesting that JSON readers may not keep")
-            }
-            Self::Unmappable(error) => error.fmt(f),
-            Self::Differs => f.write_str("it is stored in another form than an insert gives it"),
-        }
-    }
-}
-
-impl fmt::Display for Unmappable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version(version) => {
-                write!(f, "the schema version {version:?} isn't in the catalogue")
-            }
-            Self::Behavior(name) => write!(f, "the behavior {name:?} is unknown"),
-            Self::Value(path) => write!(
-                f,
-                "the attribute {path:?} has a value that its type can't store"
-            ),
-            Self::Collision(key) => {
-                write!(f, "two attributes would be stored under the key {key:?}")
-            }
-            Self::Extras(fault) => write!(f, "_s3db: {fault}"),
-        }
-    }
-}
-
-impl std::error::Error for Unmappable {}
-
 /// Decodes a record. The document always has the id and whatever could be decoded.
 #[must_use]
 pub fn decode(resource: &Resource, id: &str, object: &RawObject) -> Decoded {
@@ -126,21 +51,7 @@ pub fn decode(resource: &Resource, id: &str, object: &RawObject) -> Decoded {
         mut extras,
         problem,
     } = reading::read(resource, id, object);
-    let reason = problem.or_else(|| {
-        let encoded = match encode_read(resource, &mut document, &extras) {
-            Ok(encoded) if encoded == *object => return None,
-            Ok(encoded) => encoded,
-            Err(reason) => return Some(reason),
-        };
-        if !repair(&mut extras, &encoded, object) {
-            return Some(Inexact::Differs);
-        }
-        match encode_read(resource, &mut document, &extras) {
-            Ok(encoded) if encoded == *object => None,
-            Ok(_) => Some(Inexact::Differs),
-            Err(reason) => Some(reason),
-        }
-    });
+    let reason = problem.or_else(|| settle(resource, &mut document, &mut extras, object).err());
     if reason.is_some() {
         // The document is only for reading now, but the line that it goes into has to be readable.
         document.retain(|name, value| name != MEMBER && is_shallow(value, 1));
@@ -150,6 +61,25 @@ pub fn decode(resource: &Resource, id: &str, object: &RawObject) -> Decoded {
         exact: reason.is_none(),
         reason,
     }
+}
+
+/// Notes in the extras whatever it takes for the document to give the object, and completes the document by them.
+fn settle(
+    resource: &Resource,
+    document: &mut Map<String, Value>,
+    extras: &mut Extras,
+    object: &RawObject,
+) -> Result<(), Inexact> {
+    let mut encoded = encode_read(resource, document, extras)?;
+    for note in [note_places, note_values] {
+        if encoded == *object {
+            return Ok(());
+        }
+        if note(extras, &encoded, object) {
+            encoded = encode_read(resource, document, extras)?;
+        }
+    }
+    (encoded == *object).then_some(()).ok_or(Inexact::Differs)
 }
 
 /// Completes a document by its extras, and encodes it as it will be read from its line.
@@ -235,7 +165,13 @@ fn cells(
     document: &Map<String, Value>,
     extras: &Extras,
 ) -> Result<Vec<(String, Cell)>, Unmappable> {
-    let keys = Keys::new(resource, version, &extras.metadata, extras.keys.clone());
+    let keys = Keys::new(
+        resource,
+        version,
+        &extras.metadata,
+        Some(&extras.cells),
+        extras.keys.clone(),
+    );
     let key = |path: &str| keys.key(path).unwrap_or(path).to_owned();
     let mut cells = vec![("_v".to_owned(), Cell::Text(version.name.clone()))];
     let absent = match &extras.undefined {
@@ -308,11 +244,14 @@ fn absent_by_default<'a>(
 
 /// Bookkeeping counts for the behaviour too, but stays where it was found.
 fn lay_out_cells(version: &Version, extras: &Extras, mut cells: Vec<(String, Cell)>) -> Layout {
-    if let Some(body) = &extras.body {
+    if extras.body.is_some() {
         return Layout {
             metadata: cells,
-            body: Some(body.clone()),
+            body: None,
         };
+    }
+    if let Some(keys) = &extras.in_body {
+        return lay_out_in_body(version, keys, cells);
     }
     if version.behavior == Behavior::BodyOverflow && !extras.metadata.is_empty() {
         let known: HashSet<String> = cells.iter().map(|(key, _)| header_name(key)).collect();
@@ -335,7 +274,10 @@ fn object(layout: Layout, extras: Extras) -> Result<RawObject, Unmappable> {
         }
     }
     object.metadata.extend(extras.metadata);
-    object.body = layout.body.unwrap_or_default().into();
+    object.body = match extras.body {
+        Some(body) => body,
+        None => layout.body.unwrap_or_default().into(),
+    };
     object.content_type = extras
         .content_type
         .unwrap_or_else(|| Some(if object.body.is_empty() { BYTES } else { JSON }.to_owned()));
@@ -380,6 +322,12 @@ fn keeps_numbers(value: &Value) -> bool {
     }
 }
 
+#[cfg(test)]
+mod contents_tests;
+#[cfg(test)]
+mod generated;
+#[cfg(test)]
+mod nested_tests;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

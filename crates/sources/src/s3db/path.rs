@@ -8,7 +8,7 @@ use super::types::Kind;
 /// Deeper nesting is kept raw: it could not be read back from a line of JSON by every reader.
 const STEPS: usize = 64;
 
-/// Puts a value at a path of a document. Members of a byte string go into an array; other steps make objects.
+/// Puts a value at a path of a document. Members of an attribute that is an array go into it; other steps make objects.
 /// Returns false, and changes nothing that is there, where something else is in the way.
 pub(super) fn put(
     document: &mut Map<String, Value>,
@@ -23,12 +23,14 @@ pub(super) fn put(
     if steps.len() > STEPS {
         return false;
     }
-    if let [name] = parents
-        && array_index(last).is_some()
-        && is_array(name)
-    {
-        return put_item(document, name, last, value);
-    }
+    let is_item = array_index(last).is_some()
+        && path
+            .rsplit_once('.')
+            .is_some_and(|(parent, _)| is_array(parent));
+    let (parents, array) = match parents.split_last() {
+        Some((name, parents)) if is_item => (parents, Some(name)),
+        _ => (parents, None),
+    };
     let mut object = document;
     for step in parents {
         let entry = object
@@ -39,6 +41,9 @@ pub(super) fn put(
         };
         object = inner;
     }
+    if let Some(name) = array {
+        return put_item(object, name, last, value);
+    }
     if object.contains_key(*last) {
         return false;
     }
@@ -46,8 +51,8 @@ pub(super) fn put(
     true
 }
 
-fn put_item(document: &mut Map<String, Value>, name: &str, index: &str, value: Value) -> bool {
-    let entry = document
+fn put_item(object: &mut Map<String, Value>, name: &str, index: &str, value: Value) -> bool {
+    let entry = object
         .entry(name)
         .or_insert_with(|| Value::Array(Vec::new()));
     let Value::Array(items) = entry else {
@@ -104,7 +109,7 @@ mod tests {
         let mut document = Map::new();
         let done = paths
             .iter()
-            .map(|path| put(&mut document, path, json!(1), |name| name == "raw"))
+            .map(|path| put(&mut document, path, json!(1), |name| name.ends_with("raw")))
             .collect();
         (Value::Object(document), done)
     }
@@ -118,6 +123,10 @@ mod tests {
         assert_eq!(
             put_all(&["raw.0", "raw.1"]),
             (json!({"raw": [1, 1]}), vec![true; 2])
+        );
+        assert_eq!(
+            put_all(&["in.raw.0", "in.raw.1"]),
+            (json!({"in": {"raw": [1, 1]}}), vec![true; 2])
         );
         assert_eq!(
             put_all(&["map.0", "map.7"]),

@@ -126,8 +126,15 @@ impl Resource {
             .or_else(|| self.registry.plugin_key_of(path))
     }
 
-    /// The type of an attribute in a record of a version, which has it under a key, or by its name.
-    pub(super) fn kind(&self, version: &Version, path: &str, key: Option<&str>) -> Kind {
+    /// The type of an attribute in a record of a version, which has it under a key, or by its name. What the version
+    /// lacks has the type that it had in the version before, where that is known.
+    pub(super) fn kind(
+        &self,
+        version: &Version,
+        before: Option<&Version>,
+        path: &str,
+        key: Option<&str>,
+    ) -> Kind {
         let declared = version.kinds.get(path);
         let number = version.keys.get(path).map(String::as_str);
         let kind = match key {
@@ -136,15 +143,25 @@ impl Resource {
                 if number.is_some_and(|number| number != key)
                     && self.path_of(key) == Some(path) =>
             {
-                self.former_kind(path, key)
+                self.former_kind(before, path, key)
             }
-            Some(key) => declared.or_else(|| self.former_kind(path, key)),
+            Some(key) => declared.or_else(|| self.former_kind(before, path, key)),
         };
         kind.cloned().unwrap_or(Kind::Any)
     }
 
-    /// The type in the newest version that had the attribute under a key.
-    fn former_kind(&self, path: &str, key: &str) -> Option<&Kind> {
+    /// The type in the version before, or else in the newest version that had the attribute under a key.
+    fn former_kind<'a>(
+        &'a self,
+        before: Option<&'a Version>,
+        path: &str,
+        key: &str,
+    ) -> Option<&'a Kind> {
+        let had_number =
+            |version: &&Version| version.keys.get(path).is_some_and(|number| number == key);
+        if let Some(before) = before.filter(had_number) {
+            return before.kinds.get(path);
+        }
         let burned_at = self.registry.burned_at(key);
         let had_key = |version: &&Version| {
             burned_at.is_none_or(|burned_at| version.created_at.as_str() <= burned_at)
@@ -166,7 +183,7 @@ impl Version {
         partitions: Map<String, Value>,
     ) -> Self {
         let mut kinds = HashMap::new();
-        collect_kinds(&attributes, "", &mut kinds);
+        collect_kinds(&attributes, "", false, &mut kinds);
         let undefined = attributes
             .iter()
             .filter(|(_, definition)| stored_when_absent(definition))
@@ -186,6 +203,15 @@ impl Version {
             kinds,
         }
     }
+
+    /// Whether an attribute is an object of others.
+    pub(super) fn is_group(&self, path: &str) -> bool {
+        let mut steps = path.split('.');
+        let first = steps.next().and_then(|name| self.attributes.get(name));
+        let definition = steps.try_fold(first, |definition, name| Some(definition?.get(name)));
+        let form = definition.flatten().and_then(Value::as_object);
+        form.is_some_and(|form| !form.get("type").is_some_and(Value::is_string))
+    }
 }
 
 fn joined(prefix: &str, name: &str) -> String {
@@ -196,16 +222,26 @@ fn joined(prefix: &str, name: &str) -> String {
     }
 }
 
-fn collect_kinds(attributes: &Map<String, Value>, prefix: &str, kinds: &mut HashMap<String, Kind>) {
+/// An object that has an attribute called `type` looks like an attribute in object form; s3db.js looks for no lists in it.
+fn collect_kinds(
+    attributes: &Map<String, Value>,
+    prefix: &str,
+    in_form: bool,
+    kinds: &mut HashMap<String, Kind>,
+) {
     for (name, definition) in attributes
         .iter()
         .filter(|(name, _)| !name.starts_with("$$"))
     {
         let path = joined(prefix, name);
+        let mut kind = Kind::of(definition);
         if let Value::Object(inner) = definition {
-            collect_kinds(inner, &path, kinds);
+            collect_kinds(inner, &path, in_form || inner.contains_key("type"), kinds);
+            if in_form {
+                kind = Kind::Any;
+            }
         }
-        kinds.insert(path, Kind::of(definition));
+        kinds.insert(path, kind);
     }
 }
 
@@ -321,14 +357,14 @@ mod tests {
             &json!({}),
         );
         let v2 = resource.version("v2").unwrap();
-        assert_eq!(resource.kind(v2, "at", None), Kind::DateTime);
-        assert_eq!(resource.kind(v2, "in.at", None), Kind::DateTime);
+        assert_eq!(resource.kind(v2, None, "at", None), Kind::DateTime);
+        assert_eq!(resource.kind(v2, None, "in.at", None), Kind::DateTime);
         assert_eq!(
-            resource.kind(v2, "old", Some("9")),
+            resource.kind(v2, None, "old", Some("9")),
             Kind::Number { integer: false }
         );
-        assert_eq!(resource.kind(v2, "old", None), Kind::Any);
-        assert_eq!(resource.kind(v2, "none", None), Kind::Any);
+        assert_eq!(resource.kind(v2, None, "old", None), Kind::Any);
+        assert_eq!(resource.kind(v2, None, "none", None), Kind::Any);
         assert_eq!(v2.undefined, ["at"]);
     }
 }

@@ -229,6 +229,8 @@ impl Kind {
         }
         match value {
             Value::String(text) if self.read(text).is_none() => Ok(Cell::Text(text.clone())),
+            // Of nested attributes, s3db.js doesn't check the types.
+            Value::Number(number) => Ok(Cell::Number(number.clone())),
             _ => Err(NoText),
         }
     }

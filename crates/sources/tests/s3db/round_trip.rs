@@ -185,7 +185,7 @@ async fn a_database_comes_back_object_for_object() {
         ("log", RECORDS as u64, 0),
         ("bodies", 2, 1),
         ("empty", 0, 0),
-        ("files", 3, 3),
+        ("files", 3, 2),
     ] {
         let resource = scanned.resource(name);
         assert_eq!(resource.records, records, "{name}");
@@ -221,7 +221,7 @@ async fn a_database_comes_back_object_for_object() {
         json!({"id": "megabyte", "name": "a picture", "_s3db": {"object": true}})
     );
     assert_eq!(files["small"]["name"], "a picture");
-    assert!(files["small"]["_s3db"]["raw"].is_object());
+    assert!(files["small"]["_s3db"]["bodyBase64"].is_string());
     assert!(
         scanned.resource("bodies").documents()["large"]
             .get("_s3db")

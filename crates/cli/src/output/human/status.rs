@@ -47,14 +47,22 @@ impl Shown for StatusReport {
         }
         if !self.resources.is_empty() {
             let mut rows = vec![
-                ["  RESOURCE", "RECORDS", "STORED", "PLAIN", "FILES"]
-                    .map(str::to_owned)
-                    .to_vec(),
+                [
+                    "  RESOURCE",
+                    "RECORDS",
+                    "KEPT RAW",
+                    "STORED",
+                    "PLAIN",
+                    "FILES",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
             ];
             rows.extend(self.resources.iter().map(|resource| {
                 vec![
                     format!("  {}", resource.name),
                     grouped(resource.record_count),
+                    grouped(resource.kept_raw),
                     bytes(resource.size),
                     bytes(resource.plain_bytes),
                     resource.files.len().to_string(),
@@ -107,5 +115,54 @@ impl Shown for StatusReport {
                     .map(|error| Problem::of(&copy.name, error)),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use teeline::ResourceStatus;
+
+    use super::*;
+
+    #[test]
+    fn records_kept_raw_are_counted_for_each_resource() {
+        let resource = |name: &str, kept_raw| ResourceStatus {
+            name: name.to_owned(),
+            record_count: 12_345,
+            size: 0,
+            plain_bytes: 0,
+            kept_raw,
+            vanished: 0,
+            files: Vec::new(),
+        };
+        let report = StatusReport {
+            id: "full-2026-01-01T00-00-00-aaaaaaaaaa".parse().ok(),
+            status: BackupState::Completed,
+            timestamp: None,
+            record_count: 24_690,
+            size: 0,
+            plain_bytes: 0,
+            checksum: None,
+            source: None,
+            resources: vec![resource("notes", 0), resource("users", 1234)],
+            destinations: Vec::new(),
+            runs: Vec::new(),
+            error: None,
+        };
+        let text = report.text();
+        let rows: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert!(text.contains("KEPT RAW"), "{text}");
+        let counts = |name: &str| {
+            let row = rows.iter().find(|row| row.first() == Some(&name));
+            row.map(|row| row[1..3].to_vec())
+        };
+        assert_eq!(counts("notes"), Some(vec![&*grouped(12_345), "0"]));
+        assert_eq!(
+            counts("users"),
+            Some(vec![&*grouped(12_345), &*grouped(1234)])
+        );
     }
 }

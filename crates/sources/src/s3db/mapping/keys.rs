@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::{Map, Value};
+
 use super::super::schema::{Resource, Version};
 use super::super::types::Kind;
 use super::Cell;
@@ -10,6 +12,8 @@ use super::Cell;
 pub(super) struct Keys<'a> {
     resource: &'a Resource,
     version: &'a Version,
+    /// The version that an update found the record in.
+    before: Option<&'a Version>,
     own: Option<OwnKeys>,
     of_plugins: Option<OwnKeys>,
     /// The keys of attributes that aren't stored under their usual one; none where they are stored by their names.
@@ -23,16 +27,24 @@ struct OwnKeys {
 }
 
 impl<'a> Keys<'a> {
-    /// Of a record of a version. Its own attribute maps win over the registry, where it has any, and exceptions over both.
+    /// Of a record of a version, by its bookkeeping in the metadata and the body. Its own attribute maps win over the
+    /// registry, where it has any, and exceptions over both.
     pub(super) fn new(
         resource: &'a Resource,
         version: &'a Version,
         metadata: &BTreeMap<String, String>,
+        body: Option<&Map<String, Value>>,
         exceptions: BTreeMap<String, Option<String>>,
     ) -> Self {
+        let in_body = body.and_then(|body| body.get("_originalVersion")?.as_str());
+        let before = metadata
+            .get("_originalversion")
+            .map(String::as_str)
+            .or(in_body);
         Self {
             resource,
             version,
+            before: before.and_then(|number| resource.version(&format!("v{number}"))),
             own: metadata.get("_map").and_then(|map| own_keys(map)),
             of_plugins: metadata.get("_pluginmap").and_then(|map| own_keys(map)),
             exceptions,
@@ -84,9 +96,15 @@ impl<'a> Keys<'a> {
         current == Some(key)
     }
 
+    /// Whether the version has another key for an attribute, or an object of others in its place.
+    pub(super) fn is_carried_over(&self, path: &str, key: &str) -> bool {
+        self.usual(path) != Some(key) || self.version.is_group(path)
+    }
+
     /// The type of an attribute.
     pub(super) fn kind(&self, path: &str) -> Kind {
-        self.resource.kind(self.version, path, self.key(path))
+        self.resource
+            .kind(self.version, self.before, path, self.key(path))
     }
 }
 

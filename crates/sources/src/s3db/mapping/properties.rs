@@ -1,119 +1,173 @@
+//! What holds for any record: of those that an insert leaves, of those that updates leave, and of all others.
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 
-use super::super::javascript::number_value;
 use super::super::types::properties::DEFINITIONS;
+use super::generated::values::json_value;
+use super::generated::{BEHAVIORS, Generation, config, generation, resource_of};
 use super::tests::{check_line, resource};
 use super::*;
 
-/// A definition, and the values that it keeps.
-fn attribute() -> impl Strategy<Value = (&'static str, Value)> {
-    let text = "\\PC{0,30}|[a-z]{300,900}|(https://|/api/|d:|u:|b:)\\PC{0,9}"
-        .prop_filter("stored as something else", |text| {
-            !matches!(text.as_str(), "null" | "undefined" | "font/woff2" | "{}")
-        });
-    let number = prop_oneof![
-        (-9_007_199_254_740_991_i64..=9_007_199_254_740_991).prop_map(|n| json!(n)),
-        any::<i32>().prop_map(|n| number_value(f64::from(n) / 1000.0).unwrap()),
-    ];
-    let json = vec(("[a-z]{0,5}", any::<i32>()), 0..4).prop_map(|members| {
-        members
-            .into_iter()
-            .map(|(key, n)| (key, json!([n, {"n": null}])))
-            .collect::<Value>()
-    });
-    prop_oneof![
-        (
-            select(vec!["string", "email|optional", "secret"]),
-            text.clone().prop_map(Value::from)
-        ),
-        (Just("number|optional"), number.clone()),
-        (
-            Just("number|integer:true"),
-            any::<i32>().prop_map(|n| json!(n))
-        ),
-        (
-            Just("boolean"),
-            any::<bool>().prop_map(|value| json!(value))
-        ),
-        (
-            Just("datetime|optional"),
-            (0_u32..100, 1_u32..13)
-                .prop_map(|(y, m)| json!(format!("20{y:02}-{m:02}-07T01:02:03.004Z")))
-        ),
-        (
-            Just("array|items:string"),
-            vec(text, 2..5).prop_map(Value::from)
-        ),
-        (
-            Just("array|items:number"),
-            vec(number, 1..5).prop_map(Value::from)
-        ),
-        (
-            Just("array|items:number"),
-            vec(any::<Option<i32>>(), 2..5).prop_map(|items| json!(items))
-        ),
-        (
-            Just("array|items:datetime"),
-            vec("20[0-9]{2}-01-02T03:04:05\\.678Z", 1..4).prop_map(|items| json!(items))
-        ),
-        (Just("json"), Just(Value::Null)),
-        (select(vec!["json", "object|optional"]), json.clone()),
-        (Just("array"), json.prop_map(|value| json!([value]))),
-        (Just("string|optional"), Just(Value::Null)),
-    ]
-}
-
-/// Attributes and a document of them, some nested.
-fn documents() -> impl Strategy<Value = (Value, Value)> {
-    let name = "[a-zA-Zé]{1,6}";
-    let leaves = || btree_map(name, attribute(), 0..5);
-    (leaves(), btree_map("n[a-z]{1,3}", leaves(), 0..3)).prop_map(|(leaves, nested)| {
-        let split = |leaves: std::collections::BTreeMap<String, (&str, Value)>| {
-            let (mut attributes, mut document) = (Map::new(), Map::new());
-            for (name, (definition, value)) in leaves {
-                attributes.insert(name.clone(), definition.into());
-                document.insert(name, value);
-            }
-            (attributes, document)
-        };
-        let (mut attributes, mut document) = split(leaves);
-        attributes.shift_remove("id");
-        document.shift_remove("id");
-        for (name, leaves) in nested {
-            let (inner, values) = split(leaves);
-            if !inner.is_empty() && !inner.contains_key("type") {
-                attributes.insert(name.clone(), inner.into());
-                document.insert(name, values.into());
-            }
-        }
-        let mut with_id = json!({"id": "an id"});
-        with_id.as_object_mut().unwrap().extend(document);
-        (attributes.into(), with_id)
+/// A schema with a history, and the number of the version that a document of it is inserted by.
+fn history() -> impl Strategy<Value = (Vec<Generation>, usize)> {
+    vec(generation(), 1..4).prop_flat_map(|generations| {
+        let count = generations.len();
+        (Just(generations), 0..count)
     })
 }
 
-const BEHAVIORS: [&str; 5] = [
-    "user-managed",
-    "enforce-limits",
-    "truncate-data",
-    "body-overflow",
-    "body-only",
+/// The document of a version; it says which one where that isn't the current one.
+fn inserted(generations: &[Generation], index: usize) -> Map<String, Value> {
+    let mut document = generations[index].document.clone();
+    if index + 1 < generations.len() {
+        document.insert(MEMBER.to_owned(), json!({"v": format!("v{}", index + 1)}));
+    }
+    document
+}
+
+/// What updates write besides, by the names that metadata and bodies have for it.
+const BOOKKEEPING: [(&str, &str, &str); 5] = [
+    ("_contentlength", "_contentLength", "0"),
+    ("_lastmodified", "_lastModified", "{}"),
+    ("_etag", "_etag", "\"d41d8cd98f00b204e9800998ecf8427e\""),
+    ("_originalversion", "_originalVersion", "1"),
+    (
+        "metadata_updatedat",
+        "metadata.updatedAt",
+        "2026-02-03T04:05:06.789Z",
+    ),
 ];
 
+/// What an update by the current version leaves of a record of an earlier one: the cells that were there, as they were,
+/// those of the document in their places, and the bookkeeping.
+fn updated(
+    resource: &Resource,
+    before: &RawObject,
+    document: &Map<String, Value>,
+) -> Result<RawObject, Unmappable> {
+    let version = resource.version(&resource.current_version).unwrap();
+    let cells_of = |object: &RawObject| {
+        let body: Map<String, Value> = serde_json::from_slice(&object.body).unwrap_or_default();
+        let of_metadata = object
+            .metadata
+            .iter()
+            .map(|(key, header)| (key.clone(), Cell::from_header(header)));
+        // A list that is never text of its own is printed with commas once it is in a header.
+        let of_body = body.into_iter().map(|(key, value)| match value {
+            Value::Array(items) => (
+                key,
+                Cell::Joined(
+                    items
+                        .iter()
+                        .filter_map(Value::as_str)
+                        .map(str::to_owned)
+                        .collect(),
+                ),
+            ),
+            value => (key, Cell::from_body(value)),
+        });
+        of_metadata
+            .chain(of_body)
+            .filter(|(key, _)| !key.starts_with('_') || key.contains('.'))
+            .collect::<Vec<_>>()
+    };
+    let after = encode(resource, document).unwrap();
+    let mut cells = vec![("_v".to_owned(), Cell::Text(version.name.clone()))];
+    for (key, cell) in cells_of(before).into_iter().chain(cells_of(&after)) {
+        match cells.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, known)) => *known = cell,
+            None => cells.push((key, cell)),
+        }
+    }
+    let in_body = version.behavior == Behavior::BodyOnly;
+    cells.extend(BOOKKEEPING.map(|(header, name, value)| {
+        let key = if in_body { name } else { header };
+        (key.to_owned(), Cell::Text(value.to_owned()))
+    }));
+    let mut layout = match version.behavior {
+        Behavior::BodyOnly | Behavior::BodyOverflow => lay_out(version, cells),
+        // However many there are, they go to the metadata, and a copy by name to the body.
+        _ => Layout {
+            metadata: cells,
+            body: Some(Value::Object(document.clone()).to_string()),
+        },
+    };
+    layout.metadata.extend(
+        after
+            .metadata
+            .get_key_value("_map")
+            .map(|(key, map)| (key.clone(), Cell::from_header(map))),
+    );
+    object(layout, Extras::default())
+}
+
+/// Whether a value is another one, or an object that has all of its members.
+fn holds(found: &Value, value: &Value) -> bool {
+    match (found, value) {
+        (Value::Object(found), Value::Object(members)) => members
+            .iter()
+            .all(|(name, value)| found.get(name).is_some_and(|found| holds(found, value))),
+        _ => found == value,
+    }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
+    /// decode(encode(x)) = x, with nothing beside x but the version that isn't the current one.
     #[test]
-    fn documents_survive((attributes, document) in documents(), behavior in select(BEHAVIORS.to_vec())) {
-        let resource = resource(behavior, &attributes);
-        let object = encode(&resource, document.as_object().unwrap()).unwrap();
+    fn documents_come_back((generations, index) in history()) {
+        let resource = resource_of(&generations);
+        let document = inserted(&generations, index);
+        let object = encode(&resource, &document).unwrap();
         let decoded = decode(&resource, "an id", &object);
         prop_assert_eq!(decoded.reason, None);
-        prop_assert_eq!(Value::Object(decoded.document), document);
+        prop_assert_eq!(&decoded.document, &document);
         check_line(&resource, &object);
     }
 
+    /// encode(decode(object)) = object for what updates leave, of whichever version the record was.
+    #[test]
+    fn updated_records_come_back((generations, index) in history()) {
+        let resource = resource_of(&generations);
+        let before = encode(&resource, &inserted(&generations, index)).unwrap();
+        let document = inserted(&generations, generations.len() - 1);
+        // Two names of a body may be one in the metadata.
+        let Ok(object) = updated(&resource, &before, &document) else {
+            return Ok(());
+        };
+        let decoded = decode(&resource, "an id", &object);
+        prop_assert_eq!(decoded.reason, None, "{:?}", object);
+        let has_all = document.iter().all(|(name, value)| name == MEMBER || decoded.document.get(name).is_some_and(|found| holds(found, value)));
+        prop_assert!(has_all, "{:?}", decoded.document);
+        check_line(&resource, &object);
+    }
+
+    /// Whatever is in a document, the object that is made of it comes back.
+    #[test]
+    fn any_document_is_restored(
+        (generations, index) in history(),
+        values in vec(json_value(), 0..6),
+    ) {
+        let resource = resource_of(&generations);
+        let mut document = inserted(&generations, index);
+        let members = document.iter_mut().filter(|(name, _)| !matches!(name.as_str(), "id" | MEMBER));
+        for ((_, value), other) in members.zip(values) {
+            *value = other;
+        }
+        if let Ok(object) = encode(&resource, &document) {
+            let decoded = decode(&resource, "an id", &object);
+            // Names with dots say the same as members of members.
+            let is_mapped = matches!(decoded.reason, None | Some(Inexact::Conflict(_)));
+            prop_assert!(is_mapped, "{:?}: {:?}", decoded.reason, object);
+            check_line(&resource, &object);
+        }
+    }
+
+    /// Whatever an object is, its line restores it.
     #[test]
     fn any_object_is_restored(
         metadata in btree_map("[0-9a-tz]|_v|_map|_overflow|_etag|[a-z_]{0,8}", "v1|v2|undefined|null|\\PC{0,20}|[0-9a-zA-Z.|]{0,12}", 0..12),

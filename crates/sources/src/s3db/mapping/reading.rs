@@ -40,21 +40,32 @@ pub(super) fn read(resource: &Resource, id: &str, object: &RawObject) -> Read {
         return read;
     };
 
-    let mut keys = Keys::new(resource, version, &object.metadata, BTreeMap::new());
+    let members = json_object::parse(&object.body);
+    let in_body = members.as_ref().map(Members::as_map);
+    let mut keys = Keys::new(
+        resource,
+        version,
+        &object.metadata,
+        in_body,
+        BTreeMap::new(),
+    );
     let mut cells = read.take_metadata(version, object, &keys);
     let in_metadata = !cells.is_empty() || object.metadata.contains_key("");
     let mut copied = Copied::default();
-    let has_body = !object.body.is_empty();
-    if has_body && in_metadata && !version.behavior.reads_both() {
-        copied = read.take_copy(object, &keys);
-        cells.retain(|cell| !copied.headers.contains(&cell.key));
-    } else if has_body {
-        let members = read.parse_body(object);
-        read.take_body(&mut cells, members, &keys);
-    }
-    let from_body = cells.iter().any(|cell| cell.from_body);
-    if from_body {
-        order_by_body(&mut cells);
+    let mut from_body = false;
+    match members {
+        _ if object.body.is_empty() => {}
+        Some(members) if !has_content(version, object, &members) => {
+            if in_metadata && !version.behavior.reads_both() {
+                copied = read.take_copy(object, members, &keys);
+                cells.retain(|cell| !copied.headers.contains(&cell.key));
+            } else {
+                from_body = true;
+                read.take_body(&mut cells, members, &keys);
+                order_by_body(&mut cells);
+            }
+        }
+        _ => read.extras.body = Some(object.body.clone()),
     }
     read.set_former_apart(object, &keys, &mut cells);
     for cell in &cells {
@@ -139,25 +150,14 @@ impl Read {
     /// name that it gives a record without attributes, or the id, which patches store once more.
     fn is_bookkeeping(&self, key: &str, cell: impl FnOnce() -> Cell) -> bool {
         let is_id = |cell| matches!(cell, Cell::Text(text) if self.document["id"] == text);
-        key.is_empty() || key.starts_with('_') || key == "id" && is_id(cell())
+        // A name with a dot is one within an attribute that has no number.
+        let is_own = key.starts_with('_') && (!key.contains('.') || top(key) == MEMBER);
+        key.is_empty() || is_own || key == "id" && is_id(cell())
     }
 
-    fn parse_body(&mut self, object: &RawObject) -> Map<String, Value> {
-        let members = json_object::parse(&object.body);
-        if !matches!(members, Some(Members::Exact(_))) {
-            self.report(Inexact::Content);
-        }
-        members.map(Members::into_map).unwrap_or_default()
-    }
-
-    /// Keeps the text of a body that copies the document.
-    fn take_copy(&mut self, object: &RawObject, keys: &Keys) -> Copied {
-        let members = json_object::parse(&object.body);
-        let (Some(members), Ok(text)) = (members, String::from_utf8(object.body.to_vec())) else {
-            self.report(Inexact::Content);
-            return Copied::default();
-        };
-        self.extras.body = Some(text);
+    /// Keeps a body that copies the document.
+    fn take_copy(&mut self, object: &RawObject, members: Members, keys: &Keys) -> Copied {
+        self.extras.body = Some(object.body.clone());
         match members {
             Members::Exact(members) => copy::select(keys, &object.metadata, members),
             Members::Replaced(_) => Copied::default(),
@@ -165,9 +165,12 @@ impl Read {
     }
 
     /// The cells of a body. One that is in the metadata too is taken from there.
-    fn take_body(&mut self, cells: &mut Vec<Stored>, members: Map<String, Value>, keys: &Keys) {
+    fn take_body(&mut self, cells: &mut Vec<Stored>, members: Members, keys: &Keys) {
+        if matches!(members, Members::Replaced(_)) {
+            self.report(Inexact::Surrogate);
+        }
         let known: HashSet<String> = cells.iter().map(|cell| cell.key.clone()).collect();
-        for (key, value) in members {
+        for (key, value) in members.into_map() {
             if key == "_v" || known.contains(&key) {
                 continue;
             }
@@ -195,8 +198,11 @@ impl Read {
         }
     }
 
-    /// Leaves one cell for each attribute. The others, under numbers that it had before, are no part of the document.
+    /// Leaves one cell for each attribute, and none within another. What updates carried over from before a change of the
+    /// schema is no part of the document then.
     fn set_former_apart(&mut self, object: &RawObject, keys: &Keys, cells: &mut Vec<Stored>) {
+        let yielding = yielding(cells, keys);
+        self.retain(object, cells, |cell| !yielding.contains(&cell.key));
         let paths: HashSet<&str> = cells.iter().map(|cell| cell.path.as_str()).collect();
         if paths.len() == cells.len() {
             return;
@@ -207,12 +213,21 @@ impl Read {
                 chosen.insert(cell.path.clone(), cell.key.clone());
             }
         }
+        self.retain(object, cells, |cell| chosen[&cell.path] == cell.key);
+    }
+
+    fn retain(
+        &mut self,
+        object: &RawObject,
+        cells: &mut Vec<Stored>,
+        stays: impl Fn(&Stored) -> bool,
+    ) {
         cells.retain(|cell| {
-            let is_chosen = chosen[&cell.path] == cell.key;
-            if !is_chosen {
+            let stays = stays(cell);
+            if !stays {
                 self.set_apart(object, cell);
             }
-            is_chosen
+            stays
         });
     }
 
@@ -231,6 +246,7 @@ impl Read {
     fn fill(&mut self, keys: &Keys, cells: Vec<Stored>) -> HashSet<String> {
         let mut undefined = HashSet::new();
         for Stored {
+            key,
             path,
             cell,
             from_body,
@@ -248,13 +264,14 @@ impl Read {
                 undefined.insert(path);
                 continue;
             }
-            let is_array = |name: &str| keys.kind(name) == Kind::Bytes;
-            if !put(
-                &mut self.document,
-                &path,
-                kind.decode(&cell, from_body),
-                is_array,
-            ) {
+            let value = kind.decode(&cell, from_body);
+            // What an update carried over may have no text in the type that the attribute has now.
+            if !matches!(cell, Cell::Text(_) | Cell::Null) && kind.encode(&value).is_err() {
+                let stored = cell.to_body().map(|stored| (key, stored));
+                self.extras.cells.extend(stored);
+            }
+            let is_array = |path: &str| keys.kind(path) == Kind::Bytes;
+            if !put(&mut self.document, &path, value, is_array) {
                 self.report(Inexact::Conflict(path));
             }
         }
@@ -293,6 +310,48 @@ impl Read {
             self.extras.content_type = Some(object.content_type.clone());
         }
     }
+}
+
+/// Whether a body of JSON is content rather than cells, which s3db.js marks in the metadata, or in the body itself.
+fn has_content(version: &Version, object: &RawObject, members: &Members) -> bool {
+    let header = |key: &str| object.metadata.get(key).map(String::as_str);
+    let is_json = object.content_type.as_deref() == Some(JSON);
+    let has_cells = match version.behavior {
+        Behavior::BodyOverflow => header("_overflow").is_some(),
+        Behavior::BodyOnly => members.as_map().contains_key("_v"),
+        _ => is_json,
+    };
+    header("_hascontent") == Some("true") && !(is_json && has_cells)
+}
+
+/// The keys of cells that updates carried over, and that have others within them, or are within others.
+fn yielding(cells: &[Stored], keys: &Keys) -> HashSet<String> {
+    let mut yielding = HashSet::new();
+    if !cells.iter().any(|cell| cell.path.contains('.')) {
+        return yielding;
+    }
+    let valued = || cells.iter().filter(|cell| cell.cell != Cell::Undefined);
+    let by_path: HashMap<&str, &Stored> = valued().map(|cell| (&*cell.path, cell)).collect();
+    let is_carried_over = |cell: &Stored| cell.named || keys.is_carried_over(&cell.path, &cell.key);
+    let holds_items = |path: &str| keys.kind(path) == Kind::Bytes;
+    let is_point = |path: &str| matches!(keys.kind(path), Kind::Point { .. });
+    for inner in valued() {
+        let ends = inner.path.match_indices('.');
+        let outers = ends.map(|(end, _)| &inner.path[..end]);
+        let is_former_item = !inner.named && outers.clone().any(holds_items);
+        if is_former_item || outers.clone().any(is_point) {
+            yielding.insert(inner.key.clone());
+        }
+        let outers = outers.filter_map(|path| by_path.get(path).copied());
+        for outer in outers {
+            let first = match holds_items(&outer.path) || is_carried_over(outer) {
+                true => Some(outer),
+                false => Some(inner).filter(|inner| is_carried_over(inner)),
+            };
+            yielding.extend(first.map(|cell| cell.key.clone()));
+        }
+    }
+    yielding
 }
 
 /// The member of the document that a path is in.

@@ -5,9 +5,27 @@ use serde_json::{Map, Value};
 use super::super::extras::Extras;
 use super::super::object::RawObject;
 
+/// Notes which cells are in the body, where encoding put others there. Returns whether that is so.
+pub(super) fn note_places(extras: &mut Extras, encoded: &RawObject, object: &RawObject) -> bool {
+    let keys = keys_in_body(object).filter(|_| extras.body.is_none());
+    let is_new = keys.is_some() && keys != keys_in_body(encoded);
+    if is_new {
+        extras.in_body = keys;
+    }
+    is_new
+}
+
+fn keys_in_body(object: &RawObject) -> Option<Vec<String>> {
+    if object.body.is_empty() {
+        return Some(Vec::new());
+    }
+    let members: Map<String, Value> = serde_json::from_slice(&object.body).ok()?;
+    Some(members.into_iter().map(|(key, _)| key).collect())
+}
+
 /// Notes single headers, and cells of a body, that encoding gave otherwise than the object has them. Returns whether
 /// encoding again may give the object: content types and bodies that are no objects can't be noted so.
-pub(super) fn repair(extras: &mut Extras, encoded: &RawObject, object: &RawObject) -> bool {
+pub(super) fn note_values(extras: &mut Extras, encoded: &RawObject, object: &RawObject) -> bool {
     if encoded.content_type != object.content_type {
         return false;
     }

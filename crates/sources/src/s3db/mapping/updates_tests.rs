@@ -150,7 +150,7 @@ fn lone_surrogates_are_read_as_replacements() {
             body,
         ),
         &json!({"id": "an id", "title": "x\u{fffd}", "n": 5}),
-        &Inexact::Content,
+        &Inexact::Surrogate,
     );
     let copy = "{\"title\":\"x\\ud800\"}";
     check(
@@ -161,5 +161,61 @@ fn lone_surrogates_are_read_as_replacements() {
             copy,
         ),
         &json!({"id": "an id", "title": "x\u{fffd}", "n": 5, "_s3db": {"body": copy}}),
+    );
+}
+
+#[test]
+fn cells_may_be_elsewhere_than_an_insert_puts_them() {
+    let attributes = json!({"title": "string", "note": "string|optional"});
+    let long = "x".repeat(2040);
+    // A boolean counts one byte, but the metadata has it as text.
+    let metadata = json!({"_v": "v2", "0": long, "u_flag": "true"});
+    for behavior in ["user-managed", "body-overflow"] {
+        check(
+            &resource(behavior, &attributes),
+            &plain(&metadata),
+            &json!({"id": "an id", "title": long, "u_flag": "true", "_s3db": {"inBody": []}}),
+        );
+    }
+    check(
+        &resource("body-overflow", &attributes),
+        &object(
+            &json!({"_v": "v2", "0": "t", "_overflow": "true"}),
+            JSON,
+            "{\"b\":\"2\",\"1\":\"n\",\"a\":\"1\"}",
+        ),
+        &json!({
+            "id": "an id", "title": "t", "note": "n", "b": "2", "a": "1",
+            "_s3db": {"inBody": ["b", "1", "a"]},
+        }),
+    );
+}
+
+#[test]
+fn members_of_an_attribute_that_begins_with_an_underscore_are_no_bookkeeping() {
+    let form = json!({"type": "number", "optional": true});
+    let resource = resource("body-only", &json!({"_own": {"n": form}}));
+    check(
+        &resource,
+        &object(
+            &json!({"_v": "v2", "_map": "{\"_own.n.type\":\"0\",\"_own.n.optional\":\"1\",\"_own\":\"3\"}"}),
+            JSON,
+            "{\"_v\":\"v2\",\"_own.n\":5,\"_etag\":\"x\"}",
+        ),
+        &json!({"id": "an id", "_own": {"n": 5}, "_s3db": {"cells": {"_etag": "x"}}}),
+    );
+}
+
+#[test]
+fn a_body_without_cells_says_nothing_of_undefined_ones() {
+    let resource = resource("body-only", &json!({"at": "datetime|optional"}));
+    check(
+        &resource,
+        &object(
+            &json!({"_v": "v2", "_map": "{\"at\":\"0\"}"}),
+            JSON,
+            "{\"_v\":\"v2\"}",
+        ),
+        &json!({"id": "an id"}),
     );
 }

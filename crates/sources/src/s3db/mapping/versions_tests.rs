@@ -58,6 +58,53 @@ fn a_number_has_the_type_that_its_attribute_had() {
 }
 
 #[test]
+fn what_an_update_carried_over_has_the_type_of_the_version_before() {
+    let version = |time: &str, attributes: Value, behavior: &str| json!({"attributes": attributes, "behavior": behavior, "createdAt": time});
+    for behavior in ["user-managed", "body-only"] {
+        let catalogue = json!({"resources": {"r": {
+            "currentVersion": "v3",
+            "versions": {
+                "v1": version("2026-01-01T00:00:00.000Z", json!({"title": "string", "at": "datetime|optional"}), behavior),
+                "v2": version("2026-01-02T00:00:00.000Z", json!({"title": "string", "at": "string|optional"}), behavior),
+                "v3": version("2026-01-03T00:00:00.010Z", json!({"title": "string"}), behavior),
+            },
+            "schemaRegistry": {
+                "mapping": {"title": 0, "at": 1},
+                "burned": [{"index": 1, "attribute": "at", "burnedAt": "2026-01-03T00:00:00.000Z"}],
+            },
+        }}});
+        let catalogue = Catalogue::parse(catalogue.to_string().as_bytes()).unwrap();
+        let resource = &catalogue.resources[0];
+        for (before, at) in [("1", "2024-02-29T12:34:56.789Z"), ("2", "u5G7nAV")] {
+            let (record, mut extras) = match behavior {
+                "body-only" => (
+                    object(
+                        &json!({"_v": "v3", "_map": "{\"title\":\"0\"}"}),
+                        JSON,
+                        &format!(
+                            "{{\"0\":\"t\",\"1\":\"u5G7nAV\",\"_v\":\"v3\",\"_originalVersion\":\"{before}\"}}"
+                        ),
+                    ),
+                    json!({"cells": {"_originalVersion": before}}),
+                ),
+                _ => (
+                    plain(
+                        &json!({"_v": "v3", "0": "t", "1": "u5G7nAV", "_originalversion": before}),
+                    ),
+                    json!({"metadata": {"_originalversion": before}}),
+                ),
+            };
+            extras["keys"] = json!({"at": "1"});
+            check(
+                resource,
+                &record,
+                &json!({"id": "an id", "title": "t", "at": at, "_s3db": extras}),
+            );
+        }
+    }
+}
+
+#[test]
 fn the_current_number_of_an_attribute_is_in_the_document() {
     check(
         &readded("user-managed"),
@@ -116,6 +163,31 @@ fn an_object_that_became_json_may_be_there_in_parts() {
         &catalogue.resources[0],
         &plain(&json!({"_v": "v2", "0": "10", "1": "undefined"})),
         &json!({"id": "an id", "in": {"n": 62}, "_s3db": {"keys": {"in.n": "0"}, "undefined": ["in"]}}),
+    );
+    // What was carried over yields to what the version has in its place.
+    check(
+        &catalogue.resources[0],
+        &plain(&json!({"_v": "v2", "0": "10", "1": "{\"a\":1}"})),
+        &json!({"id": "an id", "in": {"a": 1}, "_s3db": {"metadata": {"0": "10"}}}),
+    );
+    check(
+        &catalogue.resources[0],
+        &plain(&json!({"_v": "v1", "0": "10", "1": "text"})),
+        &json!({"id": "an id", "in": {"n": 62}, "_s3db": {"v": "v1", "metadata": {"1": "text"}}}),
+    );
+}
+
+#[test]
+fn what_has_no_text_in_the_type_of_today_is_kept_as_it_is() {
+    let attributes = json!({"list": "ip4|optional", "n": "number|optional"});
+    check(
+        &resource("body-only", &attributes),
+        &object(
+            &json!({"_v": "v2", "_map": "{\"list\":\"0\",\"n\":\"1\"}"}),
+            JSON,
+            "{\"0\":[\"a\"],\"1\":true,\"_v\":\"v2\"}",
+        ),
+        &json!({"id": "an id", "list": ["a"], "n": true, "_s3db": {"cells": {"0": ["a"], "1": true}}}),
     );
 }
 

@@ -315,6 +315,8 @@ fn times() {
         &[
             (json!("PT1H30M"), "mEMM"),
             (json!("P2DT0.500S"), "bH3iQ"),
+            (json!("P541DT20H46M42.647S"), "P6od5J"),
+            (json!("P1Y2M"), "P1Y2M"),
             (json!("PT0S"), "0"),
             (
                 json!("PT59M59.001S"),

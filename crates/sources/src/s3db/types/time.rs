@@ -63,7 +63,7 @@ pub(super) fn write_time(value: &Value) -> Option<String> {
 
 /// `P[nD][T[nH][nM][n[.mmm]S]]`, or `PT0S`.
 pub(super) fn read_duration(text: &str) -> Option<Value> {
-    if text.starts_with('P') {
+    if is_unknown_duration(text) {
         return None;
     }
     let millis = read_whole(text).filter(|millis| *millis >= 0)?;
@@ -90,6 +90,19 @@ pub(super) fn read_duration(text: &str) -> Option<Value> {
         (_, false) => format!("P{date}T{clock}"),
     };
     Some(Value::String(duration))
+}
+
+/// Years, months and weeks, which s3db.js doesn't count in milliseconds: it stores them as they are.
+fn is_unknown_duration(text: &str) -> bool {
+    let mut parts = text
+        .strip_prefix('P')
+        .map(|parts| parts.split_inclusive(|c: char| !c.is_ascii_digit()));
+    let is_part = |part: &str| {
+        let amount = part.trim_end_matches(|c: char| !c.is_ascii_digit());
+        part == "T" || !amount.is_empty() && "YMWDHS".contains(&part[amount.len()..])
+    };
+    let is_duration = parts.as_mut().is_some_and(|parts| parts.all(is_part));
+    is_duration && write_duration(&Value::String(text.to_owned())).is_none()
 }
 
 pub(super) fn write_duration(value: &Value) -> Option<String> {
