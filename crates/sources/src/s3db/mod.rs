@@ -27,6 +27,7 @@ mod listing;
 pub mod mapping;
 mod merge;
 pub mod object;
+mod object_calls;
 mod pace;
 mod parted;
 mod path;
