@@ -94,22 +94,16 @@ impl Lister {
         Ok((page, listing.is_at_end()))
     }
 
-    /// What is in the folder of a resource that takes more than a page: its records first.
+    /// What is in the folder of a resource that takes more than a page: the folder of its records first.
     async fn list_large(&self, name: &str, out: &Out) -> Result<(), BackupError> {
         let folder = resource_prefix(name);
         let data = format!("{folder}data/");
         let others = send_level(self.bucket.list_folder(&folder), out).await?;
         let (data_folders, others): (Vec<_>, Vec<_>) =
             others.into_iter().partition(|folder| *folder == data);
-        for _ in data_folders {
-            let records = format!("{data}id=");
-            for group in send_level(self.bucket.list(&data).by_folder("="), out).await? {
-                if group == records {
-                    list_in_ranges(&self.bucket, &group, |page| send_page(out, page)).await?;
-                } else {
-                    send_all(self.bucket.list(&group), out).await?;
-                }
-            }
+        for folder in data_folders {
+            let records = format!("{folder}id=");
+            list_in_ranges(&self.bucket, &folder, &records, |page| send_page(out, page)).await?;
         }
         for folder in others {
             send_all(self.bucket.list(&folder), out).await?;

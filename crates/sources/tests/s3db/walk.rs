@@ -180,7 +180,14 @@ async fn a_long_listing_in_ranges_gives_each_key_once() {
             record(&catalogue, "log", document)
         });
         let mut objects: crate::server::Objects = records.collect();
-        let neighbours = ["data/id", "data/ie=x", "data/stray", "dat", "data/a/id=b"];
+        let neighbours = [
+            "data/id",
+            "data/ie=x",
+            "data/stray",
+            "dat",
+            "data/a/id=b",
+            "data/id=bulk-0000150/b",
+        ];
         for key in neighbours {
             objects.insert(format!("resource=log/{key}"), entry());
         }
