@@ -20,43 +20,79 @@ const RANGES: usize = 4;
 /// A listing of fewer pages isn't worth the calls that it takes to cut it.
 const PAGES_BEFORE_CUT: usize = 4;
 
-/// Lists everything below `prefix`, and gives it page by page to `take`: the ranges in turn, so that the same keys come in
-/// the same order. Most of it begins with `dense`, so the cuts are there.
-///
-/// It is one listing, also of what lies beside `dense`: to have a server list that apart, by a delimiter, may take it as long
-/// as all the rest.
+/// A listing of which the first page is there.
+pub(super) struct Begun {
+    bucket: Bucket,
+    /// What all of its keys begin with.
+    prefix: String,
+    /// What most of them begin with.
+    dense: String,
+    listing: Listing,
+    first: Vec<Listed>,
+}
+
+impl Begun {
+    /// Lists the first page of everything below `prefix`, most of which begins with `dense`.
+    ///
+    /// It is one listing, also of what lies beside `dense`: to have a server list that apart, by a delimiter, may take it as
+    /// long as all the rest.
+    pub(super) async fn list(
+        bucket: &Bucket,
+        prefix: String,
+        dense: String,
+    ) -> Result<Self, BackupError> {
+        let mut listing = bucket.list(&prefix);
+        let first = listing.next().await?.unwrap_or_default().objects;
+        Ok(Begun {
+            bucket: bucket.clone(),
+            prefix,
+            dense,
+            listing,
+            first,
+        })
+    }
+}
+
+/// Gives what is listed page by page to `take`: the ranges in turn, so that the same keys come in the same order.
 pub(super) async fn list_in_ranges<F>(
-    bucket: &Bucket,
-    prefix: &str,
-    dense: &str,
+    begun: Begun,
     mut take: impl FnMut(Vec<Listed>) -> F,
 ) -> Result<(), BackupError>
 where
     F: Future<Output = Result<(), BackupError>>,
 {
-    let mut listing = bucket.list(prefix);
+    let Begun {
+        bucket,
+        prefix,
+        dense,
+        mut listing,
+        first,
+    } = begun;
     let mut seen = Vec::new();
-    let mut stands_in_dense = false;
-    for _ in 0..PAGES_BEFORE_CUT {
-        let Some(page) = listing.next().await? else {
-            return Ok(());
-        };
+    let mut page = first;
+    for pages in 1.. {
         let in_dense: Vec<_> = page
-            .objects
             .iter()
-            .map(|listed| slash_free(&listed.key, dense).map(str::to_owned))
+            .map(|listed| slash_free(&listed.key, &dense).map(str::to_owned))
             .collect();
-        stands_in_dense = in_dense.last().is_some_and(Option::is_some);
+        let stands_in_dense = in_dense.last().is_some_and(Option::is_some);
         seen.extend(in_dense.into_iter().flatten());
-        take(page.objects).await?;
+        take(page).await?;
+        // Cuts are behind the last key of these. Where the listing stands elsewhere, they might be before what was listed.
+        if pages >= PAGES_BEFORE_CUT && stands_in_dense {
+            break;
+        }
+        page = match listing.next().await? {
+            Some(next) => next.objects,
+            None => return Ok(()),
+        };
     }
-    // Cuts are behind the last key of these. Where the listing stands elsewhere, they might be before what was listed.
     let space = Keyspace::of(seen.iter().map(String::as_str));
-    let cuts = match space.filter(|_| stands_in_dense && !listing.is_at_end()) {
-        Some(space) => find_cuts(bucket, dense, &space).await?,
+    let cuts = match space.filter(|_| !listing.is_at_end()) {
+        Some(space) => find_cuts(&bucket, &dense, &space).await?,
         None => Vec::new(),
     };
-    let mut ranges = Ranges::begin(bucket, prefix, listing, &cuts).await?;
+    let mut ranges = Ranges::begin(&bucket, &prefix, listing, &cuts).await?;
     tracing::debug!(prefix, ranges = ranges.pages.len(), "listing side by side");
     while let Some(page) = ranges.next().await {
         take(page?).await?;
