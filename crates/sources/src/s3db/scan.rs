@@ -278,7 +278,7 @@ impl Reading {
         let Some((head, body)) = context.bucket.read(key).await? else {
             return self.vanished();
         };
-        match context.line(index, id, &head, body.clone())? {
+        match context.line(index, id, head.clone(), body.clone())? {
             Some(line) => self.take_line(line).await,
             None => {
                 let line = context.object_line(index, id, &head, body.clone())?;
