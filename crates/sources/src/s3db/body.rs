@@ -110,34 +110,22 @@ impl Body {
     }
 
     async fn resume(&mut self) -> Result<(), BackupError> {
-        let range = format!("bytes={}-", self.offset);
-        let resumed = self
-            .bucket
-            .call(|client, bucket| {
-                let call = client.get_object().bucket(bucket);
-                let call = call
-                    .key(self.bucket.full_key(&self.key))
-                    .range(&range)
-                    .set_if_match(self.etag.clone());
-                async {
-                    let sent = call.send().await;
-                    sent.map_err(|error| self.bucket.failed("read", &self.key, &error))
-                }
-            })
-            .await;
-        let output = match resumed {
-            Ok(output) => output,
+        let etag = self.etag.as_deref();
+        let resumed = self.bucket.read_from(&self.key, self.offset, etag).await;
+        let answer = match resumed {
+            Ok(answer) => answer,
             Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
                 return Err(self.replaced());
             }
             Err(error) => return Err(error),
         };
-        let left = output.content_length();
-        let goes_on = left.and_then(|left| u64::try_from(left).ok());
-        if goes_on != Some(self.size - self.offset) || output.e_tag() != self.etag.as_deref() {
+        let goes_on = Head::of(answer.headers()).is_some_and(|head| {
+            head.size == self.size - self.offset && head.etag.as_deref() == etag
+        });
+        if !goes_on {
             return Err(self.replaced());
         }
-        self.stream = output.body;
+        self.stream = ByteStream::new(answer.into_body());
         Ok(())
     }
 

@@ -6,19 +6,24 @@ use std::sync::Arc;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::ChecksumAlgorithm;
+use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat};
+use aws_smithy_runtime_api::http::Headers;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
+use flate2::Crc;
 use teeline_core::{BackupError, Class, ObjectRow, Timestamp};
 
 use super::body::Body;
-use super::client::{connect, failure, is_absent, timeouts};
+use super::client::{connect, failure, is_absent};
 use super::connection::Connection;
 use super::listing::Listing;
 use super::object::RawObject;
+use super::object_calls::{ObjectCall, ObjectCalls};
 use super::pace::Pace;
 use super::parted::Parted;
+
+/// What the names of headers with user metadata begin with.
+const METADATA: &str = "x-amz-meta-";
 
 /// Where a database is, with a client for it. Keys are those below the prefix.
 #[derive(Clone)]
@@ -26,6 +31,7 @@ pub(super) struct Bucket(Arc<Parts>);
 
 struct Parts {
     client: Client,
+    object_calls: ObjectCalls,
     name: String,
     /// Empty, or with a slash at its end.
     prefix: String,
@@ -46,6 +52,22 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// By the headers of an answer; `None` where they don't say how large the object is.
+    pub(super) fn of(headers: &Headers) -> Option<Self> {
+        let text = |name| headers.get(name).map(str::to_owned);
+        let metadata = headers.iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix(METADATA)?;
+            Some((name.to_owned(), value.to_owned()))
+        });
+        Some(Head {
+            metadata: metadata.collect(),
+            content_type: text("content-type"),
+            size: headers.get("content-length")?.parse().ok()?,
+            etag: text("etag"),
+            last_modified: headers.get("last-modified").and_then(header_time),
+        })
+    }
+
     /// The row of the index for the object `key`.
     pub(super) fn row(&self, key: &str) -> Vec<u8> {
         ObjectRow {
@@ -76,8 +98,10 @@ impl Bucket {
             "" => String::new(),
             prefix => format!("{prefix}/"),
         };
+        let client = connect(connection).await;
         Bucket(Arc::new(Parts {
-            client: connect(connection).await,
+            object_calls: ObjectCalls::new(client.clone(), &connection.bucket),
+            client,
             name: connection.bucket.clone(),
             prefix,
             server: connection
@@ -118,11 +142,16 @@ impl Bucket {
     where
         F: Future<Output = Result<T, BackupError>>,
     {
-        let Parts {
-            client, name, pace, ..
-        } = &*self.0;
+        let Parts { client, name, .. } = &*self.0;
+        self.at_pace(|| call(client, name)).await
+    }
+
+    async fn at_pace<T, F>(&self, call: impl Fn() -> F) -> Result<T, BackupError>
+    where
+        F: Future<Output = Result<T, BackupError>>,
+    {
         // The client's futures are large and deep; without a box they would be so in all that contains them.
-        Box::pin(pace.call(|| call(client, name))).await
+        Box::pin(self.0.pace.call(call)).await
     }
 
     pub(super) fn failed<E>(
@@ -154,67 +183,39 @@ impl Bucket {
 
     /// Opens an object; `None` where there is none.
     pub(super) async fn open(&self, key: &str) -> Result<Option<(Head, Body)>, BackupError> {
-        self.call(|client, bucket| {
-            let call = client.get_object().bucket(bucket).key(self.full_key(key));
-            async {
-                match call.send().await {
-                    Ok(output) => self.opened(key, output).map(Some),
-                    Err(error) if is_absent(&error) => Ok(None),
-                    Err(error) => Err(self.failed("read", key, &error)),
-                }
-            }
+        self.at_pace(async || {
+            let answer = self
+                .answer("read", key, self.object_call("GET", key))
+                .await?;
+            answer.map(|answer| self.opened(key, answer)).transpose()
         })
         .await
     }
 
-    fn opened(&self, key: &str, output: GetObjectOutput) -> Result<(Head, Body), BackupError> {
-        let size = output
-            .content_length()
-            .and_then(|size| u64::try_from(size).ok());
-        let size = size.ok_or_else(|| {
+    fn opened(&self, key: &str, answer: HttpResponse) -> Result<(Head, Body), BackupError> {
+        let head = Head::of(answer.headers()).ok_or_else(|| {
             let message = "the answer doesn't say how large the object is";
             BackupError::new(Class::Permanent, "read", self.describe(key), message)
         })?;
-        let head = Head {
-            metadata: metadata(&output),
-            content_type: output.content_type().map(str::to_owned),
-            size,
-            etag: output.e_tag().map(str::to_owned),
-            last_modified: output.last_modified().and_then(timestamp),
-        };
-        let body = Body::new(self.clone(), key, &head, output.body);
+        let body = ByteStream::new(answer.into_body());
+        let body = Body::new(self.clone(), key, &head, body);
         Ok((head, body))
     }
 
     /// Whether there is an object of this key.
     pub(super) async fn exists(&self, key: &str) -> Result<bool, BackupError> {
-        self.call(|client, bucket| {
-            let call = client.head_object().bucket(bucket).key(self.full_key(key));
-            async {
-                match call.send().await {
-                    Ok(_) => Ok(true),
-                    Err(error) if is_absent(&error) => Ok(false),
-                    Err(error) => Err(self.failed("look at", key, &error)),
-                }
-            }
+        self.at_pace(async || {
+            let call = self.object_call("HEAD", key);
+            Ok(self.answer("look at", key, call).await?.is_some())
         })
         .await
     }
 
     /// Deletes an object. Deleting what is absent is fine.
     pub(super) async fn delete(&self, key: &str) -> Result<(), BackupError> {
-        self.call(|client, bucket| {
-            let call = client
-                .delete_object()
-                .bucket(bucket)
-                .key(self.full_key(key));
-            async {
-                match call.send().await {
-                    Ok(_) => Ok(()),
-                    Err(error) if is_absent(&error) => Ok(()),
-                    Err(error) => Err(self.failed("delete", key, &error)),
-                }
-            }
+        self.at_pace(async || {
+            let call = self.object_call("DELETE", key);
+            self.answer("delete", key, call).await.map(drop)
         })
         .await
     }
@@ -222,19 +223,17 @@ impl Bucket {
     /// Reads a whole object, unless it is larger than so many bytes.
     pub(super) async fn find(&self, key: &str, bytes_max: u64) -> Result<Found, BackupError> {
         // One call with its body: what breaks in the middle is read anew, and may be another object then.
-        self.call(|client, bucket| {
-            let call = client.get_object().bucket(bucket).key(self.full_key(key));
-            async {
-                let output = match call.send().await {
-                    Ok(output) => output,
-                    Err(error) if is_absent(&error) => return Ok(Found::Absent),
-                    Err(error) => return Err(self.failed("read", key, &error)),
-                };
-                let (head, body) = self.opened(key, output)?;
-                match head.size <= bytes_max {
-                    true => Ok(Found::Small(head, body.once().await?)),
-                    false => Ok(Found::Larger),
-                }
+        self.at_pace(async || {
+            let answer = self
+                .answer("read", key, self.object_call("GET", key))
+                .await?;
+            let Some(answer) = answer else {
+                return Ok(Found::Absent);
+            };
+            let (head, body) = self.opened(key, answer)?;
+            match head.size <= bytes_max {
+                true => Ok(Found::Small(head, body.once().await?)),
+                false => Ok(Found::Larger),
             }
         })
         .await
@@ -248,36 +247,68 @@ impl Bucket {
         })
     }
 
-    /// Writes an object.
-    pub(super) async fn put(&self, key: &str, object: &RawObject) -> Result<(), BackupError> {
-        let untyped = object.content_type.is_none();
-        let size = object.body.len() as u64;
-        self.call(|client, bucket| {
-            let call = client.put_object();
-            let call = call
-                .bucket(bucket)
-                .key(self.full_key(key))
-                .set_metadata(Some(object.metadata.clone().into_iter().collect()))
-                .set_content_type(object.content_type.clone())
-                // As the clients of s3db.js store it. They ask for it when they read, and where it is missing they leave
-                // the bodies of records unread and their connections busy, until none is left.
-                .checksum_algorithm(ChecksumAlgorithm::Crc32)
-                .body(ByteStream::from(object.body.clone()))
-                .customize()
-                .config_override(aws_sdk_s3::Config::builder().timeout_config(timeouts(size)))
-                .mutate_request(move |request| {
-                    // The client says application/octet-stream of itself.
-                    if untyped {
-                        request.headers_mut().remove("content-type");
-                    }
-                });
-            async {
-                let sent = call.send().await;
-                sent.map(drop)
-                    .map_err(|error| self.failed("write", key, &error))
-            }
+    /// Reads an object from a byte on, if it is still the one of this tag.
+    pub(super) async fn read_from(
+        &self,
+        key: &str,
+        offset: u64,
+        etag: Option<&str>,
+    ) -> Result<HttpResponse, BackupError> {
+        self.at_pace(async || {
+            let call = self.object_call("GET", key);
+            let call = call.header("range", format!("bytes={offset}-"));
+            let call = match etag {
+                Some(etag) => call.header("if-match", etag),
+                None => call,
+            };
+            let sent = self.0.object_calls.send(call).await;
+            sent.map_err(|error| self.failed("read", key, &error))
         })
         .await
+    }
+
+    /// Writes an object.
+    pub(super) async fn put(&self, key: &str, object: &RawObject) -> Result<(), BackupError> {
+        let mut crc = Crc::new();
+        crc.update(&object.body);
+        let checksum = BASE64_STANDARD.encode(crc.sum().to_be_bytes());
+        self.at_pace(async || {
+            let mut call = self.object_call("PUT", key);
+            for (name, value) in &object.metadata {
+                call = call.header(format!("{METADATA}{name}"), value);
+            }
+            if let Some(content_type) = &object.content_type {
+                call = call.header("content-type", content_type);
+            }
+            // As the clients of s3db.js store it. They ask for it when they read, and where it is missing they leave the
+            // bodies of records unread and their connections busy, until none is left.
+            let call = call
+                .header("x-amz-sdk-checksum-algorithm", "CRC32")
+                .header("x-amz-checksum-crc32", &checksum)
+                .body(object.body.clone());
+            let sent = self.0.object_calls.send(call).await;
+            sent.map(drop)
+                .map_err(|error| self.failed("write", key, &error))
+        })
+        .await
+    }
+
+    fn object_call(&self, method: &'static str, key: &str) -> ObjectCall {
+        ObjectCall::new(method, self.full_key(key))
+    }
+
+    /// The answer to a call for an object; `None` where there is no such object.
+    async fn answer(
+        &self,
+        operation: &str,
+        key: &str,
+        call: ObjectCall,
+    ) -> Result<Option<HttpResponse>, BackupError> {
+        match self.0.object_calls.send(call).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.failed(operation, key, &error)),
+        }
     }
 
     /// Begins to write an object in parts.
@@ -309,11 +340,9 @@ impl Bucket {
     }
 }
 
-fn metadata(output: &GetObjectOutput) -> BTreeMap<String, String> {
-    let metadata = output.metadata().into_iter().flatten();
-    metadata
-        .map(|(key, value)| (key.to_ascii_lowercase(), value.clone()))
-        .collect()
+/// The time that a header says.
+pub(super) fn header_time(text: &str) -> Option<Timestamp> {
+    timestamp(&DateTime::from_str(text, DateTimeFormat::HttpDate).ok()?)
 }
 
 pub(super) fn timestamp(time: &DateTime) -> Option<Timestamp> {

@@ -19,10 +19,7 @@ use teeline_core::{BackupError, Class};
 use super::connection::Connection;
 
 const REGION: &str = "us-east-1";
-const ATTEMPTS_MAX: u32 = 4;
-const BACKOFF_INITIAL: Duration = Duration::from_millis(200);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A body that goes up more slowly than this is given up.
 const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
@@ -58,12 +55,10 @@ pub(super) async fn connect(connection: &Connection) -> Client {
     let mut config = config
         .behavior_version(BehaviorVersion::latest())
         .force_path_style(connection.force_path_style)
-        .retry_config(
-            RetryConfig::disabled()
-                .with_max_attempts(ATTEMPTS_MAX)
-                .with_initial_backoff(BACKOFF_INITIAL)
-                .with_max_backoff(BACKOFF_MAX),
-        )
+        // The pace repeats calls, and has to see each one that the server refuses.
+        .retry_config(RetryConfig::disabled())
+        // Calls for single objects are signed with the keys themselves.
+        .disable_s3_express_session_auth(true)
         .timeout_config(timeouts(0))
         // Its notion of a stall takes a reader that pauses, as ours does when destinations are slow, for a dead server.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -80,8 +75,13 @@ pub(super) async fn connect(connection: &Connection) -> Client {
 }
 
 /// How long a call may take that sends a body of this size. What it receives is timed by its reader.
+pub(super) fn call_timeout(body_bytes: u64) -> Duration {
+    ANSWER_TIMEOUT + Duration::from_secs(body_bytes / UPLOAD_BYTES_PER_SECOND_MIN)
+}
+
+/// The same, for a call of the client.
 pub(super) fn timeouts(body_bytes: u64) -> TimeoutConfig {
-    let call = ANSWER_TIMEOUT + Duration::from_secs(body_bytes / UPLOAD_BYTES_PER_SECOND_MIN);
+    let call = call_timeout(body_bytes);
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(call)

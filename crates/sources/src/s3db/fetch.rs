@@ -97,7 +97,7 @@ impl FetchContext {
                 row: head.row(&key),
                 identity,
             }),
-            Place::Record { index, id } => match self.line(*index, id, &head, body)? {
+            Place::Record { index, id } => match self.line(*index, id, head, body)? {
                 Some(line) => Ok(Fetched::Line(line, identity)),
                 None => Ok(Fetched::Large(key, place)),
             },
@@ -109,11 +109,12 @@ impl FetchContext {
         &self,
         index: usize,
         id: &str,
-        head: &Head,
+        head: Head,
         body: Bytes,
     ) -> Result<Option<Line>, BackupError> {
         let resource = &self.catalogue.resources[index];
         let inline = head.size <= self.options.inline_bytes_max;
+        let row = head.row(&record_key(&resource.name, id));
         let object = raw_object(head, body);
         let decoded = decode(resource, id, &object);
         self.check_decoded(index, id, decoded.reason.as_ref())?;
@@ -124,8 +125,7 @@ impl FetchContext {
             true => decoded.document,
             false => raw_line(decoded.document, &object),
         };
-        let key = record_key(&resource.name, id);
-        let line = Line::new(document, head, &key, !decoded.exact);
+        let line = Line::new(document, row, !decoded.exact);
         Ok(Some(line).filter(|line| line.line.len() <= self.options.record_bytes_max))
     }
 
@@ -138,12 +138,12 @@ impl FetchContext {
         body: Bytes,
     ) -> Result<Line, BackupError> {
         let resource = &self.catalogue.resources[index];
-        let key = record_key(&resource.name, id);
-        let decoded = decode(resource, id, &raw_object(head, body));
+        let row = head.row(&record_key(&resource.name, id));
+        let decoded = decode(resource, id, &raw_object(head.clone(), body));
         let with_object = |mut document: Map<String, Value>| {
             document.shift_remove(MEMBER);
             document.insert(MEMBER.to_owned(), json!({ "object": true }));
-            Line::new(document, head, &key, true)
+            Line::new(document, row.clone(), true)
         };
         let line = with_object(decoded.document);
         if line.line.len() <= self.options.record_bytes_max {
@@ -186,21 +186,21 @@ fn identity(head: &Head, body: &Bytes) -> Identity {
     Digest::of(identity.to_string().as_bytes())
 }
 
-fn raw_object(head: &Head, body: Bytes) -> RawObject {
+fn raw_object(head: Head, body: Bytes) -> RawObject {
     RawObject {
-        metadata: head.metadata.clone(),
-        content_type: head.content_type.clone(),
+        metadata: head.metadata,
+        content_type: head.content_type,
         body,
     }
 }
 
 impl Line {
-    fn new(document: Map<String, Value>, head: &Head, key: &str, kept_raw: bool) -> Self {
+    fn new(document: Map<String, Value>, row: Vec<u8>, kept_raw: bool) -> Self {
         let mut line = Value::Object(document).to_string().into_bytes();
         line.push(b'\n');
         Line {
             line,
-            row: head.row(key),
+            row,
             kept_raw,
         }
     }

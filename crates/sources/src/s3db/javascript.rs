@@ -9,8 +9,9 @@ const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP
 
 /// Prints a finite number as `String(number)` does in JavaScript.
 pub(super) fn number_text(value: f64) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
+    // Of what a double holds exactly, every digit counts.
+    if let Some(exact) = whole(value).filter(|exact| exact.unsigned_abs() < 1 << 53) {
+        return exact.to_string();
     }
     let scientific = format!("{:e}", value.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));

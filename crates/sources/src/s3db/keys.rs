@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use super::bucket::Bucket;
 use super::catalogue::Catalogue;
-use super::listing::{Listed, Listing, Page};
-use super::ranges::list_in_ranges;
+use super::listing::Listed;
+use super::ranges::{Begun, list_in_ranges};
 use super::walk::{UnknownObjects, Walk, has_folder, is_left_out, resource_prefix};
 
 /// Resources whose first pages are listed at once.
@@ -62,7 +62,7 @@ impl Lister {
             .map(|(id, index)| async move {
                 let name = &self.catalogue.resources[index].name;
                 let begun = match has_folder(name) {
-                    true => Some(self.first_page(name).await?),
+                    true => Some(self.begin(name).await?),
                     false => None,
                 };
                 Ok::<_, BackupError>((ResourceId(id), index, begun))
@@ -70,12 +70,9 @@ impl Lister {
             .buffered(RESOURCES_AHEAD);
         let mut resources = std::pin::pin!(resources);
         while let Some((id, index, begun)) = resources.try_next().await? {
-            let name = &self.catalogue.resources[index].name;
             send(out, Keys::Begin(id, index)).await?;
-            match begun {
-                Some((page, true)) => send_page(out, page.objects).await?,
-                Some((_, false)) => self.list_large(name, out).await?,
-                None => {}
+            if let Some(begun) = begun {
+                list_in_ranges(begun, |page| send_page(out, page)).await?;
             }
             send(out, Keys::End(id)).await?;
         }
@@ -87,34 +84,11 @@ impl Lister {
         Ok(())
     }
 
-    /// The first page of what is in a resource's folder, and whether that is all.
-    async fn first_page(&self, name: &str) -> Result<(Page, bool), BackupError> {
-        let mut listing = self.bucket.list(&resource_prefix(name));
-        let page = listing.next().await?.unwrap_or_default();
-        Ok((page, listing.is_at_end()))
-    }
-
-    /// What is in the folder of a resource that takes more than a page: its records first.
-    async fn list_large(&self, name: &str, out: &Out) -> Result<(), BackupError> {
+    /// Begins to list what is in a resource's folder, which is most of all records.
+    async fn begin(&self, name: &str) -> Result<Begun, BackupError> {
         let folder = resource_prefix(name);
-        let data = format!("{folder}data/");
-        let others = send_level(self.bucket.list_folder(&folder), out).await?;
-        let (data_folders, others): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|folder| *folder == data);
-        for _ in data_folders {
-            let records = format!("{data}id=");
-            for group in send_level(self.bucket.list(&data).by_folder("="), out).await? {
-                if group == records {
-                    list_in_ranges(&self.bucket, &group, |page| send_page(out, page)).await?;
-                } else {
-                    send_all(self.bucket.list(&group), out).await?;
-                }
-            }
-        }
-        for folder in others {
-            send_all(self.bucket.list(&folder), out).await?;
-        }
-        Ok(())
+        let records = format!("{folder}data/id=");
+        Begun::list(&self.bucket, folder, records).await
     }
 }
 
@@ -132,21 +106,4 @@ async fn send_page(out: &Out, mut page: Vec<Listed>) -> Result<(), BackupError> 
         true => Ok(()),
         false => send(out, Keys::Page(page)).await,
     }
-}
-
-async fn send_all(mut listing: Listing, out: &Out) -> Result<(), BackupError> {
-    while let Some(page) = listing.next().await? {
-        send_page(out, page.objects).await?;
-    }
-    Ok(())
-}
-
-/// Sends what is directly at a level; gives the folders.
-async fn send_level(mut listing: Listing, out: &Out) -> Result<Vec<String>, BackupError> {
-    let mut folders = Vec::new();
-    while let Some(page) = listing.next().await? {
-        send_page(out, page.objects).await?;
-        folders.extend(page.folders);
-    }
-    Ok(folders)
 }

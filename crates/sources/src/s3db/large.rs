@@ -51,7 +51,7 @@ async fn open_once(
     let record = match place {
         Place::Record { index, id } if is_line => {
             let body = body.whole().await?;
-            let line = context.line(*index, id, &head, body.clone())?;
+            let line = context.line(*index, id, head.clone(), body.clone())?;
             return Ok(Some(match line {
                 Some(line) => Opened {
                     identity: identity(&head),

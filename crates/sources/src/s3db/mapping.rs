@@ -286,11 +286,13 @@ fn object(layout: Layout, extras: Extras) -> Result<RawObject, Unmappable> {
 
 /// The header of a cell: in lower case, with an underscore for each UTF-16 unit that isn't a letter, digit, `-` or `_`.
 fn header_name(key: &str) -> String {
+    let stays = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if key.bytes().all(stays) {
+        return key.to_ascii_lowercase();
+    }
     key.encode_utf16()
         .map(|unit| match u8::try_from(unit) {
-            Ok(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') => {
-                char::from(byte.to_ascii_lowercase())
-            }
+            Ok(byte) if stays(byte) => char::from(byte.to_ascii_lowercase()),
             _ => '_',
         })
         .collect()

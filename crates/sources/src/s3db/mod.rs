@@ -29,6 +29,7 @@ mod listing;
 pub mod mapping;
 mod merge;
 pub mod object;
+mod object_calls;
 mod overlay;
 mod pace;
 mod parted;

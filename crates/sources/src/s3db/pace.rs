@@ -15,13 +15,14 @@ use super::window::Window;
 pub(super) const CALLS_MAX: usize = 256;
 
 /// A backup reads far more often than it writes, and one read that fails for good fails it.
-const ATTEMPTS: u32 = 6;
+const ATTEMPTS: u32 = 7;
+/// A server that asks for a pause is there, so it is worth more of them.
+const ATTEMPTS_THROTTLED: u32 = 12;
 
 /// Shared by all calls to one server.
 pub(super) struct Pace {
     permits: Arc<Semaphore>,
     state: Mutex<State>,
-    policy: RetryPolicy,
     random: Random,
     since: Instant,
 }
@@ -44,10 +45,6 @@ impl Pace {
                 permits,
                 under_way: 0,
             }),
-            policy: RetryPolicy {
-                attempts: ATTEMPTS,
-                ..RetryPolicy::default()
-            },
             random: Random::new(RandomState::new().hash_one(())),
             since: Instant::now(),
         }
@@ -58,7 +55,7 @@ impl Pace {
     where
         F: Future<Output = Result<T, BackupError>>,
     {
-        let mut tries = Tries::new(self.policy);
+        let (mut tries, mut throttled) = (up_to(ATTEMPTS), up_to(ATTEMPTS_THROTTLED));
         loop {
             let place = self.begin().await;
             let result = call().await;
@@ -68,6 +65,10 @@ impl Pace {
                 Err(error) => error,
             };
             let now_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let tries = match error.class() {
+                Class::Throttled => &mut throttled,
+                _ => &mut tries,
+            };
             let Some(pause_ms) = tries.failed(error.class(), now_ms, &self.random) else {
                 return Err(error);
             };
@@ -90,6 +91,13 @@ impl Pace {
         // Plain numbers, each right by itself.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn up_to(attempts: u32) -> Tries {
+    Tries::new(RetryPolicy {
+        attempts,
+        ..RetryPolicy::default()
+    })
 }
 
 /// A call under way. Dropped, it isn't any more, also where the caller has given it up.

@@ -20,32 +20,79 @@ const RANGES: usize = 4;
 /// A listing of fewer pages isn't worth the calls that it takes to cut it.
 const PAGES_BEFORE_CUT: usize = 4;
 
-/// Lists everything below `prefix`, behind which keys have no slash, and gives it page by page to `take`: the ranges in
-/// turn, so that the same keys come in the same order.
+/// A listing of which the first page is there.
+pub(super) struct Begun {
+    bucket: Bucket,
+    /// What all of its keys begin with.
+    prefix: String,
+    /// What most of them begin with.
+    dense: String,
+    listing: Listing,
+    first: Vec<Listed>,
+}
+
+impl Begun {
+    /// Lists the first page of everything below `prefix`, most of which begins with `dense`.
+    ///
+    /// It is one listing, also of what lies beside `dense`: to have a server list that apart, by a delimiter, may take it as
+    /// long as all the rest.
+    pub(super) async fn list(
+        bucket: &Bucket,
+        prefix: String,
+        dense: String,
+    ) -> Result<Self, BackupError> {
+        let mut listing = bucket.list(&prefix);
+        let first = listing.next().await?.unwrap_or_default().objects;
+        Ok(Begun {
+            bucket: bucket.clone(),
+            prefix,
+            dense,
+            listing,
+            first,
+        })
+    }
+}
+
+/// Gives what is listed page by page to `take`: the ranges in turn, so that the same keys come in the same order.
 pub(super) async fn list_in_ranges<F>(
-    bucket: &Bucket,
-    prefix: &str,
+    begun: Begun,
     mut take: impl FnMut(Vec<Listed>) -> F,
 ) -> Result<(), BackupError>
 where
     F: Future<Output = Result<(), BackupError>>,
 {
-    let mut listing = bucket.list(prefix);
+    let Begun {
+        bucket,
+        prefix,
+        dense,
+        mut listing,
+        first,
+    } = begun;
     let mut seen = Vec::new();
-    for _ in 0..PAGES_BEFORE_CUT {
-        let Some(page) = listing.next().await? else {
-            return Ok(());
+    let mut page = first;
+    for pages in 1.. {
+        let in_dense: Vec<_> = page
+            .iter()
+            .map(|listed| slash_free(&listed.key, &dense).map(str::to_owned))
+            .collect();
+        let stands_in_dense = in_dense.last().is_some_and(Option::is_some);
+        seen.extend(in_dense.into_iter().flatten());
+        take(page).await?;
+        // Cuts are behind the last key of these. Where the listing stands elsewhere, they might be before what was listed.
+        if pages >= PAGES_BEFORE_CUT && stands_in_dense {
+            break;
+        }
+        page = match listing.next().await? {
+            Some(next) => next.objects,
+            None => return Ok(()),
         };
-        let behind = |listed: &Listed| listed.key[prefix.len()..].to_owned();
-        seen.extend(page.objects.iter().map(behind));
-        take(page.objects).await?;
     }
     let space = Keyspace::of(seen.iter().map(String::as_str));
     let cuts = match space.filter(|_| !listing.is_at_end()) {
-        Some(space) => find_cuts(bucket, prefix, &space).await?,
+        Some(space) => find_cuts(&bucket, &dense, &space).await?,
         None => Vec::new(),
     };
-    let mut ranges = Ranges::begin(bucket, prefix, listing, &cuts).await?;
+    let mut ranges = Ranges::begin(&bucket, &prefix, listing, &cuts).await?;
     tracing::debug!(prefix, ranges = ranges.pages.len(), "listing side by side");
     while let Some(page) = ranges.next().await {
         take(page?).await?;
@@ -53,7 +100,13 @@ where
     Ok(())
 }
 
-/// Asks the server how far its keys go, so that cuts are where keys are.
+/// What follows the prefix in a key, unless it has a slash: with those, servers differ in the order.
+fn slash_free<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
+    key.strip_prefix(prefix)
+        .filter(|behind| !behind.contains('/'))
+}
+
+/// Asks the server how far its keys with the prefix go, so that cuts are where keys are.
 async fn find_cuts(
     bucket: &Bucket,
     prefix: &str,
@@ -85,7 +138,10 @@ async fn find_cuts(
         }
     }
     Ok(match steps.get(below) {
-        Some(step) => space.cuts(none, *step, RANGES - 1),
+        Some(step) => {
+            let cuts = space.cuts(none, *step, RANGES - 1);
+            cuts.iter().map(|cut| format!("{prefix}{cut}")).collect()
+        }
         None => Vec::new(),
     })
 }
@@ -117,7 +173,7 @@ impl Ranges {
         cuts: &[String],
     ) -> Result<Self, BackupError> {
         let first_pages = cuts.iter().map(async |cut| {
-            let mut listing = bucket.list(prefix).after(format!("{prefix}{cut}"));
+            let mut listing = bucket.list(prefix).after(cut.clone());
             let first = listing.next().await?.unwrap_or_default().objects;
             let end = HashSet::new();
             Ok::<_, BackupError>(Range {

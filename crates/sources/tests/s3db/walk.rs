@@ -1,7 +1,7 @@
 //! A database that changes while it is read, and connections that break.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use serde_json::json;
 use teeline_core::{Item, Selection, Source};
@@ -192,6 +192,57 @@ async fn an_object_that_is_replaced_while_it_is_read_is_whole() {
     assert!(pieces.collect::<Vec<_>>() == new);
 }
 
+/// A proxy that refuses every third connection: it answers the first request that the server is to be spared.
+async fn throttling_proxy(server: String, refused: Arc<AtomicUsize>) -> String {
+    const REFUSAL: &str = "<Error><Code>SlowDown</Code><Message>less, please</Message></Error>";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let (server, refused) = (server.clone(), Arc::clone(&refused));
+            tokio::spawn(async move {
+                if number % 3 == 0 {
+                    let mut request = [0; 16 << 10];
+                    if client
+                        .read(&mut request)
+                        .await
+                        .is_ok_and(|length| length > 0)
+                    {
+                        refused.fetch_add(1, Ordering::SeqCst);
+                    }
+                    let length = REFUSAL.len();
+                    let answer = format!(
+                        "HTTP/1.1 503 Slow Down\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{REFUSAL}"
+                    );
+                    let _ = client.write_all(answer.as_bytes()).await;
+                    return;
+                }
+                let mut server = TcpStream::connect(&server).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_server_that_throttles_is_asked_again() {
+    let server = Server::start().await;
+    let catalogue = catalogue(&[("log", "user-managed")]);
+    server.put("s3db.json", catalogue_object(&catalogue)).await;
+    let records = (0..100).map(|n| {
+        let document = json!({"id": n.to_string(), "name": "n", "size": n});
+        record(&catalogue, "log", document)
+    });
+    server.put_all("", &records.collect()).await;
+    let refused = Arc::new(AtomicUsize::new(0));
+    let proxy = throttling_proxy(server.address().to_owned(), Arc::clone(&refused)).await;
+    let scanned = scan(&server.connection_over(&proxy, "")).await.unwrap();
+    assert_eq!(scanned.resource("log").documents().len(), 100);
+    assert!(refused.load(Ordering::SeqCst) > 1);
+}
+
 /// Ids that a generator gives, that are counted, and that no order or alphabet helps with.
 fn id(number: u32) -> String {
     match number % 3 {
@@ -213,7 +264,14 @@ async fn a_long_listing_in_ranges_gives_each_key_once() {
             record(&catalogue, "log", document)
         });
         let mut objects: crate::server::Objects = records.collect();
-        let neighbours = ["data/id", "data/ie=x", "data/stray", "dat", "data/a/id=b"];
+        let neighbours = [
+            "data/id",
+            "data/ie=x",
+            "data/stray",
+            "dat",
+            "data/a/id=b",
+            "data/id=bulk-0000150/b",
+        ];
         for key in neighbours {
             objects.insert(format!("resource=log/{key}"), entry());
         }

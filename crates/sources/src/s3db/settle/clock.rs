@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use teeline_core::{BackupError, Timestamp};
 
-use super::super::bucket::{Bucket, timestamp};
+use super::super::bucket::{Bucket, header_time};
 
 /// What time it is at the server, to the second; `None` where it doesn't say.
 pub(super) async fn server_time(bucket: &Bucket) -> Result<Option<Timestamp>, BackupError> {
@@ -58,8 +57,7 @@ impl Intercept for Date {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let date = context.response().headers().get("date");
-        let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
-        if let Some(time) = date.as_ref().and_then(timestamp) {
+        if let Some(time) = date.and_then(header_time) {
             self.0.store(time.unix_ms(), Ordering::Relaxed);
         }
         Ok(())
