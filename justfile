@@ -13,6 +13,10 @@ test:
 interop *args:
     tests/interop/run.sh {{args}}
 
+# Backups and restores of a database against bare GETs and PUTs, and against s3db.js (needs the same, and Linux)
+bench *args:
+    benches/s3db.sh {{args}}
+
 # Licences, banned crates and sources of the dependencies (needs cargo-deny)
 deny:
     cargo deny --locked check licenses bans sources

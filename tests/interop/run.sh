@@ -16,10 +16,6 @@ case "$*" in
   --keep) keep=yes ;;
   *) sed -n '2,4p' run.sh >&2; exit 2 ;;
 esac
-for tool in cargo node npm python3 curl gzip; do
-  command -v "$tool" > /dev/null || { echo "$tool is needed" >&2; exit 2; }
-done
-
 run=$(mktemp -d "$CARGO_TARGET_DIR/interop/s3-XXXXXX")
 
 finish() {
@@ -37,37 +33,20 @@ trap 'exit 143' TERM
 
 say() { printf '%4d s  %s\n' "$SECONDS" "$1"; }
 
-say 'installing s3db.js'
-if ! cmp -s package-lock.json node_modules/installed-lock.json; then
-  npm ci --ignore-scripts --omit=optional --loglevel=error
-  cp package-lock.json node_modules/installed-lock.json
-fi
-
-say 'installing SeaweedFS, DuckDB and pandas'
-venv=$CARGO_TARGET_DIR/interop/venv
-if ! cmp -s requirements.txt "$venv/installed.txt"; then
-  python3 -m venv --clear "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
-  cp requirements.txt "$venv/installed.txt"
-fi
-export PATH=$venv/bin:$PATH
+say 'installing'
+./install.sh
+export PATH=$CARGO_TARGET_DIR/interop/venv/bin:$PATH
 
 say 'building teeline'
 cargo build --quiet --manifest-path "$root/Cargo.toml" -p teeline-cli --locked
 
 say 'starting the server'
-for attempt in {1..20}; do
-  port=$((20000 + RANDOM % 1200 * 10)) # below the ports that clients are given
-  status=0
-  pid=$(./server.sh "$run" "$port") || status=$?
-  ((status == 3 && attempt < 20)) || break
-done
-((status == 0)) || exit "$status"
+port=$(./start.sh "$run")
 export TEELINE_INTEROP_S3="http://AKIATEST:secretkey123@127.0.0.1:$port" TEELINE_INTEROP_DIR=$run/work TEELINE=$CARGO_TARGET_DIR/debug/teeline
 export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true
 mkdir "$run/work"
 
-say "seeding two databases (server on port $port, pid $pid)"
+say "seeding two databases (server on port $port)"
 seed() { node seed.mjs "$TEELINE_INTEROP_S3/$1?forcePathStyle=true" "$2" "$3" "$TEELINE_INTEROP_DIR/$1.jsonl"; }
 seed source 1 2500 & seeding=$!
 seed second 2 300
