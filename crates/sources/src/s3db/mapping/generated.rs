@@ -35,6 +35,9 @@ pub(super) const BEHAVIORS: [&str; 5] = [
     "body-only",
 ];
 
+/// What the names of attributes begin with that no schema declares.
+const UNDECLARED: &str = "u_";
+
 /// A definition with a value, or without one.
 type Member = (Value, Option<Value>);
 
@@ -93,7 +96,7 @@ fn names() -> impl Strategy<Value = String> {
     ];
     prop_oneof![3 => select(frequent.to_vec()).prop_map(str::to_owned), 1 => "[a-zA-Zé日_ -]{1,6}"]
         .prop_filter("it has a meaning", |name| {
-            !matches!(name.as_str(), "id" | "type" | MEMBER)
+            !matches!(name.as_str(), "id" | "type" | MEMBER) && !name.starts_with(UNDECLARED)
         })
 }
 
@@ -132,7 +135,8 @@ fn generation_of(behavior: &'static str, leaves: &Leaves) -> BoxedStrategy<Gener
         false => untyped_text().prop_map(Value::String).boxed(),
     };
     let declared = btree_map(names(), member(leaves, true, 2), 0..6);
-    let undeclared = btree_map("u_[a-z0-9_-]{0,5}", undeclared, 0..3);
+    let undeclared_names = "[a-z0-9_-]{0,5}".prop_map(|name| format!("{UNDECLARED}{name}"));
+    let undeclared = btree_map(undeclared_names, undeclared, 0..3);
     (any::<bool>(), declared, undeclared)
         .prop_map(move |(timestamps, declared, undeclared)| {
             let mut attributes = Map::new();
