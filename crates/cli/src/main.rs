@@ -16,7 +16,7 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::Parser;
-use teeline::{BackupError, Class, Engine};
+use teeline::{BackupError, Class, DestinationStatus, Engine};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{
@@ -119,7 +119,10 @@ async fn backup(
     request.observer = Some(progress.observer());
     let report = engine.backup(request).await;
     drop(progress);
-    let next = next.made(report.id.clone());
+    let next = next.made(report.id.clone(), |name| {
+        let mut destinations = report.destinations.iter();
+        destinations.any(|at| at.name == name && at.status == DestinationStatus::Committed)
+    });
     Ok(output.report(&Made { report, next }))
 }
 

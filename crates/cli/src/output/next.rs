@@ -9,41 +9,52 @@ use teeline::{BackupId, DestinationSpec, Place};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Next {
     program: String,
-    /// `--config FILE` or `--at DEST`s; empty where that would show a secret.
-    places: Vec<String>,
+    /// The configuration, as it is typed.
+    config: Option<String>,
+    /// The destinations by their names, each as it is typed; those are left out that would show a secret.
+    destinations: Vec<(String, String)>,
     id: Option<BackupId>,
 }
 
 impl Next {
     /// After a run with a configuration, or to these destinations. What can't be said without a secret isn't said.
     pub(crate) fn new(config: Option<&Path>, destinations: &[DestinationSpec]) -> Self {
-        let places = match config {
-            Some(path) => vec!["--config".to_owned(), quoted(&path.display().to_string())],
-            None => destinations
-                .iter()
-                .filter_map(named)
-                .flat_map(|place| ["--at".to_owned(), place])
-                .collect(),
-        };
+        let typed = |to: &DestinationSpec| Some((to.name.clone(), named(to)?));
         Next {
             program: program(),
-            places,
+            config: config.map(|path| quoted(&path.display().to_string())),
+            destinations: destinations.iter().filter_map(typed).collect(),
             id: None,
         }
     }
 
-    /// After this backup was made.
-    pub(crate) fn made(self, id: Option<BackupId>) -> Self {
+    /// After this backup was made, at the destinations that `has_it` is true of.
+    pub(crate) fn made(mut self, id: Option<BackupId>, has_it: impl Fn(&str) -> bool) -> Self {
+        self.destinations.retain(|(name, _)| has_it(name));
         Next { id, ..self }
+    }
+
+    /// `--config FILE`, or `--at DEST`s; empty where there is nothing to say.
+    fn places(&self) -> String {
+        let at = |(_, typed): &(String, String)| format!("--at {typed}");
+        match &self.config {
+            Some(config) => format!("--config {config}"),
+            None => self
+                .destinations
+                .iter()
+                .map(at)
+                .collect::<Vec<_>>()
+                .join(" "),
+        }
     }
 }
 
 impl fmt::Display for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(id) = self.id.as_ref().filter(|_| !self.places.is_empty()) else {
+        let (program, places) = (&self.program, self.places());
+        let Some(id) = self.id.as_ref().filter(|_| !places.is_empty()) else {
             return Ok(());
         };
-        let (program, places) = (&self.program, self.places.join(" "));
         writeln!(f, "\nnext:")?;
         writeln!(f, "  {program} list {places}")?;
         writeln!(f, "  {program} verify {id} {places}")?;
@@ -115,13 +126,18 @@ mod tests {
     fn secrets_are_never_part_of_a_command() {
         let destinations = ["local=/a b", "far=http://key:secret@h:1/bucket"]
             .map(|text| DestinationSpec::parse(text).unwrap());
-        let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
-        let next = Next::new(None, &destinations).made(Some(id)).to_string();
+        let id: BackupId = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+        let made = |id, has_it: fn(&str) -> bool| {
+            Next::new(None, &destinations)
+                .made(Some(id), has_it)
+                .to_string()
+        };
+        let next = made(id.clone(), |_| true);
         assert!(
             next.contains("--at 'local=/a b'\n") && !next.contains("secret"),
             "{next}"
         );
-        assert_eq!(Next::new(None, &destinations[1..]).to_string(), "");
+        assert_eq!(made(id, |name| name != "local"), "", "it isn't there");
     }
 
     #[test]
