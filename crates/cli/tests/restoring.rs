@@ -139,3 +139,34 @@ fn a_target_is_named_by_the_configuration_and_never_guessed() {
         ])
     );
 }
+
+#[test]
+fn resources_of_any_name_come_back_under_it() {
+    let scratch = Scratch::new();
+    let names = ["a=b", "a%b", "a\\b", "=C3=A9", "x y"];
+    for name in names {
+        scratch.write(&format!("in/{name}.jsonl"), "{\"id\":1}\n");
+    }
+    scratch.teeline(0, &["backup", "--from", "in", "--to", "a"]);
+    let restore = ["restore", "latest", "--at", "a", "--target"];
+    let made = scratch
+        .teeline(0, &[&restore[..], &["./all", "--json"]].concat())
+        .json();
+    assert_eq!(made["restored"].as_array().unwrap().len(), names.len());
+    for name in names {
+        let one = scratch.teeline(0, &[&restore[..], &["-", "--resources", name]].concat());
+        assert_eq!(one.stdout, "{\"id\":1}\n", "{name}");
+    }
+    scratch.teeline(0, &[&restore[..], &["./new", "--rename", "a=b=c"]].concat());
+    assert!(scratch.path("new/c.jsonl").exists());
+    let refused = scratch.teeline(2, &[&restore[..], &["./no", "--rename", "a=b=c%"]].concat());
+    assert!(refused.stderr.contains("a new name"), "{}", refused.stderr);
+
+    // What was restored is backed up and restored again.
+    scratch.teeline(0, &["backup", "--from", "all", "--to", "b"]);
+    scratch.teeline(
+        0,
+        &["restore", "latest", "--at", "b", "--target", "./again"],
+    );
+    assert_eq!(scratch.files("again").len(), names.len());
+}

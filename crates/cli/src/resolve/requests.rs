@@ -115,7 +115,8 @@ fn mode(typed: ModeArgument) -> RestoreMode {
 
 fn renames(typed: &[String]) -> Result<Vec<(String, String)>, BackupError> {
     let pair = |text: &String| {
-        let (old, new) = text.split_once('=')?;
+        // The name in the backup may have one, a new name has none.
+        let (old, new) = text.rsplit_once('=')?;
         Some((old.to_owned(), new.to_owned()))
     };
     let refuse = || BackupError::usage("--rename", "one looks like --rename users=people");

@@ -75,10 +75,12 @@ impl Choice {
                 }
                 continue;
             };
-            if name.is_empty() || name.contains(['/', '\\', '=', '%']) {
+            // One that keeps its name comes back as it was, whatever that is.
+            let is_new = *name != resource.name;
+            if is_new && (name.is_empty() || name.contains(['/', '\\', '=', '%'])) {
                 return refuse(
                     name,
-                    "a name of a resource isn't empty, and has no / \\ = or %",
+                    "a new name of a resource isn't empty, and has no / \\ = or %",
                 );
             }
             if !taken.insert(name) {
