@@ -65,6 +65,22 @@ fn a_file_is_no_target() {
 }
 
 #[test]
+fn a_destination_is_no_target() {
+    let scratch = with_backup();
+    let held = scratch.files("a");
+    for overwrite in [&[][..], &["--overwrite"]] {
+        let arguments = ["restore", "latest", "--at", "a", "--target", "./a"];
+        let run = scratch.teeline(1, &[&arguments[..], overwrite].concat());
+        assert!(
+            run.stderr.contains("backups are kept in it"),
+            "{}",
+            run.stderr
+        );
+    }
+    assert_eq!(scratch.files("a"), held);
+}
+
+#[test]
 fn an_empty_name_of_a_resource_is_refused() {
     let scratch = with_backup();
     for names in ["", "users,", ",users", "users,,a b"] {

@@ -51,6 +51,9 @@ impl FolderTarget {
             // Fails only where there is no current folder; then so does the first use.
             Err(_) => std::path::absolute(&named).unwrap_or_else(|_| named.clone()),
         };
+        if fs::metadata(folder.join(layout::MARKER)).await.is_ok() {
+            return Err(refused("backups are kept in it"));
+        }
         let there = fs::metadata(&folder).await;
         if there.is_ok_and(|there| !there.is_dir()) {
             return Err(refused("it is a file, and a restore needs a folder"));
