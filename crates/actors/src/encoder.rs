@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use actix::Recipient;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use teeline_core::{BackupError, Block, BlockEncoder, Class, Compression, Seq};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::budget::Lease;
 use crate::guard::Alive;
@@ -22,11 +23,21 @@ pub enum Executor {
     Inline,
 }
 
+/// Blocks that wait for a worker, beside those that are being encoded. More would only take memory, and leave less of the
+/// budget to destinations that are slow.
+const BLOCKS_WAITING: usize = 1;
+
 /// A block on its way, with its lease.
 pub(crate) struct Work {
     pub(crate) seq: Seq,
     pub(crate) block: Block,
     pub(crate) lease: Lease,
+    pub(crate) turn: Turn,
+}
+
+/// The right to have a block encoded; over when it is.
+pub(crate) struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 pub(crate) enum Encoders {
@@ -40,40 +51,45 @@ pub(crate) enum Encoders {
 /// Threads that encode. Dropped before it has finished, it leaves what is queued.
 pub(crate) struct EncoderPool {
     queue: Option<Sender<Work>>,
+    turns: Arc<Semaphore>,
     workers: Vec<JoinHandle<()>>,
     abandoned: Arc<AtomicBool>,
 }
 
 impl Encoders {
-    /// Encoders that send to `placer`; `queue` is how many blocks the budget lets be under way.
+    /// Encoders that send to `placer`.
     pub(crate) fn start(
         executor: Executor,
         compression: Compression,
-        queue: usize,
         placer: Recipient<Sequenced>,
         alive: &Alive,
     ) -> Result<Self, BackupError> {
         let workers = match executor {
             Executor::Inline => {
-                let encoder = Box::new(BlockEncoder::new(compression));
+                let encoder = Box::new(BlockEncoder::new(compression)?);
                 return Ok(Encoders::Inline { encoder, placer });
             }
             Executor::Threads(workers) => workers.max(1),
         };
-        let (sender, receiver) = bounded(queue);
+        let blocks = workers
+            .saturating_add(BLOCKS_WAITING)
+            .min(Semaphore::MAX_PERMITS);
+        let (sender, receiver) = bounded(blocks);
         let abandoned = Arc::new(AtomicBool::new(false));
         let mut pool = EncoderPool {
             queue: Some(sender),
+            turns: Arc::new(Semaphore::new(blocks)),
             workers: Vec::new(),
             abandoned,
         };
         for number in 0..workers {
             let (receiver, placer) = (receiver.clone(), placer.clone());
+            let mut encoder = BlockEncoder::new(compression)?;
             let (abandoned, alive) = (Arc::clone(&pool.abandoned), alive.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("teeline-encode-{number}"))
                 .spawn(move || {
-                    encode_all(compression, &receiver, &placer, &abandoned);
+                    encode_all(&mut encoder, &receiver, &placer, &abandoned);
                     // What is left of the queue goes with the last worker, and only then is it gone.
                     drop(receiver);
                     drop(alive);
@@ -101,7 +117,19 @@ impl Encoders {
             })
     }
 
-    /// Hands a block over. Never waits: the queue has room for as many blocks as the budget has leases.
+    /// The turn of the next block, once there is a worker that will soon be free for it.
+    pub(crate) async fn turn(&self) -> Turn {
+        let permit = match self {
+            Encoders::Inline { .. } => None,
+            Encoders::Pool(pool) => {
+                let permit = Arc::clone(&pool.turns).acquire_owned().await;
+                Some(permit.expect("it is never closed"))
+            }
+        };
+        Turn { _permit: permit }
+    }
+
+    /// Hands a block over. Never waits: the queue has room for as many blocks as have their turn.
     pub(crate) fn submit(&mut self, work: Work) -> Result<(), BackupError> {
         match self {
             Encoders::Inline { encoder, placer } => {
@@ -148,15 +176,14 @@ impl Drop for EncoderPool {
 }
 
 fn encode_all(
-    compression: Compression,
+    encoder: &mut BlockEncoder,
     queue: &Receiver<Work>,
     placer: &Recipient<Sequenced>,
     abandoned: &AtomicBool,
 ) {
-    let mut encoder = BlockEncoder::new(compression);
     for work in queue {
         if !abandoned.load(Ordering::Relaxed) {
-            placer.do_send(encode_one(&mut encoder, work));
+            placer.do_send(encode_one(encoder, work));
         }
     }
 }
@@ -166,6 +193,7 @@ fn encode_one(encoder: &mut BlockEncoder, work: Work) -> Sequenced {
         seq,
         block,
         mut lease,
+        turn,
     } = work;
     let encoded = catch_unwind(AssertUnwindSafe(|| encoder.encode(block))).unwrap_or_else(|_| {
         Err(BackupError::new(
@@ -175,6 +203,7 @@ fn encode_one(encoder: &mut BlockEncoder, work: Work) -> Sequenced {
             "the encoder panicked",
         ))
     });
+    drop(turn);
     let item = match encoded {
         Ok(chunk) => {
             lease.shrink_to((chunk.bytes.len() + chunk.index_fragment.len()) as u64);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
 use teeline_core::{
-    BackupError, Block, Class, CutLimits, Cutter, Item, LineOrigin, RecordBatch, ResourceEnd,
-    ResourceId, Selection, Seq, Source, Timestamp,
+    BackupError, Block, Buffers, Class, CutLimits, Cutter, Item, LineOrigin, RecordBatch,
+    ResourceEnd, ResourceId, Selection, Seq, Source, Timestamp,
 };
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -58,6 +58,7 @@ impl Reader {
             tee,
             seq: 0,
             cutters: HashMap::new(),
+            buffers: Buffers::default(),
             _alive: alive,
         };
         let running = tokio::spawn(pump.run());
@@ -97,6 +98,8 @@ struct Pump {
     tee: Recipient<TeeMessage>,
     seq: Seq,
     cutters: HashMap<ResourceId, Cutter>,
+    /// What blocks are cut in.
+    buffers: Buffers,
     /// The last field, so that it is dropped after the encoders.
     _alive: Alive,
 }
@@ -116,8 +119,8 @@ impl Pump {
         while let Some(item) = scan.next().await? {
             match item {
                 Item::Begin(id) => {
-                    self.cutters
-                        .insert(id, Cutter::new(id, self.reading.limits));
+                    let cutter = Cutter::new(id, self.reading.limits, self.buffers.clone());
+                    self.cutters.insert(id, cutter);
                     self.place(PassItem::Begin(id));
                 }
                 Item::Records(id, batch) => self.cut(id, &batch).await?,
@@ -161,11 +164,17 @@ impl Pump {
     }
 
     async fn encode(&mut self, block: Block) -> Result<(), BackupError> {
+        let turn = self.encoders.turn().await;
         let lease = self
             .lease(block_lease_bytes(block.bytes.len(), block.rows.len()))
             .await;
         let seq = self.number();
-        self.encoders.submit(Work { seq, block, lease })
+        self.encoders.submit(Work {
+            seq,
+            block,
+            lease,
+            turn,
+        })
     }
 
     /// A lease of `bytes`. Where it doesn't come, the tee is asked, again and again, whether it ever will.

@@ -130,11 +130,9 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     )
     .start();
 
-    let queue = pass.budget.chunks_max();
     let encoders = Encoders::start(
         pass.executor,
         compression,
-        queue,
         placer.clone().recipient(),
         &alive,
     )?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::buffers::Buffers;
 use crate::error::{BackupError, Class};
 use crate::index::LINE_BYTES_MAX;
 
@@ -56,21 +57,26 @@ pub struct CutLimits {
 pub struct Cutter {
     resource: ResourceId,
     limits: CutLimits,
+    buffers: Buffers,
     records: u32,
-    bytes: Vec<u8>,
+    /// The records of the next block, in the first `filled` bytes.
+    buffer: Vec<u8>,
+    filled: usize,
     rows: Vec<u8>,
     origin: Option<LineOrigin>,
     records_cut: u64,
 }
 
 impl Cutter {
-    /// A cutter without records.
-    pub fn new(resource: ResourceId, limits: CutLimits) -> Self {
+    /// A cutter without records, whose blocks are in `buffers`.
+    pub fn new(resource: ResourceId, limits: CutLimits, buffers: Buffers) -> Self {
         Cutter {
             resource,
             limits,
+            buffers,
             records: 0,
-            bytes: Vec::new(),
+            buffer: Vec::new(),
+            filled: 0,
             rows: Vec::new(),
             origin: None,
             records_cut: 0,
@@ -101,15 +107,15 @@ impl Cutter {
             let subject = self.subject(origin);
             return Err(BackupError::new(Class::Permanent, "read", subject, message));
         }
-        let full =
-            !self.bytes.is_empty() && self.bytes.len() + record.len() > self.limits.block_bytes;
+        let full = self.filled > 0 && self.filled + record.len() > self.limits.block_bytes;
         let completed = full.then(|| self.cut());
-        if self.bytes.is_empty() {
-            self.bytes
-                .reserve(self.limits.block_bytes.max(record.len()));
+        if self.filled == 0 {
+            self.buffer = self.buffers.take(self.limits.block_bytes.max(record.len()));
             self.origin = origin;
         }
-        self.bytes.extend_from_slice(record);
+        let end = self.filled + record.len();
+        self.buffer[self.filled..end].copy_from_slice(record);
+        self.filled = end;
         self.rows.extend_from_slice(row);
         self.records += u32::from(!continues);
         Ok(completed)
@@ -125,7 +131,10 @@ impl Cutter {
         Block {
             resource: self.resource,
             records: std::mem::take(&mut self.records),
-            bytes: Bytes::from(std::mem::take(&mut self.bytes)),
+            bytes: self.buffers.lend(
+                std::mem::take(&mut self.buffer),
+                std::mem::take(&mut self.filled),
+            ),
             rows: Bytes::from(std::mem::take(&mut self.rows)),
             origin: self.origin.take(),
         }
@@ -159,7 +168,7 @@ mod tests {
             block_bytes in 1usize..500,
         ) {
             let limits = CutLimits { block_bytes, record_bytes_max: 1000 };
-            let mut cutter = Cutter::new(ResourceId(0), limits);
+            let mut cutter = Cutter::new(ResourceId(0), limits, Buffers::default());
             let records: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(index, size)| {
                 let mut record = vec![b'a' + u8::try_from(index % 26).unwrap(); *size];
                 record.push(b'\n');
@@ -186,7 +195,7 @@ mod tests {
             block_bytes: 10,
             record_bytes_max: 20,
         };
-        let mut cutter = Cutter::new(ResourceId(0), limits);
+        let mut cutter = Cutter::new(ResourceId(0), limits, Buffers::default());
         cutter.push(b"{}\n", b"", None, false).unwrap();
         let error = cutter.push(&[b'x'; 21], b"", None, false).unwrap_err();
         assert!(error.to_string().contains("record 2"), "{error}");

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, RECORD_BYTES_MAX, ResourceId};
-use crate::compress::{Compression, Decoder, GzipEncoder};
+use crate::buffers::Buffers;
+use crate::codec::{Decoder, Encoder};
+use crate::compress::Compression;
 use crate::digest::Digest;
 use crate::error::{BackupError, Class};
 use crate::validate::check_json_lines;
@@ -25,17 +27,24 @@ pub struct ChunkEntry {
 /// What compression adds, at most, to a record of the largest size.
 const STORED_SLACK_BYTES: u64 = 1 << 20;
 
-/// Deflate makes no byte into more than 1,032.
-const INFLATION_MAX: u64 = 1_100;
+/// How many bytes come of one at the most, in a data file of this name. Deflate makes no byte into more than 1,032; zstd makes
+/// blocks of up to 128 KiB from four bytes (RFC 8878, section 3.1.1.2).
+fn inflation_max(file: &str) -> u64 {
+    match file.rsplit_once('.') {
+        Some((_, "gz")) => 1_100,
+        Some((_, "zst")) => 32 << 10,
+        _ => 1,
+    }
+}
 
-/// What is granted to small chunks beside [`INFLATION_MAX`].
+/// What is granted to small chunks beside that.
 const PLAIN_SLACK_BYTES: u64 = 64 << 10;
 
 impl ChunkEntry {
-    /// Whether a chunk can have these sizes. By them memory is taken, before a byte of the chunk is read.
-    pub(crate) fn is_possible(&self) -> bool {
+    /// Whether a chunk of this data file can have these sizes. By them memory is taken, before a byte of the chunk is read.
+    pub(crate) fn is_possible_in(&self, file: &str) -> bool {
         let largest = RECORD_BYTES_MAX as u64 + STORED_SLACK_BYTES;
-        let inflated = self.stored.saturating_mul(INFLATION_MAX);
+        let inflated = self.stored.saturating_mul(inflation_max(file));
         let plain_max = inflated.saturating_add(PLAIN_SLACK_BYTES).min(largest);
         self.stored <= largest && self.plain <= plain_max
     }
@@ -63,22 +72,30 @@ pub(crate) struct ChunkLine {
 /// Turns blocks into chunks; one a worker, since it keeps the compressor's memory.
 pub struct BlockEncoder {
     compression: Compression,
-    gzip: GzipEncoder,
+    data: Option<Encoder>,
+    index: Encoder,
     decoder: Decoder,
+    /// What a chunk is decoded to, to be compared.
+    decoded: Buffers,
 }
 
 impl BlockEncoder {
     /// An encoder for one compression.
-    pub fn new(compression: Compression) -> Self {
-        let level = match compression {
+    ///
+    /// # Errors
+    /// Where there is no memory for it.
+    pub fn new(compression: Compression) -> Result<Self, BackupError> {
+        let index_level = match compression {
             Compression::Gzip { level } => level,
-            Compression::None => Compression::GZIP_LEVEL_DEFAULT,
+            Compression::None | Compression::Zstd { .. } => Compression::GZIP_LEVEL_DEFAULT,
         };
-        BlockEncoder {
+        Ok(BlockEncoder {
             compression,
-            gzip: GzipEncoder::new(level),
+            data: Encoder::new(compression)?,
+            index: Encoder::gzip(index_level),
             decoder: Decoder::new(),
-        }
+            decoded: Buffers::default(),
+        })
     }
 
     /// Encodes one block. What leaves here has been decoded again and was equal to the block.
@@ -89,9 +106,13 @@ impl BlockEncoder {
         if let Some(origin) = &block.origin {
             check_json_lines(&block.bytes, origin)?;
         }
-        let bytes = match self.compression {
-            Compression::None => block.bytes.clone(),
-            Compression::Gzip { .. } => self.compress_checked(&block.bytes)?,
+        let bytes = match &mut self.data {
+            None => block.bytes.clone(),
+            Some(encoder) => {
+                let stored = encoder.encode(&block.bytes)?;
+                self.check_encoded(&stored, &block.bytes)?;
+                stored
+            }
         };
         let entry = ChunkEntry {
             stored: bytes.len() as u64,
@@ -108,29 +129,30 @@ impl BlockEncoder {
         })
     }
 
-    fn compress_checked(&mut self, plain: &[u8]) -> Result<Bytes, BackupError> {
-        let stored = self.gzip.encode(plain)?;
-        let decoded = self
-            .decoder
-            .decode(self.compression, &stored, plain.len())?;
-        if decoded == plain {
-            Ok(Bytes::from(stored))
-        } else {
-            let message =
-                "a chunk decodes to other bytes than went in; memory or processor may be at fault";
-            Err(BackupError::new(
-                Class::Permanent,
-                "compress",
-                "a block",
-                message,
-            ))
+    fn check_encoded(&mut self, stored: &[u8], plain: &[u8]) -> Result<(), BackupError> {
+        let mut buffer = self.decoded.take(plain.len());
+        let decoded = &mut buffer[..plain.len()];
+        self.decoder
+            .decode_into(self.compression, stored, decoded)?;
+        let is_equal = decoded == plain;
+        self.decoded.put_back(buffer);
+        if is_equal {
+            return Ok(());
         }
+        let message =
+            "a chunk decodes to other bytes than went in; memory or processor may be at fault";
+        Err(BackupError::new(
+            Class::Permanent,
+            "compress",
+            "a block",
+            message,
+        ))
     }
 
     fn index_fragment(&mut self, entry: ChunkEntry, rows: &[u8]) -> Result<Bytes, BackupError> {
         let mut lines = json_line(&ChunkLine { chunk: entry });
         lines.extend_from_slice(rows);
-        Ok(Bytes::from(self.gzip.encode(&lines)?))
+        self.index.encode(&lines)
     }
 }
 
@@ -154,25 +176,38 @@ mod tests {
             rows: Bytes::new(),
             origin: None,
         };
-        let mut encoder = BlockEncoder::new(Compression::Gzip { level: 12 });
-        let entry = encoder.encode(block).unwrap().entry;
-        assert!(entry.is_possible() && entry.plain > 900 * entry.stored);
-        let with = |stored, plain| ChunkEntry {
-            stored,
-            plain,
-            ..entry
-        };
-        assert!(with(0, 0).is_possible());
-        for (stored, plain) in [
-            (20, 100_000),
-            (entry.stored, 2 * entry.plain),
-            (2 << 20, 2 << 30),
-            (2 << 30, 2 << 30),
-            (u64::MAX, 0),
-            (u64::MAX, u64::MAX),
-            (1, u64::MAX),
+        for (compression, file, inflation) in [
+            (Compression::Gzip { level: 12 }, "a.jsonl.gz", 900),
+            (Compression::Zstd { level: 19 }, "a.jsonl.zst", 20_000),
+            (Compression::None, "a.jsonl", 0),
         ] {
-            assert!(!with(stored, plain).is_possible(), "{stored} {plain}");
+            let mut encoder = BlockEncoder::new(compression).unwrap();
+            let entry = encoder.encode(block.clone()).unwrap().entry;
+            assert!(entry.is_possible_in(file) && entry.plain > inflation * entry.stored);
         }
+        let is_possible = |stored, plain, file| {
+            let entry = ChunkEntry {
+                stored,
+                plain,
+                records: 1,
+                blake3: Digest::of(b""),
+            };
+            entry.is_possible_in(file)
+        };
+        assert!(is_possible(0, 0, "a.jsonl.gz"));
+        for file in ["a.jsonl.gz", "a.jsonl.zst", "a.jsonl"] {
+            for (stored, plain) in [
+                (2 << 20, 2 << 30),
+                (2 << 30, 2 << 30),
+                (u64::MAX, 0),
+                (u64::MAX, u64::MAX),
+                (1, u64::MAX),
+            ] {
+                assert!(!is_possible(stored, plain, file), "{stored} {plain} {file}");
+            }
+        }
+        assert!(!is_possible(20, 100_000, "a.jsonl.gz"));
+        assert!(is_possible(20, 100_000, "a.jsonl.zst"));
+        assert!(!is_possible(1 << 20, 2 << 20, "a.jsonl"));
     }
 }

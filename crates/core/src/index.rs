@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::ResourceId;
 use crate::bounded_lines::BoundedLines;
 use crate::chunk::{ChunkEntry, ChunkLine, json_line};
-use crate::compress::GzipEncoder;
+use crate::codec::Encoder;
 use crate::digest::{Digest, DigestOfDigests};
 use crate::error::{BackupError, Class};
 use crate::id::BackupId;
@@ -114,7 +114,7 @@ pub struct IndexBuilder {
     bytes: BytesMut,
     sums: SegmentSums,
     digest: DigestOfDigests,
-    gzip: GzipEncoder,
+    gzip: Encoder,
 }
 
 impl IndexBuilder {
@@ -129,8 +129,8 @@ impl IndexBuilder {
             backup: backup.clone(),
             file: file.to_owned(),
         };
-        let mut gzip = GzipEncoder::new(1);
-        let bytes = BytesMut::from(gzip.encode(&json_line(&header))?.as_slice());
+        let mut gzip = Encoder::gzip(1);
+        let bytes = BytesMut::from(&gzip.encode(&json_line(&header))?[..]);
         Ok(IndexBuilder {
             bytes,
             sums: SegmentSums::default(),
@@ -230,7 +230,9 @@ impl Index {
             if line.starts_with(b"{\"chunk\"") {
                 let ChunkLine { chunk } = serde_json::from_slice(line)
                     .map_err(|error| corrupt("a chunk's line is unreadable").because(error))?;
-                if !chunk.is_possible() || chunks.len() >= bytes.len() / CHUNK_BYTES_MIN {
+                if !chunk.is_possible_in(&header.file)
+                    || chunks.len() >= bytes.len() / CHUNK_BYTES_MIN
+                {
                     return Err(corrupt("it has chunks that can't be"));
                 }
                 chunks.push(chunk);

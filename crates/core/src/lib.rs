@@ -12,7 +12,9 @@
 
 mod block;
 mod bounded_lines;
+mod buffers;
 mod chunk;
+mod codec;
 mod compress;
 mod digest;
 pub mod document;
@@ -43,8 +45,10 @@ mod validate;
 pub use block::{
     Block, CutLimits, Cutter, LineOrigin, RECORD_BYTES_MAX, ResourceId, Seq, record_too_large,
 };
+pub use buffers::Buffers;
 pub use chunk::{BlockEncoder, ChunkEntry, EncodedBlock};
-pub use compress::{Compression, Decoder, GzipEncoder};
+pub use codec::{Decoder, Encoder};
+pub use compress::Compression;
 pub use digest::{Digest, DigestOfDigests, NotADigest};
 pub use document::Document;
 pub use error::{BackupError, Class, ErrorReport, plain_words};

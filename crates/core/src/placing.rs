@@ -48,15 +48,13 @@ impl ResourceKind {
     }
 
     /// What the names of its data files end in.
-    pub(crate) fn suffix(&self, compression: Compression) -> &'static str {
-        match (self, compression) {
-            (ResourceKind::Records(_), Compression::None) => ".jsonl",
-            (ResourceKind::Records(_), Compression::Gzip { .. }) => ".jsonl.gz",
-            (ResourceKind::Objects, Compression::None) => ".frames",
-            (ResourceKind::Objects, Compression::Gzip { .. }) => ".frames.gz",
-            (ResourceKind::Settled, Compression::None) => ".changes",
-            (ResourceKind::Settled, Compression::Gzip { .. }) => ".changes.gz",
-        }
+    pub(crate) fn suffix(&self, compression: Compression) -> String {
+        let content = match self {
+            ResourceKind::Records(_) => ".jsonl",
+            ResourceKind::Objects => ".frames",
+            ResourceKind::Settled => ".changes",
+        };
+        format!("{content}{}", compression.suffix())
     }
 }
 
@@ -216,7 +214,7 @@ impl Placer {
         if opens {
             let number = u32::try_from(resource.segments.len() + 1).unwrap_or(u32::MAX);
             let suffix = resource.kind.suffix(compression);
-            let names = SegmentNames::new(chunk.resource, &resource.stem, number, suffix);
+            let names = SegmentNames::new(chunk.resource, &resource.stem, number, &suffix);
             out.push(Placement::Open {
                 segment,
                 names: names.clone(),

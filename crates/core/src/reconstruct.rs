@@ -77,7 +77,7 @@ impl Reconstruction {
             .claimed
             .with_kinds()
             .map(|(kind, claimed)| Resource {
-                highest: highest_number(files, &claimed.stem, kind.suffix(compression)),
+                highest: highest_number(files, &claimed.stem, &kind.suffix(compression)),
                 kind,
                 claimed: claimed.clone(),
                 segments: Vec::new(),
@@ -236,7 +236,7 @@ impl Reconstruction {
         let id = ResourceId(u32::try_from(resource).unwrap_or(u32::MAX));
         let Resource { kind, claimed, .. } = &self.resources[resource];
         let suffix = kind.suffix(self.claim.head.plan.compression);
-        SegmentNames::new(id, &claimed.stem, number, suffix)
+        SegmentNames::new(id, &claimed.stem, number, &suffix)
     }
 
     fn miss(&mut self, file: String, resource: Option<usize>, last_index: bool) {

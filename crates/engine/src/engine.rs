@@ -8,8 +8,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use teeline_actors::{Budget, Clock, Executor, Host, block_lease_bytes};
 use teeline_core::{BackupError, Timestamp};
 
-use crate::request::BLOCK_BYTES_DEFAULT;
-
 /// The budget unless another is set: bytes that all backups of one engine may have in flight.
 pub const BUDGET_BYTES_DEFAULT: u64 = 24 << 20;
 
@@ -60,8 +58,8 @@ pub(crate) struct Inner {
     pub(crate) host: Host,
     pub(crate) budget: Budget,
     pub(crate) budget_bytes: u64,
-    pub(crate) executor: Executor,
-    pub(crate) workers: usize,
+    /// Where work is done, if that was said.
+    executor: Option<Executor>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     /// Runs under way, for hosts that wait for quiet.
@@ -121,6 +119,20 @@ impl Engine {
     }
 }
 
+impl Inner {
+    /// Where blocks of this size are encoded.
+    pub(crate) fn executor(&self, block_bytes: usize) -> Executor {
+        let workers = || workers_default(cores(), self.budget_bytes, block_bytes);
+        self.executor
+            .unwrap_or_else(|| Executor::Threads(workers()))
+    }
+
+    /// Whether everything is to be done on one thread.
+    pub(crate) fn is_inline(&self) -> bool {
+        self.executor == Some(Executor::Inline)
+    }
+}
+
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
@@ -172,20 +184,11 @@ impl EngineBuilder {
     /// # Errors
     /// Where the operating system gives none.
     pub fn build(self) -> Result<Engine, BackupError> {
-        let executor = self.executor.unwrap_or_else(|| {
-            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            Executor::Threads(workers_default(cores, self.budget_bytes))
-        });
-        let workers = match executor {
-            Executor::Threads(workers) => workers,
-            Executor::Inline => 1,
-        };
         Ok(Engine(Arc::new(Inner {
-            host: Host::start(executor)?,
+            host: Host::start(self.executor.unwrap_or(Executor::Threads(cores())))?,
             budget: Budget::new(self.budget_bytes),
             budget_bytes: self.budget_bytes,
-            executor,
-            workers,
+            executor: self.executor,
             clock: self.clock,
             random: self.random,
             running: AtomicU64::new(0),
@@ -200,9 +203,13 @@ pub(crate) fn budget_needed(block_bytes: usize, workers: usize) -> u64 {
 
 /// As many workers as there are cores, as far as the budget has blocks for them. One is left in any case: a budget that is
 /// too small for it was set by somebody, who is told.
-fn workers_default(cores: usize, budget_bytes: u64) -> usize {
-    let fits = |workers: &usize| budget_needed(BLOCK_BYTES_DEFAULT, *workers) <= budget_bytes;
+fn workers_default(cores: usize, budget_bytes: u64, block_bytes: usize) -> usize {
+    let fits = |workers: &usize| budget_needed(block_bytes, *workers) <= budget_bytes;
     (1..=cores).rev().find(fits).unwrap_or(1)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn system_time() -> Timestamp {
@@ -229,13 +236,15 @@ mod tests {
 
     #[test]
     fn any_number_of_cores_has_workers_that_the_budget_can_feed() {
-        for cores in 1..=256 {
-            let workers = workers_default(cores, BUDGET_BYTES_DEFAULT);
-            assert_eq!(workers, cores.min(22));
-            assert!(budget_needed(BLOCK_BYTES_DEFAULT, workers) <= BUDGET_BYTES_DEFAULT);
+        for (block_bytes, most) in [(1 << 20, 22), (2 << 20, 10)] {
+            for cores in 1..=256 {
+                let workers = workers_default(cores, BUDGET_BYTES_DEFAULT, block_bytes);
+                assert_eq!(workers, cores.min(most));
+                assert!(budget_needed(block_bytes, workers) <= BUDGET_BYTES_DEFAULT);
+            }
         }
-        assert_eq!(workers_default(64, 1 << 30), 64);
-        assert_eq!(workers_default(64, 8 << 20), 6);
-        assert_eq!(workers_default(64, 0), 1);
+        assert_eq!(workers_default(64, 1 << 30, 1 << 20), 64);
+        assert_eq!(workers_default(64, 8 << 20, 1 << 20), 6);
+        assert_eq!(workers_default(64, 0, 1 << 20), 1);
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use teeline_actors::Executor;
 use teeline_core::{BackupError, RetryPolicy, Sink};
 use teeline_sinks::{
     AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
@@ -32,7 +31,7 @@ pub(crate) async fn open(
 ) -> Result<Opened, BackupError> {
     let store: Arc<dyn Sink> = match &destination.place {
         Place::Folder(path) => {
-            let io = if engine.0.executor == Executor::Inline {
+            let io = if engine.0.is_inline() {
                 Io::Inline
             } else {
                 Io::Pool

@@ -9,9 +9,6 @@ use tokio::sync::watch;
 
 use crate::destination::DestinationSpec;
 
-/// The size that blocks are cut to unless another is set.
-pub(crate) const BLOCK_BYTES_DEFAULT: usize = 1 << 20;
-
 /// A backup to be made.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -26,10 +23,11 @@ pub struct BackupRequest {
     pub strategy: StrategyKind,
     /// Calls that all destinations together may have under way; 4.
     pub concurrency: usize,
-    /// How chunks are compressed; gzip, level 6.
+    /// How chunks are compressed; gzip, level 5.
     pub compression: Compression,
-    /// Blocks are cut to this size; 1 MiB.
-    pub block_bytes: usize,
+    /// Blocks are cut to this size, in bytes; [what suits the compression](Compression::block_bytes_default), at most
+    /// `record_bytes_max`.
+    pub block_bytes: Option<usize>,
     /// Data files are closed at this size; 512 MiB.
     pub segment_bytes: u64,
     /// A record larger than this is an error; 64 MiB.
@@ -63,7 +61,7 @@ impl BackupRequest {
             strategy: StrategyKind::default(),
             concurrency: 4,
             compression: Compression::default(),
-            block_bytes: BLOCK_BYTES_DEFAULT,
+            block_bytes: None,
             segment_bytes: 512 << 20,
             record_bytes_max: 64 << 20,
             verification: Verification::default(),
@@ -77,6 +75,13 @@ impl BackupRequest {
 }
 
 impl BackupRequest {
+    /// The size that blocks are cut to.
+    pub(crate) fn block_bytes(&self) -> usize {
+        let suitable = self.compression.block_bytes_default();
+        self.block_bytes
+            .unwrap_or_else(|| suitable.min(self.record_bytes_max))
+    }
+
     /// Whether the failure of each destination fails the run.
     pub(crate) fn required(&self) -> Vec<bool> {
         self.destinations

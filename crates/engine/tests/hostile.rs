@@ -18,7 +18,7 @@ use teeline::{
     RestoreTarget, Sink, Target, Timestamp, VerifyReport, VerifyRequest, Which,
 };
 use teeline_core::{
-    AttachmentEntry, CatalogEntry, ChunkEntry, Frame, GzipEncoder, Index, IndexBuilder, Manifest,
+    AttachmentEntry, CatalogEntry, ChunkEntry, Encoder, Frame, Index, IndexBuilder, Manifest,
     ObjectKey, Restoring, document, layout,
 };
 
@@ -68,7 +68,7 @@ impl Stored {
         let mut builder = IndexBuilder::new(&self.manifest.id, &segment.file).unwrap();
         for chunk in &self.chunks {
             let line = format!("{}\n", serde_json::json!({ "chunk": chunk }));
-            let fragment = GzipEncoder::new(6).encode(line.as_bytes()).unwrap();
+            let fragment = Encoder::gzip(6).encode(line.as_bytes()).unwrap();
             builder.push(chunk, &fragment);
         }
         segment.plain_bytes = builder.sums().plain;

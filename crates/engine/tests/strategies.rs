@@ -128,7 +128,7 @@ async fn priority_moves_on_with_a_pass_of_its_own() {
     let source = teeline::JsonlSource::path(folder.path());
     let mut asked = teeline::BackupRequest::new(source, destinations.to_vec());
     asked.strategy = StrategyKind::Priority;
-    asked.block_bytes = 4 << 10;
+    asked.block_bytes = Some(4 << 10);
     let report = engine.backup(asked).await;
     assert_eq!(report.exit_code(), 3, "{report:?}");
     let expected = [

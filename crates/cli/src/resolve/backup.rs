@@ -44,7 +44,7 @@ pub(crate) fn backup(
     }
     request.compression = compression(typed, request.compression)?;
     if let Some(bytes) = typed.block_bytes {
-        request.block_bytes = to_usize(bytes);
+        request.block_bytes = Some(to_usize(bytes));
     }
     if let Some(bytes) = typed.segment_bytes {
         request.segment_bytes = bytes;

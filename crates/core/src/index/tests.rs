@@ -10,7 +10,7 @@ use crate::compress::Compression;
 fn index() -> (Bytes, Digest) {
     let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
     let mut builder = IndexBuilder::new(&id, "users.jsonl.gz").unwrap();
-    let mut encoder = BlockEncoder::new(Compression::default());
+    let mut encoder = BlockEncoder::new(Compression::default()).unwrap();
     for number in 0..3u8 {
         let row = ObjectRow {
             key: format!("k{number}"),
@@ -47,7 +47,7 @@ fn an_index_reads_back() {
 }
 
 fn corrupt(lines: &[u8]) {
-    let packed = GzipEncoder::new(6).encode(lines).unwrap();
+    let packed = Encoder::gzip(6).encode(lines).unwrap();
     let error = Index::parse("i", &packed).unwrap_err();
     assert_eq!(error.class(), Class::Corrupt, "{error}");
 }
@@ -59,7 +59,7 @@ fn what_unpacks_to_too_much_is_corrupt() {
     MultiGzDecoder::new(bytes.as_ref())
         .read_to_end(&mut lines)
         .unwrap();
-    let whole = Index::parse("i", &GzipEncoder::new(6).encode(&lines).unwrap());
+    let whole = Index::parse("i", &Encoder::gzip(6).encode(&lines).unwrap());
     assert_eq!(whole.unwrap().chunks.len(), 3);
 
     let mut lines: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
@@ -84,7 +84,7 @@ fn chunks_of_impossible_sizes_are_corrupt() {
             blake3: Digest::of(b""),
         };
         let line = json_line(&ChunkLine { chunk });
-        let fragment = GzipEncoder::new(1).encode(&line).unwrap();
+        let fragment = Encoder::gzip(1).encode(&line).unwrap();
         builder.push(&chunk, &fragment);
         let (bytes, _) = builder.finish(None).unwrap();
         let error = Index::parse("i", &bytes).unwrap_err();

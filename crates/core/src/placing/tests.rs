@@ -1,6 +1,6 @@
 use super::*;
 use crate::chunk::{ChunkEntry, ChunkLine, json_line};
-use crate::compress::GzipEncoder;
+use crate::codec::Encoder;
 use crate::digest::Digest;
 use crate::source::ResourceCounts;
 use crate::time::Timestamp;
@@ -18,7 +18,7 @@ fn chunk(resource: u32, stored: u64) -> EncodedBlock {
         resource: ResourceId(resource),
         entry,
         bytes,
-        index_fragment: GzipEncoder::new(1).encode(&line).unwrap().into(),
+        index_fragment: Encoder::gzip(1).encode(&line).unwrap(),
     }
 }
 

@@ -157,7 +157,7 @@ impl Backup {
         let all = all.chain(objects).chain(settled);
         let planned = self.planned();
         let is_settled = |id: ResourceId| planned[id.0 as usize].kind == ResourceKind::Settled;
-        let mut encoder = BlockEncoder::new(self.compression);
+        let mut encoder = BlockEncoder::new(self.compression).unwrap();
         let mut out = Vec::new();
         for (resource, blocks) in (0..).map(ResourceId).zip(all) {
             for bytes in &blocks {

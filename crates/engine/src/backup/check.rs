@@ -1,5 +1,6 @@
 //! What is refused before anything is opened.
 
+use teeline_actors::Executor;
 use teeline_core::{BackupError, BackupId, RECORD_BYTES_MAX, Strategy, StrategyKind};
 
 use super::wanted::Wanted;
@@ -37,7 +38,7 @@ pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strat
 
 /// Refuses a budget below what the workers and the tee need to go on.
 fn check_sizes(engine: &Engine, request: &BackupRequest) -> Result<(), BackupError> {
-    let block_bytes = request.block_bytes;
+    let block_bytes = request.block_bytes();
     if request.record_bytes_max > RECORD_BYTES_MAX {
         let message = format!("no record of more than {RECORD_BYTES_MAX} bytes can be restored");
         return Err(BackupError::usage("record_bytes_max", message));
@@ -46,7 +47,11 @@ fn check_sizes(engine: &Engine, request: &BackupRequest) -> Result<(), BackupErr
         let message = "it must be above 0 and at most record_bytes_max";
         return Err(BackupError::usage("block_bytes", message));
     }
-    let (budget, workers) = (engine.0.budget_bytes, engine.0.workers);
+    let budget = engine.0.budget_bytes;
+    let workers = match engine.0.executor(block_bytes) {
+        Executor::Threads(workers) => workers,
+        Executor::Inline => 1,
+    };
     let needed = budget_needed(block_bytes, workers);
     if budget >= needed {
         return Ok(());

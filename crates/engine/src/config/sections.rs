@@ -170,8 +170,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
     let concurrency = table.integer("concurrency", 1..=1024)?;
     let block_bytes = table.size("block_bytes", 4 * KIB..=16 * MIB)?;
     let segment_bytes = table.size("segment_bytes", MIB..=8 * GIB)?;
-    let block_bytes = block_bytes.map_or(default.block_bytes, to_usize);
-    let record_bytes_max = table.size("record_bytes_max", to_u64(block_bytes)..=GIB)?;
+    let record_bytes_max = table.size("record_bytes_max", block_bytes.unwrap_or(4 * KIB)..=GIB)?;
     let record_bytes_max = record_bytes_max.map_or(default.record_bytes_max, to_usize);
     let inline_bytes_max = table.size("inline_bytes_max", 0..=to_u64(record_bytes_max))?;
     let inline_default = default.inline_bytes_max.min(record_bytes_max);
@@ -192,7 +191,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
         strategy: strategy.unwrap_or(default.strategy),
         concurrency: concurrency.map_or(default.concurrency, to_usize),
         compression,
-        block_bytes,
+        block_bytes: block_bytes.map(to_usize),
         segment_bytes: segment_bytes.unwrap_or(default.segment_bytes),
         record_bytes_max,
         inline_bytes_max: inline_bytes_max.map_or(inline_default, to_usize),
@@ -205,15 +204,16 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
 
 fn compression(table: &mut Table<'_>) -> Result<Compression, BackupError> {
     let has_level = table.has("level");
-    let compression = table.word("compression", &["gzip", "none"], |word| word.parse().ok())?;
+    let compression = table.word("compression", &Compression::NAMES, |word| word.parse().ok())?;
     let compression: Compression = compression.unwrap_or_default();
-    if compression == Compression::None && has_level {
-        return Err(table.error_at(
-            "level",
-            "goes with compression \"gzip\"; \"none\" has no levels",
-        ));
-    }
-    let Some(level) = table.integer("level", 1..=12)? else {
+    let Some(levels) = compression.levels() else {
+        return match has_level {
+            true => Err(table.error_at("level", "goes with a compression; \"none\" has no levels")),
+            false => Ok(compression),
+        };
+    };
+    let Some(level) = table.integer("level", (*levels.start()).into()..=(*levels.end()).into())?
+    else {
         return Ok(compression);
     };
     let level = u8::try_from(level).unwrap_or(u8::MAX);

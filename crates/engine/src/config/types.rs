@@ -60,13 +60,14 @@ pub struct BackupConfig {
     pub strategy: StrategyKind,
     /// How many calls to destinations may be under way at once, 1 to 1,024. Default: 4.
     pub concurrency: usize,
-    /// How chunks are made smaller, with the level in it. Default: gzip, level 6.
+    /// How chunks are made smaller, with the level in it. Default: gzip, level 5.
     pub compression: Compression,
-    /// Bytes that a block is cut to before compression, 4 KiB to 16 MiB. Default: 1 MiB.
-    pub block_bytes: usize,
+    /// Bytes that a block is cut to before compression, 4 KiB to 16 MiB. Default:
+    /// [what suits the compression](Compression::block_bytes_default), at most `record_bytes_max`.
+    pub block_bytes: Option<usize>,
     /// Bytes that a segment, which is one file at a destination, is closed at: 1 MiB to 8 GiB. Default: 512 MiB.
     pub segment_bytes: u64,
-    /// Bytes of the largest record that is accepted, from `block_bytes` to 1 GiB. Default: 64 MiB.
+    /// Bytes of the largest record that is accepted, from `block_bytes`, or 4 KiB where that isn't set, to 1 GiB. Default: 64 MiB.
     pub record_bytes_max: usize,
     /// Bytes of the largest body of an object that is put into its record, at most `record_bytes_max`; larger ones are
     /// kept as they are beside the records. Default: 256 KiB, or `record_bytes_max` where that is less.
@@ -132,7 +133,7 @@ impl Default for BackupConfig {
             strategy: StrategyKind::All,
             concurrency: 4,
             compression: Compression::default(),
-            block_bytes: MIB,
+            block_bytes: None,
             segment_bytes: 512 * 1024 * 1024,
             record_bytes_max: 64 * MIB,
             inline_bytes_max: 256 * KIB,

@@ -64,7 +64,7 @@ pub(crate) fn place(name: &str, sink: impl Sink) -> DestinationSpec {
 /// Small blocks and segments, so that a few records make many of them.
 pub(crate) fn request(lines: &[u8], destinations: &[DestinationSpec]) -> BackupRequest {
     let mut request = BackupRequest::new(source(lines), destinations.to_vec());
-    request.block_bytes = 4 << 10;
+    request.block_bytes = Some(4 << 10);
     request.segment_bytes = 16 << 10;
     request
 }

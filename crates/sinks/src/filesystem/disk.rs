@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use rustix::fs::{Advice, fadvise, statvfs};
 use rustix::io::Errno;
-use teeline_core::{BackupError, Class, ObjectKey, ObjectMeta, Timestamp};
+use teeline_core::{BackupError, Buffers, Class, ObjectKey, ObjectMeta, Timestamp};
 
 use super::failure::failure;
 
@@ -25,6 +25,8 @@ pub(super) struct Disk {
     root: PathBuf,
     /// Folders that are known to be durable in the folders above them, up to the root.
     durable: Mutex<HashSet<PathBuf>>,
+    /// What is read into.
+    buffers: Buffers,
 }
 
 impl Disk {
@@ -33,6 +35,7 @@ impl Disk {
             // Fails only where there is no current folder; a relative path then fails at its first use.
             root: std::path::absolute(&root).unwrap_or(root),
             durable: Mutex::default(),
+            buffers: Buffers::default(),
         }
     }
 
@@ -60,9 +63,9 @@ impl Disk {
         let length = length.and_then(|length| usize::try_from(length).ok());
         let length = length.filter(|_| range.end <= held).ok_or_else(shorter)?;
 
-        let mut bytes = vec![0; length];
-        match file.read_exact_at(&mut bytes, range.start) {
-            Ok(()) => Ok(bytes.into()),
+        let mut buffer = self.buffers.take(length);
+        match file.read_exact_at(&mut buffer[..length], range.start) {
+            Ok(()) => Ok(self.buffers.lend(buffer, length)),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(shorter()),
             Err(error) => Err(failed(error)),
         }

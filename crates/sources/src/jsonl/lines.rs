@@ -3,13 +3,12 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use teeline_core::{BackupError, LineOrigin, RecordBatch, record_too_large};
+use teeline_core::{BackupError, Buffers, LineOrigin, RecordBatch, record_too_large};
 
 use super::files::read_error;
 
 /// A batch is given once it holds this many bytes, unless its only line is longer.
-const BATCH_BYTES: usize = 512 << 10;
+const BATCH_BYTES: usize = 256 << 10;
 
 /// Reads lines of one file.
 pub(super) struct Lines {
@@ -19,6 +18,8 @@ pub(super) struct Lines {
     line: u64,
     /// The beginning of that line, as far as it was read.
     rest: Vec<u8>,
+    /// What batches are in.
+    buffers: Buffers,
     at_end: bool,
     record_bytes_max: usize,
 }
@@ -34,6 +35,7 @@ impl Lines {
             file,
             line: 1,
             rest: Vec::new(),
+            buffers: Buffers::default(),
             at_end: false,
             record_bytes_max,
         }
@@ -41,65 +43,50 @@ impl Lines {
 
     /// The next lines; `None` at the end.
     pub(super) fn next_batch(&mut self) -> Result<Option<RecordBatch>, BackupError> {
-        let mut bytes = std::mem::take(&mut self.rest);
+        let mut held = Held::new(&self.buffers, &self.rest);
         let mut ends = Vec::new();
         let mut searched = 0;
-        while !self.at_end && (ends.is_empty() || bytes.len() < BATCH_BYTES) {
+        while !self.at_end && (ends.is_empty() || held.filled < BATCH_BYTES) {
             // Beyond a batch a single line is being read, and never more of it than tells that it is too large.
-            let wanted = match bytes.len() {
-                held if held < BATCH_BYTES => BATCH_BYTES - held,
-                held => self
+            let wanted = match held.filled {
+                filled if filled < BATCH_BYTES => BATCH_BYTES - filled,
+                filled => self
                     .record_bytes_max
                     .saturating_add(1)
-                    .saturating_sub(held)
+                    .saturating_sub(filled)
                     .clamp(1, BATCH_BYTES),
             };
-            self.read(&mut bytes, wanted)?;
-            if self.at_end && bytes.last().is_some_and(|last| *last != b'\n') {
-                bytes.push(b'\n');
+            let read = held.read(&mut self.input, wanted);
+            self.at_end = read.map_err(|error| read_error(&self.file, error))? == 0;
+            if self.at_end && held.bytes().last().is_some_and(|last| *last != b'\n') {
+                held.push(b'\n');
             }
-            let found = memchr::memchr_iter(b'\n', &bytes[searched..]);
+            let found = memchr::memchr_iter(b'\n', &held.bytes()[searched..]);
             for at in found.map(|at| searched + at) {
                 let begin = ends.last().copied().unwrap_or(0);
                 self.check_size(at + 1 - begin, ends.len())?;
                 ends.push(at + 1);
             }
-            searched = bytes.len();
+            searched = held.filled;
             let begin = ends.last().copied().unwrap_or(0);
-            self.check_size(bytes.len() - begin, ends.len())?;
+            self.check_size(held.filled - begin, ends.len())?;
         }
         let Some(end) = ends.last().copied() else {
             return Ok(None);
         };
-        self.rest = bytes[end..].to_vec();
-        bytes.truncate(end);
+        self.rest = held.bytes()[end..].to_vec();
         let origin = LineOrigin {
             file: Arc::clone(&self.file),
             line: self.line,
         };
         self.line += ends.len() as u64;
         Ok(Some(RecordBatch {
-            bytes: Bytes::from(bytes),
+            bytes: self.buffers.lend(held.buffer, end),
             ends,
             rows: Vec::new(),
             origin: Some(origin),
             continues: false,
         }))
-    }
-
-    fn read(&mut self, bytes: &mut Vec<u8>, wanted: usize) -> Result<(), BackupError> {
-        let held = bytes.len();
-        bytes.resize(held + wanted, 0);
-        let read = loop {
-            match self.input.read(&mut bytes[held..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        let read = read.map_err(|error| read_error(&self.file, error))?;
-        bytes.truncate(held + read);
-        self.at_end = read == 0;
-        Ok(())
     }
 
     fn check_size(&self, found: usize, lines_before: usize) -> Result<(), BackupError> {
@@ -109,6 +96,54 @@ impl Lines {
         let line = self.line + lines_before as u64;
         let subject = format!("{}, line {line}", self.file);
         Err(record_too_large(subject, self.record_bytes_max))
+    }
+}
+
+/// What was read of the next batch: the first `filled` bytes of a buffer.
+struct Held {
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl Held {
+    fn new(buffers: &Buffers, rest: &[u8]) -> Self {
+        // With room for a newline that the last line lacks.
+        let mut buffer = buffers.take(rest.len().max(BATCH_BYTES) + 1);
+        buffer[..rest.len()].copy_from_slice(rest);
+        Held {
+            buffer,
+            filled: rest.len(),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.filled]
+    }
+
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        let end = self.filled + bytes;
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        &mut self.buffer[self.filled..end]
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.room(1)[0] = byte;
+        self.filled += 1;
+    }
+
+    /// Reads up to `wanted` bytes; gives how many there were, 0 at the end.
+    fn read(&mut self, input: &mut impl Read, wanted: usize) -> io::Result<usize> {
+        let room = self.room(wanted);
+        let read = loop {
+            match input.read(room) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        self.filled += read;
+        Ok(read)
     }
 }
 

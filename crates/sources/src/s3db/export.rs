@@ -37,10 +37,7 @@ pub fn schema_export(
 ) -> Result<Bytes, BackupError> {
     let catalogue = Catalogue::parse(database_catalogue)
         .map_err(|error: CatalogueError| BackupError::corrupt("s3db.json", error))?;
-    let compression = match backup.compression {
-        Compression::None => "none",
-        Compression::Gzip { .. } => "gzip",
-    };
+    let compression = backup.compression.name();
     let mut exported = Map::new();
     for entry in resources {
         let Some(resource) = catalogue.resource(&entry.name) else {

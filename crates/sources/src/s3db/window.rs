@@ -116,7 +116,10 @@ mod tests {
         let mut window = Window::new(256);
         settle(&mut window, 2, 0.25, 3_000);
         let calls = window.calls();
-        assert!((200..256).contains(&calls), "{calls}: calls that take 30 ms");
+        assert!(
+            (200..256).contains(&calls),
+            "{calls}: calls that take 30 ms"
+        );
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn every_key_is_read() {
         strategy: StrategyKind::Quorum(2),
         concurrency: 2,
         compression: Compression::Gzip { level: 9 },
-        block_bytes: 65536,
+        block_bytes: Some(65536),
         segment_bytes: 1_000_000_000,
         record_bytes_max: 1 << 20,
         inline_bytes_max: 0,
@@ -139,6 +139,8 @@ fn an_empty_file_is_all_defaults() {
             .accepted();
     assert_eq!(config.backup.compression, Compression::None);
     assert_eq!(config.backup.inline_bytes_max, 256 << 10);
+    let config = toml("[backup]\ncompression = \"zstd\"\nlevel = 19").accepted();
+    assert_eq!(config.backup.compression, Compression::Zstd { level: 19 });
     let config = toml("[backup]\nrecord_bytes_max = 4096\nblock_bytes = 4096").accepted();
     assert_eq!(
         config.backup.inline_bytes_max, 4096,
@@ -276,7 +278,7 @@ fn variables_replace_settings_of_every_type() {
         .accepted();
     assert_eq!(config.backup.strategy, StrategyKind::Any);
     assert_eq!(config.backup.compression, Compression::Gzip { level: 2 });
-    assert_eq!(config.backup.block_bytes, 2 << 20);
+    assert_eq!(config.backup.block_bytes, Some(2 << 20));
     assert_eq!(config.backup.include, ["x*", "y"]);
     assert!(config.backup.exclude.is_empty());
     assert_eq!(config.destinations[0].place.location(), "a/${NOT_FILLED}");
@@ -306,7 +308,7 @@ secret_access_key = "${SECRET}"
 "#;
     let config = toml(text).env(&env).accepted();
     assert_eq!(config.backup.compression, Compression::Gzip { level: 3 });
-    assert_eq!(config.backup.block_bytes, 1 << 20);
+    assert_eq!(config.backup.block_bytes, Some(1 << 20));
     assert_eq!(config.backup.include, ["b*", "$B$", "${B}$${B}"]);
     let location = config.destinations[0].place.location();
     assert_eq!(location, "x\", required = true, y = \"${B}/${B}/bb");

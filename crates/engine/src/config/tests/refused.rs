@@ -162,8 +162,8 @@ fn values_out_of_bounds_are_shown() {
             None,
         ),
         (
-            "record_bytes_max = \"512KiB\"",
-            "record_bytes_max` is 512 KiB; accepted: 1 MiB to 1 GiB",
+            "record_bytes_max = \"3KiB\"",
+            "record_bytes_max` is 3 KiB; accepted: 4 KiB to 1 GiB",
             None,
         ),
         (
@@ -182,9 +182,9 @@ fn values_out_of_bounds_are_shown() {
             None,
         ),
         (
-            "compression = \"zstd\"",
-            "compression` is \"zstd\"; accepted: gzip, none",
-            None,
+            "compression = \"zst\"",
+            "compression` is \"zst\"; accepted: gzip, zstd, none",
+            Some("did you mean `zstd`?"),
         ),
         (
             "verification = \"reed\"",
@@ -204,7 +204,7 @@ fn values_out_of_bounds_are_shown() {
         None,
     );
     toml("[backup]\ncompression = \"none\"\nlevel = 3").refused(
-        "c.toml:3:1: `backup.level` goes with compression \"gzip\"; \"none\" has no levels",
+        "c.toml:3:1: `backup.level` goes with a compression; \"none\" has no levels",
         None,
     );
     toml("[engine]\nworkers = 99999999999999999999").refused(

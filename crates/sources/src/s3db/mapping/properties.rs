@@ -104,12 +104,16 @@ fn updated(
     object(layout, Extras::default())
 }
 
-/// Whether a value is another one, or an object that has all of its members.
+/// Whether a value is another one, or an object that has all of its members, or bytes that begin with it: of longer ones that
+/// were there before, an update leaves what is behind.
 fn holds(found: &Value, value: &Value) -> bool {
     match (found, value) {
         (Value::Object(found), Value::Object(members)) => members
             .iter()
             .all(|(name, value)| found.get(name).is_some_and(|found| holds(found, value))),
+        (Value::Array(found), Value::Array(bytes)) if bytes.iter().all(Value::is_u64) => {
+            found.starts_with(bytes)
+        }
         _ => found == value,
     }
 }
