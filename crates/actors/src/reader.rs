@@ -144,6 +144,7 @@ impl Pump {
             let origin = batch.origin.as_ref().map(|origin| LineOrigin {
                 file: Arc::clone(&origin.file),
                 line: origin.line + index as u64,
+                check: origin.check,
             });
             let Some(cutter) = self.cutters.get_mut(&id) else {
                 let message = "the source gave records of a resource that isn't open";

@@ -94,6 +94,9 @@ pub(crate) struct BackupArguments {
     /// Not the resources that this glob matches; wins over --include
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
+    /// What is checked of JSON lines: that each is JSON, that each is a line of text, or nothing
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) validate: Option<ValidateArgument>,
     /// What is done with records that don't map to a document and back: keep them raw, or fail
     #[arg(long, value_name = "WHAT")]
     pub(crate) on_undecodable: Option<UndecodableArgument>,
@@ -311,6 +314,17 @@ pub(crate) enum UndecodableArgument {
     Keep,
     /// The backup fails
     Fail,
+}
+
+/// `--validate`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ValidateArgument {
+    /// Each line is one JSON value
+    Json,
+    /// Each line is text in UTF-8, and not blank
+    Lines,
+    /// Nothing is checked
+    None,
 }
 
 impl Command {

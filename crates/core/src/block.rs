@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::buffers::Buffers;
 use crate::error::{BackupError, Class};
 use crate::index::LINE_BYTES_MAX;
+use crate::validate::LineCheck;
 
 /// The number of a resource within a pass: its place in the [`ScanPlan`](crate::ScanPlan).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,13 +17,15 @@ pub struct ResourceId(pub u32);
 /// The place of an item in the pass: everything between reader and placer carries one, without gaps.
 pub type Seq = u64;
 
-/// Where the lines of a block come from, for errors that name the place.
+/// Where the lines of a block come from, for errors that name the place, and what is to be checked of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineOrigin {
     /// The file, as the user named it.
     pub file: Arc<str>,
     /// The number of the first line, from 1.
     pub line: u64,
+    /// What the lines have to be.
+    pub check: LineCheck,
 }
 
 /// Whole records of one resource, before compression.
@@ -36,7 +39,7 @@ pub struct Block {
     pub bytes: Bytes,
     /// Rows for the index about these records: JSON lines, possibly none.
     pub rows: Bytes,
-    /// Where the lines were read, if they are to be checked to be JSON.
+    /// Where the lines were read, where there are lines.
     pub origin: Option<LineOrigin>,
 }
 
@@ -142,7 +145,7 @@ impl Cutter {
 
     fn subject(&self, origin: Option<LineOrigin>) -> String {
         match origin {
-            Some(LineOrigin { file, line }) => format!("{file}, line {line}"),
+            Some(LineOrigin { file, line, .. }) => format!("{file}, line {line}"),
             None => format!("record {}", self.records_cut + u64::from(self.records) + 1),
         }
     }
@@ -205,6 +208,7 @@ mod tests {
         let origin = LineOrigin {
             file: "a.jsonl".into(),
             line: 7,
+            check: LineCheck::Json,
         };
         let error = cutter
             .push(&[b'x'; 21], b"", Some(origin), false)

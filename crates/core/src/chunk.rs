@@ -9,7 +9,7 @@ use crate::codec::{Decoder, Encoder};
 use crate::compress::Compression;
 use crate::digest::Digest;
 use crate::error::{BackupError, Class};
-use crate::validate::check_json_lines;
+use crate::validate::check_lines;
 
 /// What the index says of a chunk. Chunks follow each other without gaps, so an offset is the sum of what precedes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,10 +101,10 @@ impl BlockEncoder {
     /// Encodes one block. What leaves here has been decoded again and was equal to the block.
     ///
     /// # Errors
-    /// Where a line that was to be checked is no JSON, or the encoder is wrong.
+    /// Where a line isn't what it was to be, or the encoder is wrong.
     pub fn encode(&mut self, block: Block) -> Result<EncodedBlock, BackupError> {
         if let Some(origin) = &block.origin {
-            check_json_lines(&block.bytes, origin)?;
+            check_lines(&block.bytes, origin)?;
         }
         let bytes = match &mut self.data {
             None => block.bytes.clone(),

@@ -84,4 +84,4 @@ pub use source::{
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotATime, Timestamp};
-pub use validate::check_json_lines;
+pub use validate::{LineCheck, check_lines};

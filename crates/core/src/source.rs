@@ -62,7 +62,7 @@ pub struct RecordBatch {
     pub ends: Vec<usize>,
     /// The row of the index for each record, a JSON line; empty where the source has none.
     pub rows: Vec<Vec<u8>>,
-    /// Where the first record was read, if the lines are to be checked to be JSON. The others follow it line by line.
+    /// Where the first record was read, where records are lines. The others follow it line by line.
     pub origin: Option<LineOrigin>,
     /// Whether these bytes go on with an object that began before, and so count as no record of their own.
     pub continues: bool,

@@ -1,4 +1,4 @@
-//! Lines that must be JSON.
+//! Lines that must be JSON, or text, or nothing in particular.
 
 use serde::de::IgnoredAny;
 
@@ -8,11 +8,26 @@ use crate::error::{BackupError, Class};
 /// What some editors put before the first character of a file; no JSON begins with it.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Checks that each line is one JSON value in UTF-8; blank lines are none.
+/// What is checked of lines that are carried byte for byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LineCheck {
+    /// Each is one JSON value in UTF-8.
+    #[default]
+    Json,
+    /// Each is text in UTF-8, and not blank.
+    Lines,
+    /// Nothing.
+    None,
+}
+
+/// Checks lines as their origin asks for it.
 ///
 /// # Errors
-/// Names file, line and column (both from 1, the column in bytes) of the first line that isn't.
-pub fn check_json_lines(lines: &[u8], origin: &LineOrigin) -> Result<(), BackupError> {
+/// Names file, line and column (both from 1, the column in bytes) of the first line that isn't what it has to be.
+pub fn check_lines(lines: &[u8], origin: &LineOrigin) -> Result<(), BackupError> {
+    if origin.check == LineCheck::None {
+        return Ok(());
+    }
     for (index, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         // A line that ends in both is a line of Windows: its end is no part of it either.
@@ -21,11 +36,15 @@ pub fn check_json_lines(lines: &[u8], origin: &LineOrigin) -> Result<(), BackupE
             column,
             reason,
             remedy,
-        }) = problem_of(line)
+        }) = problem_of(line, origin.check)
         {
             let line = origin.line + index as u64;
             let subject = format!("{}, line {line}, column {column}", origin.file);
-            let message = format!("not JSON: {reason}");
+            let wanted = match origin.check {
+                LineCheck::Json => "JSON",
+                LineCheck::Lines | LineCheck::None => "a line of text",
+            };
+            let message = format!("not {wanted}: {reason}");
             return Err(
                 BackupError::new(Class::Permanent, "read", subject, message).suggest(remedy)
             );
@@ -41,7 +60,7 @@ struct Problem {
 }
 
 /// What is wrong with a line, whose end isn't part of it: a parser that meets it would count it.
-fn problem_of(line: &[u8]) -> Option<Problem> {
+fn problem_of(line: &[u8], check: LineCheck) -> Option<Problem> {
     let problem = |column, reason: &str, remedy| {
         Some(Problem {
             column,
@@ -49,8 +68,13 @@ fn problem_of(line: &[u8]) -> Option<Problem> {
             remedy,
         })
     };
-    let mend = "each line must be one JSON value; mend or remove the line";
-    if line.starts_with(BYTE_ORDER_MARK) {
+    let mend = match check {
+        LineCheck::Json => "each line must be one JSON value; mend or remove the line",
+        LineCheck::Lines | LineCheck::None => {
+            "mend or remove the line, or have nothing checked: --validate none"
+        }
+    };
+    if check == LineCheck::Json && line.starts_with(BYTE_ORDER_MARK) {
         return problem(
             1,
             "it begins with a byte order mark",
@@ -64,6 +88,9 @@ fn problem_of(line: &[u8]) -> Option<Problem> {
         Ok(text) => text,
         Err(error) => return problem(error.valid_up_to() + 1, "not UTF-8", mend),
     };
+    if check != LineCheck::Json {
+        return None;
+    }
     let error = serde_json::from_str::<IgnoredAny>(text).err()?;
     let words = error.to_string();
     let reason = words.rsplit_once(" at line");
@@ -76,13 +103,38 @@ mod tests {
     use super::*;
 
     fn check(lines: &str) -> Option<String> {
+        check_as(LineCheck::Json, lines.as_bytes())
+    }
+
+    fn check_as(check: LineCheck, lines: &[u8]) -> Option<String> {
         let origin = LineOrigin {
             file: "a.jsonl".into(),
             line: 10,
+            check,
         };
-        check_json_lines(lines.as_bytes(), &origin)
+        check_lines(lines, &origin)
             .err()
             .map(|error| error.to_string())
+    }
+
+    #[test]
+    fn as_much_is_checked_as_was_asked() {
+        for lines in [&b"{}\n\n"[..], b"{}\n\xff\n", b"{}\n{\n"] {
+            assert!(check_as(LineCheck::Json, lines).is_some());
+            assert!(check_as(LineCheck::None, lines).is_none());
+        }
+        assert_eq!(
+            check_as(LineCheck::Lines, b"{}\n \n").unwrap(),
+            "read a.jsonl, line 11, column 1: not a line of text: it is blank"
+        );
+        assert_eq!(
+            check_as(LineCheck::Lines, b"{}\na\xff\n").unwrap(),
+            "read a.jsonl, line 11, column 2: not a line of text: not UTF-8"
+        );
+        assert_eq!(
+            check_as(LineCheck::Lines, "{\n\u{feff}{}\n".as_bytes()),
+            None
+        );
     }
 
     #[test]
@@ -119,16 +171,10 @@ mod tests {
             check(&format!("{}1{}\n", "[".repeat(5000), "]".repeat(5000))),
             None
         );
-        let origin = LineOrigin {
-            file: "a.jsonl".into(),
-            line: 1,
-        };
-        let error = check_json_lines(b"\"\xff\"\n", &origin).unwrap_err();
         assert!(
-            error
-                .to_string()
-                .contains("line 1, column 2: not JSON: not UTF-8"),
-            "{error}"
+            check_as(LineCheck::Json, b"\"\xff\"\n")
+                .unwrap()
+                .contains("line 10, column 2: not JSON: not UTF-8")
         );
     }
 }

@@ -63,7 +63,7 @@ pub use restore::{RestoreRequest, RestoreTarget};
 pub use teeline_actors::{Clock, Executor, Observer, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
-    DestinationState, DestinationStatus, Digest, ErrorReport, MissingFile, PathTemplate,
+    DestinationState, DestinationStatus, Digest, ErrorReport, LineCheck, MissingFile, PathTemplate,
     ProgressEvent, RestoreCounts, RunStatus, SettleOutcome, SettledCounts, Settling, Sink, Source,
     StrategyKind, Target, Timestamp, Verified, looks_like_url, masked,
 };

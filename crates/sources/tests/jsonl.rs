@@ -9,7 +9,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use teeline_core::{
-    BackupError, Class, Item, ResourceKind, Selection, Source, SourceKind, check_json_lines,
+    BackupError, Class, Item, ResourceKind, Selection, Source, SourceKind, check_lines,
 };
 use teeline_sources::{Io, JsonlSource};
 
@@ -271,7 +271,7 @@ async fn the_origin_finds_the_line_that_is_no_json() {
     let mut found = None;
     while let Some(item) = scan.next().await.unwrap() {
         if let Item::Records(_, batch) = item {
-            found = check_json_lines(&batch.bytes, &batch.origin.unwrap())
+            found = check_lines(&batch.bytes, &batch.origin.unwrap())
                 .err()
                 .or(found);
         }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use teeline::config::{Connection as Place, SourceConfig, SourceLocation};
 use teeline::{
-    BackupError, Connection, JsonlSource, OnUndecodable, S3dbSource, ScanOptions, Source,
-    UnknownObjects, looks_like_url,
+    BackupError, Connection, JsonlSource, LineCheck, OnUndecodable, S3dbSource, ScanOptions,
+    Source, UnknownObjects, looks_like_url,
 };
 
 use super::exposed::Exposed;
 use super::setting::Setting;
-use crate::args::{BackupArguments, SourceArguments, UndecodableArgument, UnknownArgument};
+use crate::args::{
+    BackupArguments, SourceArguments, UndecodableArgument, UnknownArgument, ValidateArgument,
+};
 
 /// What the records of standard input are called unless something is said.
 const STDIN_RESOURCE: &str = "stdin";
@@ -53,6 +55,13 @@ pub(super) fn source(
             (Some(passes), _) => passes,
             (None, _) => configured.map_or(0, |source| source.settle_passes_max),
         },
+        validate: match (typed.validate, &location) {
+            (Some(_), SourceLocation::S3db(_)) => return Err(validates_records()),
+            (Some(ValidateArgument::Json), _) => LineCheck::Json,
+            (Some(ValidateArgument::Lines), _) => LineCheck::Lines,
+            (Some(ValidateArgument::None), _) => LineCheck::None,
+            (None, _) => configured.map_or_else(LineCheck::default, |source| source.validate),
+        },
         location,
     };
     of_config(&source, setting)
@@ -78,8 +87,8 @@ pub(super) fn of_config(
             Ok(Arc::new(S3dbSource::new(connection, options)))
         }
         SourceLocation::Jsonl { path, resource } => {
-            let source = jsonl(path, resource)?;
-            Ok(Arc::new(source.record_bytes_max(backup.record_bytes_max)))
+            let lines = jsonl(path, resource)?.validate(source.validate);
+            Ok(Arc::new(lines.record_bytes_max(backup.record_bytes_max)))
         }
         _ => Err(BackupError::usage(
             "source",
@@ -91,6 +100,12 @@ pub(super) fn of_config(
 fn settles_lines() -> BackupError {
     let message = "it reads again what of a database has changed, and JSON lines are read once";
     BackupError::usage("--settle", message).suggest("leave it out")
+}
+
+fn validates_records() -> BackupError {
+    let message =
+        "it says what is checked of JSON lines, and a database's records are always made into such";
+    BackupError::usage("--validate", message).suggest("leave it out")
 }
 
 fn typed_place(typed: &SourceArguments) -> Result<Option<SourceLocation>, BackupError> {

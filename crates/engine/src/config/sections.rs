@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind};
+use teeline_core::{BackupError, Compression, LineCheck, PathTemplate, StrategyKind};
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::Config;
@@ -44,6 +44,7 @@ const SOURCE: Known = Known {
         "on_undecodable",
         "unknown_objects",
         "settle_passes_max",
+        "validate",
     ],
     hints: &[
         ("url", "a database's connection string is `connection`"),
@@ -151,12 +152,22 @@ fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
         let message = "goes with a database, not with `path`";
         return Err(table.error_at("settle_passes_max", message));
     }
+    let validate = table.word("validate", &["json", "lines", "none"], |word| match word {
+        "json" => Some(LineCheck::Json),
+        "lines" => Some(LineCheck::Lines),
+        "none" => Some(LineCheck::None),
+        _ => None,
+    })?;
+    if validate.is_some() && matches!(location, SourceLocation::S3db(_)) {
+        return Err(table.error_at("validate", "goes with `path`, not with a database"));
+    }
     let settle_passes_max = settle_passes_max.and_then(|passes| u32::try_from(passes).ok());
     Ok(SourceConfig {
         location,
         on_undecodable: on_undecodable.unwrap_or_default(),
         unknown_objects: unknown_objects.unwrap_or_default(),
         settle_passes_max: settle_passes_max.unwrap_or(0),
+        validate: validate.unwrap_or_default(),
     })
 }
 

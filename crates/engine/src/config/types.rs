@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use teeline_core::{Compression, PathTemplate, StrategyKind};
+use teeline_core::{Compression, LineCheck, PathTemplate, StrategyKind};
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::connection::Connection;
@@ -23,6 +23,8 @@ pub struct SourceConfig {
     /// How often, at the most, what of a database changed during the scan is read again: until that finds nothing. 0 to
     /// [`SETTLE_PASSES_MAX`]. Default: 0.
     pub settle_passes_max: u32,
+    /// What is checked of JSON lines. Default: [`LineCheck::Json`].
+    pub validate: LineCheck,
 }
 
 /// More passes over a database aren't accepted: one that hasn't settled by then won't.

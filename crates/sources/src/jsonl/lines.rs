@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use teeline_core::{BackupError, Buffers, LineOrigin, RecordBatch, record_too_large};
+use teeline_core::{BackupError, Buffers, LineCheck, LineOrigin, RecordBatch, record_too_large};
 
 use super::files::read_error;
 
@@ -21,15 +21,20 @@ pub(super) struct Lines {
     /// What batches are in.
     buffers: Buffers,
     at_end: bool,
-    record_bytes_max: usize,
+    limits: LineLimits,
+}
+
+/// What lines have to keep to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LineLimits {
+    /// A longer one is an error, the newline counted.
+    pub(super) record_bytes_max: usize,
+    /// What the encoders check.
+    pub(super) check: LineCheck,
 }
 
 impl Lines {
-    pub(super) fn new(
-        input: Box<dyn Read + Send>,
-        file: Arc<str>,
-        record_bytes_max: usize,
-    ) -> Self {
+    pub(super) fn new(input: Box<dyn Read + Send>, file: Arc<str>, limits: LineLimits) -> Self {
         Lines {
             input,
             file,
@@ -37,7 +42,7 @@ impl Lines {
             rest: Vec::new(),
             buffers: Buffers::default(),
             at_end: false,
-            record_bytes_max,
+            limits,
         }
     }
 
@@ -51,6 +56,7 @@ impl Lines {
             let wanted = match held.filled {
                 filled if filled < BATCH_BYTES => BATCH_BYTES - filled,
                 filled => self
+                    .limits
                     .record_bytes_max
                     .saturating_add(1)
                     .saturating_sub(filled)
@@ -78,6 +84,7 @@ impl Lines {
         let origin = LineOrigin {
             file: Arc::clone(&self.file),
             line: self.line,
+            check: self.limits.check,
         };
         self.line += ends.len() as u64;
         Ok(Some(RecordBatch {
@@ -90,12 +97,12 @@ impl Lines {
     }
 
     fn check_size(&self, found: usize, lines_before: usize) -> Result<(), BackupError> {
-        if found <= self.record_bytes_max {
+        if found <= self.limits.record_bytes_max {
             return Ok(());
         }
         let line = self.line + lines_before as u64;
         let subject = format!("{}, line {line}", self.file);
-        Err(record_too_large(subject, self.record_bytes_max))
+        Err(record_too_large(subject, self.limits.record_bytes_max))
     }
 }
 
@@ -165,9 +172,16 @@ mod tests {
         }
     }
 
+    fn up_to(record_bytes_max: usize) -> LineLimits {
+        LineLimits {
+            record_bytes_max,
+            check: LineCheck::Json,
+        }
+    }
+
     fn batches(bytes: &[u8], piece: usize, max: usize) -> Result<Vec<RecordBatch>, BackupError> {
         let input = Box::new(Trickle(bytes.to_vec(), piece));
-        let mut lines = Lines::new(input, "a.jsonl".into(), max);
+        let mut lines = Lines::new(input, "a.jsonl".into(), up_to(max));
         std::iter::from_fn(|| lines.next_batch().transpose()).collect()
     }
 
@@ -229,7 +243,7 @@ mod tests {
         }
         let taken = Arc::default();
         let input = io::Cursor::new(b"{}\n{}\n".to_vec()).chain(Endless(Arc::clone(&taken)));
-        let mut lines = Lines::new(Box::new(input), "a.jsonl".into(), 3 << 20);
+        let mut lines = Lines::new(Box::new(input), "a.jsonl".into(), up_to(3 << 20));
         let batch = lines.next_batch().unwrap().unwrap();
         assert_eq!(batch.ends, [3, 6]);
         let error = lines.next_batch().unwrap_err();

@@ -1,7 +1,7 @@
 //! Files of JSON lines, plain or compressed, and standard input.
 //!
 //! Lines are carried byte for byte; the last one of a file gets the newline that it lacks. Whether a line is JSON is
-//! checked later, where there is a processor for it: each batch says which file and line it begins with.
+//! checked later, where there is a processor for it: each batch says which file and line it begins with, and what to check.
 
 mod files;
 mod lines;
@@ -13,9 +13,12 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use teeline_core::{Attachment, BackupError, Class, Placed, Scan, Selection, Source, SourceKind};
+use teeline_core::{
+    Attachment, BackupError, Class, LineCheck, Placed, Scan, Selection, Source, SourceKind,
+};
 
 use crate::Io;
+use crate::jsonl::lines::LineLimits;
 use crate::jsonl::scan::{JsonlScan, Opening};
 
 /// A line larger than this is an error, unless said otherwise.
@@ -28,7 +31,7 @@ pub const RECORD_BYTES_MAX: usize = 64 << 20;
 pub struct JsonlSource {
     input: Input,
     io: Io,
-    record_bytes_max: usize,
+    limits: LineLimits,
 }
 
 enum Input {
@@ -67,7 +70,14 @@ impl JsonlSource {
     /// Refuses lines that are larger than this, the newline counted.
     #[must_use]
     pub fn record_bytes_max(mut self, bytes: usize) -> Self {
-        self.record_bytes_max = bytes;
+        self.limits.record_bytes_max = bytes;
+        self
+    }
+
+    /// What is checked of each line; that it is JSON, unless said otherwise.
+    #[must_use]
+    pub fn validate(mut self, check: LineCheck) -> Self {
+        self.limits.check = check;
         self
     }
 
@@ -90,7 +100,10 @@ impl JsonlSource {
         JsonlSource {
             input,
             io: Io::default(),
-            record_bytes_max: RECORD_BYTES_MAX,
+            limits: LineLimits {
+                record_bytes_max: RECORD_BYTES_MAX,
+                check: LineCheck::default(),
+            },
         }
     }
 
@@ -148,7 +161,7 @@ impl fmt::Debug for JsonlSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JsonlSource")
             .field("input", &format_args!("{self}"))
-            .field("record_bytes_max", &self.record_bytes_max)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
@@ -171,11 +184,7 @@ impl Source for JsonlSource {
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
         let mut openings = self.openings().await?;
         openings.retain(|opening| selection.wants(&opening.resource));
-        Ok(Box::new(JsonlScan::new(
-            openings,
-            self.io,
-            self.record_bytes_max,
-        )))
+        Ok(Box::new(JsonlScan::new(openings, self.io, self.limits)))
     }
 
     fn describe(&self, _: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {

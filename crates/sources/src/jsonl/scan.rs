@@ -11,7 +11,7 @@ use teeline_core::{
 };
 
 use super::files::{ResourceFile, read_error};
-use super::lines::Lines;
+use super::lines::{LineLimits, Lines};
 use crate::Io;
 
 /// What is to be read as a resource.
@@ -55,14 +55,14 @@ impl Opening {
     }
 
     /// Opens it, and reads the first lines.
-    fn open(self, record_bytes_max: usize) -> Batch {
+    fn open(self, limits: LineLimits) -> Batch {
         let input = match self.input {
             OpeningInput::Reader(reader) => reader,
             OpeningInput::File(file) => file
                 .open()
                 .map_err(|error| read_error(&self.label, error))?,
         };
-        next_batch(Lines::new(input, self.label, record_bytes_max))
+        next_batch(Lines::new(input, self.label, limits))
     }
 }
 
@@ -88,7 +88,7 @@ pub(super) struct JsonlScan {
     /// Whether a read may never return: the other end of a pipe may be silent for ever.
     endless: bool,
     io: Io,
-    record_bytes_max: usize,
+    limits: LineLimits,
 }
 
 /// What comes next.
@@ -101,7 +101,7 @@ enum Step {
 }
 
 impl JsonlScan {
-    pub(super) fn new(openings: Vec<Opening>, io: Io, record_bytes_max: usize) -> Self {
+    pub(super) fn new(openings: Vec<Opening>, io: Io, limits: LineLimits) -> Self {
         let resources = openings.iter().map(Opening::planned).collect();
         JsonlScan {
             plan: ScanPlan {
@@ -113,7 +113,7 @@ impl JsonlScan {
             begun: 0,
             endless: false,
             io,
-            record_bytes_max,
+            limits,
         }
     }
 
@@ -138,7 +138,7 @@ impl Scan for JsonlScan {
     }
 
     async fn next(&mut self) -> Result<Option<Item>, BackupError> {
-        let record_bytes_max = self.record_bytes_max;
+        let limits = self.limits;
         match std::mem::replace(&mut self.step, Step::Lost) {
             Step::Lost => Err(BackupError::cancelled("the scan")),
             Step::Next => {
@@ -153,10 +153,7 @@ impl Scan for JsonlScan {
             }
             Step::Open(id, opening) => {
                 self.endless = matches!(opening.input, OpeningInput::Reader(_));
-                let batch = run(self.io, self.endless, move || {
-                    opening.open(record_bytes_max)
-                })
-                .await?;
+                let batch = run(self.io, self.endless, move || opening.open(limits)).await?;
                 Ok(Some(self.after(id, batch)))
             }
             Step::Lines(id, lines) => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use teeline_core::{Compression, PathTemplate, StrategyKind};
+use teeline_core::{Compression, LineCheck, PathTemplate, StrategyKind};
 use teeline_sources::s3db::OnUndecodable;
 
 use super::*;
@@ -139,6 +139,8 @@ fn an_empty_file_is_all_defaults() {
             .accepted();
     assert_eq!(config.backup.compression, Compression::None);
     assert_eq!(config.backup.inline_bytes_max, 256 << 10);
+    let config = toml("[source]\npath = \"x\"\nvalidate = \"lines\"").accepted();
+    assert_eq!(config.source.unwrap().validate, LineCheck::Lines);
     let config = toml("[backup]\ncompression = \"zstd\"\nlevel = 19").accepted();
     assert_eq!(config.backup.compression, Compression::Zstd { level: 19 });
     let config = toml("[backup]\nrecord_bytes_max = 4096\nblock_bytes = 4096").accepted();

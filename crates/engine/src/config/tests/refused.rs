@@ -285,6 +285,10 @@ fn a_source_is_exactly_one_place() {
         "c.toml:3:1: `source.resource` goes with path = \"-\" only; files are resources of their own names",
         None,
     );
+    toml("[source]\nconnection_env = \"X\"\nvalidate = \"json\"").refused(
+        "c.toml:3:1: `source.validate` goes with `path`, not with a database",
+        None,
+    );
     toml("[source]\npath = \"x\"\nsettle_passes_max = 1").refused(
         "c.toml:3:1: `source.settle_passes_max` goes with a database, not with `path`",
         None,
