@@ -17,6 +17,10 @@ interop *args:
 bench *args:
     benches/s3db.sh {{args}}
 
+# Beside what one would run instead (needs the same; installs pigz, restic, rclone and others where it may)
+peers *args:
+    benches/peers.sh {{args}}
+
 # Licences, banned crates and sources of the dependencies (needs cargo-deny)
 deny:
     cargo deny --locked check licenses bans sources

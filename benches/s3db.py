@@ -4,13 +4,12 @@ usage: s3db.py BINARIES DIR PORT RECORDS ROUNDS     with a server on PORT (tests
 """
 
 import json
-import os
 import shutil
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from measure import median, process_cpu, ratio, run
 
 CALLS = "64"  # at once, of the minimal client: more or fewer of them aren't faster
 
@@ -28,47 +27,27 @@ def bucket(name, method="POST"):
     subprocess.run(["curl", "-sf", "-o", "/dev/null", "-X", method, url], check=True)
 
 
-def server_cpu():
-    """Seconds of processor time that the server has taken."""
-    fields = Path(f"/proc/{server_pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def run(*command):
-    """Runs a command: what it printed, its seconds, its and the server's processor time, and its largest memory in MiB."""
-    errors = work / "errors.txt"
-    began, server_began = time.monotonic(), server_cpu()
-    with open(errors, "wb") as stderr:
-        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=stderr)
-        printed = process.stdout.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{command[0]} exited with {process.returncode}\n{errors.read_text()}")
-    return {
-        "printed": printed,
-        "seconds": time.monotonic() - began,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "server_cpu_seconds": server_cpu() - server_began,
-        "memory_mib": usage.ru_maxrss / 1024,
-    }
+def measured(*command):
+    """Runs a command; what the server took for it as well."""
+    began = process_cpu(server_pid)
+    return run(command) | {"server_cpu_seconds": process_cpu(server_pid) - began}
 
 
 def s3db(what):
-    ran = run("node", here / "s3db.mjs", what, source, records)
+    ran = measured("node", here / "s3db.mjs", what, source, records)
     return ran | json.loads(ran["printed"].splitlines()[-1])
 
 
 def bare(*arguments):
     """Its seconds are those of the GETs (or PUTs) alone; its processor time isn't, so that of a PUT isn't known."""
-    ran = run(binaries / "examples" / "bare_s3", CALLS, *arguments)
+    ran = measured(binaries / "examples" / "bare_s3", CALLS, *arguments)
     count, seconds = ran["printed"].split()
     return ran | {"seconds": float(seconds) * records / int(count)}
 
 
 def backup():
     shutil.rmtree(copy, ignore_errors=True)
-    ran = run(binaries / "teeline", "backup", "full", "--connection", source, "--to", copy, "--json")
+    ran = measured(binaries / "teeline", "backup", "full", "--connection", source, "--to", copy, "--json")
     backed_up = json.loads(ran["printed"])["recordCount"]
     assert backed_up == records, backed_up
     return ran
@@ -88,7 +67,7 @@ def bare_put(url):
 
 
 def restore(url):
-    return run(binaries / "teeline", "restore", "latest", "--at", copy, "--target", f"{url}?forcePathStyle=true", "--json")
+    return measured(binaries / "teeline", "restore", "latest", "--at", copy, "--target", f"{url}?forcePathStyle=true", "--json")
 
 
 bucket("bulk")
@@ -103,18 +82,8 @@ for number in range(rounds):
         ran.setdefault(name, []).append(result)
 
 
-def median(name, of):
-    values = [result[of] for result in ran[name] if of in result]
-    return statistics.median(values) if values else None
-
-
-def ratio(name, other):
-    """How fast one is as a part of the other, of each round's two that follow each other."""
-    return statistics.median(b["seconds"] / a["seconds"] for a, b in zip(ran[name], ran[other], strict=True))
-
-
 def row(name, against=None, against_cpu=None):
-    seconds, cpu, server_time = median(name, "seconds"), median(name, "cpu_seconds"), median(name, "server_cpu_seconds")
+    seconds, cpu, server_time = median(ran[name], "seconds"), median(ran[name], "cpu_seconds"), median(ran[name], "server_cpu_seconds")
     each = lambda time: None if time is None else round(time / records * 1e6, 1)
     return {
         "name": name,
@@ -124,8 +93,8 @@ def row(name, against=None, against_cpu=None):
         "cpu_us_per_record": each(cpu),
         "server_cpu_us_per_record": each(server_time),
         "memory_mib": round(max(result["memory_mib"] for result in ran[name]), 1),
-        "part_of_bare_rate": round(ratio(name, against), 3) if against else None,
-        "part_of_s3db_js_cpu": round(cpu / median(against_cpu, "cpu_seconds"), 3) if against_cpu else None,
+        "part_of_bare_rate": round(ratio(ran[against], ran[name], "seconds"), 3) if against else None,
+        "part_of_s3db_js_cpu": round(cpu / median(ran[against_cpu], "cpu_seconds"), 3) if against_cpu else None,
     }
 
 
