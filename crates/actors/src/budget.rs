@@ -4,6 +4,7 @@
 //! the business of `account.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -30,6 +31,8 @@ fn encoded_bytes_max(plain: usize) -> u64 {
 pub struct Budget {
     bytes: Arc<Semaphore>,
     capacity: u32,
+    /// The most that was leased at once.
+    peak: Arc<AtomicU64>,
 }
 
 /// A share of the budget.
@@ -43,6 +46,7 @@ impl Budget {
         Budget {
             bytes: Arc::new(Semaphore::new(capacity as usize)),
             capacity,
+            peak: Arc::default(),
         }
     }
 
@@ -52,7 +56,15 @@ impl Budget {
         let share = bytes.clamp(LEASE_BYTES_MIN, u64::from(self.capacity));
         let share = u32::try_from(share).unwrap_or(self.capacity);
         let permit = Arc::clone(&self.bytes).acquire_many_owned(share).await;
+        let free = self.bytes.available_permits() as u64;
+        self.peak
+            .fetch_max(u64::from(self.capacity) - free, Ordering::Relaxed);
         Lease(permit.expect("the semaphore of a budget is never closed"))
+    }
+
+    /// The most that was leased at once since this was last asked, in bytes.
+    pub fn take_peak(&self) -> u64 {
+        self.peak.swap(0, Ordering::Relaxed)
     }
 
     /// Whether no lease is out.

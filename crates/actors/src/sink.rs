@@ -18,6 +18,7 @@ use crate::guard::Alive;
 use crate::messages::{
     Abandonment, DriverEvent, LaneItem, SinkMessage, SupervisorMessage, TeeMessage,
 };
+use crate::stages::Stages;
 use crate::supervisor::Observer;
 
 /// How long an abandoned destination may take to free what the store holds for it.
@@ -54,6 +55,7 @@ pub(crate) struct SinkActor {
     /// Whether the supervisor has the report.
     reported: bool,
     verification: Verification,
+    stages: Stages,
     _alive: Alive,
 }
 
@@ -66,6 +68,7 @@ pub(crate) struct SinkParts {
     pub(crate) tee: Recipient<TeeMessage>,
     pub(crate) supervisor: Recipient<SupervisorMessage>,
     pub(crate) observer: Observer,
+    pub(crate) stages: Stages,
     pub(crate) alive: Alive,
 }
 
@@ -104,6 +107,7 @@ impl SinkActor {
             report,
             reported: false,
             verification,
+            stages: parts.stages,
             _alive: parts.alive,
         }
     }
@@ -184,6 +188,7 @@ impl Actor for SinkActor {
             read_back: self.verification == Verification::Read,
             report: move |event| address.do_send(SinkMessage::Driver(event)),
             open: HashMap::new(),
+            meter: self.stages.meter(format!("to {}", self.destination.name)),
         };
         self.tell(DestinationState::Writing, None);
         // On the runtime's threads, not the arbiter's: what a sink does must not hold up an actor.
@@ -343,6 +348,7 @@ mod tests {
                     tee: Tee.start().recipient(),
                     supervisor: Supervisor(reports).start().recipient(),
                     observer: Arc::new(|_| ()),
+                    stages: Stages::default(),
                     alive: mpsc::channel(1).0,
                 });
                 actor.publishing = publishing;

@@ -110,6 +110,13 @@ fn every_field_of_real_reports_is_documented() {
     };
 
     let dead = "dead=http://key:hidden@127.0.0.1:1/bucket/copies";
+    check(
+        "bench",
+        scratch.teeline(
+            0,
+            &["bench", "--records", "100", "--repeats", "1", "--json"],
+        ),
+    );
     let made = check(
         "backup",
         scratch.teeline(

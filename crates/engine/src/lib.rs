@@ -60,7 +60,7 @@ pub use report::{
 };
 pub use request::{BackupRequest, Cancel, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
-pub use teeline_actors::{Clock, Executor, Observer, Verification};
+pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
     DestinationState, DestinationStatus, Digest, ErrorReport, LineCheck, MissingFile, PathTemplate,
