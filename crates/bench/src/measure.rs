@@ -213,9 +213,10 @@ fn cell(mut measured: Measured, sweep: &Sweep) -> Cell {
 /// In the order in which records pass them.
 fn in_order(stages: &[StageReport]) -> impl Iterator<Item = &StageReport> {
     let rank = |stage: &&StageReport| match stage.name.as_str() {
-        "read" => (0, String::new()),
-        "encode" => (1, String::new()),
-        name => (2, name.to_owned()),
+        "read" => (0, 0, String::new()),
+        "encode" => (1, 0, String::new()),
+        // Destinations are numbered: the tenth has a longer name than the second.
+        name => (2, name.len(), name.to_owned()),
     };
     let mut sorted: Vec<_> = stages.iter().collect();
     sorted.sort_by_key(rank);
