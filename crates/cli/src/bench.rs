@@ -33,6 +33,7 @@ pub(crate) async fn bench(
         write(path, &teeline_bench::plot(&report)?)?;
     }
     let comparison = old.map(|old| teeline_bench::compare(&old, &report));
+    let comparison = comparison.transpose()?;
     let is_slower = match (&comparison, typed.fail_if_slower) {
         (Some(comparison), Some(part)) => comparison.is_slower_by(part),
         _ => false,
@@ -87,7 +88,7 @@ fn sweep(typed: &BenchArguments, output: &Output, cancel: &Cancel) -> Result<Swe
 struct Figures {
     #[serde(flatten)]
     report: BenchReport,
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<Comparison>,
     #[serde(skip)]
     with_stages: bool,

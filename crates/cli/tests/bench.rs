@@ -91,6 +91,13 @@ fn figures_are_compared_with_older_ones() {
     assert!(slower.stdout.contains("% longer"), "{slower:?}");
     assert!(slower.stderr.contains("--fail-if-slower"), "{slower:?}");
 
+    let in_json = bench(&["--compare", "faster.json", "--json"]);
+    let change = &scratch.teeline(0, &in_json).json()["comparison"]["changes"][0];
+    assert_eq!(change["isReal"], true, "{change}");
+
+    let other = [&bench(&["--compare", "old.json"])[..], &["--seed", "2"]].concat();
+    let refused = scratch.teeline(2, &other);
+    assert!(refused.stderr.contains("2000 records in"), "{refused:?}");
     scratch.write("other.json", "{}");
     let refused = scratch.teeline(2, &bench(&["--compare", "other.json"]));
     assert!(refused.stderr.contains("--compare"), "{refused:?}");
