@@ -140,6 +140,7 @@ mod tests {
         let repetition = |seconds: &f64| Repetition {
             seconds: *seconds,
             cpu_seconds: *seconds,
+            retries: 0,
             stored_bytes: 1,
             peak_memory_bytes: None,
         };
