@@ -13,14 +13,16 @@ pub(crate) fn bottleneck(stages: &[Stage], seconds: f64) -> String {
                     share,
                     format!("the source is waited for {} of the time", percent(share)),
                 ));
+                let share = part(stage.busy_seconds, seconds);
+                let what = most(stage).unwrap_or("read");
+                shares.push((
+                    share,
+                    format!("{what}: the reader, {} busy", percent(share)),
+                ));
             }
             "encode" => {
                 let share = part(stage.busy_seconds, seconds * stage.workers as f64);
-                let what = stage
-                    .work
-                    .iter()
-                    .max_by(|a, b| a.seconds.total_cmp(&b.seconds));
-                let what = what.map_or("encode", |work| work.what.as_str());
+                let what = most(stage).unwrap_or("encode");
                 let workers = match stage.workers {
                     1 => "1 worker".to_owned(),
                     workers => format!("{workers} workers"),
@@ -29,13 +31,8 @@ pub(crate) fn bottleneck(stages: &[Stage], seconds: f64) -> String {
             }
             name => {
                 let share = part(stage.busy_seconds, seconds);
-                let what = stage
-                    .work
-                    .iter()
-                    .max_by(|a, b| a.seconds.total_cmp(&b.seconds));
-                let what = what.map_or(String::new(), |work| {
-                    format!(", most of it to {}", work.what)
-                });
+                let what =
+                    most(stage).map_or(String::new(), |what| format!(", most of it to {what}"));
                 let name = name.strip_prefix("to ").unwrap_or(name);
                 shares.push((share, format!("{name}: {} busy{what}", percent(share))));
             }
@@ -48,6 +45,15 @@ pub(crate) fn bottleneck(stages: &[Stage], seconds: f64) -> String {
         (Some(first), None) => first,
         _ => "nothing was measured".to_owned(),
     }
+}
+
+/// What most of a stage's work is.
+fn most(stage: &Stage) -> Option<&str> {
+    let work = stage
+        .work
+        .iter()
+        .max_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    work.map(|work| work.what.as_str())
 }
 
 fn part(of: f64, whole: f64) -> f64 {
@@ -105,8 +111,13 @@ mod tests {
                 .starts_with("far: 95 % busy, most of it to write")
         );
         assert!(
-            bottleneck(&[read(9.0), encode(1.0), fast], 10.0)
+            bottleneck(&[read(9.0), encode(1.0), fast.clone()], 10.0)
                 .starts_with("the source is waited for 90 % of the time")
+        );
+        let cutting = stage("read", 1, 8.0, 1.0, &[("cut", 8.0)]);
+        assert_eq!(
+            bottleneck(&[cutting, encode(4.0), fast], 10.0),
+            "cut: the reader, 80 % busy; then compress: 2 workers, 20 % busy"
         );
     }
 }

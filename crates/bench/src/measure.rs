@@ -1,8 +1,13 @@
 //! Measuring: one backup after the other, the combinations by turns, so that what changes on the machine meanwhile is shared.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use teeline::{BackupError, BackupReport, BackupRequest, Class, Engine, ErrorReport, StageReport};
+use teeline::{
+    BackupError, BackupReport, BackupRequest, Class, CustomSink, DestinationSpec, Engine,
+    ErrorReport, Place, Source, StageReport,
+};
+use teeline_sinks::NullSink;
 
 use crate::bottleneck::bottleneck;
 use crate::place::Prepared;
@@ -38,6 +43,7 @@ pub async fn measure(
 ) -> Result<BenchReport, BackupError> {
     let source = sweep.data.source();
     let combinations = sweep.combinations()?;
+    check_combinations(sweep, &combinations, &source)?;
     // A stall is placed by the size of what was stored before.
     let needs_a_size = sweep.places.iter().any(crate::BenchPlace::needs_a_size);
     let warm_up = sweep.warm_up.max(usize::from(needs_a_size));
@@ -88,14 +94,45 @@ pub async fn measure(
     })
 }
 
+fn engine(sweep: &Sweep, of: Combination) -> Result<Engine, BackupError> {
+    let builder = Engine::builder().workers(of.workers);
+    builder.budget_bytes(sweep.budget_bytes).build()
+}
+
+fn request(
+    sweep: &Sweep,
+    of: Combination,
+    source: &Arc<dyn Source>,
+    destinations: Vec<DestinationSpec>,
+) -> BackupRequest {
+    let mut request = BackupRequest::of(Arc::clone(source), destinations);
+    request.compression = of.compression;
+    request.block_bytes = Some(of.block_bytes);
+    request.concurrency = request.concurrency.max(2 * of.destinations);
+    request.cancel = sweep.cancel.clone();
+    request
+}
+
+/// Finds out before anything is measured which combination can't be.
+fn check_combinations(
+    sweep: &Sweep,
+    combinations: &[Combination],
+    source: &Arc<dyn Source>,
+) -> Result<(), BackupError> {
+    for of in combinations {
+        let anywhere = DestinationSpec::derived(Place::Sink(CustomSink::new(NullSink::default())));
+        engine(sweep, *of)?.check(&request(sweep, *of, source, vec![anywhere]))?;
+    }
+    Ok(())
+}
+
 async fn repetition(
     sweep: &Sweep,
     measured: &Measured,
-    source: &std::sync::Arc<dyn teeline::Source>,
+    source: &Arc<dyn Source>,
 ) -> Result<(Repetition, BackupReport), BackupError> {
     let of = measured.combination;
-    let builder = Engine::builder().workers(of.workers);
-    let engine = builder.budget_bytes(sweep.budget_bytes).build()?;
+    let engine = engine(sweep, of)?;
     let folder = format!("teeline-bench-{}-{}", std::process::id(), unique());
     let mut prepared = Vec::new();
     for (number, place) in sweep.places.iter().take(of.destinations).enumerate() {
@@ -108,22 +145,20 @@ async fn repetition(
         );
     }
     let specs = prepared.iter().map(|place| place.spec.clone()).collect();
-    let mut request = BackupRequest::of(std::sync::Arc::clone(source), specs);
-    request.compression = of.compression;
-    request.block_bytes = Some(of.block_bytes);
-    request.concurrency = request.concurrency.max(2 * of.destinations);
-    request.cancel = sweep.cancel.clone();
+    let request = request(sweep, of, source, specs);
     process::forget_peak_memory();
     let (cpu, began) = (process::cpu(), Instant::now());
     let report = engine.backup(request).await;
     let seconds = began.elapsed().as_secs_f64();
     let cpu_seconds = (process::cpu() - cpu).as_secs_f64();
     let peak_memory_bytes = process::peak_memory();
-    remove(prepared).await?;
+    let removed = remove(prepared).await;
     check(&report)?;
+    removed?;
     let repetition = Repetition {
         seconds,
         cpu_seconds,
+        retries: report.destinations.iter().map(|at| at.retries).sum(),
         stored_bytes: report.size,
         peak_memory_bytes,
     };
@@ -213,9 +248,10 @@ fn cell(mut measured: Measured, sweep: &Sweep) -> Cell {
 /// In the order in which records pass them.
 fn in_order(stages: &[StageReport]) -> impl Iterator<Item = &StageReport> {
     let rank = |stage: &&StageReport| match stage.name.as_str() {
-        "read" => (0, String::new()),
-        "encode" => (1, String::new()),
-        name => (2, name.to_owned()),
+        "read" => (0, 0, String::new()),
+        "encode" => (1, 0, String::new()),
+        // Destinations are numbered: the tenth has a longer name than the second.
+        name => (2, name.len(), name.to_owned()),
     };
     let mut sorted: Vec<_> = stages.iter().collect();
     sorted.sort_by_key(rank);

@@ -48,6 +48,7 @@ impl BenchPlace {
     /// # Errors
     /// Where it is none of these. The message never quotes the text, which may hold secrets.
     pub fn parse(text: &str) -> Result<Self, BackupError> {
+        let text = without_name(text);
         let (kind, label) = match text {
             "null:" => (Kind::Null, text.to_owned()),
             "memory:" => (Kind::Memory, text.to_owned()),
@@ -128,6 +129,20 @@ impl BenchPlace {
     }
 }
 
+/// A destination that only a measurement has, without the name that may stand before it as before any other. Reports call
+/// all of them by their number.
+fn without_name(text: &str) -> &str {
+    let is_measured = |rest: &str| {
+        ["null:", "memory:", "sim:"]
+            .iter()
+            .any(|kind| rest.starts_with(kind))
+    };
+    match text.split_once('=') {
+        Some((name, rest)) if !name.contains(':') && is_measured(rest) => rest,
+        _ => text,
+    }
+}
+
 fn behaviour(simulation: &Simulation, stored_bytes: u64) -> Behaviour {
     // A part of a size is one.
     #[expect(
@@ -139,7 +154,11 @@ fn behaviour(simulation: &Simulation, stored_bytes: u64) -> Behaviour {
     Behaviour {
         bytes_per_second: simulation.rate,
         latency: simulation.latency,
-        stall: simulation.stall.map(|(time, part)| (after(part), time)),
+        // The size isn't known of the first, which is for finding it out.
+        stall: simulation
+            .stall
+            .filter(|_| stored_bytes > 0)
+            .map(|(time, part)| (after(part), time)),
         errors: simulation.errors,
         seed: 1,
     }

@@ -84,6 +84,8 @@ pub struct Repetition {
     pub seconds: f64,
     /// Processor time of the whole process.
     pub cpu_seconds: f64,
+    /// Calls that were made again, of all destinations.
+    pub retries: u64,
     /// Bytes of one copy.
     pub stored_bytes: u64,
     /// The most memory that the process had.

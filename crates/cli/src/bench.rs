@@ -19,6 +19,9 @@ pub(crate) async fn bench(
 ) -> Result<u8, BackupError> {
     let old = typed.compare.as_deref().map(read_report).transpose()?;
     let sweep = sweep(typed, output, cancel)?;
+    for path in [&typed.csv, &typed.plot].into_iter().flatten() {
+        check_writable(path)?;
+    }
     let progress = Progress::start(output, "measuring");
     let measured = teeline_bench::measure(&sweep, |at| {
         progress.doing(format!("measuring: backup {} of {}", at.done + 1, at.all));
@@ -33,6 +36,7 @@ pub(crate) async fn bench(
         write(path, &teeline_bench::plot(&report)?)?;
     }
     let comparison = old.map(|old| teeline_bench::compare(&old, &report));
+    let comparison = comparison.transpose()?;
     let is_slower = match (&comparison, typed.fail_if_slower) {
         (Some(comparison), Some(part)) => comparison.is_slower_by(part),
         _ => false,
@@ -87,7 +91,7 @@ fn sweep(typed: &BenchArguments, output: &Output, cancel: &Cancel) -> Result<Swe
 struct Figures {
     #[serde(flatten)]
     report: BenchReport,
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<Comparison>,
     #[serde(skip)]
     with_stages: bool,
@@ -132,10 +136,18 @@ fn read_report(path: &Path) -> Result<BenchReport, BackupError> {
     })
 }
 
+/// Figures that took long aren't to be lost for a folder that isn't there.
+fn check_writable(path: &Path) -> Result<(), BackupError> {
+    let opened = fs::OpenOptions::new().create(true).append(true).open(path);
+    opened.map(drop).map_err(|error| cannot_write(path, error))
+}
+
 fn write(path: &Path, text: &str) -> Result<(), BackupError> {
-    fs::write(path, text).map_err(|error| {
-        BackupError::new(Class::Permanent, "write", path.display(), &error).because(error)
-    })
+    fs::write(path, text).map_err(|error| cannot_write(path, error))
+}
+
+fn cannot_write(path: &Path, error: std::io::Error) -> BackupError {
+    BackupError::new(Class::Permanent, "write", path.display(), &error).because(error)
 }
 
 fn to_usize(value: u64) -> usize {

@@ -28,7 +28,7 @@ fn a_sweep_has_a_cell_for_each_combination() {
         "--to",
         "there",
         "--to",
-        "sim:rate=500MB/s,latency=1ms,stall=10ms@50%,errors=0.1%,of=memory:",
+        "far=sim:rate=500MB/s,latency=1ms,stall=10ms@50%,errors=0.1%,of=memory:",
         "--json",
         "--csv",
         "figures.csv",
@@ -91,6 +91,13 @@ fn figures_are_compared_with_older_ones() {
     assert!(slower.stdout.contains("% longer"), "{slower:?}");
     assert!(slower.stderr.contains("--fail-if-slower"), "{slower:?}");
 
+    let in_json = bench(&["--compare", "faster.json", "--json"]);
+    let change = &scratch.teeline(0, &in_json).json()["comparison"]["changes"][0];
+    assert_eq!(change["isReal"], true, "{change}");
+
+    let other = [&bench(&["--compare", "old.json"])[..], &["--seed", "2"]].concat();
+    let refused = scratch.teeline(2, &other);
+    assert!(refused.stderr.contains("2000 records in"), "{refused:?}");
     scratch.write("other.json", "{}");
     let refused = scratch.teeline(2, &bench(&["--compare", "other.json"]));
     assert!(refused.stderr.contains("--compare"), "{refused:?}");
@@ -130,5 +137,21 @@ fn what_cannot_be_measured_is_refused() {
     ] {
         let refused = scratch.teeline(2, arguments);
         assert!(refused.stderr.contains(part), "{arguments:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn what_would_fail_later_fails_before_anything_is_measured() {
+    let scratch = Scratch::new();
+    for (code, more) in [
+        (1, &["--csv", "nowhere/figures.csv"][..]),
+        (1, &["--plot", "nowhere/figures.svg"]),
+        (
+            2,
+            &["--block-bytes", "1MiB,16MiB", "--budget-bytes", "8MiB"],
+        ),
+    ] {
+        let refused = scratch.teeline(code, &bench(more));
+        assert!(!refused.stderr.contains("measuring: backup"), "{refused:?}");
     }
 }
