@@ -68,6 +68,10 @@ pub(crate) struct BackupArguments {
     /// What makes it a success: all, any, priority, quorum:N
     #[arg(long)]
     pub(crate) strategy: Option<String>,
+    /// What becomes of a destination that holds up the others: block, it is waited for; detach, it is left behind. Without,
+    /// a required one is waited for and another one left behind
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) lag: Option<String>,
     /// Calls to destinations that may be under way at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) concurrency: Option<u64>,

@@ -63,9 +63,9 @@ pub use restore::{RestoreRequest, RestoreTarget};
 pub use teeline_actors::{Clock, Executor, Observer, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
-    DestinationState, DestinationStatus, Digest, ErrorReport, LineCheck, MissingFile, PathTemplate,
-    ProgressEvent, RestoreCounts, RunStatus, SettleOutcome, SettledCounts, Settling, Sink, Source,
-    StrategyKind, Target, Timestamp, Verified, looks_like_url, masked,
+    DestinationState, DestinationStatus, Digest, ErrorReport, LagPolicy, LineCheck, MissingFile,
+    PathTemplate, ProgressEvent, RestoreCounts, RunStatus, SettleOutcome, SettledCounts, Settling,
+    Sink, Source, StrategyKind, Target, Timestamp, Verified, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

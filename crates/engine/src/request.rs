@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use teeline_actors::{Observer, Verification};
-use teeline_core::{BackupError, BackupType, Compression, PathTemplate, Source, StrategyKind};
+use teeline_core::{
+    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, PathTemplate, Source,
+    StrategyKind,
+};
 use tokio::sync::watch;
 
 use crate::destination::DestinationSpec;
@@ -21,6 +25,11 @@ pub struct BackupRequest {
     pub backup_type: BackupType,
     /// What makes it a success; `all`.
     pub strategy: StrategyKind,
+    /// What becomes of destinations that fall behind, where they don't say it themselves. `None`: one that is required is
+    /// waited for, another one leaves the pass.
+    pub lag: Option<LagPolicy>,
+    /// How long a destination that may leave may hold up the pass, all in all; 10 s.
+    pub lag_patience: Duration,
     /// Calls that all destinations together may have under way; 4.
     pub concurrency: usize,
     /// How chunks are compressed; gzip, level 5.
@@ -59,6 +68,8 @@ impl BackupRequest {
             destinations,
             backup_type: "full".parse().expect("a type"),
             strategy: StrategyKind::default(),
+            lag: None,
+            lag_patience: Duration::from_millis(LAG_PATIENCE_MS_DEFAULT),
             concurrency: 4,
             compression: Compression::default(),
             block_bytes: None,
@@ -80,6 +91,20 @@ impl BackupRequest {
         let suitable = self.compression.block_bytes_default();
         self.block_bytes
             .unwrap_or_else(|| suitable.min(self.record_bytes_max))
+    }
+
+    /// What becomes of each destination that falls behind.
+    pub(crate) fn lag_policies(&self) -> Vec<LagPolicy> {
+        let said = |destination: &DestinationSpec| {
+            let required = destination.is_required(self.strategy);
+            let default = match self.strategy {
+                // There is one at a time.
+                StrategyKind::Priority => LagPolicy::Block,
+                _ => LagPolicy::default_for(required),
+            };
+            destination.lag.or(self.lag).unwrap_or(default)
+        };
+        self.destinations.iter().map(said).collect()
     }
 
     /// Whether the failure of each destination fails the run.

@@ -145,6 +145,7 @@ impl<'a> Run<'a> {
                 required: *required,
             })
             .collect();
+        let lag = request.lag_policies();
         let destinations: Vec<PassDestination> = strategy
             .active()
             .into_iter()
@@ -153,6 +154,7 @@ impl<'a> Run<'a> {
                 name: self.opened[id.0].name.clone(),
                 location: self.opened[id.0].location.clone(),
                 required: required[id.0],
+                lag: lag[id.0],
                 sink: Arc::clone(&self.opened[id.0].sink),
                 retries: Arc::clone(&self.opened[id.0].retries),
             })
@@ -193,6 +195,7 @@ impl<'a> Run<'a> {
             },
             window_bytes: WINDOW_BYTES,
             budget: inner.budget.clone(),
+            lag_patience: request.lag_patience,
             starved_after: STARVED_AFTER,
             executor: inner.executor(request.block_bytes()),
             clock: Arc::clone(&inner.clock),

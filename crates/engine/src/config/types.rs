@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use teeline_core::{Compression, LineCheck, PathTemplate, StrategyKind};
+use teeline_core::{
+    Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, LineCheck, PathTemplate, StrategyKind,
+};
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::connection::Connection;
@@ -60,6 +62,11 @@ pub enum TargetLocation {
 pub struct BackupConfig {
     /// What makes a run a success. Default: [`StrategyKind::All`].
     pub strategy: StrategyKind,
+    /// What becomes of destinations that fall behind, where they don't say it themselves. Default: none, which means that
+    /// a required one is waited for, and another one leaves the pass.
+    pub lag: Option<LagPolicy>,
+    /// Milliseconds that a destination which may leave may hold up the pass, all in all: 1 to 86,400,000. Default: 10,000.
+    pub lag_patience_ms: u64,
     /// How many calls to destinations may be under way at once, 1 to 1,024. Default: 4.
     pub concurrency: usize,
     /// How chunks are made smaller, with the level in it. Default: gzip, level 5.
@@ -133,6 +140,8 @@ impl Default for BackupConfig {
     fn default() -> Self {
         BackupConfig {
             strategy: StrategyKind::All,
+            lag: None,
+            lag_patience_ms: LAG_PATIENCE_MS_DEFAULT,
             concurrency: 4,
             compression: Compression::default(),
             block_bytes: None,
