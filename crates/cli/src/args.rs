@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
     /// Make lost manifests again
     Repair(RepairArguments),
+    /// Copy backups to destinations that lack them, from others that have them
+    Sync(SyncArguments),
     /// Say what can be had of the backups that s3db.js's BackupPlugin left, and what it destroyed
     InspectPlugin(InspectPluginArguments),
     /// Look at configurations
@@ -241,6 +243,15 @@ pub(crate) struct RepairArguments {
     pub(crate) places: PlacesArguments,
 }
 
+/// `teeline sync`.
+#[derive(Debug, Args)]
+pub(crate) struct SyncArguments {
+    /// The backup: its id. Without, each that a destination lists, the oldest first
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) places: PlacesArguments,
+}
+
 /// `teeline inspect-plugin`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectPluginArguments {
@@ -341,6 +352,7 @@ impl Command {
             Command::Verify(verify) => verify.places.json,
             Command::Restore(restore) => restore.places.json,
             Command::Repair(repair) => repair.places.json,
+            Command::Sync(sync) => sync.places.json,
             Command::InspectPlugin(inspect) => inspect.json,
             Command::Config(ConfigArguments {
                 command: ConfigCommand::Check { json, .. },

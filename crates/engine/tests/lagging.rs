@@ -5,11 +5,11 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{assert_idle, failing, records, request, store};
-use teeline::sinks::{Fault, MemorySink, Operation, What, When};
+use common::{assert_idle, failing, objects, place, records, request, store};
+use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
     BackupReport, Class, DestinationSpec, DestinationStatus, Engine, Executor, LagPolicy,
-    RunStatus, StrategyKind,
+    RunStatus, StrategyKind, SyncRequest, SyncStatus, VerifyRequest,
 };
 
 /// A store that stops answering part-way. It is slower than any.
@@ -145,5 +145,67 @@ async fn who_is_waited_for_is_not_let_go() {
         130,
         "it was still under way: {report:?}"
     );
+    assert_idle(&engine);
+}
+
+#[tokio::test]
+async fn who_was_left_behind_is_completed_from_another() {
+    let engine = small(Executor::Threads(2));
+    let ((good, near), (slow, far)) = (store("near"), stalling("far", 60));
+    let how = (StrategyKind::Any, Duration::from_millis(200));
+    let report = backup(&engine, how, &[near.clone(), far]).await;
+    assert_eq!(report.destinations[1].status, DestinationStatus::Behind);
+    let kept = report.destinations[1].segments;
+    assert!(kept > 0);
+    // The same store, once it answers again.
+    let places = vec![near, place("far", slow.clone())];
+    let mut asked = SyncRequest::new(places.clone());
+    asked.id = report.id;
+    let synced = engine.sync(asked).await;
+    assert_eq!(synced.exit_code(), 0, "{synced:?}");
+    let copies = &synced.backups[0].destinations;
+    assert_eq!(copies[0].status, SyncStatus::Whole);
+    assert_eq!(copies[1].status, SyncStatus::Copied);
+    let stored = report.size;
+    assert!(
+        copies[1].bytes > 0 && copies[1].bytes < stored,
+        "what was there isn't copied again"
+    );
+    assert_eq!(objects(&slow).await, objects(&good).await);
+    let verified = engine.verify(VerifyRequest::new(places.clone())).await;
+    assert_eq!(verified.exit_code(), 0, "{verified:?}");
+    let again = engine.sync(SyncRequest::new(places)).await;
+    assert!(
+        again.backups.is_empty() && again.exit_code() == 0,
+        "{again:?}"
+    );
+    assert_idle(&engine);
+}
+
+#[tokio::test]
+async fn a_gap_is_filled_with_nothing_but_what_was_verified() {
+    let engine = small(Executor::Threads(2));
+    let flips = Fault::new(Operation::Read, When::From(1), What::FlipBit).on_keys_with(".jsonl");
+    let ((good, near), (other, far)) = (store("near"), store("far"));
+    let how = (StrategyKind::Any, Duration::from_secs(10));
+    let report = backup(&engine, how, std::slice::from_ref(&near)).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    let plan = FaultPlan::new(1).with(flips);
+    let broken = place("near", FaultSink::new(Arc::new(good.clone()), plan));
+    let synced = engine
+        .sync(SyncRequest::new(vec![broken, far.clone()]))
+        .await;
+    assert_eq!(synced.exit_code(), 13, "{synced:?}");
+    assert!(
+        engine
+            .list(std::slice::from_ref(&far))
+            .await
+            .backups
+            .is_empty()
+    );
+    // Begun, and gone on with.
+    let synced = engine.sync(SyncRequest::new(vec![near, far])).await;
+    assert_eq!(synced.exit_code(), 0, "{synced:?}");
+    assert_eq!(objects(&other).await, objects(&good).await);
     assert_idle(&engine);
 }

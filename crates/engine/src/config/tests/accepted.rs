@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use teeline_core::{Compression, LineCheck, PathTemplate, StrategyKind};
+use teeline_core::{Compression, LagPolicy, LineCheck, PathTemplate, StrategyKind};
 use teeline_sources::s3db::OnUndecodable;
 
 use super::*;
@@ -15,6 +15,8 @@ on_undecodable = "fail"
 settle_passes_max = 7
 [backup]
 strategy = "quorum:2"
+lag = "block"
+lag_patience_ms = 2000
 concurrency = 2
 compression = "gzip"
 level = 9
@@ -65,6 +67,8 @@ fn every_key_is_read() {
     assert_eq!(source.settle_passes_max, 7);
     let backup = BackupConfig {
         strategy: StrategyKind::Quorum(2),
+        lag: Some(LagPolicy::Block),
+        lag_patience_ms: 2_000,
         concurrency: 2,
         compression: Compression::Gzip { level: 9 },
         block_bytes: Some(65536),
