@@ -74,6 +74,9 @@ pub(crate) struct BackupArguments {
     /// a required one is waited for and another one left behind
     #[arg(long, value_name = "POLICY")]
     pub(crate) lag: Option<String>,
+    /// When a destination that was left behind is completed: wait, by this run; later, by teeline sync
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) catch_up: Option<String>,
     /// Calls to destinations that may be under way at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) concurrency: Option<u64>,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use teeline_actors::{Publication, claim, put_checked};
 use teeline_core::{
     BackupError, Class, Index, ObjectKey, ResourceEntry, RunClaim, SealedManifest, SegmentEntry,
-    Upload, document, layout,
+    Upload, Verified, document, layout,
 };
 
 use crate::catalog::{located, read_whole};
@@ -16,7 +16,7 @@ use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 
 /// The completing of one copy.
-pub(crate) struct CatchUp<'a> {
+pub(crate) struct Completion<'a> {
     /// Where the backup is.
     pub(crate) from: &'a Opened,
     /// Where it is to be.
@@ -26,7 +26,7 @@ pub(crate) struct CatchUp<'a> {
     pub(crate) sealed: &'a SealedManifest,
 }
 
-impl CatchUp<'_> {
+impl Completion<'_> {
     /// Writes what is missing, and makes the backup visible. Gives the bytes that were written.
     pub(crate) async fn run(&self) -> Result<u64, BackupError> {
         let manifest = &self.sealed.manifest;
@@ -46,6 +46,14 @@ impl CatchUp<'_> {
             .publish(self.to.sink.as_ref(), self.reads_back(), || ())
             .await?;
         Ok(bytes)
+    }
+
+    /// How a copy that was completed is checked.
+    pub(crate) fn verified(&self) -> Verified {
+        match self.reads_back() {
+            true => Verified::Read,
+            false => Verified::Attested,
+        }
     }
 
     fn reads_back(&self) -> bool {

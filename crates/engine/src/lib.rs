@@ -60,7 +60,7 @@ pub use report::{
     RestoreReport, RestoreStatus, RestoredResource, StatusReport, SyncReport, SyncStatus,
     SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
 };
-pub use request::{BackupRequest, Cancel, Which};
+pub use request::{BackupRequest, Cancel, CatchUp, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, Verification};

@@ -30,6 +30,8 @@ pub struct BackupRequest {
     pub lag: Option<LagPolicy>,
     /// How long a destination that may leave may hold up the pass, all in all; 10 s.
     pub lag_patience: Duration,
+    /// When a destination that has left is completed; later.
+    pub catch_up: CatchUp,
     /// Calls that all destinations together may have under way; 4.
     pub concurrency: usize,
     /// How chunks are compressed; gzip, level 5.
@@ -70,6 +72,7 @@ impl BackupRequest {
             strategy: StrategyKind::default(),
             lag: None,
             lag_patience: Duration::from_millis(LAG_PATIENCE_MS_DEFAULT),
+            catch_up: CatchUp::default(),
             concurrency: 4,
             compression: Compression::default(),
             block_bytes: None,
@@ -124,6 +127,31 @@ impl fmt::Debug for BackupRequest {
             .field("backup_type", &self.backup_type)
             .field("strategy", &self.strategy)
             .finish_non_exhaustive()
+    }
+}
+
+/// When a destination that was left behind is completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CatchUp {
+    /// By the run itself, before it reports.
+    Wait,
+    /// By whoever asks for it, with [`Engine::sync`](crate::Engine::sync).
+    #[default]
+    Later,
+}
+
+impl std::str::FromStr for CatchUp {
+    type Err = BackupError;
+
+    fn from_str(text: &str) -> Result<Self, BackupError> {
+        match text {
+            "wait" => Ok(CatchUp::Wait),
+            "later" => Ok(CatchUp::Later),
+            _ => Err(BackupError::usage(
+                "catch_up",
+                format!("unknown word {text:?}; accepted: wait, later"),
+            )),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Filling gaps: a listed backup that a destination lacks is copied there from one that has it. Nothing is deleted, and
 //! nothing that is there is replaced.
 
-use teeline_core::{BackupError, BackupId, Class, SealedManifest, Verified};
+use teeline_core::{BackupError, BackupId, Class, SealedManifest};
 
 use crate::catalog::{Asked, ask_all, resolve};
-use crate::catch_up::CatchUp;
+use crate::catch_up::Completion;
 use crate::check::read_manifest;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
@@ -165,18 +165,15 @@ impl Gap<'_> {
         let mut failure = None;
         for (from, path, sealed) in donors {
             let started_at = (self.engine.0.clock)();
-            let catch_up = CatchUp {
+            let completion = Completion {
                 from: &from.opened,
                 to: &to.opened,
                 path,
                 sealed,
             };
-            match catch_up.run().await {
+            match completion.run().await {
                 Ok(bytes) => {
-                    let verified = match to.opened.sink.capabilities().can_read_back {
-                        true => Verified::Read,
-                        false => Verified::Attested,
-                    };
+                    let verified = completion.verified();
                     let ended_at = (self.engine.0.clock)();
                     run_records::leave(&to.opened, sealed, verified, started_at, ended_at).await?;
                     return Ok(bytes);

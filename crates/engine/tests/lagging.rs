@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{assert_idle, failing, objects, place, records, request, store};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupReport, Class, DestinationSpec, DestinationStatus, Engine, Executor, LagPolicy,
+    BackupReport, CatchUp, Class, DestinationSpec, DestinationStatus, Engine, Executor, LagPolicy,
     RunStatus, StrategyKind, SyncRequest, SyncStatus, VerifyRequest,
 };
 
@@ -207,5 +207,29 @@ async fn a_gap_is_filled_with_nothing_but_what_was_verified() {
     let synced = engine.sync(SyncRequest::new(vec![near, far])).await;
     assert_eq!(synced.exit_code(), 0, "{synced:?}");
     assert_eq!(objects(&other).await, objects(&good).await);
+    assert_idle(&engine);
+}
+
+#[tokio::test]
+async fn a_run_that_waits_completes_who_was_left_behind() {
+    let engine = small(Executor::Threads(2));
+    let once = Fault::new(Operation::Write, When::Nth(60), What::Stall);
+    let ((good, near), (slow, far)) = (store("near"), failing("far", once));
+    let mut asked = request(&records(6000), &[near, far]);
+    asked.strategy = StrategyKind::Any;
+    asked.lag_patience = Duration::from_millis(200);
+    asked.catch_up = CatchUp::Wait;
+    let report = engine.backup(asked).await;
+    assert_eq!(
+        (report.status, report.exit_code()),
+        (RunStatus::Completed, 0),
+        "{report:?}"
+    );
+    assert_eq!(report.destinations[1].status, DestinationStatus::Committed);
+    assert_eq!(
+        report.destinations[1].segments,
+        report.destinations[0].segments
+    );
+    assert_eq!(objects(&slow).await, objects(&good).await);
     assert_idle(&engine);
 }

@@ -43,6 +43,9 @@ pub(crate) fn backup(
     if let Some(lag) = &typed.lag {
         request.lag = Some(lag.parse()?);
     }
+    if let Some(catch_up) = &typed.catch_up {
+        request.catch_up = catch_up.parse()?;
+    }
     if let Some(concurrency) = typed.concurrency {
         request.concurrency = to_usize(concurrency);
     }
@@ -81,6 +84,7 @@ pub(super) fn configured(
     let mut request = BackupRequest::of(source, destinations);
     request.strategy = config.strategy;
     request.lag = config.lag;
+    request.catch_up = config.catch_up;
     request.lag_patience = Duration::from_millis(config.lag_patience_ms);
     request.concurrency = config.concurrency;
     request.compression = config.compression;

@@ -24,6 +24,7 @@ impl Run<'_> {
             self.reports[index] = Some(destination);
         }
         report.describe(done.manifest.as_ref());
+        self.made = done.manifest;
     }
 
     /// What became of each destination; those that no pass got to were skipped.

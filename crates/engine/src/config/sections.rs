@@ -56,6 +56,7 @@ const BACKUP: Known = Known {
         "strategy",
         "lag",
         "lag_patience_ms",
+        "catch_up",
         "concurrency",
         "compression",
         "level",
@@ -182,6 +183,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
     })?;
     let lag = lag_policy(&mut table)?;
     let lag_patience_ms = table.integer("lag_patience_ms", 1..=86_400_000)?;
+    let catch_up = table.word("catch_up", &["wait", "later"], |word| word.parse().ok())?;
     let concurrency = table.integer("concurrency", 1..=1024)?;
     let block_bytes = table.size("block_bytes", 4 * KIB..=16 * MIB)?;
     let segment_bytes = table.size("segment_bytes", MIB..=8 * GIB)?;
@@ -205,6 +207,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
     Ok(BackupConfig {
         strategy: strategy.unwrap_or(default.strategy),
         lag,
+        catch_up: catch_up.unwrap_or_default(),
         lag_patience_ms: lag_patience_ms.unwrap_or(default.lag_patience_ms),
         concurrency: concurrency.map_or(default.concurrency, to_usize),
         compression,

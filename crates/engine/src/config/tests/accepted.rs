@@ -7,6 +7,7 @@ use teeline_sources::s3db::OnUndecodable;
 
 use super::*;
 use crate::destination::{Place, S3Place, Secret};
+use crate::request::CatchUp;
 
 const WHOLE: &str = r#"
 [source]
@@ -17,6 +18,7 @@ settle_passes_max = 7
 strategy = "quorum:2"
 lag = "block"
 lag_patience_ms = 2000
+catch_up = "wait"
 concurrency = 2
 compression = "gzip"
 level = 9
@@ -69,6 +71,7 @@ fn every_key_is_read() {
         strategy: StrategyKind::Quorum(2),
         lag: Some(LagPolicy::Block),
         lag_patience_ms: 2_000,
+        catch_up: CatchUp::Wait,
         concurrency: 2,
         compression: Compression::Gzip { level: 9 },
         block_bytes: Some(65536),
