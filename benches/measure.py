@@ -32,6 +32,31 @@ def run(command, env=None, stdin=None):
         }
 
 
+def run_until(command, happened, env=None):
+    """Runs a command, a list, until something has happened or it ends, and then ends it: seconds until then, and its largest memory."""
+    with tempfile.TemporaryFile() as errors:
+        began = time.monotonic()
+        process = subprocess.Popen([str(word) for word in command], stdout=errors, stderr=errors, env=os.environ | (env or {}))
+        try:
+            while not happened():
+                if process.poll() is not None and not happened():
+                    errors.seek(0)
+                    sys.exit(f"{command} exited with {process.returncode} before that\n{errors.read().decode(errors='replace')}")
+                time.sleep(0.002)
+            seconds = time.monotonic() - began
+            memory = largest_memory(process.pid)
+        finally:
+            process.kill()
+            process.wait()
+    return {"seconds": seconds, "memory_mib": memory / 1024}
+
+
+def largest_memory(pid):
+    """KiB that a process has had at most. One that has ended says nothing; it isn't waited for yet."""
+    with open(f"/proc/{pid}/status") as status:
+        return next((int(line.split()[1]) for line in status if line.startswith("VmHWM:")), 0)
+
+
 def process_cpu(pid):
     """Seconds of processor time that a process has taken."""
     with open(f"/proc/{pid}/stat") as stat:

@@ -9,9 +9,12 @@ import platform
 import subprocess
 from pathlib import Path
 
-from peers_rows import ROWS, Peers
+from peers_chart import chart
+from peers_profile import table
+from peers_rows import ROWS, Peers, Skipped, backup
 
 MARKS = "<!-- begin: benches/peers.sh -->", "<!-- end: benches/peers.sh -->"
+PROFILED = {"gzip to 4 folders": backup(), "zstd to 4 folders": backup("--compression zstd")}
 
 
 def arguments():
@@ -45,13 +48,14 @@ def print_row(result):
     print(f"{result.what:52}{measure:>10}{reach:>11}  {reached:4}{of_both}", flush=True)
 
 
-def machine():
+def machine(work):
     model = next(
         (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
         platform.machine(),
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} processors ({model}), {memory:.0f} GiB of memory, Linux {platform.release().split('-')[0]}"
+    file_system = subprocess.run(["df", "--output=fstype", work], capture_output=True, text=True, check=True).stdout.split()[-1]
+    return f"{os.cpu_count()} processors ({model}), {memory:.0f} GiB of memory, {file_system}, Linux {platform.release().split('-')[0]}"
 
 
 def versions():
@@ -65,39 +69,47 @@ def versions():
     ])
 
 
-def tables(results, peers):
-    lines = [MARKS[0], "", f"On {machine()}; {versions()}.", f"{peers.data.stat().st_size / 1e6:.0f} MB of records, medians of {peers.rounds} rounds.", ""]
+def tables(results, skipped, peers):
+    lines = [MARKS[0], "", f"On {machine(peers.work)}; {versions()}.", f"{peers.data.stat().st_size / 1e6:.0f} MB of records, medians of {peers.rounds} rounds.", ""]
     lines += ["| what | measured | to reach | reached | ours / theirs |", "| --- | --- | --- | --- | --- |"]
     for result in results:
         measure, reach, reached = shown(result)
         of_both = ", ".join(f"{name} {values}" for name, values in result.seen.items())
         lines.append(f"| {result.what} | {measure} | {reach} | {reached} | {of_both} |")
-    lines += ["", "The commands, `$T` being the binary and `$F` the file, each pair in an empty folder:", ""]
+    lines += ["", *(f"Not measured: {row}, {why}." for row, why in skipped.items()), ""]
+    lines += ["![what was measured, as a part of what is to be reached](performance.svg)", ""]
+    lines += ["## Where the processor time goes", "", *table(peers, PROFILED), "## Commands", ""]
+    lines += ["`$T` being the binary and `$F` the file, each pair in an empty folder:", ""]
     for ours, theirs in dict.fromkeys((result.ours, result.theirs) for result in results):
         rows = ", ".join(dict.fromkeys(result.row for result in results if (result.ours, result.theirs) == (ours, theirs)))
         lines += [f"{rows}:", "", "```", ours, *([theirs] if theirs else []), "```", ""]
     return "\n".join([*lines, MARKS[1]])
 
 
-def write(results, peers):
+def write(results, skipped, peers):
     page = peers.here.parent / "docs" / "performance.md"
     before, _, rest = page.read_text().partition(MARKS[0])
-    page.write_text(before + tables(results, peers) + rest.partition(MARKS[1])[2])
+    page.with_suffix(".svg").write_text(chart(results, shown))
+    page.write_text(before + tables(results, skipped, peers) + rest.partition(MARKS[1])[2])
 
 
 def main():
     asked = arguments()
     peers = Peers(asked.target, asked.work, asked.port, asked.quick, asked.rounds)
-    print(machine())
+    print(machine(peers.work))
     print(versions())
     print(f"{'':52}{'measured':>10}{'to reach':>11}")
-    results = []
+    results, skipped = [], {}
     for row in asked.rows:
-        for result in ROWS[row](peers):
-            results.append(result)
-            print_row(result)
+        try:
+            for result in ROWS[row](peers):
+                results.append(result)
+                print_row(result)
+        except Skipped as why:
+            skipped[row] = why
+            print(f"{row}: not measured, {why}", flush=True)
     if asked.write:
-        write(results, peers)
+        write(results, skipped, peers)
 
 
 main()

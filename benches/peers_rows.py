@@ -5,12 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from measure import median, ratio, run
+from measure import median, ratio, run, run_until
 
 ENVIRONMENT = {"RESTIC_PASSWORD": "x", "AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secretkey123"}
+
+
+class Skipped(Exception):
+    """A row can't be measured; says why."""
 
 
 @dataclass
@@ -44,6 +49,7 @@ class Peers:
         self.buckets = 0
         self.here = Path(__file__).parent
         self.data = self.lines(25_000 if quick else 250_000, 1_900)
+        self.env = {"T": str(self.teeline), "F": str(self.data)} | ENVIRONMENT
 
     def lines(self, records, size):
         """A file of so many records of about so many bytes, made once."""
@@ -89,8 +95,7 @@ class Peers:
         return self.shell_again(command, measured)
 
     def shell_again(self, command, measured=()):
-        env = {"T": str(self.teeline), "F": str(self.data)} | ENVIRONMENT
-        ran = run(f"cd {self.scratch}; {command}", env)
+        ran = run(f"cd {self.scratch}; {command}", self.env)
         bytes_ = sum(path.stat().st_size for glob in measured for path in self.scratch.glob(glob) if path.is_file())
         return ran | {"bytes": bytes_}
 
@@ -187,9 +192,15 @@ def verify(peers):
     peers.fresh()
     peers.shell_again(backup(to=1))
     ours, theirs = "$T verify --at d0 --json", "b3sum d0/full*/*"
-    ran, other = peers.pairs(lambda: peers.shell_again(ours), lambda: peers.shell_again(theirs))
+
+    def from_the_disk(command):
+        # As verify does it: from the disk, not from the cache.
+        peers.shell_again("for f in d0/full*/*; do dd if=$f iflag=nocache count=0 status=none; done")
+        return peers.shell_again(command)
+
+    ran, other = peers.pairs(lambda: from_the_disk(ours), lambda: from_the_disk(theirs))
     measure = 1 / ratio(ran, other, "seconds")
-    yield Result("verify", "verify: rate", measure, 0.8, ours, theirs, least=True, seen=seen(ran, other))
+    yield Result("verify", "verify, of b3sum that reads from the disk as well: rate", measure, 0.8, ours, theirs, least=True, seen=seen(ran, other))
 
 
 def rclone_remote(port):
@@ -226,21 +237,64 @@ def s3(peers):
     yield Result("s3", "folder and two buckets: peak memory", most, 96, shown[0], "", unit=" MiB")
 
 
-def latency(peers):
-    delay = subprocess.Popen([peers.examples / "delay", "20", str(peers.port)], stdout=subprocess.PIPE, text=True)
+@contextmanager
+def slow_way(peers, milliseconds, bytes_a_second=None):
+    """The port of a way to the server that takes longer, and lets no more through."""
+    words = [milliseconds, peers.port, *([] if bytes_a_second is None else [bytes_a_second])]
+    delay = subprocess.Popen([peers.examples / "delay", *map(str, words)], stdout=subprocess.PIPE, text=True)
     try:
-        slow = int(delay.stdout.readline())
-
-        def to(port):
-            return lambda buckets: f"$T backup full --from $F {to_buckets(port, buckets)} --json"
-
-        ran, other = peers.pairs(lambda: with_buckets(peers, 1, to(slow)), lambda: with_buckets(peers, 1, to(peers.port)))
+        yield int(delay.stdout.readline())
     finally:
         delay.kill()
         delay.wait()
+
+
+def latency(peers):
+    def to(port):
+        return lambda buckets: f"$T backup full --from $F {to_buckets(port, buckets)} --json"
+
+    with slow_way(peers, 20) as slow:
+        ran, other = peers.pairs(lambda: with_buckets(peers, 1, to(slow)), lambda: with_buckets(peers, 1, to(peers.port)))
     shown = to("PORT of delay 20 SERVER-PORT")(["bucket"]), to("SERVER-PORT")(["bucket"])
     measure = 1 / ratio(ran, other, "seconds")
     yield Result("latency", "bucket with 20 ms latency, of one without: rate", measure, 0.9, *shown, least=True, seen=seen(ran, other))
+
+
+def until_published(peers, options, also=""):
+    """What two folders take until both hold the backup, whatever becomes of other destinations."""
+    peers.fresh()
+    command = f"$T backup full --from $F {folders(2)} {also} --strategy any {options}".rstrip() + " --json"
+    published = lambda: all(any(peers.scratch.glob(f"d{number}/full*/manifest.json")) for number in (0, 1))
+    return command, run_until(["bash", "-ec", f"cd {peers.scratch}; exec {command}"], published, peers.env)
+
+
+def behind(peers):
+    if "--lag" not in run([peers.teeline, "backup", "full", "--help"])["printed"]:
+        raise Skipped("this teeline has no `--lag`")
+    if peers.quick:
+        raise Skipped("a tenth of the data fits into what a run may have in memory, so that nobody falls behind")
+    alone, first = until_published(peers, "")
+    stored = sum(path.stat().st_size for path in peers.scratch.glob("d0/full*/*"))
+    with slow_way(peers, 0, max(1, int(stored / first["seconds"] / 100))) as slow:
+        for lag in ("detach", "spill"):
+
+            def beside(port):
+                bucket = peers.bucket()
+                ran = until_published(peers, f"--lag {lag}", to_buckets(port, [bucket]))[1]
+                peers.of_bucket(bucket, "DELETE")
+                return ran
+
+            name = f"one of three at 1 %, {lag}"
+            slowly = alone.replace(" --strategy", f" {to_buckets('PORT of delay 0 SERVER-PORT BYTES', ['bucket'])} --strategy")
+            ours = slowly.replace(" --json", f" --lag {lag} --json")
+            ran, other = peers.pairs(lambda: beside(slow), lambda: until_published(peers, "")[1])
+            measure = ratio(ran, other, "seconds")
+            yield Result("behind", f"{name}, of the two: wall of the two", measure, 1.05, ours, alone, seen=seen(ran, other))
+            # A bucket takes memory of its own: what is asked is that its being slow takes none.
+            ran, other = peers.pairs(lambda: beside(slow), lambda: beside(peers.port))
+            measure = ratio(ran, other, "memory_mib")
+            theirs = ours.replace("PORT of delay 0 SERVER-PORT BYTES", "SERVER-PORT")
+            yield Result("behind", f"{name}, of one as fast: memory", measure, 1.1, ours, theirs, seen=seen(ran, other))
 
 
 def s3db(peers):
@@ -294,13 +348,13 @@ def seen(ran, other):
     shown = {}
     for name, of, digits in (("wall s", "seconds", 2), ("CPU s", "cpu_seconds", 2), ("MiB", "memory_mib", 0), ("MB", "bytes", 1)):
         scale = 1e-6 if of == "bytes" else 1
-        values = [median(each, of) * scale for each in (ran, other)]
+        values = [median(each, of) for each in (ran, other)]
         if all(values):
-            shown[name] = " / ".join(f"{value:.{digits}f}" for value in values)
+            shown[name] = " / ".join(f"{value * scale:.{digits}f}" for value in values)
     return shown
 
 
 ROWS = {
     "gzip": gzip, "zstd": zstd, "fan-out": fan_out, "none": none, "memory": memory, "restore": restore, "verify": verify,
-    "s3": s3, "latency": latency, "s3db": s3db, "small": small, "flat": flat,
+    "s3": s3, "latency": latency, "behind": behind, "s3db": s3db, "small": small, "flat": flat,
 }

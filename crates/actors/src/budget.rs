@@ -4,7 +4,7 @@
 //! the business of `account.rs`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -32,6 +32,8 @@ pub struct Budget {
     bytes: Arc<Semaphore>,
     capacity: u32,
     waiting: Arc<AtomicUsize>,
+    /// The most that was leased at once.
+    peak: Arc<AtomicU64>,
 }
 
 /// A share of the budget.
@@ -46,6 +48,7 @@ impl Budget {
             bytes: Arc::new(Semaphore::new(capacity as usize)),
             capacity,
             waiting: Arc::default(),
+            peak: Arc::default(),
         }
     }
 
@@ -56,7 +59,15 @@ impl Budget {
         let share = u32::try_from(share).unwrap_or(self.capacity);
         let _waiting = Waiting::begin(&self.waiting);
         let permit = Arc::clone(&self.bytes).acquire_many_owned(share).await;
+        let free = self.bytes.available_permits() as u64;
+        self.peak
+            .fetch_max(u64::from(self.capacity) - free, Ordering::Relaxed);
         Lease(permit.expect("the semaphore of a budget is never closed"))
+    }
+
+    /// The most that was leased at once since this was last asked, in bytes.
+    pub fn take_peak(&self) -> u64 {
+        self.peak.swap(0, Ordering::Relaxed)
     }
 
     /// Whether no lease is out.

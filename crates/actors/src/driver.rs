@@ -6,15 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, Digest, Index, ObjectKey, Placement, SegmentEntry, SegmentId, Sink, Upload,
+    BackupError, Index, ObjectKey, Placement, SegmentEntry, SegmentId, Sink, Upload,
 };
 use tokio::sync::mpsc;
 
 use crate::messages::{DriverEvent, LaneItem, Step};
 use crate::publish::{attest, claim, differs, put_checked};
-
-/// How much of a segment is read back at once.
-const READ_BACK_BYTES: u64 = 2 << 20;
+use crate::read_back::compare_chunks;
+use crate::stages::{Meter, Phase};
 
 /// How a destination's copy is to be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +31,7 @@ pub(crate) struct Driver<R> {
     pub(crate) read_back: bool,
     pub(crate) report: R,
     pub(crate) open: HashMap<SegmentId, Box<dyn Upload>>,
+    pub(crate) meter: Meter,
 }
 
 impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
@@ -41,10 +41,13 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         lane: &mut mpsc::Receiver<LaneItem>,
     ) -> Result<(), BackupError> {
         while let Some(item) = lane.recv().await {
+            self.meter.lap(Phase::Input);
             match item {
                 LaneItem::Step(step) => {
                     let bytes = step.bytes();
                     self.step(step).await?;
+                    self.meter.lap(Phase::Work("write"));
+                    self.meter.came(bytes);
                     (self.report)(DriverEvent::Acked(bytes));
                 }
                 LaneItem::Publish(publication) => {
@@ -53,6 +56,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                     publication
                         .publish(sink, self.read_back, publishing)
                         .await?;
+                    self.meter.lap(Phase::Work("publish"));
                     (self.report)(DriverEvent::Published);
                     return Ok(());
                 }
@@ -117,6 +121,8 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
             .get_mut(&id)
             .expect("a segment is opened before it is closed");
         upload.commit().await?;
+        self.meter.lap(Phase::Work("commit"));
+        self.meter.gave(entry.stored_bytes);
         self.open.remove(&id);
         if self.read_back {
             self.read_back(entry, &index).await?;
@@ -124,6 +130,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
             let key = self.path.join(&entry.file)?;
             attest(self.sink.as_ref(), &key, entry.stored_bytes).await?;
         }
+        self.meter.lap(Phase::Work("read back"));
         self.put_checked(&entry.index, index).await?;
         (self.report)(DriverEvent::SegmentCommitted);
         Ok(())
@@ -133,19 +140,15 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
     async fn read_back(&mut self, entry: &SegmentEntry, index: &[u8]) -> Result<(), BackupError> {
         let key = self.path.join(&entry.file)?;
         let index = Index::parse(&entry.index, index)?;
-        self.sink.drop_cached(&key).await?;
-        for (range, chunks) in index.windows(READ_BACK_BYTES) {
-            let bytes = self.sink.read(&key, range).await?;
-            let mut begin = 0;
-            for chunk in chunks {
-                let end = begin + usize::try_from(chunk.stored).unwrap_or(usize::MAX);
-                if Digest::of(&bytes[begin..end]) != chunk.blake3 {
-                    return Err(differs(self.sink.as_ref(), &key));
-                }
-                begin = end;
-            }
+        let mut are_equal = true;
+        compare_chunks(&self.sink, &key, &index, |_, _, is_equal| {
+            are_equal &= is_equal;
+        })
+        .await?;
+        match are_equal {
+            true => Ok(()),
+            false => Err(differs(self.sink.as_ref(), &key)),
         }
-        Ok(())
     }
 
     async fn put_checked(&mut self, file: &str, bytes: Bytes) -> Result<(), BackupError> {

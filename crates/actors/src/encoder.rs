@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::budget::Lease;
 use crate::guard::Alive;
 use crate::messages::{PassItem, Sequenced};
+use crate::stages::{Meter, Phase, Stages};
 
 /// Where blocks are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,9 @@ pub enum Executor {
 /// Blocks that wait for a worker, beside those that are being encoded. More would only take memory, and leave less of the
 /// budget to destinations that are slow.
 const BLOCKS_WAITING: usize = 1;
+
+/// What the stage is called in reports.
+const STAGE: &str = "encode";
 
 /// A block on its way, with its lease.
 pub(crate) struct Work {
@@ -44,6 +48,7 @@ pub(crate) enum Encoders {
     Pool(EncoderPool),
     Inline {
         encoder: Box<BlockEncoder>,
+        meter: Meter,
         placer: Recipient<Sequenced>,
     },
 }
@@ -63,11 +68,17 @@ impl Encoders {
         compression: Compression,
         placer: Recipient<Sequenced>,
         alive: &Alive,
+        stages: &Stages,
     ) -> Result<Self, BackupError> {
         let workers = match executor {
             Executor::Inline => {
                 let encoder = Box::new(BlockEncoder::new(compression)?);
-                return Ok(Encoders::Inline { encoder, placer });
+                let meter = stages.meter(STAGE);
+                return Ok(Encoders::Inline {
+                    encoder,
+                    meter,
+                    placer,
+                });
             }
             Executor::Threads(workers) => workers.max(1),
         };
@@ -85,11 +96,15 @@ impl Encoders {
         for number in 0..workers {
             let (receiver, placer) = (receiver.clone(), placer.clone());
             let mut encoder = BlockEncoder::new(compression)?;
+            let stages = stages.clone();
             let (abandoned, alive) = (Arc::clone(&pool.abandoned), alive.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("teeline-encode-{number}"))
                 .spawn(move || {
-                    encode_all(&mut encoder, &receiver, &placer, &abandoned);
+                    let mut meter = stages.meter(STAGE);
+                    encode_all(&mut encoder, &receiver, &placer, &abandoned, &mut meter);
+                    meter.whole_thread();
+                    drop(meter);
                     // What is left of the queue goes with the last worker, and only then is it gone.
                     drop(receiver);
                     drop(alive);
@@ -132,8 +147,13 @@ impl Encoders {
     /// Hands a block over. Never waits: the queue has room for as many blocks as have their turn.
     pub(crate) fn submit(&mut self, work: Work) -> Result<(), BackupError> {
         match self {
-            Encoders::Inline { encoder, placer } => {
-                placer.do_send(encode_one(encoder, work));
+            Encoders::Inline {
+                encoder,
+                meter,
+                placer,
+            } => {
+                meter.lap(Phase::Input);
+                placer.do_send(encode_one(encoder, work, meter));
                 Ok(())
             }
             Encoders::Pool(pool) => {
@@ -180,22 +200,28 @@ fn encode_all(
     queue: &Receiver<Work>,
     placer: &Recipient<Sequenced>,
     abandoned: &AtomicBool,
+    meter: &mut Meter,
 ) {
     for work in queue {
+        meter.lap(Phase::Input);
         if !abandoned.load(Ordering::Relaxed) {
-            placer.do_send(encode_one(encoder, work));
+            placer.do_send(encode_one(encoder, work, meter));
         }
     }
 }
 
-fn encode_one(encoder: &mut BlockEncoder, work: Work) -> Sequenced {
+fn encode_one(encoder: &mut BlockEncoder, work: Work, meter: &mut Meter) -> Sequenced {
     let Work {
         seq,
         block,
         mut lease,
         turn,
     } = work;
-    let encoded = catch_unwind(AssertUnwindSafe(|| encoder.encode(block))).unwrap_or_else(|_| {
+    meter.came(block.bytes.len() as u64);
+    let encoded = catch_unwind(AssertUnwindSafe(|| {
+        encoder.encode_in_steps(block, |step| meter.lap(Phase::Work(step.name())))
+    }))
+    .unwrap_or_else(|_| {
         Err(BackupError::new(
             Class::Permanent,
             "encode",
@@ -206,6 +232,7 @@ fn encode_one(encoder: &mut BlockEncoder, work: Work) -> Sequenced {
     drop(turn);
     let item = match encoded {
         Ok(chunk) => {
+            meter.gave(chunk.bytes.len() as u64);
             lease.shrink_to((chunk.bytes.len() + chunk.index_fragment.len()) as u64);
             PassItem::Chunk(chunk, lease)
         }

@@ -58,16 +58,22 @@ impl Host {
     /// # Errors
     /// Where the pass couldn't be started, or its supervisor died.
     pub async fn run(&self, pass: Pass) -> Result<PassReport, BackupError> {
-        let Wired { report, mut gone } = self.on_arbiter(move || wire(pass)).await??;
+        let Wired {
+            report,
+            mut gone,
+            stages,
+        } = self.on_arbiter(move || wire(pass)).await??;
         let report = report.await;
         // The report is out, or won't come; what the pass held, the budget's leases among it, is given back before it is passed on. An
         // actor's mailbox goes on the arbiter's thread right after the actor, so that thread has the last word.
         while gone.recv().await.is_some() {}
         self.on_arbiter(|| ()).await?;
-        report.map_err(|_| {
+        let mut report = report.map_err(|_| {
             let message = "the supervisor panicked; this is a defect of teeline";
             BackupError::new(Class::Permanent, "run", "the pass", message)
-        })
+        })?;
+        report.stages = stages.take();
+        Ok(report)
     }
 
     /// Calls on the thread of the actors.

@@ -17,6 +17,7 @@ use crate::budget::{Budget, Lease, block_lease_bytes};
 use crate::encoder::{Encoders, Work};
 use crate::guard::{Alive, DeathGuard};
 use crate::messages::{PassItem, Sequenced, SupervisorMessage, TeeMessage};
+use crate::stages::{Meter, Phase};
 
 /// What a clock says. Passed in, so that a simulation can bring its own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -29,6 +30,7 @@ pub(crate) struct Reading {
     pub(crate) budget: Budget,
     pub(crate) starved_after: Duration,
     pub(crate) clock: Clock,
+    pub(crate) meter: Meter,
 }
 
 pub(crate) struct Reader {
@@ -117,13 +119,17 @@ impl Pump {
             scan_started_at,
         });
         while let Some(item) = scan.next().await? {
+            self.reading.meter.lap(Phase::Input);
             match item {
                 Item::Begin(id) => {
                     let cutter = Cutter::new(id, self.reading.limits, self.buffers.clone());
                     self.cutters.insert(id, cutter);
                     self.place(PassItem::Begin(id));
                 }
-                Item::Records(id, batch) => self.cut(id, &batch).await?,
+                Item::Records(id, batch) => {
+                    self.reading.meter.came(batch.bytes.len() as u64);
+                    self.cut(id, &batch).await?;
+                }
                 Item::End(id, counts) => {
                     if let Some(cutter) = self.cutters.remove(&id) {
                         self.encode(cutter.finish()).await?;
@@ -132,6 +138,7 @@ impl Pump {
                     self.place(PassItem::End(id, ResourceEnd { counts, ended_at }));
                 }
             }
+            self.reading.meter.lap(Phase::Work("cut"));
         }
         self.place(PassItem::SourceEnded);
         self.encoders.finish().await
@@ -165,10 +172,13 @@ impl Pump {
     }
 
     async fn encode(&mut self, block: Block) -> Result<(), BackupError> {
+        self.reading.meter.gave(block.bytes.len() as u64);
+        self.reading.meter.lap(Phase::Work("cut"));
         let turn = self.encoders.turn().await;
         let lease = self
             .lease(block_lease_bytes(block.bytes.len(), block.rows.len()))
             .await;
+        self.reading.meter.lap(Phase::Output);
         let seq = self.number();
         self.encoders.submit(Work {
             seq,

@@ -18,6 +18,7 @@ use crate::guard::Alive;
 use crate::messages::{
     Abandonment, DriverEvent, LaneItem, SinkMessage, SupervisorMessage, TeeMessage,
 };
+use crate::stages::Stages;
 use crate::supervisor::Observer;
 
 /// How long an abandoned destination may take to free what the store holds for it.
@@ -56,6 +57,7 @@ pub(crate) struct SinkActor {
     /// Whether the supervisor has the report.
     reported: bool,
     verification: Verification,
+    stages: Stages,
     _alive: Alive,
 }
 
@@ -68,6 +70,7 @@ pub(crate) struct SinkParts {
     pub(crate) tee: Recipient<TeeMessage>,
     pub(crate) supervisor: Recipient<SupervisorMessage>,
     pub(crate) observer: Observer,
+    pub(crate) stages: Stages,
     pub(crate) alive: Alive,
 }
 
@@ -106,6 +109,7 @@ impl SinkActor {
             report,
             reported: false,
             verification,
+            stages: parts.stages,
             _alive: parts.alive,
         }
     }
@@ -190,6 +194,7 @@ impl Actor for SinkActor {
             read_back: self.verification == Verification::Read,
             report: move |event| address.do_send(SinkMessage::Driver(event)),
             open: HashMap::new(),
+            meter: self.stages.meter(format!("to {}", self.destination.name)),
         };
         self.tell(DestinationState::Writing, None);
         // On the runtime's threads, not the arbiter's: what a sink does must not hold up an actor.
@@ -367,6 +372,7 @@ mod tests {
                     tee: Tee.start().recipient(),
                     supervisor: Supervisor(reports).start().recipient(),
                     observer: Arc::new(|_| ()),
+                    stages: Stages::default(),
                     alive: mpsc::channel(1).0,
                 });
                 actor.publishing = publishing;

@@ -18,6 +18,7 @@ use crate::messages::{Abandonment, SinkMessage, SupervisorMessage, TeeMessage};
 use crate::placer::StopPlacing;
 use crate::publish::Publication;
 use crate::reader::StopReading;
+use crate::stages::StageReport;
 
 /// Is told what happens, from the actors' thread: it must not block. One that panics is told nothing more.
 pub type Observer = Arc<dyn Fn(ProgressEvent) + Send + Sync>;
@@ -59,6 +60,8 @@ pub struct PassReport {
     pub error: Option<BackupError>,
     /// Every destination of the pass.
     pub destinations: Vec<(DestinationId, DestinationReport)>,
+    /// What each stage did with its time.
+    pub stages: Vec<StageReport>,
 }
 
 /// The actors of a pass that the supervisor speaks to. Dropped, it is dismissed: a supervisor that panicked must leave
@@ -198,6 +201,7 @@ impl Supervisor {
             manifest: self.manifest.take().map(|(manifest, _)| manifest),
             error: self.error.take(),
             destinations,
+            stages: Vec::new(),
         };
         if let Some(reply) = self.reply.take() {
             // Whoever asked may have gone; the pass is over all the same.

@@ -18,6 +18,7 @@ use crate::messages::SupervisorMessage;
 use crate::placer::{Epilogue, PlacerActor, Prologue, RunOpening};
 use crate::reader::{Clock, Reader, Reading};
 use crate::sink::{PassDestination, SinkActor, SinkParts};
+use crate::stages::Stages;
 use crate::supervisor::{Crew, Observer, PassReport, Supervisor, unless_it_panics};
 use crate::tee::{Branch, LANE_STEPS, Tee};
 
@@ -67,6 +68,8 @@ pub(crate) struct Wired {
     pub(crate) report: oneshot::Receiver<PassReport>,
     /// Closed when nothing of it is left.
     pub(crate) gone: mpsc::Receiver<Infallible>,
+    /// What its stages did, once nothing is left.
+    pub(crate) stages: Stages,
 }
 
 /// Starts a pass on the current actix system.
@@ -82,6 +85,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     });
     let (reply, report) = oneshot::channel();
     let (alive, gone) = mpsc::channel(1);
+    let stages = Stages::default();
     let supervisor_ctx = Context::<Supervisor>::new();
     let supervisor = supervisor_ctx.address().recipient::<SupervisorMessage>();
     let tee_ctx = Context::<Tee>::new();
@@ -102,6 +106,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
             tee: tee.clone(),
             supervisor: supervisor.clone(),
             observer: Arc::clone(&observer),
+            stages: stages.clone(),
             alive: alive.clone(),
         });
         let sink = sink.start();
@@ -139,6 +144,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         compression,
         placer.clone().recipient(),
         &alive,
+        &stages,
     )?;
     let reading = Reading {
         source: pass.source,
@@ -147,6 +153,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         budget: pass.budget,
         starved_after: pass.starved_after,
         clock: pass.clock,
+        meter: stages.meter("read"),
     };
     let reader = Reader::new(
         reading,
@@ -166,5 +173,9 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     };
     let supervisor = Supervisor::new(pass.strategy, crew, pass.cancel, reply);
     supervisor_ctx.run(supervisor);
-    Ok(Wired { report, gone })
+    Ok(Wired {
+        report,
+        gone,
+        stages,
+    })
 }

@@ -1,9 +1,13 @@
 //! What was typed. Nothing is read or opened here; [`resolve`](crate::resolve) makes requests of it.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use teeline::config::SETTLE_PASSES_MAX;
+
+pub(crate) use self::bench::BenchArguments;
 
 /// Reads a database once and leaves verified, restorable copies of it on many destinations.
 #[derive(Debug, Parser)]
@@ -48,6 +52,8 @@ pub(crate) enum Command {
     Sync(SyncArguments),
     /// Say what can be had of the backups that s3db.js's BackupPlugin left, and what it destroyed
     InspectPlugin(InspectPluginArguments),
+    /// Measure backups: how fast they are with which settings, and what holds them up
+    Bench(Box<BenchArguments>),
     /// Look at configurations
     Config(ConfigArguments),
 }
@@ -357,6 +363,7 @@ impl Command {
             Command::Repair(repair) => repair.places.json,
             Command::Sync(sync) => sync.places.json,
             Command::InspectPlugin(inspect) => inspect.json,
+            Command::Bench(bench) => bench.json,
             Command::Config(ConfigArguments {
                 command: ConfigCommand::Check { json, .. },
             }) => *json,

@@ -1,10 +1,12 @@
-//! The `teeline` command: makes backups, lists, checks, restores and repairs them, and inspects those of s3db.js's plugin.
+//! The `teeline` command: makes backups, lists, checks, restores and repairs them, inspects those of s3db.js's plugin, and
+//! measures how fast it is ([`bench`]).
 //!
 //! It has no logic of its own. Arguments ([`args`]) become requests ([`resolve`]), the engine carries them out, and its
 //! reports are printed ([`output`]). Signals end a run early ([`signals`]); [`progress`] shows how far it is;
 //! [`embedded`] runs the S3 server that a configuration may bring along.
 
 mod args;
+mod bench;
 mod embedded;
 mod output;
 mod progress;
@@ -107,6 +109,7 @@ async fn run(command: Command, output: &mut Output, signals: &Signals) -> Result
             let report = Engine::new()?.inspect_plugin(request).await?;
             Ok(output.report(&report))
         }
+        Command::Bench(typed) => bench::bench(&typed, output, &signals.cancel).await,
         Command::Config(ConfigArguments {
             command: ConfigCommand::Check { file, .. },
         }) => Ok(output.report(&resolve::check(&file)?)),

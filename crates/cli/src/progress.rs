@@ -87,6 +87,13 @@ impl Progress {
         }
     }
 
+    /// Says what is being done now.
+    pub(crate) fn doing(&self, what: String) {
+        let mut seen = lock(&self.seen);
+        seen.lines.push(what.clone());
+        seen.doing = what;
+    }
+
     /// What the engine tells.
     pub(crate) fn observer(&self) -> Observer {
         let seen = Arc::clone(&self.seen);

@@ -110,6 +110,11 @@ fn every_field_of_real_reports_is_documented() {
     };
 
     let dead = "dead=http://key:hidden@127.0.0.1:1/bucket/copies";
+    let bench = ["bench", "--records", "100", "--repeats", "1", "--json"];
+    let figures = check("bench", scratch.teeline(0, &bench));
+    scratch.write("figures.json", figures.to_string());
+    let again = [&bench[..], &["--compare", "figures.json"]].concat();
+    check("bench", scratch.teeline(0, &again));
     let made = check(
         "backup",
         scratch.teeline(

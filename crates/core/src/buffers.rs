@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use crate::error::{BackupError, Class};
+
 /// Larger buffers are few, and freed instead of kept.
-const KEPT_BYTES_MAX: usize = 4 << 20;
+const KEPT_BYTES_MAX: usize = 8 << 20;
 
 /// More aren't kept. A budget bounds how many are in use at once.
 const SPARES_MAX: usize = 64;
@@ -25,6 +27,23 @@ impl Buffers {
         spare
             .filter(|spare| spare.len() >= bytes)
             .unwrap_or_else(|| vec![0; bytes])
+    }
+
+    /// As [`Buffers::take`], where what asks for it may ask for too much.
+    ///
+    /// # Errors
+    /// Where there is no memory for so much.
+    pub fn try_take(&self, bytes: usize) -> Result<Vec<u8>, BackupError> {
+        if let Some(spare) = lock(&self.0).pop().filter(|spare| spare.len() >= bytes) {
+            return Ok(spare);
+        }
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(bytes).map_err(|error| {
+            let message = format!("there is no memory for its {bytes} bytes");
+            BackupError::new(Class::Permanent, "decode", "a chunk", message).because(error)
+        })?;
+        buffer.resize(bytes, 0);
+        Ok(buffer)
     }
 
     /// The first `bytes` bytes of a buffer, which is spare again when the last handle on them is dropped.

@@ -69,6 +69,34 @@ pub(crate) struct ChunkLine {
     pub(crate) chunk: ChunkEntry,
 }
 
+/// What encoding a block consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncodeStep {
+    /// Lines are checked as their origin asks for it.
+    Validate,
+    /// The block is made smaller.
+    Compress,
+    /// What came of that is decoded and compared.
+    Check,
+    /// The chunk's digest.
+    Hash,
+    /// Its part of the index.
+    Index,
+}
+
+impl EncodeStep {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            EncodeStep::Validate => "validate",
+            EncodeStep::Compress => "compress",
+            EncodeStep::Check => "decode and compare",
+            EncodeStep::Hash => "hash",
+            EncodeStep::Index => "index",
+        }
+    }
+}
+
 /// Turns blocks into chunks; one a worker, since it keeps the compressor's memory.
 pub struct BlockEncoder {
     compression: Compression,
@@ -103,14 +131,29 @@ impl BlockEncoder {
     /// # Errors
     /// Where a line isn't what it was to be, or the encoder is wrong.
     pub fn encode(&mut self, block: Block) -> Result<EncodedBlock, BackupError> {
+        self.encode_in_steps(block, |_| ())
+    }
+
+    /// As [`BlockEncoder::encode`]; tells `done` when each of its steps is.
+    ///
+    /// # Errors
+    /// As [`BlockEncoder::encode`].
+    pub fn encode_in_steps(
+        &mut self,
+        block: Block,
+        mut done: impl FnMut(EncodeStep),
+    ) -> Result<EncodedBlock, BackupError> {
         if let Some(origin) = &block.origin {
             check_lines(&block.bytes, origin)?;
         }
+        done(EncodeStep::Validate);
         let bytes = match &mut self.data {
             None => block.bytes.clone(),
             Some(encoder) => {
                 let stored = encoder.encode(&block.bytes)?;
+                done(EncodeStep::Compress);
                 self.check_encoded(&stored, &block.bytes)?;
+                done(EncodeStep::Check);
                 stored
             }
         };
@@ -120,7 +163,9 @@ impl BlockEncoder {
             records: block.records,
             blake3: Digest::of(&bytes),
         };
+        done(EncodeStep::Hash);
         let index_fragment = self.index_fragment(entry, &block.rows)?;
+        done(EncodeStep::Index);
         Ok(EncodedBlock {
             resource: block.resource,
             entry,

@@ -113,11 +113,7 @@ impl Decoder {
         if compression == Compression::None && stored.len() != plain_bytes {
             return Err(wrong_length(stored.len(), plain_bytes));
         }
-        let mut plain = Vec::new();
-        plain
-            .try_reserve_exact(plain_bytes)
-            .map_err(|error| no_memory(format!("its {plain_bytes} bytes"), error))?;
-        plain.resize(plain_bytes, 0);
+        let mut plain = Buffers::default().try_take(plain_bytes)?;
         self.decode_into(compression, stored, &mut plain)?;
         Ok(plain)
     }

@@ -47,7 +47,7 @@ pub use block::{
     Block, CutLimits, Cutter, LineOrigin, RECORD_BYTES_MAX, ResourceId, Seq, record_too_large,
 };
 pub use buffers::Buffers;
-pub use chunk::{BlockEncoder, ChunkEntry, EncodedBlock};
+pub use chunk::{BlockEncoder, ChunkEntry, EncodeStep, EncodedBlock};
 pub use codec::{Decoder, Encoder};
 pub use compress::Compression;
 pub use digest::{Digest, DigestOfDigests, NotADigest};
@@ -78,7 +78,7 @@ pub use records::{
 };
 pub use reorder::Reorder;
 pub use retry::{RetryPolicy, Tries};
-pub use sink::{Capabilities, ObjectMeta, Sink, Upload};
+pub use sink::{Capabilities, ObjectMeta, Reading, Sink, Upload};
 pub use source::{
     Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,
     Selection, SettleOutcome, SettledCounts, Settling, Source,

@@ -22,6 +22,17 @@ use crate::time::Timestamp;
 pub struct Capabilities {
     /// Whether what was written can be read again at once. Where not, digests are attested.
     pub can_read_back: bool,
+    /// How a large object is best read.
+    pub reading: Reading,
+}
+
+/// How a large object is best read from a store: what it holds in memory is the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// How many reads are worth having under way at once; at least 1.
+    pub calls: usize,
+    /// How much is worth reading in one, in bytes.
+    pub bytes: u64,
 }
 
 /// An object, as listed.

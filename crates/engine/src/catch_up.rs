@@ -11,7 +11,7 @@ use teeline_core::{
 };
 
 use crate::catalog::{located, read_whole};
-use crate::check::{Check, WINDOW_BYTES, check_chunk, check_index};
+use crate::check::{Check, check_chunk, check_index};
 use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 
@@ -130,7 +130,7 @@ impl Completion<'_> {
         upload: &mut dyn Upload,
     ) -> Result<(), BackupError> {
         let from = self.from.sink.as_ref();
-        for (range, chunks) in index.windows(WINDOW_BYTES) {
+        for (range, chunks) in index.windows(from.capabilities().reading.bytes) {
             let mut bytes = from.read(key, range).await?;
             for chunk in chunks {
                 let stored = usize::try_from(chunk.stored).unwrap_or(usize::MAX);

@@ -1,6 +1,7 @@
 //! The check of one copy: every stored byte of it, against digests that lead to the manifest.
 
 use bytes::Bytes;
+use teeline_actors::compare_chunks;
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, ChunkEntry, Class, DestinationMarker, Digest, Index,
     Manifest, ObjectKey, ResourceEntry, RunClaim, SealedManifest, SegmentEntry, SegmentSums,
@@ -12,9 +13,6 @@ use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 use crate::report::Damage;
 use crate::run_records;
-
-/// How much of a segment is read in one call.
-pub(crate) const WINDOW_BYTES: u64 = 2 << 20;
 
 /// The check of one copy, and what it has found so far.
 pub(crate) struct Check<'a> {
@@ -148,25 +146,25 @@ impl<'a> Check<'a> {
     ) -> Result<(), BackupError> {
         self.size_only(path, segment).await?;
         let key = file_of(path, &segment.file)?;
-        let sink = self.opened.sink.as_ref();
-        sink.drop_cached(&key).await?;
-        let mut number = 0;
-        for (range, chunks) in index.windows(WINDOW_BYTES) {
-            let bytes = sink.read(&key, range.clone()).await?;
-            let mut begin = 0;
-            for chunk in chunks {
-                let end = begin + usize::try_from(chunk.stored).unwrap_or(usize::MAX);
-                match check_chunk(sink.to_string(), &key, chunk, bytes.slice(begin..end)) {
-                    Ok(_) => self.bytes += chunk.stored,
-                    Err(error) => {
-                        self.found(key.as_str(), Some(&resource.name), Some(number), &error);
-                    }
-                }
-                begin = end;
-                number += 1;
-            }
+        let location = self.opened.sink.to_string();
+        let (mut right, mut wrong) = (0, Vec::new());
+        let compared =
+            compare_chunks(
+                &self.opened.sink,
+                &key,
+                index,
+                |number, chunk, is_equal| match is_equal {
+                    true => right += chunk.stored,
+                    false => wrong.push(number),
+                },
+            )
+            .await;
+        self.bytes += right;
+        for number in wrong {
+            let error = wrong_chunk(&location, &key);
+            self.found(key.as_str(), Some(&resource.name), Some(number), &error);
         }
-        Ok(())
+        compared
     }
 
     /// Compares the size of a segment with what was written.
@@ -242,11 +240,15 @@ pub(crate) fn check_chunk(
     if bytes.len() as u64 == chunk.stored && Digest::of(&bytes) == chunk.blake3 {
         Ok(bytes)
     } else {
-        Err(BackupError::corrupt(
-            format!("{location}: {key}"),
-            "a chunk's digest isn't the index's",
-        ))
+        Err(wrong_chunk(&location, key))
     }
+}
+
+fn wrong_chunk(location: &str, key: &ObjectKey) -> BackupError {
+    BackupError::corrupt(
+        format!("{location}: {key}"),
+        "a chunk's digest isn't the index's",
+    )
 }
 
 pub(crate) fn damage(

@@ -9,15 +9,18 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use teeline_core::{
-    AttachmentEntry, BackupError, BackupId, CatalogEntry, ChunkEntry, Class, Decoder, Index,
-    Manifest, ObjectKey, SegmentEntry, layout,
+    AttachmentEntry, BackupError, BackupId, Buffers, CatalogEntry, ChunkEntry, Class, Decoder,
+    Index, Manifest, ObjectKey, SegmentEntry, layout,
 };
 
 use crate::catalog::Asked;
-use crate::check::{WINDOW_BYTES, check_chunk, check_index, damage, read_manifest};
+use crate::check::{check_chunk, check_index, damage, read_manifest};
 use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 use crate::report::Damage;
+
+/// How much of a segment is read in one call.
+const WINDOW_BYTES: u64 = 1 << 20;
 
 /// A backup, readable as long as each chunk is right at one destination.
 pub(crate) struct Copies {
@@ -25,6 +28,8 @@ pub(crate) struct Copies {
     path: String,
     copies: Vec<Copy>,
     avoided: Mutex<Vec<Damage>>,
+    /// What chunks are decoded to.
+    buffers: Buffers,
 }
 
 struct Copy {
@@ -122,6 +127,7 @@ impl Copies {
                 })
                 .collect(),
             avoided: Mutex::new(avoided),
+            buffers: Buffers::default(),
         })
     }
 
@@ -175,11 +181,9 @@ impl Copies {
         let mut plain = Vec::with_capacity(stored.len());
         for (chunk, bytes) in window.chunks.iter().zip(stored) {
             let expected = usize::try_from(chunk.plain).unwrap_or(usize::MAX);
-            plain.push(Bytes::from(decoder.decode(
-                compression,
-                &bytes,
-                expected,
-            )?));
+            let mut buffer = self.buffers.try_take(expected)?;
+            decoder.decode_into(compression, &bytes, &mut buffer[..expected])?;
+            plain.push(self.buffers.lend(buffer, expected));
         }
         Ok(plain)
     }

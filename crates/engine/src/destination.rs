@@ -62,10 +62,16 @@ pub struct CustomSink(Arc<dyn Sink>);
 impl CustomSink {
     /// A place for `sink`.
     pub fn new(sink: impl Sink) -> Self {
-        CustomSink(Arc::new(sink))
+        Self::of(Arc::new(sink))
     }
 
-    pub(crate) fn sink(&self) -> Arc<dyn Sink> {
+    /// As [`CustomSink::new`], for one that is shared already.
+    pub fn of(sink: Arc<dyn Sink>) -> Self {
+        CustomSink(sink)
+    }
+
+    /// The store.
+    pub fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.0)
     }
 }

@@ -63,7 +63,7 @@ pub use report::{
 pub use request::{BackupRequest, Cancel, CatchUp, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use sync::SyncRequest;
-pub use teeline_actors::{Clock, Executor, Observer, Verification};
+pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
     DestinationState, DestinationStatus, Digest, ErrorReport, LagPolicy, LineCheck, MissingFile,

@@ -23,6 +23,18 @@ pub(crate) struct Opened {
     pub(crate) retries: Arc<AtomicU64>,
 }
 
+impl Engine {
+    /// The store of a destination as a backup uses it: each call has a deadline, and is repeated where that is worth it.
+    /// Nothing is read or written yet.
+    ///
+    /// # Errors
+    /// Where the credentials of an S3 server can't be had.
+    pub async fn open(&self, destination: &DestinationSpec) -> Result<Arc<dyn Sink>, BackupError> {
+        let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        Ok(open(self, destination, &permits).await?.sink)
+    }
+}
+
 /// Opens a destination. Nothing is read or written yet, so a dead one is found out by its first call.
 pub(crate) async fn open(
     engine: &Engine,

@@ -4,6 +4,7 @@ mod repair;
 mod sync;
 
 use serde::Serialize;
+use teeline_actors::StageReport;
 use teeline_core::{
     BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RestoreCounts, RunStatus,
     Settling, Timestamp,
@@ -90,6 +91,12 @@ pub struct BackupReport {
     pub destinations: Vec<DestinationReport>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// What each stage did with its time, pass by pass. Not part of the JSON.
+    #[serde(skip)]
+    pub stages: Vec<StageReport>,
+    /// The most of the engine's budget that was in use at once while it was made, in bytes. Not part of the JSON.
+    #[serde(skip)]
+    pub budget_peak_bytes: u64,
 }
 
 impl BackupReport {

@@ -147,8 +147,10 @@ async fn priority_moves_on_with_a_pass_of_its_own() {
 #[tokio::test]
 async fn a_later_pass_that_makes_nothing_has_no_numbers_of_an_earlier_one() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("events.jsonl"), records(100)).unwrap();
-    let engine = engine(Executor::Threads(2));
+    std::fs::write(folder.path().join("events.jsonl"), records(3000)).unwrap();
+    // No more than 16 chunks fit into it, so the source isn't read to its end before a destination has failed.
+    let builder = teeline::Engine::builder().workers(1);
+    let engine = builder.budget_bytes(1 << 20).build().unwrap();
     let fail = What::Fail(Class::Permanent);
     let at_the_end = Fault::new(Operation::Put, When::From(1), fail).on_keys_with("catalog/");
     let at_once = Fault::new(Operation::Put, When::From(1), fail);
@@ -156,6 +158,7 @@ async fn a_later_pass_that_makes_nothing_has_no_numbers_of_an_earlier_one() {
     let source = teeline::JsonlSource::path(folder.path());
     let mut asked = teeline::BackupRequest::new(source, destinations);
     asked.strategy = StrategyKind::Priority;
+    asked.block_bytes = Some(4 << 10);
     let report = engine.backup(asked).await;
     assert_eq!(report.exit_code(), 1, "{report:?}");
     assert_eq!(

@@ -26,7 +26,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Upload};
+use teeline_core::{
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, Upload,
+};
 
 use disk::Disk;
 use draft::Draft;
@@ -111,6 +113,11 @@ impl Sink for FilesystemSink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             can_read_back: true,
+            // One is read while another is compared.
+            reading: Reading {
+                calls: 2,
+                bytes: 1 << 20,
+            },
         }
     }
 

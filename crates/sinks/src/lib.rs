@@ -6,6 +6,7 @@
 //! | [`FilesystemSink`] | a folder: a local disk, a mounted share |
 //! | [`ObjectStoreSink`] | a bucket of S3, or of a server that speaks S3 |
 //! | [`MemorySink`] | tests of whoever embeds the engine |
+//! | [`NullSink`], [`SimulatedSink`] | measuring: no store at all, and one as slow or far away as one likes |
 //!
 //! Every concern that all stores share is a decorator, one a file, from the inside out: [`FaultSink`] (tests),
 //! [`DeadlineSink`] (no call takes for ever), [`PermitSink`] (how many calls at once), [`RetrySink`] (the only place that
@@ -66,16 +67,20 @@ mod deadline;
 mod fault;
 mod filesystem;
 mod memory;
+mod null;
 mod object_store_sink;
 mod permit;
 mod retry;
 mod s3;
+mod simulated;
 
 pub use deadline::{DeadlineSink, Deadlines};
 pub use fault::{Fault, FaultPlan, FaultSink, Operation, What, When};
 pub use filesystem::{FilesystemOptions, FilesystemSink, Io};
 pub use memory::MemorySink;
+pub use null::NullSink;
 pub use object_store_sink::ObjectStoreSink;
 pub use permit::PermitSink;
 pub use retry::RetrySink;
 pub use s3::options::{AccessKeys, S3Options, Timeouts};
+pub use simulated::{Behaviour, SimulatedSink};

@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Upload};
+use teeline_core::{
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, Upload,
+};
 
 /// A store in memory. A clone is the same store.
 #[derive(Clone)]
@@ -94,6 +96,10 @@ impl Sink for MemorySink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             can_read_back: true,
+            reading: Reading {
+                calls: 1,
+                bytes: 1 << 20,
+            },
         }
     }
 

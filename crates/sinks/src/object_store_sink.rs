@@ -18,7 +18,9 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::ObjectStore;
-use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Upload};
+use teeline_core::{
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, Upload,
+};
 
 use crate::s3::options::S3Options;
 use crate::s3::store::Store;
@@ -55,6 +57,11 @@ impl Sink for ObjectStoreSink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             can_read_back: true,
+            // Each takes a way there and back.
+            reading: Reading {
+                calls: 4,
+                bytes: 4 << 20,
+            },
         }
     }
 

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use teeline_core::{Class, ObjectKey, RetryPolicy, Sink};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 use teeline_sinks::{
-    AccessKeys, DeadlineSink, Deadlines, Fault, FaultPlan, FaultSink, FilesystemOptions,
+    AccessKeys, Behaviour, DeadlineSink, Deadlines, Fault, FaultPlan, FaultSink, FilesystemOptions,
     FilesystemSink, Io, MemorySink, ObjectStoreSink, Operation, PermitSink, RetrySink, S3Options,
-    What, When, conformance,
+    SimulatedSink, What, When, conformance,
 };
 use tokio::sync::Semaphore;
 
@@ -49,11 +49,12 @@ async fn memory() {
 #[tokio::test]
 async fn each_decorator_alone() {
     let memory = || Arc::new(MemorySink::new("m"));
-    let sinks: [Arc<dyn Sink>; 4] = [
+    let sinks: [Arc<dyn Sink>; 5] = [
         Arc::new(PermitSink::new(memory(), Arc::new(Semaphore::new(1)))),
         Arc::new(DeadlineSink::new(memory(), Deadlines::default())),
         Arc::new(FaultSink::new(memory(), FaultPlan::new(1))),
         Arc::new(RetrySink::new(memory(), RetryPolicy::default(), 1)),
+        Arc::new(SimulatedSink::new(memory(), Behaviour::default())),
     ];
     for sink in sinks {
         conformance::all(&*sink, &folder()).await;

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use teeline::{BackupError, ErrorReport, exit, exit_code_of, masked};
 
-pub(crate) use self::human::{Made, Shown, bytes, grouped};
+pub(crate) use self::human::{Made, Problem, Shown, bytes, grouped};
 pub(crate) use self::json::{Checked, CheckedDestination, CheckedTarget};
 pub(crate) use self::next::Next;
 

@@ -23,6 +23,10 @@ impl Run<'_> {
         for (DestinationId(index), destination) in done.destinations {
             self.reports[index] = Some(destination);
         }
+        report.stages.extend(done.stages);
+        report.budget_peak_bytes = report
+            .budget_peak_bytes
+            .max(self.engine.0.budget.take_peak());
         report.describe(done.manifest.as_ref());
         self.made = done.manifest;
     }
@@ -121,6 +125,8 @@ impl BackupReport {
             resources: Vec::new(),
             destinations: Vec::new(),
             error: None,
+            stages: Vec::new(),
+            budget_peak_bytes: 0,
         }
     }
 }

@@ -28,6 +28,12 @@ const BUCKET_CHARACTERS_MAX: usize = 255;
 type Refusal = String;
 
 pub(super) fn place(text: &str) -> Result<Place, Refusal> {
+    let measured = ["null:", "memory:", "sim:"];
+    if let Some(kind) = measured.iter().find(|kind| text.starts_with(**kind)) {
+        return Err(format!(
+            "{kind} keeps nothing, and is for teeline bench only; for a folder of that name write ./ before it"
+        ));
+    }
     match scheme(text) {
         None => folder(text).map(Place::Folder),
         Some((scheme, rest)) => match scheme.as_str() {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use teeline_core::{
     BackupError, Class, Frame, OBJECTS_NAME, Restoring, Stems, Target, layout, plain_words,
 };
 use tokio::fs::{self, File};
-use tokio::io::AsyncWriteExt;
 
 use super::staging::Staging;
 
@@ -26,7 +26,7 @@ pub(super) struct FolderTarget {
     staging: Option<Staging>,
     /// The file of each resource.
     names: HashMap<String, String>,
-    open: Option<(String, File)>,
+    open: Option<(String, Arc<std::fs::File>)>,
 }
 
 impl FolderTarget {
@@ -69,7 +69,7 @@ impl FolderTarget {
     }
 
     /// The staged file of that name, opened when it isn't the one that is open already.
-    async fn file(&mut self, name: &str) -> Result<&mut File, BackupError> {
+    async fn file(&mut self, name: &str) -> Result<Arc<std::fs::File>, BackupError> {
         if self.open.as_ref().is_none_or(|(open, _)| open != name) {
             self.close().await?;
             let staging = self
@@ -82,12 +82,11 @@ impl FolderTarget {
                 .append(true)
                 .open(&path)
                 .await;
-            self.open = Some((
-                name.to_owned(),
-                file.map_err(|error| failed("create", &path, error))?,
-            ));
+            let file = file.map_err(|error| failed("create", &path, error))?;
+            self.open = Some((name.to_owned(), Arc::new(file.into_std().await)));
         }
-        Ok(&mut self.open.as_mut().expect("opened above").1)
+        let (_, file) = self.open.as_ref().expect("opened above");
+        Ok(Arc::clone(file))
     }
 
     fn file_name(&self, resource: &str) -> Result<String, BackupError> {
@@ -98,20 +97,20 @@ impl FolderTarget {
     }
 
     async fn close(&mut self) -> Result<(), BackupError> {
-        let Some((name, mut file)) = self.open.take() else {
+        let Some((name, file)) = self.open.take() else {
             return Ok(());
         };
-        let fail = |error| failed("write", Path::new(&name), error);
-        file.flush().await.map_err(fail)?;
-        file.sync_all().await.map_err(fail)
+        let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;
+        let synced = synced.unwrap_or_else(|error| Err(error.into()));
+        synced.map_err(|error| failed("write", Path::new(&name), error))
     }
 
-    async fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), BackupError> {
-        let folder = self.folder.clone();
+    async fn append(&mut self, name: &str, bytes: Bytes) -> Result<(), BackupError> {
+        let path = self.folder.join(name);
         let file = self.file(name).await?;
-        file.write_all(bytes)
-            .await
-            .map_err(|error| failed("write", &folder.join(name), error))
+        let written = tokio::task::spawn_blocking(move || (&*file).write_all(&bytes)).await;
+        let written = written.unwrap_or_else(|error| Err(error.into()));
+        written.map_err(|error| failed("write", &path, error))
     }
 
     async fn is_empty_or_absent(&self) -> Result<bool, BackupError> {
@@ -224,19 +223,20 @@ impl Target for FolderTarget {
             self.file(&name).await?;
         }
         if let Some(catalogue) = catalogue(restoring) {
-            self.append(layout::DATABASE_CATALOGUE, catalogue).await?;
+            self.append(layout::DATABASE_CATALOGUE, catalogue.clone())
+                .await?;
         }
         Ok(())
     }
 
     async fn lines(&mut self, resource: &str, lines: Bytes) -> Result<(), BackupError> {
         let name = self.file_name(resource)?;
-        self.append(&name, &lines).await
+        self.append(&name, lines).await
     }
 
     async fn frames(&mut self, frames: Vec<Frame>) -> Result<(), BackupError> {
         for frame in frames {
-            self.append(&objects_file(), &frame.encode()).await?;
+            self.append(&objects_file(), frame.encode().into()).await?;
         }
         Ok(())
     }

@@ -7,14 +7,17 @@ use bytes::Bytes;
 use futures::future;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use teeline_core::{BackupError, Frame, ResourceEntry, layout};
+use teeline_core::{BackupError, Class, Frame, ResourceEntry, layout};
 use teeline_sources::s3db::{Newer, Overlay};
+
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::choice::{Choice, no_such_ids};
 use crate::copies::Copies;
 
-/// Windows that are read ahead of the target.
-const READ_AHEAD: usize = 2;
+/// Windows that are read and decoded ahead of the target.
+const READ_AHEAD: usize = 4;
 
 /// The contents of a backup, with what had changed when it was read again laid over the rest.
 pub(super) struct Contents {
@@ -278,7 +281,10 @@ fn plain(
         .try_flatten()
         .map_ok(move |(segment, window)| {
             let (copies, name) = (Arc::clone(&reader), Arc::clone(&name));
-            async move { copies.read(&name, &segment, &window).await }
+            let read = async move { copies.read(&name, &segment, &window).await };
+            // A task of its own, so that chunks are decoded side by side.
+            let reading = AbortOnDropHandle::new(tokio::spawn(read));
+            async { reading.await.map_err(lost)? }
         })
         .try_buffered(READ_AHEAD)
         .map_ok(|window| stream::iter(window.into_iter().map(Ok)))
@@ -286,9 +292,23 @@ fn plain(
         .boxed()
 }
 
+fn lost(error: JoinError) -> BackupError {
+    let class = match error.is_cancelled() {
+        true => Class::Cancelled,
+        false => Class::Permanent,
+    };
+    BackupError::new(
+        class,
+        "read",
+        "the backup",
+        "reading it failed unexpectedly",
+    )
+    .because(error)
+}
+
 /// Lines in a chunk of lines.
 pub(super) fn count_lines(lines: &[u8]) -> u64 {
-    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+    memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
 /// Objects that begin among these pieces.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{MultipartId, PutPayload};
-use teeline_core::{BackupError, Class, Digest, ObjectKey, Upload};
+use teeline_core::{BackupError, Buffers, Class, Digest, ObjectKey, Upload};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
@@ -27,7 +27,10 @@ const PARTS_MAX: u64 = 10_000;
 pub(crate) struct PartsUpload {
     target: Arc<Target>,
     part_bytes: usize,
+    /// The next part, in the first `filled` bytes.
     buffer: Vec<u8>,
+    filled: usize,
+    buffers: Buffers,
     /// How much of the bytes of the call that is being repeated is in the buffer already.
     taken: usize,
     sending: Option<Sending>,
@@ -88,12 +91,23 @@ impl PartsUpload {
             target: Arc::new(target),
             part_bytes,
             buffer: Vec::new(),
+            filled: 0,
+            buffers: Buffers::default(),
             taken: 0,
             sending: None,
             sent: Vec::new(),
             whole: None,
             state: State::Open,
         })
+    }
+
+    /// What the buffer holds.
+    fn take_buffer(&mut self) -> Bytes {
+        let (buffer, filled) = (
+            std::mem::take(&mut self.buffer),
+            std::mem::take(&mut self.filled),
+        );
+        self.buffers.lend(buffer, filled)
     }
 
     /// Lets the buffer follow the part before it.
@@ -105,7 +119,7 @@ impl PartsUpload {
         }
         let mut sending = Sending {
             index: self.sent.len(),
-            bytes: Bytes::from(std::mem::take(&mut self.buffer)),
+            bytes: self.take_buffer(),
             task: None,
         };
         sending.start(&self.target);
@@ -139,11 +153,13 @@ impl PartsUpload {
 
     async fn commit_whole(&mut self) -> Result<(), BackupError> {
         // Kept for a repetition, also where this call is dropped.
-        let buffer = &mut self.buffer;
-        let bytes = self
-            .whole
-            .get_or_insert_with(|| Bytes::from(std::mem::take(buffer)))
-            .clone();
+        let bytes = match &self.whole {
+            Some(bytes) => bytes.clone(),
+            None => {
+                let bytes = self.take_buffer();
+                self.whole.insert(bytes).clone()
+            }
+        };
         let was_ending = std::mem::replace(&mut self.state, State::Ending) == State::Ending;
         let Target { store, key, .. } = &*self.target;
         match store.create(key, bytes.clone()).await {
@@ -159,7 +175,7 @@ impl PartsUpload {
     }
 
     async fn commit_parts(&mut self) -> Result<(), BackupError> {
-        if !self.buffer.is_empty() {
+        if self.filled > 0 {
             self.send_buffer().await?;
         }
         self.settle().await?;
@@ -297,12 +313,17 @@ impl Upload for PartsUpload {
         }
         while self.taken < bytes.len() {
             // Full ones go only when more comes, so that an object of exactly one part goes in one piece.
-            if self.buffer.len() == self.part_bytes {
+            if self.filled == self.part_bytes {
                 self.send_buffer().await?;
             }
             let rest = &bytes[self.taken..];
-            let fits = rest.len().min(self.part_bytes - self.buffer.len());
-            self.buffer.extend_from_slice(&rest[..fits]);
+            let fits = rest.len().min(self.part_bytes - self.filled);
+            if self.buffer.is_empty() {
+                self.buffer = self.buffers.take(self.part_bytes);
+            }
+            let end = self.filled + fits;
+            self.buffer[self.filled..end].copy_from_slice(&rest[..fits]);
+            self.filled = end;
             self.taken += fits;
         }
         self.taken = 0;

@@ -1,15 +1,14 @@
 //! Reading objects many at a time, in the order in which their keys come. What is held is bounded.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures::future;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use teeline_core::{BackupError, Class, ResourceId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinHandle;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::fetch::{FetchContext, Fetched};
 use super::keys::{Keys, KeysReceiver};
@@ -101,10 +100,10 @@ pub(super) fn read_ahead(
                 let context = Arc::clone(&context);
                 let asked = listed.clone();
                 let fetch = async move { context.fetch(asked, resource).await };
-                let task = Task(tokio::spawn(fetch));
+                let task = AbortOnDropHandle::new(tokio::spawn(fetch));
                 future::Either::Right(async move {
                     Ok(Step::Object(Answered {
-                        fetched: task.await?,
+                        fetched: task.await.map_err(lost)??,
                         listed,
                         room,
                     }))
@@ -123,25 +122,7 @@ fn room_for(listed: &Listed) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// A task that ends with whoever waits for it.
-struct Task(JoinHandle<Result<Fetched, BackupError>>);
-
-impl Future for Task {
-    type Output = Result<Fetched, BackupError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|joined| {
-            joined.unwrap_or_else(|error| {
-                let message = "reading an object failed unexpectedly";
-                let failed = BackupError::new(Class::Permanent, "read", "the database", message);
-                Err(failed.because(error))
-            })
-        })
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+fn lost(error: JoinError) -> BackupError {
+    let message = "reading an object failed unexpectedly";
+    BackupError::new(Class::Permanent, "read", "the database", message).because(error)
 }

@@ -43,6 +43,15 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
+    /// One that is about the whole.
+    pub(crate) fn new(message: &str) -> Self {
+        Problem {
+            about: None,
+            message: message.to_owned(),
+            suggestion: None,
+        }
+    }
+
     pub(super) fn plain(error: &ErrorReport) -> Self {
         Problem {
             about: None,
