@@ -36,6 +36,12 @@ impl Account {
         })
     }
 
+    /// What it has shares of, in bytes of the budget.
+    pub(crate) fn leased_bytes(&self) -> u64 {
+        let shares = lock(&self.0);
+        shares.held.values().map(|lease| lease.bytes()).sum()
+    }
+
     /// Whether every handle is dropped.
     pub(crate) fn is_empty(&self) -> bool {
         lock(&self.0).held.is_empty()

@@ -4,7 +4,7 @@
 //! the business of `account.rs`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -31,6 +31,7 @@ fn encoded_bytes_max(plain: usize) -> u64 {
 pub struct Budget {
     bytes: Arc<Semaphore>,
     capacity: u32,
+    waiting: Arc<AtomicUsize>,
     /// The most that was leased at once.
     peak: Arc<AtomicU64>,
 }
@@ -46,6 +47,7 @@ impl Budget {
         Budget {
             bytes: Arc::new(Semaphore::new(capacity as usize)),
             capacity,
+            waiting: Arc::default(),
             peak: Arc::default(),
         }
     }
@@ -55,6 +57,7 @@ impl Budget {
     pub async fn lease(&self, bytes: u64) -> Lease {
         let share = bytes.clamp(LEASE_BYTES_MIN, u64::from(self.capacity));
         let share = u32::try_from(share).unwrap_or(self.capacity);
+        let _waiting = Waiting::begin(&self.waiting);
         let permit = Arc::clone(&self.bytes).acquire_many_owned(share).await;
         let free = self.bytes.available_permits() as u64;
         self.peak
@@ -72,6 +75,16 @@ impl Budget {
         self.bytes.available_permits() == self.capacity as usize
     }
 
+    /// Whether somebody waits for a lease.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether so many leased bytes are most of the budget.
+    pub(crate) fn is_mostly(&self, leased_bytes: u64) -> bool {
+        leased_bytes >= u64::from(self.capacity / 2)
+    }
+
     /// Bytes that aren't leased.
     #[cfg(test)]
     pub(crate) fn free_bytes(&self) -> u64 {
@@ -79,7 +92,28 @@ impl Budget {
     }
 }
 
+/// Somebody who waits, for as long as this is there.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Lease {
+    /// What it is for.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.num_permits() as u64
+    }
+
     /// Gives back what is not needed for `bytes`.
     pub fn shrink_to(&mut self, bytes: u64) {
         let keep = usize::try_from(bytes.max(LEASE_BYTES_MIN)).unwrap_or(usize::MAX);

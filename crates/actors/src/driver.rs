@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, Class, DestinationMarker, Index, ObjectKey, Placement, SegmentEntry, SegmentId,
-    Sink, Upload, document, layout,
+    BackupError, Index, ObjectKey, Placement, SegmentEntry, SegmentId, Sink, Upload,
 };
 use tokio::sync::mpsc;
 
 use crate::messages::{DriverEvent, LaneItem, Step};
-use crate::publish::{attest, differs, put_checked};
+use crate::publish::{attest, claim, differs, put_checked};
 use crate::read_back::compare_chunks;
 use crate::stages::{Meter, Phase};
 
@@ -74,24 +73,11 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         Ok(())
     }
 
-    /// Marks the destination's root, where that wasn't done before, and claims the id there.
-    async fn claim(&mut self, claim: Bytes) -> Result<(), BackupError> {
-        let marker = layout::marker()?;
-        let bytes = document::seal(&DestinationMarker {});
-        match self.sink.put(&marker, bytes).await {
-            Err(error) if error.class() == Class::Conflict => {
-                let size = self.sink.head(&marker).await?.bytes;
-                let found = self.sink.read(&marker, 0..size).await?;
-                document::open::<DestinationMarker>(&format!("{}: {marker}", self.sink), &found)?;
-            }
-            other => other?,
-        }
-        self.put_checked(layout::RUN_CLAIM, claim).await
-    }
-
     async fn step(&mut self, step: Step) -> Result<(), BackupError> {
         match step {
-            Step::Claim(claim) => self.claim(claim).await,
+            Step::Claim(bytes) => {
+                claim(self.sink.as_ref(), &self.path, bytes, self.read_back).await
+            }
             Step::Segment(Placement::Open {
                 segment,
                 names,

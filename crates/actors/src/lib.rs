@@ -33,7 +33,7 @@ pub use driver::Verification;
 pub use encoder::Executor;
 pub use host::Host;
 pub use placer::{Epilogue, Prologue};
-pub use publish::Publication;
+pub use publish::{Publication, claim, put_checked};
 pub use read_back::compare_chunks;
 pub use reader::Clock;
 pub use sink::PassDestination;

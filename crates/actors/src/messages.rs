@@ -62,7 +62,7 @@ pub(crate) enum TeeMessage {
         /// Bytes that it took over.
         bytes: u64,
     },
-    /// A destination is out, and holds nothing of the budget any more.
+    /// A destination has left the pass, and holds nothing of the budget any more.
     Detach(DestinationId),
     /// The pass is over.
     Stop,
@@ -133,13 +133,15 @@ pub(crate) enum SinkMessage {
     Abandon(Abandonment),
 }
 
-/// Why a destination that did nothing wrong is given up.
+/// Why a destination that did nothing wrong is given up. The first reason stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Abandonment {
     /// The host wants the run to end.
     Interrupted,
     /// The run is decided without it.
     RunFailed,
+    /// It held the others up; what it has committed is for later.
+    FellBehind,
 }
 
 /// What a driver reports.
@@ -171,6 +173,8 @@ pub(crate) enum SupervisorMessage {
     Prepared(DestinationId),
     /// A destination shows the backup.
     Published(DestinationId),
+    /// A destination holds the others up.
+    FellBehind(DestinationId),
     /// A destination's actor has ended, and says what became of it.
     SinkEnded(DestinationId, DestinationReport),
     /// An actor died without being told to.

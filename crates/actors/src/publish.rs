@@ -1,9 +1,10 @@
-//! Making a backup visible at a destination: by the driver at the end of a pass, and by whoever makes a lost manifest
-//! again.
+//! The first and the last of a backup at a destination: claiming its id, and making it visible. By the driver of a pass, and
+//! by whoever makes a lost manifest again or completes a copy.
 
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, CatalogEntry, Class, ObjectKey, SealedManifest, Sink, document, layout,
+    BackupError, CatalogEntry, Class, DestinationMarker, ObjectKey, SealedManifest, Sink, document,
+    layout,
 };
 
 /// What makes a backup visible.
@@ -43,8 +44,35 @@ impl Publication {
     }
 }
 
+/// Marks a destination's root, where that wasn't done before, and claims a backup's id there, for its folder.
+///
+/// # Errors
+/// [`Class::Conflict`] where another claim is there.
+pub async fn claim(
+    sink: &dyn Sink,
+    folder: &ObjectKey,
+    claim: Bytes,
+    read_back: bool,
+) -> Result<(), BackupError> {
+    let marker = layout::marker()?;
+    let bytes = document::seal(&DestinationMarker {});
+    match sink.put(&marker, bytes).await {
+        Err(error) if error.class() == Class::Conflict => {
+            let size = sink.head(&marker).await?.bytes;
+            let found = sink.read(&marker, 0..size).await?;
+            document::open::<DestinationMarker>(&format!("{sink}: {marker}"), &found)?;
+        }
+        other => other?,
+    }
+    let key = folder.join(layout::RUN_CLAIM)?;
+    put_checked(sink, &key, claim, read_back).await
+}
+
 /// Writes a small file; with `read_back`, what the store then gives is compared with it, and its size otherwise.
-pub(crate) async fn put_checked(
+///
+/// # Errors
+/// [`Class::Corrupt`] where what is there then isn't what was written.
+pub async fn put_checked(
     sink: &dyn Sink,
     key: &ObjectKey,
     bytes: Bytes,

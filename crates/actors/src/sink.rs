@@ -8,7 +8,7 @@ use actix::fut::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use teeline_core::{
     BackupError, Class, DestinationId, DestinationReport, DestinationState, DestinationStatus,
-    ErrorReport, ObjectKey, ProgressEvent, Sink, Verified,
+    ErrorReport, LagPolicy, ObjectKey, ProgressEvent, Sink, Verified,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, timeout};
@@ -35,6 +35,8 @@ pub struct PassDestination {
     pub location: String,
     /// Whether its failure fails the run.
     pub required: bool,
+    /// What becomes of it where it falls behind.
+    pub lag: LagPolicy,
     /// Its store, decorated.
     pub sink: Arc<dyn Sink>,
     /// Counts the calls that the store's decorators repeated.
@@ -145,7 +147,11 @@ impl SinkActor {
     }
 
     /// Reports what became of the destination. The last word.
-    fn end(&mut self, result: Result<(), BackupError>) {
+    fn end(&mut self, result: Result<Driven, BackupError>) {
+        if let Ok(Driven::LeftBehind) = result {
+            self.report.status = DestinationStatus::Behind;
+            self.tell(DestinationState::Behind, None);
+        }
         if let Err(error) = result {
             // Whatever went wrong once the manifest's write had begun leaves open whether it is visible. Only where another
             // one stands there it isn't.
@@ -214,7 +220,16 @@ impl Actor for SinkActor {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct DriverEnded(Result<(), BackupError>);
+struct DriverEnded(Result<Driven, BackupError>);
+
+/// How a driver ended that didn't fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Driven {
+    /// The backup is visible.
+    ToTheEnd,
+    /// It has left the pass for being slow.
+    LeftBehind,
+}
 
 impl Handler<DriverEnded> for SinkActor {
     type Result = ();
@@ -254,7 +269,11 @@ impl Handler<SinkMessage> for SinkActor {
                 let _ = self.lane.try_send(LaneItem::Publish(publication));
             }
             SinkMessage::Abandon(why) => {
-                self.abandon.send_replace(Some(why));
+                self.abandon.send_if_modified(|known| {
+                    let is_first = known.is_none();
+                    known.get_or_insert(why);
+                    is_first
+                });
             }
         }
     }
@@ -270,22 +289,26 @@ async fn drive<R: Fn(DriverEvent) + Send + Sync>(
     mut driver: Driver<R>,
     mut lane: mpsc::Receiver<LaneItem>,
     mut abandoned: watch::Receiver<Option<Abandonment>>,
-) -> Result<(), BackupError> {
+) -> Result<Driven, BackupError> {
     let subject = driver.sink.to_string();
     let result = tokio::select! {
-        result = driver.run(&mut lane) => result,
-        why = abandoned.wait_for(Option::is_some) => Err(match why.as_deref() {
-            Ok(Some(Abandonment::RunFailed)) => given_up(&subject),
-            _ => BackupError::cancelled(&subject),
-        }),
+        result = driver.run(&mut lane) => result.map(|()| Driven::ToTheEnd),
+        why = abandoned.wait_for(Option::is_some) => match why.as_deref() {
+            Ok(Some(Abandonment::FellBehind)) => Ok(Driven::LeftBehind),
+            Ok(Some(Abandonment::RunFailed)) => Err(given_up(&subject)),
+            _ => Err(BackupError::cancelled(&subject)),
+        },
     };
     drop(lane);
-    let Err(error) = result else { return Ok(()) };
-    match timeout(ABORT_TIMEOUT, driver.abort()).await {
-        Ok(Ok(())) => Err(error),
-        Ok(Err(_)) | Err(_) => Err(error.suggest(
+    if matches!(result, Ok(Driven::ToTheEnd)) {
+        return result;
+    }
+    let aborted = timeout(ABORT_TIMEOUT, driver.abort()).await;
+    match (result, aborted) {
+        (Err(error), Ok(Err(_)) | Err(_)) => Err(error.suggest(
             "parts of an unfinished upload may be left there; a lifecycle rule for incomplete uploads removes them",
         )),
+        (result, _) => result,
     }
 }
 
@@ -339,6 +362,7 @@ mod tests {
                         name: "one".to_owned(),
                         location: "memory:one".to_owned(),
                         required: true,
+                        lag: LagPolicy::Block,
                         sink: Arc::new(MemorySink::new("one")),
                         retries: Arc::default(),
                     },

@@ -145,6 +145,12 @@ impl Supervisor {
                 )),
             },
             Command::Detach(id) => self.crew.tee.do_send(TeeMessage::Detach(id)),
+            Command::LeaveBehind(id) => {
+                self.crew.tee.do_send(TeeMessage::Detach(id));
+                if let Some(sink) = self.crew.sinks.get(&id) {
+                    sink.do_send(SinkMessage::Abandon(Abandonment::FellBehind));
+                }
+            }
             Command::NextPass(id) => self.wind_up(PassEnd::Next(id)),
             Command::Finish(outcome) => self.wind_up(PassEnd::Finished(outcome)),
         }
@@ -171,10 +177,13 @@ impl Supervisor {
     }
 
     fn sink_ended(&mut self, id: DestinationId, report: DestinationReport) {
-        let committed = report.status == DestinationStatus::Committed;
+        let is_out = !matches!(
+            report.status,
+            DestinationStatus::Committed | DestinationStatus::Behind
+        );
         self.reports.insert(id, report);
         self.crew.sinks.remove(&id);
-        if !committed {
+        if is_out {
             self.happened(Event::Down(id));
         }
     }
@@ -232,6 +241,7 @@ impl Handler<SupervisorMessage> for Supervisor {
             SupervisorMessage::SegmentCommitted(id) => self.happened(Event::SegmentCommitted(id)),
             SupervisorMessage::Prepared(id) => self.happened(Event::Prepared(id)),
             SupervisorMessage::Published(id) => self.happened(Event::Published(id)),
+            SupervisorMessage::FellBehind(id) => self.happened(Event::FellBehind(id)),
             SupervisorMessage::SinkEnded(id, report) => self.sink_ended(id, report),
             SupervisorMessage::ActorDied(actor) => self.fail(BackupError::new(
                 Class::Permanent,

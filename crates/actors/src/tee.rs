@@ -9,12 +9,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, Context, Handler, Recipient};
-use teeline_core::{BackupError, Class, DestinationId, ProgressEvent};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
+use teeline_core::{BackupError, Class, DestinationId, LagPolicy, ProgressEvent, Standing};
 use tokio::sync::mpsc;
+use tokio::time::{Duration, Instant};
 
 use crate::account::Account;
-use crate::budget::Lease;
+use crate::budget::{Budget, Lease};
 use crate::guard::{Alive, DeathGuard};
 use crate::messages::{LaneItem, SinkMessage, Step, SupervisorMessage, TeeMessage};
 use crate::supervisor::Observer;
@@ -22,12 +23,20 @@ use crate::supervisor::Observer;
 /// Steps that a lane holds at most.
 pub(crate) const LANE_STEPS: usize = 64;
 
+/// How often it is looked whether a destination holds up the pass.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 /// The way to one destination.
 pub(crate) struct Branch {
     pub(crate) id: DestinationId,
     pub(crate) lane: mpsc::Sender<LaneItem>,
     pub(crate) sink: Recipient<SinkMessage>,
     name: String,
+    lag: LagPolicy,
+    /// For how long it has held up the pass.
+    held_up: Duration,
+    /// Whether the supervisor knows that it has fallen behind.
+    is_known_behind: bool,
     /// Closed with the branch, so that what its driver never lets go isn't counted for ever.
     account: Account,
     /// The number of the step that it is to be sent next.
@@ -42,6 +51,7 @@ impl Branch {
     pub(crate) fn new(
         id: DestinationId,
         name: String,
+        lag: LagPolicy,
         lane: mpsc::Sender<LaneItem>,
         sink: Recipient<SinkMessage>,
     ) -> Self {
@@ -50,6 +60,9 @@ impl Branch {
             lane,
             sink,
             name,
+            lag,
+            held_up: Duration::ZERO,
+            is_known_behind: false,
             account: Account::default(),
             next: 0,
             outstanding_steps: 0,
@@ -74,6 +87,9 @@ struct Held {
 pub(crate) struct Tee {
     branches: Vec<Branch>,
     window_bytes: u64,
+    budget: Budget,
+    lag_patience: Duration,
+    looked_at: Instant,
     /// The first of them is numbered `first`.
     held: VecDeque<Held>,
     first: u64,
@@ -87,6 +103,7 @@ impl Tee {
     pub(crate) fn new(
         branches: Vec<Branch>,
         window_bytes: u64,
+        (budget, lag_patience): (Budget, Duration),
         supervisor: Recipient<SupervisorMessage>,
         observer: Observer,
         alive: Alive,
@@ -95,6 +112,9 @@ impl Tee {
         Tee {
             branches,
             window_bytes,
+            budget,
+            lag_patience,
+            looked_at: Instant::now(),
             held: VecDeque::new(),
             first: 0,
             read_bytes: 0,
@@ -140,6 +160,55 @@ impl Tee {
         while self.first < slowest {
             self.held.pop_front();
             self.first += 1;
+        }
+    }
+
+    /// What of the budget is held for each destination: what it was handed and hasn't let go, and what it is yet to be sent.
+    fn held_bytes(&self) -> Vec<u64> {
+        let leased = |held: &Held| held.lease.as_ref().map_or(0, |lease| lease.bytes());
+        let unsent = |branch: &Branch| {
+            let from = usize::try_from(branch.next - self.first).unwrap_or(usize::MAX);
+            self.held.iter().skip(from).map(leased).sum::<u64>()
+        };
+        let branches = self.branches.iter();
+        branches
+            .map(|branch| branch.account.leased_bytes() + unsent(branch))
+            .collect()
+    }
+
+    /// A destination holds up the pass while the reader waits for the budget, most of which is held for it and not for
+    /// everybody. Whoever has done so for too long has fallen behind.
+    fn look_for_laggards(&mut self) {
+        let passed = self.looked_at.elapsed();
+        self.looked_at = Instant::now();
+        if !self.budget.is_waited_for() {
+            return;
+        }
+        let held = self.held_bytes();
+        if held.iter().all(|bytes| self.budget.is_mostly(*bytes)) {
+            return;
+        }
+        let acked = self.branches.iter().map(|branch| branch.acked_bytes);
+        let fastest_bytes = acked.max().unwrap_or(0);
+        for (branch, held_bytes) in self.branches.iter_mut().zip(held) {
+            let may_leave = branch.lag == LagPolicy::Detach && !branch.is_known_behind;
+            if !may_leave || !self.budget.is_mostly(held_bytes) {
+                continue;
+            }
+            // Time in which this thread, or the machine, stood still is nobody's fault.
+            branch.held_up += passed.min(2 * LOOK_EVERY);
+            let standing = Standing {
+                acked_bytes: branch.acked_bytes,
+                fastest_bytes,
+                held_up_ms: millis(branch.held_up),
+            };
+            if standing.has_fallen_behind(millis(self.lag_patience)) {
+                branch.is_known_behind = true;
+                let lag_bytes = self.read_bytes - branch.acked_bytes;
+                branch.sink.do_send(SinkMessage::Lag(lag_bytes));
+                self.supervisor
+                    .do_send(SupervisorMessage::FellBehind(branch.id));
+            }
         }
     }
 
@@ -191,8 +260,19 @@ impl Tee {
     }
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Actor for Tee {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let may_leave = |branch: &Branch| branch.lag == LagPolicy::Detach;
+        if self.branches.len() > 1 && self.branches.iter().any(may_leave) {
+            ctx.run_interval(LOOK_EVERY, |tee, _| tee.look_for_laggards());
+        }
+    }
 }
 
 impl Handler<TeeMessage> for Tee {

@@ -48,6 +48,8 @@ pub struct Pass {
     pub window_bytes: u64,
     /// The bytes that all passes together may have in flight.
     pub budget: Budget,
+    /// How long a destination that may leave the pass may hold it up, all in all.
+    pub lag_patience: Duration,
     /// How long the reader waits for a lease before it is looked into whether one will come.
     pub starved_after: Duration,
     /// Where blocks are encoded.
@@ -93,6 +95,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     let mut sinks = HashMap::new();
     for destination in pass.destinations {
         let (id, name) = (destination.id, destination.name.clone());
+        let lag = destination.lag;
         let lane = mpsc::channel(LANE_STEPS);
         let sender = lane.0.clone();
         let sink = SinkActor::new(SinkParts {
@@ -107,12 +110,13 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
             alive: alive.clone(),
         });
         let sink = sink.start();
-        branches.push(Branch::new(id, name, sender, sink.clone().recipient()));
+        branches.push(Branch::new(id, name, lag, sender, sink.clone().recipient()));
         sinks.insert(id, sink.recipient());
     }
     tee_ctx.run(Tee::new(
         branches,
         pass.window_bytes,
+        (pass.budget.clone(), pass.lag_patience),
         supervisor.clone(),
         Arc::clone(&observer),
         alive.clone(),

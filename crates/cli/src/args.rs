@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
     /// Make lost manifests again
     Repair(RepairArguments),
+    /// Copy backups to destinations that lack them, from others that have them
+    Sync(SyncArguments),
     /// Say what can be had of the backups that s3db.js's BackupPlugin left, and what it destroyed
     InspectPlugin(InspectPluginArguments),
     /// Measure backups: how fast they are with which settings, and what holds them up
@@ -74,6 +76,13 @@ pub(crate) struct BackupArguments {
     /// What makes it a success: all, any, priority, quorum:N
     #[arg(long)]
     pub(crate) strategy: Option<String>,
+    /// What becomes of a destination that holds up the others: block, it is waited for; detach, it is left behind. Without,
+    /// a required one is waited for and another one left behind
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) lag: Option<String>,
+    /// When a destination that was left behind is completed: wait, by this run; later, by teeline sync
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) catch_up: Option<String>,
     /// Calls to destinations that may be under way at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) concurrency: Option<u64>,
@@ -243,6 +252,15 @@ pub(crate) struct RepairArguments {
     pub(crate) places: PlacesArguments,
 }
 
+/// `teeline sync`.
+#[derive(Debug, Args)]
+pub(crate) struct SyncArguments {
+    /// The backup: its id. Without, each that a destination lists, the oldest first
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) places: PlacesArguments,
+}
+
 /// `teeline inspect-plugin`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectPluginArguments {
@@ -343,6 +361,7 @@ impl Command {
             Command::Verify(verify) => verify.places.json,
             Command::Restore(restore) => restore.places.json,
             Command::Repair(repair) => repair.places.json,
+            Command::Sync(sync) => sync.places.json,
             Command::InspectPlugin(inspect) => inspect.json,
             Command::Bench(bench) => bench.json,
             Command::Config(ConfigArguments {

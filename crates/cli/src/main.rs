@@ -95,6 +95,15 @@ async fn run(command: Command, output: &mut Output, signals: &Signals) -> Result
             drop(progress);
             Ok(output.report(&report))
         }
+        Command::Sync(typed) => {
+            let id = resolve::sync_id(&typed)?;
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::sync(&typed, id, &setting, output, &signals.cancel)?;
+            let progress = Progress::start(output, "copying");
+            let report = setting.plain_engine()?.sync(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
         Command::InspectPlugin(typed) => {
             let request = resolve::inspect_plugin(&typed, &signals.cancel)?;
             let report = Engine::new()?.inspect_plugin(request).await?;

@@ -182,6 +182,7 @@ fn of_state(state: DestinationState) -> &'static str {
         DestinationState::Writing => "writing",
         DestinationState::Prepared => "prepared",
         DestinationState::Committed => "committed",
+        DestinationState::Behind => "behind",
         DestinationState::Down => "down",
     }
 }

@@ -94,7 +94,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 9);
+    assert_eq!(examples, 10);
 }
 
 #[test]
@@ -174,6 +174,12 @@ fn every_field_of_real_reports_is_documented() {
     check(
         "verify",
         scratch.teeline(0, &["verify", "--at", "a", "--at", "b", "--json"]),
+    );
+    let sync = ["sync", "--at", "a", "--at", "c", "--json"];
+    check("sync", scratch.teeline(0, &sync));
+    check(
+        "sync",
+        scratch.teeline(3, &["sync", "--at", "a", "--at", dead, "--json"]),
     );
     check(
         "restore",

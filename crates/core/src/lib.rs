@@ -24,6 +24,7 @@ mod frame;
 mod id;
 mod index;
 mod key;
+mod lag;
 pub mod layout;
 mod manifest;
 mod mask;
@@ -60,6 +61,7 @@ pub use index::{
     SegmentSums,
 };
 pub use key::ObjectKey;
+pub use lag::{LAG_PATIENCE_MS_DEFAULT, LagPolicy, Standing};
 pub use manifest::{
     AttachmentEntry, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry, PlannedDestination,
     ResourceEntry, SETTLED_NAME, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,

@@ -13,6 +13,8 @@ pub enum DestinationState {
     Prepared,
     /// The manifest is visible.
     Committed,
+    /// It fell behind, and has left the pass.
+    Behind,
     /// Out for this run.
     Down,
 }

@@ -5,7 +5,8 @@
 //! - nothing is published before the verdict could be a success: `needed` destinations are prepared, all required ones
 //!   among them, and none of the required ones is down;
 //! - `Finish` is the last command and comes once;
-//! - a destination is published at most once, and never after it went down.
+//! - a destination is published at most once, and never after it went down or fell behind;
+//! - nobody is let go for being slow whom the verdict can't do without.
 
 use std::fmt;
 use std::str::FromStr;
@@ -81,6 +82,8 @@ pub enum Event {
     Prepared(DestinationId),
     /// The manifest is visible there.
     Published(DestinationId),
+    /// It holds the others up.
+    FellBehind(DestinationId),
     /// It failed, and is out for the rest of the run.
     Down(DestinationId),
 }
@@ -92,6 +95,8 @@ pub enum Command {
     Publish(DestinationId),
     /// Send it nothing more.
     Detach(DestinationId),
+    /// Send it nothing more, and keep what it has for later.
+    LeaveBehind(DestinationId),
     /// Begin a new pass with this destination alone.
     NextPass(DestinationId),
     /// The run is over.
@@ -117,6 +122,8 @@ enum State {
     Prepared,
     Publishing,
     Published,
+    /// It was too slow for this pass: neither down nor prepared.
+    Behind,
     Down,
 }
 
@@ -177,7 +184,8 @@ impl Strategy {
 
     /// The destinations of the pass that is under way.
     pub fn active(&self) -> Vec<DestinationId> {
-        let active = |member: &Member| !matches!(member.state, State::Waiting | State::Down);
+        let active =
+            |member: &Member| !matches!(member.state, State::Waiting | State::Behind | State::Down);
         self.members
             .iter()
             .enumerate()
@@ -217,6 +225,12 @@ impl Strategy {
             Event::Published(DestinationId(index)) => {
                 if self.members[index].state == State::Publishing {
                     self.members[index].state = State::Published;
+                }
+            }
+            Event::FellBehind(id) => {
+                if self.can_do_without(id) {
+                    self.members[id.0].state = State::Behind;
+                    out.push(Command::LeaveBehind(id));
                 }
             }
             Event::Down(id) => {
@@ -295,6 +309,21 @@ impl Strategy {
             .any(|m| m.required && m.state == State::Down)
     }
 
+    /// Whether a destination may be left behind: it isn't required, has work to do, and success is possible without it.
+    fn can_do_without(&self, id: DestinationId) -> bool {
+        let member = &self.members[id.0];
+        if member.required || member.state != State::Active {
+            return false;
+        }
+        let taking_part = [
+            State::Active,
+            State::Prepared,
+            State::Publishing,
+            State::Published,
+        ];
+        self.kind != StrategyKind::Priority && self.count(&taking_part) > self.needed()
+    }
+
     /// Whether success is still possible. Once something is published, publishing goes on: more copies are better.
     fn reachable(&self) -> bool {
         let published = self.count(&[State::Published, State::Publishing]);
@@ -316,7 +345,7 @@ impl Strategy {
         let published = self.count(&[State::Published]);
         if self.required_down() || published < self.needed() {
             Outcome::Failed
-        } else if self.members.iter().any(|m| m.state == State::Down) {
+        } else if self.count(&[State::Down, State::Behind]) > 0 {
             Outcome::Degraded
         } else {
             Outcome::Completed

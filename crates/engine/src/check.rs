@@ -132,20 +132,33 @@ impl<'a> Check<'a> {
             }
         };
         check_index(&manifest.id, segment, &index)?;
+        self.chunks(path, resource, segment, &index).await
+    }
+
+    /// Checks the size of a segment, and each chunk of it against an index that is known to be right. The error is of the
+    /// segment as a whole.
+    pub(crate) async fn chunks(
+        &mut self,
+        path: &str,
+        resource: &ResourceEntry,
+        segment: &SegmentEntry,
+        index: &Index,
+    ) -> Result<(), BackupError> {
         self.size_only(path, segment).await?;
         let key = file_of(path, &segment.file)?;
         let location = self.opened.sink.to_string();
         let (mut right, mut wrong) = (0, Vec::new());
-        let compared = compare_chunks(
-            &self.opened.sink,
-            &key,
-            &index,
-            |number, chunk, is_equal| match is_equal {
-                true => right += chunk.stored,
-                false => wrong.push(number),
-            },
-        )
-        .await;
+        let compared =
+            compare_chunks(
+                &self.opened.sink,
+                &key,
+                index,
+                |number, chunk, is_equal| match is_equal {
+                    true => right += chunk.stored,
+                    false => wrong.push(number),
+                },
+            )
+            .await;
         self.bytes += right;
         for number in wrong {
             let error = wrong_chunk(&location, &key);
@@ -154,7 +167,12 @@ impl<'a> Check<'a> {
         compared
     }
 
-    async fn size_only(&self, path: &str, segment: &SegmentEntry) -> Result<(), BackupError> {
+    /// Compares the size of a segment with what was written.
+    pub(crate) async fn size_only(
+        &self,
+        path: &str,
+        segment: &SegmentEntry,
+    ) -> Result<(), BackupError> {
         let key = file_of(path, &segment.file)?;
         let found = self.opened.sink.head(&key).await?.bytes;
         if found == segment.stored_bytes {

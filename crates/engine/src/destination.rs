@@ -20,7 +20,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use teeline_core::{BackupError, Sink, StrategyKind};
+use teeline_core::{BackupError, LagPolicy, Sink, StrategyKind};
 
 pub use self::names::unique_names;
 pub(crate) use self::names::{NAME_FORM, check_apart, is_name};
@@ -37,6 +37,8 @@ pub struct DestinationSpec {
     pub place: Place,
     /// Whether its failure fails a run. `None`: as the strategy has it, which is required under `all` and not otherwise.
     pub required: Option<bool>,
+    /// What becomes of it where it falls behind. `None`: as the run has it.
+    pub lag: Option<LagPolicy>,
     /// Whether nobody chose the name, so that it may be made longer to tell it from another.
     derived: bool,
 }
@@ -131,6 +133,7 @@ impl DestinationSpec {
             name: place.derived_name(),
             place,
             required: None,
+            lag: None,
             derived: true,
         }
     }
@@ -168,6 +171,7 @@ impl DestinationSpec {
             name: name.to_owned(),
             place,
             required: None,
+            lag: None,
             derived: false,
         }
     }

@@ -26,6 +26,7 @@
 
 mod backup;
 mod catalog;
+mod catch_up;
 mod check;
 pub mod config;
 mod copies;
@@ -41,6 +42,7 @@ mod restore;
 mod run_folders;
 mod run_records;
 mod status;
+mod sync;
 mod verify;
 
 pub use config::Config;
@@ -55,17 +57,18 @@ pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CopyState, CopyStatus, Damage, DestinationError, ListReport,
     ListedBackup, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
-    RestoreReport, RestoreStatus, RestoredResource, StatusReport, VerifiedBackup, VerifiedCopy,
-    VerifyReport, exit, exit_code_of,
+    RestoreReport, RestoreStatus, RestoredResource, StatusReport, SyncReport, SyncStatus,
+    SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
 };
-pub use request::{BackupRequest, Cancel, Which};
+pub use request::{BackupRequest, Cancel, CatchUp, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
+pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
-    DestinationState, DestinationStatus, Digest, ErrorReport, LineCheck, MissingFile, PathTemplate,
-    ProgressEvent, RestoreCounts, RunStatus, SettleOutcome, SettledCounts, Settling, Sink, Source,
-    StrategyKind, Target, Timestamp, Verified, looks_like_url, masked,
+    DestinationState, DestinationStatus, Digest, ErrorReport, LagPolicy, LineCheck, MissingFile,
+    PathTemplate, ProgressEvent, RestoreCounts, RunStatus, SettleOutcome, SettledCounts, Settling,
+    Sink, Source, StrategyKind, Target, Timestamp, Verified, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

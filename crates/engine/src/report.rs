@@ -1,6 +1,7 @@
 //! What a host is told: the shapes of `docs/reference/json.md`.
 
 mod repair;
+mod sync;
 
 use serde::Serialize;
 use teeline_actors::StageReport;
@@ -8,6 +9,8 @@ use teeline_core::{
     BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RestoreCounts, RunStatus,
     Settling, Timestamp,
 };
+
+pub use sync::{SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
 
@@ -120,6 +123,16 @@ pub struct DestinationError {
     pub destination: String,
     /// What was wrong.
     pub error: ErrorReport,
+}
+
+impl DestinationError {
+    /// An error that concerns no destination in particular.
+    pub(crate) fn of_none(error: &teeline_core::BackupError) -> Self {
+        DestinationError {
+            destination: String::new(),
+            error: error.into(),
+        }
+    }
 }
 
 /// The backups that destinations hold.

@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use teeline_actors::{Observer, Verification};
-use teeline_core::{BackupError, BackupType, Compression, PathTemplate, Source, StrategyKind};
+use teeline_core::{
+    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, PathTemplate, Source,
+    StrategyKind,
+};
 use tokio::sync::watch;
 
 use crate::destination::DestinationSpec;
@@ -21,6 +25,13 @@ pub struct BackupRequest {
     pub backup_type: BackupType,
     /// What makes it a success; `all`.
     pub strategy: StrategyKind,
+    /// What becomes of destinations that fall behind, where they don't say it themselves. `None`: one that is required is
+    /// waited for, another one leaves the pass.
+    pub lag: Option<LagPolicy>,
+    /// How long a destination that may leave may hold up the pass, all in all; 10 s.
+    pub lag_patience: Duration,
+    /// When a destination that has left is completed; later.
+    pub catch_up: CatchUp,
     /// Calls that all destinations together may have under way; 4.
     pub concurrency: usize,
     /// How chunks are compressed; gzip, level 5.
@@ -59,6 +70,9 @@ impl BackupRequest {
             destinations,
             backup_type: "full".parse().expect("a type"),
             strategy: StrategyKind::default(),
+            lag: None,
+            lag_patience: Duration::from_millis(LAG_PATIENCE_MS_DEFAULT),
+            catch_up: CatchUp::default(),
             concurrency: 4,
             compression: Compression::default(),
             block_bytes: None,
@@ -82,6 +96,20 @@ impl BackupRequest {
             .unwrap_or_else(|| suitable.min(self.record_bytes_max))
     }
 
+    /// What becomes of each destination that falls behind.
+    pub(crate) fn lag_policies(&self) -> Vec<LagPolicy> {
+        let said = |destination: &DestinationSpec| {
+            let required = destination.is_required(self.strategy);
+            let default = match self.strategy {
+                // There is one at a time.
+                StrategyKind::Priority => LagPolicy::Block,
+                _ => LagPolicy::default_for(required),
+            };
+            destination.lag.or(self.lag).unwrap_or(default)
+        };
+        self.destinations.iter().map(said).collect()
+    }
+
     /// Whether the failure of each destination fails the run.
     pub(crate) fn required(&self) -> Vec<bool> {
         self.destinations
@@ -99,6 +127,31 @@ impl fmt::Debug for BackupRequest {
             .field("backup_type", &self.backup_type)
             .field("strategy", &self.strategy)
             .finish_non_exhaustive()
+    }
+}
+
+/// When a destination that was left behind is completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CatchUp {
+    /// By the run itself, before it reports.
+    Wait,
+    /// By whoever asks for it, with [`Engine::sync`](crate::Engine::sync).
+    #[default]
+    Later,
+}
+
+impl std::str::FromStr for CatchUp {
+    type Err = BackupError;
+
+    fn from_str(text: &str) -> Result<Self, BackupError> {
+        match text {
+            "wait" => Ok(CatchUp::Wait),
+            "later" => Ok(CatchUp::Later),
+            _ => Err(BackupError::usage(
+                "catch_up",
+                format!("unknown word {text:?}; accepted: wait, later"),
+            )),
+        }
     }
 }
 

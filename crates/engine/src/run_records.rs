@@ -1,9 +1,11 @@
 //! What a destination keeps of the runs that wrote to it, and what that says of a backup whose manifest isn't there.
 
+use std::sync::atomic::Ordering;
+
 use futures::TryStreamExt;
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, DestinationReport, DestinationStatus, ObjectKey,
-    RunRecord, Sink, layout,
+    RunRecord, RunStatus, SealedManifest, Sink, Timestamp, Verified, document, layout,
 };
 
 use crate::catalog::{DamagedEntry, located, read_document};
@@ -89,4 +91,45 @@ fn lost_manifest(sink: &dyn Sink, entry: &ObjectKey, id: &BackupId) -> BackupErr
     .suggest(format!(
         "`teeline repair {id} --rebuild-manifest` makes it again; or name a destination that has it too, with --at: what is whole here is read as well"
     ))
+}
+
+/// Leaves a record that the backup is at this destination, so that it is noticed when its manifest is lost; `verified` says
+/// how its files were checked. For those that no run left one for: after a repair, and where a copy was completed.
+pub(crate) async fn leave(
+    opened: &Opened,
+    sealed: &SealedManifest,
+    verified: Verified,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+) -> Result<(), BackupError> {
+    let manifest = &sealed.manifest;
+    let segments = manifest
+        .all_resources()
+        .map(|resource| resource.segments.len());
+    let duration_ms = ended_at.unix_ms() - started_at.unix_ms();
+    let destination = DestinationReport {
+        name: opened.name.clone(),
+        location: opened.location.clone(),
+        status: DestinationStatus::Committed,
+        required: false,
+        bytes: sealed.bytes.len() as u64,
+        segments: segments.sum::<usize>() as u64,
+        verified,
+        retries: opened.retries.load(Ordering::Relaxed),
+        duration_ms: u64::try_from(duration_ms).unwrap_or(0),
+        lag_bytes_max: 0,
+        error: None,
+    };
+    let record = RunRecord {
+        id: manifest.id.clone(),
+        backup_type: manifest.backup_type.clone(),
+        status: RunStatus::Completed,
+        started_at,
+        ended_at,
+        checksum: Some(sealed.checksum),
+        error: None,
+        destinations: vec![destination],
+    };
+    let key = layout::run_record(&record.id, ended_at)?;
+    opened.sink.put(&key, document::seal(&record)).await
 }

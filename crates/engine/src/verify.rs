@@ -121,7 +121,8 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
     report
 }
 
-fn all_ids(asked: &[Result<Asked, (String, BackupError)>]) -> Vec<BackupId> {
+/// Every backup that is listed or should be, the newest first.
+pub(crate) fn all_ids(asked: &[Result<Asked, (String, BackupError)>]) -> Vec<BackupId> {
     let mut known: Vec<_> = asked
         .iter()
         .flatten()

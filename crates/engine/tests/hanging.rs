@@ -13,7 +13,7 @@ use common::{assert_idle, place, records, request, store};
 use futures::stream::BoxStream;
 use teeline::sinks::{DeadlineSink, Deadlines, MemorySink};
 use teeline::{
-    BackupError, DestinationStatus, Engine, Executor, Sink, StrategyKind, VerifyRequest,
+    BackupError, DestinationStatus, Engine, Executor, LagPolicy, Sink, StrategyKind, VerifyRequest,
 };
 use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload};
 
@@ -114,6 +114,8 @@ async fn a_run_goes_on_without_a_destination_whose_writes_hang() {
         lines.extend_from_slice(&records(1000));
         let mut asked = request(&lines, &[hangs, good.clone()]);
         asked.strategy = StrategyKind::Any;
+        // It would be left behind before its deadline.
+        asked.lag = Some(LagPolicy::Block);
         let ended = tokio::time::timeout(Duration::from_secs(60), engine.backup(asked)).await;
         let report = ended.expect("the run ends");
         assert_eq!(report.exit_code(), 3, "{report:?}");

@@ -13,9 +13,9 @@ use futures::stream::BoxStream;
 use teeline_actors::{Budget, Executor, Pass, PassDestination, Verification};
 use teeline_core::{
     Attachment, BackupError, BackupId, BackupType, Capabilities, Compression, CutLimits,
-    DestinationId, Item, ObjectKey, ObjectMeta, Placed, PlanEntry, PlannedResource, RecordBatch,
-    ResourceCounts, ResourceId, ResourceKind, RunHead, Scan, ScanPlan, Selection, Sink, Source,
-    SourceKind, Strategy, StrategyKind, Timestamp, Upload,
+    DestinationId, Item, LagPolicy, ObjectKey, ObjectMeta, Placed, PlanEntry, PlannedResource,
+    RecordBatch, ResourceCounts, ResourceId, ResourceKind, RunHead, Scan, ScanPlan, Selection,
+    Sink, Source, SourceKind, Strategy, StrategyKind, Timestamp, Upload,
 };
 use teeline_sinks::MemorySink;
 use tokio::sync::watch;
@@ -122,6 +122,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
             name: number.to_string(),
             location: sink.to_string(),
             required: false,
+            lag: LagPolicy::Block,
             sink,
             retries: Arc::new(AtomicU64::new(0)),
         });
@@ -156,6 +157,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
         },
         window_bytes: 8 << 20,
         budget: budget.clone(),
+        lag_patience: Duration::from_secs(10),
         starved_after: Duration::from_millis(50),
         executor: Executor::Threads(2),
         clock: Arc::new(move || started_at),

@@ -1,6 +1,7 @@
 //! The request of `teeline backup`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use teeline::config::{self, BackupConfig};
 use teeline::{
@@ -39,6 +40,12 @@ pub(crate) fn backup(
     if let Some(strategy) = &typed.strategy {
         request.strategy = strategy.parse()?;
     }
+    if let Some(lag) = &typed.lag {
+        request.lag = Some(lag.parse()?);
+    }
+    if let Some(catch_up) = &typed.catch_up {
+        request.catch_up = catch_up.parse()?;
+    }
     if let Some(concurrency) = typed.concurrency {
         request.concurrency = to_usize(concurrency);
     }
@@ -76,6 +83,9 @@ pub(super) fn configured(
 ) -> BackupRequest {
     let mut request = BackupRequest::of(source, destinations);
     request.strategy = config.strategy;
+    request.lag = config.lag;
+    request.catch_up = config.catch_up;
+    request.lag_patience = Duration::from_millis(config.lag_patience_ms);
     request.concurrency = config.concurrency;
     request.compression = config.compression;
     request.block_bytes = config.block_bytes;

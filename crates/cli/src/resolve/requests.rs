@@ -2,7 +2,7 @@
 
 use teeline::{
     BackupError, BackupId, Cancel, DestinationSpec, InspectPluginRequest, RepairRequest,
-    RestoreMode, RestoreRequest, VerifyRequest, Which, WhichBackups,
+    RestoreMode, RestoreRequest, SyncRequest, VerifyRequest, Which, WhichBackups,
 };
 
 use super::destinations::places_of;
@@ -11,7 +11,7 @@ use super::setting::Setting;
 use super::target::target;
 use crate::args::{
     InspectPluginArguments, ModeArgument, PlacesArguments, RepairArguments, RestoreArguments,
-    StatusArguments, VerifyArguments,
+    StatusArguments, SyncArguments, VerifyArguments,
 };
 use crate::output::Output;
 
@@ -62,6 +62,30 @@ pub(crate) fn repair(
 ) -> Result<RepairRequest, BackupError> {
     let places = places(&typed.places, setting, output)?;
     let mut request = RepairRequest::rebuild_manifests(places);
+    request.id = id;
+    request.cancel = cancel.clone();
+    Ok(request)
+}
+
+/// The backup that `teeline sync` is about, if one was named.
+pub(crate) fn sync_id(typed: &SyncArguments) -> Result<Option<BackupId>, BackupError> {
+    match typed.id.as_deref().map(which).transpose()? {
+        None => Ok(None),
+        Some(Which::Id(id)) => Ok(Some(id)),
+        Some(Which::Latest) => Err(BackupError::usage("ID", "sync takes the id of a backup")
+            .suggest("`teeline list` shows the ids; without one, every backup is copied to wherever it lacks")),
+    }
+}
+
+/// The request of `teeline sync`.
+pub(crate) fn sync(
+    typed: &SyncArguments,
+    id: Option<BackupId>,
+    setting: &Setting,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<SyncRequest, BackupError> {
+    let mut request = SyncRequest::new(places(&typed.places, setting, output)?);
     request.id = id;
     request.cancel = cancel.clone();
     Ok(request)

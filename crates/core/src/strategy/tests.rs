@@ -4,7 +4,13 @@ use proptest::strategy::Strategy as Generator;
 use super::*;
 
 /// The ten-line model: who ended with the backup, and was that enough?
-fn model(kind: StrategyKind, required: &[bool], published: &[bool], down: &[bool]) -> Outcome {
+fn model(
+    kind: StrategyKind,
+    required: &[bool],
+    published: &[bool],
+    down: &[bool],
+    behind: &[bool],
+) -> Outcome {
     let have = published.iter().filter(|p| **p).count();
     let needed = if let StrategyKind::Quorum(n) = kind {
         n
@@ -13,7 +19,7 @@ fn model(kind: StrategyKind, required: &[bool], published: &[bool], down: &[bool
     };
     if have < needed || required.iter().zip(down).any(|(r, d)| *r && *d) {
         Outcome::Failed
-    } else if down.iter().any(|d| *d) {
+    } else if down.iter().chain(behind).any(|d| *d) {
         Outcome::Degraded
     } else {
         Outcome::Completed
@@ -39,7 +45,7 @@ proptest! {
     ) {
         let mut machine = Strategy::new(kind, &required).unwrap();
         let (mut published, mut down, mut asked) = ([false; 3], [false; 3], [false; 3]);
-        let mut prepared = [false; 3];
+        let (mut prepared, mut behind) = ([false; 3], [false; 3]);
         let mut active: Vec<usize> = machine.active().iter().map(|id| id.0).collect();
         let (mut out, mut finished) = (Vec::new(), None);
         machine.step(Event::SourceEnded { segments: 0 }, &mut out);
@@ -49,11 +55,12 @@ proptest! {
                 break;
             }
             let id = DestinationId(index);
-            if !active.contains(&index) || down[index] || published[index] {
+            if !active.contains(&index) || down[index] || behind[index] || published[index] {
                 continue;
             }
             let event = match (choice, prepared[index], asked[index]) {
                 (0, _, _) => { down[index] = true; Event::Down(id) }
+                (9, _, _) => Event::FellBehind(id),
                 (_, false, _) => { prepared[index] = true; Event::Prepared(id) }
                 (_, true, true) => { published[index] = true; Event::Published(id) }
                 (_, true, false) => continue,
@@ -63,7 +70,7 @@ proptest! {
                 prop_assert!(finished.is_none(), "{:?} after Finish", command);
                 match command {
                     Command::Publish(id) => {
-                        prop_assert!(!asked[id.0] && !down[id.0] && prepared[id.0]);
+                        prop_assert!(!asked[id.0] && !down[id.0] && !behind[id.0] && prepared[id.0]);
                         if !asked.contains(&true) {
                             let ready = prepared.iter().zip(&down).filter(|(p, d)| **p && !**d).count();
                             let needed = if let StrategyKind::Quorum(n) = kind { n } else { 1 };
@@ -75,6 +82,13 @@ proptest! {
                         asked[id.0] = true;
                     }
                     Command::Detach(id) => prop_assert!(down[id.0]),
+                    Command::LeaveBehind(id) => {
+                        prop_assert!(!required[id.0] && !prepared[id.0] && !down[id.0]);
+                        behind[id.0] = true;
+                        let left = (0..3).filter(|index| !down[*index] && !behind[*index]).count();
+                        let needed = if let StrategyKind::Quorum(n) = kind { n } else { 1 };
+                        prop_assert!(left >= needed);
+                    }
                     Command::NextPass(id) => {
                         active = vec![id.0];
                         machine.step(Event::SourceEnded { segments: 0 }, &mut Vec::new());
@@ -83,7 +97,7 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(finished, Some(model(kind, &required, &published, &down)));
+        prop_assert_eq!(finished, Some(model(kind, &required, &published, &down, &behind)));
     }
 }
 
@@ -118,6 +132,37 @@ fn all_publishes_only_when_every_required_one_is_prepared() {
             Command::Detach(b),
             Command::Finish(Outcome::Degraded)
         ]
+    );
+}
+
+#[test]
+fn who_is_too_slow_is_left_behind_unless_it_is_needed() {
+    let (a, b) = (DestinationId(0), DestinationId(1));
+    let events = [
+        Event::FellBehind(b),
+        Event::Prepared(a),
+        Event::Published(a),
+    ];
+    assert_eq!(
+        run(StrategyKind::Any, &[false; 2], &events),
+        [
+            Command::LeaveBehind(b),
+            Command::Publish(a),
+            Command::Finish(Outcome::Degraded)
+        ]
+    );
+    for (kind, required) in [
+        (StrategyKind::All, [true, true]),
+        (StrategyKind::Quorum(2), [false; 2]),
+        (StrategyKind::Any, [false, true]),
+    ] {
+        assert_eq!(run(kind, &required, &[Event::FellBehind(b)]), []);
+    }
+    // The last one that is left is needed.
+    let events = [Event::Down(a), Event::FellBehind(b)];
+    assert_eq!(
+        run(StrategyKind::Any, &[false; 2], &events),
+        [Command::Detach(a)]
     );
 }
 

@@ -1,7 +1,7 @@
 //! What is refused before anything is opened.
 
 use teeline_actors::Executor;
-use teeline_core::{BackupError, BackupId, RECORD_BYTES_MAX, Strategy, StrategyKind};
+use teeline_core::{BackupError, BackupId, LagPolicy, RECORD_BYTES_MAX, Strategy, StrategyKind};
 
 use super::wanted::Wanted;
 use crate::destination::check_apart;
@@ -33,7 +33,33 @@ pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strat
         )
         .suggest("write the records to a file first, or choose any"));
     }
+    check_lag(request)?;
     Ok(strategy)
+}
+
+/// Refuses to let a destination go that the backup can't be without.
+fn check_lag(request: &BackupRequest) -> Result<(), BackupError> {
+    if request.lag_patience.is_zero() {
+        return Err(BackupError::usage("lag_patience", "it must be above 0"));
+    }
+    let required = request.required().into_iter();
+    let named = request.destinations.iter().zip(request.lag_policies());
+    let leaves = |((_, policy), _): &((_, LagPolicy), bool)| *policy == LagPolicy::Detach;
+    for ((destination, _), required) in named.zip(required).filter(leaves) {
+        let subject = format!("destination {}", destination.name);
+        if required {
+            let message =
+                "it is required, so it can't be left behind: lag detach goes with required = false";
+            return Err(BackupError::usage(subject, message).suggest(
+                "choose lag block for it, or a strategy that can do without it: any, quorum:N",
+            ));
+        }
+        if request.strategy == StrategyKind::Priority {
+            let message = "priority has one destination at a time, which nobody is ahead of; accepted: lag block";
+            return Err(BackupError::usage(subject, message));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a budget below what the workers and the tee need to go on.

@@ -1,5 +1,6 @@
 //! Making a backup: a plan, its passes, and the report of what became of them.
 
+mod behind;
 mod check;
 mod outcome;
 mod record;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use teeline_actors::{Pass, PassDestination, PassEnd};
 use teeline_core::{
     BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, Outcome, PlanEntry,
-    PlannedDestination, RunHead, RunStatus, Strategy, Timestamp,
+    PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
 };
 
 use self::wanted::Wanted;
@@ -19,7 +20,7 @@ pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
 use crate::open::{Opened, open_all};
 use crate::report::BackupReport;
-use crate::request::BackupRequest;
+use crate::request::{BackupRequest, CatchUp};
 
 /// Bytes that one destination may have outstanding: what the tee has sent it and it has not taken over.
 const WINDOW_BYTES: u64 = 8 << 20;
@@ -58,6 +59,8 @@ struct Run<'a> {
     started_at: Timestamp,
     opened: Vec<Opened>,
     reports: Vec<Option<DestinationReport>>,
+    /// What the last pass made.
+    made: Option<SealedManifest>,
 }
 
 impl<'a> Run<'a> {
@@ -68,6 +71,7 @@ impl<'a> Run<'a> {
             started_at,
             opened: Vec::new(),
             reports: Vec::new(),
+            made: None,
         }
     }
 
@@ -78,6 +82,9 @@ impl<'a> Run<'a> {
             report.error = Some((&error).into());
         }
         report.destinations = self.destination_reports();
+        if self.request.catch_up == CatchUp::Wait {
+            self.complete_who_is_behind(&mut report).await;
+        }
         report.say_where_half_published();
         let ended_at = (self.engine.0.clock)();
         report.duration =
@@ -145,6 +152,7 @@ impl<'a> Run<'a> {
                 required: *required,
             })
             .collect();
+        let lag = request.lag_policies();
         let destinations: Vec<PassDestination> = strategy
             .active()
             .into_iter()
@@ -153,6 +161,7 @@ impl<'a> Run<'a> {
                 name: self.opened[id.0].name.clone(),
                 location: self.opened[id.0].location.clone(),
                 required: required[id.0],
+                lag: lag[id.0],
                 sink: Arc::clone(&self.opened[id.0].sink),
                 retries: Arc::clone(&self.opened[id.0].retries),
             })
@@ -193,6 +202,7 @@ impl<'a> Run<'a> {
             },
             window_bytes: WINDOW_BYTES,
             budget: inner.budget.clone(),
+            lag_patience: request.lag_patience,
             starved_after: STARVED_AFTER,
             executor: inner.executor(request.block_bytes()),
             clock: Arc::clone(&inner.clock),

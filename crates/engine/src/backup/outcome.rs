@@ -28,6 +28,7 @@ impl Run<'_> {
             .budget_peak_bytes
             .max(self.engine.0.budget.take_peak());
         report.describe(done.manifest.as_ref());
+        self.made = done.manifest;
     }
 
     /// What became of each destination; those that no pass got to were skipped.

@@ -7,6 +7,7 @@ use teeline_core::BackupError;
 use super::blame::Blame;
 use super::node::{KeyPath, Node};
 use super::reader::{Known, Table};
+use super::sections::lag_policy;
 use crate::destination::{
     DestinationSpec, NAME_FORM, Place, S3Place, Secret, endpoint, folder, is_name, unique_names,
 };
@@ -16,6 +17,7 @@ const DESTINATION: Known = Known {
         "path",
         "url",
         "required",
+        "lag",
         "region",
         "endpoint",
         "access_key_id",
@@ -55,9 +57,11 @@ pub(super) fn destinations(
         }
         let mut table = Table::open(blame, key, node, &DESTINATION)?;
         let required = table.boolean("required")?;
+        let lag = lag_policy(&mut table)?;
         let place = place(&mut table)?;
         let mut destination = DestinationSpec::named(&name, place);
         destination.required = required;
+        destination.lag = lag;
         destinations.push(destination);
     }
     unique_names(&mut destinations).map_err(|error| {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use teeline_core::{BackupError, Compression, LineCheck, PathTemplate, StrategyKind};
+use teeline_core::{BackupError, Compression, LagPolicy, LineCheck, PathTemplate, StrategyKind};
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::Config;
@@ -54,6 +54,9 @@ const SOURCE: Known = Known {
 const BACKUP: Known = Known {
     keys: &[
         "strategy",
+        "lag",
+        "lag_patience_ms",
+        "catch_up",
         "concurrency",
         "compression",
         "level",
@@ -178,6 +181,9 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
     let strategy = table.word("strategy", &strategies, |word| {
         word.parse::<StrategyKind>().ok()
     })?;
+    let lag = lag_policy(&mut table)?;
+    let lag_patience_ms = table.integer("lag_patience_ms", 1..=86_400_000)?;
+    let catch_up = table.word("catch_up", &["wait", "later"], |word| word.parse().ok())?;
     let concurrency = table.integer("concurrency", 1..=1024)?;
     let block_bytes = table.size("block_bytes", 4 * KIB..=16 * MIB)?;
     let segment_bytes = table.size("segment_bytes", MIB..=8 * GIB)?;
@@ -200,6 +206,9 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
     })?;
     Ok(BackupConfig {
         strategy: strategy.unwrap_or(default.strategy),
+        lag,
+        catch_up: catch_up.unwrap_or_default(),
+        lag_patience_ms: lag_patience_ms.unwrap_or(default.lag_patience_ms),
         concurrency: concurrency.map_or(default.concurrency, to_usize),
         compression,
         block_bytes: block_bytes.map(to_usize),
@@ -211,6 +220,11 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
         include: table.texts("include", check_glob)?.unwrap_or_default(),
         exclude: table.texts("exclude", check_glob)?.unwrap_or_default(),
     })
+}
+
+/// What becomes of a destination that falls behind, where it is said.
+pub(super) fn lag_policy(table: &mut Table<'_>) -> Result<Option<LagPolicy>, BackupError> {
+    table.word("lag", &["block", "detach"], |word| word.parse().ok())
 }
 
 fn compression(table: &mut Table<'_>) -> Result<Compression, BackupError> {

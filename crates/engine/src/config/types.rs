@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use teeline_core::{Compression, LineCheck, PathTemplate, StrategyKind};
+use teeline_core::{
+    Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, LineCheck, PathTemplate, StrategyKind,
+};
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::connection::Connection;
 use crate::destination::Secret;
+use crate::request::CatchUp;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -60,6 +63,13 @@ pub enum TargetLocation {
 pub struct BackupConfig {
     /// What makes a run a success. Default: [`StrategyKind::All`].
     pub strategy: StrategyKind,
+    /// What becomes of destinations that fall behind, where they don't say it themselves. Default: none, which means that
+    /// a required one is waited for, and another one leaves the pass.
+    pub lag: Option<LagPolicy>,
+    /// Milliseconds that a destination which may leave may hold up the pass, all in all: 1 to 86,400,000. Default: 10,000.
+    pub lag_patience_ms: u64,
+    /// When a destination that was left behind is completed. Default: [`CatchUp::Later`].
+    pub catch_up: CatchUp,
     /// How many calls to destinations may be under way at once, 1 to 1,024. Default: 4.
     pub concurrency: usize,
     /// How chunks are made smaller, with the level in it. Default: gzip, level 5.
@@ -133,6 +143,9 @@ impl Default for BackupConfig {
     fn default() -> Self {
         BackupConfig {
             strategy: StrategyKind::All,
+            lag: None,
+            lag_patience_ms: LAG_PATIENCE_MS_DEFAULT,
+            catch_up: CatchUp::Later,
             concurrency: 4,
             compression: Compression::default(),
             block_bytes: None,

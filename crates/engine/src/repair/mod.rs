@@ -3,7 +3,6 @@
 mod evidence;
 mod lost;
 mod rebuild;
-mod record;
 
 use std::collections::BTreeSet;
 
@@ -75,7 +74,7 @@ impl Engine {
             .and_then(|repaired| repaired)
             .unwrap_or_else(|error| RepairReport {
                 runs: Vec::new(),
-                errors: vec![of_none(&error)],
+                errors: vec![DestinationError::of_none(&error)],
             })
     }
 
@@ -89,17 +88,9 @@ async fn repair(engine: &Engine, request: &RepairRequest) -> RepairReport {
     let mut report = RepairReport::default();
     let work = rebuild_all(engine, request, &mut report);
     if let Err(error) = request.cancel.guard(work).await {
-        report.errors.push(of_none(&error));
+        report.errors.push(DestinationError::of_none(&error));
     }
     report
-}
-
-/// An error that concerns no destination in particular.
-fn of_none(error: &BackupError) -> DestinationError {
-    DestinationError {
-        destination: String::new(),
-        error: error.into(),
-    }
 }
 
 async fn rebuild_all(

@@ -14,12 +14,12 @@ use teeline_core::{
 
 use super::evidence::Evidence;
 use super::lost::{Donor, Lost, Refusal, in_the_way};
-use super::record;
 use crate::check::read_manifest;
 use crate::files::file_of;
 use crate::open::Opened;
 use crate::report::{DestinationError, RepairStatus, RepairedCopy, RepairedRun};
 use crate::run_folders::Searched;
+use crate::run_records;
 
 /// A run that has written more recently than this may be going on.
 const QUIET_MS: i64 = 60 * 60 * 1000;
@@ -90,7 +90,7 @@ impl<'a> Rebuild<'a> {
         if copy.checksum.is_none() || evidence.is_recorded_at(&opened.name) {
             return None;
         }
-        let left = record::leave(opened, sealed, verified, self.started_at, (self.clock)());
+        let left = run_records::leave(opened, sealed, verified, self.started_at, (self.clock)());
         left.await.err().map(|error| DestinationError {
             destination: opened.name.clone(),
             error: (&error).into(),

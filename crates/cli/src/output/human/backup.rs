@@ -100,7 +100,7 @@ fn written(report: &BackupReport, destination: &DestinationReport) -> String {
     let status = match destination.status {
         DestinationStatus::Committed => "committed",
         DestinationStatus::Failed => "failed",
-        DestinationStatus::Behind => "behind: it lacks this backup",
+        DestinationStatus::Behind => "behind: it held up the others; `teeline sync` completes it",
         DestinationStatus::Skipped => "skipped",
         DestinationStatus::Unknown => {
             "unknown: it failed while it published, so the backup may be there"

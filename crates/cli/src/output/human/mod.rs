@@ -8,6 +8,7 @@ mod repair;
 mod restore;
 mod settle;
 mod status;
+mod sync;
 mod verify;
 mod words;
 

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use teeline_core::{Compression, LineCheck, PathTemplate, StrategyKind};
+use teeline_core::{Compression, LagPolicy, LineCheck, PathTemplate, StrategyKind};
 use teeline_sources::s3db::OnUndecodable;
 
 use super::*;
 use crate::destination::{Place, S3Place, Secret};
+use crate::request::CatchUp;
 
 const WHOLE: &str = r#"
 [source]
@@ -15,6 +16,9 @@ on_undecodable = "fail"
 settle_passes_max = 7
 [backup]
 strategy = "quorum:2"
+lag = "block"
+lag_patience_ms = 2000
+catch_up = "wait"
 concurrency = 2
 compression = "gzip"
 level = 9
@@ -65,6 +69,9 @@ fn every_key_is_read() {
     assert_eq!(source.settle_passes_max, 7);
     let backup = BackupConfig {
         strategy: StrategyKind::Quorum(2),
+        lag: Some(LagPolicy::Block),
+        lag_patience_ms: 2_000,
+        catch_up: CatchUp::Wait,
         concurrency: 2,
         compression: Compression::Gzip { level: 9 },
         block_bytes: Some(65536),

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn unknown_keys_are_found_at_their_line() {
     toml("# c\n[backup]\nlevel = 1\n  stratgy = \"CANARY\"\n").refused(
-        "c.toml:4:3: unknown key `backup.stratgy`; accepted here: strategy, concurrency, compression, level, \
+        "c.toml:4:3: unknown key `backup.stratgy`; accepted here: strategy, lag, lag_patience_ms, catch_up, concurrency, compression, level, \
          block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude",
         Some("did you mean `strategy`?"),
     );
@@ -34,7 +34,7 @@ fn unknown_keys_are_found_at_their_line() {
     ] {
         toml(text).refused(&format!("{place}: unknown key `{key}`; {sections}"), hint);
     }
-    let destination = "accepted here: path, url, required, region, endpoint, access_key_id, \
+    let destination = "accepted here: path, url, required, lag, region, endpoint, access_key_id, \
                        secret_access_key, session_token, profile, path_style";
     let bucket = Some("the bucket is part of `url`: s3://bucket/prefix");
     let at = |place: &str, key: &str| format!("{place}: unknown key `{key}`; {destination}");

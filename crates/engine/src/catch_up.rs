@@ -1,0 +1,167 @@
+//! Completing a copy: what a destination lacks of a published backup comes from one that has it. The source isn't read.
+//!
+//! The order is that of a pass: the claim, segments each before its index, the manifest last; so a copy that breaks off is
+//! no backup, and is gone on with by the next. What is there already is read and compared, not written again.
+
+use bytes::Bytes;
+use teeline_actors::{Publication, claim, put_checked};
+use teeline_core::{
+    BackupError, Class, Index, ObjectKey, ResourceEntry, RunClaim, SealedManifest, SegmentEntry,
+    Upload, Verified, document, layout,
+};
+
+use crate::catalog::{located, read_whole};
+use crate::check::{Check, check_chunk, check_index};
+use crate::files::{WholeFile, file_of};
+use crate::open::Opened;
+
+/// The completing of one copy.
+pub(crate) struct Completion<'a> {
+    /// Where the backup is.
+    pub(crate) from: &'a Opened,
+    /// Where it is to be.
+    pub(crate) to: &'a Opened,
+    /// The folder of its files below either root.
+    pub(crate) path: &'a str,
+    pub(crate) sealed: &'a SealedManifest,
+}
+
+impl Completion<'_> {
+    /// Writes what is missing, and makes the backup visible. Gives the bytes that were written.
+    pub(crate) async fn run(&self) -> Result<u64, BackupError> {
+        let manifest = &self.sealed.manifest;
+        self.claim().await?;
+        let mut bytes = 0;
+        for attachment in &manifest.attachments {
+            let file = WholeFile::attachment(attachment);
+            let content = file.read(self.from.sink.as_ref(), self.path).await?;
+            bytes += self.whole_file(file, content).await?;
+        }
+        for resource in manifest.all_resources() {
+            for segment in &resource.segments {
+                bytes += self.segment(resource, segment).await?;
+            }
+        }
+        Publication::new(self.sealed, self.path)
+            .publish(self.to.sink.as_ref(), self.reads_back(), || ())
+            .await?;
+        Ok(bytes)
+    }
+
+    /// How a copy that was completed is checked.
+    pub(crate) fn verified(&self) -> Verified {
+        match self.reads_back() {
+            true => Verified::Read,
+            false => Verified::Attested,
+        }
+    }
+
+    fn reads_back(&self) -> bool {
+        self.to.sink.capabilities().can_read_back
+    }
+
+    async fn claim(&self) -> Result<(), BackupError> {
+        let (from, to) = (self.from.sink.as_ref(), self.to.sink.as_ref());
+        let key = file_of(self.path, layout::RUN_CLAIM)?;
+        let bytes = read_whole(from, &key).await?;
+        let run: RunClaim = document::open(&located(from, &key), &bytes)?;
+        if run.head.id != self.sealed.manifest.id {
+            let message = format!("it is about {}", run.head.id);
+            return Err(BackupError::corrupt(located(from, &key), message));
+        }
+        claim(to, &ObjectKey::new(self.path)?, bytes, self.reads_back()).await
+    }
+
+    /// Writes a file whose content was compared with its digest, unless the same one is there.
+    async fn whole_file(&self, file: WholeFile<'_>, content: Bytes) -> Result<u64, BackupError> {
+        let sink = self.to.sink.as_ref();
+        match file.read(sink, self.path).await {
+            Err(error) if error.class() == Class::NotFound => {}
+            found => return found.map(|_| 0),
+        }
+        let bytes = content.len() as u64;
+        let key = file_of(self.path, file.name)?;
+        put_checked(sink, &key, content, self.reads_back()).await?;
+        Ok(bytes)
+    }
+
+    async fn segment(
+        &self,
+        resource: &ResourceEntry,
+        segment: &SegmentEntry,
+    ) -> Result<u64, BackupError> {
+        let file = WholeFile::index(segment);
+        let content = file.read(self.from.sink.as_ref(), self.path).await?;
+        let index = Index::parse(&segment.index, &content)?;
+        check_index(&self.sealed.manifest.id, segment, &index)?;
+        let key = file_of(self.path, &segment.file)?;
+        let written = match self.to.sink.head(&key).await {
+            Ok(_) => 0,
+            Err(error) if error.class() == Class::NotFound => {
+                self.copy(&key, segment, &index).await?;
+                segment.stored_bytes
+            }
+            Err(error) => return Err(error),
+        };
+        self.compare(resource, segment, &index).await?;
+        Ok(written + self.whole_file(file, content).await?)
+    }
+
+    async fn copy(
+        &self,
+        key: &ObjectKey,
+        segment: &SegmentEntry,
+        index: &Index,
+    ) -> Result<(), BackupError> {
+        let mut upload = self.to.sink.begin(key, segment.stored_bytes).await?;
+        let copied = self.copy_chunks(key, index, upload.as_mut()).await;
+        if copied.is_err() {
+            // Why it failed says more than why nothing could be freed.
+            let _ = upload.abort().await;
+        }
+        copied
+    }
+
+    /// No byte is written that wasn't compared with its chunk's digest.
+    async fn copy_chunks(
+        &self,
+        key: &ObjectKey,
+        index: &Index,
+        upload: &mut dyn Upload,
+    ) -> Result<(), BackupError> {
+        let from = self.from.sink.as_ref();
+        for (range, chunks) in index.windows(from.capabilities().reading.bytes) {
+            let mut bytes = from.read(key, range).await?;
+            for chunk in chunks {
+                let stored = usize::try_from(chunk.stored).unwrap_or(usize::MAX);
+                let chunk_bytes = bytes.split_to(stored.min(bytes.len()));
+                let checked = check_chunk(from.to_string(), key, chunk, chunk_bytes)?;
+                upload.write(checked).await?;
+            }
+        }
+        upload.commit().await
+    }
+
+    /// Compares what the destination gives of a segment with the index.
+    async fn compare(
+        &self,
+        resource: &ResourceEntry,
+        segment: &SegmentEntry,
+        index: &Index,
+    ) -> Result<(), BackupError> {
+        let mut check = Check::new(self.to);
+        if self.reads_back() {
+            check.chunks(self.path, resource, segment, index).await?;
+        } else {
+            check.size_only(self.path, segment).await?;
+        }
+        match check.damage.first() {
+            None => Ok(()),
+            Some(damage) => Err(BackupError::corrupt(
+                located(self.to.sink.as_ref(), &file_of(self.path, &segment.file)?),
+                &damage.message,
+            )
+            .suggest("move that file away from the destination, and try again: it is copied anew")),
+        }
+    }
+}

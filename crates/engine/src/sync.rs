@@ -1,0 +1,189 @@
+//! Filling gaps: a listed backup that a destination lacks is copied there from one that has it. Nothing is deleted, and
+//! nothing that is there is replaced.
+
+use teeline_core::{BackupError, BackupId, Class, SealedManifest};
+
+use crate::catalog::{Asked, ask_all, resolve};
+use crate::catch_up::Completion;
+use crate::check::read_manifest;
+use crate::destination::DestinationSpec;
+use crate::engine::Engine;
+use crate::report::{DestinationError, SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
+use crate::request::{Cancel, Which};
+use crate::run_records;
+use crate::verify::all_ids;
+
+/// Gaps to be filled.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SyncRequest {
+    /// The destinations that are to have the same backups.
+    pub destinations: Vec<DestinationSpec>,
+    /// The backup that is meant; without, each that a destination lists, the oldest first.
+    pub id: Option<BackupId>,
+    /// Ends it early. What was completed until then stays.
+    pub cancel: Cancel,
+}
+
+impl SyncRequest {
+    /// Every backup to every destination.
+    pub fn new(destinations: Vec<DestinationSpec>) -> Self {
+        SyncRequest {
+            destinations,
+            id: None,
+            cancel: Cancel::new(),
+        }
+    }
+}
+
+impl Engine {
+    /// Copies backups to destinations that lack them, from others that have them; every byte is compared when it is read
+    /// and when it was written.
+    pub async fn sync(&self, request: SyncRequest) -> SyncReport {
+        let engine = self.clone();
+        let syncing = async move {
+            let mut report = SyncReport::default();
+            let work = sync(&engine, &request, &mut report);
+            if let Err(error) = request.cancel.guard(work).await {
+                report.errors.push(DestinationError::of_none(&error));
+            }
+            Ok(report)
+        };
+        let result = self.0.host.spawn(syncing).await;
+        result
+            .and_then(|synced| synced)
+            .unwrap_or_else(|error| SyncReport {
+                backups: Vec::new(),
+                errors: vec![DestinationError::of_none(&error)],
+            })
+    }
+
+    /// As [`Engine::sync`], for hosts without an executor.
+    pub fn sync_blocking(&self, request: SyncRequest) -> SyncReport {
+        futures::executor::block_on(self.sync(request))
+    }
+}
+
+async fn sync(
+    engine: &Engine,
+    request: &SyncRequest,
+    report: &mut SyncReport,
+) -> Result<(), BackupError> {
+    let asked = ask_all(engine, &request.destinations).await;
+    for (destination, error) in asked.iter().filter_map(|asked| asked.as_ref().err()) {
+        report.errors.push(DestinationError {
+            destination: destination.clone(),
+            error: error.into(),
+        });
+    }
+    let ids = match &request.id {
+        Some(id) => vec![resolve(&Which::Id(id.clone()), &asked)?],
+        None => all_ids(&asked).into_iter().rev().collect(),
+    };
+    let asked: Vec<Asked> = asked.into_iter().flatten().collect();
+    for id in ids {
+        if asked.iter().any(|place| place.entry(&id).is_none()) {
+            let gap = Gap {
+                engine,
+                asked: &asked,
+                id: &id,
+            };
+            let filled = gap.fill(&mut report.errors).await;
+            report.backups.push(filled);
+        }
+    }
+    Ok(())
+}
+
+/// A backup that isn't everywhere.
+struct Gap<'a> {
+    engine: &'a Engine,
+    asked: &'a [Asked],
+    id: &'a BackupId,
+}
+
+/// A destination that has it, the folder that it is in there, and its manifest.
+type Donor<'a> = (&'a Asked, &'a str, SealedManifest);
+
+impl Gap<'_> {
+    async fn fill(&self, errors: &mut Vec<DestinationError>) -> SyncedBackup {
+        let donors = self.donors(errors).await;
+        let mut destinations = Vec::new();
+        for place in self.asked {
+            let copy = SyncedCopy {
+                name: place.opened.name.clone(),
+                status: SyncStatus::Whole,
+                bytes: 0,
+                error: None,
+            };
+            destinations.push(match place.entry(self.id) {
+                Some(_) => copy,
+                None => match self.complete(place, &donors).await {
+                    Ok(bytes) => SyncedCopy {
+                        status: SyncStatus::Copied,
+                        bytes,
+                        ..copy
+                    },
+                    Err(error) => SyncedCopy {
+                        status: SyncStatus::Failed,
+                        error: Some((&error).into()),
+                        ..copy
+                    },
+                },
+            });
+        }
+        SyncedBackup {
+            id: self.id.clone(),
+            destinations,
+        }
+    }
+
+    async fn donors(&self, errors: &mut Vec<DestinationError>) -> Vec<Donor<'_>> {
+        let mut donors = Vec::new();
+        for place in self.asked {
+            let Some(entry) = place.entry(self.id) else {
+                continue;
+            };
+            match read_manifest(&place.opened, entry).await {
+                Ok(sealed) => donors.push((place, entry.path.as_str(), sealed)),
+                Err(error) => errors.push(DestinationError {
+                    destination: place.opened.name.clone(),
+                    error: (&error).into(),
+                }),
+            }
+        }
+        donors
+    }
+
+    /// Completes the copy at a destination, from the first that can give it.
+    async fn complete(&self, to: &Asked, donors: &[Donor<'_>]) -> Result<u64, BackupError> {
+        if let Some((_, _, error)) = to.catalog.damaged_of(self.id).next() {
+            let message = format!("{}; nothing that is there is replaced", error.message());
+            return Err(BackupError::corrupt(error.subject(), message)
+                .suggest("`teeline repair --rebuild-manifest` makes a lost manifest again"));
+        }
+        let mut failure = None;
+        for (from, path, sealed) in donors {
+            let started_at = (self.engine.0.clock)();
+            let completion = Completion {
+                from: &from.opened,
+                to: &to.opened,
+                path,
+                sealed,
+            };
+            match completion.run().await {
+                Ok(bytes) => {
+                    let verified = completion.verified();
+                    let ended_at = (self.engine.0.clock)();
+                    run_records::leave(&to.opened, sealed, verified, started_at, ended_at).await?;
+                    return Ok(bytes);
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| {
+            let message = "no destination has a manifest of it that can be read";
+            BackupError::new(Class::Corrupt, "copy", self.id, message)
+        }))
+    }
+}

@@ -1,0 +1,235 @@
+//! A destination that holds the others up: it leaves the pass, and is completed from one of the others.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{assert_idle, failing, objects, place, records, request, store};
+use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
+use teeline::{
+    BackupReport, CatchUp, Class, DestinationSpec, DestinationStatus, Engine, Executor, LagPolicy,
+    RunStatus, StrategyKind, SyncRequest, SyncStatus, VerifyRequest,
+};
+
+/// A store that stops answering part-way. It is slower than any.
+fn stalling(name: &str, at_write: u64) -> (MemorySink, DestinationSpec) {
+    failing(
+        name,
+        Fault::new(Operation::Write, When::From(at_write), What::Stall),
+    )
+}
+
+fn small(executor: Executor) -> Engine {
+    Engine::builder()
+        .executor(executor)
+        .budget_bytes(1 << 20)
+        .build()
+        .expect("an engine")
+}
+
+async fn backup(
+    engine: &Engine,
+    (strategy, patience): (StrategyKind, Duration),
+    destinations: &[DestinationSpec],
+) -> BackupReport {
+    let mut asked = request(&records(6000), destinations);
+    asked.strategy = strategy;
+    asked.lag_patience = patience;
+    engine.backup(asked).await
+}
+
+#[tokio::test]
+async fn who_holds_up_the_others_leaves_the_pass() {
+    // One that is slow at once needs no patience to be known; one that has done its share so far is given some.
+    for (executor, at_write, patience) in [
+        (Executor::Threads(2), 9, Duration::from_secs(3600)),
+        (Executor::Inline, 9, Duration::from_secs(3600)),
+        (Executor::Threads(2), 60, Duration::from_millis(200)),
+    ] {
+        let engine = small(executor);
+        let ((good, near), (slow, far)) = (store("near"), stalling("far", at_write));
+        let (_, third) = store("third");
+        let report = backup(
+            &engine,
+            (StrategyKind::Any, patience),
+            &[near.clone(), far, third],
+        )
+        .await;
+        assert_eq!(
+            (report.status, report.exit_code()),
+            (RunStatus::Degraded, 3)
+        );
+        let [near_report, far_report, third_report] = &report.destinations[..] else {
+            panic!("three: {report:?}");
+        };
+        assert_eq!(near_report.status, DestinationStatus::Committed);
+        assert_eq!(third_report.status, DestinationStatus::Committed);
+        assert_eq!(far_report.status, DestinationStatus::Behind);
+        assert!(far_report.error.is_none(), "{far_report:?}");
+        assert!(far_report.segments < near_report.segments);
+        assert_eq!(
+            far_report.segments > 0,
+            at_write > 9,
+            "what is committed stays"
+        );
+        assert!(far_report.lag_bytes_max > near_report.lag_bytes_max / 2);
+        let manifest = |sink: &MemorySink| {
+            let keys = sink.keys();
+            keys.iter().any(|key| key.file_name() == "manifest.json")
+        };
+        assert!(manifest(&good) && !manifest(&slow));
+        assert_idle(&engine);
+        assert_eq!(engine.list(&[near]).await.backups.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_done_without_is_not_let_go() {
+    let engine = small(Executor::Threads(2));
+    let mut far = stalling("far", 9).1;
+    for (strategy, required) in [(StrategyKind::All, None), (StrategyKind::Any, Some(true))] {
+        far.lag = Some(LagPolicy::Detach);
+        far.required = required;
+        let report = backup(
+            &engine,
+            (strategy, Duration::from_secs(1)),
+            &[store("near").1, far.clone()],
+        )
+        .await;
+        let error = report.error.expect("refused");
+        assert_eq!(error.class, Class::Usage, "{error:?}");
+        assert!(
+            error.message.contains("destination far: it is required"),
+            "{error:?}"
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("events.jsonl"), records(10)).unwrap();
+    far.required = None;
+    let source = teeline::JsonlSource::path(folder.path());
+    let mut asked = teeline::BackupRequest::new(source, vec![store("near").1, far]);
+    asked.strategy = StrategyKind::Priority;
+    asked.block_bytes = Some(4 << 10);
+    let error = engine.check(&asked).unwrap_err();
+    assert!(
+        error.to_string().contains("one destination at a time"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn who_is_waited_for_is_not_let_go() {
+    let engine = small(Executor::Threads(2));
+    let (near, mut far) = (store("near").1, stalling("far", 9).1);
+    far.lag = Some(LagPolicy::Block);
+    let mut asked = request(&records(6000), &[near, far]);
+    asked.strategy = StrategyKind::Any;
+    let (cancel, seen) = (asked.cancel.clone(), Arc::new(tokio::sync::Notify::new()));
+    let stuck = Arc::clone(&seen);
+    asked.observer = Some(Arc::new(move |event| {
+        if let teeline::ProgressEvent::Acked { lag_bytes, .. } = event
+            && lag_bytes > 0
+        {
+            stuck.notify_one();
+        }
+    }));
+    let (report, ()) = tokio::join!(engine.backup(asked), async {
+        seen.notified().await;
+        // Longer than a pass that may do without it waits.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        cancel.cancel();
+    });
+    assert_eq!(
+        report.exit_code(),
+        130,
+        "it was still under way: {report:?}"
+    );
+    assert_idle(&engine);
+}
+
+#[tokio::test]
+async fn who_was_left_behind_is_completed_from_another() {
+    let engine = small(Executor::Threads(2));
+    let ((good, near), (slow, far)) = (store("near"), stalling("far", 60));
+    let how = (StrategyKind::Any, Duration::from_millis(200));
+    let report = backup(&engine, how, &[near.clone(), far]).await;
+    assert_eq!(report.destinations[1].status, DestinationStatus::Behind);
+    let kept = report.destinations[1].segments;
+    assert!(kept > 0);
+    // The same store, once it answers again.
+    let places = vec![near, place("far", slow.clone())];
+    let mut asked = SyncRequest::new(places.clone());
+    asked.id = report.id;
+    let synced = engine.sync(asked).await;
+    assert_eq!(synced.exit_code(), 0, "{synced:?}");
+    let copies = &synced.backups[0].destinations;
+    assert_eq!(copies[0].status, SyncStatus::Whole);
+    assert_eq!(copies[1].status, SyncStatus::Copied);
+    let stored = report.size;
+    assert!(
+        copies[1].bytes > 0 && copies[1].bytes < stored,
+        "what was there isn't copied again"
+    );
+    assert_eq!(objects(&slow).await, objects(&good).await);
+    let verified = engine.verify(VerifyRequest::new(places.clone())).await;
+    assert_eq!(verified.exit_code(), 0, "{verified:?}");
+    let again = engine.sync(SyncRequest::new(places)).await;
+    assert!(
+        again.backups.is_empty() && again.exit_code() == 0,
+        "{again:?}"
+    );
+    assert_idle(&engine);
+}
+
+#[tokio::test]
+async fn a_gap_is_filled_with_nothing_but_what_was_verified() {
+    let engine = small(Executor::Threads(2));
+    let flips = Fault::new(Operation::Read, When::From(1), What::FlipBit).on_keys_with(".jsonl");
+    let ((good, near), (other, far)) = (store("near"), store("far"));
+    let how = (StrategyKind::Any, Duration::from_secs(10));
+    let report = backup(&engine, how, std::slice::from_ref(&near)).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    let plan = FaultPlan::new(1).with(flips);
+    let broken = place("near", FaultSink::new(Arc::new(good.clone()), plan));
+    let synced = engine
+        .sync(SyncRequest::new(vec![broken, far.clone()]))
+        .await;
+    assert_eq!(synced.exit_code(), 13, "{synced:?}");
+    assert!(
+        engine
+            .list(std::slice::from_ref(&far))
+            .await
+            .backups
+            .is_empty()
+    );
+    // Begun, and gone on with.
+    let synced = engine.sync(SyncRequest::new(vec![near, far])).await;
+    assert_eq!(synced.exit_code(), 0, "{synced:?}");
+    assert_eq!(objects(&other).await, objects(&good).await);
+    assert_idle(&engine);
+}
+
+#[tokio::test]
+async fn a_run_that_waits_completes_who_was_left_behind() {
+    let engine = small(Executor::Threads(2));
+    let once = Fault::new(Operation::Write, When::Nth(60), What::Stall);
+    let ((good, near), (slow, far)) = (store("near"), failing("far", once));
+    let mut asked = request(&records(6000), &[near, far]);
+    asked.strategy = StrategyKind::Any;
+    asked.lag_patience = Duration::from_millis(200);
+    asked.catch_up = CatchUp::Wait;
+    let report = engine.backup(asked).await;
+    assert_eq!(
+        (report.status, report.exit_code()),
+        (RunStatus::Completed, 0),
+        "{report:?}"
+    );
+    assert_eq!(report.destinations[1].status, DestinationStatus::Committed);
+    assert_eq!(
+        report.destinations[1].segments,
+        report.destinations[0].segments
+    );
+    assert_eq!(objects(&slow).await, objects(&good).await);
+    assert_idle(&engine);
+}
