@@ -75,7 +75,8 @@ async fn what_is_attested_has_the_size_that_was_sent() {
 /// Records of which one is larger than a budget of 1 MiB, after some that aren't.
 fn small_and_large() -> Records {
     let mut source = Records::of(20, BLOCK_BYTES / 2);
-    source.records.push(vec![b'x'; 3 << 20]);
+    let large = [vec![b'x'; 3 << 20], vec![b'\n']].concat();
+    source.records.push(large.into());
     source.records.extend(Records::of(20, 100).records);
     source
 }

@@ -26,20 +26,20 @@ pub(crate) const BLOCK_BYTES: usize = 64 << 10;
 /// A source of one resource, `events`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Records {
-    /// The records, each without its newline.
-    pub(crate) records: Vec<Vec<u8>>,
+    /// The records, each with its newline.
+    pub(crate) records: Vec<Bytes>,
     /// Whole small files that it begins with.
     pub(crate) attachments: Vec<Attachment>,
 }
 
 impl Records {
-    /// `count` records of `bytes` bytes that can't be made smaller.
+    /// `count` records of `bytes` bytes and a newline that can't be made smaller.
     pub(crate) fn of(count: usize, bytes: usize) -> Self {
         let random = teeline_core::Random::new(3);
         let record = |_| {
             let digits =
                 std::iter::repeat_with(|| b'a' + u8::try_from(random.below(26)).unwrap_or(0));
-            digits.take(bytes).collect()
+            digits.take(bytes).chain([b'\n']).collect()
         };
         Records {
             records: (0..count).map(record).collect(),
@@ -70,11 +70,10 @@ impl Source for Records {
             }],
             attachments: self.attachments.clone(),
         };
-        let records = self.records.clone().into_iter().map(|mut record| {
-            record.push(b'\n');
+        let records = self.records.clone().into_iter().map(|record| {
             let batch = RecordBatch {
                 ends: vec![record.len()],
-                bytes: Bytes::from(record),
+                bytes: record,
                 ..RecordBatch::default()
             };
             Item::Records(ResourceId(0), batch)
