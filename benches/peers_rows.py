@@ -276,7 +276,7 @@ def behind(peers):
     alone, first = until_published(peers, "")
     stored = sum(path.stat().st_size for path in peers.scratch.glob("d0/full*/*"))
     with slow_way(peers, 0, max(1, int(stored / first["seconds"] / 100))) as slow:
-        for lag in ("detach", "spill"):
+        for lag in ("detach",):
 
             def beside(port):
                 bucket = peers.bucket()

@@ -15,9 +15,14 @@ use crate::error::{BackupError, Class};
 /// Compresses; keeps its working memory between calls.
 pub struct Encoder {
     method: Method,
-    /// What it writes to. How much of that it takes is known afterwards.
+    /// What it writes to: how much of that it takes is known afterwards.
+    room: Buffers,
+    /// What that is copied to, so that what is on its way takes no more than its own size.
     buffers: Buffers,
 }
+
+/// Sizes of chunks are rounded up to this, so that a buffer of one does for the next.
+const ROUND_BYTES: usize = 64 << 10;
 
 enum Method {
     Gzip(Compressor),
@@ -35,14 +40,18 @@ impl Encoder {
             Compression::Gzip { level } => Method::Gzip(gzip_compressor(level)),
             Compression::Zstd { level } => Method::Zstd(zstd_compressor(level).map_err(failed)?),
         };
-        let buffers = Buffers::default();
-        Ok(Some(Encoder { method, buffers }))
+        Ok(Some(Self::of(method)))
     }
 
     /// An encoder of gzip for `level`, held between 1 and 12.
     pub fn gzip(level: u8) -> Self {
+        Self::of(Method::Gzip(gzip_compressor(level)))
+    }
+
+    fn of(method: Method) -> Self {
         Encoder {
-            method: Method::Gzip(gzip_compressor(level)),
+            method,
+            room: Buffers::default(),
             buffers: Buffers::default(),
         }
     }
@@ -56,13 +65,16 @@ impl Encoder {
             Method::Gzip(gzip) => gzip.gzip_compress_bound(plain.len()),
             Method::Zstd(_) => compress_bound(plain.len()),
         };
-        let mut buffer = self.buffers.take(bytes_max);
+        let mut room = self.room.take(bytes_max);
         let stored = match &mut self.method {
-            Method::Gzip(gzip) => gzip.gzip_compress(plain, &mut buffer).map_err(failed)?,
+            Method::Gzip(gzip) => gzip.gzip_compress(plain, &mut room).map_err(failed)?,
             Method::Zstd(zstd) => zstd
-                .compress_to_buffer(plain, &mut buffer[..])
+                .compress_to_buffer(plain, &mut room[..])
                 .map_err(failed)?,
         };
+        let mut buffer = self.buffers.take(stored.next_multiple_of(ROUND_BYTES));
+        buffer[..stored].copy_from_slice(&room[..stored]);
+        self.room.put_back(room);
         Ok(self.buffers.lend(buffer, stored))
     }
 }
