@@ -7,11 +7,6 @@
 # Needs what tests/interop/run.sh needs, and Linux; installs pigz, zstd, b3sum, restic, rclone and eatmydata where it may.
 set -euo pipefail
 
-root=$(cd "$(dirname "$0")/.." && pwd)
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
-mkdir -p "$CARGO_TARGET_DIR/bench"
-CARGO_TARGET_DIR=$(cd "$CARGO_TARGET_DIR" && pwd) # it may be relative to where we were called
-
 missing=()
 for tool in pigz zstd b3sum restic rclone eatmydata; do
   command -v "$tool" > /dev/null || missing+=("$tool")
@@ -21,20 +16,9 @@ if ((${#missing[@]} > 0)); then
   apt-get install --yes --quiet "${missing[@]}" >&2
 fi
 
-run=$(mktemp -d "$CARGO_TARGET_DIR/bench/peers-XXXXXX")
-finish() {
-  if [[ -f $run/weed.pid ]]; then "$root/tests/interop/server.sh" --stop "$run"; fi
-  rm -rf "$run"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-"$root/tests/interop/install.sh" >&2
-export PATH=$CARGO_TARGET_DIR/interop/venv/bin:$PATH
-cargo build --release --quiet --locked --manifest-path "$root/Cargo.toml" -p teeline-cli -p teeline-sinks --bin teeline --example bare_s3 --example delay
+source "$(dirname "$0")/prepare.sh"
+build bare_s3 delay
 port=$("$root/tests/interop/start.sh" "$run")
-# Nobody's own settings: rclone fails for a bundle of certificates that it has no use for here.
-unset "${!AWS_@}"
-export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true
+# Nobody's own settings: rclone fails for a bundle of certificates that it has no use for here. Ours begin with another word.
+for name in "${!AWS_@}"; do [[ $name == AWS_SDK_JS_* ]] || unset "$name"; done
 python3 "$root/benches/peers.py" "$CARGO_TARGET_DIR" "$run" "$port" "$@"

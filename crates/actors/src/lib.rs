@@ -25,6 +25,7 @@ mod reader;
 mod sink;
 mod stages;
 mod supervisor;
+mod task;
 mod tee;
 mod wire;
 
@@ -39,4 +40,5 @@ pub use reader::Clock;
 pub use sink::PassDestination;
 pub use stages::StageReport;
 pub use supervisor::{Observer, PassEnd, PassReport};
+pub use task::read_aside;
 pub use wire::Pass;

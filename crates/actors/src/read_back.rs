@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use teeline_core::{BackupError, ChunkEntry, Class, Digest, Index, ObjectKey, Sink};
-use tokio_util::task::AbortOnDropHandle;
+use teeline_core::{BackupError, ChunkEntry, Digest, Index, ObjectKey, Sink};
+
+use crate::task::read_aside;
 
 /// Reads every chunk of a data file and tells `compared`, in their order, which chunk it was (from 0) and whether its digest
 /// is that of the index. As many reads are under way as the store is good for, and digests are made where they come in.
 ///
 /// # Errors
-/// Those of the reads. Fewer bytes than the index has are [`Class::Corrupt`].
+/// Those of the reads. Fewer bytes than the index has are [`Class::Corrupt`](teeline_core::Class::Corrupt).
 pub async fn compare_chunks(
     sink: &Arc<dyn Sink>,
     key: &ObjectKey,
@@ -31,8 +32,7 @@ pub async fn compare_chunks(
             let are_equal: Vec<bool> = equal(&bytes, &chunks).collect();
             Ok((are_equal, chunks))
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(read));
-        async { task.await.map_err(lost)? }
+        read_aside("a data file", read)
     });
     let mut reads = reads.buffered(reading.calls.max(1));
     let mut number = 0;
@@ -54,18 +54,4 @@ fn equal(bytes: &[u8], chunks: &[ChunkEntry]) -> impl Iterator<Item = bool> {
         begin = end;
         stored.is_some_and(|stored| Digest::of(stored) == chunk.blake3)
     })
-}
-
-fn lost(error: tokio::task::JoinError) -> BackupError {
-    let class = match error.is_cancelled() {
-        true => Class::Cancelled,
-        false => Class::Permanent,
-    };
-    BackupError::new(
-        class,
-        "read",
-        "a data file",
-        "reading it failed unexpectedly",
-    )
-    .because(error)
 }

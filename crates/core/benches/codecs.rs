@@ -10,7 +10,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lines::lines;
 use teeline_core::{
-    Block, BlockEncoder, Compression, Decoder, Encoder, LineCheck, LineOrigin, ResourceId,
+    Block, BlockEncoder, Buffers, Compression, Decoder, Encoder, LineCheck, LineOrigin, ResourceId,
 };
 
 const LINE_BYTES: usize = 2 << 10;
@@ -64,11 +64,12 @@ fn decode(criterion: &mut Criterion) {
         let block = block_of(compression);
         let stored = encoder_of(compression).encode(&block.bytes).expect("room");
         let mut decoder = Decoder::new();
-        let mut room = vec![0; block.bytes.len()];
+        let buffers = Buffers::default();
         group.throughput(Throughput::Bytes(block.bytes.len() as u64));
         group.bench_function(BenchmarkId::from_parameter(compression), |bencher| {
             bencher.iter(|| {
-                let decoded = decoder.decode_into(compression, black_box(&stored), &mut room);
+                let stored = black_box(&stored);
+                let decoded = decoder.decode(compression, stored, block.bytes.len(), &buffers);
                 decoded.expect("a chunk of that length");
             });
         });

@@ -3,11 +3,10 @@
 //!
 //! Invariant: no buffer is in use twice; one is spare again when the last handle on its bytes is dropped.
 
+use std::collections::TryReserveError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-
-use crate::error::{BackupError, Class};
 
 /// Larger buffers are few, and freed instead of kept.
 const KEPT_BYTES_MAX: usize = 8 << 20;
@@ -22,26 +21,20 @@ pub struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 impl Buffers {
     /// A buffer of at least `bytes` bytes, whatever is in them.
     pub fn take(&self, bytes: usize) -> Vec<u8> {
-        let spare = lock(&self.0).pop();
         // New zeros take no memory before they are written to, and those that a buffer is made longer by do.
-        spare
-            .filter(|spare| spare.len() >= bytes)
-            .unwrap_or_else(|| vec![0; bytes])
+        self.spare(bytes).unwrap_or_else(|| vec![0; bytes])
     }
 
     /// As [`Buffers::take`], where what asks for it may ask for too much.
     ///
     /// # Errors
     /// Where there is no memory for so much.
-    pub fn try_take(&self, bytes: usize) -> Result<Vec<u8>, BackupError> {
-        if let Some(spare) = lock(&self.0).pop().filter(|spare| spare.len() >= bytes) {
+    pub fn try_take(&self, bytes: usize) -> Result<Vec<u8>, TryReserveError> {
+        if let Some(spare) = self.spare(bytes) {
             return Ok(spare);
         }
         let mut buffer = Vec::new();
-        buffer.try_reserve_exact(bytes).map_err(|error| {
-            let message = format!("there is no memory for its {bytes} bytes");
-            BackupError::new(Class::Permanent, "decode", "a chunk", message).because(error)
-        })?;
+        buffer.try_reserve_exact(bytes)?;
         buffer.resize(bytes, 0);
         Ok(buffer)
     }
@@ -53,6 +46,11 @@ impl Buffers {
             home: self.clone(),
         };
         Bytes::from_owner(lent).slice(..bytes)
+    }
+
+    fn spare(&self, bytes: usize) -> Option<Vec<u8>> {
+        let spare = lock(&self.0).pop();
+        spare.filter(|spare| spare.len() >= bytes)
     }
 
     /// Takes a buffer back that nothing was lent of.

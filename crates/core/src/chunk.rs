@@ -175,13 +175,10 @@ impl BlockEncoder {
     }
 
     fn check_encoded(&mut self, stored: &[u8], plain: &[u8]) -> Result<(), BackupError> {
-        let mut buffer = self.decoded.take(plain.len());
-        let decoded = &mut buffer[..plain.len()];
-        self.decoder
-            .decode_into(self.compression, stored, decoded)?;
-        let is_equal = decoded == plain;
-        self.decoded.put_back(buffer);
-        if is_equal {
+        let decoded = self
+            .decoder
+            .decode(self.compression, stored, plain.len(), &self.decoded)?;
+        if decoded == plain {
             return Ok(());
         }
         let message =

@@ -111,7 +111,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes one chunk of `plain_bytes` bytes.
+    /// Decodes one chunk of `plain_bytes` bytes, to one of these buffers.
     ///
     /// # Errors
     /// [`Class::Corrupt`] where the bytes aren't a chunk of that length; [`Class::Permanent`] where there is no memory for
@@ -121,44 +121,41 @@ impl Decoder {
         compression: Compression,
         stored: &[u8],
         plain_bytes: usize,
-    ) -> Result<Vec<u8>, BackupError> {
+        buffers: &Buffers,
+    ) -> Result<Bytes, BackupError> {
         if compression == Compression::None && stored.len() != plain_bytes {
             return Err(wrong_length(stored.len(), plain_bytes));
         }
-        let mut plain = Buffers::default().try_take(plain_bytes)?;
-        self.decode_into(compression, stored, &mut plain)?;
-        Ok(plain)
+        let buffer = buffers.try_take(plain_bytes);
+        let mut buffer =
+            buffer.map_err(|error| no_memory(format!("its {plain_bytes} bytes"), error))?;
+        let decoded = self.decode_to(compression, stored, &mut buffer[..plain_bytes])?;
+        match decoded == plain_bytes {
+            true => Ok(buffers.lend(buffer, plain_bytes)),
+            false => Err(wrong_length(decoded, plain_bytes)),
+        }
     }
 
-    /// As [`Decoder::decode`], to `room`, which has the size of what is expected.
-    ///
-    /// # Errors
-    /// As [`Decoder::decode`].
-    pub fn decode_into(
+    /// Decodes to `room`, which has the size of what is expected; gives how many bytes there were.
+    fn decode_to(
         &mut self,
         compression: Compression,
         stored: &[u8],
         room: &mut [u8],
-    ) -> Result<(), BackupError> {
-        let plain_bytes = room.len();
-        let decoded = match compression {
-            Compression::None if stored.len() == plain_bytes => {
+    ) -> Result<usize, BackupError> {
+        match compression {
+            Compression::None => {
                 room.copy_from_slice(stored);
-                plain_bytes
+                Ok(stored.len())
             }
-            Compression::None => stored.len(),
             Compression::Gzip { .. } => self
                 .gzip
                 .gzip_decompress(stored, room)
-                .map_err(|error| undecodable("gzip member", error))?,
+                .map_err(|error| undecodable("gzip member", error)),
             Compression::Zstd { .. } => self
                 .zstd()?
                 .decompress_to_buffer(stored, room)
-                .map_err(|error| undecodable("zstd frame", error))?,
-        };
-        match decoded == plain_bytes {
-            true => Ok(()),
-            false => Err(wrong_length(decoded, plain_bytes)),
+                .map_err(|error| undecodable("zstd frame", error)),
         }
     }
 
@@ -221,11 +218,11 @@ mod tests {
         fn what_was_encoded_decodes(blocks in proptest::collection::vec(proptest::collection::vec(0_u8..4, 0..5000), 1..4)) {
             for compression in PACKED {
                 let mut encoder = Encoder::new(compression).unwrap().unwrap();
-                let mut decoder = Decoder::new();
+                let (mut decoder, buffers) = (Decoder::new(), Buffers::default());
                 for plain in &blocks {
                     let stored = encoder.encode(plain).unwrap();
-                    let decoded = decoder.decode(compression, &stored, plain.len()).unwrap();
-                    prop_assert_eq!(&decoded, plain);
+                    let decoded = decoder.decode(compression, &stored, plain.len(), &buffers).unwrap();
+                    prop_assert_eq!(&decoded[..], &plain[..]);
                 }
             }
         }
@@ -246,7 +243,7 @@ mod tests {
         #[test]
         fn garbage_is_an_error(garbage in proptest::collection::vec(any::<u8>(), 0..500), expected in 1usize..1000) {
             for compression in PACKED {
-                let result = Decoder::new().decode(compression, &garbage, expected);
+                let result = Decoder::new().decode(compression, &garbage, expected, &Buffers::default());
                 prop_assert_eq!(result.unwrap_err().class(), Class::Corrupt);
             }
         }
@@ -260,9 +257,11 @@ mod tests {
                 packed => encode(packed, b"hello"),
             };
             let mut decoder = Decoder::new();
-            assert_eq!(decoder.decode(compression, &stored, 5).unwrap(), b"hello");
+            let mut decode =
+                |expected| decoder.decode(compression, &stored, expected, &Buffers::default());
+            assert_eq!(decode(5).unwrap(), "hello");
             for expected in [0, 4, 6, usize::MAX] {
-                assert!(decoder.decode(compression, &stored, expected).is_err());
+                assert!(decode(expected).is_err());
             }
         }
     }

@@ -181,9 +181,7 @@ impl Copies {
         let mut plain = Vec::with_capacity(stored.len());
         for (chunk, bytes) in window.chunks.iter().zip(stored) {
             let expected = usize::try_from(chunk.plain).unwrap_or(usize::MAX);
-            let mut buffer = self.buffers.try_take(expected)?;
-            decoder.decode_into(compression, &bytes, &mut buffer[..expected])?;
-            plain.push(self.buffers.lend(buffer, expected));
+            plain.push(decoder.decode(compression, &bytes, expected, &self.buffers)?);
         }
         Ok(plain)
     }

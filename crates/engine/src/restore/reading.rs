@@ -7,11 +7,9 @@ use bytes::Bytes;
 use futures::future;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use teeline_core::{BackupError, Class, Frame, ResourceEntry, layout};
+use teeline_actors::read_aside;
+use teeline_core::{BackupError, Frame, ResourceEntry, layout};
 use teeline_sources::s3db::{Newer, Overlay};
-
-use tokio::task::JoinError;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::choice::{Choice, no_such_ids};
 use crate::copies::Copies;
@@ -283,27 +281,12 @@ fn plain(
             let (copies, name) = (Arc::clone(&reader), Arc::clone(&name));
             let read = async move { copies.read(&name, &segment, &window).await };
             // A task of its own, so that chunks are decoded side by side.
-            let reading = AbortOnDropHandle::new(tokio::spawn(read));
-            async { reading.await.map_err(lost)? }
+            read_aside("the backup", read)
         })
         .try_buffered(READ_AHEAD)
         .map_ok(|window| stream::iter(window.into_iter().map(Ok)))
         .try_flatten()
         .boxed()
-}
-
-fn lost(error: JoinError) -> BackupError {
-    let class = match error.is_cancelled() {
-        true => Class::Cancelled,
-        false => Class::Permanent,
-    };
-    BackupError::new(
-        class,
-        "read",
-        "the backup",
-        "reading it failed unexpectedly",
-    )
-    .because(error)
 }
 
 /// Lines in a chunk of lines.

@@ -45,6 +45,7 @@ secret_access_key = "CANARY/+="
 session_token = "CANARY"
 path_style = false
 [destinations.third]
+lag = "detach"
 url = "s3://bucket/third"
 profile = "dev"
 required = false
@@ -110,6 +111,7 @@ fn every_key_is_read() {
 fn keys_beside_a_url_replace_what_it_says() {
     let [local, primary, third] = toml(WHOLE).accepted().destinations.try_into().unwrap();
     assert_eq!((local.name.as_str(), local.required), ("local", Some(true)));
+    assert_eq!((local.lag, third.lag), (None, Some(LagPolicy::Detach)));
     assert_eq!(local.place, Place::Folder("./backups/local".into()));
     let expected = S3Place {
         bucket: "bucket".into(),

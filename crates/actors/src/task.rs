@@ -1,0 +1,24 @@
+//! Work in a task of its own, beside that of whoever waits for it.
+
+use std::future::Future;
+
+use teeline_core::{BackupError, Class};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Reads `subject` in a task of its own, which ends with whoever waits for it.
+///
+/// # Errors
+/// Those of the reading; [`Class::Permanent`] where it panicked, [`Class::Cancelled`] where the runtime shuts down.
+pub async fn read_aside<T: Send + 'static>(
+    subject: &str,
+    reading: impl Future<Output = Result<T, BackupError>> + Send + 'static,
+) -> Result<T, BackupError> {
+    let task = AbortOnDropHandle::new(tokio::spawn(reading));
+    task.await.unwrap_or_else(|error| {
+        let (class, message) = match error.is_cancelled() {
+            true => (Class::Cancelled, "the runtime is shutting down"),
+            false => (Class::Permanent, "the code that does it panicked"),
+        };
+        Err(BackupError::new(class, "read", subject, message).because(error))
+    })
+}

@@ -1,0 +1,160 @@
+//! What was typed of `teeline backup`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use teeline::config::SETTLE_PASSES_MAX;
+
+use super::{MIB, size};
+
+/// `teeline backup`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// What the backup calls itself
+    #[arg(value_name = "TYPE", default_value = "full")]
+    pub(crate) backup_type: String,
+    /// A configuration: TOML, YAML or JSON. Options here win over it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// A destination: a path, s3://… or http(s)://…, with name= before it to name it. Added to those of the
+    /// configuration; one of the same name is replaced. Without any, ./backups
+    #[arg(long, value_name = "DEST")]
+    pub(crate) to: Vec<String>,
+    /// What makes it a success: all, any, priority, quorum:N
+    #[arg(long)]
+    pub(crate) strategy: Option<String>,
+    /// What becomes of a destination that holds up the others: block, it is waited for; detach, it is left behind. Without,
+    /// a required one is waited for and another one left behind
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) lag: Option<String>,
+    /// When a destination that was left behind is completed: wait, by this run; later, by teeline sync
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) catch_up: Option<String>,
+    /// Calls to destinations that may be under way at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub(crate) concurrency: Option<u64>,
+    /// How chunks are made smaller: gzip, zstd, none
+    #[arg(long)]
+    pub(crate) compression: Option<String>,
+    /// Level of the compression: gzip 1 (fast) to 12 (small), zstd 1 to 19
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=19))]
+    pub(crate) level: Option<u8>,
+    /// Data files are closed at this size, such as 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, MIB, 8 << 30))]
+    pub(crate) segment_bytes: Option<u64>,
+    /// Blocks are cut to this size before compression, such as 1MiB; 2MiB for zstd
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, 4 << 10, 16 << 20))]
+    pub(crate) block_bytes: Option<u64>,
+    /// How a copy is checked before it counts: by reading it back, or by the store's word
+    #[arg(long)]
+    pub(crate) verification: Option<VerificationArgument>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
+    /// Only the resources that this glob matches; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+    /// Not the resources that this glob matches; wins over --include
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// What is checked of JSON lines: that each is JSON, that each is a line of text, or nothing
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) validate: Option<ValidateArgument>,
+    /// What is done with records that don't map to a document and back: keep them raw, or fail
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) on_undecodable: Option<UndecodableArgument>,
+    /// What is done with objects below a database's prefix that s3db.js doesn't know
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) unknown_objects: Option<UnknownArgument>,
+    /// Read again what of a database changed while it was read, until that finds nothing, N times at the most
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "5",
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(SETTLE_PASSES_MAX)))]
+    pub(crate) settle: Option<u32>,
+    /// Print the report as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What the process may use.
+#[derive(Debug, Default, Args)]
+pub(crate) struct EngineArguments {
+    /// Where work is done: on threads of its own, or one thing after the other. The backups are the same
+    #[arg(long)]
+    pub(crate) executor: Option<ExecutorArgument>,
+    /// Threads that compress
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(crate) workers: Option<u64>,
+    /// Bytes of records that may be in memory at once, such as 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, 8 * MIB, 1 << 40))]
+    pub(crate) budget_bytes: Option<u64>,
+}
+
+/// Where records come from; at most one of the four.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArguments {
+    /// Connection string of the database. Everyone on the machine can see it: prefer the next two
+    #[arg(long, value_name = "URL", group = "place")]
+    pub(crate) connection: Option<String>,
+    /// The environment variable that holds the connection string
+    #[arg(long, value_name = "NAME", group = "place")]
+    pub(crate) connection_env: Option<String>,
+    /// The file that holds the connection string
+    #[arg(long, value_name = "FILE", group = "place")]
+    pub(crate) connection_file: Option<PathBuf>,
+    /// JSON lines instead of a database: a file, a folder of files, or - for standard input
+    #[arg(long, value_name = "PATH", group = "place")]
+    pub(crate) from: Option<PathBuf>,
+    /// What the records of standard input are called; without it, stdin
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(crate) resource: Option<String>,
+}
+
+/// `--verification`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum VerificationArgument {
+    /// It is read back and compared
+    Read,
+    /// The store's word is taken
+    Attested,
+}
+
+/// `--executor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExecutorArgument {
+    /// On threads of its own
+    Threads,
+    /// One thing after the other
+    Inline,
+}
+
+/// `--unknown-objects`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum UnknownArgument {
+    /// They are backed up
+    Keep,
+    /// They are left out
+    Skip,
+    /// The backup fails
+    Fail,
+}
+
+/// `--on-undecodable`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum UndecodableArgument {
+    /// They are kept raw, and counted
+    Keep,
+    /// The backup fails
+    Fail,
+}
+
+/// `--validate`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ValidateArgument {
+    /// Each line is one JSON value
+    Json,
+    /// Each line is text in UTF-8, and not blank
+    Lines,
+    /// Nothing is checked
+    None,
+}
