@@ -35,12 +35,15 @@ mod random;
 mod reconstruct;
 mod records;
 mod reorder;
+mod retention;
 mod retry;
 mod sink;
 mod source;
+mod span;
 mod strategy;
 mod target;
 mod time;
+mod time_zone;
 mod validate;
 
 pub use block::{
@@ -77,13 +80,16 @@ pub use records::{
     DestinationStatus, RestoreMarker, RunClaim, RunHead, RunRecord, RunStatus, Verified,
 };
 pub use reorder::Reorder;
+pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};
 pub use sink::{Capabilities, ObjectMeta, Reading, Sink, Upload};
 pub use source::{
     Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,
     Selection, SettleOutcome, SettledCounts, Settling, Source,
 };
+pub use span::{NotASpan, Span};
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotATime, Timestamp};
+pub use time_zone::{NotATimeZone, TimeZone};
 pub use validate::{LineCheck, check_lines};
