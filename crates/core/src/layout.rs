@@ -9,6 +9,9 @@ use crate::time::Timestamp;
 pub const MARKER: &str = "teeline.json";
 /// The folder of the catalogue's entries.
 pub const CATALOG: &str = "catalog";
+/// What the key of an entry ends in where it isn't the entry but what withdraws the backup: it sorts right after the entry,
+/// and one listing shows both.
+const WITHDRAWN_SUFFIX: &str = ".withdrawn";
 /// The folder of the run records.
 pub const RUNS: &str = "runs";
 /// The claim of an id, in the backup's folder.
@@ -46,6 +49,22 @@ pub fn catalog_entry_id(key: &ObjectKey) -> Option<BackupId> {
     id.parse().ok().filter(|_| fits)
 }
 
+/// The key of what withdraws the backup whose entry in the catalogue has, had or would have the key `entry`.
+///
+/// # Errors
+/// Never: a key of the catalogue is short.
+pub fn withdrawal(entry: &ObjectKey) -> Result<ObjectKey, BackupError> {
+    ObjectKey::new(format!("{entry}{WITHDRAWN_SUFFIX}"))
+}
+
+/// The key of the entry of a backup that is withdrawn by what has the key `withdrawal`, and that backup.
+pub fn withdrawn_entry(withdrawal: &ObjectKey) -> Option<(ObjectKey, BackupId)> {
+    let entry = withdrawal.as_str().strip_suffix(WITHDRAWN_SUFFIX)?;
+    let entry = ObjectKey::new(entry).ok()?;
+    let id = catalog_entry_id(&entry)?;
+    Some((entry, id))
+}
+
 /// The key of the record of a run that ended at `ended_at`.
 ///
 /// # Errors
@@ -60,4 +79,25 @@ pub fn run_record_id(key: &ObjectKey) -> Option<BackupId> {
     id.parse()
         .ok()
         .filter(|_| ended.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_withdraws_a_backup_sorts_right_after_its_entry() {
+        let id: BackupId = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+        let began = |ms| Timestamp::from_unix_ms(1_795_399_200_000 + ms);
+        let entry = catalog_entry(&id, began(1)).unwrap();
+        let withdrawal = withdrawal(&entry).unwrap();
+        assert_eq!(
+            withdrawn_entry(&withdrawal),
+            Some((entry.clone(), id.clone()))
+        );
+        assert_eq!(catalog_entry_id(&withdrawal), None);
+        assert_eq!(withdrawn_entry(&entry), None);
+        let [newer, older] = [2, 0].map(|ms| catalog_entry(&id, began(ms)).unwrap());
+        assert!(newer < entry && entry < withdrawal && withdrawal < older);
+    }
 }

@@ -78,11 +78,12 @@ pub use reconstruct::{MISSING_NAMED_MAX, MissingFile, Reconstruction};
 pub use records::{
     CatalogEntry, ClaimedResource, ClaimedResources, DestinationMarker, DestinationReport,
     DestinationStatus, RestoreMarker, RunClaim, RunHead, RunRecord, RunStatus, Verified,
+    Withdrawal, WithdrawalReason,
 };
 pub use reorder::Reorder;
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};
-pub use sink::{Capabilities, ObjectMeta, Reading, Sink, Upload};
+pub use sink::{Capabilities, ObjectMeta, Reading, Sink, UnfinishedUpload, Upload};
 pub use source::{
     Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,
     Selection, SettleOutcome, SettledCounts, Settling, Source,

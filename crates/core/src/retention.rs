@@ -135,8 +135,19 @@ impl Retention {
     /// Whether no rule is set. Nothing may go then.
     pub fn is_empty(&self) -> bool {
         let is_unset = |span: Option<Span>| span.is_none_or(|span| span.ms() == 0);
-        let counts = [self.count, self.daily, self.weekly, self.monthly, self.yearly];
+        let counts = [
+            self.count,
+            self.daily,
+            self.weekly,
+            self.monthly,
+            self.yearly,
+        ];
         counts == [0; 5] && is_unset(self.age) && is_unset(self.keep_within)
+    }
+
+    /// Whether rules can be about a backup that began then: not in the future, and not before the year 2000.
+    pub fn is_plausible(started_at: Timestamp, now: Timestamp) -> bool {
+        started_at <= now && started_at.unix_ms() >= PLAUSIBLE_FROM_MS
     }
 
     /// What keeps each backup, the newest first, whatever the order in which they are given.
@@ -230,7 +241,7 @@ impl<'a> Rules<'a> {
     }
 
     fn keep(&mut self, backup: &Retained) -> Vec<KeptBy> {
-        if backup.started_at > self.now || backup.started_at.unix_ms() < PLAUSIBLE_FROM_MS {
+        if !Retention::is_plausible(backup.started_at, self.now) {
             return vec![KeptBy::new(Rule::ImplausibleTime)];
         }
         let mut kept_by = Vec::new();

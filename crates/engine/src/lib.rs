@@ -28,13 +28,18 @@ mod backup;
 mod catalog;
 mod catch_up;
 mod check;
+mod cleanup;
+mod clocks;
 pub mod config;
 mod copies;
+mod dead_runs;
+mod delete;
 mod destination;
 mod engine;
 mod files;
 mod inspect_plugin;
 mod open;
+mod removal;
 mod repair;
 mod report;
 mod request;
@@ -43,9 +48,13 @@ mod run_folders;
 mod run_records;
 mod status;
 mod sync;
+mod unpublished;
 mod verify;
+mod withdrawal;
 
+pub use cleanup::CleanupRequest;
 pub use config::Config;
+pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
 pub use engine::{BUDGET_BYTES_DEFAULT, Engine, EngineBuilder, Random};
 pub use inspect_plugin::{
@@ -55,20 +64,23 @@ pub use inspect_plugin::{
 };
 pub use repair::RepairRequest;
 pub use report::{
-    BackupReport, BackupState, CopyState, CopyStatus, Damage, DestinationError, ListReport,
-    ListedBackup, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
-    RestoreReport, RestoreStatus, RestoredResource, StatusReport, SyncReport, SyncStatus,
-    SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
+    BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
+    CleanupStatus, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy, DestinationError,
+    ListReport, ListedBackup, Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy,
+    RepairedRun, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, StatusReport,
+    SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport,
+    exit, exit_code_of,
 };
-pub use request::{BackupRequest, Cancel, CatchUp, Which};
+pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
-    DestinationState, DestinationStatus, Digest, ErrorReport, LagPolicy, LineCheck, MissingFile,
-    PathTemplate, ProgressEvent, RestoreCounts, RunStatus, SettleOutcome, SettledCounts, Settling,
-    Sink, Source, StrategyKind, Target, Timestamp, Verified, looks_like_url, masked,
+    DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy, LagPolicy, LineCheck,
+    MissingFile, PathTemplate, ProgressEvent, RestoreCounts, Retention, Rule, RunStatus,
+    SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind, Target, TimeZone,
+    Timestamp, Verified, WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

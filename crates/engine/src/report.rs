@@ -1,5 +1,6 @@
 //! What a host is told: the shapes of `docs/reference/json.md`.
 
+mod cleanup;
 mod repair;
 mod sync;
 
@@ -12,6 +13,10 @@ use teeline_core::{
 
 pub use sync::{SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
 
+pub use cleanup::{
+    CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport, CleanupStatus, DeleteReport,
+    DeletedCopy, Removal, RemovalStatus,
+};
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
 
 /// Exit codes of the command, which every report can give.
@@ -216,6 +221,8 @@ pub enum BackupState {
     Completed,
     /// No destination shows it whole, and at least one has it damaged.
     Damaged,
+    /// No destination shows it, and at least one has withdrawn it.
+    Withdrawn,
     /// Runs tried, and no destination shows it.
     Failed,
     /// Nobody knows it.
@@ -252,6 +259,8 @@ pub struct CopyStatus {
     pub location: String,
     /// What was found there.
     pub status: CopyState,
+    /// When it was withdrawn, where it was.
+    pub withdrawn_at: Option<Timestamp>,
     /// What was wrong: with the copy, or beside a whole one with a record of its runs.
     pub error: Option<ErrorReport>,
 }
@@ -266,6 +275,8 @@ pub enum CopyState {
     Damaged,
     /// It isn't there.
     Absent,
+    /// It was withdrawn there.
+    Withdrawn,
     /// The destination couldn't be asked.
     Unreachable,
 }
@@ -283,7 +294,7 @@ impl CopyState {
     /// What a command that found it exits with, where `absent` is what it is about a copy that isn't there.
     fn exit_code(self, absent: u8) -> u8 {
         match self {
-            CopyState::Ok => exit::DONE,
+            CopyState::Ok | CopyState::Withdrawn => exit::DONE,
             CopyState::Damaged => exit::DAMAGED,
             CopyState::Absent => absent,
             CopyState::Unreachable => exit::FAILED,

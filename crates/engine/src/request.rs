@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use teeline_actors::{Observer, Verification};
 use teeline_core::{
-    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, PathTemplate, Source,
-    StrategyKind,
+    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, PathTemplate,
+    Retention, Source, Span, StrategyKind,
 };
 use tokio::sync::watch;
 
@@ -127,6 +127,34 @@ impl fmt::Debug for BackupRequest {
             .field("backup_type", &self.backup_type)
             .field("strategy", &self.strategy)
             .finish_non_exhaustive()
+    }
+}
+
+/// What becomes of backups that are no longer wanted, and of what dead runs left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionPolicy {
+    /// What keeps a backup. Default: no rule, by which nothing goes.
+    pub rules: Retention,
+    /// How long the files of a backup stay after it was withdrawn. Default: a day.
+    pub grace: Span,
+    /// A run that has published nothing is dead when nothing of it was touched for so long. Default: a week.
+    pub dead_after: Span,
+}
+
+impl RetentionPolicy {
+    /// Of these rules.
+    pub fn new(rules: Retention) -> Self {
+        RetentionPolicy {
+            rules,
+            grace: Span::from_days(1),
+            dead_after: Span::from_days(7),
+        }
+    }
+}
+
+impl Default for RetentionPolicy {
+    fn default() -> Self {
+        Self::new(Retention::default())
     }
 }
 

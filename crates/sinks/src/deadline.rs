@@ -16,7 +16,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Upload};
+use teeline_core::{
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, UnfinishedUpload, Upload,
+};
 
 /// What a store may hold back of what was written to it: two parts of an object store, and some. A call that finds the
 /// buffers full waits for those bytes, not only for its own.
@@ -58,6 +60,7 @@ impl Call {
     const COMMIT: Call = Call::remote("commit");
     const ABORT: Call = Call::local("abort");
     const DELETE: Call = Call::remote("delete");
+    const DISCARD: Call = Call::remote("discard");
     const READ: Call = Call::remote("read");
     const HEAD: Call = Call::remote("look at");
     const LIST: Call = Call::remote("list");
@@ -160,6 +163,24 @@ impl DeadlineSink {
         format!("{}/{key}", self.inner)
     }
 
+    /// Holds each item of a list to its deadline.
+    fn each<'a, T: Send + 'a>(
+        &'a self,
+        folder: Option<&ObjectKey>,
+        items: BoxStream<'a, Result<T, BackupError>>,
+    ) -> BoxStream<'a, Result<T, BackupError>> {
+        let subject = folder.map_or_else(|| self.inner.to_string(), |folder| self.subject(folder));
+        stream::unfold(Some((items, subject)), move |state| async move {
+            let (mut items, subject) = state?;
+            let next = async { items.next().await.transpose() };
+            match self.patience.wait(Call::LIST, 0, &subject, next).await {
+                Ok(item) => Some((Ok(item?), Some((items, subject)))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed()
+    }
+
     async fn wait<T>(
         &self,
         call: Call,
@@ -222,22 +243,24 @@ impl Sink for DeadlineSink {
     }
 
     fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
-        let subject = folder.map_or_else(|| self.inner.to_string(), |folder| self.subject(folder));
-        let state = Some((self.inner.list(folder), subject));
-        stream::unfold(state, move |state| async move {
-            let (mut items, subject) = state?;
-            let next = async { items.next().await.transpose() };
-            match self.patience.wait(Call::LIST, 0, &subject, next).await {
-                Ok(item) => Some((Ok(item?), Some((items, subject)))),
-                Err(error) => Some((Err(error), None)),
-            }
-        })
-        .boxed()
+        self.each(folder, self.inner.list(folder))
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
         let call = self.inner.delete(key);
         self.wait(Call::DELETE, 0, key, call).await
+    }
+
+    fn unfinished(
+        &self,
+        folder: Option<&ObjectKey>,
+    ) -> BoxStream<'_, Result<UnfinishedUpload, BackupError>> {
+        self.each(folder, self.inner.unfinished(folder))
+    }
+
+    async fn discard(&self, upload: &UnfinishedUpload) -> Result<(), BackupError> {
+        let call = self.inner.discard(upload);
+        self.wait(Call::DISCARD, 0, &upload.key, call).await
     }
 }
 

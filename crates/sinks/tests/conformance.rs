@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::TryStreamExt;
 use teeline_core::{Class, ObjectKey, RetryPolicy, Sink};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 use teeline_sinks::{
@@ -96,6 +97,25 @@ async fn s3() {
     conformance::all(&*s3_sink(&server, "").await, &folder()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_would_leave_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let (_root, server) = server();
+    let in_bucket = s3_sink(&server, "prefix").await;
+    let elsewhere = s3_sink(&server, "prefix2").await;
+    let key = folder().join("a").unwrap();
+    for sink in [filesystem(root.path(), Io::Pool), in_bucket] {
+        let mut upload = sink.begin(&key, 11 << 20).await.unwrap();
+        upload.write(vec![1; 11 << 20].into()).await.unwrap();
+        let listed: Vec<_> = sink.unfinished(None).try_collect().await.unwrap();
+        assert_eq!(listed.len(), 1, "{sink}");
+        assert!(listed[0].touched_at.is_some(), "{listed:?}");
+        let others: Vec<_> = elsewhere.unfinished(None).try_collect().await.unwrap();
+        assert_eq!(others, []);
+        upload.abort().await.unwrap();
+    }
+}
+
 fn server() -> (tempfile::TempDir, EmbeddedS3) {
     let root = tempfile::tempdir().unwrap();
     let credentials = Credentials {
@@ -119,7 +139,7 @@ async fn s3_sink(server: &EmbeddedS3, prefix: &str) -> Arc<dyn Sink> {
     Arc::new(ObjectStoreSink::s3(options).await.unwrap())
 }
 
-const OPERATIONS: [Operation; 9] = [
+const OPERATIONS: [Operation; 11] = [
     Operation::Begin,
     Operation::Write,
     Operation::Commit,
@@ -129,6 +149,8 @@ const OPERATIONS: [Operation; 9] = [
     Operation::List,
     Operation::Delete,
     Operation::DropCached,
+    Operation::Unfinished,
+    Operation::Discard,
 ];
 
 /// A store in which every third call fails, some of them after they took effect, and that is repeated until it doesn't.
@@ -136,7 +158,7 @@ fn failing(inner: Arc<dyn Sink>, seed: u64) -> (Arc<AtomicU64>, Arc<dyn Sink>) {
     let rules = OPERATIONS.into_iter().flat_map(|operation| {
         // Of a list each item can fail, and then all of it starts over.
         let (fails, loses) = match operation {
-            Operation::List => (0.02, 0.01),
+            Operation::List | Operation::Unfinished => (0.02, 0.01),
             _ => (0.2, 0.1),
         };
         let fail = What::Fail(Class::Transient);

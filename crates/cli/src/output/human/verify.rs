@@ -28,7 +28,9 @@ impl Shown for VerifyReport {
                 let found = match copy.status {
                     CopyState::Ok => format!("{} read, every digest right", bytes(copy.bytes)),
                     CopyState::Damaged => counted(copy.damage.len() as u64, "fault"),
-                    CopyState::Absent | CopyState::Unreachable => String::new(),
+                    CopyState::Absent | CopyState::Withdrawn | CopyState::Unreachable => {
+                        String::new()
+                    }
                 };
                 rows.push(vec![
                     format!("  {}", copy.name),
