@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn what_withdraws_a_backup_sorts_right_after_its_entry() {
         let id: BackupId = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
-        let began = |ms| Timestamp::from_unix_ms(1_795_399_200_000 + ms);
+        let began = |ms: i64| Timestamp::from_unix_ms(1_795_399_200_000 + ms);
         let entry = catalog_entry(&id, began(1)).unwrap();
         let withdrawal = withdrawal(&entry).unwrap();
         assert_eq!(

@@ -37,7 +37,7 @@ pub(crate) struct Removed {
 
 impl Remains {
     /// Of a run that was never a backup: what it says of itself stays, and what withdraws it goes last.
-    pub(crate) fn keep_records_and_forget(&mut self, withdrawal: &ObjectKey) {
+    pub(crate) fn forget_last(&mut self, withdrawal: &ObjectKey) {
         self.records = vec![withdrawal.clone()];
     }
 

@@ -94,6 +94,8 @@ pub struct BackupReport {
     pub resources: Vec<String>,
     /// What became of it at each destination.
     pub destinations: Vec<DestinationReport>,
+    /// What was cleaned up afterwards, where that was asked for.
+    pub cleanup: Option<CleanupReport>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
     /// What each stage did with its time, pass by pass. Not part of the JSON.
@@ -105,10 +107,15 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    /// 0, 1, 2, 3 or 130.
+    /// 0, 1, 2, 3 or 130. A cleanup that didn't do all that it should makes a success a 3, and nothing worse.
     pub fn exit_code(&self) -> u8 {
+        let is_clean = self
+            .cleanup
+            .as_ref()
+            .is_none_or(|cleanup| cleanup.exit_code() == exit::DONE);
         match (self.status, &self.error) {
-            (RunStatus::Completed, _) => exit::DONE,
+            (RunStatus::Completed, _) if is_clean => exit::DONE,
+            (RunStatus::Completed, _) => exit::DEGRADED,
             (RunStatus::Degraded, _) => exit::DEGRADED,
             (RunStatus::Failed, Some(error))
                 if matches!(error.class, Class::Cancelled | Class::Usage) =>

@@ -7,7 +7,7 @@ use std::time::Duration;
 use teeline_actors::{Observer, Verification};
 use teeline_core::{
     BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, PathTemplate,
-    Retention, Source, Span, StrategyKind,
+    Retention, Source, Span, StrategyKind, TimeZone,
 };
 use tokio::sync::watch;
 
@@ -51,6 +51,11 @@ pub struct BackupRequest {
     pub include: Vec<String>,
     /// Globs of the resources to leave out; they win.
     pub exclude: Vec<String>,
+    /// What is cleaned up once the backup is made, at the destinations that have it; nothing. After a run that failed nothing
+    /// ever is.
+    pub cleanup: Option<RetentionPolicy>,
+    /// Where days, weeks, months and years begin, for the cleanup; UTC.
+    pub time_zone: TimeZone,
     /// Is told what happens. Called from the engine's thread: it must not block.
     pub observer: Option<Observer>,
     /// Ends the run early.
@@ -82,6 +87,8 @@ impl BackupRequest {
             path: PathTemplate::default(),
             include: Vec::new(),
             exclude: Vec::new(),
+            cleanup: None,
+            time_zone: TimeZone::default(),
             observer: None,
             cancel: Cancel::new(),
         }

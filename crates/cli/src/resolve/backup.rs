@@ -68,6 +68,10 @@ pub(crate) fn backup(
     if !typed.exclude.is_empty() {
         request.exclude.clone_from(&typed.exclude);
     }
+    request.time_zone = setting.config.time_zone;
+    if typed.cleanup || setting.config.backup.cleanup {
+        request.cleanup = Some(setting.config.retention);
+    }
     request.cancel = cancel.clone();
     Ok(Backup {
         engine: setting.engine(&typed.engine)?,

@@ -2,6 +2,7 @@
 
 mod behind;
 mod check;
+mod cleanup;
 mod outcome;
 mod record;
 mod wanted;
@@ -94,6 +95,7 @@ impl<'a> Run<'a> {
                 .error
                 .get_or_insert_with(|| ErrorReport::from(&error));
         }
+        report.cleanup = self.clean_up(&report).await;
         report
     }
 

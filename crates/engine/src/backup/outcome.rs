@@ -124,6 +124,7 @@ impl BackupReport {
             path: None,
             resources: Vec::new(),
             destinations: Vec::new(),
+            cleanup: None,
             error: None,
             stages: Vec::new(),
             budget_peak_bytes: 0,

@@ -182,7 +182,7 @@ impl Cleaning<'_> {
                 .look(&self.asked.opened, self.policy.grace, self.now)
                 .await;
             if removal.reason == Some(WithdrawalReason::DeadRun) {
-                remains.keep_records_and_forget(&withdrawn.key);
+                remains.forget_last(&withdrawn.key);
             }
             match may_go {
                 _ if remains.is_empty() => {}
@@ -251,7 +251,7 @@ impl Cleaning<'_> {
                 entries: withdrawn.entries,
                 records: Vec::new(),
             };
-            remains.keep_records_and_forget(&withdrawn.key);
+            remains.forget_last(&withdrawn.key);
             remains.remove(&self.asked.opened, &folder.id).await
         };
         removal.after(sweeping.await)

@@ -92,6 +92,8 @@ pub struct BackupConfig {
     pub include: Vec<String>,
     /// Globs of the resources that are left out, also where `include` names them. Default: none.
     pub exclude: Vec<String>,
+    /// Whether each backup that succeeds is followed by a cleanup where it has been made. Default: no.
+    pub cleanup: bool,
 }
 
 /// How a copy is checked before it counts.
@@ -156,6 +158,7 @@ impl Default for BackupConfig {
             path: PathTemplate::default(),
             include: Vec::new(),
             exclude: Vec::new(),
+            cleanup: false,
         }
     }
 }
