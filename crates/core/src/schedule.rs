@@ -74,6 +74,8 @@ pub struct Awaited<'a> {
     pub timing: &'a Timing,
     /// When it last ran; or where that isn't known, or it never did, from when on it counts.
     pub since: Timestamp,
+    /// Whether that run was interrupted, so that it is due again.
+    pub interrupted: bool,
     /// What its jitter follows from.
     pub seed: u64,
 }
@@ -93,7 +95,10 @@ impl Agenda {
         let begins = awaited.iter().enumerate().filter_map(|(index, awaited)| {
             // A run that is dated in the future would put off all others until then.
             let since = awaited.since.min(now);
-            let begins = awaited.timing.begins_after(since, awaited.seed)?;
+            let begins = match awaited.interrupted {
+                true => since,
+                false => awaited.timing.begins_after(since, awaited.seed)?,
+            };
             Some((begins, index))
         });
         let mut begins: Vec<(Timestamp, usize)> = begins.collect();

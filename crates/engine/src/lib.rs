@@ -46,6 +46,7 @@ mod request;
 mod restore;
 mod run_folders;
 mod run_records;
+mod schedule;
 mod status;
 mod sync;
 mod unpublished;
@@ -56,7 +57,7 @@ pub use cleanup::CleanupRequest;
 pub use config::Config;
 pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
-pub use engine::{BUDGET_BYTES_DEFAULT, Engine, EngineBuilder, Random};
+pub use engine::{BUDGET_BYTES_DEFAULT, Engine, EngineBuilder, Random, Sleep};
 pub use inspect_plugin::{
     ArchiveForm, Finding, FindingKind, InspectPluginRequest, InspectedArchive, InspectedBackup,
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
@@ -66,21 +67,23 @@ pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
     CleanupStatus, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy, DestinationError,
-    ListReport, ListedBackup, Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy,
-    RepairedRun, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, StatusReport,
-    SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport,
-    exit, exit_code_of,
+    LastRun, ListReport, ListedBackup, Removal, RemovalStatus, RepairReport, RepairStatus,
+    RepairedCopy, RepairedRun, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource,
+    ScheduleList, ScheduledBackup, SchedulesReport, StatusReport, SyncReport, SyncStatus,
+    SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
+pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest};
 pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
-    BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
-    DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy, LagPolicy, LineCheck,
-    MissingFile, PathTemplate, ProgressEvent, RestoreCounts, Retention, Rule, RunStatus,
-    SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind, Target, TimeZone,
-    Timestamp, Verified, WithdrawalReason, looks_like_url, masked,
+    BackupError, BackupId, BackupType, Class, Compression, CronExpression, DestinationId,
+    DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy,
+    LagPolicy, LineCheck, MissingFile, NoCalendarEvent, PathTemplate, ProgressEvent, RestoreCounts,
+    Retention, Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink, Source, Span,
+    StrategyKind, Target, TimeZone, Timestamp, Timing, Verified, WithdrawalReason, looks_like_url,
+    masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

@@ -23,6 +23,8 @@ pub struct BackupRequest {
     pub destinations: Vec<DestinationSpec>,
     /// What the backup calls itself; `full`.
     pub backup_type: BackupType,
+    /// The name of the schedule that it is run by, which its record then has; none.
+    pub schedule: Option<String>,
     /// What makes it a success; `all`.
     pub strategy: StrategyKind,
     /// What becomes of destinations that fall behind, where they don't say it themselves. `None`: one that is required is
@@ -74,6 +76,7 @@ impl BackupRequest {
             source,
             destinations,
             backup_type: "full".parse().expect("a type"),
+            schedule: None,
             strategy: StrategyKind::default(),
             lag: None,
             lag_patience: Duration::from_millis(LAG_PATIENCE_MS_DEFAULT),
@@ -219,11 +222,16 @@ impl Cancel {
         &self,
         future: impl Future<Output = Result<T, BackupError>>,
     ) -> Result<T, BackupError> {
-        let mut cancelled = self.subscribe();
         tokio::select! {
             result = future => result,
-            Ok(_) = cancelled.wait_for(|cancelled| *cancelled) => Err(BackupError::cancelled("the operation")),
+            () = self.cancelled() => Err(BackupError::cancelled("the operation")),
         }
+    }
+
+    /// Is over once it is cancelled.
+    pub(crate) async fn cancelled(&self) {
+        // An error would mean that nobody can cancel it any more, and this clone can.
+        let _ = self.subscribe().wait_for(|cancelled| *cancelled).await;
     }
 }
 

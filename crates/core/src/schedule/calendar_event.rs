@@ -52,14 +52,14 @@ impl CronExpression {
         let pattern = &self.cron.pattern;
         let of_month = self.days_of_month()?;
         if pattern.is_dow_wildcard() {
-            return Ok(of_month.into_iter().map(|days| days_only(days)).collect());
+            return Ok(of_month.into_iter().map(days_only).collect());
         }
         let of_week = self.days_of_week();
         if pattern.is_dom_wildcard() {
             return Ok(of_week);
         }
         if !pattern.matches_dom_and_dow() {
-            let of_month = of_month.into_iter().map(|days| days_only(days));
+            let of_month = of_month.into_iter().map(days_only);
             return Ok(of_month.chain(of_week).collect());
         }
         if pattern.days_of_week.has_modifiers() {

@@ -153,8 +153,9 @@ impl FromStr for CronExpression {
             return Err(wrong_count);
         }
         let is_nickname = |text: &str| {
-            let same = |known: &&str| known.eq_ignore_ascii_case(text);
-            NICKNAMES.iter().any(|known| same(&known))
+            NICKNAMES
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(text))
         };
         match fields.len() {
             1 if is_nickname(&text) => {}
@@ -195,8 +196,10 @@ fn has_known_words(field: &Field, text: &str) -> bool {
     text.split(|c: char| !c.is_alphabetic())
         .filter(|word| !word.is_empty())
         .all(|word| {
-            let same = |known: &&&str| known.eq_ignore_ascii_case(word);
-            field.words.iter().any(|known| same(&known))
+            field
+                .words
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(word))
         })
 }
 

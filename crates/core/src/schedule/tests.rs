@@ -139,7 +139,7 @@ proptest! {
         for pause in pauses {
             now = Timestamp::from_unix_ms(now.unix_ms() + pause);
             let awaited: Vec<Awaited<'_>> = timings.iter().zip(&since)
-                .map(|(timing, since)| Awaited { timing, since: *since, seed }).collect();
+                .map(|(timing, since)| Awaited { timing, since: *since, interrupted: false, seed }).collect();
             let agenda = Agenda::at(now, &awaited);
             let begins = |index: usize| timings[index].begins_after(since[index], seed).unwrap();
             for (index, timing) in timings.iter().enumerate() {
@@ -158,7 +158,7 @@ proptest! {
             }
             // However much was missed, nothing is left.
             let awaited: Vec<Awaited<'_>> = timings.iter().zip(&since)
-                .map(|(timing, since)| Awaited { timing, since: *since, seed }).collect();
+                .map(|(timing, since)| Awaited { timing, since: *since, interrupted: false, seed }).collect();
             prop_assert!(Agenda::at(now, &awaited).due.is_empty());
         }
     }
@@ -180,6 +180,7 @@ fn a_run_of_the_future_puts_off_nothing() {
     let awaited = Awaited {
         timing: &timing,
         since: at("2099-01-01T00:00:00.000Z"),
+        interrupted: false,
         seed: 0,
     };
     let next = Some((0, at("2026-11-23T03:00:00.000Z")));
@@ -193,6 +194,22 @@ fn a_run_of_the_future_puts_off_nothing() {
 }
 
 #[test]
+fn an_interrupted_run_is_due_again() {
+    let timing = timing("0 2 1 * *", "UTC", 0);
+    let since = at("2026-11-01T02:00:00.000Z");
+    let awaited = |interrupted| Awaited {
+        timing: &timing,
+        since,
+        interrupted,
+        seed: 0,
+    };
+    let now = at("2026-11-01T02:10:00.000Z");
+    let agenda = Agenda::at(now, &[awaited(false), awaited(true)]);
+    let next = Some((0, at("2026-12-01T02:00:00.000Z")));
+    assert_eq!(agenda, Agenda { due: vec![1], next });
+}
+
+#[test]
 fn several_that_are_due_run_in_turn() {
     let [daily, weekly, monthly] =
         ["0 2 * * *", "0 3 * * 0", "0 4 1 * *"].map(|text| timing(text, "UTC", 0));
@@ -200,6 +217,7 @@ fn several_that_are_due_run_in_turn() {
     let awaited = [&weekly, &monthly, &daily].map(|timing| Awaited {
         timing,
         since,
+        interrupted: false,
         seed: 7,
     });
     let agenda = Agenda::at(at("2026-11-23T00:00:00.000Z"), &awaited);
