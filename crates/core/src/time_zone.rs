@@ -7,6 +7,7 @@ use chrono::{
     DateTime, LocalResult, NaiveDate, NaiveDateTime, SecondsFormat, TimeDelta, TimeZone as _,
 };
 use chrono_tz::Tz;
+use serde::{Serialize, Serializer};
 
 use crate::time::Timestamp;
 
@@ -84,6 +85,12 @@ impl FromStr for TimeZone {
 
     fn from_str(text: &str) -> Result<Self, NotATimeZone> {
         text.parse().map(TimeZone).map_err(|_| NotATimeZone)
+    }
+}
+
+impl Serialize for TimeZone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

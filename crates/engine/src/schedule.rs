@@ -101,7 +101,8 @@ impl Engine {
     /// Of class [`Usage`](teeline_core::Class::Usage), where such a backup can't be made; of another one, where there is no
     /// randomness for its jitter.
     pub fn schedule(&self, schedule: Schedule) -> Result<(), BackupError> {
-        self.check(&schedule.request)?;
+        self.check(&schedule.request)
+            .map_err(|error| in_schedule(schedule.name(), &error))?;
         let mut seed = [0; 8];
         (self.0.random)(&mut seed)?;
         let added = Arc::new(Entry {
@@ -128,6 +129,12 @@ impl Engine {
         drop(entries);
         self.0.schedules.changed.send_replace(());
         was_there
+    }
+
+    /// The schedules, in the order in which they were added.
+    pub fn schedules(&self) -> Vec<Schedule> {
+        let entries = self.0.schedules.entries();
+        entries.iter().map(|entry| entry.schedule.clone()).collect()
     }
 
     /// The schedules, each with what comes next and what its last run came to.
@@ -159,12 +166,22 @@ impl Engine {
     }
 }
 
+/// An error about a request; the settings in it are named by the error itself.
+fn in_schedule(name: &str, error: &BackupError) -> BackupError {
+    let subject = format!("schedule {name}");
+    let in_schedule = BackupError::new(error.class(), error.operation(), subject, error);
+    match error.suggestion() {
+        Some(suggestion) => in_schedule.suggest(suggestion),
+        None => in_schedule,
+    }
+}
+
 fn listed(schedule: &Schedule, now: Timestamp, last: Option<LastRun>) -> ScheduledBackup {
     let timing = &schedule.timing;
     ScheduledBackup {
         name: schedule.name.clone(),
         cron: timing.cron.to_string(),
-        time_zone: timing.time_zone.to_string(),
+        time_zone: timing.time_zone,
         jitter: timing.jitter,
         backup_type: schedule.request.backup_type.clone(),
         next: timing.times_after(now).take(TIMES_TOLD).collect(),

@@ -77,8 +77,9 @@ fn in_berlin(cron: &str) -> Timing {
     }
 }
 
-fn schedule(name: &str, cron: &str, records: &Path, to: &[DestinationSpec]) -> Schedule {
-    let request = BackupRequest::new(JsonlSource::path(records), to.to_vec());
+fn schedule(name: &str, cron: &str, records: &Path, to: &[&DestinationSpec]) -> Schedule {
+    let to = to.iter().map(|to| (*to).clone()).collect();
+    let request = BackupRequest::new(JsonlSource::path(records), to);
     Schedule::new(name, in_berlin(cron), request).unwrap()
 }
 
@@ -123,7 +124,7 @@ fn schedules_run_in_turn_at_their_times_while_clocks_are_put_back() {
     let engine = world.engine();
     for (name, cron) in [("weekly", "30 2 * * 0"), ("daily", "30 2 * * *")] {
         engine
-            .schedule(schedule(name, cron, &world.records(), &[to.clone()]))
+            .schedule(schedule(name, cron, &world.records(), &[&to]))
             .unwrap();
     }
     let (report, begun, _) = run(&engine, 5);
@@ -145,9 +146,9 @@ fn what_was_missed_is_caught_up_once_as_the_records_say() {
     let world = World::at("2026-11-01T12:00:00.000Z");
     let (_, a) = store("a");
     let (_, dead) = failing("dead", unlistable());
-    let both = |name, cron| schedule(name, cron, &world.records(), &[a.clone(), dead.clone()]);
+    let both = |name, cron| schedule(name, cron, &world.records(), &[&a, &dead]);
     let first = world.engine();
-    let daily = || schedule("daily", "0 2 * * *", &world.records(), &[a.clone()]);
+    let daily = || schedule("daily", "0 2 * * *", &world.records(), &[&a]);
     first.schedule(daily()).unwrap();
     run(&first, 1);
 
@@ -181,7 +182,7 @@ fn where_nobody_can_be_asked_nothing_is_caught_up() {
     let (memory, a) = store("a");
     let first = world.engine();
     first
-        .schedule(schedule("daily", "0 2 * * *", &world.records(), &[a]))
+        .schedule(schedule("daily", "0 2 * * *", &world.records(), &[&a]))
         .unwrap();
     run(&first, 1);
 
@@ -190,7 +191,7 @@ fn where_nobody_can_be_asked_nothing_is_caught_up() {
     let dead = common::place("a", FaultSink::new(Arc::new(memory), plan));
     let second = world.engine();
     second
-        .schedule(schedule("daily", "0 2 * * *", &world.records(), &[dead]))
+        .schedule(schedule("daily", "0 2 * * *", &world.records(), &[&dead]))
         .unwrap();
     let (_, begun, others) = run(&second, 1);
     assert_eq!(begun, times(&[("daily", "2026-11-13T01:00:00.000Z")]));
@@ -204,7 +205,7 @@ fn a_failure_ends_nothing() {
     let engine = world.engine();
     let missing = world.folder.path().join("later.jsonl");
     engine
-        .schedule(schedule("daily", "0 2 * * *", &missing, &[to.clone()]))
+        .schedule(schedule("daily", "0 2 * * *", &missing, &[&to]))
         .unwrap();
     let (report, ..) = run(&engine, 2);
     assert_eq!((report.made, report.failed, report.exit_code()), (0, 2, 0));
@@ -220,7 +221,7 @@ fn schedules_come_and_go_while_they_run() {
     let world = World::at("2026-11-01T12:00:00.000Z");
     let (_, to) = store("a");
     let engine = world.engine();
-    let new = |name, cron| schedule(name, cron, &world.records(), &[to.clone()]);
+    let new = |name, cron| schedule(name, cron, &world.records(), &[&to]);
     engine.schedule(new("daily", "0 2 * * *")).unwrap();
     assert!(!engine.unschedule("weekly"));
 
@@ -262,12 +263,7 @@ fn one_at_a_time_runs_them_and_abandons_what_is_under_way() {
     let (_, to) = store("a");
     let engine = world.engine();
     engine
-        .schedule(schedule(
-            "daily",
-            "0 2 * * *",
-            &world.records(),
-            &[to.clone()],
-        ))
+        .schedule(schedule("daily", "0 2 * * *", &world.records(), &[&to]))
         .unwrap();
     let mut request = SchedulesRequest::default();
     let (cancel, other) = (request.cancel.clone(), engine.clone());

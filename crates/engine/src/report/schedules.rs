@@ -1,7 +1,9 @@
 //! What is told of schedules.
 
 use serde::Serialize;
-use teeline_core::{BackupId, BackupType, Class, ErrorReport, RunStatus, Span, Timestamp};
+use teeline_core::{
+    BackupId, BackupType, Class, ErrorReport, RunStatus, Span, TimeZone, Timestamp,
+};
 
 use super::{DestinationError, exit, exit_code_of};
 
@@ -23,7 +25,7 @@ pub struct ScheduledBackup {
     /// Its cron expression.
     pub cron: String,
     /// Where clocks show the times of that.
-    pub time_zone: String,
+    pub time_zone: TimeZone,
     /// How much later it may begin.
     pub jitter: Span,
     /// The type of its backups.
