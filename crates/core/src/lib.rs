@@ -7,8 +7,8 @@
 //!
 //! In the order in which a record meets them: [`Item`] (from a source) → [`Cutter`] → [`Block`] → [`BlockEncoder`] →
 //! [`EncodedBlock`] → [`Placer`] → [`Placement`] (to every destination). What is left behind is described by [`Index`],
-//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real, and
-//! [`Reconstruction`] makes a lost manifest again.
+//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real,
+//! [`Reconstruction`] makes a lost manifest again, and [`Retention`] says what is kept.
 
 mod block;
 mod bounded_lines;

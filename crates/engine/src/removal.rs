@@ -80,7 +80,7 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
         .into_iter()
         .filter(|it| is_in_folder(&it.key))
         .collect();
-    let ours = Ours::find(opened, id, path, &objects).await?;
+    let ours = Ours::find(opened, id, path).await?;
     let (ours, _): (Vec<_>, Vec<_>) = objects
         .into_iter()
         .partition(|object| ours.has(object.key.file_name()));
@@ -115,30 +115,23 @@ enum Ours {
 }
 
 impl Ours {
-    async fn find(
-        opened: &Opened,
-        id: &BackupId,
-        path: &str,
-        objects: &[ObjectMeta],
-    ) -> Result<Self, BackupError> {
+    async fn find(opened: &Opened, id: &BackupId, path: &str) -> Result<Self, BackupError> {
         let sink = opened.sink.as_ref();
         let key = file_of(path, layout::RUN_CLAIM)?;
-        match read_document::<RunClaim>(sink, &key).await {
+        let is_absent = |error: &BackupError| error.class() == Class::NotFound;
+        let claim = match read_document::<RunClaim>(sink, &key).await {
             Ok(claim) if claim.head.id == *id => return Ok(Ours::Claimed(Box::new(claim))),
             Err(error) if error.class().is_retriable() => return Err(error),
-            Ok(_) | Err(_) => {}
-        }
+            claim => claim,
+        };
         let manifest = file_of(path, layout::MANIFEST)?;
         let read = read_whole(sink, &manifest).await;
-        let opened = read.and_then(|bytes| SealedManifest::open(&located(sink, &manifest), bytes));
-        match opened {
+        let sealed = read.and_then(|bytes| SealedManifest::open(&located(sink, &manifest), bytes));
+        match sealed {
             Ok(sealed) if sealed.manifest.id == *id => Ok(Ours::Named(named(&sealed.manifest))),
             Err(error) if error.class().is_retriable() => Err(error),
             // A claim goes last of all files: nothing that is left was in it.
-            Err(error)
-                if error.class() == Class::NotFound
-                    && !objects.iter().any(|object| object.key == key) =>
-            {
+            Err(error) if is_absent(&error) && claim.as_ref().is_err_and(is_absent) => {
                 Ok(Ours::Named(HashSet::new()))
             }
             _ => {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
-use teeline_core::{BackupError, BackupId, ObjectKey, Sink, Timestamp, layout};
+use teeline_core::{BackupError, BackupId, ObjectKey, ObjectMeta, Sink, Timestamp, layout};
 
 use crate::catalog::{Asked, ask_all};
+use crate::clocks;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::removal::Remains;
@@ -30,6 +31,8 @@ pub(crate) struct RunFolders {
     pub(crate) folders: Vec<RunFolder>,
     /// The records of runs.
     pub(crate) records: Vec<(BackupId, ObjectKey)>,
+    /// What is left of looks at the store's clock that broke off.
+    pub(crate) probes: Vec<ObjectMeta>,
     /// The roots of other destinations below this one, each with a slash: what is there belongs to them.
     roots: Vec<String>,
 }
@@ -69,6 +72,11 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
         if path == layout::RUNS {
             let id = layout::run_record_id(&object.key);
             found.records.extend(id.map(|id| (id, object.key.clone())));
+            found.probes.extend(
+                Some(&object)
+                    .filter(|it| clocks::is_probe(&it.key))
+                    .cloned(),
+            );
         }
         // Whatever the template, the folder of a run is called as the run.
         let Ok(id) = path.rsplit('/').next().unwrap_or(path).parse() else {

@@ -2,8 +2,8 @@
 
 use futures::TryStreamExt;
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Judged, Retained, Retention, RunClaim, TimeZone,
-    Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
+    BackupError, BackupId, CatalogEntry, Judged, ObjectMeta, Retained, Retention, RunClaim,
+    TimeZone, Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
 };
 
 use super::verified::last_verified;
@@ -63,6 +63,13 @@ impl Cleaning<'_> {
         };
         if !self.dry_run && !plan.is_empty() {
             clocks::check(self.engine, &self.asked.opened).await?;
+            let is_old = |probe: &&ObjectMeta| {
+                let written_at = probe.modified_at;
+                written_at.is_some_and(|at| self.bound().is_passed_by(at))
+            };
+            for probe in found.probes.iter().filter(is_old) {
+                sink.delete(&probe.key).await?;
+            }
         }
         for judged in plan.judged {
             self.withdraw(judged, &found, cleaned).await;

@@ -133,14 +133,11 @@ async fn one_death(calls: u64, by_cleanup: bool) -> bool {
     );
     // Either nothing has happened, or it is withdrawn; a half is never seen.
     let listed = world.listed(&spec).await;
-    match listed.len() {
-        2 => {
-            world
-                .assert_listed_and_whole(&spec, &[made[1].clone(), made[0].clone()])
-                .await
-        }
-        _ => world.assert_listed_and_whole(&spec, &made[1..]).await,
-    }
+    let expected = match listed.len() {
+        2 => vec![made[1].clone(), made[0].clone()],
+        _ => vec![made[1].clone()],
+    };
+    world.assert_listed_and_whole(&spec, &expected).await;
     assert_eq!(delete(&spec).await, exit::DONE, "after {calls} calls");
     assert!(
         is_gone(&sink, &made[0]),

@@ -29,7 +29,7 @@ async fn killed(lacking: &[&str]) -> (World, MemorySink, [DestinationSpec; 1], B
     let id = world.backup(std::slice::from_ref(&spec)).await;
     for lost in sink.keys() {
         let is_lost = |part: &&str| lost.as_str().contains(part);
-        if lacking.iter().any(|part| is_lost(&part)) {
+        if lacking.iter().any(is_lost) {
             sink.delete(&lost).await.unwrap();
         }
     }

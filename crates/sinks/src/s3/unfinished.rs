@@ -112,7 +112,7 @@ impl Store {
             .signed_url("GET".parse().map_err(generic)?, &sample, SIGNED_FOR);
         let signed = signed.await?.to_string();
         let bucket = signed.split('?').next().unwrap_or_default();
-        let bucket = bucket.trim_end_matches(SAMPLE_KEY);
+        let bucket = bucket.strip_suffix(SAMPLE_KEY).unwrap_or(bucket);
         let mut url = format!("{bucket}?uploads=");
         let parameters = [
             ("prefix", prefix),
