@@ -30,7 +30,7 @@ use teeline_core::{
     BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, Upload,
 };
 
-use disk::Disk;
+use disk::{Disk, READ_BYTES};
 use draft::Draft;
 use upload::FileUpload;
 use walk::Walk;
@@ -116,7 +116,7 @@ impl Sink for FilesystemSink {
             // One is read while another is compared.
             reading: Reading {
                 calls: 2,
-                bytes: 1 << 20,
+                bytes: READ_BYTES as u64,
             },
         }
     }
