@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn unknown_keys_are_found_at_their_line() {
     toml("# c\n[backup]\nlevel = 1\n  stratgy = \"CANARY\"\n").refused(
-        "c.toml:4:3: unknown key `backup.stratgy`; accepted here: strategy, lag, lag_patience_ms, catch_up, concurrency, compression, level, \
+        "c.toml:4:3: unknown key `backup.stratgy`; accepted here: strategy, lag, lag_patience_ms, spill_bytes, catch_up, concurrency, compression, level, \
          block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude",
         Some("did you mean `strategy`?"),
     );
