@@ -64,7 +64,7 @@ pub use index::{
     SegmentSums,
 };
 pub use key::ObjectKey;
-pub use lag::{LAG_PATIENCE_MS_DEFAULT, LagPolicy, Standing};
+pub use lag::{LAG_PATIENCE_MS_DEFAULT, LagPolicy, SPILL_BYTES_DEFAULT, Standing};
 pub use manifest::{
     AttachmentEntry, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry, PlannedDestination,
     ResourceEntry, SETTLED_NAME, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,

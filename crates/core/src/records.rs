@@ -272,6 +272,9 @@ pub struct DestinationReport {
     pub duration_ms: u64,
     /// The most bytes that it was behind the newest chunk.
     pub lag_bytes_max: u64,
+    /// Bytes that waited on disk for it.
+    #[serde(default)]
+    pub spooled_bytes: u64,
     /// Why it failed.
     pub error: Option<ErrorReport>,
 }

@@ -57,7 +57,7 @@ pub use cleanup::CleanupRequest;
 pub use config::Config;
 pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
-pub use engine::{BUDGET_BYTES_DEFAULT, Engine, EngineBuilder, Random};
+pub use engine::{Engine, EngineBuilder, Random, budget_bytes_default};
 pub use inspect_plugin::{
     ArchiveForm, Finding, FindingKind, InspectPluginRequest, InspectedArchive, InspectedBackup,
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use teeline_actors::{Observer, Verification};
 use teeline_core::{
     BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, PathTemplate,
-    Retention, Source, Span, StrategyKind, TimeZone,
+    Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone,
 };
 use tokio::sync::watch;
 
@@ -30,6 +30,8 @@ pub struct BackupRequest {
     pub lag: Option<LagPolicy>,
     /// How long a destination that may leave may hold up the pass, all in all; 10 s.
     pub lag_patience: Duration,
+    /// Bytes that may wait on disk, in the engine's temporary folder, for destinations that spill; 1 GiB.
+    pub spill_bytes: u64,
     /// When a destination that has left is completed; later.
     pub catch_up: CatchUp,
     /// Calls that all destinations together may have under way; 4.
@@ -77,6 +79,7 @@ impl BackupRequest {
             strategy: StrategyKind::default(),
             lag: None,
             lag_patience: Duration::from_millis(LAG_PATIENCE_MS_DEFAULT),
+            spill_bytes: SPILL_BYTES_DEFAULT,
             catch_up: CatchUp::default(),
             concurrency: 4,
             compression: Compression::default(),

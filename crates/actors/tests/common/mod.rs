@@ -157,6 +157,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
         window_bytes: 8 << 20,
         budget: budget.clone(),
         lag_patience: Duration::from_secs(10),
+        spool: None,
         starved_after: Duration::from_millis(50),
         executor: Executor::Threads(2),
         clock: Arc::new(move || started_at),

@@ -43,6 +43,9 @@ pub(crate) fn backup(
     if let Some(lag) = &typed.lag {
         request.lag = Some(lag.parse()?);
     }
+    if let Some(bytes) = typed.spill_bytes {
+        request.spill_bytes = bytes;
+    }
     if let Some(catch_up) = &typed.catch_up {
         request.catch_up = catch_up.parse()?;
     }
@@ -89,6 +92,7 @@ pub(super) fn configured(
     request.strategy = config.strategy;
     request.lag = config.lag;
     request.catch_up = config.catch_up;
+    request.spill_bytes = config.spill_bytes;
     request.lag_patience = Duration::from_millis(config.lag_patience_ms);
     request.concurrency = config.concurrency;
     request.compression = config.compression;

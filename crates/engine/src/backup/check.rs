@@ -44,17 +44,16 @@ fn check_lag(request: &BackupRequest) -> Result<(), BackupError> {
     }
     let required = request.required().into_iter();
     let named = request.destinations.iter().zip(request.lag_policies());
-    let leaves = |((_, policy), _): &((_, LagPolicy), bool)| *policy == LagPolicy::Detach;
-    for ((destination, _), required) in named.zip(required).filter(leaves) {
+    for ((destination, policy), required) in named.zip(required) {
         let subject = format!("destination {}", destination.name);
-        if required {
+        if required && policy == LagPolicy::Detach {
             let message =
                 "it is required, so it can't be left behind: lag detach goes with required = false";
             return Err(BackupError::usage(subject, message).suggest(
-                "choose lag block for it, or a strategy that can do without it: any, quorum:N",
+                "choose lag block or spill for it, or a strategy that can do without it: any, quorum:N",
             ));
         }
-        if request.strategy == StrategyKind::Priority {
+        if policy != LagPolicy::Block && request.strategy == StrategyKind::Priority {
             let message = "priority has one destination at a time, which nobody is ahead of; accepted: lag block";
             return Err(BackupError::usage(subject, message));
         }

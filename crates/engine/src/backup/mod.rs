@@ -10,10 +10,10 @@ mod wanted;
 use std::sync::Arc;
 use std::time::Duration;
 
-use teeline_actors::{Pass, PassDestination, PassEnd};
+use teeline_actors::{Pass, PassDestination, PassEnd, Spool, block_aside};
 use teeline_core::{
-    BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, Outcome, PlanEntry,
-    PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
+    BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, LagPolicy, Outcome,
+    PlanEntry, PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
 };
 
 use self::wanted::Wanted;
@@ -23,8 +23,9 @@ use crate::open::{Opened, open_all};
 use crate::report::BackupReport;
 use crate::request::{BackupRequest, CatchUp};
 
-/// Bytes that one destination may have outstanding: what the tee has sent it and it has not taken over.
-const WINDOW_BYTES: u64 = 8 << 20;
+/// Bytes that one destination may have outstanding: what the tee has sent it and it has not taken over. At most a third of
+/// the budget, so that what one is slow to take leaves the others more than it has.
+const WINDOW_BYTES_MAX: u64 = 8 << 20;
 
 /// How long a run waits for a share of the budget before it is looked into whether one will come.
 const STARVED_AFTER: Duration = Duration::from_secs(30);
@@ -103,9 +104,12 @@ impl<'a> Run<'a> {
         let mut strategy = check::strategy(self.engine, self.request)?;
         let required = self.request.required();
         self.open().await?;
+        // Under `priority`, which has several passes, nobody spills.
+        let mut spool = self.spool().await?;
         let mut started_at = self.started_at;
         loop {
-            let pass = self.pass(strategy, started_at, &required)?;
+            let mut pass = self.pass(strategy, started_at, &required)?;
+            pass.spool = spool.take();
             let (id, path) = (pass.head.id.clone(), pass.path.to_string());
             let done = self.engine.0.host.run(pass).await?;
             strategy = done.strategy.clone();
@@ -202,14 +206,26 @@ impl<'a> Run<'a> {
                 block_bytes: request.block_bytes(),
                 record_bytes_max: request.record_bytes_max,
             },
-            window_bytes: WINDOW_BYTES,
+            window_bytes: WINDOW_BYTES_MAX.min(inner.budget_bytes / 3),
             budget: inner.budget.clone(),
             lag_patience: request.lag_patience,
+            spool: None,
             starved_after: STARVED_AFTER,
             executor: inner.executor(request.block_bytes()),
             clock: Arc::clone(&inner.clock),
             observer: observer.unwrap_or_else(|| Arc::new(|_| ())),
             cancel: request.cancel.subscribe(),
         })
+    }
+
+    /// Where what destinations that spill are yet to be sent may wait, if there are any.
+    async fn spool(&self) -> Result<Option<Spool>, BackupError> {
+        if !self.request.lag_policies().contains(&LagPolicy::Spill) {
+            return Ok(None);
+        }
+        let folder = self.engine.0.temp_dir.clone();
+        let bytes_max = self.request.spill_bytes;
+        let open = move || Spool::open(&folder, bytes_max);
+        block_aside("the temporary folder", open).await?.map(Some)
     }
 }

@@ -51,6 +51,7 @@ impl Run<'_> {
                     retries: 0,
                     duration_ms: 0,
                     lag_bytes_max: 0,
+                    spooled_bytes: 0,
                     error: None,
                 },
             })

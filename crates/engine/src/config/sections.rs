@@ -61,6 +61,7 @@ const BACKUP: Known = Known {
         "strategy",
         "lag",
         "lag_patience_ms",
+        "spill_bytes",
         "catch_up",
         "concurrency",
         "compression",
@@ -84,7 +85,7 @@ const BACKUP: Known = Known {
     ],
 };
 const ENGINE: Known = Known {
-    keys: &["workers", "budget_bytes"],
+    keys: &["workers", "budget_bytes", "temp_dir"],
     hints: &[],
 };
 const EMBEDDED_S3: Known = Known {
@@ -205,6 +206,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
     })?;
     let lag = lag_policy(&mut table)?;
     let lag_patience_ms = table.integer("lag_patience_ms", 1..=86_400_000)?;
+    let spill_bytes = table.size("spill_bytes", MIB..=1024 * GIB)?;
     let catch_up = table.word("catch_up", &["wait", "later"], |word| word.parse().ok())?;
     let concurrency = table.integer("concurrency", 1..=1024)?;
     let block_bytes = table.size("block_bytes", 4 * KIB..=16 * MIB)?;
@@ -231,6 +233,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
         lag,
         catch_up: catch_up.unwrap_or_default(),
         lag_patience_ms: lag_patience_ms.unwrap_or(default.lag_patience_ms),
+        spill_bytes: spill_bytes.unwrap_or(default.spill_bytes),
         concurrency: concurrency.map_or(default.concurrency, to_usize),
         compression,
         block_bytes: block_bytes.map(to_usize),
@@ -247,7 +250,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
 
 /// What becomes of a destination that falls behind, where it is said.
 pub(super) fn lag_policy(table: &mut Table<'_>) -> Result<Option<LagPolicy>, BackupError> {
-    table.word("lag", &["block", "detach"], |word| word.parse().ok())
+    table.word("lag", &LagPolicy::NAMES, |word| word.parse().ok())
 }
 
 fn compression(table: &mut Table<'_>) -> Result<Compression, BackupError> {
@@ -274,10 +277,10 @@ fn check_glob(text: &str) -> Result<(), String> {
 }
 
 fn engine(mut table: Table<'_>) -> Result<EngineConfig, BackupError> {
-    let budget_bytes = table.size("budget_bytes", 8 * MIB..=1024 * GIB)?;
     Ok(EngineConfig {
         workers: table.integer("workers", 1..=256)?.map(to_usize),
-        budget_bytes: budget_bytes.map_or(EngineConfig::default().budget_bytes, to_usize),
+        budget_bytes: table.size("budget_bytes", 8 * MIB..=1024 * GIB)?,
+        temp_dir: table.text_as("temp_dir", no_url)?.map(PathBuf::from),
     })
 }
 

@@ -31,6 +31,7 @@ settle_passes_max = 7
 strategy = "quorum:2"
 lag = "block"
 lag_patience_ms = 2000
+spill_bytes = "2GiB"
 catch_up = "wait"
 concurrency = 2
 compression = "gzip"
@@ -47,6 +48,7 @@ cleanup = true
 [engine]
 workers = 3
 budget_bytes = "32MiB"
+temp_dir = "/var/spool"
 [destinations.local]
 path = "./backups/local"
 required = true
@@ -89,6 +91,7 @@ fn every_key_is_read() {
         strategy: StrategyKind::Quorum(2),
         lag: Some(LagPolicy::Block),
         lag_patience_ms: 2_000,
+        spill_bytes: 2 << 30,
         catch_up: CatchUp::Wait,
         concurrency: 2,
         compression: Compression::Gzip { level: 9 },
@@ -107,7 +110,8 @@ fn every_key_is_read() {
         config.engine,
         EngineConfig {
             workers: Some(3),
-            budget_bytes: 32 << 20
+            budget_bytes: Some(32 << 20),
+            temp_dir: Some("/var/spool".into()),
         }
     );
     let embedded = config.embedded_s3.unwrap();
