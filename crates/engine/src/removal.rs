@@ -20,7 +20,7 @@ const REMOVALS_AT_ONCE: usize = 8;
 /// What there may be of something that was withdrawn.
 #[derive(Debug, Default)]
 pub(crate) struct Remains {
-    /// The folders of its files. There is one, unless somebody has copied it about.
+    /// The folders of its files. There is one, where that is known.
     pub(crate) folders: Vec<String>,
     /// Its entries in the catalogue.
     pub(crate) entries: Vec<ObjectKey>,
@@ -36,6 +36,12 @@ pub(crate) struct Removed {
 }
 
 impl Remains {
+    /// Of the folders only the one at `path`, where that is known: others have been copied there by somebody else.
+    pub(crate) fn leave_copies(&mut self, path: Option<&str>) {
+        self.folders
+            .retain(|folder| path.is_none_or(|path| path == folder));
+    }
+
     /// Of a run that was never a backup: what it says of itself stays, and what withdraws it goes last.
     pub(crate) fn forget_last(&mut self, withdrawal: &ObjectKey) {
         self.records = vec![withdrawal.clone()];
@@ -120,7 +126,9 @@ impl Ours {
         let key = file_of(path, layout::RUN_CLAIM)?;
         let is_absent = |error: &BackupError| error.class() == Class::NotFound;
         let claim = match read_document::<RunClaim>(sink, &key).await {
-            Ok(claim) if claim.head.id == *id => return Ok(Ours::Claimed(Box::new(claim))),
+            Ok(claim) if claim.head.id == *id && claim.head.path == path => {
+                return Ok(Ours::Claimed(Box::new(claim)));
+            }
             Err(error) if error.class().is_retriable() => return Err(error),
             claim => claim,
         };

@@ -1,6 +1,6 @@
 //! The folders of runs at destinations, listed or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::TryStreamExt;
 use teeline_core::{BackupError, BackupId, ObjectKey, ObjectMeta, Sink, Timestamp, layout};
@@ -29,8 +29,10 @@ pub(crate) struct RunFolder {
 pub(crate) struct RunFolders {
     /// The folders of all runs, by their paths.
     pub(crate) folders: Vec<RunFolder>,
-    /// The records of runs.
-    pub(crate) records: Vec<(BackupId, ObjectKey)>,
+    /// The records of each run.
+    pub(crate) records: HashMap<BackupId, Vec<ObjectKey>>,
+    /// The folders that have a claim or a manifest. One that only has the name of a run may be a restore.
+    written: HashMap<BackupId, Vec<String>>,
     /// What is left of looks at the store's clock that broke off.
     pub(crate) probes: Vec<ObjectMeta>,
     /// The roots of other destinations below this one, each with a slash: what is there belongs to them.
@@ -38,16 +40,12 @@ pub(crate) struct RunFolders {
 }
 
 impl RunFolders {
-    /// What there is of a backup or a run, beside the catalogue. A folder that only has its name may be a restore.
+    /// What there is of a backup or a run, beside the catalogue.
     pub(crate) fn remains(&self, id: &BackupId) -> Remains {
-        let is_of_run =
-            |folder: &&RunFolder| folder.id == *id && (folder.has_claim || folder.has_manifest);
-        let folders = self.folders.iter().filter(is_of_run);
-        let records = self.records.iter().filter(|(about, _)| about == id);
         Remains {
-            folders: folders.map(|folder| folder.path.clone()).collect(),
+            folders: self.written.get(id).cloned().unwrap_or_default(),
             entries: Vec::new(),
-            records: records.map(|(_, key)| key.clone()).collect(),
+            records: self.records.get(id).cloned().unwrap_or_default(),
         }
     }
 
@@ -70,13 +68,15 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
             found.roots.push(format!("{path}/"));
         }
         if path == layout::RUNS {
-            let id = layout::run_record_id(&object.key);
-            found.records.extend(id.map(|id| (id, object.key.clone())));
-            found.probes.extend(
-                Some(&object)
-                    .filter(|it| clocks::is_probe(&it.key))
-                    .cloned(),
-            );
+            if let Some(id) = layout::run_record_id(&object.key) {
+                found
+                    .records
+                    .entry(id)
+                    .or_default()
+                    .push(object.key.clone());
+            } else if clocks::is_probe(&object.key) {
+                found.probes.push(object.clone());
+            }
         }
         // Whatever the template, the folder of a run is called as the run.
         let Ok(id) = path.rsplit('/').next().unwrap_or(path).parse() else {
@@ -91,6 +91,14 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
     }
     folders.retain(|path, _| !found.is_of_another(path));
     found.folders = folders.into_values().collect();
+    let written = |folder: &&RunFolder| folder.has_claim || folder.has_manifest;
+    for RunFolder { id, path, .. } in found.folders.iter().filter(written) {
+        found
+            .written
+            .entry(id.clone())
+            .or_default()
+            .push(path.clone());
+    }
     Ok(found)
 }
 

@@ -126,11 +126,10 @@ impl Cleaning<'_> {
             kept_by: judged.kept_by,
             error: None,
         };
-        let entry = self
-            .asked
-            .entry(&judged.id)
-            .filter(|_| backup.kept_by.is_empty());
-        let Some(entry) = entry else {
+        if !backup.kept_by.is_empty() {
+            return cleaned.backups.push(backup);
+        }
+        let Some(entry) = self.asked.entry(&judged.id) else {
             return cleaned.backups.push(backup);
         };
         backup.status = CleanupStatus::Withdrawn;
@@ -150,6 +149,7 @@ impl Cleaning<'_> {
                 removal.removable_from = from;
                 if self.policy.grace.ms() == 0 {
                     let mut remains = found.remains(&judged.id);
+                    remains.leave_copies(Some(&entry.path));
                     remains.entries = withdrawn.map_or(Vec::new(), |withdrawn| withdrawn.entries);
                     removal = self.remove(&judged.id, &remains, removal).await;
                 }
@@ -185,16 +185,20 @@ impl Cleaning<'_> {
         for withdrawn in &self.asked.catalog.withdrawn {
             let mut remains = found.remains(&withdrawn.id);
             remains.entries.clone_from(&withdrawn.entries);
-            let (removal, may_go) = withdrawn
-                .look(&self.asked.opened, self.policy.grace, self.now)
-                .await;
-            if removal.reason == Some(WithdrawalReason::DeadRun) {
+            if withdrawn.is_of_dead_run() {
                 remains.forget_last(&withdrawn.key);
             }
-            match may_go {
+            // Of most there is nothing left, and what they say needs no reading.
+            if remains.is_empty() {
+                continue;
+            }
+            let looked = withdrawn.look(&self.asked.opened, self.policy.grace, self.now);
+            let looked = looked.await;
+            remains.leave_copies(looked.path.as_deref());
+            match looked.may_go {
                 _ if remains.is_empty() => {}
-                true => removable.push((withdrawn.clone(), removal, remains)),
-                false => cleaned.removals.push(removal),
+                true => removable.push((withdrawn.clone(), looked.removal, remains)),
+                false => cleaned.removals.push(looked.removal),
             }
         }
         removable
@@ -228,10 +232,14 @@ impl Cleaning<'_> {
             match looked.await? {
                 Left::Quiet => {}
                 Left::Dead(claim) => dead.push((folder.clone(), *claim)),
-                Left::Alone(error) => cleaned.removals.push(Removal {
+                Left::Wanted(error) => cleaned.removals.push(Removal {
                     error: Some((&error).into()),
                     ..Removal::new(&folder.id, RemovalStatus::Left)
                 }),
+                Left::Unclear(error) => {
+                    let removal = Removal::new(&folder.id, RemovalStatus::Left);
+                    cleaned.removals.push(removal.failed(&error));
+                }
             }
         }
         Ok(dead)

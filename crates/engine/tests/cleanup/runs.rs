@@ -96,10 +96,7 @@ async fn a_sweep_that_broke_off_is_gone_on_with() {
         withdrawn_at: "2026-11-30T12:00:00.000Z".parse().unwrap(),
         reason: WithdrawalReason::DeadRun,
     });
-    other.overwrite(
-        &teeline_core::layout::withdrawal(&entry).unwrap(),
-        &withdrawal,
-    );
+    other.overwrite(&teeline_core::layout::sweep(&entry).unwrap(), &withdrawal);
     other.overwrite(&key(&format!("{id}/run.json")), &claim);
     let report = world.cleanup(&elsewhere, Retention::default()).await;
     assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
