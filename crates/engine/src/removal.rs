@@ -101,8 +101,12 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
             .try_for_each_concurrent(REMOVALS_AT_ONCE, |object| sink.delete(&object.key))
             .await?;
         if turn == 1 {
+            // Where they can't be listed a cleanup says so, and finds them by their folder when they can.
             let uploads: Vec<UnfinishedUpload> =
-                sink.unfinished(Some(&folder)).try_collect().await?;
+                match sink.unfinished(Some(&folder)).try_collect().await {
+                    Err(error) if !error.class().is_retriable() => Vec::new(),
+                    uploads => uploads?,
+                };
             for upload in uploads.iter().filter(|upload| is_in_folder(&upload.key)) {
                 sink.discard(upload).await?;
             }

@@ -14,7 +14,7 @@ use teeline::{
 };
 use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload, layout};
 
-use super::{DAY_MS, World, count, is_gone, keys_about};
+use super::{DAY_MS, KILLED, World, count, is_gone, keys_about, lose};
 use crate::common::{objects, place, request};
 
 /// Is asked before each call, with its key; may refuse it.
@@ -125,7 +125,7 @@ async fn one_death(calls: u64, by: By) -> bool {
     let spec = [place("here", sink.clone())];
     let mut made = world.daily(1, &spec).await;
     if by == By::Sweep {
-        kill(&sink).await;
+        lose(&sink, &KILLED).await;
         world.wait(7 * DAY_MS);
     }
     made.extend(world.daily(1, &spec).await);
@@ -161,16 +161,6 @@ async fn one_death(calls: u64, by: By) -> bool {
     assert!(beside(&sink, &made[0]).await == others, "{about}");
     world.assert_listed_and_whole(&spec, &made[1..]).await;
     lived
-}
-
-/// Takes away what the one run there wrote last, as if it had been killed before.
-async fn kill(sink: &MemorySink) {
-    for key in sink.keys() {
-        let parts = ["manifest.json", "runs/", "~0002.index"];
-        if parts.iter().any(|part| key.as_str().contains(part)) {
-            sink.delete(&key).await.unwrap();
-        }
-    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use teeline::{
     WithdrawalReason, exit,
 };
 
-use super::{DAY_MS, HOUR_MS, World, key, keys_about, removals};
+use super::{DAY_MS, HOUR_MS, KILLED, World, is_gone, key, keys_about, lose, removals};
 use crate::common::{failing, request, store};
 
 /// A run that ends before it has published, and says so.
@@ -27,12 +27,7 @@ async fn killed(lacking: &[&str]) -> (World, MemorySink, [DestinationSpec; 1], B
     let world = World::new();
     let (sink, spec) = store("here");
     let id = world.backup(std::slice::from_ref(&spec)).await;
-    for lost in sink.keys() {
-        let is_lost = |part: &&str| lost.as_str().contains(part);
-        if lacking.iter().any(is_lost) {
-            sink.delete(&lost).await.unwrap();
-        }
-    }
+    lose(&sink, lacking).await;
     (world, sink, [spec], id)
 }
 
@@ -74,7 +69,7 @@ async fn what_a_killed_run_left_goes_as_well() {
 
 #[tokio::test]
 async fn a_sweep_that_broke_off_is_gone_on_with() {
-    let (world, sink, _, id) = killed(&["manifest.json", "runs/", "~0002.index"]).await;
+    let (world, sink, _, id) = killed(&KILLED).await;
     world.wait(7 * DAY_MS);
     // As far as its withdrawal and the first files.
     let other = MemorySink::new("elsewhere");
@@ -192,7 +187,7 @@ async fn what_was_swept_can_be_copied_there_again() {
 
 #[tokio::test]
 async fn a_run_that_may_be_going_on_is_neither_swept_nor_deleted() {
-    let (world, sink, at, id) = killed(&["manifest.json", "runs/", "~0002.index"]).await;
+    let (world, sink, at, id) = killed(&KILLED).await;
     world.wait(6 * DAY_MS);
     let before = sink.keys();
     let report = world.cleanup(&at, Retention::default()).await;
@@ -212,4 +207,40 @@ async fn a_run_that_may_be_going_on_is_neither_swept_nor_deleted() {
     world.wait(31 * DAY_MS);
     let deleted = world.delete_at_once(&at, &id).await;
     assert_eq!(deleted.exit_code(), exit::DONE, "{deleted:?}");
+}
+
+#[tokio::test]
+async fn where_unfinished_uploads_cannot_be_listed_only_the_rules_are_carried_out() {
+    let world = World::new();
+    let fault = Fault::new(
+        Operation::Unfinished,
+        When::From(1),
+        What::Fail(Class::Permanent),
+    );
+    let (sink, spec) = failing("here", fault);
+    let at = [spec];
+    let dead = world.backup(&at).await;
+    lose(&sink, &KILLED).await;
+    world.wait(8 * DAY_MS);
+    let made = world.daily(2, &at).await;
+    let before = keys_about(&sink, &dead);
+    let rules = Retention {
+        count: 1,
+        ..Retention::default()
+    };
+    let report = world.cleanup(&at, rules).await;
+    assert_eq!(
+        (report.count, report.exit_code()),
+        (1, exit::DEGRADED),
+        "{report:?}"
+    );
+    world.wait(2 * DAY_MS);
+    let report = world.cleanup(&at, rules).await;
+    assert_eq!(
+        removals(&report)[0].status,
+        RemovalStatus::Removed,
+        "{report:?}"
+    );
+    assert!(is_gone(&sink, &made[0]));
+    assert_eq!(keys_about(&sink, &dead), before, "it may be going on");
 }
