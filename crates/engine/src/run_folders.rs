@@ -126,7 +126,7 @@ impl Searched {
         let catalog = &self.asked.catalog;
         let without_manifest = catalog.without_manifest.iter().map(|entry| &entry.id);
         let unreadable = catalog.unreadable.iter().map(|(id, ..)| id);
-        let withdrawn = catalog.withdrawn.iter().map(|withdrawn| &withdrawn.id);
+        let withdrawn = catalog.withdrawn.keys();
         let mut others = without_manifest
             .chain(unreadable)
             .chain(withdrawn)

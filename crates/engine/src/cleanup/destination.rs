@@ -201,7 +201,7 @@ impl Cleaning<'_> {
         cleaned: &mut CleanedDestination,
     ) -> Vec<(Removal, Remains)> {
         let mut removable = Vec::new();
-        for withdrawn in &self.asked.catalog.withdrawn {
+        for withdrawn in self.asked.catalog.withdrawn.values() {
             let mut remains = found.remains(&withdrawn.id);
             remains.entries.clone_from(&withdrawn.entries);
             if withdrawn.is_of_dead_run() {
