@@ -66,9 +66,10 @@ pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
-    DestinationState, DestinationStatus, Digest, ErrorReport, LagPolicy, LineCheck, MissingFile,
-    PathTemplate, ProgressEvent, RestoreCounts, RunStatus, SettleOutcome, SettledCounts, Settling,
-    Sink, Source, StrategyKind, Target, Timestamp, Verified, looks_like_url, masked,
+    DestinationState, DestinationStatus, Digest, ErrorReport, LagPolicy, LineCheck, Metadata,
+    MissingFile, PathTemplate, ProgressEvent, RestoreCounts, RunStatus, SettleOutcome,
+    SettledCounts, Settling, Sink, Source, StrategyKind, Target, Timestamp, Verified,
+    looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

@@ -6,8 +6,8 @@ mod sync;
 use serde::Serialize;
 use teeline_actors::StageReport;
 use teeline_core::{
-    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RestoreCounts, RunStatus,
-    Settling, Timestamp,
+    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, Metadata, RestoreCounts,
+    RunStatus, Settling, Timestamp,
 };
 
 pub use sync::{SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
@@ -169,6 +169,8 @@ pub struct ListedBackup {
     pub path: String,
     /// The destinations that have it.
     pub destinations: Vec<String>,
+    /// What is said of it.
+    pub metadata: Metadata,
 }
 
 impl ListReport {
@@ -184,6 +186,9 @@ impl ListReport {
 pub struct StatusReport {
     /// The backup.
     pub id: Option<BackupId>,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub backup_type: Option<BackupType>,
     /// What became of it; `unknown` where no destination knows it.
     pub status: BackupState,
     /// When the run began.
@@ -196,6 +201,8 @@ pub struct StatusReport {
     pub plain_bytes: u64,
     /// BLAKE3 of the manifest.
     pub checksum: Option<Digest>,
+    /// What is said of it.
+    pub metadata: Metadata,
     /// What was read.
     pub source: Option<teeline_core::SourceEntry>,
     /// What it holds.

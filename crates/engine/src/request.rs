@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use teeline_actors::{Observer, Verification};
 use teeline_core::{
-    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, PathTemplate,
-    SPILL_BYTES_DEFAULT, Source, StrategyKind,
+    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
+    PathTemplate, SPILL_BYTES_DEFAULT, Source, StrategyKind,
 };
 use tokio::sync::watch;
 
@@ -23,6 +23,8 @@ pub struct BackupRequest {
     pub destinations: Vec<DestinationSpec>,
     /// What the backup calls itself; `full`.
     pub backup_type: BackupType,
+    /// What is said of it; nothing.
+    pub metadata: Metadata,
     /// What makes it a success; `all`.
     pub strategy: StrategyKind,
     /// What becomes of destinations that fall behind, where they don't say it themselves. `None`: one that is required is
@@ -49,6 +51,8 @@ pub struct BackupRequest {
     pub verification: Verification,
     /// Where the backup's folder is below a destination's root; right below it.
     pub path: PathTemplate,
+    /// Names of the resources to read, instead of `include`.
+    pub resources: Option<Vec<String>>,
     /// Globs of the resources to read; empty for all.
     pub include: Vec<String>,
     /// Globs of the resources to leave out; they win.
@@ -71,6 +75,7 @@ impl BackupRequest {
             source,
             destinations,
             backup_type: "full".parse().expect("a type"),
+            metadata: Metadata::default(),
             strategy: StrategyKind::default(),
             lag: None,
             lag_patience: Duration::from_millis(LAG_PATIENCE_MS_DEFAULT),
@@ -83,6 +88,7 @@ impl BackupRequest {
             record_bytes_max: 64 << 20,
             verification: Verification::default(),
             path: PathTemplate::default(),
+            resources: None,
             include: Vec::new(),
             exclude: Vec::new(),
             observer: None,
@@ -97,6 +103,14 @@ impl BackupRequest {
         let suitable = self.compression.block_bytes_default();
         self.block_bytes
             .unwrap_or_else(|| suitable.min(self.record_bytes_max))
+    }
+
+    /// Globs of the resources to read; empty for all.
+    pub(crate) fn included(&self) -> Vec<String> {
+        match &self.resources {
+            Some(names) => names.iter().map(|name| globset::escape(name)).collect(),
+            None => self.include.clone(),
+        }
     }
 
     /// What becomes of each destination that falls behind.

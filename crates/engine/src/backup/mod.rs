@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         let source = Arc::clone(&request.source);
-        let wanted = Wanted::new(&request.include, &request.exclude)?;
+        let wanted = Wanted::new(&request.included(), &request.exclude)?;
         let selection = wanted.selection();
         let head = RunHead {
             id: id.clone(),
@@ -184,9 +184,10 @@ impl<'a> Run<'a> {
                 compression: request.compression,
                 block_bytes: request.block_bytes() as u64,
                 segment_bytes: request.segment_bytes,
-                include: request.include.clone(),
+                include: request.included(),
                 exclude: request.exclude.clone(),
             },
+            metadata: request.metadata.clone(),
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
         };
         let observer = request.observer.clone();

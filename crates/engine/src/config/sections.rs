@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use teeline_core::{BackupError, Compression, LagPolicy, LineCheck, PathTemplate, StrategyKind};
+use teeline_core::{
+    BackupError, Compression, LagPolicy, LineCheck, Metadata, PathTemplate, StrategyKind,
+};
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::Config;
@@ -69,6 +71,7 @@ const BACKUP: Known = Known {
         "path",
         "include",
         "exclude",
+        "metadata",
     ],
     hints: &[("quorum", "write `strategy = \"quorum:N\"`")],
 };
@@ -206,6 +209,8 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
                 .to_owned()
         })
     })?;
+    let metadata = Metadata::new(table.values("metadata")?);
+    let metadata = metadata.map_err(|error| table.error_at("metadata", error.message()))?;
     Ok(BackupConfig {
         strategy: strategy.unwrap_or(default.strategy),
         lag,
@@ -222,6 +227,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
         path: path.unwrap_or_default(),
         include: table.texts("include", check_glob)?.unwrap_or_default(),
         exclude: table.texts("exclude", check_glob)?.unwrap_or_default(),
+        metadata,
     })
 }
 

@@ -31,6 +31,7 @@ verification = "attested"
 path = "{year}/{month}/"
 include = ["users*", "orders"]
 exclude = ["*_tmp"]
+metadata = { team = "billing", of = { year = 2026, tags = ["a", true] } }
 [engine]
 workers = 3
 budget_bytes = "32MiB"
@@ -86,6 +87,10 @@ fn every_key_is_read() {
         path: PathTemplate::new("{year}/{month}").unwrap(),
         include: vec!["users*".into(), "orders".into()],
         exclude: vec!["*_tmp".into()],
+        metadata: serde_json::from_str(
+            r#"{"team":"billing","of":{"year":2026,"tags":["a",true]}}"#,
+        )
+        .unwrap(),
     };
     assert_eq!(config.backup, backup);
     assert_eq!(

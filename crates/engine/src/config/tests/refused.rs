@@ -6,7 +6,7 @@ use super::*;
 fn unknown_keys_are_found_at_their_line() {
     toml("# c\n[backup]\nlevel = 1\n  stratgy = \"CANARY\"\n").refused(
         "c.toml:4:3: unknown key `backup.stratgy`; accepted here: strategy, lag, lag_patience_ms, spill_bytes, catch_up, concurrency, compression, level, \
-         block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude",
+         block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude, metadata",
         Some("did you mean `strategy`?"),
     );
     let sections = "accepted here: source, backup, engine, destinations, targets, embedded_s3";
