@@ -33,6 +33,7 @@ mod copies;
 mod destination;
 mod engine;
 mod files;
+mod hooks;
 mod inspect_plugin;
 mod open;
 mod repair;
@@ -48,6 +49,10 @@ mod verify;
 pub use config::Config;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
 pub use engine::{Engine, EngineBuilder, Random, budget_bytes_default};
+pub use hooks::{
+    CommandHook, HOOK_TIMEOUT_MS_DEFAULT, Hook, HookFailure, Hooks, Moment, PingHook, RunEvent,
+    WebhookHook,
+};
 pub use inspect_plugin::{
     ArchiveForm, Finding, FindingKind, InspectPluginRequest, InspectedArchive, InspectedBackup,
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,

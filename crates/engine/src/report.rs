@@ -10,6 +10,8 @@ use teeline_core::{
     RunStatus, Settling, Timestamp,
 };
 
+use crate::hooks::HookFailure;
+
 pub use sync::{SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
@@ -91,6 +93,8 @@ pub struct BackupReport {
     pub destinations: Vec<DestinationReport>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// Hooks that failed. They change nothing of what became of it.
+    pub hook_failures: Vec<HookFailure>,
     /// What each stage did with its time, pass by pass. Not part of the JSON.
     #[serde(skip)]
     pub stages: Vec<StageReport>,
@@ -395,6 +399,8 @@ pub struct RestoreReport {
     pub avoided: Vec<Damage>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// Hooks that failed. They change nothing of what became of it.
+    pub hook_failures: Vec<HookFailure>,
 }
 
 /// What became of a restore.

@@ -12,6 +12,7 @@ use teeline_core::{
 use tokio::sync::watch;
 
 use crate::destination::DestinationSpec;
+use crate::hooks::Hooks;
 
 /// A backup to be made.
 #[derive(Clone)]
@@ -59,6 +60,8 @@ pub struct BackupRequest {
     pub exclude: Vec<String>,
     /// Is told what happens. Called from the engine's thread: it must not block.
     pub observer: Option<Observer>,
+    /// Who is told of it, and may stop it; nobody.
+    pub hooks: Hooks,
     /// Ends the run early.
     pub cancel: Cancel,
 }
@@ -92,6 +95,7 @@ impl BackupRequest {
             include: Vec::new(),
             exclude: Vec::new(),
             observer: None,
+            hooks: Hooks::default(),
             cancel: Cancel::new(),
         }
     }

@@ -75,6 +75,7 @@ pub(crate) fn backup(
     if !typed.exclude.is_empty() {
         request.exclude.clone_from(&typed.exclude);
     }
+    request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(Backup {
         engine: setting.engine(&typed.engine)?,

@@ -126,6 +126,7 @@ impl BackupReport {
             resources: Vec::new(),
             destinations: Vec::new(),
             error: None,
+            hook_failures: Vec::new(),
             stages: Vec::new(),
             budget_peak_bytes: 0,
         }

@@ -10,6 +10,7 @@ use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 use super::Config;
 use super::blame::Blame;
 use super::destinations::destinations;
+use super::hooks::hooks;
 use super::node::{KeyPath, Node};
 use super::places::{NamedPlace, named_place, no_url};
 use super::reader::{Known, Table, check_known};
@@ -32,6 +33,7 @@ const ROOT: Known = Known {
         "engine",
         "destinations",
         "targets",
+        "hooks",
         "embedded_s3",
     ],
     hints: &[],
@@ -117,6 +119,7 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
         engine: engine.unwrap_or_default(),
         destinations: destinations(root.tables("destinations")?, blame)?,
         targets: targets(root.tables("targets")?, blame)?,
+        hooks: hooks(root.tables("hooks")?, blame)?,
         embedded_s3: embedded.map(embedded_s3).transpose()?,
     })
 }
@@ -210,7 +213,9 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
         })
     })?;
     let metadata = Metadata::new(table.values("metadata")?);
-    let metadata = metadata.map_err(|error| table.error_at("metadata", error.message()))?;
+    let metadata = metadata.map_err(|error| {
+        table.error_at("metadata", &format!("isn't usable: {}", error.message()))
+    })?;
     Ok(BackupConfig {
         strategy: strategy.unwrap_or(default.strategy),
         lag,

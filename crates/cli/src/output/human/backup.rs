@@ -92,6 +92,7 @@ impl Shown for Made {
                     .map(|error| Problem::of(&destination.name, error)),
             );
         }
+        problems.extend(self.report.hook_failures.iter().map(Problem::of_hook));
     }
 }
 
