@@ -28,6 +28,7 @@ mod lag;
 pub mod layout;
 mod manifest;
 mod mask;
+mod metadata;
 mod path_template;
 mod placing;
 mod progress;
@@ -70,6 +71,7 @@ pub use manifest::{
     ResourceEntry, SETTLED_NAME, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,
 };
 pub use mask::{looks_like_url, masked};
+pub use metadata::{METADATA_BYTES_MAX, Metadata};
 pub use path_template::PathTemplate;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use progress::{DestinationState, ProgressEvent};

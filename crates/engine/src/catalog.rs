@@ -327,5 +327,6 @@ fn listed(entry: CatalogEntry, destination: &str) -> ListedBackup {
         checksum: entry.checksum,
         path: entry.path,
         destinations: vec![destination.to_owned()],
+        metadata: entry.metadata,
     }
 }

@@ -38,6 +38,7 @@ mod delete;
 mod destination;
 mod engine;
 mod files;
+mod hooks;
 mod inspect_plugin;
 mod open;
 mod removal;
@@ -58,6 +59,10 @@ pub use config::Config;
 pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
 pub use engine::{Engine, EngineBuilder, Random, budget_bytes_default};
+pub use hooks::{
+    CommandHook, HOOK_TIMEOUT_MS_DEFAULT, Hook, HookFailure, Hooks, Moment, PingHook, RunEvent,
+    WebhookHook,
+};
 pub use inspect_plugin::{
     ArchiveForm, Finding, FindingKind, InspectPluginRequest, InspectedArchive, InspectedBackup,
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
@@ -79,7 +84,7 @@ pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
     DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy, LagPolicy, LineCheck,
-    MissingFile, PathTemplate, ProgressEvent, RestoreCounts, Retention, Rule, RunStatus,
+    Metadata, MissingFile, PathTemplate, ProgressEvent, RestoreCounts, Retention, Rule, RunStatus,
     SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind, Target, TimeZone,
     Timestamp, Verified, WithdrawalReason, looks_like_url, masked,
 };

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use teeline_actors::{Observer, Verification};
 use teeline_core::{
-    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, PathTemplate,
-    Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone,
+    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
+    PathTemplate, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone,
 };
 use tokio::sync::watch;
 
 use crate::destination::DestinationSpec;
+use crate::hooks::Hooks;
 
 /// A backup to be made.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct BackupRequest {
     pub destinations: Vec<DestinationSpec>,
     /// What the backup calls itself; `full`.
     pub backup_type: BackupType,
+    /// What is said of it; nothing.
+    pub metadata: Metadata,
     /// What makes it a success; `all`.
     pub strategy: StrategyKind,
     /// What becomes of destinations that fall behind, where they don't say it themselves. `None`: one that is required is
@@ -49,6 +52,8 @@ pub struct BackupRequest {
     pub verification: Verification,
     /// Where the backup's folder is below a destination's root; right below it.
     pub path: PathTemplate,
+    /// Names of the resources to read, instead of `include`.
+    pub resources: Option<Vec<String>>,
     /// Globs of the resources to read; empty for all.
     pub include: Vec<String>,
     /// Globs of the resources to leave out; they win.
@@ -60,6 +65,8 @@ pub struct BackupRequest {
     pub time_zone: TimeZone,
     /// Is told what happens. Called from the engine's thread: it must not block.
     pub observer: Option<Observer>,
+    /// Who is told of it, and may stop it; nobody.
+    pub hooks: Hooks,
     /// Ends the run early.
     pub cancel: Cancel,
 }
@@ -76,6 +83,7 @@ impl BackupRequest {
             source,
             destinations,
             backup_type: "full".parse().expect("a type"),
+            metadata: Metadata::default(),
             strategy: StrategyKind::default(),
             lag: None,
             lag_patience: Duration::from_millis(LAG_PATIENCE_MS_DEFAULT),
@@ -88,11 +96,13 @@ impl BackupRequest {
             record_bytes_max: 64 << 20,
             verification: Verification::default(),
             path: PathTemplate::default(),
+            resources: None,
             include: Vec::new(),
             exclude: Vec::new(),
             cleanup: None,
             time_zone: TimeZone::default(),
             observer: None,
+            hooks: Hooks::default(),
             cancel: Cancel::new(),
         }
     }
@@ -104,6 +114,14 @@ impl BackupRequest {
         let suitable = self.compression.block_bytes_default();
         self.block_bytes
             .unwrap_or_else(|| suitable.min(self.record_bytes_max))
+    }
+
+    /// Globs of the resources to read; empty for all.
+    pub(crate) fn included(&self) -> Vec<String> {
+        match &self.resources {
+            Some(names) => names.iter().map(|name| globset::escape(name)).collect(),
+            None => self.include.clone(),
+        }
     }
 
     /// What becomes of each destination that falls behind.

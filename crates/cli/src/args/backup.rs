@@ -55,6 +55,17 @@ pub(crate) struct BackupArguments {
     pub(crate) verification: Option<VerificationArgument>,
     #[command(flatten)]
     pub(crate) engine: EngineArguments,
+    /// Something to say of the backup, such as ticket=OPS-7; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) metadata: Vec<String>,
+    /// Only these resources, whatever the configuration includes
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        conflicts_with = "include"
+    )]
+    pub(crate) resources: Vec<String>,
     /// Only the resources that this glob matches; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,

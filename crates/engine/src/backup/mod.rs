@@ -19,6 +19,7 @@ use teeline_core::{
 use self::wanted::Wanted;
 pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
+use crate::hooks::{Moment, RunEvent};
 use crate::open::{Opened, open_all};
 use crate::report::BackupReport;
 use crate::request::{BackupRequest, CatchUp};
@@ -61,6 +62,8 @@ struct Run<'a> {
     started_at: Timestamp,
     opened: Vec<Opened>,
     reports: Vec<Option<DestinationReport>>,
+    /// The backup that the hooks were told of at the start.
+    announced: Option<BackupId>,
     /// What the last pass made.
     made: Option<SealedManifest>,
 }
@@ -73,13 +76,14 @@ impl<'a> Run<'a> {
             started_at,
             opened: Vec::new(),
             reports: Vec::new(),
+            announced: None,
             made: None,
         }
     }
 
     async fn run(mut self) -> BackupReport {
         let mut report = BackupReport::failed(self.request.backup_type.clone(), self.started_at);
-        if let Err(error) = self.passes(&mut report).await {
+        if let Err(error) = self.unless_a_hook_objects(&mut report).await {
             report.status = RunStatus::Failed;
             report.error = Some((&error).into());
         }
@@ -97,24 +101,52 @@ impl<'a> Run<'a> {
                 .get_or_insert_with(|| ErrorReport::from(&error));
         }
         report.cleanup = self.clean_up(&report).await;
+        let event = RunEvent::backed_up(&report, self.announced.take(), ended_at);
+        let told = self.request.hooks.tell(&event).await;
+        report.hook_failures.extend(told);
         report
     }
 
-    async fn passes(&mut self, report: &mut BackupReport) -> Result<(), BackupError> {
-        let mut strategy = check::strategy(self.engine, self.request)?;
+    /// Makes the backup, if no hook has something against it.
+    async fn unless_a_hook_objects(
+        &mut self,
+        report: &mut BackupReport,
+    ) -> Result<(), BackupError> {
+        let strategy = check::strategy(self.engine, self.request)?;
+        let (request, started_at) = (self.request, self.started_at);
+        let id = self.new_id(started_at)?;
+        self.announced = Some(id.clone());
+        let backup_type = Some(request.backup_type.clone());
+        let start = RunEvent::new(
+            Moment::BackupStart,
+            Some(id.clone()),
+            backup_type,
+            started_at,
+        );
+        let started = request.hooks.start(&start, &mut report.hook_failures);
+        request.cancel.guard(started).await?;
+        self.passes(strategy, id, report).await
+    }
+
+    async fn passes(
+        &mut self,
+        mut strategy: Strategy,
+        mut id: BackupId,
+        report: &mut BackupReport,
+    ) -> Result<(), BackupError> {
         let required = self.request.required();
         self.open().await?;
         // Under `priority`, which has several passes, nobody spills.
         let mut spool = self.spool().await?;
         let mut started_at = self.started_at;
         loop {
-            let mut pass = self.pass(strategy, started_at, &required)?;
+            let mut pass = self.pass(strategy, (id.clone(), started_at), &required)?;
             pass.spool = spool.take();
-            let (id, path) = (pass.head.id.clone(), pass.path.to_string());
+            let path = pass.path.to_string();
             let done = self.engine.0.host.run(pass).await?;
             strategy = done.strategy.clone();
             let end = done.end;
-            self.take(done, id, path, report);
+            self.take(done, id.clone(), path, report);
             match end {
                 PassEnd::Finished(outcome) => {
                     report.status = match outcome {
@@ -124,9 +156,22 @@ impl<'a> Run<'a> {
                     };
                     return Ok(());
                 }
-                PassEnd::Next(_) => started_at = (self.engine.0.clock)(),
+                PassEnd::Next(_) => {
+                    started_at = (self.engine.0.clock)();
+                    id = self.new_id(started_at)?;
+                }
             }
         }
+    }
+
+    fn new_id(&self, started_at: Timestamp) -> Result<BackupId, BackupError> {
+        let mut random = [0; 10];
+        (self.engine.0.random)(&mut random)?;
+        Ok(BackupId::new(
+            &self.request.backup_type,
+            started_at,
+            &random,
+        ))
     }
 
     async fn open(&mut self) -> Result<(), BackupError> {
@@ -141,13 +186,10 @@ impl<'a> Run<'a> {
     fn pass(
         &self,
         strategy: Strategy,
-        started_at: Timestamp,
+        (id, started_at): (BackupId, Timestamp),
         required: &[bool],
     ) -> Result<Pass, BackupError> {
         let (request, inner) = (self.request, &self.engine.0);
-        let mut random = [0; 10];
-        (inner.random)(&mut random)?;
-        let id = BackupId::new(&request.backup_type, started_at, &random);
         let path = request.path.path(&id, started_at)?;
         let planned: Vec<PlannedDestination> = self
             .opened
@@ -173,7 +215,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         let source = Arc::clone(&request.source);
-        let wanted = Wanted::new(&request.include, &request.exclude)?;
+        let wanted = Wanted::new(&request.included(), &request.exclude)?;
         let selection = wanted.selection();
         let head = RunHead {
             id: id.clone(),
@@ -186,9 +228,10 @@ impl<'a> Run<'a> {
                 compression: request.compression,
                 block_bytes: request.block_bytes() as u64,
                 segment_bytes: request.segment_bytes,
-                include: request.include.clone(),
+                include: request.included(),
                 exclude: request.exclude.clone(),
             },
+            metadata: request.metadata.clone(),
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
         };
         let observer = request.observer.clone();

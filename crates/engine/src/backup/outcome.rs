@@ -127,6 +127,7 @@ impl BackupReport {
             destinations: Vec::new(),
             cleanup: None,
             error: None,
+            hook_failures: Vec::new(),
             stages: Vec::new(),
             budget_peak_bytes: 0,
         }

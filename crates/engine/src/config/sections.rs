@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use teeline_core::{
-    BackupError, Compression, LagPolicy, LineCheck, PathTemplate, StrategyKind, TimeZone,
+    BackupError, Compression, LagPolicy, LineCheck, Metadata, PathTemplate, StrategyKind, TimeZone,
 };
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::Config;
 use super::blame::Blame;
 use super::destinations::destinations;
+use super::hooks::hooks;
 use super::node::{KeyPath, Node};
 use super::places::{NamedPlace, named_place, no_url};
 use super::reader::{Known, Table, check_known};
@@ -35,6 +36,7 @@ const ROOT: Known = Known {
         "engine",
         "destinations",
         "targets",
+        "hooks",
         "embedded_s3",
     ],
     hints: &[],
@@ -74,6 +76,7 @@ const BACKUP: Known = Known {
         "path",
         "include",
         "exclude",
+        "metadata",
         "cleanup",
     ],
     hints: &[
@@ -136,6 +139,7 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
         engine: engine.unwrap_or_default(),
         destinations: destinations(root.tables("destinations")?, blame)?,
         targets: targets(root.tables("targets")?, blame)?,
+        hooks: hooks(root.tables("hooks")?, blame)?,
         embedded_s3: embedded.map(embedded_s3).transpose()?,
     })
 }
@@ -228,6 +232,10 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
                 .to_owned()
         })
     })?;
+    let metadata = Metadata::new(table.values("metadata")?);
+    let metadata = metadata.map_err(|error| {
+        table.error_at("metadata", &format!("isn't usable: {}", error.message()))
+    })?;
     Ok(BackupConfig {
         strategy: strategy.unwrap_or(default.strategy),
         lag,
@@ -244,6 +252,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
         path: path.unwrap_or_default(),
         include: table.texts("include", check_glob)?.unwrap_or_default(),
         exclude: table.texts("exclude", check_glob)?.unwrap_or_default(),
+        metadata,
         cleanup: table.boolean("cleanup")?.unwrap_or(false),
     })
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use teeline_core::{
-    Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, LineCheck, PathTemplate, SPILL_BYTES_DEFAULT,
-    StrategyKind,
+    Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, LineCheck, Metadata, PathTemplate,
+    SPILL_BYTES_DEFAULT, StrategyKind,
 };
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
@@ -95,6 +95,8 @@ pub struct BackupConfig {
     pub include: Vec<String>,
     /// Globs of the resources that are left out, also where `include` names them. Default: none.
     pub exclude: Vec<String>,
+    /// What is said of each backup. Default: nothing.
+    pub metadata: Metadata,
     /// Whether each backup that succeeds is followed by a cleanup where it has been made. Default: no.
     pub cleanup: bool,
 }
@@ -166,6 +168,7 @@ impl Default for BackupConfig {
             path: PathTemplate::default(),
             include: Vec::new(),
             exclude: Vec::new(),
+            metadata: Metadata::default(),
             cleanup: false,
         }
     }

@@ -98,6 +98,7 @@ impl Shown for Made {
         if let Some(cleanup) = &self.report.cleanup {
             cleanup.problems(problems);
         }
+        problems.extend(self.report.hook_failures.iter().map(Problem::of_hook));
     }
 }
 

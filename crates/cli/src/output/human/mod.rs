@@ -16,7 +16,7 @@ mod words;
 use std::fmt::{self, Display};
 
 use serde::Serialize;
-use teeline::{Damage, ErrorReport};
+use teeline::{Damage, ErrorReport, HookFailure};
 
 use super::printable::one_line;
 
@@ -67,6 +67,13 @@ impl Problem {
         Problem {
             about,
             ..Problem::plain(error)
+        }
+    }
+
+    fn of_hook(failure: &HookFailure) -> Self {
+        Problem {
+            about: Some(format!("hook {}, at {}", failure.hook, failure.event)),
+            ..Problem::plain(&failure.error)
         }
     }
 
