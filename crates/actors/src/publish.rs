@@ -53,15 +53,17 @@ async fn refuse_withdrawn(
     entry: &ObjectKey,
     folder: &ObjectKey,
 ) -> Result<(), BackupError> {
-    let withdrawal = layout::withdrawal(entry)?;
+    let (withdrawal, sweep) = (layout::withdrawal(entry)?, layout::sweep(entry)?);
     let claim = folder.join(layout::RUN_CLAIM)?;
-    let (withdrawn, claimed) = futures::join!(is_there(sink, &withdrawal), is_there(sink, &claim));
-    let message = match (withdrawn?, claimed?) {
-        (false, true) => return Ok(()),
-        (true, _) => "it was withdrawn from this destination, so it isn't published there",
-        (false, false) => {
-            "its claim is gone: the run was taken for dead, and what it had written was removed"
-        }
+    let (withdrawn, swept, claimed) = futures::join!(
+        is_there(sink, &withdrawal),
+        is_there(sink, &sweep),
+        is_there(sink, &claim)
+    );
+    let message = match (withdrawn?, swept?, claimed?) {
+        (false, false, true) => return Ok(()),
+        (true, ..) => "it was withdrawn from this destination, so it isn't published there",
+        _ => "the run was taken for dead, and what it had written is being removed",
     };
     let subject = format!("{sink}: {folder}");
     Err(BackupError::new(

@@ -399,7 +399,11 @@ fn usage_is_refused_with_what_to_do() {
             &["backup", "incremental", "--from", "in"][..],
             "don't exist yet",
         ),
-        (&["backup", "selective", "--from", "in"], "--include"),
+        (&["backup", "selective", "--from", "in"], "--resources"),
+        (
+            &["backup", "--from", "in", "--metadata", "=7"],
+            "ticket=OPS-7",
+        ),
         (&["backup", "Full!", "--from", "in"], "TYPE"),
         (&["backup"], "nothing to back up"),
         (

@@ -12,6 +12,8 @@ pub const CATALOG: &str = "catalog";
 /// What the key of an entry ends in where it isn't the entry but what withdraws the backup: it sorts right after the entry,
 /// and one listing shows both.
 const WITHDRAWN_SUFFIX: &str = ".withdrawn";
+/// The same while what a dead run has left is removed.
+const SWEPT_SUFFIX: &str = ".swept";
 /// The folder of the run records.
 pub const RUNS: &str = "runs";
 /// The claim of an id, in the backup's folder.
@@ -57,12 +59,25 @@ pub fn withdrawal(entry: &ObjectKey) -> Result<ObjectKey, BackupError> {
     ObjectKey::new(format!("{entry}{WITHDRAWN_SUFFIX}"))
 }
 
-/// The key of the entry of a backup that is withdrawn by what has the key `withdrawal`, and that backup.
-pub fn withdrawn_entry(withdrawal: &ObjectKey) -> Option<(ObjectKey, BackupId)> {
-    let entry = withdrawal.as_str().strip_suffix(WITHDRAWN_SUFFIX)?;
-    let entry = ObjectKey::new(entry).ok()?;
-    let id = catalog_entry_id(&entry)?;
-    Some((entry, id))
+/// The same while what a dead run has left is removed; it goes with that.
+///
+/// # Errors
+/// Never: a key of the catalogue is short.
+pub fn sweep(entry: &ObjectKey) -> Result<ObjectKey, BackupError> {
+    ObjectKey::new(format!("{entry}{SWEPT_SUFFIX}"))
+}
+
+/// The backup that is withdrawn by what has the key `withdrawal`, or the run that is being swept.
+pub fn withdrawn_id(withdrawal: &ObjectKey) -> Option<BackupId> {
+    let key = withdrawal.as_str();
+    let entry = key.strip_suffix(WITHDRAWN_SUFFIX);
+    let entry = entry.or_else(|| key.strip_suffix(SWEPT_SUFFIX))?;
+    catalog_entry_id(&ObjectKey::new(entry).ok()?)
+}
+
+/// Whether that is of a dead run.
+pub fn is_sweep(withdrawal: &ObjectKey) -> bool {
+    withdrawal.as_str().ends_with(SWEPT_SUFFIX)
 }
 
 /// The key of the record of a run that ended at `ended_at`.
@@ -95,14 +110,14 @@ mod tests {
         let id: BackupId = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
         let began = |ms: i64| Timestamp::from_unix_ms(1_795_399_200_000 + ms);
         let entry = catalog_entry(&id, began(1)).unwrap();
-        let withdrawal = withdrawal(&entry).unwrap();
-        assert_eq!(
-            withdrawn_entry(&withdrawal),
-            Some((entry.clone(), id.clone()))
-        );
-        assert_eq!(catalog_entry_id(&withdrawal), None);
-        assert_eq!(withdrawn_entry(&entry), None);
         let [newer, older] = [2, 0].map(|ms| catalog_entry(&id, began(ms)).unwrap());
-        assert!(newer < entry && entry < withdrawal && withdrawal < older);
+        let keys = [withdrawal(&entry), sweep(&entry)].map(Result::unwrap);
+        for key in &keys {
+            assert_eq!(withdrawn_id(key), Some(id.clone()));
+            assert_eq!(catalog_entry_id(key), None);
+            assert!(newer < entry && entry < *key && *key < older);
+        }
+        assert_eq!(keys.each_ref().map(is_sweep), [false, true]);
+        assert_eq!(withdrawn_id(&entry), None);
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! In the order in which a record meets them: [`Item`] (from a source) → [`Cutter`] → [`Block`] → [`BlockEncoder`] →
 //! [`EncodedBlock`] → [`Placer`] → [`Placement`] (to every destination). What is left behind is described by [`Index`],
-//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real, and
-//! [`Reconstruction`] makes a lost manifest again.
+//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real,
+//! [`Reconstruction`] makes a lost manifest again, and [`Retention`] says what is kept.
 
 mod block;
 mod bounded_lines;
@@ -28,6 +28,7 @@ mod lag;
 pub mod layout;
 mod manifest;
 mod mask;
+mod metadata;
 mod path_template;
 mod placing;
 mod progress;
@@ -65,12 +66,13 @@ pub use index::{
     SegmentSums,
 };
 pub use key::ObjectKey;
-pub use lag::{LAG_PATIENCE_MS_DEFAULT, LagPolicy, Standing};
+pub use lag::{LAG_PATIENCE_MS_DEFAULT, LagPolicy, SPILL_BYTES_DEFAULT, Standing};
 pub use manifest::{
     AttachmentEntry, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry, PlannedDestination,
     ResourceEntry, SETTLED_NAME, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,
 };
 pub use mask::{looks_like_url, masked};
+pub use metadata::{METADATA_BYTES_MAX, Metadata};
 pub use path_template::PathTemplate;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use progress::{DestinationState, ProgressEvent};

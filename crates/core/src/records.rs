@@ -10,6 +10,7 @@ use crate::id::{BackupId, BackupType};
 use crate::index::INDEX_SUFFIX;
 use crate::layout;
 use crate::manifest::{AttachmentEntry, PlanEntry, SourceEntry, version_of};
+use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
 use crate::time::Timestamp;
 
@@ -54,6 +55,9 @@ pub struct RunHead {
     pub path: String,
     /// How it is to be written, and where.
     pub plan: PlanEntry,
+    /// What somebody says of it.
+    #[serde(skip_serializing_if = "Metadata::is_empty", default)]
+    pub metadata: Metadata,
     /// The version of teeline that writes it.
     pub written_by: String,
 }
@@ -168,6 +172,9 @@ pub struct CatalogEntry {
     pub checksum: Digest,
     /// The manifest's size.
     pub manifest_bytes: u64,
+    /// What somebody says of it.
+    #[serde(skip_serializing_if = "Metadata::is_empty", default)]
+    pub metadata: Metadata,
 }
 
 impl Document for CatalogEntry {
@@ -272,6 +279,9 @@ pub struct DestinationReport {
     pub duration_ms: u64,
     /// The most bytes that it was behind the newest chunk.
     pub lag_bytes_max: u64,
+    /// Bytes that waited on disk for it.
+    #[serde(default)]
+    pub spooled_bytes: u64,
     /// Why it failed.
     pub error: Option<ErrorReport>,
 }

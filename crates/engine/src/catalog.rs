@@ -1,6 +1,6 @@
 //! What destinations hold: their catalogues' entries, each with its manifest behind it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::{
@@ -35,7 +35,7 @@ pub(crate) struct Catalog {
     /// Entries that can't be used.
     pub(crate) unreadable: Vec<DamagedEntry>,
     /// Backups that are withdrawn. Nothing above is about them.
-    pub(crate) withdrawn: Vec<Withdrawn>,
+    pub(crate) withdrawn: BTreeMap<BackupId, Withdrawn>,
 }
 
 impl Catalog {
@@ -75,7 +75,7 @@ impl Catalog {
                 Err(error) => catalog.unreadable.push((id, key, error)),
             }
         }
-        catalog.withdrawn = withdrawn.into_values().collect();
+        catalog.withdrawn = withdrawn;
         catalog.lost = published_without_manifest(opened, &catalog.without_manifest).await?;
         Ok(catalog)
     }
@@ -87,7 +87,7 @@ impl Catalog {
 
     /// What withdraws a backup here.
     pub(crate) fn withdrawn(&self, id: &BackupId) -> Option<&Withdrawn> {
-        self.withdrawn.iter().find(|withdrawn| withdrawn.id == *id)
+        self.withdrawn.get(id)
     }
 
     /// Those of one backup.
@@ -327,5 +327,6 @@ fn listed(entry: CatalogEntry, destination: &str) -> ListedBackup {
         checksum: entry.checksum,
         path: entry.path,
         destinations: vec![destination.to_owned()],
+        metadata: entry.metadata,
     }
 }

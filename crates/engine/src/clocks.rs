@@ -9,6 +9,14 @@ use crate::open::Opened;
 /// So far apart the two clocks may be where anything is removed for its age.
 const APART_MAX: Span = Span::from_ms(3_600_000);
 
+/// What the names of such objects begin with, among the records of runs.
+const NAME: &str = "clock-";
+
+/// Whether an object is one of these.
+pub(crate) fn is_probe(key: &ObjectKey) -> bool {
+    key.file_name().starts_with(NAME)
+}
+
 /// Compares this machine's clock with the store's, which is read off an object that is written and deleted. A store without
 /// a clock agrees.
 ///
@@ -19,7 +27,7 @@ pub(crate) async fn check(engine: &Engine, opened: &Opened) -> Result<(), Backup
     let mut random = [0; 8];
     (engine.0.random)(&mut random)?;
     let number = u64::from_le_bytes(random);
-    let key = ObjectKey::new(format!("{}/clock-{number:016x}", layout::RUNS))?;
+    let key = ObjectKey::new(format!("{}/{NAME}{number:016x}", layout::RUNS))?;
     sink.put(&key, Bytes::new()).await?;
     let looked = sink.head(&key).await;
     sink.delete(&key).await?;

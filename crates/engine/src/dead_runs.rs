@@ -30,8 +30,10 @@ impl Bound {
 pub(crate) enum Left {
     /// What a dead run has left. It has this claim.
     Dead(Box<RunClaim>),
-    /// Nothing that is to be removed, for this reason.
-    Alone(BackupError),
+    /// Nothing that is to be removed: it may be wanted, as this says.
+    Wanted(BackupError),
+    /// What can't be told, since this is in the way.
+    Unclear(BackupError),
     /// Nothing that anything is to be said about: it may be of a run that goes on, or of nobody that is known.
     Quiet,
 }
@@ -53,7 +55,7 @@ pub(crate) async fn look(
     let claim = match unpublished::read_claim(sink, &folder.id, &folder.path).await {
         Ok(claim) => claim,
         Err(error) if error.class().is_retriable() => return Err(error),
-        Err(error) => return Ok(Left::Alone(error)),
+        Err(error) => return Ok(Left::Unclear(error)),
     };
     if !bound.is_passed_by(claim.head.started_at) {
         return Ok(Left::Quiet);
@@ -65,7 +67,7 @@ pub(crate) async fn look(
             "whether it was published can't be told: {}",
             error.message()
         );
-        return Ok(Left::Alone(alone(
+        return Ok(Left::Unclear(alone(
             opened,
             &folder.path,
             error.class(),
@@ -79,13 +81,13 @@ pub(crate) async fn look(
         match unpublished::reconstruct(sink, &folder.path, &claim).await {
             Err(Incomplete::Missing(_)) => return Ok(Left::Dead(Box::new(claim))),
             Err(Incomplete::Failed(error, _)) if error.class().is_retriable() => return Err(error),
-            Err(Incomplete::Failed(error, _)) => return Ok(Left::Alone(error)),
+            Err(Incomplete::Failed(error, _)) => return Ok(Left::Unclear(error)),
             Ok(_) => {}
         }
     }
     let message = "it may be a backup whose manifest is lost";
     let error = alone(opened, &folder.path, Class::Corrupt, message);
-    Ok(Left::Alone(error.suggest(format!(
+    Ok(Left::Wanted(error.suggest(format!(
         "`teeline repair {id} --rebuild-manifest` makes that again, `teeline delete {id}` removes it",
         id = folder.id
     ))))

@@ -165,19 +165,14 @@ impl Deletion<'_> {
     async fn go_on(&self, withdrawn: &Withdrawn) -> Result<Removal, BackupError> {
         let opened = &self.asked.opened;
         let grace = self.policy.grace;
-        let (removal, may_go) = withdrawn.look(opened, grace, self.now).await;
-        if !may_go {
-            return Ok(removal);
+        let looked = withdrawn.look(opened, grace, self.now).await;
+        if !looked.may_go {
+            return Ok(looked.removal);
         }
         if grace.ms() > 0 {
             clocks::check(self.engine, opened).await?;
         }
-        let path = withdrawn
-            .read(opened)
-            .await
-            .ok()
-            .and_then(|withdrawal| withdrawal.path);
-        Ok(self.remove(withdrawn, path, removal).await)
+        Ok(self.remove(withdrawn, looked.path, looked.removal).await)
     }
 
     async fn remove(
@@ -200,6 +195,9 @@ impl Deletion<'_> {
                 }
             };
             remains.entries.clone_from(&withdrawn.entries);
+            if withdrawn.is_of_dead_run() {
+                remains.forget_last(&withdrawn.key);
+            }
             remains.remove(opened, self.id).await
         };
         removal.after(removing.await)

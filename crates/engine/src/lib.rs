@@ -1,7 +1,8 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
 //! Start with [`Engine`]: it makes backups ([`BackupRequest`]), lists them, checks them ([`VerifyRequest`]), restores them
-//! ([`RestoreRequest`]) and makes lost manifests again ([`RepairRequest`]); and it says what can be had of the backups of
+//! ([`RestoreRequest`]), makes lost manifests again ([`RepairRequest`]) and deletes what is no longer wanted
+//! ([`CleanupRequest`], [`DeleteRequest`]); and it says what can be had of the backups of
 //! another, the plugin of s3db.js ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in
 //! `docs/reference/json.md`; what is left on a destination in `docs/format.md`.
 //!
@@ -37,6 +38,7 @@ mod delete;
 mod destination;
 mod engine;
 mod files;
+mod hooks;
 mod inspect_plugin;
 mod open;
 mod removal;
@@ -57,7 +59,11 @@ pub use cleanup::CleanupRequest;
 pub use config::Config;
 pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
-pub use engine::{BUDGET_BYTES_DEFAULT, Engine, EngineBuilder, Random, Sleep};
+pub use engine::{Engine, EngineBuilder, Random, Sleep, budget_bytes_default};
+pub use hooks::{
+    CommandHook, HOOK_TIMEOUT_MS_DEFAULT, Hook, HookFailure, Hooks, Moment, PingHook, RunEvent,
+    WebhookHook,
+};
 pub use inspect_plugin::{
     ArchiveForm, Finding, FindingKind, InspectPluginRequest, InspectedArchive, InspectedBackup,
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
@@ -80,10 +86,10 @@ pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, CronExpression, DestinationId,
     DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy,
-    LagPolicy, LineCheck, MissingFile, NoCalendarEvent, PathTemplate, ProgressEvent, RestoreCounts,
-    Retention, Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink, Source, Span,
-    StrategyKind, Target, TimeZone, Timestamp, Timing, Verified, WithdrawalReason, looks_like_url,
-    masked,
+    LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, PathTemplate, ProgressEvent,
+    RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink,
+    Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified, WithdrawalReason,
+    looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

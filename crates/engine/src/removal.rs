@@ -20,7 +20,7 @@ const REMOVALS_AT_ONCE: usize = 8;
 /// What there may be of something that was withdrawn.
 #[derive(Debug, Default)]
 pub(crate) struct Remains {
-    /// The folders of its files. There is one, unless somebody has copied it about.
+    /// The folders of its files. There is one, where that is known.
     pub(crate) folders: Vec<String>,
     /// Its entries in the catalogue.
     pub(crate) entries: Vec<ObjectKey>,
@@ -36,6 +36,12 @@ pub(crate) struct Removed {
 }
 
 impl Remains {
+    /// Of the folders only the one at `path`, where that is known: others have been copied there by somebody else.
+    pub(crate) fn leave_copies(&mut self, path: Option<&str>) {
+        self.folders
+            .retain(|folder| path.is_none_or(|path| path == folder));
+    }
+
     /// Of a run that was never a backup: what it says of itself stays, and what withdraws it goes last.
     pub(crate) fn forget_last(&mut self, withdrawal: &ObjectKey) {
         self.records = vec![withdrawal.clone()];
@@ -80,7 +86,7 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
         .into_iter()
         .filter(|it| is_in_folder(&it.key))
         .collect();
-    let ours = Ours::find(opened, id, path, &objects).await?;
+    let ours = Ours::find(opened, id, path).await?;
     let (ours, _): (Vec<_>, Vec<_>) = objects
         .into_iter()
         .partition(|object| ours.has(object.key.file_name()));
@@ -95,8 +101,12 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
             .try_for_each_concurrent(REMOVALS_AT_ONCE, |object| sink.delete(&object.key))
             .await?;
         if turn == 1 {
+            // Where they can't be listed a cleanup says so, and finds them by their folder when they can.
             let uploads: Vec<UnfinishedUpload> =
-                sink.unfinished(Some(&folder)).try_collect().await?;
+                match sink.unfinished(Some(&folder)).try_collect().await {
+                    Err(error) if !error.class().is_retriable() => Vec::new(),
+                    uploads => uploads?,
+                };
             for upload in uploads.iter().filter(|upload| is_in_folder(&upload.key)) {
                 sink.discard(upload).await?;
             }
@@ -115,30 +125,25 @@ enum Ours {
 }
 
 impl Ours {
-    async fn find(
-        opened: &Opened,
-        id: &BackupId,
-        path: &str,
-        objects: &[ObjectMeta],
-    ) -> Result<Self, BackupError> {
+    async fn find(opened: &Opened, id: &BackupId, path: &str) -> Result<Self, BackupError> {
         let sink = opened.sink.as_ref();
         let key = file_of(path, layout::RUN_CLAIM)?;
-        match read_document::<RunClaim>(sink, &key).await {
-            Ok(claim) if claim.head.id == *id => return Ok(Ours::Claimed(Box::new(claim))),
+        let is_absent = |error: &BackupError| error.class() == Class::NotFound;
+        let claim = match read_document::<RunClaim>(sink, &key).await {
+            Ok(claim) if claim.head.id == *id && claim.head.path == path => {
+                return Ok(Ours::Claimed(Box::new(claim)));
+            }
             Err(error) if error.class().is_retriable() => return Err(error),
-            Ok(_) | Err(_) => {}
-        }
+            claim => claim,
+        };
         let manifest = file_of(path, layout::MANIFEST)?;
         let read = read_whole(sink, &manifest).await;
-        let opened = read.and_then(|bytes| SealedManifest::open(&located(sink, &manifest), bytes));
-        match opened {
+        let sealed = read.and_then(|bytes| SealedManifest::open(&located(sink, &manifest), bytes));
+        match sealed {
             Ok(sealed) if sealed.manifest.id == *id => Ok(Ours::Named(named(&sealed.manifest))),
             Err(error) if error.class().is_retriable() => Err(error),
             // A claim goes last of all files: nothing that is left was in it.
-            Err(error)
-                if error.class() == Class::NotFound
-                    && !objects.iter().any(|object| object.key == key) =>
-            {
+            Err(error) if is_absent(&error) && claim.as_ref().is_err_and(is_absent) => {
                 Ok(Ours::Named(HashSet::new()))
             }
             _ => {

@@ -8,9 +8,11 @@ mod sync;
 use serde::Serialize;
 use teeline_actors::StageReport;
 use teeline_core::{
-    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RestoreCounts, RunStatus,
-    Settling, Timestamp,
+    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, Metadata, RestoreCounts,
+    RunStatus, Settling, Timestamp,
 };
+
+use crate::hooks::HookFailure;
 
 pub use sync::{SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
 
@@ -101,6 +103,8 @@ pub struct BackupReport {
     pub cleanup: Option<CleanupReport>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// Hooks that failed. They change nothing of what became of it.
+    pub hook_failures: Vec<HookFailure>,
     /// What each stage did with its time, pass by pass. Not part of the JSON.
     #[serde(skip)]
     pub stages: Vec<StageReport>,
@@ -184,6 +188,8 @@ pub struct ListedBackup {
     pub path: String,
     /// The destinations that have it.
     pub destinations: Vec<String>,
+    /// What is said of it.
+    pub metadata: Metadata,
 }
 
 impl ListReport {
@@ -199,6 +205,9 @@ impl ListReport {
 pub struct StatusReport {
     /// The backup.
     pub id: Option<BackupId>,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub backup_type: Option<BackupType>,
     /// What became of it; `unknown` where no destination knows it.
     pub status: BackupState,
     /// When the run began.
@@ -211,6 +220,8 @@ pub struct StatusReport {
     pub plain_bytes: u64,
     /// BLAKE3 of the manifest.
     pub checksum: Option<Digest>,
+    /// What is said of it.
+    pub metadata: Metadata,
     /// What was read.
     pub source: Option<teeline_core::SourceEntry>,
     /// What it holds.
@@ -409,6 +420,8 @@ pub struct RestoreReport {
     pub avoided: Vec<Damage>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// Hooks that failed. They change nothing of what became of it.
+    pub hook_failures: Vec<HookFailure>,
 }
 
 /// What became of a restore.

@@ -1,11 +1,12 @@
 //! The folders of runs at destinations, listed or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::TryStreamExt;
-use teeline_core::{BackupError, BackupId, ObjectKey, Sink, Timestamp, layout};
+use teeline_core::{BackupError, BackupId, ObjectKey, ObjectMeta, Sink, Timestamp, layout};
 
 use crate::catalog::{Asked, ask_all};
+use crate::clocks;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::removal::Remains;
@@ -28,23 +29,23 @@ pub(crate) struct RunFolder {
 pub(crate) struct RunFolders {
     /// The folders of all runs, by their paths.
     pub(crate) folders: Vec<RunFolder>,
-    /// The records of runs.
-    pub(crate) records: Vec<(BackupId, ObjectKey)>,
+    /// The records of each run.
+    pub(crate) records: HashMap<BackupId, Vec<ObjectKey>>,
+    /// The folders that have a claim or a manifest. One that only has the name of a run may be a restore.
+    written: HashMap<BackupId, Vec<String>>,
+    /// What is left of looks at the store's clock that broke off.
+    pub(crate) probes: Vec<ObjectMeta>,
     /// The roots of other destinations below this one, each with a slash: what is there belongs to them.
     roots: Vec<String>,
 }
 
 impl RunFolders {
-    /// What there is of a backup or a run, beside the catalogue. A folder that only has its name may be a restore.
+    /// What there is of a backup or a run, beside the catalogue.
     pub(crate) fn remains(&self, id: &BackupId) -> Remains {
-        let is_of_run =
-            |folder: &&RunFolder| folder.id == *id && (folder.has_claim || folder.has_manifest);
-        let folders = self.folders.iter().filter(is_of_run);
-        let records = self.records.iter().filter(|(about, _)| about == id);
         Remains {
-            folders: folders.map(|folder| folder.path.clone()).collect(),
+            folders: self.written.get(id).cloned().unwrap_or_default(),
             entries: Vec::new(),
-            records: records.map(|(_, key)| key.clone()).collect(),
+            records: self.records.get(id).cloned().unwrap_or_default(),
         }
     }
 
@@ -67,8 +68,15 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
             found.roots.push(format!("{path}/"));
         }
         if path == layout::RUNS {
-            let id = layout::run_record_id(&object.key);
-            found.records.extend(id.map(|id| (id, object.key.clone())));
+            if let Some(id) = layout::run_record_id(&object.key) {
+                found
+                    .records
+                    .entry(id)
+                    .or_default()
+                    .push(object.key.clone());
+            } else if clocks::is_probe(&object.key) {
+                found.probes.push(object.clone());
+            }
         }
         // Whatever the template, the folder of a run is called as the run.
         let Ok(id) = path.rsplit('/').next().unwrap_or(path).parse() else {
@@ -83,6 +91,14 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
     }
     folders.retain(|path, _| !found.is_of_another(path));
     found.folders = folders.into_values().collect();
+    let written = |folder: &&RunFolder| folder.has_claim || folder.has_manifest;
+    for RunFolder { id, path, .. } in found.folders.iter().filter(written) {
+        found
+            .written
+            .entry(id.clone())
+            .or_default()
+            .push(path.clone());
+    }
     Ok(found)
 }
 
@@ -110,7 +126,7 @@ impl Searched {
         let catalog = &self.asked.catalog;
         let without_manifest = catalog.without_manifest.iter().map(|entry| &entry.id);
         let unreadable = catalog.unreadable.iter().map(|(id, ..)| id);
-        let withdrawn = catalog.withdrawn.iter().map(|withdrawn| &withdrawn.id);
+        let withdrawn = catalog.withdrawn.keys();
         let mut others = without_manifest
             .chain(unreadable)
             .chain(withdrawn)

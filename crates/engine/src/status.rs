@@ -1,6 +1,8 @@
 //! Everything that destinations know of one backup.
 
-use teeline_core::{BackupError, BackupId, CatalogEntry, ErrorReport, Manifest, RunRecord, Sink};
+use teeline_core::{
+    BackupError, BackupId, CatalogEntry, ErrorReport, Manifest, Metadata, RunRecord, Sink,
+};
 
 use crate::catalog::{Asked, ask_all, not_found};
 use crate::check::read_manifest;
@@ -120,12 +122,14 @@ impl StatusReport {
     fn unknown(id: &BackupId) -> Self {
         StatusReport {
             id: Some(id.clone()),
+            backup_type: Some(id.backup_type()),
             status: BackupState::Unknown,
             timestamp: None,
             record_count: 0,
             size: 0,
             plain_bytes: 0,
             checksum: None,
+            metadata: Metadata::default(),
             source: None,
             resources: Vec::new(),
             destinations: Vec::new(),
@@ -140,6 +144,7 @@ impl StatusReport {
         self.size = entry.stored_bytes;
         self.plain_bytes = entry.plain_bytes;
         self.checksum = Some(entry.checksum);
+        self.metadata = manifest.metadata.clone();
         self.resources = manifest
             .all_resources()
             .map(|resource| ResourceStatus {

@@ -1,6 +1,7 @@
 //! What withdraws backups from a destination: beside the catalogue's entries, and whatever it holds, that it is there decides.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use teeline_core::{
     BackupError, BackupId, Class, ObjectKey, ObjectMeta, Span, Timestamp, Withdrawal,
@@ -19,26 +20,51 @@ pub(crate) struct Withdrawn {
     pub(crate) key: ObjectKey,
     /// When that was written, by the store's clock.
     pub(crate) written_at: Option<Timestamp>,
-    /// The catalogue's entries of it that are left.
+    /// What else of it is left in the catalogue.
     pub(crate) entries: Vec<ObjectKey>,
 }
 
-/// The backups that are withdrawn, of the objects in a catalogue.
+/// What was found out of a backup that is withdrawn.
+pub(crate) struct Looked {
+    /// What is to be said of it.
+    pub(crate) removal: Removal,
+    /// Whether its files may be removed now.
+    pub(crate) may_go: bool,
+    /// The folder of its files, where that is known.
+    pub(crate) path: Option<String>,
+}
+
+/// The backups that are withdrawn, of the objects in a catalogue. One that is being swept as well is withdrawn for good.
 pub(crate) fn among(objects: &[ObjectMeta]) -> BTreeMap<BackupId, Withdrawn> {
-    let withdrawn = objects.iter().filter_map(|object| {
-        let (_, id) = layout::withdrawn_entry(&object.key)?;
-        let withdrawn = Withdrawn {
-            id: id.clone(),
-            key: object.key.clone(),
-            written_at: object.modified_at,
-            entries: Vec::new(),
-        };
-        Some((id, withdrawn))
+    let mut among: BTreeMap<BackupId, Withdrawn> = BTreeMap::new();
+    let known = objects.iter().filter_map(|object| {
+        let id = layout::withdrawn_id(&object.key)?;
+        Some((layout::is_sweep(&object.key), object, id))
     });
-    withdrawn.collect()
+    let mut known: Vec<_> = known.collect();
+    known.sort_by_key(|(is_sweep, ..)| *is_sweep);
+    for (_, object, id) in known {
+        match among.entry(id.clone()) {
+            Entry::Occupied(mut there) => there.get_mut().entries.push(object.key.clone()),
+            Entry::Vacant(free) => {
+                free.insert(Withdrawn {
+                    id,
+                    key: object.key.clone(),
+                    written_at: object.modified_at,
+                    entries: Vec::new(),
+                });
+            }
+        }
+    }
+    among
 }
 
 impl Withdrawn {
+    /// Whether it is what a dead run had left. Nobody can want that back, and it isn't withdrawn for good.
+    pub(crate) fn is_of_dead_run(&self) -> bool {
+        layout::is_sweep(&self.key)
+    }
+
     /// What it says.
     pub(crate) async fn read(&self, opened: &Opened) -> Result<Withdrawal, BackupError> {
         read_document(opened.sink.as_ref(), &self.key).await
@@ -51,22 +77,16 @@ impl Withdrawn {
             .or(self.written_at)
     }
 
-    /// What is to be said of it, and whether its files may be removed now.
-    pub(crate) async fn look(
-        &self,
-        opened: &Opened,
-        grace: Span,
-        now: Timestamp,
-    ) -> (Removal, bool) {
+    /// Reads what it says.
+    pub(crate) async fn look(&self, opened: &Opened, grace: Span, now: Timestamp) -> Looked {
         let mut removal = Removal::new(&self.id, RemovalStatus::Withdrawn);
         let read = self.read(opened).await;
         let said_at = read.as_ref().ok().map(|withdrawal| withdrawal.withdrawn_at);
         removal.reason = read.as_ref().ok().map(|withdrawal| withdrawal.reason);
         removal.withdrawn_at = said_at.or(self.written_at);
-        // A dead run was never a backup that anybody could want back.
-        let grace = match removal.reason {
-            Some(WithdrawalReason::DeadRun) => Span::default(),
-            _ => grace,
+        let grace = match self.is_of_dead_run() {
+            true => Span::default(),
+            false => grace,
         };
         removal.removable_from = removable_from(said_at, self.written_at, grace);
         if let (Err(error), None) = (&read, removal.removable_from) {
@@ -74,7 +94,11 @@ impl Withdrawn {
             removal.error = Some(error.into());
         }
         let is_over = removal.removable_from.is_some_and(|from| from <= now);
-        (removal, grace.ms() == 0 || is_over)
+        Looked {
+            removal,
+            may_go: grace.ms() == 0 || is_over,
+            path: read.ok().and_then(|withdrawal| withdrawal.path),
+        }
     }
 
     /// Why it can't be had.
@@ -100,7 +124,10 @@ pub(crate) async fn withdraw(
     withdrawal: &Withdrawal,
 ) -> Result<Withdrawn, BackupError> {
     let sink = opened.sink.as_ref();
-    let key = layout::withdrawal(entry)?;
+    let key = match withdrawal.reason {
+        WithdrawalReason::DeadRun => layout::sweep(entry)?,
+        WithdrawalReason::Deleted | WithdrawalReason::Expired => layout::withdrawal(entry)?,
+    };
     match sink.put(&key, document::seal(withdrawal)).await {
         Err(error) if error.class() != Class::Conflict => return Err(error),
         // Somebody else was faster.

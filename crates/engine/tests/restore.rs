@@ -71,10 +71,11 @@ impl Made {
         assert!(!self.staging(name).exists());
     }
 
-    /// The store as one that stalls when the data has been read in part.
+    /// The store as one that stalls when the first data file has been read: several reads are under way at once, and which
+    /// of them comes first is open.
     fn stalling(&self) -> DestinationSpec {
-        let stall = Fault::new(Operation::Read, When::From(2), What::Stall);
-        let plan = FaultPlan::new(1).with(stall.on_keys_with(".jsonl.gz"));
+        let stall = Fault::new(Operation::Read, When::From(1), What::Stall);
+        let plan = FaultPlan::new(1).with(stall.on_keys_with("~0002.jsonl.gz"));
         place("one", FaultSink::new(Arc::new(self.sink.clone()), plan))
     }
 }

@@ -177,13 +177,8 @@ impl FaultSink {
         let subject = format!("{}/{key}", self.inner);
         stream::unfold(Some((items, key, subject)), move |state| async move {
             let (mut items, key, subject) = state?;
-            let after = self.faults.before(operation, &key, &subject).await;
-            let item = match after {
-                Ok(After::LoseReply) => After::LoseReply.reply((), &subject),
-                Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            };
-            match item {
+            let before = self.faults.before(operation, &key, &subject).await;
+            match before.and_then(|after| after.reply((), &subject)) {
                 Ok(()) => Some((items.next().await?, Some((items, key, subject)))),
                 Err(error) => Some((Err(error), None)),
             }

@@ -31,7 +31,7 @@ use teeline_core::{
     Upload,
 };
 
-use disk::Disk;
+use disk::{Disk, READ_BYTES};
 use draft::Draft;
 use upload::FileUpload;
 use walk::{Find, Walk};
@@ -140,7 +140,7 @@ impl Sink for FilesystemSink {
             // One is read while another is compared.
             reading: Reading {
                 calls: 2,
-                bytes: 1 << 20,
+                bytes: READ_BYTES as u64,
             },
         }
     }

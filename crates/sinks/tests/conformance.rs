@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::TryStreamExt;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials as Keys, Region};
+use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::{Class, ObjectKey, RetryPolicy, Sink};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 use teeline_sinks::{
@@ -114,6 +115,43 @@ async fn what_a_crash_would_leave_is_named() {
         assert_eq!(others, []);
         upload.abort().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_of_unfinished_uploads_is_listed() {
+    let (_root, server) = server();
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(server.endpoint())
+        .credentials_provider(Keys::new("test-key", "test-secret", None, None, "test"))
+        .force_path_style(true)
+        .build();
+    let client = aws_sdk_s3::Client::from_conf(config);
+    // Of one key and of several, so that pages end within those of a key and between keys.
+    let begin = |number: usize| {
+        let key = format!("prefix/a b&c/{}", number / 100);
+        client
+            .create_multipart_upload()
+            .bucket("bucket")
+            .key(key)
+            .send()
+    };
+    stream::iter(0..2_050)
+        .map(|number| async move { begin(number).await.map(drop) })
+        .buffer_unordered(16)
+        .try_collect::<()>()
+        .await
+        .unwrap();
+    let sink = s3_sink(&server, "prefix").await;
+    let listed: Vec<_> = sink.unfinished(None).try_collect().await.unwrap();
+    let names: std::collections::BTreeSet<_> = listed.iter().map(|upload| &upload.name).collect();
+    assert_eq!((listed.len(), names.len()), (2_050, 2_050));
+    assert!(
+        listed
+            .iter()
+            .all(|upload| upload.key.as_str().starts_with("a b&c/"))
+    );
 }
 
 fn server() -> (tempfile::TempDir, EmbeddedS3) {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use teeline::config::{self, BackupConfig};
 use teeline::{
     BackupError, BackupRequest, BackupType, Cancel, Compression, Config, DestinationSpec, Engine,
-    Source, Verification,
+    Metadata, Source, Verification,
 };
 
 use super::destinations::destinations;
 use super::exposed::Exposed;
-use super::schedules::{named, type_of};
+use super::schedules::named;
 use super::setting::Setting;
 use super::source::source;
 use super::to_usize;
@@ -36,15 +36,15 @@ pub(crate) fn backup(
         .map(|name| named(&setting.config, name))
         .transpose()?;
     let backup_type = match schedule {
-        Some(schedule) => type_of(schedule)?,
-        None => backup_type("TYPE", &typed.backup_type)?,
+        Some(schedule) => schedule.backup_type.clone(),
+        None => backup_type(&typed.backup_type)?,
     };
     let how = schedule.map_or(&setting.config.backup, |schedule| &schedule.backup);
     let mut exposed = Exposed::default();
     let destinations = destinations(&setting.config, &typed.to, &mut exposed)?;
     let source = source(typed, how, setting, &mut exposed)?;
     exposed.warn(output);
-    let mut request = configured(&setting.config, how, source, destinations);
+    let mut request = configured(&setting.config, how, source, destinations)?;
     request.backup_type = backup_type;
     request.schedule.clone_from(&typed.schedule);
     if let Some(strategy) = &typed.strategy {
@@ -52,6 +52,9 @@ pub(crate) fn backup(
     }
     if let Some(lag) = &typed.lag {
         request.lag = Some(lag.parse()?);
+    }
+    if let Some(bytes) = typed.spill_bytes {
+        request.spill_bytes = bytes;
     }
     if let Some(catch_up) = &typed.catch_up {
         request.catch_up = catch_up.parse()?;
@@ -71,6 +74,13 @@ pub(crate) fn backup(
             VerificationArgument::Read => Verification::Read,
             VerificationArgument::Attested => Verification::Attested,
         };
+    }
+    request.metadata = metadata(&typed.metadata, &request.metadata)?;
+    if let Some(schedule) = schedule {
+        request.resources.clone_from(&schedule.resources);
+    }
+    if !typed.resources.is_empty() {
+        request.resources = Some(typed.resources.clone());
     }
     if !typed.include.is_empty() {
         request.include.clone_from(&typed.include);
@@ -94,11 +104,12 @@ pub(super) fn configured(
     how: &BackupConfig,
     source: Arc<dyn Source>,
     destinations: Vec<DestinationSpec>,
-) -> BackupRequest {
+) -> Result<BackupRequest, BackupError> {
     let mut request = BackupRequest::of(source, destinations);
     request.strategy = how.strategy;
     request.lag = how.lag;
     request.catch_up = how.catch_up;
+    request.spill_bytes = how.spill_bytes;
     request.lag_patience = Duration::from_millis(how.lag_patience_ms);
     request.concurrency = how.concurrency;
     request.compression = how.compression;
@@ -110,33 +121,43 @@ pub(super) fn configured(
         config::Verification::Attested => Verification::Attested,
     };
     request.path = how.path.clone();
+    request.metadata = how.metadata.clone();
     request.include.clone_from(&how.include);
     request.exclude.clone_from(&how.exclude);
     request.time_zone = config.time_zone;
     if how.cleanup {
         request.cleanup = Some(config.retention);
     }
-    request
+    request.hooks = config.hooks()?;
+    Ok(request)
 }
 
-pub(super) fn backup_type(subject: &str, text: &str) -> Result<BackupType, BackupError> {
-    let missing = |help: &str| {
-        Err(BackupError::usage(subject, format!("{text} backups don't exist yet")).suggest(help))
-    };
-    match text {
-        "incremental" => missing("use full: every backup is whole, and restores alone"),
-        "selective" => missing("use full with --include GLOB for the resources that are wanted"),
-        // What was typed may be a misplaced connection string, so it isn't quoted.
-        text => text.parse().map_err(|_| {
-            BackupError::usage(
-                subject,
-                "not a backup type; 1 to 40 of a-z, 0-9 and '-' are accepted",
-            )
-            .suggest(
-                "use full; a database is given with --connection-env NAME, files with --from PATH",
-            )
-        }),
+fn backup_type(text: &str) -> Result<BackupType, BackupError> {
+    // What was typed may be a misplaced connection string, so it isn't quoted.
+    text.parse().map_err(|_| {
+        BackupError::usage(
+            "TYPE",
+            "not a backup type; 1 to 40 of a-z, 0-9 and '-' are accepted",
+        )
+        .suggest("use full; a database is given with --connection-env NAME, files with --from PATH")
+    })
+}
+
+/// What is said of a backup: what the configuration says, and over it what was typed.
+fn metadata(typed: &[String], configured: &Metadata) -> Result<Metadata, BackupError> {
+    let mut values = configured.values().clone();
+    for text in typed {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => {
+                values.insert(name.to_owned(), value.into());
+            }
+            _ => {
+                let message = "a name, '=' and a value are expected, as in ticket=OPS-7";
+                return Err(BackupError::usage("--metadata", message));
+            }
+        }
     }
+    Metadata::new(values)
 }
 
 fn compression(

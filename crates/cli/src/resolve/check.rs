@@ -56,7 +56,7 @@ fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(
     let source = source.unwrap_or_else(schedules::source_unread);
     let destinations = or_default(setting.config.destinations.clone())?;
     let config = &setting.config;
-    let request = backup::configured(config, &config.backup, Arc::clone(&source), destinations);
+    let request = backup::configured(config, &config.backup, Arc::clone(&source), destinations)?;
     let engine = setting.plain_engine()?;
     engine.check(&request)?;
     let mut schedules = config.schedules.iter();

@@ -125,6 +125,7 @@ pub(crate) fn restore(
     request.ids = typed.ids.clone();
     request.renames = renames(&typed.rename)?;
     request.dry_run = typed.dry_run;
+    request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(request)
 }

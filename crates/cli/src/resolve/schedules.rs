@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use teeline::config::ScheduleConfig;
-use teeline::{BackupError, BackupType, Config, Engine, JsonlSource, Schedule, Source, Timing};
+use teeline::{BackupError, Config, Engine, JsonlSource, Schedule, Source, Timing};
 
-use super::backup::{backup_type, configured};
+use super::backup::configured;
 use super::destinations::or_default;
 use super::setting::Setting;
 use super::source::of_config;
@@ -69,20 +69,15 @@ pub(super) fn add(
     source: Arc<dyn Source>,
 ) -> Result<(), BackupError> {
     let destinations = or_default(config.destinations.clone())?;
-    let mut request = configured(config, &schedule.backup, source, destinations);
-    request.backup_type = type_of(schedule)?;
+    let mut request = configured(config, &schedule.backup, source, destinations)?;
+    request.backup_type = schedule.backup_type.clone();
+    request.resources.clone_from(&schedule.resources);
     let timing = Timing {
         cron: schedule.cron.clone(),
         time_zone: config.time_zone,
         jitter: schedule.jitter,
     };
     engine.schedule(Schedule::new(&schedule.name, timing, request)?)
-}
-
-/// The type of a schedule's backups, which must be one that can be made.
-pub(super) fn type_of(schedule: &ScheduleConfig) -> Result<BackupType, BackupError> {
-    let subject = format!("schedules.{}.type", schedule.name);
-    backup_type(&subject, schedule.backup_type.as_str())
 }
 
 /// The schedule of that name.

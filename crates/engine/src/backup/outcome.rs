@@ -51,6 +51,7 @@ impl Run<'_> {
                     retries: 0,
                     duration_ms: 0,
                     lag_bytes_max: 0,
+                    spooled_bytes: 0,
                     error: None,
                 },
             })
@@ -126,6 +127,7 @@ impl BackupReport {
             destinations: Vec::new(),
             cleanup: None,
             error: None,
+            hook_failures: Vec::new(),
             stages: Vec::new(),
             budget_peak_bytes: 0,
         }

@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Judged, Retained, Retention, RunClaim, TimeZone,
+    BackupError, CatalogEntry, Judged, ObjectMeta, Retained, Retention, RunClaim, TimeZone,
     Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
 };
 
@@ -31,7 +31,7 @@ pub(super) struct Cleaning<'a> {
 /// What is to be done. It was found without changing anything.
 struct Plan {
     judged: Vec<Judged>,
-    removable: Vec<(Withdrawn, Removal, Remains)>,
+    removable: Vec<(Removal, Remains)>,
     dead: Vec<(RunFolder, RunClaim)>,
     orphans: Vec<UnfinishedUpload>,
 }
@@ -45,30 +45,20 @@ impl Plan {
 
 impl Cleaning<'_> {
     pub(super) async fn run(&self, cleaned: &mut CleanedDestination) -> Result<(), BackupError> {
-        let sink = self.asked.opened.sink.as_ref();
         let damaged = self.asked.catalog.damaged();
-        cleaned
-            .errors
-            .extend(damaged.map(|(_, _, error)| error.into()));
-        let found = run_folders(sink).await?;
-        let uploads: Vec<UnfinishedUpload> = sink.unfinished(None).try_collect().await?;
-        let judged = self.judge(&found).await?;
-        let removable = self.removable(&found, cleaned).await;
-        let dead = self.dead_runs(&found, &uploads, cleaned).await?;
-        let plan = Plan {
-            judged,
-            removable,
-            dead,
-            orphans: dead_runs::orphans(&uploads, &found, self.bound()),
-        };
+        let damaged = damaged.map(|(_, _, error)| error.into());
+        cleaned.errors.extend(damaged);
+        let found = run_folders(self.asked.opened.sink.as_ref()).await?;
+        let plan = self.plan(&found, cleaned).await?;
         if !self.dry_run && !plan.is_empty() {
             clocks::check(self.engine, &self.asked.opened).await?;
+            self.delete_probes(&found).await?;
         }
         for judged in plan.judged {
             self.withdraw(judged, &found, cleaned).await;
         }
-        for (withdrawn, removal, remains) in plan.removable {
-            let removal = self.remove(&withdrawn.id, &remains, removal).await;
+        for (removal, remains) in plan.removable {
+            let removal = self.remove(removal, &remains).await;
             cleaned.removals.push(removal);
         }
         for (folder, claim) in plan.dead {
@@ -78,6 +68,42 @@ impl Cleaning<'_> {
         for upload in plan.orphans {
             let upload = self.discard(upload).await;
             cleaned.uploads.push(upload);
+        }
+        Ok(())
+    }
+
+    /// Finds what is to be done, and reports what isn't.
+    async fn plan(
+        &self,
+        found: &RunFolders,
+        cleaned: &mut CleanedDestination,
+    ) -> Result<Plan, BackupError> {
+        let mut plan = Plan {
+            judged: self.judge(found).await?,
+            removable: self.removable(found, cleaned).await,
+            dead: Vec::new(),
+            orphans: Vec::new(),
+        };
+        let unfinished = self.asked.opened.sink.unfinished(None);
+        match unfinished.try_collect::<Vec<_>>().await {
+            Ok(uploads) => {
+                plan.dead = self.dead_runs(found, &uploads, cleaned).await?;
+                plan.orphans = dead_runs::orphans(&uploads, found, self.bound());
+            }
+            // Without, it can't be told whether a run may be going on; the rules don't ask for that.
+            Err(error) => cleaned.errors.push((&error).into()),
+        }
+        Ok(plan)
+    }
+
+    /// Deletes what looks at the store's clock have left that broke off.
+    async fn delete_probes(&self, found: &RunFolders) -> Result<(), BackupError> {
+        let is_old = |probe: &&ObjectMeta| {
+            let written_at = probe.modified_at;
+            written_at.is_some_and(|at| self.bound().is_passed_by(at))
+        };
+        for probe in found.probes.iter().filter(is_old) {
+            self.asked.opened.sink.delete(&probe.key).await?;
         }
         Ok(())
     }
@@ -119,11 +145,10 @@ impl Cleaning<'_> {
             kept_by: judged.kept_by,
             error: None,
         };
-        let entry = self
-            .asked
-            .entry(&judged.id)
-            .filter(|_| backup.kept_by.is_empty());
-        let Some(entry) = entry else {
+        if !backup.kept_by.is_empty() {
+            return cleaned.backups.push(backup);
+        }
+        let Some(entry) = self.asked.entry(&judged.id) else {
             return cleaned.backups.push(backup);
         };
         backup.status = CleanupStatus::Withdrawn;
@@ -143,8 +168,9 @@ impl Cleaning<'_> {
                 removal.removable_from = from;
                 if self.policy.grace.ms() == 0 {
                     let mut remains = found.remains(&judged.id);
+                    remains.leave_copies(Some(&entry.path));
                     remains.entries = withdrawn.map_or(Vec::new(), |withdrawn| withdrawn.entries);
-                    removal = self.remove(&judged.id, &remains, removal).await;
+                    removal = self.remove(removal, &remains).await;
                 }
                 cleaned.removals.push(removal);
             }
@@ -173,35 +199,40 @@ impl Cleaning<'_> {
         &self,
         found: &RunFolders,
         cleaned: &mut CleanedDestination,
-    ) -> Vec<(Withdrawn, Removal, Remains)> {
+    ) -> Vec<(Removal, Remains)> {
         let mut removable = Vec::new();
-        for withdrawn in &self.asked.catalog.withdrawn {
+        for withdrawn in self.asked.catalog.withdrawn.values() {
             let mut remains = found.remains(&withdrawn.id);
             remains.entries.clone_from(&withdrawn.entries);
-            let (removal, may_go) = withdrawn
-                .look(&self.asked.opened, self.policy.grace, self.now)
-                .await;
-            if removal.reason == Some(WithdrawalReason::DeadRun) {
+            if withdrawn.is_of_dead_run() {
                 remains.forget_last(&withdrawn.key);
             }
-            match may_go {
+            // Of most there is nothing left, and what they say needs no reading.
+            if remains.is_empty() {
+                continue;
+            }
+            let looked = withdrawn.look(&self.asked.opened, self.policy.grace, self.now);
+            let looked = looked.await;
+            remains.leave_copies(looked.path.as_deref());
+            match looked.may_go {
                 _ if remains.is_empty() => {}
-                true => removable.push((withdrawn.clone(), removal, remains)),
-                false => cleaned.removals.push(removal),
+                true => removable.push((looked.removal, remains)),
+                false => cleaned.removals.push(looked.removal),
             }
         }
         removable
     }
 
     /// Removes what is withdrawn.
-    async fn remove(&self, id: &BackupId, remains: &Remains, removal: Removal) -> Removal {
+    async fn remove(&self, removal: Removal, remains: &Remains) -> Removal {
         if self.dry_run {
             return Removal {
                 status: RemovalStatus::Removed,
                 ..removal
             };
         }
-        removal.after(remains.remove(&self.asked.opened, id).await)
+        let removed = remains.remove(&self.asked.opened, &removal.id).await;
+        removal.after(removed)
     }
 
     /// The folders of dead runs. Those that are left are reported.
@@ -221,10 +252,14 @@ impl Cleaning<'_> {
             match looked.await? {
                 Left::Quiet => {}
                 Left::Dead(claim) => dead.push((folder.clone(), *claim)),
-                Left::Alone(error) => cleaned.removals.push(Removal {
+                Left::Wanted(error) => cleaned.removals.push(Removal {
                     error: Some((&error).into()),
                     ..Removal::new(&folder.id, RemovalStatus::Left)
                 }),
+                Left::Unclear(error) => {
+                    let removal = Removal::new(&folder.id, RemovalStatus::Left);
+                    cleaned.removals.push(removal.failed(&error));
+                }
             }
         }
         Ok(dead)

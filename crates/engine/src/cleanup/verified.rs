@@ -13,15 +13,11 @@ use crate::open::Opened;
 pub(super) async fn last_verified(
     opened: &Opened,
     newest_first: &[&CatalogEntry],
-    records: &[(BackupId, ObjectKey)],
+    records: &HashMap<BackupId, Vec<ObjectKey>>,
 ) -> Result<Option<BackupId>, BackupError> {
-    let mut records_of: HashMap<&BackupId, Vec<&ObjectKey>> = HashMap::new();
-    for (id, key) in records {
-        records_of.entry(id).or_default().push(key);
-    }
     let mut attested = None;
     for entry in newest_first {
-        for key in records_of.get(&entry.id).into_iter().flatten() {
+        for key in records.get(&entry.id).into_iter().flatten() {
             match verified_by(opened, key).await? {
                 Verified::Read => return Ok(Some(entry.id.clone())),
                 Verified::Attested => attested = attested.or_else(|| Some(entry.id.clone())),

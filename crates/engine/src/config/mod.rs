@@ -16,6 +16,7 @@ mod blame;
 mod connection;
 mod destinations;
 mod file;
+mod hooks;
 mod interpolate;
 mod nearest;
 mod node;
@@ -40,6 +41,7 @@ use teeline_core::{BackupError, TimeZone};
 use self::blame::Blame;
 pub use self::connection::Connection;
 use self::file::File;
+pub use self::hooks::{HookCall, HookConfig};
 use self::interpolate::interpolate;
 pub(crate) use self::nearest::nearest;
 use self::overrides::Overrides;
@@ -48,6 +50,7 @@ pub use self::types::{
     SourceConfig, SourceLocation, TargetLocation, Verification,
 };
 use crate::destination::DestinationSpec;
+use crate::hooks::Hooks;
 use crate::request::RetentionPolicy;
 
 /// A configuration, as written.
@@ -69,11 +72,24 @@ pub struct Config {
     pub destinations: Vec<DestinationSpec>,
     /// Where restores may go, by name. Default: none.
     pub targets: BTreeMap<String, TargetLocation>,
+    /// Who is told of runs, in the order of the file. Default: nobody.
+    pub hooks: Vec<HookConfig>,
     /// An S3 server over a folder, to be run for as long as the command. Default: none.
     pub embedded_s3: Option<EmbeddedS3Config>,
 }
 
 impl Config {
+    /// Its hooks.
+    ///
+    /// # Errors
+    /// Of class [`Usage`](teeline_core::Class::Usage), where one can't be called. None that was read from a file is.
+    pub fn hooks(&self) -> Result<Hooks, BackupError> {
+        let none = Hooks::default();
+        self.hooks
+            .iter()
+            .try_fold(none, |hooks, hook| hook.after(hooks))
+    }
+
     /// What the variables among `env_vars` whose names begin with `TEELINE__` say, where there is no file: they replace
     /// single settings of the default configuration.
     ///

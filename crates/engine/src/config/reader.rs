@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use serde_json::{Map, Value};
 use teeline_core::{BackupError, Span, masked};
 
 use super::blame::Blame;
@@ -290,10 +291,46 @@ impl<'a> Table<'a> {
         Ok(entries.into_iter().map(with_key).collect())
     }
 
+    /// Values under names that the user chose.
+    pub(super) fn values(&mut self, name: &str) -> Result<Map<String, Value>, BackupError> {
+        let mut values = Map::new();
+        for (key, name, node) in self.tables(name)? {
+            values.insert(name, value_of(self.blame, &key, node)?);
+        }
+        Ok(values)
+    }
+
     fn take(&mut self, name: &str) -> Option<(KeyPath, Node)> {
         let index = self.entries.iter().position(|(entry, _)| entry == name)?;
         let (_, node) = self.entries.remove(index);
         Some((self.key.join(name), node))
+    }
+}
+
+/// A value as JSON has it.
+fn value_of(blame: &Blame, key: &KeyPath, node: Node) -> Result<Value, BackupError> {
+    let accepted = "text, whole numbers of 64 bits, true, false, and lists and tables of these";
+    match node {
+        Node::Null => Ok(Value::Null),
+        Node::Boolean(value) => Ok(value.into()),
+        Node::Text(text, _) => Ok(text.into()),
+        Node::Integer(value) => match i64::try_from(value) {
+            Ok(value) => Ok(value.into()),
+            Err(_) => Err(blame.wrong(key, &node, accepted)),
+        },
+        Node::Float => Err(blame.wrong(key, &node, accepted)),
+        Node::List(nodes) => nodes
+            .into_iter()
+            .enumerate()
+            .map(|(index, node)| value_of(blame, &key.index(index), node))
+            .collect(),
+        Node::Table(entries) => entries
+            .into_iter()
+            .map(|(name, node)| {
+                let value = value_of(blame, &key.join(&name), node)?;
+                Ok((name, value))
+            })
+            .collect(),
     }
 }
 

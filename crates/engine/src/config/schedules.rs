@@ -6,6 +6,7 @@ use teeline_core::{BackupError, BackupType, CronExpression, Span};
 
 use super::blame::Blame;
 use super::node::{KeyPath, Node};
+use super::places::no_url;
 use super::reader::{Known, Table};
 use super::sections::{BACKUP, backup};
 use super::types::{BackupConfig, ScheduleConfig};
@@ -33,7 +34,7 @@ pub(super) const SHORT: Known = Known {
     ],
 };
 
-const OWN_KEYS: [&str; 3] = ["cron", "type", "jitter"];
+const OWN_KEYS: [&str; 4] = ["cron", "type", "jitter", "resources"];
 const KEYS: [&str; OWN_KEYS.len() + BACKUP.keys.len()] = own_and_backup_keys();
 const SCHEDULE: Known = Known {
     keys: &KEYS,
@@ -82,6 +83,7 @@ pub(super) fn schedules(
                 cron,
                 backup_type: full(),
                 jitter: Span::default(),
+                resources: None,
                 backup: all.clone(),
             }));
         }
@@ -125,6 +127,9 @@ fn schedule(
         jitter: table
             .span("jitter", Span::default()..=JITTER_MAX)?
             .unwrap_or_default(),
+        resources: table
+            .texts("resources", |name| no_url(name).map(drop))?
+            .filter(|names| !names.is_empty()),
         backup: backup(&mut table, all.clone())?,
     })
 }

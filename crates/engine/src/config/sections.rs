@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use teeline_core::{
-    BackupError, Compression, LagPolicy, LineCheck, PathTemplate, StrategyKind, TimeZone,
+    BackupError, Compression, LagPolicy, LineCheck, Metadata, PathTemplate, StrategyKind, TimeZone,
 };
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::Config;
 use super::blame::Blame;
 use super::destinations::destinations;
+use super::hooks::hooks;
 use super::node::{KeyPath, Node};
 use super::places::{NamedPlace, named_place, no_url};
 use super::reader::{Known, Table, check_known};
@@ -38,6 +39,7 @@ const ROOT: Known = Known {
         "engine",
         "destinations",
         "targets",
+        "hooks",
         "embedded_s3",
     ],
     hints: &[],
@@ -64,6 +66,7 @@ pub(super) const BACKUP: Known = Known {
         "strategy",
         "lag",
         "lag_patience_ms",
+        "spill_bytes",
         "catch_up",
         "concurrency",
         "compression",
@@ -76,6 +79,7 @@ pub(super) const BACKUP: Known = Known {
         "path",
         "include",
         "exclude",
+        "metadata",
         "cleanup",
     ],
     hints: &[
@@ -91,7 +95,7 @@ pub(super) const BACKUP: Known = Known {
     ],
 };
 const ENGINE: Known = Known {
-    keys: &["workers", "budget_bytes"],
+    keys: &["workers", "budget_bytes", "temp_dir"],
     hints: &[],
 };
 const EMBEDDED_S3: Known = Known {
@@ -148,6 +152,7 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
         engine: engine.unwrap_or_default(),
         destinations: destinations(root.tables("destinations")?, blame)?,
         targets: targets(root.tables("targets")?, blame)?,
+        hooks: hooks(root.tables("hooks")?, blame)?,
         embedded_s3: embedded.map(embedded_s3).transpose()?,
     })
 }
@@ -221,6 +226,7 @@ pub(super) fn backup(
     })?;
     let lag = lag_policy(table)?;
     let lag_patience_ms = table.integer("lag_patience_ms", 1..=86_400_000)?;
+    let spill_bytes = table.size("spill_bytes", MIB..=1024 * GIB)?;
     let catch_up = table.word("catch_up", &["wait", "later"], |word| word.parse().ok())?;
     let concurrency = table.integer("concurrency", 1..=1024)?;
     let block_bytes = table.size("block_bytes", 4 * KIB..=16 * MIB)?;
@@ -244,11 +250,18 @@ pub(super) fn backup(
                 .to_owned()
         })
     })?;
+    let metadata = match table.has("metadata") {
+        false => default.metadata,
+        true => Metadata::new(table.values("metadata")?).map_err(|error| {
+            table.error_at("metadata", &format!("isn't usable: {}", error.message()))
+        })?,
+    };
     Ok(BackupConfig {
         strategy: strategy.unwrap_or(default.strategy),
         lag: lag.or(default.lag),
         catch_up: catch_up.unwrap_or(default.catch_up),
         lag_patience_ms: lag_patience_ms.unwrap_or(default.lag_patience_ms),
+        spill_bytes: spill_bytes.unwrap_or(default.spill_bytes),
         concurrency: concurrency.map_or(default.concurrency, to_usize),
         compression,
         block_bytes,
@@ -263,13 +276,14 @@ pub(super) fn backup(
         exclude: table
             .texts("exclude", check_glob)?
             .unwrap_or(default.exclude),
+        metadata,
         cleanup: table.boolean("cleanup")?.unwrap_or(default.cleanup),
     })
 }
 
 /// What becomes of a destination that falls behind, where it is said.
 pub(super) fn lag_policy(table: &mut Table<'_>) -> Result<Option<LagPolicy>, BackupError> {
-    table.word("lag", &["block", "detach"], |word| word.parse().ok())
+    table.word("lag", &LagPolicy::NAMES, |word| word.parse().ok())
 }
 
 /// One that is named has its own level, not that of the other.
@@ -297,10 +311,10 @@ fn check_glob(text: &str) -> Result<(), String> {
 }
 
 fn engine(mut table: Table<'_>) -> Result<EngineConfig, BackupError> {
-    let budget_bytes = table.size("budget_bytes", 8 * MIB..=1024 * GIB)?;
     Ok(EngineConfig {
         workers: table.integer("workers", 1..=256)?.map(to_usize),
-        budget_bytes: budget_bytes.map_or(EngineConfig::default().budget_bytes, to_usize),
+        budget_bytes: table.size("budget_bytes", 8 * MIB..=1024 * GIB)?,
+        temp_dir: table.text_as("temp_dir", no_url)?.map(PathBuf::from),
     })
 }
 

@@ -128,7 +128,7 @@ pub enum RemovalStatus {
     Left,
     /// Nothing of it was there.
     Absent,
-    /// It isn't withdrawn, or some of it is left.
+    /// It isn't withdrawn, some of it is left, or it can't be told whether it may go.
     Failed,
 }
 

@@ -14,7 +14,7 @@ use teeline::{
 };
 use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload, layout};
 
-use super::{World, count, is_gone};
+use super::{DAY_MS, KILLED, World, count, is_gone, keys_about, lose};
 use crate::common::{objects, place, request};
 
 /// Is asked before each call, with its key; may refuse it.
@@ -107,16 +107,32 @@ async fn beside(sink: &MemorySink, id: &BackupId) -> Objects {
     beside
 }
 
-/// Deletes the older of two backups with a store that dies after `calls`; whether it lived to the end.
-async fn one_death(calls: u64, by_cleanup: bool) -> bool {
+/// What goes, and by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A backup, by its id.
+    Delete,
+    /// A backup, by a cleanup.
+    Cleanup,
+    /// What a run left that was killed, by a cleanup.
+    Sweep,
+}
+
+/// Lets the older of two backups, or runs, go at a store that dies after so many calls; whether that lived to the end.
+async fn one_death(calls: u64, by: By) -> bool {
     let world = World::new();
     let sink = MemorySink::new("here");
     let spec = [place("here", sink.clone())];
-    let made = world.daily(2, &spec).await;
+    let mut made = world.daily(1, &spec).await;
+    if by == By::Sweep {
+        lose(&sink, &KILLED).await;
+        world.wait(7 * DAY_MS);
+    }
+    made.extend(world.daily(1, &spec).await);
     let others = beside(&sink, &made[0]).await;
-    let delete = async |at: &[DestinationSpec]| match by_cleanup {
-        false => world.delete_at_once(at, &made[0]).await.exit_code(),
-        true => {
+    let go = async |at: &[DestinationSpec]| match by {
+        By::Delete => world.delete_at_once(at, &made[0]).await.exit_code(),
+        By::Cleanup | By::Sweep => {
             let policy = RetentionPolicy {
                 grace: Span::default(),
                 ..RetentionPolicy::new(count(1))
@@ -125,45 +141,37 @@ async fn one_death(calls: u64, by_cleanup: bool) -> bool {
             world.engine.cleanup(request).await.exit_code()
         }
     };
-    let lived = delete(&mortal(&sink, calls)).await == exit::DONE;
+    let lived = go(&mortal(&sink, calls)).await == exit::DONE;
 
-    assert!(
-        beside(&sink, &made[0]).await == others,
-        "after {calls} calls"
-    );
+    let about = format!("{by:?} after {calls} calls");
+    assert!(beside(&sink, &made[0]).await == others, "{about}");
     // Either nothing has happened, or it is withdrawn; a half is never seen.
     let listed = world.listed(&spec).await;
-    match listed.len() {
-        2 => {
-            world
-                .assert_listed_and_whole(&spec, &[made[1].clone(), made[0].clone()])
-                .await
-        }
-        _ => world.assert_listed_and_whole(&spec, &made[1..]).await,
-    }
-    assert_eq!(delete(&spec).await, exit::DONE, "after {calls} calls");
-    assert!(
-        is_gone(&sink, &made[0]),
-        "after {calls} calls: {:?}",
-        sink.keys()
-    );
-    assert!(
-        beside(&sink, &made[0]).await == others,
-        "after {calls} calls"
-    );
+    let expected = match listed.len() {
+        2 if by != By::Sweep => vec![made[1].clone(), made[0].clone()],
+        _ => vec![made[1].clone()],
+    };
+    world.assert_listed_and_whole(&spec, &expected).await;
+    assert_eq!(go(&spec).await, exit::DONE, "{about}");
+    let is_over = match by {
+        By::Sweep => keys_about(&sink, &made[0]).is_empty(),
+        By::Delete | By::Cleanup => is_gone(&sink, &made[0]),
+    };
+    assert!(is_over, "{about}: {:?}", sink.keys());
+    assert!(beside(&sink, &made[0]).await == others, "{about}");
     world.assert_listed_and_whole(&spec, &made[1..]).await;
     lived
 }
 
 #[tokio::test]
-async fn the_next_deletion_finishes_one_that_broke_off_anywhere() {
-    for by_cleanup in [false, true] {
+async fn the_next_one_finishes_what_broke_off_anywhere() {
+    for by in [By::Delete, By::Cleanup, By::Sweep] {
         let mut calls = 0;
-        while !one_death(calls, by_cleanup).await {
+        while !one_death(calls, by).await {
             calls += 1;
             assert!(calls < 500);
         }
-        assert!(calls > 20, "it died at every call: {calls}");
+        assert!(calls > 20, "it died at every call of {by:?}: {calls}");
     }
 }
 

@@ -19,7 +19,7 @@ use common::{assert_idle, records, request};
 use teeline::sinks::MemorySink;
 use teeline::{
     BackupId, CleanupReport, CleanupRequest, DeleteReport, DeleteRequest, DestinationSpec, Engine,
-    Removal, RestoreReport, RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Span,
+    Removal, RestoreReport, RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Sink, Span,
     Timestamp, VerifyRequest, Which, WhichBackups, exit,
 };
 use teeline_core::ObjectKey;
@@ -161,6 +161,18 @@ pub(crate) fn is_gone(sink: &MemorySink, id: &BackupId) -> bool {
 pub(crate) fn removals(report: &CleanupReport) -> Vec<&Removal> {
     let removals = report.destinations.iter().flat_map(|at| &at.removals);
     removals.collect()
+}
+
+/// What a run writes last: one that was killed has written none of it.
+pub(crate) const KILLED: [&str; 3] = ["manifest.json", "runs/", "~0002.index"];
+
+/// Takes every object away whose key has one of these in it.
+pub(crate) async fn lose(sink: &MemorySink, parts: &[&str]) {
+    for key in sink.keys() {
+        if parts.iter().any(|part| key.as_str().contains(part)) {
+            sink.delete(&key).await.unwrap();
+        }
+    }
 }
 
 pub(crate) fn key(text: &str) -> ObjectKey {

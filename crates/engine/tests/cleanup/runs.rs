@@ -1,12 +1,15 @@
 //! What dead runs have left goes, and what may still be wanted doesn't.
 
+use std::io::{Cursor, Read};
+use std::sync::{Arc, mpsc};
+
 use teeline::sinks::{Fault, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, Class, DestinationSpec, RemovalStatus, RepairRequest, Retention, Sink, SyncRequest,
-    WithdrawalReason, exit,
+    BackupId, BackupReport, Class, CleanupRequest, DestinationSpec, JsonlSource, RemovalStatus,
+    RepairRequest, Retention, RetentionPolicy, Sink, Span, SyncRequest, WithdrawalReason, exit,
 };
 
-use super::{DAY_MS, HOUR_MS, World, key, keys_about, removals};
+use super::{DAY_MS, HOUR_MS, KILLED, World, is_gone, key, keys_about, lose, removals};
 use crate::common::{failing, request, store};
 
 /// A run that ends before it has published, and says so.
@@ -27,12 +30,7 @@ async fn killed(lacking: &[&str]) -> (World, MemorySink, [DestinationSpec; 1], B
     let world = World::new();
     let (sink, spec) = store("here");
     let id = world.backup(std::slice::from_ref(&spec)).await;
-    for lost in sink.keys() {
-        let is_lost = |part: &&str| lost.as_str().contains(part);
-        if lacking.iter().any(|part| is_lost(&part)) {
-            sink.delete(&lost).await.unwrap();
-        }
-    }
+    lose(&sink, lacking).await;
     (world, sink, [spec], id)
 }
 
@@ -74,7 +72,7 @@ async fn what_a_killed_run_left_goes_as_well() {
 
 #[tokio::test]
 async fn a_sweep_that_broke_off_is_gone_on_with() {
-    let (world, sink, _, id) = killed(&["manifest.json", "runs/", "~0002.index"]).await;
+    let (world, sink, _, id) = killed(&KILLED).await;
     world.wait(7 * DAY_MS);
     // As far as its withdrawal and the first files.
     let other = MemorySink::new("elsewhere");
@@ -96,10 +94,7 @@ async fn a_sweep_that_broke_off_is_gone_on_with() {
         withdrawn_at: "2026-11-30T12:00:00.000Z".parse().unwrap(),
         reason: WithdrawalReason::DeadRun,
     });
-    other.overwrite(
-        &teeline_core::layout::withdrawal(&entry).unwrap(),
-        &withdrawal,
-    );
+    other.overwrite(&teeline_core::layout::sweep(&entry).unwrap(), &withdrawal);
     other.overwrite(&key(&format!("{id}/run.json")), &claim);
     let report = world.cleanup(&elsewhere, Retention::default()).await;
     assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
@@ -195,7 +190,7 @@ async fn what_was_swept_can_be_copied_there_again() {
 
 #[tokio::test]
 async fn a_run_that_may_be_going_on_is_neither_swept_nor_deleted() {
-    let (world, sink, at, id) = killed(&["manifest.json", "runs/", "~0002.index"]).await;
+    let (world, sink, at, id) = killed(&KILLED).await;
     world.wait(6 * DAY_MS);
     let before = sink.keys();
     let report = world.cleanup(&at, Retention::default()).await;
@@ -215,4 +210,125 @@ async fn a_run_that_may_be_going_on_is_neither_swept_nor_deleted() {
     world.wait(31 * DAY_MS);
     let deleted = world.delete_at_once(&at, &id).await;
     assert_eq!(deleted.exit_code(), exit::DONE, "{deleted:?}");
+}
+
+#[tokio::test]
+async fn where_unfinished_uploads_cannot_be_listed_only_the_rules_are_carried_out() {
+    let world = World::new();
+    let fault = Fault::new(
+        Operation::Unfinished,
+        When::From(1),
+        What::Fail(Class::Permanent),
+    );
+    let (sink, spec) = failing("here", fault);
+    let at = [spec];
+    let dead = world.backup(&at).await;
+    lose(&sink, &KILLED).await;
+    world.wait(8 * DAY_MS);
+    let made = world.daily(2, &at).await;
+    let before = keys_about(&sink, &dead);
+    let rules = Retention {
+        count: 1,
+        ..Retention::default()
+    };
+    let report = world.cleanup(&at, rules).await;
+    assert_eq!(
+        (report.count, report.exit_code()),
+        (1, exit::DEGRADED),
+        "{report:?}"
+    );
+    world.wait(2 * DAY_MS);
+    let report = world.cleanup(&at, rules).await;
+    assert_eq!(
+        removals(&report)[0].status,
+        RemovalStatus::Removed,
+        "{report:?}"
+    );
+    assert!(is_gone(&sink, &made[0]));
+    assert_eq!(keys_about(&sink, &dead), before, "it may be going on");
+}
+
+/// Records that come when somebody sends them.
+struct SlowReader {
+    lines: mpsc::Receiver<Vec<u8>>,
+    left: Cursor<Vec<u8>>,
+}
+
+impl Read for SlowReader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.left.read(buffer)?;
+        if read > 0 {
+            return Ok(read);
+        }
+        self.left = Cursor::new(self.lines.recv().unwrap_or_default());
+        self.left.read(buffer)
+    }
+}
+
+/// Cleans up while a run waits for its second half; what becomes of that run.
+async fn meanwhile(dead_after: Span) -> (World, MemorySink, [DestinationSpec; 1], BackupReport) {
+    let world = World::new();
+    let (sink, spec) = store("here");
+    let at = [spec];
+    let (send, lines) = mpsc::channel();
+    let reader = SlowReader {
+        lines,
+        left: Cursor::default(),
+    };
+    let source = JsonlSource::from_reader("events", Box::new(reader));
+    let mut slow = request(&[], &at);
+    slow.source = Arc::new(source);
+    let (first, second) = world.lines.split_at(world.lines.len() / 2);
+    send.send(first.to_vec()).unwrap();
+    let engine = world.engine.clone();
+    let run = tokio::spawn(async move { engine.backup(slow).await });
+    let is_claimed = |sink: &MemorySink| {
+        let mut keys = sink.keys().into_iter();
+        keys.any(|key| key.file_name() == "run.json")
+    };
+    while !is_claimed(&sink) {
+        assert!(!run.is_finished());
+        tokio::task::yield_now().await;
+    }
+    let policy = RetentionPolicy {
+        dead_after,
+        ..RetentionPolicy::default()
+    };
+    let request = CleanupRequest::new(at.to_vec(), policy);
+    let cleaned = world.engine.cleanup(request).await;
+    assert_eq!(cleaned.exit_code(), exit::DONE, "{cleaned:?}");
+    send.send(second.to_vec()).unwrap();
+    drop(send);
+    let report = run.await.unwrap();
+    (world, sink, at, report)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_on_is_not_disturbed() {
+    let (world, _, at, report) = meanwhile(Span::from_days(7)).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    world
+        .assert_listed_and_whole(&at, &[report.id.unwrap()])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_swept_while_it_went_on_publishes_nothing() {
+    let (world, sink, at, report) = meanwhile(Span::default()).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    let error = report.destinations[0].error.as_ref().unwrap();
+    assert!(error.message.contains("taken for dead"), "{error:?}");
+    assert!(world.listed(&at).await.is_empty());
+    // What it wrote afterwards has lost its claim: nobody can tell whose it is, and it is no backup.
+    assert!(
+        !sink
+            .keys()
+            .iter()
+            .any(|key| key.file_name() == "manifest.json")
+    );
+    let id = report.id.unwrap();
+    assert_eq!(
+        world.engine.status(&at, &id).await.status,
+        teeline::BackupState::Failed
+    );
 }

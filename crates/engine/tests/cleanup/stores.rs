@@ -31,7 +31,7 @@ impl Stores {
             access_key: "key".into(),
             secret_key: "secret".into(),
         };
-        let server = EmbeddedS3::start(&root.path().join("s3"), credentials).unwrap();
+        let server = EmbeddedS3::start(root.path().join("s3"), credentials).unwrap();
         server.create_bucket("bucket").unwrap();
         let folder = format!("folder={}", root.path().join("folder").display());
         let bucket = format!(
@@ -75,6 +75,10 @@ async fn what_goes_is_gone_at_every_kind_of_store() {
         system_time().unix_ms() - 3 * DAY_MS,
     ));
     let made = world.daily(3, &stores.at).await;
+    // As a cleanup leaves it that breaks off while it looks at the clock.
+    let probe = stores.folder().join("runs/clock-0123456789abcdef");
+    std::fs::write(&probe, b"").unwrap();
+    age(&probe);
     let report = swift_cleanup(&world, &stores.at, count(1)).await;
     assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
     assert_eq!(report.count, 2);

@@ -195,8 +195,7 @@ impl Store {
 
     /// Ends uploads in parts without a condition from now on, if `error` is that this server can't do it.
     pub(super) fn gives_up_condition(&self, error: &object_store::Error) -> bool {
-        let refused = find::<Rejected>(error)
-            .is_some_and(|rejected| rejected.status == 501 || rejected.code == "NotImplemented");
+        let refused = find::<Rejected>(error).is_some_and(Rejected::is_not_implemented);
         refused && self.conditional_completion.swap(false, Ordering::Relaxed)
     }
 

@@ -12,6 +12,8 @@ use object_store::signer::Signer;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use teeline_core::{BackupError, Class, ObjectKey, Timestamp, UnfinishedUpload};
 
+use super::failure::find;
+use super::service::Rejected;
 use super::store::Store;
 
 /// What the signed URL is for isn't sent, so it may be short.
@@ -92,8 +94,13 @@ impl Store {
         AwsAuthorizer::new(&credential, "s3", &self.region)
             .try_authorize(&mut request, None)
             .map_err(failed)?;
-        let response = self.requests.execute(request).await;
-        let response = response.map_err(|error| failed(generic(error)))?;
+        let response = match self.requests.execute(request).await.map_err(generic) {
+            // A server that knows of none has none to end.
+            Err(error) if find::<Rejected>(&error).is_some_and(Rejected::is_not_implemented) => {
+                return Ok(Page::default());
+            }
+            response => response.map_err(failed)?,
+        };
         let body = response.into_body().bytes().await;
         let body = body.map_err(|error| failed(generic(error)))?;
         let page =
@@ -112,7 +119,7 @@ impl Store {
             .signed_url("GET".parse().map_err(generic)?, &sample, SIGNED_FOR);
         let signed = signed.await?.to_string();
         let bucket = signed.split('?').next().unwrap_or_default();
-        let bucket = bucket.trim_end_matches(SAMPLE_KEY);
+        let bucket = bucket.strip_suffix(SAMPLE_KEY).unwrap_or(bucket);
         let mut url = format!("{bucket}?uploads=");
         let parameters = [
             ("prefix", prefix),

@@ -100,6 +100,7 @@ pub(super) fn problems_of(report: &BackupReport, problems: &mut Vec<Problem>) {
     if let Some(cleanup) = &report.cleanup {
         cleanup.problems(problems);
     }
+    problems.extend(report.hook_failures.iter().map(Problem::of_hook));
 }
 
 /// What is at a destination now, and where.

@@ -46,6 +46,9 @@ impl Shown for StatusReport {
             let _ = writeln!(text, "  records   {}: {size}", grouped(self.record_count));
             let _ = writeln!(text, "  checksum  {checksum}");
         }
+        for (name, value) in self.metadata.values() {
+            let _ = writeln!(text, "  metadata  {name}: {value}");
+        }
         if !self.resources.is_empty() {
             let mut rows = vec![
                 [
@@ -123,7 +126,7 @@ impl Shown for StatusReport {
 
 #[cfg(test)]
 mod tests {
-    use teeline::ResourceStatus;
+    use teeline::{Metadata, ResourceStatus};
 
     use super::*;
 
@@ -140,12 +143,14 @@ mod tests {
         };
         let report = StatusReport {
             id: "full-2026-01-01T00-00-00-aaaaaaaaaa".parse().ok(),
+            backup_type: None,
             status: BackupState::Completed,
             timestamp: None,
             record_count: 24_690,
             size: 0,
             plain_bytes: 0,
             checksum: None,
+            metadata: Metadata::default(),
             source: None,
             resources: vec![resource("notes", 0), resource("users", 1234)],
             destinations: Vec::new(),

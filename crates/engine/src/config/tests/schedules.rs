@@ -20,13 +20,18 @@ jitter = "10min"
 compression = "zstd"
 exclude = []
 include = ["orders"]
+metadata = { kind = "archive" }
+[schedules.some]
+cron = "@weekly"
+type = "selective"
+resources = ["users"]
 [schedules.again]
 cron = "@hourly"
 level = 9
 "#,
     )
     .accepted();
-    let [daily, weekly, archive, again] = config.schedules.try_into().unwrap();
+    let [daily, weekly, archive, some, again] = config.schedules.try_into().unwrap();
     let said = |schedule: &ScheduleConfig| {
         let (name, cron) = (schedule.name.clone(), schedule.cron.to_string());
         (
@@ -52,9 +57,13 @@ level = 9
         compression: zstd,
         include: vec!["orders".into()],
         exclude: Vec::new(),
+        metadata: archive.backup.metadata.clone(),
         ..config.backup.clone()
     };
     assert_eq!(archive.backup, expected);
+    assert_eq!(archive.backup.metadata.values()["kind"], "archive");
+    assert_eq!(some.resources, Some(vec!["users".to_owned()]));
+    assert_eq!((&some.backup, daily.resources), (&config.backup, None));
     assert_eq!(archive.backup.strategy, StrategyKind::Any);
     let gzip = config.backup.compression.with_level(9).unwrap();
     assert_eq!(again.backup.compression, gzip);
