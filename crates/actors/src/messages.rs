@@ -104,8 +104,11 @@ impl Step {
             Step::Claim(bytes)
             | Step::Segment(Placement::Write { bytes, .. })
             | Step::Attachment { bytes, .. } => bytes.len() as u64,
-            Step::Segment(Placement::Close { index, .. }) => index.len() as u64,
-            Step::Segment(Placement::Open { .. }) | Step::EndOfData => 0,
+            Step::Segment(Placement::Open { prologue, .. }) => prologue.len() as u64,
+            Step::Segment(Placement::Close {
+                epilogue, index, ..
+            }) => (epilogue.len() + index.len()) as u64,
+            Step::EndOfData => 0,
         }
     }
 }

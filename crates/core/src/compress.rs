@@ -24,6 +24,11 @@ pub enum Compression {
         /// 1 (fast) to 19 (small).
         level: u8,
     },
+    /// A file is one zlib stream; a chunk is a part of it that decodes alone, made by zlib-rs at `level` 1 to 9.
+    Deflate {
+        /// 1 (fast) to 9 (small).
+        level: u8,
+    },
 }
 
 impl Compression {
@@ -31,8 +36,10 @@ impl Compression {
     pub const GZIP_LEVEL_DEFAULT: u8 = 5;
     /// The level of zstd that is used unless another is asked for.
     pub const ZSTD_LEVEL_DEFAULT: u8 = 3;
+    /// The level of deflate that is used unless another is asked for.
+    pub const DEFLATE_LEVEL_DEFAULT: u8 = 6;
     /// What users may ask for.
-    pub const NAMES: [&str; 3] = ["gzip", "zstd", "none"];
+    pub const NAMES: [&str; 4] = ["gzip", "zstd", "deflate", "none"];
 
     /// What it is called in configurations and manifests.
     pub fn name(self) -> &'static str {
@@ -40,23 +47,25 @@ impl Compression {
             Compression::None => "none",
             Compression::Gzip { .. } => "gzip",
             Compression::Zstd { .. } => "zstd",
+            Compression::Deflate { .. } => "deflate",
         }
     }
 
-    /// What file names end in after `.jsonl`: `.gz`, `.zst` or nothing.
+    /// What file names end in after `.jsonl`: `.gz`, `.zst`, `.zz` or nothing.
     pub fn suffix(self) -> &'static str {
         match self {
             Compression::None => "",
             Compression::Gzip { .. } => ".gz",
             Compression::Zstd { .. } => ".zst",
+            Compression::Deflate { .. } => ".zz",
         }
     }
 
-    /// The size that blocks are cut to unless another is set, in bytes: zstd gains a tenth by the second MiB, gzip looks back
-    /// 32 KiB only.
+    /// The size that blocks are cut to unless another is set, in bytes: zstd gains a tenth by the second MiB, gzip and deflate
+    /// look back 32 KiB only.
     pub fn block_bytes_default(self) -> usize {
         match self {
-            Compression::None | Compression::Gzip { .. } => 1 << 20,
+            Compression::None | Compression::Gzip { .. } | Compression::Deflate { .. } => 1 << 20,
             Compression::Zstd { .. } => 2 << 20,
         }
     }
@@ -67,6 +76,7 @@ impl Compression {
             Compression::None => None,
             Compression::Gzip { .. } => Some(1..=12),
             Compression::Zstd { .. } => Some(1..=19),
+            Compression::Deflate { .. } => Some(1..=9),
         }
     }
 
@@ -87,7 +97,10 @@ impl Compression {
             }
             None => return refused(format!("compression \"{name}\" has no levels")),
         }
-        if let Compression::Gzip { level } | Compression::Zstd { level } = &mut self {
+        if let Compression::Gzip { level }
+        | Compression::Zstd { level }
+        | Compression::Deflate { level } = &mut self
+        {
             *level = asked;
         }
         Ok(self)
@@ -111,6 +124,9 @@ impl FromStr for Compression {
             "zstd" => Ok(Compression::Zstd {
                 level: Self::ZSTD_LEVEL_DEFAULT,
             }),
+            "deflate" => Ok(Compression::Deflate {
+                level: Self::DEFLATE_LEVEL_DEFAULT,
+            }),
             "none" => Ok(Compression::None),
             other => Err(BackupError::usage(
                 "compression",
@@ -127,7 +143,9 @@ impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Compression::None => f.write_str("none"),
-            Compression::Gzip { level } | Compression::Zstd { level } => {
+            Compression::Gzip { level }
+            | Compression::Zstd { level }
+            | Compression::Deflate { level } => {
                 write!(f, "{}, level {level}", self.name())
             }
         }
@@ -154,7 +172,7 @@ mod tests {
                 );
             }
         }
-        assert!("brotli".parse::<Compression>().is_err());
+        assert!("lzma".parse::<Compression>().is_err());
     }
 
     #[test]
@@ -163,6 +181,7 @@ mod tests {
             ("none", r#"{"name":"none"}"#),
             ("gzip", r#"{"name":"gzip","level":5}"#),
             ("zstd", r#"{"name":"zstd","level":3}"#),
+            ("deflate", r#"{"name":"deflate","level":6}"#),
         ] {
             let compression: Compression = name.parse().unwrap();
             assert_eq!(serde_json::to_string(&compression).unwrap(), text);

@@ -35,7 +35,7 @@ pub(crate) struct BackupArguments {
     /// Calls to destinations that may be under way at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) concurrency: Option<u64>,
-    /// How chunks are made smaller: gzip, zstd, none
+    /// How chunks are made smaller: gzip, zstd, deflate, none
     #[arg(long)]
     pub(crate) compression: Option<String>,
     /// Level of the compression: gzip 1 (fast) to 12 (small), zstd 1 to 19
