@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { inflateSync } from 'node:zlib';
+import { brotliDecompressSync, inflateSync } from 'node:zlib';
 import { assertSameBytes, backUp, dataFiles, folder, recordsIn, report, restoredIn, run, source, teeline } from './harness.mjs';
 import { random } from './kit.mjs';
 
-const decoders = { deflate: inflateSync };
+const decoders = { deflate: inflateSync, brotli: brotliDecompressSync };
 
 /** Lines that are several files, compressed as well. */
 function lines() {

@@ -144,7 +144,7 @@ mod tests {
         sweep.destinations = vec![1, 2];
         // zstd has both levels, none has none, the others have level 1 only.
         let combinations = sweep.combinations().unwrap();
-        assert_eq!(combinations.len(), (1 + 2 + 1 + 1) * 2 * 2);
+        assert_eq!(combinations.len(), (1 + 2 + 1 + 1 + 1) * 2 * 2);
         let zstd = |of: &&Combination| matches!(of.compression, Compression::Zstd { .. });
         assert!(
             combinations

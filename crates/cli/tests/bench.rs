@@ -123,7 +123,7 @@ fn what_cannot_be_measured_is_refused() {
         (&["bench", "--to", "sim:speed=1MB/s"][..], "rate=50MB/s"),
         (
             &["bench", "--compression", "lzma"],
-            "gzip, zstd, deflate, none",
+            "gzip, zstd, deflate, brotli, none",
         ),
         (&["bench", "--level", "15"], "--level"),
         (&["bench", "--destinations", "2"], "--destinations"),

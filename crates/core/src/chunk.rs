@@ -31,11 +31,12 @@ pub struct ChunkEntry {
 const STORED_SLACK_BYTES: u64 = 1 << 20;
 
 /// How many bytes come of one at the most, in a data file of this name. Deflate makes no byte into more than 1,032; zstd makes
-/// blocks of up to 128 KiB from four bytes (RFC 8878, section 3.1.1.2).
+/// blocks of up to 128 KiB from four bytes (RFC 8878, section 3.1.1.2), brotli of up to 16 MiB (RFC 7932, section 9.2).
 fn inflation_max(file: &str) -> u64 {
     match file.rsplit_once('.') {
         Some((_, "gz" | "zz")) => 1_100,
         Some((_, "zst")) => 32 << 10,
+        Some((_, "br")) => 4 << 20,
         _ => 1,
     }
 }
@@ -129,9 +130,10 @@ impl BlockEncoder {
     pub fn new(compression: Compression) -> Result<Self, BackupError> {
         let index_level = match compression {
             Compression::Gzip { level } => level,
-            Compression::None | Compression::Zstd { .. } | Compression::Deflate { .. } => {
-                Compression::GZIP_LEVEL_DEFAULT
-            }
+            Compression::None
+            | Compression::Zstd { .. }
+            | Compression::Deflate { .. }
+            | Compression::Brotli { .. } => Compression::GZIP_LEVEL_DEFAULT,
         };
         Ok(BlockEncoder {
             compression,
@@ -240,6 +242,7 @@ mod tests {
             (Compression::Gzip { level: 12 }, "a.jsonl.gz", 900),
             (Compression::Zstd { level: 19 }, "a.jsonl.zst", 20_000),
             (Compression::Deflate { level: 9 }, "a.jsonl.zz", 900),
+            (Compression::Brotli { level: 11 }, "a.jsonl.br", 300_000),
             (Compression::None, "a.jsonl", 0),
         ] {
             let mut encoder = BlockEncoder::new(compression).unwrap();
@@ -256,7 +259,13 @@ mod tests {
             entry.is_possible_in(file)
         };
         assert!(is_possible(0, 0, "a.jsonl.gz"));
-        for file in ["a.jsonl.gz", "a.jsonl.zst", "a.jsonl.zz", "a.jsonl"] {
+        for file in [
+            "a.jsonl.gz",
+            "a.jsonl.zst",
+            "a.jsonl.zz",
+            "a.jsonl.br",
+            "a.jsonl",
+        ] {
             for (stored, plain) in [
                 (2 << 20, 2 << 30),
                 (2 << 30, 2 << 30),

@@ -1,5 +1,5 @@
 //! Bytes ↔ smaller bytes, a block at a time: each chunk is a whole gzip member (RFC 1952, section 2.2), zstd frame
-//! (RFC 8878, section 3) or part of a deflate stream, so chunks decode alone, and a file of them is one stream, with what
+//! (RFC 8878, section 3) or part of a stream of deflate or brotli, so chunks decode alone, and a file of them is one stream, with what
 //! `stream.rs` puts around them.
 
 use std::fmt;
@@ -13,6 +13,7 @@ use crate::buffers::Buffers;
 use crate::compress::Compression;
 use crate::error::{BackupError, Class};
 
+mod brotli;
 mod deflate;
 
 use deflate::{Deflater, Inflater};
@@ -33,6 +34,7 @@ enum Method {
     Gzip(Compressor),
     Zstd(bulk::Compressor<'static>),
     Deflate(Deflater),
+    Brotli { level: u8 },
 }
 
 impl Encoder {
@@ -46,6 +48,7 @@ impl Encoder {
             Compression::Gzip { level } => Method::Gzip(gzip_compressor(level)),
             Compression::Zstd { level } => Method::Zstd(zstd_compressor(level).map_err(failed)?),
             Compression::Deflate { level } => Method::Deflate(Deflater::new(level)),
+            Compression::Brotli { level } => Method::Brotli { level },
         };
         Ok(Some(Self::of(method)))
     }
@@ -72,6 +75,7 @@ impl Encoder {
             Method::Gzip(gzip) => gzip.gzip_compress_bound(plain.len()),
             Method::Zstd(_) => compress_bound(plain.len()),
             Method::Deflate(_) => Deflater::bytes_max(plain.len()),
+            Method::Brotli { .. } => brotli::bytes_max(plain.len()),
         };
         let mut room = self.room.take(bytes_max);
         let stored = match &mut self.method {
@@ -82,6 +86,7 @@ impl Encoder {
             Method::Deflate(deflate) => deflate
                 .encode(plain, &mut room[..bytes_max])
                 .map_err(failed)?,
+            Method::Brotli { level } => brotli::encode(*level, plain, &mut room)?,
         };
         let mut buffer = self.buffers.take(stored.next_multiple_of(ROUND_BYTES));
         buffer[..stored].copy_from_slice(&room[..stored]);
@@ -174,6 +179,7 @@ impl Decoder {
                 .inflater
                 .get_or_insert_with(Inflater::new)
                 .decode(stored, room),
+            Compression::Brotli { .. } => brotli::decode(stored, room),
         }
     }
 

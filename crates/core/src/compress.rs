@@ -29,6 +29,11 @@ pub enum Compression {
         /// 1 (fast) to 9 (small).
         level: u8,
     },
+    /// A file is one brotli stream; a chunk is a part of it that decodes alone, at `level` 0 to 11.
+    Brotli {
+        /// 0 (fast) to 11 (small, and very slow).
+        level: u8,
+    },
 }
 
 impl Compression {
@@ -37,9 +42,11 @@ impl Compression {
     /// The level of zstd that is used unless another is asked for.
     pub const ZSTD_LEVEL_DEFAULT: u8 = 3;
     /// The level of deflate that is used unless another is asked for.
-    pub const DEFLATE_LEVEL_DEFAULT: u8 = 6;
+    pub const DEFLATE_LEVEL_DEFAULT: u8 = 5;
+    /// The level of brotli that is used unless another is asked for.
+    pub const BROTLI_LEVEL_DEFAULT: u8 = 5;
     /// What users may ask for.
-    pub const NAMES: [&str; 4] = ["gzip", "zstd", "deflate", "none"];
+    pub const NAMES: [&str; 5] = ["gzip", "zstd", "deflate", "brotli", "none"];
 
     /// What it is called in configurations and manifests.
     pub fn name(self) -> &'static str {
@@ -48,25 +55,27 @@ impl Compression {
             Compression::Gzip { .. } => "gzip",
             Compression::Zstd { .. } => "zstd",
             Compression::Deflate { .. } => "deflate",
+            Compression::Brotli { .. } => "brotli",
         }
     }
 
-    /// What file names end in after `.jsonl`: `.gz`, `.zst`, `.zz` or nothing.
+    /// What file names end in after `.jsonl`: `.gz`, `.zst`, `.zz`, `.br` or nothing.
     pub fn suffix(self) -> &'static str {
         match self {
             Compression::None => "",
             Compression::Gzip { .. } => ".gz",
             Compression::Zstd { .. } => ".zst",
             Compression::Deflate { .. } => ".zz",
+            Compression::Brotli { .. } => ".br",
         }
     }
 
-    /// The size that blocks are cut to unless another is set, in bytes: zstd gains a tenth by the second MiB, gzip and deflate
-    /// look back 32 KiB only.
+    /// The size that blocks are cut to unless another is set, in bytes: zstd and brotli gain a tenth by the second MiB, gzip and
+    /// deflate look back 32 KiB only.
     pub fn block_bytes_default(self) -> usize {
         match self {
             Compression::None | Compression::Gzip { .. } | Compression::Deflate { .. } => 1 << 20,
-            Compression::Zstd { .. } => 2 << 20,
+            Compression::Zstd { .. } | Compression::Brotli { .. } => 2 << 20,
         }
     }
 
@@ -77,6 +86,7 @@ impl Compression {
             Compression::Gzip { .. } => Some(1..=12),
             Compression::Zstd { .. } => Some(1..=19),
             Compression::Deflate { .. } => Some(1..=9),
+            Compression::Brotli { .. } => Some(0..=11),
         }
     }
 
@@ -99,7 +109,8 @@ impl Compression {
         }
         if let Compression::Gzip { level }
         | Compression::Zstd { level }
-        | Compression::Deflate { level } = &mut self
+        | Compression::Deflate { level }
+        | Compression::Brotli { level } = &mut self
         {
             *level = asked;
         }
@@ -127,6 +138,9 @@ impl FromStr for Compression {
             "deflate" => Ok(Compression::Deflate {
                 level: Self::DEFLATE_LEVEL_DEFAULT,
             }),
+            "brotli" => Ok(Compression::Brotli {
+                level: Self::BROTLI_LEVEL_DEFAULT,
+            }),
             "none" => Ok(Compression::None),
             other => Err(BackupError::usage(
                 "compression",
@@ -145,7 +159,8 @@ impl fmt::Display for Compression {
             Compression::None => f.write_str("none"),
             Compression::Gzip { level }
             | Compression::Zstd { level }
-            | Compression::Deflate { level } => {
+            | Compression::Deflate { level }
+            | Compression::Brotli { level } => {
                 write!(f, "{}, level {level}", self.name())
             }
         }
@@ -181,7 +196,8 @@ mod tests {
             ("none", r#"{"name":"none"}"#),
             ("gzip", r#"{"name":"gzip","level":5}"#),
             ("zstd", r#"{"name":"zstd","level":3}"#),
-            ("deflate", r#"{"name":"deflate","level":6}"#),
+            ("deflate", r#"{"name":"deflate","level":5}"#),
+            ("brotli", r#"{"name":"brotli","level":5}"#),
         ] {
             let compression: Compression = name.parse().unwrap();
             assert_eq!(serde_json::to_string(&compression).unwrap(), text);

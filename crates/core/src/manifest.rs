@@ -72,7 +72,7 @@ pub(crate) const PLANNED_VERSION: u32 = 3;
 /// ended; whoever knows the first two has no decoder for a compression that came later.
 pub(crate) fn version_of(plan: &PlanEntry, settles: bool) -> u32 {
     match plan.compression {
-        Compression::Deflate { .. } => 3,
+        Compression::Deflate { .. } | Compression::Brotli { .. } => 3,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } if settles => 2,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } => 1,
     }

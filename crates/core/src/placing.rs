@@ -87,7 +87,7 @@ pub enum Placement {
         /// What it ends in, behind its last chunk; may be nothing.
         epilogue: Bytes,
         /// What the manifest will say of it.
-        entry: SegmentEntry,
+        entry: Box<SegmentEntry>,
         /// The index's bytes.
         index: Bytes,
     },
@@ -326,7 +326,7 @@ impl Resource {
         out.push(Placement::Close {
             segment: id,
             epilogue,
-            entry,
+            entry: Box::new(entry),
             index,
         });
         Ok(())

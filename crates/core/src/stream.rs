@@ -1,6 +1,6 @@
 //! The stream that a data file is. Gzip members and zstd frames are streams themselves, and one after the other they are one
-//! as well. A zlib stream is one from its first byte to its last, so there the file has bytes before its first chunk (the
-//! prologue) and behind its last (the epilogue), without which no other decoder would read it whole.
+//! as well. A stream of zlib or brotli is one from its first byte to its last, so there the file has bytes before its first chunk
+//! (the prologue) and behind its last (the epilogue), without which no other decoder would read it whole.
 
 use bytes::Bytes;
 use zlib_rs::adler32::{adler32, adler32_combine};
@@ -13,6 +13,15 @@ const ZLIB_HEADER: [u8; 2] = [0x78, 0x9c];
 /// A last block of deflate, with nothing in it (RFC 1951, section 3.2.3).
 pub(crate) const DEFLATE_END: [u8; 2] = [0x03, 0x00];
 
+/// The bits of a brotli stream's window, 4 MiB (RFC 7932, section 9.1).
+pub(crate) const BROTLI_WINDOW_BITS: u32 = 22;
+
+/// The header of a brotli stream with that window, and an empty block of metadata, which ends at a byte.
+pub(crate) const BROTLI_HEADER: [u8; 2] = [0x6b, 0x00];
+
+/// A last block of brotli, with nothing in it.
+pub(crate) const BROTLI_END: [u8; 1] = [0x03];
+
 /// The Adler-32 of nothing.
 const ADLER32_INITIAL: u32 = 1;
 
@@ -21,6 +30,7 @@ pub(crate) fn prologue(compression: Compression) -> &'static [u8] {
     match compression {
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } => &[],
         Compression::Deflate { .. } => &ZLIB_HEADER,
+        Compression::Brotli { .. } => &BROTLI_HEADER,
     }
 }
 
@@ -36,9 +46,10 @@ pub enum StreamPart {
 impl StreamPart {
     pub(crate) fn of(compression: Compression, plain: &[u8]) -> Self {
         match compression {
-            Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } => {
-                StreamPart::Independent
-            }
+            Compression::None
+            | Compression::Gzip { .. }
+            | Compression::Zstd { .. }
+            | Compression::Brotli { .. } => StreamPart::Independent,
             Compression::Deflate { .. } => StreamPart::Adler32(adler32(ADLER32_INITIAL, plain)),
         }
     }
@@ -74,6 +85,7 @@ impl Epilogue {
                 let checksum = self.adler32.to_be_bytes();
                 [&DEFLATE_END[..], &checksum].concat().into()
             }
+            Compression::Brotli { .. } => Bytes::from_static(&BROTLI_END),
         }
     }
 }

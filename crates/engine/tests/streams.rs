@@ -18,7 +18,7 @@ use teeline::{
 };
 use teeline_core::{Manifest, ObjectKey, document};
 
-const STREAMS: [&str; 1] = ["deflate"];
+const STREAMS: [&str; 2] = ["deflate", "brotli"];
 
 /// A backup whose files are streams, at one destination.
 struct Made {
@@ -91,6 +91,9 @@ fn decoded(compression: Compression, file: &[u8]) -> Vec<u8> {
     match compression {
         Compression::Deflate { .. } => {
             ZlibDecoder::new(&mut rest).read_to_end(&mut plain).unwrap();
+        }
+        Compression::Brotli { .. } => {
+            brotli::BrotliDecompress(&mut rest, &mut plain).unwrap();
         }
         other => panic!("{other} has chunks that are streams themselves"),
     }

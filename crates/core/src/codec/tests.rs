@@ -5,15 +5,19 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::random::Random;
-use crate::stream::{Epilogue, StreamPart, prologue};
+use crate::stream::{BROTLI_END, DEFLATE_END, Epilogue, StreamPart, prologue};
 
-const PACKED: [Compression; 6] = [
+const PACKED: [Compression; 10] = [
     Compression::Gzip { level: 1 },
     Compression::Gzip { level: 12 },
     Compression::Zstd { level: 1 },
     Compression::Zstd { level: 19 },
     Compression::Deflate { level: 1 },
     Compression::Deflate { level: 9 },
+    Compression::Brotli { level: 0 },
+    Compression::Brotli { level: 1 },
+    Compression::Brotli { level: 5 },
+    Compression::Brotli { level: 11 },
 ];
 
 fn encode(compression: Compression, plain: &[u8]) -> Vec<u8> {
@@ -30,6 +34,15 @@ fn file_of(compression: Compression, blocks: &[Vec<u8>]) -> Vec<u8> {
     }
     file.extend(epilogue.bytes());
     file
+}
+
+/// Gives a byte at a time, so that a decoder takes no more than its stream.
+struct Bytewise<'a, 'b>(&'a mut &'b [u8]);
+
+impl Read for Bytewise<'_, '_> {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(&mut room[..1])
+    }
 }
 
 proptest! {
@@ -55,6 +68,7 @@ proptest! {
             match compression {
                 Compression::Zstd { .. } => zstd::stream::copy_decode(&mut rest, &mut plain).unwrap(),
                 Compression::Deflate { .. } => { ZlibDecoder::new(&mut rest).read_to_end(&mut plain).unwrap(); }
+                Compression::Brotli { .. } => { ::brotli::BrotliDecompress(&mut Bytewise(&mut rest), &mut plain).unwrap(); }
                 _ => { MultiGzDecoder::new(&mut rest).read_to_end(&mut plain).unwrap(); }
             }
             prop_assert_eq!(plain, blocks.concat());
@@ -107,16 +121,21 @@ fn what_can_not_be_compressed_takes_little_more() {
 
 #[test]
 fn a_part_of_a_stream_is_whole_and_does_not_end_it() {
-    let deflate = Compression::Deflate { level: 6 };
     let plain = b"one line, and one line more\n";
-    let stored = encode(deflate, plain);
-    let decode =
-        |stored: &[u8]| Decoder::new().decode(deflate, stored, plain.len(), &Buffers::default());
-    assert_eq!(decode(&stored).unwrap(), &plain[..]);
-    for length in 0..stored.len() {
-        assert!(decode(&stored[..length]).is_err(), "{length}");
+    for (compression, end) in [
+        (Compression::Deflate { level: 6 }, &DEFLATE_END[..]),
+        (Compression::Brotli { level: 1 }, &BROTLI_END),
+        (Compression::Brotli { level: 5 }, &BROTLI_END),
+    ] {
+        let stored = encode(compression, plain);
+        let decode = |stored: &[u8]| {
+            Decoder::new().decode(compression, stored, plain.len(), &Buffers::default())
+        };
+        assert_eq!(decode(&stored).unwrap(), &plain[..]);
+        for length in 0..stored.len() {
+            assert!(decode(&stored[..length]).is_err(), "{compression} {length}");
+        }
+        assert!(decode(&[&stored[..], end].concat()).is_err());
+        assert!(decode(&[&stored[..], &stored].concat()).is_err());
     }
-    let ended = [&stored[..], &crate::stream::DEFLATE_END].concat();
-    assert!(decode(&ended).is_err());
-    assert!(decode(&[&stored[..], &stored].concat()).is_err());
 }

@@ -60,6 +60,7 @@ fn backups() -> impl Strategy<Value = Backup> {
             Just(Compression::None),
             Just(Compression::default()),
             Just(Compression::Deflate { level: 1 }),
+            Just(Compression::Brotli { level: 1 }),
         ],
         50u64..400,
     )
