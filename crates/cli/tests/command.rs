@@ -426,7 +426,7 @@ fn usage_is_refused_with_what_to_do() {
             &["backup", "--from", "in", "--segment-bytes", "1KiB"],
             "--segment-bytes",
         ),
-        (&["backup", "--from", "in", "--level", "300"], "1..=19"),
+        (&["backup", "--from", "in", "--level", "300"], "0..=19"),
         (
             &["backup", "--from", "in", "--workers", "64"],
             "--budget-bytes",

@@ -40,6 +40,7 @@ mod retry;
 mod sink;
 mod source;
 mod strategy;
+mod stream;
 mod target;
 mod time;
 mod validate;
@@ -58,7 +59,7 @@ pub use file_name::Stems;
 pub use frame::{Frame, FrameHeader};
 pub use id::{BackupId, BackupType, BadId};
 pub use index::{
-    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, ResourceEnd, SegmentNames,
+    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, Piece, ResourceEnd, SegmentNames,
     SegmentSums,
 };
 pub use key::ObjectKey;
@@ -86,6 +87,7 @@ pub use source::{
     Selection, SettleOutcome, SettledCounts, Settling, Source,
 };
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
+pub use stream::StreamPart;
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotATime, Timestamp};
 pub use validate::{LineCheck, check_lines};

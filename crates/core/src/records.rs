@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::ErrorReport;
 use crate::id::{BackupId, BackupType};
-use crate::manifest::{AttachmentEntry, PlanEntry, SourceEntry, version_of};
+use crate::manifest::{AttachmentEntry, PLANNED_VERSION, PlanEntry, SourceEntry, version_of};
 use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
 use crate::time::Timestamp;
@@ -115,10 +115,10 @@ pub struct ClaimedResource {
 
 impl Document for RunClaim {
     const FORMAT: &'static str = "teeline-run";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = PLANNED_VERSION;
 
     fn version(&self) -> u32 {
-        version_of(self.claimed.settled.is_some())
+        version_of(&self.head.plan, self.claimed.settled.is_some())
     }
 }
 

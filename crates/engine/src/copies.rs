@@ -14,7 +14,7 @@ use teeline_core::{
 };
 
 use crate::catalog::Asked;
-use crate::check::{check_chunk, check_index, damage, read_manifest};
+use crate::check::{check_index, check_piece, damage, read_manifest};
 use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 use crate::report::Damage;
@@ -228,7 +228,7 @@ impl Copies {
         };
         let mut result = Ok(());
         let mut begin = window.range.start;
-        for (index, chunk) in window.chunks.iter().enumerate() {
+        for (index, (number, chunk)) in (window.first_chunk..).zip(&window.chunks).enumerate() {
             let range = begin..begin + chunk.stored;
             begin = range.end;
             if found[index].is_some() {
@@ -243,7 +243,8 @@ impl Copies {
                 }
                 None => sink.read(key, range).await,
             };
-            let checked = read.and_then(|bytes| check_chunk(sink.to_string(), key, chunk, bytes));
+            let piece = chunk.piece(number);
+            let checked = read.and_then(|bytes| check_piece(sink.to_string(), key, &piece, bytes));
             match checked {
                 Ok(bytes) => found[index] = Some(bytes),
                 Err(error) if error.class() == Class::NotFound => {
@@ -251,7 +252,6 @@ impl Copies {
                     return Err(error);
                 }
                 Err(error) => {
-                    let number = window.first_chunk + u32::try_from(index).unwrap_or(u32::MAX);
                     self.avoid(copy, key.as_str(), Some(resource), Some(number), &error);
                     if error.class().is_retriable() {
                         copy.gone.store(true, Ordering::Relaxed);

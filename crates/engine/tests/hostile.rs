@@ -65,14 +65,14 @@ impl Stored {
     /// Writes an index of the chunks, and lets the manifest say of the segment what the index does.
     fn write_index(&mut self) {
         let segment = &mut self.manifest.resources[0].segments[0];
-        let mut builder = IndexBuilder::new(&self.manifest.id, &segment.file).unwrap();
+        let mut builder = IndexBuilder::new(&self.manifest.id, &segment.file, b"").unwrap();
         for chunk in &self.chunks {
             let line = format!("{}\n", serde_json::json!({ "chunk": chunk }));
             let fragment = Encoder::gzip(6).encode(line.as_bytes()).unwrap();
             builder.push(chunk, &fragment);
         }
-        segment.plain_bytes = builder.sums().plain;
-        let (index, blake3) = builder.finish(None).unwrap();
+        let (index, sums, blake3) = builder.finish(b"", None).unwrap();
+        segment.plain_bytes = sums.plain;
         (segment.blake3, segment.index_bytes) = (blake3, index.len() as u64);
         segment.index_blake3 = Digest::of(&index);
         let name = segment.index.clone();
