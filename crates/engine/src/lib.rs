@@ -60,10 +60,11 @@ pub use inspect_plugin::{
 };
 pub use repair::RepairRequest;
 pub use report::{
-    BackupReport, BackupState, CopyState, CopyStatus, Damage, DestinationError, ListReport,
-    ListedBackup, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
-    RestoreReport, RestoreStatus, RestoredResource, StatusReport, SyncReport, SyncStatus,
-    SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
+    BackupReport, BackupState, Contained, CopyState, CopyStatus, Damage, DestinationError,
+    ListReport, ListedBackup, RepairReport, RepairStatus, RepairedCopy, RepairedRun,
+    ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, StatusReport, SyncReport,
+    SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit,
+    exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
