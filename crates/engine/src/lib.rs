@@ -72,11 +72,12 @@ pub use inspect_plugin::{
 pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
-    CleanupStatus, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy, DestinationError,
-    LastRun, ListReport, ListedBackup, Removal, RemovalStatus, RepairReport, RepairStatus,
-    RepairedCopy, RepairedRun, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource,
-    ScheduleList, ScheduledBackup, SchedulesReport, StatusReport, SyncReport, SyncStatus,
-    SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
+    CleanupStatus, Contained, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy,
+    DestinationError, LastRun, ListReport, ListedBackup, Removal, RemovalStatus, RepairReport,
+    RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport, RestoreStatus,
+    RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport, StatusReport, SyncReport,
+    SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit,
+    exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
