@@ -7,8 +7,8 @@
 //!
 //! In the order in which a record meets them: [`Item`] (from a source) → [`Cutter`] → [`Block`] → [`BlockEncoder`] →
 //! [`EncodedBlock`] → [`Placer`] → [`Placement`] (to every destination). What is left behind is described by [`Index`],
-//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real, and
-//! [`Reconstruction`] makes a lost manifest again.
+//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real,
+//! [`Reconstruction`] makes a lost manifest again, and [`Retention`] says what is kept.
 
 mod block;
 mod bounded_lines;
@@ -36,13 +36,16 @@ mod random;
 mod reconstruct;
 mod records;
 mod reorder;
+mod retention;
 mod retry;
 mod sink;
 mod source;
+mod span;
 mod strategy;
 mod stream;
 mod target;
 mod time;
+mod time_zone;
 mod validate;
 
 pub use block::{
@@ -78,16 +81,20 @@ pub use reconstruct::{MISSING_NAMED_MAX, MissingFile, Reconstruction};
 pub use records::{
     CatalogEntry, ClaimedResource, ClaimedResources, DestinationMarker, DestinationReport,
     DestinationStatus, RestoreMarker, RunClaim, RunHead, RunRecord, RunStatus, Verified,
+    Withdrawal, WithdrawalReason,
 };
 pub use reorder::Reorder;
+pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};
-pub use sink::{Capabilities, ObjectMeta, Reading, Sink, Upload};
+pub use sink::{Capabilities, ObjectMeta, Reading, Sink, UnfinishedUpload, Upload};
 pub use source::{
     Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,
     Selection, SettleOutcome, SettledCounts, Settling, Source,
 };
+pub use span::{NotASpan, Span};
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
 pub use stream::StreamPart;
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotATime, Timestamp};
+pub use time_zone::{NotATimeZone, TimeZone};
 pub use validate::{LineCheck, check_lines};

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::span::Span;
+
 /// Milliseconds since 1970, UTC; between the years 1970 and 9999. Written as `2026-11-23T02:00:00.000Z`.
 ///
 /// ```
@@ -38,6 +40,15 @@ impl Timestamp {
     /// Milliseconds left until the end of the year 9999, in 15 digits: text that sorts newest first.
     pub fn inverted(self) -> String {
         format!("{:015}", MS_MAX - self.unix_ms())
+    }
+
+    /// How long it is until `later`; nothing, where that is earlier.
+    pub fn until(self, later: Timestamp) -> Span {
+        Span::from_ms(u64::try_from(later.unix_ms() - self.unix_ms()).unwrap_or(0))
+    }
+
+    pub(crate) fn utc(self) -> DateTime<Utc> {
+        self.0
     }
 
     /// As it stands in ids: `2026-11-23T02-00-00`.

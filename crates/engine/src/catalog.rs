@@ -1,10 +1,11 @@
 //! What destinations hold: their catalogues' entries, each with its manifest behind it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Class, ObjectKey, RunStatus, Sink, document, layout,
+    BackupError, BackupId, CatalogEntry, Class, ObjectKey, ObjectMeta, RunStatus, Sink, document,
+    layout,
 };
 
 use crate::destination::DestinationSpec;
@@ -14,6 +15,7 @@ use crate::open::{Opened, open_all};
 use crate::report::{DestinationError, ListReport, ListedBackup};
 use crate::request::Which;
 use crate::run_records::published_without_manifest;
+use crate::withdrawal::{self, Withdrawn};
 
 /// Small documents that are read at once from one destination.
 const READS_AT_ONCE: usize = 8;
@@ -32,6 +34,8 @@ pub(crate) struct Catalog {
     pub(crate) lost: Vec<DamagedEntry>,
     /// Entries that can't be used.
     pub(crate) unreadable: Vec<DamagedEntry>,
+    /// Backups that are withdrawn. Nothing above is about them.
+    pub(crate) withdrawn: BTreeMap<BackupId, Withdrawn>,
 }
 
 impl Catalog {
@@ -40,15 +44,19 @@ impl Catalog {
     pub(crate) async fn read(opened: &Opened) -> Result<Self, BackupError> {
         let sink = opened.sink.as_ref();
         let folder = ObjectKey::new(layout::CATALOG)?;
-        let keys: Vec<ObjectKey> = sink
-            .list(Some(&folder))
-            .map_ok(|meta| meta.key)
-            .try_collect()
-            .await?;
-        let mut known: Vec<(ObjectKey, BackupId)> = keys
+        let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
+        let mut withdrawn = withdrawal::among(&objects);
+        let mut known: Vec<(ObjectKey, BackupId)> = objects
             .into_iter()
-            .filter_map(|key| layout::catalog_entry_id(&key).map(|id| (key, id)))
+            .filter_map(|object| layout::catalog_entry_id(&object.key).map(|id| (object.key, id)))
             .collect();
+        known.retain(|(key, id)| match withdrawn.get_mut(id) {
+            None => true,
+            Some(withdrawn) => {
+                withdrawn.entries.push(key.clone());
+                false
+            }
+        });
         known.sort();
         let mut read = stream::iter(known)
             .map(|(key, id)| async move { (read_entry(sink, &key, &id).await, key, id) })
@@ -67,6 +75,7 @@ impl Catalog {
                 Err(error) => catalog.unreadable.push((id, key, error)),
             }
         }
+        catalog.withdrawn = withdrawn;
         catalog.lost = published_without_manifest(opened, &catalog.without_manifest).await?;
         Ok(catalog)
     }
@@ -74,6 +83,11 @@ impl Catalog {
     /// The entries that lead to no backup, though they should.
     pub(crate) fn damaged(&self) -> impl Iterator<Item = &DamagedEntry> {
         self.unreadable.iter().chain(&self.lost)
+    }
+
+    /// What withdraws a backup here.
+    pub(crate) fn withdrawn(&self, id: &BackupId) -> Option<&Withdrawn> {
+        self.withdrawn.get(id)
     }
 
     /// Those of one backup.
@@ -152,6 +166,11 @@ impl Asked {
     pub(crate) fn entry(&self, id: &BackupId) -> Option<&CatalogEntry> {
         self.catalog.entries.iter().find(|entry| entry.id == *id)
     }
+
+    /// Whether a backup is withdrawn here.
+    pub(crate) fn has_withdrawn(&self, id: &BackupId) -> bool {
+        self.catalog.withdrawn(id).is_some()
+    }
 }
 
 /// Asks every destination for its catalogue, all at the same time.
@@ -172,7 +191,7 @@ pub(crate) async fn ask_all(
 
 /// The backup that is meant, of those that can be seen. One whose entry is damaged is seen as well: passing it over would
 /// take an older backup for the latest. Where another entry of it can be read, that one says when it began.
-pub(crate) fn resolve(
+pub(crate) async fn resolve(
     which: &Which,
     asked: &[Result<Asked, (String, BackupError)>],
 ) -> Result<BackupId, BackupError> {
@@ -202,6 +221,13 @@ pub(crate) fn resolve(
     };
     if let Some(id) = found {
         return Ok(id.clone());
+    }
+    if let Which::Id(id) = which {
+        for asked in asked.iter().flatten() {
+            if let Some(withdrawn) = asked.catalog.withdrawn(id) {
+                return Err(withdrawn.error(&asked.opened).await);
+            }
+        }
     }
     if let Some((name, error)) = asked.iter().find_map(|asked| asked.as_ref().err()) {
         return Err(BackupError::new(

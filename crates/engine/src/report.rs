@@ -1,5 +1,6 @@
 //! What a host is told: the shapes of `docs/reference/json.md`.
 
+mod cleanup;
 mod repair;
 mod sync;
 
@@ -14,6 +15,10 @@ use crate::hooks::HookFailure;
 
 pub use sync::{SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
 
+pub use cleanup::{
+    CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport, CleanupStatus, DeleteReport,
+    DeletedCopy, Removal, RemovalStatus,
+};
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
 
 /// Exit codes of the command, which every report can give.
@@ -91,6 +96,8 @@ pub struct BackupReport {
     pub resources: Vec<String>,
     /// What became of it at each destination.
     pub destinations: Vec<DestinationReport>,
+    /// What was cleaned up afterwards, where that was asked for.
+    pub cleanup: Option<CleanupReport>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
     /// Hooks that failed. They change nothing of what became of it.
@@ -104,10 +111,15 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    /// 0, 1, 2, 3 or 130.
+    /// 0, 1, 2, 3 or 130. A cleanup that didn't do all that it should makes a success a 3, and nothing worse.
     pub fn exit_code(&self) -> u8 {
+        let is_clean = self
+            .cleanup
+            .as_ref()
+            .is_none_or(|cleanup| cleanup.exit_code() == exit::DONE);
         match (self.status, &self.error) {
-            (RunStatus::Completed, _) => exit::DONE,
+            (RunStatus::Completed, _) if is_clean => exit::DONE,
+            (RunStatus::Completed, _) => exit::DEGRADED,
             (RunStatus::Degraded, _) => exit::DEGRADED,
             (RunStatus::Failed, Some(error))
                 if matches!(error.class, Class::Cancelled | Class::Usage) =>
@@ -227,6 +239,8 @@ pub enum BackupState {
     Completed,
     /// No destination shows it whole, and at least one has it damaged.
     Damaged,
+    /// No destination shows it, and at least one has withdrawn it.
+    Withdrawn,
     /// Runs tried, and no destination shows it.
     Failed,
     /// Nobody knows it.
@@ -263,6 +277,8 @@ pub struct CopyStatus {
     pub location: String,
     /// What was found there.
     pub status: CopyState,
+    /// When it was withdrawn, where it was.
+    pub withdrawn_at: Option<Timestamp>,
     /// What was wrong: with the copy, or beside a whole one with a record of its runs.
     pub error: Option<ErrorReport>,
 }
@@ -277,6 +293,8 @@ pub enum CopyState {
     Damaged,
     /// It isn't there.
     Absent,
+    /// It was withdrawn there.
+    Withdrawn,
     /// The destination couldn't be asked.
     Unreachable,
 }
@@ -294,7 +312,7 @@ impl CopyState {
     /// What a command that found it exits with, where `absent` is what it is about a copy that isn't there.
     fn exit_code(self, absent: u8) -> u8 {
         match self {
-            CopyState::Ok => exit::DONE,
+            CopyState::Ok | CopyState::Withdrawn => exit::DONE,
             CopyState::Damaged => exit::DAMAGED,
             CopyState::Absent => absent,
             CopyState::Unreachable => exit::FAILED,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use teeline_actors::{Observer, Verification};
 use teeline_core::{
     BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
-    PathTemplate, SPILL_BYTES_DEFAULT, Source, StrategyKind,
+    PathTemplate, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone,
 };
 use tokio::sync::watch;
 
@@ -58,6 +58,11 @@ pub struct BackupRequest {
     pub include: Vec<String>,
     /// Globs of the resources to leave out; they win.
     pub exclude: Vec<String>,
+    /// What is cleaned up once the backup is made, at the destinations that have it; nothing. After a run that failed nothing
+    /// ever is.
+    pub cleanup: Option<RetentionPolicy>,
+    /// Where days, weeks, months and years begin, for the cleanup; UTC.
+    pub time_zone: TimeZone,
     /// Is told what happens. Called from the engine's thread: it must not block.
     pub observer: Option<Observer>,
     /// Who is told of it, and may stop it; nobody.
@@ -94,6 +99,8 @@ impl BackupRequest {
             resources: None,
             include: Vec::new(),
             exclude: Vec::new(),
+            cleanup: None,
+            time_zone: TimeZone::default(),
             observer: None,
             hooks: Hooks::default(),
             cancel: Cancel::new(),
@@ -148,6 +155,34 @@ impl fmt::Debug for BackupRequest {
             .field("backup_type", &self.backup_type)
             .field("strategy", &self.strategy)
             .finish_non_exhaustive()
+    }
+}
+
+/// What becomes of backups that are no longer wanted, and of what dead runs left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionPolicy {
+    /// What keeps a backup. Default: no rule, by which nothing goes.
+    pub rules: Retention,
+    /// How long the files of a backup stay after it was withdrawn. Default: a day.
+    pub grace: Span,
+    /// A run that has published nothing is dead when nothing of it was touched for so long. Default: a week.
+    pub dead_after: Span,
+}
+
+impl RetentionPolicy {
+    /// Of these rules.
+    pub fn new(rules: Retention) -> Self {
+        RetentionPolicy {
+            rules,
+            grace: Span::from_days(1),
+            dead_after: Span::from_days(7),
+        }
+    }
+}
+
+impl Default for RetentionPolicy {
+    fn default() -> Self {
+        Self::new(Retention::default())
     }
 }
 

@@ -36,14 +36,21 @@ impl Engine {
 async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId) -> StatusReport {
     let mut report = StatusReport::unknown(id);
     for (spec, asked) in destinations.iter().zip(ask_all(engine, destinations).await) {
+        let mut withdrawn_at = None;
         let (status, error) = match asked {
             Err((_, error)) => (CopyState::Unreachable, Some((&error).into())),
-            Ok(asked) => look_at_copy(&asked, id, &mut report).await,
+            Ok(asked) => {
+                if let Some(withdrawn) = asked.catalog.withdrawn(id) {
+                    withdrawn_at = withdrawn.at(&asked.opened).await;
+                }
+                look_at_copy(&asked, id, &mut report).await
+            }
         };
         report.destinations.push(CopyStatus {
             name: spec.name.clone(),
             location: spec.place.location(),
             status,
+            withdrawn_at,
             error,
         });
     }
@@ -52,6 +59,8 @@ async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId
         BackupState::Completed
     } else if any(CopyState::Damaged) {
         BackupState::Damaged
+    } else if any(CopyState::Withdrawn) {
+        BackupState::Withdrawn
     } else if !report.runs.is_empty() {
         BackupState::Failed
     } else {
@@ -83,6 +92,7 @@ async fn look_at_copy(
         },
         None => match asked.catalog.damaged_of(id).next() {
             Some((_, _, error)) => failed(error),
+            None if asked.has_withdrawn(id) => (CopyState::Withdrawn, None),
             None => (CopyState::Absent, None),
         },
     };

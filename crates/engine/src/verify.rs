@@ -88,8 +88,10 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
     }
     let ids = match &request.which {
         // Nothing to check is no success: the place may be mistyped, or its disk not there.
-        WhichBackups::All => resolve(&Which::Latest, &asked).map(|_| all_ids(&asked)),
-        WhichBackups::One(which) => resolve(which, &asked).map(|id| vec![id]),
+        WhichBackups::All => resolve(&Which::Latest, &asked)
+            .await
+            .map(|_| all_ids(&asked)),
+        WhichBackups::One(which) => resolve(which, &asked).await.map(|id| vec![id]),
     };
     let ids = match ids {
         Ok(ids) => ids,
@@ -166,9 +168,13 @@ async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
         }
     } else if check.damage.is_empty() {
         let name = asked.opened.name.clone();
+        let status = match asked.has_withdrawn(id) {
+            true => CopyState::Withdrawn,
+            false => CopyState::Absent,
+        };
         return VerifiedCopy {
             name,
-            status: CopyState::Absent,
+            status,
             bytes: 0,
             contained,
             damage: Vec::new(),

@@ -85,6 +85,9 @@ pub(crate) struct BackupArguments {
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "5",
           value_parser = clap::value_parser!(u32).range(0..=i64::from(SETTLE_PASSES_MAX)))]
     pub(crate) settle: Option<u32>,
+    /// Clean up afterwards, by the rules of the configuration
+    #[arg(long)]
+    pub(crate) cleanup: bool,
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,

@@ -75,6 +75,10 @@ pub(crate) fn backup(
     if !typed.exclude.is_empty() {
         request.exclude.clone_from(&typed.exclude);
     }
+    request.time_zone = setting.config.time_zone;
+    if typed.cleanup || setting.config.backup.cleanup {
+        request.cleanup = Some(setting.config.retention);
+    }
     request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(Backup {

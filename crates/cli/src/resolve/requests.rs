@@ -166,7 +166,7 @@ pub(crate) fn inspect_plugin(
     Ok(request)
 }
 
-fn which(text: &str) -> Result<Which, BackupError> {
+pub(super) fn which(text: &str) -> Result<Which, BackupError> {
     // As above.
     text.parse().map_err(|_| {
         BackupError::usage(

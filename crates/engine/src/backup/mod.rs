@@ -2,6 +2,7 @@
 
 mod behind;
 mod check;
+mod cleanup;
 mod outcome;
 mod record;
 mod wanted;
@@ -99,6 +100,7 @@ impl<'a> Run<'a> {
                 .error
                 .get_or_insert_with(|| ErrorReport::from(&error));
         }
+        report.cleanup = self.clean_up(&report).await;
         let event = RunEvent::backed_up(&report, self.announced.take(), ended_at);
         let told = self.request.hooks.tell(&event).await;
         report.hook_failures.extend(told);

@@ -125,6 +125,7 @@ impl BackupReport {
             path: None,
             resources: Vec::new(),
             destinations: Vec::new(),
+            cleanup: None,
             error: None,
             hook_failures: Vec::new(),
             stages: Vec::new(),

@@ -23,6 +23,7 @@ mod node;
 mod overrides;
 mod places;
 mod reader;
+mod retention;
 mod sections;
 mod size;
 mod targets;
@@ -34,7 +35,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use config::Map;
-use teeline_core::BackupError;
+use teeline_core::{BackupError, TimeZone};
 
 use self::blame::Blame;
 pub use self::connection::Connection;
@@ -49,10 +50,15 @@ pub use self::types::{
 };
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;
+use crate::request::RetentionPolicy;
 
 /// A configuration, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
+    /// Where days, weeks, months and years begin. Default: UTC.
+    pub time_zone: TimeZone,
+    /// What becomes of backups in time, where a destination doesn't say it itself. Default: no rule, by which nothing goes.
+    pub retention: RetentionPolicy,
     /// What is backed up. Default: nothing, which is enough to list, verify and restore.
     pub source: Option<SourceConfig>,
     /// How it is backed up.

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
-use teeline_core::{BackupError, masked};
+use teeline_core::{BackupError, Span, masked};
 
 use super::blame::Blame;
 use super::nearest::nearest;
@@ -188,6 +188,33 @@ impl<'a> Table<'a> {
             Some(value) => {
                 let value = value.map_or("less than nothing".to_owned(), show_size);
                 let message = format!("`{key}` is {}; accepted: {accepted}", shown(&node, &value));
+                Err(self.blame.error(&key, message))
+            }
+        }
+    }
+
+    /// A length of time.
+    pub(super) fn span(
+        &mut self,
+        name: &str,
+        bounds: RangeInclusive<Span>,
+    ) -> Result<Option<Span>, BackupError> {
+        let Some((key, node)) = self.take(name) else {
+            return Ok(None);
+        };
+        let accepted = format!("{} to {}", bounds.start(), bounds.end());
+        let value = match &node {
+            Node::Text(text, _) => text.parse::<Span>().ok(),
+            _ => None,
+        };
+        match value {
+            None => Err(self
+                .blame
+                .wrong(&key, &node, format!("{accepted}, as {}", Span::FORM))),
+            Some(value) if bounds.contains(&value) => Ok(Some(value)),
+            Some(value) => {
+                let shown = shown(&node, &value.to_string());
+                let message = format!("`{key}` is {shown}; accepted: {accepted}");
                 Err(self.blame.error(&key, message))
             }
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use teeline_core::{
-    BackupError, Compression, LagPolicy, LineCheck, Metadata, PathTemplate, StrategyKind,
+    BackupError, Compression, LagPolicy, LineCheck, Metadata, PathTemplate, StrategyKind, TimeZone,
 };
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
@@ -14,6 +14,7 @@ use super::hooks::hooks;
 use super::node::{KeyPath, Node};
 use super::places::{NamedPlace, named_place, no_url};
 use super::reader::{Known, Table, check_known};
+use super::retention::{RETENTION, retention};
 use super::targets::targets;
 use super::types::{
     BackupConfig, EmbeddedS3Config, EngineConfig, SETTLE_PASSES_MAX, SampleConfig, SourceConfig,
@@ -28,8 +29,10 @@ const GIB: u64 = 1024 * MIB;
 
 const ROOT: Known = Known {
     keys: &[
+        "time_zone",
         "source",
         "backup",
+        "retention",
         "engine",
         "destinations",
         "targets",
@@ -74,8 +77,15 @@ const BACKUP: Known = Known {
         "include",
         "exclude",
         "metadata",
+        "cleanup",
     ],
-    hints: &[("quorum", "write `strategy = \"quorum:N\"`")],
+    hints: &[
+        ("quorum", "write `strategy = \"quorum:N\"`"),
+        (
+            "time_zone",
+            "it stands before all sections: time_zone = \"Europe/Berlin\"",
+        ),
+    ],
 };
 const ENGINE: Known = Known {
     keys: &["workers", "budget_bytes", "temp_dir"],
@@ -91,9 +101,10 @@ const SAMPLE: Known = Known {
 };
 
 /// Where a key belongs that stands in the wrong place.
-pub(super) const SECTIONS: [(&str, &[&str]); 4] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 5] = [
     ("source", SOURCE.keys),
     ("backup", BACKUP.keys),
+    ("retention", RETENTION.keys),
     ("engine", ENGINE.keys),
     ("embedded_s3", EMBEDDED_S3.keys),
 ];
@@ -109,11 +120,20 @@ pub(super) fn check_names<'n>(
 /// Reads the whole.
 pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
     let mut root = Table::open(blame, KeyPath::default(), root, &ROOT)?;
+    let time_zone = root.text_as("time_zone", |text| {
+        text.parse::<TimeZone>().map_err(|error| error.to_string())
+    })?;
+    let retained = root
+        .table("retention", &RETENTION)?
+        .map(retention)
+        .transpose()?;
     let source = root.table("source", &SOURCE)?.map(source).transpose()?;
     let backup = root.table("backup", &BACKUP)?.map(backup).transpose()?;
     let engine = root.table("engine", &ENGINE)?.map(engine).transpose()?;
     let embedded = root.table("embedded_s3", &EMBEDDED_S3)?;
     Ok(Config {
+        time_zone: time_zone.unwrap_or_default(),
+        retention: retained.unwrap_or_default(),
         source,
         backup: backup.unwrap_or_default(),
         engine: engine.unwrap_or_default(),
@@ -233,6 +253,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
         include: table.texts("include", check_glob)?.unwrap_or_default(),
         exclude: table.texts("exclude", check_glob)?.unwrap_or_default(),
         metadata,
+        cleanup: table.boolean("cleanup")?.unwrap_or(false),
     })
 }
 

@@ -97,6 +97,8 @@ pub struct BackupConfig {
     pub exclude: Vec<String>,
     /// What is said of each backup. Default: nothing.
     pub metadata: Metadata,
+    /// Whether each backup that succeeds is followed by a cleanup where it has been made. Default: no.
+    pub cleanup: bool,
 }
 
 /// How a copy is checked before it counts.
@@ -167,6 +169,7 @@ impl Default for BackupConfig {
             include: Vec::new(),
             exclude: Vec::new(),
             metadata: Metadata::default(),
+            cleanup: false,
         }
     }
 }

@@ -208,7 +208,7 @@ impl Restore {
         destinations: &[DestinationSpec],
     ) -> Result<bool, BackupError> {
         let asked = ask_all(engine, destinations).await;
-        let id = resolve(&wanted.which, &asked)?;
+        let id = resolve(&wanted.which, &asked).await?;
         self.report.id = Some(id.clone());
         self.report.backup_id = Some(id.clone());
         let copies = &*self

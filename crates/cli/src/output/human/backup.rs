@@ -72,6 +72,9 @@ impl Shown for Made {
         for destination in &report.destinations {
             text.push_str(&written(report, destination));
         }
+        if let Some(cleanup) = &report.cleanup {
+            let _ = write!(text, "\n  cleanup: {}", cleanup.text());
+        }
         if report
             .destinations
             .iter()
@@ -91,6 +94,9 @@ impl Shown for Made {
                     .as_ref()
                     .map(|error| Problem::of(&destination.name, error)),
             );
+        }
+        if let Some(cleanup) = &self.report.cleanup {
+            cleanup.problems(problems);
         }
         problems.extend(self.report.hook_failures.iter().map(Problem::of_hook));
     }

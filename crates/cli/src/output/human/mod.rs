@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod cleanup;
 mod inspection;
 mod list;
 mod repair;

@@ -20,6 +20,7 @@ impl Shown for StatusReport {
         let state = match self.status {
             BackupState::Completed => "completed",
             BackupState::Damaged => "damaged",
+            BackupState::Withdrawn => "withdrawn",
             BackupState::Failed => "failed",
             BackupState::Unknown => "unknown",
         };
@@ -80,9 +81,11 @@ impl Shown for StatusReport {
                     .to_vec(),
             ];
             rows.extend(self.destinations.iter().map(|copy| {
+                let since = copy.withdrawn_at;
+                let since = since.map_or(String::new(), |at| format!(" at {at}"));
                 vec![
                     format!("  {}", copy.name),
-                    of_copy(copy.status).to_owned(),
+                    format!("{}{since}", of_copy(copy.status)),
                     copy.location.clone(),
                 ]
             }));

@@ -32,7 +32,9 @@ impl Shown for VerifyReport {
                         format!("{read} read, every digest right{contained}")
                     }
                     CopyState::Damaged => counted(copy.damage.len() as u64, "fault"),
-                    CopyState::Absent | CopyState::Unreachable => String::new(),
+                    CopyState::Absent | CopyState::Withdrawn | CopyState::Unreachable => {
+                        String::new()
+                    }
                 };
                 rows.push(vec![
                     format!("  {}", copy.name),

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use teeline_core::{Compression, LagPolicy, LineCheck, PathTemplate, StrategyKind};
+use teeline_core::{
+    Compression, LagPolicy, LineCheck, PathTemplate, Retention, Span, StrategyKind,
+};
 use teeline_sources::s3db::OnUndecodable;
 
 use super::*;
@@ -11,6 +13,17 @@ use crate::hooks::Moment;
 use crate::request::CatchUp;
 
 const WHOLE: &str = r#"
+time_zone = "Europe/Berlin"
+[retention]
+policy = "gfs"
+daily = 7
+weekly = 4
+monthly = 12
+yearly = 5
+age = "36h"
+keep_within = "3d"
+grace = "0s"
+dead_after = "2w"
 [source]
 connection = "http://k:CANARY@host:9000/shop"
 on_undecodable = "fail"
@@ -33,6 +46,7 @@ path = "{year}/{month}/"
 include = ["users*", "orders"]
 exclude = ["*_tmp"]
 metadata = { team = "billing", of = { year = 2026, tags = ["a", true] } }
+cleanup = true
 [engine]
 workers = 3
 budget_bytes = "32MiB"
@@ -40,6 +54,9 @@ temp_dir = "/var/spool"
 [destinations.local]
 path = "./backups/local"
 required = true
+[destinations.local.retention]
+policy = "simple"
+count = 3
 [destinations.primary]
 url = "s3://key:CANARY@bucket/prefix?region=eu-west-1"
 region = "eu-west-2"
@@ -102,6 +119,7 @@ fn every_key_is_read() {
             r#"{"team":"billing","of":{"year":2026,"tags":["a",true]}}"#,
         )
         .unwrap(),
+        cleanup: true,
     };
     assert_eq!(config.backup, backup);
     assert_eq!(
@@ -125,6 +143,50 @@ fn every_key_is_read() {
         records: 10,
     };
     assert_eq!(embedded.sample, Some(sample));
+}
+
+#[test]
+fn what_is_kept_is_said_at_the_top_and_for_a_destination() {
+    let config = toml(WHOLE).accepted();
+    assert_eq!(config.time_zone.to_string(), "Europe/Berlin");
+    let gfs = Retention {
+        count: 0,
+        daily: 7,
+        weekly: 4,
+        monthly: 12,
+        yearly: 5,
+        age: Some(Span::from_ms(36 * 3_600_000)),
+        keep_within: Some(Span::from_days(3)),
+    };
+    let expected = RetentionPolicy {
+        rules: gfs,
+        grace: Span::default(),
+        dead_after: Span::from_days(14),
+    };
+    assert_eq!(config.retention, expected);
+    let simple = RetentionPolicy::new(Retention {
+        count: 3,
+        ..Retention::default()
+    });
+    let of_each: Vec<_> = config.destinations.iter().map(|to| to.retention).collect();
+    assert_eq!(of_each, [Some(simple), None, None]);
+
+    // Without a policy all rules go together; `{}` is none of them.
+    let mixed = toml("[retention]\ncount = 2\ndaily = 1")
+        .accepted()
+        .retention
+        .rules;
+    assert_eq!((mixed.count, mixed.daily), (2, 1));
+    let case = toml("[retention]\n").env(&[
+        ("TEELINE__RETENTION__DAILY", "30"),
+        ("TEELINE__TIME_ZONE", "Asia/Tokyo"),
+    ]);
+    let varied = case.accepted();
+    assert_eq!(
+        (varied.retention.rules.daily, varied.time_zone.to_string()),
+        (30, "Asia/Tokyo".to_owned())
+    );
+    assert!(toml("[retention]\n").accepted().retention.rules.is_empty());
 }
 
 #[test]
