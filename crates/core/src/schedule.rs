@@ -67,6 +67,9 @@ impl Timing {
     }
 }
 
+/// How far a run may be ahead of the clock.
+const AHEAD_MAX: Span = Span::from_ms(3_600_000);
+
 /// A schedule among others, as far as what comes next depends on it.
 #[derive(Debug, Clone)]
 pub struct Awaited<'a> {
@@ -78,6 +81,17 @@ pub struct Awaited<'a> {
     pub interrupted: bool,
     /// What its jitter follows from.
     pub seed: u64,
+}
+
+impl Awaited<'_> {
+    /// When something ran that is said to have run at `said`, where it is `now`. Clocks differ by some minutes; but one that was
+    /// years ahead once would put off all runs until then, so that is taken for now.
+    pub fn believed(said: Timestamp, now: Timestamp) -> Timestamp {
+        match now.until(said) > AHEAD_MAX {
+            true => now,
+            false => said,
+        }
+    }
 }
 
 /// What is to run now, and what comes next. Schedules are named by their places in the list that it was made of.
@@ -93,11 +107,9 @@ impl Agenda {
     /// The agenda at `now`.
     pub fn at(now: Timestamp, awaited: &[Awaited<'_>]) -> Agenda {
         let begins = awaited.iter().enumerate().filter_map(|(index, awaited)| {
-            // A run that is dated in the future would put off all others until then.
-            let since = awaited.since.min(now);
             let begins = match awaited.interrupted {
-                true => since,
-                false => awaited.timing.begins_after(since, awaited.seed)?,
+                true => awaited.since,
+                false => awaited.timing.begins_after(awaited.since, awaited.seed)?,
             };
             Some((begins, index))
         });

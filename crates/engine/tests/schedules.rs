@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use common::{failing, store};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, Operation, What, When};
 use teeline::{
-    BackupRequest, Cancel, Class, DestinationSpec, Engine, Executor, JsonlSource, RunStatus,
-    Schedule, ScheduleEvent, SchedulesReport, SchedulesRequest, Span, Timestamp, Timing,
+    BackupRequest, Cancel, Class, DestinationSpec, Engine, Executor, JsonlSource, ProgressEvent,
+    RunStatus, Schedule, ScheduleEvent, SchedulesReport, SchedulesRequest, Span, Timestamp, Timing,
 };
 
 /// A clock, and records to back up.
@@ -196,6 +196,64 @@ fn where_nobody_can_be_asked_nothing_is_caught_up() {
     let (_, begun, others) = run(&second, 1);
     assert_eq!(begun, times(&[("daily", "2026-11-13T01:00:00.000Z")]));
     assert!(others[0].contains("unknown: true"), "{others:?}");
+}
+
+#[test]
+fn a_run_of_the_future_puts_off_nothing() {
+    let world = World::at("2099-11-01T12:00:00.000Z");
+    let (_, to) = store("a");
+    let engine = world.engine();
+    let daily = schedule("daily", "0 2 * * *", &world.records(), &[&to]);
+    engine.schedule(daily.clone()).unwrap();
+    run(&engine, 1);
+
+    world.set("2026-11-12T12:00:00.000Z");
+    let second = world.engine();
+    second.schedule(daily).unwrap();
+    let (_, begun, _) = run(&second, 2);
+    let expected = [
+        ("daily", "2026-11-13T01:00:00.000Z"),
+        ("daily", "2026-11-14T01:00:00.000Z"),
+    ];
+    assert_eq!(begun, times(&expected));
+}
+
+#[test]
+fn what_was_interrupted_is_made_again() {
+    let world = World::at("2026-11-01T12:00:00.000Z");
+    let hangs = Fault::new(Operation::Commit, When::From(1), What::Stall);
+    let (memory, hanging) = failing("a", hangs.on_keys_with("jsonl"));
+    let monthly = |to| schedule("monthly", "0 2 2 * *", &world.records(), &[to]);
+    let first = world.engine();
+    // Once it has begun to write, so that there is something to record.
+    let request = SchedulesRequest::default();
+    let cancel = request.cancel.clone();
+    let quiet = monthly(&hanging);
+    let mut writing = quiet.request().clone();
+    writing.observer = Some(Arc::new(move |event| {
+        if let ProgressEvent::Acked { .. } = event {
+            cancel.cancel();
+        }
+    }));
+    let writing = Schedule::new("monthly", quiet.timing().clone(), writing).unwrap();
+    first.schedule(writing).unwrap();
+    let report = first.run_schedules_blocking(request).unwrap();
+    assert_eq!(report.exit_code(), 130, "{report:?}");
+    let last = first.list_schedules_blocking().schedules[0].last.clone();
+    assert!(last.unwrap().is_interrupted());
+
+    world.set("2026-11-02T05:00:00.000Z");
+    let second = world.engine();
+    second
+        .schedule(monthly(&common::place("a", memory)))
+        .unwrap();
+    let (report, begun, _) = run(&second, 2);
+    let expected = [
+        ("monthly", "2026-11-02T01:00:00.000Z"),
+        ("monthly", "2026-12-02T01:00:00.000Z"),
+    ];
+    assert_eq!(begun, times(&expected));
+    assert_eq!(report.made, 2);
 }
 
 #[test]

@@ -174,23 +174,16 @@ proptest! {
 }
 
 #[test]
-fn a_run_of_the_future_puts_off_nothing() {
-    let timing = timing("0 * * * *", "UTC", 0);
+fn a_run_that_is_well_ahead_of_the_clock_is_not_believed() {
     let now = at("2026-11-23T02:30:00.000Z");
-    let awaited = Awaited {
-        timing: &timing,
-        since: at("2099-01-01T00:00:00.000Z"),
-        interrupted: false,
-        seed: 0,
-    };
-    let next = Some((0, at("2026-11-23T03:00:00.000Z")));
-    assert_eq!(
-        Agenda::at(now, &[awaited]),
-        Agenda {
-            due: Vec::new(),
-            next
-        }
-    );
+    for (said, believed) in [
+        ("2026-11-23T02:00:00.000Z", "2026-11-23T02:00:00.000Z"),
+        ("2026-11-23T03:30:00.000Z", "2026-11-23T03:30:00.000Z"),
+        ("2026-11-23T03:30:00.001Z", "2026-11-23T02:30:00.000Z"),
+        ("2099-01-01T00:00:00.000Z", "2026-11-23T02:30:00.000Z"),
+    ] {
+        assert_eq!(Awaited::believed(at(said), now), at(believed), "{said}");
+    }
 }
 
 #[test]

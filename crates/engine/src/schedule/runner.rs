@@ -167,6 +167,9 @@ impl Runner<'_> {
             };
             self.known = known;
             let now = (self.engine.0.clock)();
+            for known in &mut self.known {
+                known.since = Awaited::believed(known.since, now);
+            }
             let agenda = self.agenda(now);
             match agenda.due.first() {
                 Some(index) => self.make(*index, now).await,
@@ -236,7 +239,7 @@ impl Runner<'_> {
         let schedule = &known.entry.schedule;
         let scheduled_at = match known.interrupted {
             true => Some(known.since),
-            false => schedule.timing.next_after(known.since.min(now)),
+            false => schedule.timing.next_after(known.since),
         };
         let (name, mut request) = (schedule.name.clone(), schedule.request.clone());
         (known.since, known.interrupted) = (now, false);
