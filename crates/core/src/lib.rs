@@ -87,5 +87,5 @@ pub use source::{
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
 pub use stream::StreamPart;
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
-pub use time::{NotATime, Timestamp};
+pub use time::{NotADayOrTime, NotATime, Timestamp};
 pub use validate::{LineCheck, check_lines};

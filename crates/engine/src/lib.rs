@@ -32,8 +32,10 @@ pub mod config;
 mod copies;
 mod destination;
 mod engine;
+mod failed_runs;
 mod files;
 mod inspect_plugin;
+mod list;
 mod open;
 mod repair;
 mod report;
@@ -53,6 +55,7 @@ pub use inspect_plugin::{
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
     InspectedResource, InspectedResourceState, PluginInspection,
 };
+pub use list::{ListRequest, ListedStatus};
 pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CopyState, CopyStatus, Damage, DestinationError, ListReport,

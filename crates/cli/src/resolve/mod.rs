@@ -12,7 +12,7 @@ mod target;
 pub(crate) use self::backup::{Backup, backup};
 pub(crate) use self::check::check;
 pub(crate) use self::requests::{
-    inspect_plugin, places, repair, repair_id, restore, status, sync, sync_id, verify,
+    inspect_plugin, list, places, repair, repair_id, restore, status, sync, sync_id, verify,
 };
 pub(crate) use self::setting::Setting;
 
