@@ -105,17 +105,17 @@ export async function recordsInSource() {
 export function dataFiles(files) {
   const names = readdirSync(files).sort(by((name) => name)); // `users.jsonl.gz` sorts before `users~0002.jsonl.gz`
   return names.flatMap((name) => {
-    const resource = /^([^_~][^~]*)(~\d+)?\.jsonl(\.gz)?$/.exec(name)?.[1];
+    const resource = /^([^_~][^~]*)(~\d+)?\.jsonl(\.(gz|zz|br))?$/.exec(name)?.[1];
     return resource ? [{ resource, path: join(files, name) }] : [];
   });
 }
 
-/** The records of a backup's data files: resource -> JSON lines. Resources without records are left out. */
-export function recordsIn(files) {
+/** The records of a backup's data files, of which `decode` makes what is packed: resource -> JSON lines. Resources without records are left out. */
+export function recordsIn(files, decode = gunzipSync) {
   const records = new Map();
   for (const { resource, path } of dataFiles(files)) {
     const bytes = readFileSync(path);
-    const lines = path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+    const lines = path.endsWith('.jsonl') ? bytes : decode(bytes);
     records.set(resource, Buffer.concat([records.get(resource) ?? Buffer.alloc(0), lines]));
   }
   return new Map([...records].filter(([, lines]) => lines.length > 0));

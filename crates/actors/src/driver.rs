@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::messages::{DriverEvent, LaneItem, Step};
 use crate::publish::{attest, claim, differs, put_checked};
-use crate::read_back::compare_chunks;
+use crate::read_back::compare_pieces;
 use crate::stages::{Meter, Phase};
 
 /// How a destination's copy is to be checked.
@@ -89,18 +89,23 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 segment,
                 names,
                 expected_bytes,
+                prologue,
             }) => {
                 let key = self.folder.path.join(&names.file)?;
                 let upload = self.folder.sink.begin(&key, expected_bytes).await?;
                 self.open.insert(segment, upload);
-                Ok(())
+                self.write(segment, prologue).await
             }
             Step::Segment(Placement::Write { segment, bytes }) => self.write(segment, bytes).await,
             Step::Segment(Placement::Close {
                 segment,
+                epilogue,
                 entry,
                 index,
-            }) => self.close(segment, &entry, index).await,
+            }) => {
+                self.write(segment, epilogue).await?;
+                self.close(segment, &entry, index).await
+            }
             Step::Attachment { file, bytes } => self.folder.put_checked(&file, bytes).await,
             Step::EndOfData => {
                 (self.report)(DriverEvent::Prepared);
@@ -110,6 +115,9 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
     }
 
     async fn write(&mut self, id: SegmentId, bytes: Bytes) -> Result<(), BackupError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let upload = self
             .open
             .get_mut(&id)
@@ -155,7 +163,7 @@ impl BackupFolder {
         let key = self.path.join(&entry.file)?;
         let index = Index::parse(&entry.index, index)?;
         let mut are_equal = true;
-        compare_chunks(&self.sink, &key, &index, |_, _, is_equal| {
+        compare_pieces(&self.sink, &key, &index, |_, is_equal| {
             are_equal &= is_equal;
         })
         .await?;

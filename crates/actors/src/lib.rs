@@ -37,7 +37,7 @@ pub use encoder::Executor;
 pub use host::Host;
 pub use placer::{Epilogue, Prologue};
 pub use publish::{Publication, claim, put_checked};
-pub use read_back::compare_chunks;
+pub use read_back::compare_pieces;
 pub use reader::Clock;
 pub use sink::PassDestination;
 pub use spool::Spool;

@@ -103,10 +103,15 @@ impl Step {
 
     /// Bytes that the step hands over.
     pub(crate) fn bytes(&self) -> u64 {
-        self.payload().map_or(0, |payload| payload.len() as u64)
+        let around = match self {
+            Step::Segment(Placement::Open { prologue, .. }) => prologue.len(),
+            Step::Segment(Placement::Close { epilogue, .. }) => epilogue.len(),
+            _ => 0,
+        };
+        (around + self.payload().map_or(0, Bytes::len)) as u64
     }
 
-    /// What the step hands over.
+    /// What the step hands over, less what is around chunks, a few bytes.
     pub(crate) fn payload(&self) -> Option<&Bytes> {
         match self {
             Step::Claim(bytes)

@@ -142,9 +142,9 @@ mod tests {
         sweep.levels = vec![1, 15];
         sweep.workers = vec![1, 2];
         sweep.destinations = vec![1, 2];
-        // gzip has level 1 only, zstd both, none has none.
+        // zstd has both levels, none has none, the others have level 1 only.
         let combinations = sweep.combinations().unwrap();
-        assert_eq!(combinations.len(), (1 + 2 + 1) * 2 * 2);
+        assert_eq!(combinations.len(), (1 + 2 + 1 + 1 + 1) * 2 * 2);
         let zstd = |of: &&Combination| matches!(of.compression, Compression::Zstd { .. });
         assert!(
             combinations

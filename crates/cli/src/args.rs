@@ -108,6 +108,9 @@ pub(crate) struct VerifyArguments {
     /// Every backup
     #[arg(long, conflicts_with = "id")]
     pub(crate) all: bool,
+    /// Decode, parse and count all of it as well, and compare that with what it is said to hold
+    #[arg(long)]
+    pub(crate) deep: bool,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
 }

@@ -125,7 +125,10 @@ fn what_cannot_be_measured_is_refused() {
     let scratch = Scratch::new();
     for (arguments, part) in [
         (&["bench", "--to", "sim:speed=1MB/s"][..], "rate=50MB/s"),
-        (&["bench", "--compression", "lzma"], "gzip, zstd, none"),
+        (
+            &["bench", "--compression", "lzma"],
+            "gzip, zstd, deflate, brotli, none",
+        ),
         (&["bench", "--level", "15"], "--level"),
         (&["bench", "--destinations", "2"], "--destinations"),
         (&["bench", "--redundancy", "2"], "0 to 1"),

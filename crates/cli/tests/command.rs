@@ -55,8 +55,15 @@ fn a_folder_comes_back_byte_for_byte() {
     assert_eq!(status["status"], "completed");
     assert_eq!(status["recordCount"], 5);
     let verified = scratch
-        .teeline(0, &["verify", "--all", "--at", "a", "--at", "b", "--json"])
+        .teeline(
+            0,
+            &[
+                "verify", "--all", "--deep", "--at", "a", "--at", "b", "--json",
+            ],
+        )
         .json();
+    let contained = &verified["backups"][0]["destinations"][1]["contained"];
+    assert_eq!(contained["records"], 5);
     assert_eq!(
         verified["backups"][0]["destinations"]
             .as_array()
@@ -426,7 +433,7 @@ fn usage_is_refused_with_what_to_do() {
             &["backup", "--from", "in", "--segment-bytes", "1KiB"],
             "--segment-bytes",
         ),
-        (&["backup", "--from", "in", "--level", "300"], "1..=19"),
+        (&["backup", "--from", "in", "--level", "300"], "0..=19"),
         (
             &["backup", "--from", "in", "--workers", "64"],
             "--budget-bytes",

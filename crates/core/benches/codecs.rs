@@ -14,13 +14,16 @@ use teeline_core::{
 };
 
 const LINE_BYTES: usize = 2 << 10;
-const COMPRESSIONS: [Compression; 6] = [
+const COMPRESSIONS: [Compression; 9] = [
     Compression::Gzip { level: 1 },
     Compression::Gzip { level: 5 },
     Compression::Gzip { level: 9 },
     Compression::Zstd { level: 1 },
     Compression::Zstd { level: 3 },
     Compression::Zstd { level: 9 },
+    Compression::Deflate { level: 5 },
+    Compression::Brotli { level: 1 },
+    Compression::Brotli { level: 5 },
 ];
 
 fn block_of(compression: Compression) -> Block {

@@ -9,9 +9,12 @@ use crate::codec::{Decoder, Encoder};
 use crate::compress::Compression;
 use crate::digest::Digest;
 use crate::error::{BackupError, Class};
+use crate::index::Piece;
+use crate::stream::StreamPart;
 use crate::validate::check_lines;
 
-/// What the index says of a chunk. Chunks follow each other without gaps, so an offset is the sum of what precedes.
+/// What the index says of a chunk. Chunks follow each other without gaps, so an offset is the sum of what precedes, the
+/// prologue of the data file included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkEntry {
     /// Bytes as stored.
@@ -28,11 +31,12 @@ pub struct ChunkEntry {
 const STORED_SLACK_BYTES: u64 = 1 << 20;
 
 /// How many bytes come of one at the most, in a data file of this name. Deflate makes no byte into more than 1,032; zstd makes
-/// blocks of up to 128 KiB from four bytes (RFC 8878, section 3.1.1.2).
+/// blocks of up to 128 KiB from four bytes (RFC 8878, section 3.1.1.2), brotli of up to 16 MiB (RFC 7932, section 9.2).
 fn inflation_max(file: &str) -> u64 {
     match file.rsplit_once('.') {
-        Some((_, "gz")) => 1_100,
+        Some((_, "gz" | "zz")) => 1_100,
         Some((_, "zst")) => 32 << 10,
+        Some((_, "br")) => 4 << 20,
         _ => 1,
     }
 }
@@ -41,6 +45,15 @@ fn inflation_max(file: &str) -> u64 {
 const PLAIN_SLACK_BYTES: u64 = 64 << 10;
 
 impl ChunkEntry {
+    /// It as a piece of its data file, where it is the chunk of this number, from 0.
+    pub fn piece(&self, number: u32) -> Piece {
+        Piece {
+            stored: self.stored,
+            blake3: self.blake3,
+            chunk: Some(number),
+        }
+    }
+
     /// Whether a chunk of this data file can have these sizes. By them memory is taken, before a byte of the chunk is read.
     pub(crate) fn is_possible_in(&self, file: &str) -> bool {
         let largest = RECORD_BYTES_MAX as u64 + STORED_SLACK_BYTES;
@@ -59,6 +72,8 @@ pub struct EncodedBlock {
     pub entry: ChunkEntry,
     /// The stored bytes.
     pub bytes: Bytes,
+    /// What the end of the data file has to know of it.
+    pub stream: StreamPart,
     /// Its part of the index: a gzip member of JSON lines, the entry and then the rows.
     pub index_fragment: Bytes,
 }
@@ -115,7 +130,10 @@ impl BlockEncoder {
     pub fn new(compression: Compression) -> Result<Self, BackupError> {
         let index_level = match compression {
             Compression::Gzip { level } => level,
-            Compression::None | Compression::Zstd { .. } => Compression::GZIP_LEVEL_DEFAULT,
+            Compression::None
+            | Compression::Zstd { .. }
+            | Compression::Deflate { .. }
+            | Compression::Brotli { .. } => Compression::GZIP_LEVEL_DEFAULT,
         };
         Ok(BlockEncoder {
             compression,
@@ -163,6 +181,7 @@ impl BlockEncoder {
             records: block.records,
             blake3: Digest::of(&bytes),
         };
+        let stream = StreamPart::of(self.compression, &block.bytes);
         done(EncodeStep::Hash);
         let index_fragment = self.index_fragment(entry, &block.rows)?;
         done(EncodeStep::Index);
@@ -170,6 +189,7 @@ impl BlockEncoder {
             resource: block.resource,
             entry,
             bytes,
+            stream,
             index_fragment,
         })
     }
@@ -221,6 +241,8 @@ mod tests {
         for (compression, file, inflation) in [
             (Compression::Gzip { level: 12 }, "a.jsonl.gz", 900),
             (Compression::Zstd { level: 19 }, "a.jsonl.zst", 20_000),
+            (Compression::Deflate { level: 9 }, "a.jsonl.zz", 900),
+            (Compression::Brotli { level: 11 }, "a.jsonl.br", 300_000),
             (Compression::None, "a.jsonl", 0),
         ] {
             let mut encoder = BlockEncoder::new(compression).unwrap();
@@ -237,7 +259,13 @@ mod tests {
             entry.is_possible_in(file)
         };
         assert!(is_possible(0, 0, "a.jsonl.gz"));
-        for file in ["a.jsonl.gz", "a.jsonl.zst", "a.jsonl"] {
+        for file in [
+            "a.jsonl.gz",
+            "a.jsonl.zst",
+            "a.jsonl.zz",
+            "a.jsonl.br",
+            "a.jsonl",
+        ] {
             for (stored, plain) in [
                 (2 << 20, 2 << 30),
                 (2 << 30, 2 << 30),

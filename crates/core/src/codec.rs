@@ -1,5 +1,6 @@
-//! Bytes ↔ smaller bytes, a block at a time: each chunk is a whole gzip member (RFC 1952, section 2.2) or zstd frame
-//! (RFC 8878, section 3), so chunks decode alone, and a file of them is a stream that every tool reads.
+//! Bytes ↔ smaller bytes, a block at a time: each chunk is a whole gzip member (RFC 1952, section 2.2), zstd frame
+//! (RFC 8878, section 3) or part of a stream of deflate or brotli, so chunks decode alone, and a file of them is one stream, with what
+//! `stream.rs` puts around them.
 
 use std::fmt;
 
@@ -11,6 +12,11 @@ use zstd::zstd_safe::{CParameter, compress_bound};
 use crate::buffers::Buffers;
 use crate::compress::Compression;
 use crate::error::{BackupError, Class};
+
+mod brotli;
+mod deflate;
+
+use deflate::{Deflater, Inflater};
 
 /// Compresses; keeps its working memory between calls.
 pub struct Encoder {
@@ -27,6 +33,8 @@ const ROUND_BYTES: usize = 64 << 10;
 enum Method {
     Gzip(Compressor),
     Zstd(bulk::Compressor<'static>),
+    Deflate(Deflater),
+    Brotli { level: u8 },
 }
 
 impl Encoder {
@@ -39,6 +47,8 @@ impl Encoder {
             Compression::None => return Ok(None),
             Compression::Gzip { level } => Method::Gzip(gzip_compressor(level)),
             Compression::Zstd { level } => Method::Zstd(zstd_compressor(level).map_err(failed)?),
+            Compression::Deflate { level } => Method::Deflate(Deflater::new(level)),
+            Compression::Brotli { level } => Method::Brotli { level },
         };
         Ok(Some(Self::of(method)))
     }
@@ -56,7 +66,7 @@ impl Encoder {
         }
     }
 
-    /// `plain` as one gzip member or zstd frame.
+    /// `plain` as one gzip member, zstd frame or part of a stream.
     ///
     /// # Errors
     /// Never in practice: the room has the size that the library asks for.
@@ -64,6 +74,8 @@ impl Encoder {
         let bytes_max = match &mut self.method {
             Method::Gzip(gzip) => gzip.gzip_compress_bound(plain.len()),
             Method::Zstd(_) => compress_bound(plain.len()),
+            Method::Deflate(_) => Deflater::bytes_max(plain.len()),
+            Method::Brotli { .. } => brotli::bytes_max(plain.len()),
         };
         let mut room = self.room.take(bytes_max);
         let stored = match &mut self.method {
@@ -71,6 +83,10 @@ impl Encoder {
             Method::Zstd(zstd) => zstd
                 .compress_to_buffer(plain, &mut room[..])
                 .map_err(failed)?,
+            Method::Deflate(deflate) => deflate
+                .encode(plain, &mut room[..bytes_max])
+                .map_err(failed)?,
+            Method::Brotli { level } => brotli::encode(*level, plain, &mut room)?,
         };
         let mut buffer = self.buffers.take(stored.next_multiple_of(ROUND_BYTES));
         buffer[..stored].copy_from_slice(&room[..stored]);
@@ -100,6 +116,8 @@ pub struct Decoder {
     gzip: Decompressor,
     /// Made when the first frame is to be decoded.
     zstd: Option<bulk::Decompressor<'static>>,
+    /// Made when the first part of a deflate stream is.
+    inflater: Option<Inflater>,
 }
 
 impl Decoder {
@@ -108,6 +126,7 @@ impl Decoder {
         Decoder {
             gzip: Decompressor::new(),
             zstd: None,
+            inflater: None,
         }
     }
 
@@ -156,6 +175,11 @@ impl Decoder {
                 .zstd()?
                 .decompress_to_buffer(stored, room)
                 .map_err(|error| undecodable("zstd frame", error)),
+            Compression::Deflate { .. } => self
+                .inflater
+                .get_or_insert_with(Inflater::new)
+                .decode(stored, room),
+            Compression::Brotli { .. } => brotli::decode(stored, room),
         }
     }
 
@@ -193,76 +217,4 @@ impl Default for Decoder {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use flate2::bufread::MultiGzDecoder;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const PACKED: [Compression; 4] = [
-        Compression::Gzip { level: 1 },
-        Compression::Gzip { level: 12 },
-        Compression::Zstd { level: 1 },
-        Compression::Zstd { level: 19 },
-    ];
-
-    fn encode(compression: Compression, plain: &[u8]) -> Vec<u8> {
-        let encoder = Encoder::new(compression).unwrap();
-        encoder.unwrap().encode(plain).unwrap().to_vec()
-    }
-
-    proptest! {
-        #[test]
-        fn what_was_encoded_decodes(blocks in proptest::collection::vec(proptest::collection::vec(0_u8..4, 0..5000), 1..4)) {
-            for compression in PACKED {
-                let mut encoder = Encoder::new(compression).unwrap().unwrap();
-                let (mut decoder, buffers) = (Decoder::new(), Buffers::default());
-                for plain in &blocks {
-                    let stored = encoder.encode(plain).unwrap();
-                    let decoded = decoder.decode(compression, &stored, plain.len(), &buffers).unwrap();
-                    prop_assert_eq!(&decoded[..], &plain[..]);
-                }
-            }
-        }
-
-        #[test]
-        fn other_tools_read_the_chunks_as_one_stream(blocks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..3000), 1..5)) {
-            for compression in PACKED {
-                let file: Vec<u8> = blocks.iter().flat_map(|plain| encode(compression, plain)).collect();
-                let mut plain = Vec::new();
-                match compression {
-                    Compression::Zstd { .. } => zstd::stream::copy_decode(&file[..], &mut plain).unwrap(),
-                    _ => { MultiGzDecoder::new(&file[..]).read_to_end(&mut plain).unwrap(); }
-                }
-                prop_assert_eq!(plain, blocks.concat());
-            }
-        }
-
-        #[test]
-        fn garbage_is_an_error(garbage in proptest::collection::vec(any::<u8>(), 0..500), expected in 1usize..1000) {
-            for compression in PACKED {
-                let result = Decoder::new().decode(compression, &garbage, expected, &Buffers::default());
-                prop_assert_eq!(result.unwrap_err().class(), Class::Corrupt);
-            }
-        }
-    }
-
-    #[test]
-    fn a_wrong_length_is_an_error() {
-        for compression in PACKED.into_iter().chain([Compression::None]) {
-            let stored = match compression {
-                Compression::None => b"hello".to_vec(),
-                packed => encode(packed, b"hello"),
-            };
-            let mut decoder = Decoder::new();
-            let mut decode =
-                |expected| decoder.decode(compression, &stored, expected, &Buffers::default());
-            assert_eq!(decode(5).unwrap(), "hello");
-            for expected in [0, 4, 6, usize::MAX] {
-                assert!(decode(expected).is_err());
-            }
-        }
-    }
-}
+mod tests;

@@ -24,6 +24,16 @@ pub enum Compression {
         /// 1 (fast) to 19 (small).
         level: u8,
     },
+    /// A file is one zlib stream; a chunk is a part of it that decodes alone, made by zlib-rs at `level` 1 to 9.
+    Deflate {
+        /// 1 (fast) to 9 (small).
+        level: u8,
+    },
+    /// A file is one brotli stream; a chunk is a part of it that decodes alone, at `level` 0 to 11.
+    Brotli {
+        /// 0 (fast) to 11 (small, and very slow).
+        level: u8,
+    },
 }
 
 impl Compression {
@@ -31,8 +41,12 @@ impl Compression {
     pub const GZIP_LEVEL_DEFAULT: u8 = 5;
     /// The level of zstd that is used unless another is asked for.
     pub const ZSTD_LEVEL_DEFAULT: u8 = 3;
+    /// The level of deflate that is used unless another is asked for.
+    pub const DEFLATE_LEVEL_DEFAULT: u8 = 5;
+    /// The level of brotli that is used unless another is asked for.
+    pub const BROTLI_LEVEL_DEFAULT: u8 = 5;
     /// What users may ask for.
-    pub const NAMES: [&str; 3] = ["gzip", "zstd", "none"];
+    pub const NAMES: [&str; 5] = ["gzip", "zstd", "deflate", "brotli", "none"];
 
     /// What it is called in configurations and manifests.
     pub fn name(self) -> &'static str {
@@ -40,24 +54,28 @@ impl Compression {
             Compression::None => "none",
             Compression::Gzip { .. } => "gzip",
             Compression::Zstd { .. } => "zstd",
+            Compression::Deflate { .. } => "deflate",
+            Compression::Brotli { .. } => "brotli",
         }
     }
 
-    /// What file names end in after `.jsonl`: `.gz`, `.zst` or nothing.
+    /// What file names end in after `.jsonl`: `.gz`, `.zst`, `.zz`, `.br` or nothing.
     pub fn suffix(self) -> &'static str {
         match self {
             Compression::None => "",
             Compression::Gzip { .. } => ".gz",
             Compression::Zstd { .. } => ".zst",
+            Compression::Deflate { .. } => ".zz",
+            Compression::Brotli { .. } => ".br",
         }
     }
 
-    /// The size that blocks are cut to unless another is set, in bytes: zstd gains a tenth by the second MiB, gzip looks back
-    /// 32 KiB only.
+    /// The size that blocks are cut to unless another is set, in bytes: zstd and brotli gain a tenth by the second MiB, gzip and
+    /// deflate look back 32 KiB only.
     pub fn block_bytes_default(self) -> usize {
         match self {
-            Compression::None | Compression::Gzip { .. } => 1 << 20,
-            Compression::Zstd { .. } => 2 << 20,
+            Compression::None | Compression::Gzip { .. } | Compression::Deflate { .. } => 1 << 20,
+            Compression::Zstd { .. } | Compression::Brotli { .. } => 2 << 20,
         }
     }
 
@@ -67,6 +85,8 @@ impl Compression {
             Compression::None => None,
             Compression::Gzip { .. } => Some(1..=12),
             Compression::Zstd { .. } => Some(1..=19),
+            Compression::Deflate { .. } => Some(1..=9),
+            Compression::Brotli { .. } => Some(0..=11),
         }
     }
 
@@ -87,7 +107,11 @@ impl Compression {
             }
             None => return refused(format!("compression \"{name}\" has no levels")),
         }
-        if let Compression::Gzip { level } | Compression::Zstd { level } = &mut self {
+        if let Compression::Gzip { level }
+        | Compression::Zstd { level }
+        | Compression::Deflate { level }
+        | Compression::Brotli { level } = &mut self
+        {
             *level = asked;
         }
         Ok(self)
@@ -111,6 +135,12 @@ impl FromStr for Compression {
             "zstd" => Ok(Compression::Zstd {
                 level: Self::ZSTD_LEVEL_DEFAULT,
             }),
+            "deflate" => Ok(Compression::Deflate {
+                level: Self::DEFLATE_LEVEL_DEFAULT,
+            }),
+            "brotli" => Ok(Compression::Brotli {
+                level: Self::BROTLI_LEVEL_DEFAULT,
+            }),
             "none" => Ok(Compression::None),
             other => Err(BackupError::usage(
                 "compression",
@@ -127,7 +157,10 @@ impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Compression::None => f.write_str("none"),
-            Compression::Gzip { level } | Compression::Zstd { level } => {
+            Compression::Gzip { level }
+            | Compression::Zstd { level }
+            | Compression::Deflate { level }
+            | Compression::Brotli { level } => {
                 write!(f, "{}, level {level}", self.name())
             }
         }
@@ -154,7 +187,7 @@ mod tests {
                 );
             }
         }
-        assert!("brotli".parse::<Compression>().is_err());
+        assert!("lzma".parse::<Compression>().is_err());
     }
 
     #[test]
@@ -163,6 +196,8 @@ mod tests {
             ("none", r#"{"name":"none"}"#),
             ("gzip", r#"{"name":"gzip","level":5}"#),
             ("zstd", r#"{"name":"zstd","level":3}"#),
+            ("deflate", r#"{"name":"deflate","level":5}"#),
+            ("brotli", r#"{"name":"brotli","level":5}"#),
         ] {
             let compression: Compression = name.parse().unwrap();
             assert_eq!(serde_json::to_string(&compression).unwrap(), text);

@@ -20,8 +20,9 @@ use crate::time::Timestamp;
 
 /// The value of `format` in the first line of an index.
 pub const INDEX_FORMAT: &str = "teeline-index";
-/// The version of the index's format that this code writes and reads.
-pub const INDEX_VERSION: u32 = 1;
+/// The newest version of the index's format, that of data files with more than chunks in them. This code reads all of them,
+/// and writes the earliest one by which a data file is read rightly.
+pub const INDEX_VERSION: u32 = 2;
 
 /// What the names of indexes end in.
 pub(crate) const INDEX_SUFFIX: &str = ".index";
@@ -34,6 +35,38 @@ const PLAIN_BYTES_MAX: u64 = 1 << 30;
 
 /// A chunk takes no less of an index: a gzip member with a digest in it.
 const CHUNK_BYTES_MIN: usize = 64;
+
+/// What stands before the first chunk, or behind the last, is a few bytes.
+const AROUND_BYTES_MAX: u64 = 64;
+
+/// A stretch of a data file, with its digest. Pieces follow each other without gaps: where the compression has them a
+/// prologue and an epilogue, between them the chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Bytes as stored.
+    pub stored: u64,
+    /// BLAKE3 of them.
+    pub blake3: Digest,
+    /// Which chunk it is, from 0; none for the prologue and the epilogue.
+    #[serde(skip)]
+    pub chunk: Option<u32>,
+}
+
+impl Piece {
+    /// What stands around the chunks, where there is anything.
+    fn around(bytes: &[u8]) -> Option<Self> {
+        (!bytes.is_empty()).then(|| Piece {
+            stored: bytes.len() as u64,
+            blake3: Digest::of(bytes),
+            chunk: None,
+        })
+    }
+
+    /// Its size, where that is one of what stands around the chunks.
+    fn stored_around(&self) -> Option<u64> {
+        (self.stored <= AROUND_BYTES_MAX).then_some(self.stored)
+    }
+}
 
 /// A row about one object of an object store that is in the chunk: what a later comparison needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +102,8 @@ struct Header {
     version: u32,
     backup: BackupId,
     file: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    prologue: Option<Piece>,
 }
 
 /// Sums over a segment, in the index's end marker and in the manifest.
@@ -95,6 +130,8 @@ struct End {
     sums: SegmentSums,
     blake3: Digest,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    epilogue: Option<Piece>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     last: Option<ResourceEnd>,
 }
 
@@ -118,25 +155,36 @@ pub struct IndexBuilder {
 }
 
 impl IndexBuilder {
-    /// The index of `file` in `backup`, without chunks yet.
+    /// The index of `file` in `backup`, which begins with `prologue` and has no chunks yet.
     ///
     /// # Errors
     /// Where compression fails.
-    pub fn new(backup: &BackupId, file: &str) -> Result<Self, BackupError> {
+    pub fn new(backup: &BackupId, file: &str, prologue: &[u8]) -> Result<Self, BackupError> {
+        let prologue = Piece::around(prologue);
         let header = Header {
             format: INDEX_FORMAT.to_owned(),
-            version: INDEX_VERSION,
+            version: if prologue.is_none() { 1 } else { 2 },
             backup: backup.clone(),
             file: file.to_owned(),
+            prologue,
         };
         let mut gzip = Encoder::gzip(1);
         let bytes = BytesMut::from(&gzip.encode(&json_line(&header))?[..]);
-        Ok(IndexBuilder {
+        let mut builder = IndexBuilder {
             bytes,
             sums: SegmentSums::default(),
             digest: DigestOfDigests::default(),
             gzip,
-        })
+        };
+        builder.push_around(prologue);
+        Ok(builder)
+    }
+
+    fn push_around(&mut self, piece: Option<Piece>) {
+        if let Some(piece) = piece {
+            self.sums.stored += piece.stored;
+            self.digest.push(piece.blake3);
+        }
     }
 
     /// Adds the next chunk.
@@ -164,22 +212,30 @@ impl IndexBuilder {
         self.sums.chunks == 0
     }
 
-    /// Ends the index; gives its bytes and the segment's digest. The `last` segment of a resource says how that ended.
+    /// Ends the index of a data file that ends in `epilogue`; gives its bytes, and the segment's sums and digest. The `last`
+    /// segment of a resource says how that ended.
     ///
     /// # Errors
     /// Where compression fails.
-    pub fn finish(mut self, last: Option<ResourceEnd>) -> Result<(Bytes, Digest), BackupError> {
+    pub fn finish(
+        mut self,
+        epilogue: &[u8],
+        last: Option<ResourceEnd>,
+    ) -> Result<(Bytes, SegmentSums, Digest), BackupError> {
+        let epilogue = Piece::around(epilogue);
+        self.push_around(epilogue);
         let blake3 = self.digest.finish();
         let end = EndLine {
             end: End {
                 sums: self.sums,
                 blake3,
+                epilogue,
                 last,
             },
         };
         let member = self.gzip.encode(&json_line(&end))?;
         self.bytes.extend_from_slice(&member);
-        Ok((self.bytes.freeze(), blake3))
+        Ok((self.bytes.freeze(), self.sums, blake3))
     }
 }
 
@@ -190,9 +246,13 @@ pub struct Index {
     pub backup: BackupId,
     /// The data file that it describes.
     pub file: String,
+    /// What the data file begins with, before its first chunk.
+    pub prologue: Option<Piece>,
     /// The chunks, in order.
     pub chunks: Vec<ChunkEntry>,
-    /// Their sums.
+    /// What the data file ends in, behind its last chunk.
+    pub epilogue: Option<Piece>,
+    /// The sums of all that.
     pub sums: SegmentSums,
     /// The segment's digest.
     pub blake3: Digest,
@@ -217,9 +277,9 @@ impl Index {
         let first = first.ok_or_else(|| corrupt("empty"))?;
         let header: Header =
             serde_json::from_slice(first).map_err(|error| corrupt("no header").because(error))?;
-        if header.format != INDEX_FORMAT || header.version != INDEX_VERSION {
+        if header.format != INDEX_FORMAT || !(1..=INDEX_VERSION).contains(&header.version) {
             let message = format!(
-                "{} version {} is unknown to this teeline, which reads {INDEX_FORMAT} version {INDEX_VERSION}",
+                "{} version {} is unknown to this teeline, which reads {INDEX_FORMAT} versions 1 to {INDEX_VERSION}",
                 header.format, header.version
             );
             return Err(BackupError::new(Class::Permanent, "read", subject, message)
@@ -251,25 +311,30 @@ impl Index {
 
     /// The chunks in groups of up to `window_bytes` stored bytes (or one larger chunk), each with its range in the file.
     pub fn windows(&self, window_bytes: u64) -> impl Iterator<Item = (Range<u64>, &[ChunkEntry])> {
-        let chunks = self.chunks.as_slice();
-        let (mut from, mut offset) = (0, 0);
-        std::iter::from_fn(move || {
-            let (mut to, begin) = (from, offset);
-            while to < chunks.len()
-                && (to == from || offset - begin + chunks[to].stored <= window_bytes)
-            {
-                offset += chunks[to].stored;
-                to += 1;
-            }
-            let window = &chunks[from..to];
-            from = to;
-            (!window.is_empty()).then_some((begin..offset, window))
-        })
+        let begin = self.prologue.map_or(0, |prologue| prologue.stored);
+        windows(&self.chunks, |chunk| chunk.stored, begin, window_bytes)
+    }
+
+    /// All that the data file consists of, in groups as those of [`Index::windows`].
+    pub fn piece_windows(&self, window_bytes: u64) -> Vec<(Range<u64>, Vec<Piece>)> {
+        let chunks = (0..).zip(&self.chunks);
+        let chunks = chunks.map(|(number, chunk)| chunk.piece(number));
+        let pieces: Vec<Piece> = (self.prologue.into_iter())
+            .chain(chunks)
+            .chain(self.epilogue)
+            .collect();
+        windows(&pieces, |piece| piece.stored, 0, window_bytes)
+            .map(|(range, pieces)| (range, pieces.to_vec()))
+            .collect()
     }
 
     fn checked(header: Header, chunks: Vec<ChunkEntry>, end: &End) -> Option<Self> {
         let mut sums = SegmentSums::default();
         let mut digest = DigestOfDigests::default();
+        if let Some(prologue) = header.prologue {
+            sums.stored = prologue.stored_around()?;
+            digest.push(prologue.blake3);
+        }
         for chunk in &chunks {
             sums.chunks = sums.chunks.checked_add(1)?;
             sums.records = sums.records.checked_add(u64::from(chunk.records))?;
@@ -277,16 +342,45 @@ impl Index {
             sums.plain = sums.plain.checked_add(chunk.plain)?;
             digest.push(chunk.blake3);
         }
+        if let Some(epilogue) = end.epilogue {
+            sums.stored = sums.stored.checked_add(epilogue.stored_around()?)?;
+            digest.push(epilogue.blake3);
+        }
         let agrees = sums == end.sums && digest.finish() == end.blake3;
         agrees.then_some(Index {
             backup: header.backup,
             file: header.file,
+            prologue: header.prologue,
             chunks,
+            epilogue: end.epilogue,
             sums,
             blake3: end.blake3,
             last: end.last,
         })
     }
+}
+
+/// Groups of what follows each other in a file from `begin` on, each of up to `window_bytes` (or one larger item), with its
+/// range.
+fn windows<'a, T>(
+    items: &'a [T],
+    stored: impl Fn(&T) -> u64 + 'a,
+    begin: u64,
+    window_bytes: u64,
+) -> impl Iterator<Item = (Range<u64>, &'a [T])> {
+    let (mut from, mut offset) = (0, begin);
+    std::iter::from_fn(move || {
+        let (mut to, begin) = (from, offset);
+        while to < items.len()
+            && (to == from || offset - begin + stored(&items[to]) <= window_bytes)
+        {
+            offset += stored(&items[to]);
+            to += 1;
+        }
+        let window = &items[from..to];
+        from = to;
+        (!window.is_empty()).then_some((begin..offset, window))
+    })
 }
 
 /// Which file of a resource a segment is, and under which names.

@@ -42,6 +42,7 @@ mod sink;
 mod source;
 mod span;
 mod strategy;
+mod stream;
 mod target;
 mod time;
 mod time_zone;
@@ -61,7 +62,7 @@ pub use file_name::Stems;
 pub use frame::{Frame, FrameHeader};
 pub use id::{BackupId, BackupType, BadId};
 pub use index::{
-    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, ResourceEnd, SegmentNames,
+    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, Piece, ResourceEnd, SegmentNames,
     SegmentSums,
 };
 pub use key::ObjectKey;
@@ -92,6 +93,7 @@ pub use source::{
 };
 pub use span::{NotASpan, Span};
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
+pub use stream::StreamPart;
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotATime, Timestamp};
 pub use time_zone::{NotATimeZone, TimeZone};

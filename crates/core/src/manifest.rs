@@ -62,19 +62,23 @@ pub struct Manifest {
 
 impl Document for Manifest {
     const FORMAT: &'static str = "teeline-manifest";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = PLANNED_VERSION;
 
     fn version(&self) -> u32 {
-        version_of(self.settled.is_some())
+        version_of(&self.plan, self.settled.is_some())
     }
 }
 
+/// The newest version of a claim and of a manifest.
+pub(crate) const PLANNED_VERSION: u32 = 3;
+
 /// The version of a claim and of a manifest. Whoever knows the first only would restore what was outdated when the scan
-/// ended.
-pub(crate) fn version_of(settles: bool) -> u32 {
-    match settles {
-        false => 1,
-        true => 2,
+/// ended; whoever knows the first two has no decoder for a compression that came later.
+pub(crate) fn version_of(plan: &PlanEntry, settles: bool) -> u32 {
+    match plan.compression {
+        Compression::Deflate { .. } | Compression::Brotli { .. } => 3,
+        Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } if settles => 2,
+        Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } => 1,
     }
 }
 
@@ -230,7 +234,7 @@ pub struct SegmentEntry {
     pub stored_bytes: u64,
     /// Bytes after decoding.
     pub plain_bytes: u64,
-    /// BLAKE3 over the chunks' BLAKE3 digests, in order.
+    /// BLAKE3 over the BLAKE3 digests of what it consists of, in order: chunks, and what stands around them.
     pub blake3: Digest,
     /// The index's name.
     pub index: String,

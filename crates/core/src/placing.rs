@@ -18,6 +18,7 @@ use crate::index::{Index, IndexBuilder, ResourceEnd, SegmentNames};
 use crate::manifest::{OBJECTS_NAME, PlacedResources, SETTLED_NAME, SegmentEntry};
 use crate::records::{ClaimedResource, ClaimedResources};
 use crate::source::PlannedResource;
+use crate::stream::{Epilogue, prologue};
 
 /// An index is held in memory until its segment closes; at this size it closes the segment.
 pub const INDEX_BYTES_MAX: usize = 8 << 20;
@@ -69,6 +70,8 @@ pub enum Placement {
         names: SegmentNames,
         /// Its size, as far as can be told from what the source knows and how well the resource has compressed so far.
         expected_bytes: u64,
+        /// What it begins with, before its first chunk; may be nothing.
+        prologue: Bytes,
     },
     /// The next bytes of an open segment.
     Write {
@@ -77,12 +80,14 @@ pub enum Placement {
         /// The chunk's stored bytes.
         bytes: Bytes,
     },
-    /// No more bytes: the data file is complete, and so is its index.
+    /// No more chunks: with its last bytes the data file is complete, and so is its index.
     Close {
         /// Which segment.
         segment: SegmentId,
+        /// What it ends in, behind its last chunk; may be nothing.
+        epilogue: Bytes,
         /// What the manifest will say of it.
-        entry: SegmentEntry,
+        entry: Box<SegmentEntry>,
         /// The index's bytes.
         index: Bytes,
     },
@@ -92,6 +97,7 @@ struct OpenSegment {
     id: SegmentId,
     names: SegmentNames,
     index: IndexBuilder,
+    epilogue: Epilogue,
 }
 
 struct Resource {
@@ -203,8 +209,10 @@ impl Placer {
         let resource = self.open_resource(chunk.resource)?;
         resource.placed.plain += chunk.entry.plain;
         resource.placed.stored += chunk.entry.stored;
+        let epilogue = Epilogue::new(compression);
+        let epilogue_bytes = epilogue.bytes().len() as u64;
         let full = resource.open.as_ref().is_some_and(|open| {
-            open.index.sums().stored + chunk.entry.stored > segment_bytes
+            open.index.sums().stored + chunk.entry.stored + epilogue_bytes > segment_bytes
                 || open.index.len() >= INDEX_BYTES_MAX
         });
         if full {
@@ -215,19 +223,25 @@ impl Placer {
             let number = u32::try_from(resource.segments.len() + 1).unwrap_or(u32::MAX);
             let suffix = resource.kind.suffix(compression);
             let names = SegmentNames::new(chunk.resource, &resource.stem, number, &suffix);
+            let prologue = prologue(compression);
+            let index = IndexBuilder::new(&backup, &names.file, prologue)?;
+            let least = index.sums().stored + chunk.entry.stored + epilogue_bytes;
             out.push(Placement::Open {
                 segment,
                 names: names.clone(),
-                expected_bytes: resource.expected_bytes(&chunk, segment_bytes),
+                expected_bytes: resource.expected_bytes(least, segment_bytes),
+                prologue: Bytes::from_static(prologue),
             });
             resource.open = Some(OpenSegment {
                 id: segment,
-                index: IndexBuilder::new(&backup, &names.file)?,
                 names,
+                index,
+                epilogue,
             });
         }
         if let Some(open) = &mut resource.open {
             open.index.push(&chunk.entry, &chunk.index_fragment);
+            open.epilogue.push(chunk.stream, chunk.entry.plain);
             out.push(Placement::Write {
                 segment: open.id,
                 bytes: chunk.bytes,
@@ -294,31 +308,37 @@ impl Resource {
         last: Option<ResourceEnd>,
         out: &mut Vec<Placement>,
     ) -> Result<(), BackupError> {
-        let Some(OpenSegment { id, names, index }) = self.open.take() else {
+        let Some(OpenSegment {
+            id,
+            names,
+            index,
+            epilogue,
+        }) = self.open.take()
+        else {
             return Ok(());
         };
-        let sums = index.sums();
-        let (index, blake3) = index.finish(last)?;
+        let epilogue = epilogue.bytes();
+        let (index, sums, blake3) = index.finish(&epilogue, last)?;
         document::check_size(&names.index, index.len() as u64, Index::BYTES_MAX)
             .map_err(|error| error.suggest("lower block_bytes: a block has fewer rows then"))?;
         let entry = SegmentEntry::new(&names, sums, blake3, &index);
         self.segments.push(entry.clone());
         out.push(Placement::Close {
             segment: id,
-            entry,
+            epilogue,
+            entry: Box::new(entry),
             index,
         });
         Ok(())
     }
 
-    /// How large a segment that begins with `chunk`, which is counted as placed, is likely to become.
-    fn expected_bytes(&self, chunk: &EncodedBlock, segment_bytes: u64) -> u64 {
+    /// How large a segment is likely to become that takes `least` bytes with its first chunk, which is counted as placed.
+    fn expected_bytes(&self, least: u64, segment_bytes: u64) -> u64 {
         let Placed { plain, stored } = self.placed;
         let remaining = self.planned_bytes.unwrap_or(0).saturating_sub(plain);
         let rest = u128::from(remaining) * u128::from(stored) / u128::from(plain.max(1));
         let rest = u64::try_from(rest).unwrap_or(u64::MAX);
-        let fits = segment_bytes.max(chunk.entry.stored);
-        chunk.entry.stored.saturating_add(rest).min(fits)
+        least.saturating_add(rest).min(segment_bytes.max(least))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::ErrorReport;
 use crate::id::{BackupId, BackupType};
 use crate::index::INDEX_SUFFIX;
 use crate::layout;
-use crate::manifest::{AttachmentEntry, PlanEntry, SourceEntry, version_of};
+use crate::manifest::{AttachmentEntry, PLANNED_VERSION, PlanEntry, SourceEntry, version_of};
 use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
 use crate::time::Timestamp;
@@ -142,10 +142,10 @@ impl RunClaim {
 
 impl Document for RunClaim {
     const FORMAT: &'static str = "teeline-run";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = PLANNED_VERSION;
 
     fn version(&self) -> u32 {
-        version_of(self.claimed.settled.is_some())
+        version_of(&self.head.plan, self.claimed.settled.is_some())
     }
 }
 

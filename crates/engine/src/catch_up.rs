@@ -11,7 +11,7 @@ use teeline_core::{
 };
 
 use crate::catalog::{located, read_whole};
-use crate::check::{Check, check_chunk, check_index};
+use crate::check::{Check, check_index, check_piece};
 use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 
@@ -114,7 +114,7 @@ impl Completion<'_> {
         index: &Index,
     ) -> Result<(), BackupError> {
         let mut upload = self.to.sink.begin(key, segment.stored_bytes).await?;
-        let copied = self.copy_chunks(key, index, upload.as_mut()).await;
+        let copied = self.copy_pieces(key, index, upload.as_mut()).await;
         if copied.is_err() {
             // Why it failed says more than why nothing could be freed.
             let _ = upload.abort().await;
@@ -122,20 +122,20 @@ impl Completion<'_> {
         copied
     }
 
-    /// No byte is written that wasn't compared with its chunk's digest.
-    async fn copy_chunks(
+    /// No byte is written that wasn't compared with its piece's digest.
+    async fn copy_pieces(
         &self,
         key: &ObjectKey,
         index: &Index,
         upload: &mut dyn Upload,
     ) -> Result<(), BackupError> {
         let from = self.from.sink.as_ref();
-        for (range, chunks) in index.windows(from.capabilities().reading.bytes) {
+        for (range, pieces) in index.piece_windows(from.capabilities().reading.bytes) {
             let mut bytes = from.read(key, range).await?;
-            for chunk in chunks {
-                let stored = usize::try_from(chunk.stored).unwrap_or(usize::MAX);
-                let chunk_bytes = bytes.split_to(stored.min(bytes.len()));
-                let checked = check_chunk(from.to_string(), key, chunk, chunk_bytes)?;
+            for piece in &pieces {
+                let stored = usize::try_from(piece.stored).unwrap_or(usize::MAX);
+                let piece_bytes = bytes.split_to(stored.min(bytes.len()));
+                let checked = check_piece(from.to_string(), key, piece, piece_bytes)?;
                 upload.write(checked).await?;
             }
         }
@@ -151,7 +151,7 @@ impl Completion<'_> {
     ) -> Result<(), BackupError> {
         let mut check = Check::new(self.to);
         if self.reads_back() {
-            check.chunks(self.path, resource, segment, index).await?;
+            check.pieces(self.path, resource, segment, index).await?;
         } else {
             check.size_only(self.path, segment).await?;
         }

@@ -1,11 +1,10 @@
 //! The check of one copy: every stored byte of it, against digests that lead to the manifest.
 
 use bytes::Bytes;
-use teeline_actors::compare_chunks;
+use teeline_actors::compare_pieces;
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, ChunkEntry, Class, DestinationMarker, Digest, Index,
-    Manifest, ObjectKey, ResourceEntry, RunClaim, SealedManifest, SegmentEntry, SegmentSums,
-    layout,
+    BackupError, BackupId, CatalogEntry, Class, DestinationMarker, Digest, Index, Manifest,
+    ObjectKey, Piece, ResourceEntry, RunClaim, SealedManifest, SegmentEntry, SegmentSums, layout,
 };
 
 use crate::catalog::{located, read_document, read_whole};
@@ -110,8 +109,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Checks an index and every chunk of its segment. The error is of the segment as a whole; what is wrong with a
-    /// single chunk, or with the index, is noted where it is found.
+    /// Checks an index and every piece of its segment. The error is of the segment as a whole; what is wrong with a
+    /// single piece, or with the index, is noted where it is found.
     async fn segment(
         &mut self,
         manifest: &Manifest,
@@ -132,12 +131,12 @@ impl<'a> Check<'a> {
             }
         };
         check_index(&manifest.id, segment, &index)?;
-        self.chunks(path, resource, segment, &index).await
+        self.pieces(path, resource, segment, &index).await
     }
 
-    /// Checks the size of a segment, and each chunk of it against an index that is known to be right. The error is of the
+    /// Checks the size of a segment, and each piece of it against an index that is known to be right. The error is of the
     /// segment as a whole.
-    pub(crate) async fn chunks(
+    pub(crate) async fn pieces(
         &mut self,
         path: &str,
         resource: &ResourceEntry,
@@ -149,20 +148,20 @@ impl<'a> Check<'a> {
         let location = self.opened.sink.to_string();
         let (mut right, mut wrong) = (0, Vec::new());
         let compared =
-            compare_chunks(
+            compare_pieces(
                 &self.opened.sink,
                 &key,
                 index,
-                |number, chunk, is_equal| match is_equal {
-                    true => right += chunk.stored,
-                    false => wrong.push(number),
+                |piece, is_equal| match is_equal {
+                    true => right += piece.stored,
+                    false => wrong.push(*piece),
                 },
             )
             .await;
         self.bytes += right;
-        for number in wrong {
-            let error = wrong_chunk(&location, &key);
-            self.found(key.as_str(), Some(&resource.name), Some(number), &error);
+        for piece in wrong {
+            let error = wrong_piece(&location, &key, &piece);
+            self.found(key.as_str(), Some(&resource.name), piece.chunk, &error);
         }
         compared
     }
@@ -230,25 +229,29 @@ pub(crate) fn check_index(
     }
 }
 
-/// Compares a chunk with its digest.
-pub(crate) fn check_chunk(
+/// Compares a piece of a data file with its digest.
+pub(crate) fn check_piece(
     location: String,
     key: &ObjectKey,
-    chunk: &ChunkEntry,
+    piece: &Piece,
     bytes: Bytes,
 ) -> Result<Bytes, BackupError> {
-    if bytes.len() as u64 == chunk.stored && Digest::of(&bytes) == chunk.blake3 {
+    if bytes.len() as u64 == piece.stored && Digest::of(&bytes) == piece.blake3 {
         Ok(bytes)
     } else {
-        Err(wrong_chunk(&location, key))
+        Err(wrong_piece(&location, key, piece))
     }
 }
 
-fn wrong_chunk(location: &str, key: &ObjectKey) -> BackupError {
-    BackupError::corrupt(
-        format!("{location}: {key}"),
-        "a chunk's digest isn't the index's",
-    )
+fn wrong_piece(location: &str, key: &ObjectKey, piece: &Piece) -> BackupError {
+    let message = match piece.chunk {
+        Some(_) => "a chunk's digest isn't the index's",
+        None => {
+            "what stands before its first chunk, or behind its last, isn't what was written: its chunks can be restored, but \
+             other decoders don't read the file whole"
+        }
+    };
+    BackupError::corrupt(format!("{location}: {key}"), message)
 }
 
 pub(crate) fn damage(

@@ -14,7 +14,7 @@ use teeline_core::{
 };
 
 use crate::catalog::Asked;
-use crate::check::{check_chunk, check_index, damage, read_manifest};
+use crate::check::{check_index, check_piece, damage, read_manifest};
 use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 use crate::report::Damage;
@@ -117,18 +117,28 @@ impl Copies {
             }));
         };
         Ok(Copies {
-            manifest: Arc::new(manifest),
-            path: entry.path,
-            copies: copies
-                .into_iter()
-                .map(|opened| Copy {
-                    opened,
-                    gone: AtomicBool::new(false),
-                })
-                .collect(),
             avoided: Mutex::new(avoided),
-            buffers: Buffers::default(),
+            ..Self::of(copies, entry.path, manifest)
         })
+    }
+
+    /// The copy of a backup at one destination, in the folder `path`.
+    pub(crate) fn of_one(opened: Opened, path: &str, manifest: Manifest) -> Self {
+        Self::of(vec![opened], path.to_owned(), manifest)
+    }
+
+    fn of(copies: Vec<Opened>, path: String, manifest: Manifest) -> Self {
+        let copies = copies.into_iter().map(|opened| Copy {
+            opened,
+            gone: AtomicBool::new(false),
+        });
+        Copies {
+            manifest: Arc::new(manifest),
+            path,
+            copies: copies.collect(),
+            avoided: Mutex::default(),
+            buffers: Buffers::default(),
+        }
     }
 
     /// What was passed over so far.
@@ -228,7 +238,7 @@ impl Copies {
         };
         let mut result = Ok(());
         let mut begin = window.range.start;
-        for (index, chunk) in window.chunks.iter().enumerate() {
+        for (index, (number, chunk)) in (window.first_chunk..).zip(&window.chunks).enumerate() {
             let range = begin..begin + chunk.stored;
             begin = range.end;
             if found[index].is_some() {
@@ -243,7 +253,8 @@ impl Copies {
                 }
                 None => sink.read(key, range).await,
             };
-            let checked = read.and_then(|bytes| check_chunk(sink.to_string(), key, chunk, bytes));
+            let piece = chunk.piece(number);
+            let checked = read.and_then(|bytes| check_piece(sink.to_string(), key, &piece, bytes));
             match checked {
                 Ok(bytes) => found[index] = Some(bytes),
                 Err(error) if error.class() == Class::NotFound => {
@@ -251,7 +262,6 @@ impl Copies {
                     return Err(error);
                 }
                 Err(error) => {
-                    let number = window.first_chunk + u32::try_from(index).unwrap_or(u32::MAX);
                     self.avoid(copy, key.as_str(), Some(resource), Some(number), &error);
                     if error.class().is_retriable() {
                         copy.gone.store(true, Ordering::Relaxed);

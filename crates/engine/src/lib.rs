@@ -71,11 +71,11 @@ pub use inspect_plugin::{
 pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
-    CleanupStatus, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy, DestinationError,
-    ListReport, ListedBackup, Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy,
-    RepairedRun, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, StatusReport,
-    SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport,
-    exit, exit_code_of,
+    CleanupStatus, Contained, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy,
+    DestinationError, ListReport, ListedBackup, Removal, RemovalStatus, RepairReport, RepairStatus,
+    RepairedCopy, RepairedRun, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource,
+    StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy,
+    VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};

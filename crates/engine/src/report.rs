@@ -379,8 +379,22 @@ pub struct VerifiedCopy {
     pub status: CopyState,
     /// Bytes that were read and found right.
     pub bytes: u64,
+    /// What it holds, where it was checked deeply and nothing was wrong.
+    pub contained: Option<Contained>,
     /// What was wrong.
     pub damage: Vec<Damage>,
+}
+
+/// What was found in a copy that was decoded, parsed and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contained {
+    /// Records, as they are after what changed during the scan.
+    pub records: u64,
+    /// Objects that are no records.
+    pub objects: u64,
+    /// Of the records, those that aren't JSON: a source of lines may have been backed up unchecked.
+    pub not_json: u64,
 }
 
 impl VerifyReport {

@@ -38,16 +38,16 @@ pub(crate) struct BackupArguments {
     /// Calls to destinations that may be under way at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) concurrency: Option<u64>,
-    /// How chunks are made smaller: gzip, zstd, none
+    /// How chunks are made smaller: gzip, zstd, deflate, brotli, none
     #[arg(long)]
     pub(crate) compression: Option<String>,
-    /// Level of the compression: gzip 1 (fast) to 12 (small), zstd 1 to 19
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=19))]
+    /// Level of the compression: gzip 1 (fast) to 12 (small), zstd 1 to 19, deflate 1 to 9, brotli 0 to 11
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=19))]
     pub(crate) level: Option<u8>,
     /// Data files are closed at this size, such as 64MiB
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, MIB, 8 << 30))]
     pub(crate) segment_bytes: Option<u64>,
-    /// Blocks are cut to this size before compression, such as 1MiB; 2MiB for zstd
+    /// Blocks are cut to this size before compression, such as 1MiB; 2MiB for zstd and brotli
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, 4 << 10, 16 << 20))]
     pub(crate) block_bytes: Option<u64>,
     /// How a copy is checked before it counts: by reading it back, or by the store's word

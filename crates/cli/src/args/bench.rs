@@ -28,7 +28,7 @@ pub(crate) struct BenchArguments {
     /// What they are made from: the same for the same number
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Compressions to measure: gzip, zstd, none
+    /// Compressions to measure: gzip, zstd, deflate, brotli, none
     #[arg(
         long,
         value_name = "C,…",

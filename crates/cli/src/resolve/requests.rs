@@ -103,6 +103,7 @@ pub(crate) fn verify(
         true => WhichBackups::All,
         false => WhichBackups::One(which(&typed.id)?),
     };
+    request.deep = typed.deep;
     request.cancel = cancel.clone();
     Ok(request)
 }

@@ -9,7 +9,7 @@ use crate::compress::Compression;
 
 fn index() -> (Bytes, Digest) {
     let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
-    let mut builder = IndexBuilder::new(&id, "users.jsonl.gz").unwrap();
+    let mut builder = IndexBuilder::new(&id, "users.jsonl.gz", b"").unwrap();
     let mut encoder = BlockEncoder::new(Compression::default()).unwrap();
     for number in 0..3u8 {
         let row = ObjectRow {
@@ -28,7 +28,8 @@ fn index() -> (Bytes, Digest) {
         let encoded = encoder.encode(block).unwrap();
         builder.push(&encoded.entry, &encoded.index_fragment);
     }
-    builder.finish(None).unwrap()
+    let (bytes, _, digest) = builder.finish(b"", None).unwrap();
+    (bytes, digest)
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn what_unpacks_to_too_much_is_corrupt() {
 fn chunks_of_impossible_sizes_are_corrupt() {
     let id: BackupId = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
     for plain in [1 << 20, u64::MAX] {
-        let mut builder = IndexBuilder::new(&id, "users.jsonl.gz").unwrap();
+        let mut builder = IndexBuilder::new(&id, "users.jsonl.gz", b"").unwrap();
         let chunk = ChunkEntry {
             stored: 20,
             plain,
@@ -86,7 +87,7 @@ fn chunks_of_impossible_sizes_are_corrupt() {
         let line = json_line(&ChunkLine { chunk });
         let fragment = Encoder::gzip(1).encode(&line).unwrap();
         builder.push(&chunk, &fragment);
-        let (bytes, _) = builder.finish(None).unwrap();
+        let (bytes, ..) = builder.finish(b"", None).unwrap();
         let error = Index::parse("i", &bytes).unwrap_err();
         assert_eq!(error.class(), Class::Corrupt, "{error}");
     }

@@ -3,6 +3,7 @@ use crate::chunk::{ChunkEntry, ChunkLine, json_line};
 use crate::codec::Encoder;
 use crate::digest::Digest;
 use crate::source::ResourceCounts;
+use crate::stream::StreamPart;
 use crate::time::Timestamp;
 
 fn chunk(resource: u32, stored: u64) -> EncodedBlock {
@@ -18,6 +19,7 @@ fn chunk(resource: u32, stored: u64) -> EncodedBlock {
         resource: ResourceId(resource),
         entry,
         bytes,
+        stream: StreamPart::Independent,
         index_fragment: Encoder::gzip(1).encode(&line).unwrap(),
     }
 }

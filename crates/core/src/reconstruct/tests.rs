@@ -57,7 +57,12 @@ fn backups() -> impl Strategy<Value = Backup> {
         prop::collection::btree_map("[aAb.~é]{1,3}", blocks, 0..4),
         any::<bool>(),
         any::<bool>(),
-        prop_oneof![Just(Compression::None), Just(Compression::default())],
+        prop_oneof![
+            Just(Compression::None),
+            Just(Compression::default()),
+            Just(Compression::Deflate { level: 1 }),
+            Just(Compression::Brotli { level: 1 }),
+        ],
         50u64..400,
     )
         .prop_map(
@@ -198,9 +203,15 @@ fn files_of(placements: Vec<Placement>) -> Vec<(String, Bytes)> {
     let mut open = Vec::new();
     for placement in placements {
         match placement {
-            Placement::Open { .. } => open.clear(),
+            Placement::Open { prologue, .. } => open = prologue.to_vec(),
             Placement::Write { bytes, .. } => open.extend_from_slice(&bytes),
-            Placement::Close { entry, index, .. } => {
+            Placement::Close {
+                epilogue,
+                entry,
+                index,
+                ..
+            } => {
+                open.extend_from_slice(&epilogue);
                 files.push((entry.file, Bytes::from(std::mem::take(&mut open))));
                 files.push((entry.index, index));
             }

@@ -29,7 +29,8 @@ pub use request::RestoreRequest;
 pub use target::RestoreTarget;
 
 use choice::Choice;
-use reading::{Contents, Tally, count_first, count_lines};
+use reading::Tally;
+pub(crate) use reading::{Contents, count_first, count_lines};
 
 impl Engine {
     /// Restores a backup. Failures are in the report.

@@ -222,7 +222,7 @@ fn values_out_of_bounds_are_shown() {
         ),
         (
             "compression = \"zst\"",
-            "compression` is \"zst\"; accepted: gzip, zstd, none",
+            "compression` is \"zst\"; accepted: gzip, zstd, deflate, brotli, none",
             Some("did you mean `zstd`?"),
         ),
         (

@@ -16,7 +16,7 @@ fn a_variable_at_fault_is_named() {
         ),
         (
             ("TEELINE__BACKUP__COMPRESSION", "lzma"),
-            "variable TEELINE__BACKUP__COMPRESSION: `backup.compression` is \"lzma\"; accepted: gzip, zstd, none",
+            "variable TEELINE__BACKUP__COMPRESSION: `backup.compression` is \"lzma\"; accepted: gzip, zstd, deflate, brotli, none",
         ),
         (
             ("TEELINE__BACKUP__INCLUDE", "a,b["),
