@@ -1,6 +1,6 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
-//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), lists them, checks them ([`VerifyRequest`]), restores them
+//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), once or by a [`Schedule`], lists them, checks them ([`VerifyRequest`]), restores them
 //! ([`RestoreRequest`]), makes lost manifests again ([`RepairRequest`]) and deletes what is no longer wanted
 //! ([`CleanupRequest`], [`DeleteRequest`]); and it says what can be had of the backups of
 //! another, the plugin of s3db.js ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in
