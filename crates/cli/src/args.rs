@@ -94,6 +94,27 @@ pub(crate) struct PlacesArguments {
 pub(crate) struct ListArguments {
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
+    /// So many, the newest
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// Only those whose ids begin so
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prefix: Option<String>,
+    /// Only those of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) backup_type: Option<String>,
+    /// Only those that began on this day in UTC, or at this time (RFC 3339), or later
+    #[arg(long, value_name = "DAY|TIME")]
+    pub(crate) since: Option<String>,
+    /// Only those that began on this day in UTC, or at this time (RFC 3339), or earlier
+    #[arg(long, value_name = "DAY|TIME")]
+    pub(crate) until: Option<String>,
+    /// Only those of which this is said; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) metadata: Vec<String>,
+    /// Backups, or the runs that failed and left none
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) status: ListedStatusArgument,
 }
 
 /// `teeline status`.
@@ -207,6 +228,16 @@ pub(crate) enum ConfigCommand {
     },
 }
 
+/// `--status`.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum ListedStatusArgument {
+    /// Backups
+    #[default]
+    Completed,
+    /// Runs that failed and left no backup
+    Failed,
+}
+
 /// `--mode`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ModeArgument {
@@ -317,6 +348,8 @@ mod tests {
         assert!(parse("teeline backup weekly --from - --resource a --json").is_ok());
         assert!(parse("teeline restore latest --target - --at x").is_ok());
         assert!(parse("teeline list --at x --config y").is_err());
+        assert!(parse("teeline list --limit 0").is_err());
+        assert!(parse("teeline list --status degraded").is_err());
         assert!(parse("teeline verify latest --all").is_err());
         assert!(parse("teeline verify --all").is_ok());
     }

@@ -71,9 +71,9 @@ async fn carry_out(
         Command::Backup(typed) => backup(&typed, output, signals).await,
         Command::List(typed) => {
             let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
-            let places = resolve::places(&typed.places, &setting, output)?;
+            let request = resolve::list(&typed, &setting, output)?;
             let engine = setting.plain_engine()?;
-            let report = signals.guard(engine.list(&places)).await?;
+            let report = signals.guard(engine.list(request)).await?;
             Ok(output.report(&report))
         }
         Command::Status(typed) => {

@@ -10,7 +10,7 @@ mod shared;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use shared::{Run, Scratch};
+use shared::{Run, SMALL_BUDGET, Scratch, broken_at_the_end};
 
 /// The tables of the document: section → field → type.
 struct Documented(BTreeMap<String, BTreeMap<String, String>>);
@@ -157,6 +157,12 @@ fn every_field_of_real_reports_is_documented() {
         "list",
         scratch.teeline(1, &["list", "--at", "a", "--at", dead, "--json"]),
     );
+    scratch.write("broken.jsonl", broken_at_the_end());
+    let broken = ["backup", "--from", "broken.jsonl", "--to", "a"];
+    scratch.teeline(1, &[&broken[..], &SMALL_BUDGET].concat());
+    let failed = ["list", "--status", "failed", "--at", "a", "--json"];
+    let failed = check("list", scratch.teeline(0, &failed));
+    assert_eq!(failed["backups"].as_array().unwrap().len(), 1, "{failed}");
     let status = check(
         "status",
         scratch.teeline(0, &["status", &id, "--at", "a", "--json"]),

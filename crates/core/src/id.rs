@@ -25,6 +25,7 @@ pub struct BackupType(String);
 /// let id = BackupId::new(&"weekly-snapshot".parse::<BackupType>().unwrap(), time, &[0; 10]);
 /// assert_eq!(id.as_str(), "weekly-snapshot-2026-11-23T02-00-00-aaaaaaaaaa");
 /// assert_eq!(id.backup_type().as_str(), "weekly-snapshot");
+/// assert_eq!(id.began(), Some(time));
 /// assert_eq!("../etc".parse::<BackupId>().is_err(), true);
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,6 +89,12 @@ impl BackupId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// When it began, to the second; none where the id, which may be anybody's, has no such time in it.
+    pub fn began(&self) -> Option<Timestamp> {
+        let tail = &self.0[self.0.len() - TAIL_CHARACTERS..];
+        Timestamp::from_id(&tail[1..20])
     }
 
     /// The type, read from the id.

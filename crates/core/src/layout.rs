@@ -46,9 +46,13 @@ pub fn catalog_entry(id: &BackupId, started_at: Timestamp) -> Result<ObjectKey, 
 
 /// The backup that a key in the catalogue is about.
 pub fn catalog_entry_id(key: &ObjectKey) -> Option<BackupId> {
+    catalog_entry_of(key).map(|(_, id)| id)
+}
+
+/// When the backup that a key in the catalogue is about began, as the key has it, and its id.
+pub fn catalog_entry_of(key: &ObjectKey) -> Option<(Timestamp, BackupId)> {
     let (inverted, id) = key.file_name().split_once('-')?;
-    let fits = inverted.len() == 15 && inverted.bytes().all(|b| b.is_ascii_digit());
-    id.parse().ok().filter(|_| fits)
+    Some((Timestamp::from_inverted(inverted)?, id.parse().ok()?))
 }
 
 /// The key of what withdraws the backup whose entry in the catalogue has, had or would have the key `entry`.

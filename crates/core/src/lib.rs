@@ -97,6 +97,6 @@ pub use span::{NotASpan, Span};
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
 pub use stream::StreamPart;
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
-pub use time::{NotATime, Timestamp};
+pub use time::{NotADayOrTime, NotATime, Timestamp};
 pub use time_zone::{NotATimeZone, TimeZone};
 pub use validate::{LineCheck, check_lines};

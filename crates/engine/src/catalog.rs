@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Class, ObjectKey, ObjectMeta, RunStatus, Sink, document,
+    BackupError, BackupId, CatalogEntry, Class, ObjectKey, ObjectMeta, Sink, Timestamp, document,
     layout,
 };
 
@@ -12,13 +12,29 @@ use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::files::file_of;
 use crate::open::{Opened, open_all};
-use crate::report::{DestinationError, ListReport, ListedBackup};
 use crate::request::Which;
 use crate::run_records::published_without_manifest;
 use crate::withdrawal::{self, Withdrawn};
 
 /// Small documents that are read at once from one destination.
-const READS_AT_ONCE: usize = 8;
+pub(crate) const READS_AT_ONCE: usize = 8;
+
+/// Which entries of a catalogue are read, as far as their keys decide that: a key has the backup's id and when it began.
+pub(crate) struct Wanted<'a> {
+    pub(crate) takes: &'a (dyn Fn(&BackupId, Timestamp) -> bool + Sync),
+    /// Which of the entries that were read count.
+    pub(crate) matches: &'a (dyn Fn(&CatalogEntry) -> bool + Sync),
+    /// So many of the published backups, the newest.
+    pub(crate) limit: usize,
+}
+
+impl Wanted<'_> {
+    const ALL: Wanted<'static> = Wanted {
+        takes: &|_, _| true,
+        matches: &|_| true,
+        limit: usize::MAX,
+    };
+}
 
 /// An entry that leads to no backup as it should: the backup that its key names, the key, and what is wrong.
 pub(crate) type DamagedEntry = (BackupId, ObjectKey, BackupError);
@@ -39,32 +55,39 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// Reads a destination's catalogue. An entry without a manifest is of a backup that was never published, unless the
-    /// record of its run says otherwise.
-    pub(crate) async fn read(opened: &Opened) -> Result<Self, BackupError> {
+    /// Reads what is wanted of a destination's catalogue. An entry without a manifest is of a backup that was never published,
+    /// unless the record of its run says otherwise.
+    pub(crate) async fn read(opened: &Opened, wanted: &Wanted<'_>) -> Result<Self, BackupError> {
         let sink = opened.sink.as_ref();
         let folder = ObjectKey::new(layout::CATALOG)?;
         let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
         let mut withdrawn = withdrawal::among(&objects);
-        let mut known: Vec<(ObjectKey, BackupId)> = objects
+        let mut known: Vec<(ObjectMeta, BackupId)> = objects
             .into_iter()
-            .filter_map(|object| layout::catalog_entry_id(&object.key).map(|id| (object.key, id)))
+            .filter_map(|object| {
+                let (began, id) = layout::catalog_entry_of(&object.key)?;
+                if let Some(withdrawn) = withdrawn.get_mut(&id) {
+                    withdrawn.entries.push(object.key);
+                    return None;
+                }
+                (wanted.takes)(&id, began).then_some((object, id))
+            })
             .collect();
-        known.retain(|(key, id)| match withdrawn.get_mut(id) {
-            None => true,
-            Some(withdrawn) => {
-                withdrawn.entries.push(key.clone());
-                false
-            }
-        });
-        known.sort();
-        let mut read = stream::iter(known)
-            .map(|(key, id)| async move { (read_entry(sink, &key, &id).await, key, id) })
-            .buffered(READS_AT_ONCE);
+        known.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
+        let at_once = READS_AT_ONCE.min(wanted.limit.max(1));
+        let mut read =
+            stream::iter(known)
+                .map(|(object, id)| async move {
+                    (read_entry(sink, &object, &id).await, object.key, id)
+                })
+                .buffered(at_once);
         let mut catalog = Catalog::default();
         let mut listed = HashSet::new();
-        while let Some((entry, key, id)) = read.next().await {
+        while catalog.entries.len() < wanted.limit
+            && let Some((entry, key, id)) = read.next().await
+        {
             match entry {
+                Ok((entry, _)) if !(wanted.matches)(&entry) => {}
                 Ok((entry, false)) => catalog.without_manifest.push(entry),
                 Ok((entry, true)) if listed.insert(id.clone()) => catalog.entries.push(entry),
                 Ok((_, true)) => {
@@ -97,12 +120,14 @@ impl Catalog {
 }
 
 /// An entry, and whether a manifest is behind it.
-async fn read_entry(
+pub(crate) async fn read_entry(
     sink: &dyn Sink,
-    key: &ObjectKey,
+    object: &ObjectMeta,
     id: &BackupId,
 ) -> Result<(CatalogEntry, bool), BackupError> {
-    let entry: CatalogEntry = read_document(sink, key).await?;
+    let key = &object.key;
+    let bytes = read_sized(sink, object).await?;
+    let entry: CatalogEntry = document::open(&located(sink, key), &bytes)?;
     if entry.id != *id {
         return Err(BackupError::corrupt(
             located(sink, key),
@@ -131,14 +156,18 @@ pub(crate) async fn read_whole(
     sink: &dyn Sink,
     key: &ObjectKey,
 ) -> Result<bytes::Bytes, BackupError> {
-    let size = sink.head(key).await?.bytes;
-    if size > document::BYTES_MAX {
+    read_sized(sink, &sink.head(key).await?).await
+}
+
+/// As [`read_whole`], where the size is known.
+async fn read_sized(sink: &dyn Sink, object: &ObjectMeta) -> Result<bytes::Bytes, BackupError> {
+    if object.bytes > document::BYTES_MAX {
         return Err(BackupError::corrupt(
-            located(sink, key),
-            format!("{size} bytes is too large for it"),
+            located(sink, &object.key),
+            format!("{} bytes is too large for it", object.bytes),
         ));
     }
-    sink.read(key, 0..size).await
+    sink.read(&object.key, 0..object.bytes).await
 }
 
 /// Reads a sealed document.
@@ -178,10 +207,19 @@ pub(crate) async fn ask_all(
     engine: &Engine,
     destinations: &[DestinationSpec],
 ) -> Vec<Result<Asked, (String, BackupError)>> {
+    ask_for(engine, destinations, &Wanted::ALL).await
+}
+
+/// As [`ask_all`], for what is wanted of the catalogues.
+pub(crate) async fn ask_for(
+    engine: &Engine,
+    destinations: &[DestinationSpec],
+    wanted: &Wanted<'_>,
+) -> Vec<Result<Asked, (String, BackupError)>> {
     let opened = open_all(engine, destinations, READS_AT_ONCE * destinations.len()).await;
     let asked = opened.into_iter().map(|opened| async move {
         let opened = opened?;
-        match Catalog::read(&opened).await {
+        match Catalog::read(&opened, wanted).await {
             Ok(catalog) => Ok(Asked { opened, catalog }),
             Err(error) => Err((opened.name, error)),
         }
@@ -252,81 +290,4 @@ pub(crate) fn not_found(which: &Which, some_unreachable: bool) -> BackupError {
     };
     BackupError::new(Class::NotFound, "find", "the backup", message)
         .suggest("`teeline list` shows what there is")
-}
-
-impl Engine {
-    /// The backups that the destinations hold, the newest first.
-    pub async fn list(&self, destinations: &[DestinationSpec]) -> ListReport {
-        let (engine, destinations) = (self.clone(), destinations.to_vec());
-        let listing = async move { list(&engine, &destinations).await };
-        self.0
-            .host
-            .spawn(listing)
-            .await
-            .unwrap_or_else(|error| ListReport {
-                backups: Vec::new(),
-                errors: vec![DestinationError {
-                    destination: String::new(),
-                    error: (&error).into(),
-                }],
-            })
-    }
-
-    /// As [`Engine::list`], for hosts without an executor.
-    pub fn list_blocking(&self, destinations: &[DestinationSpec]) -> ListReport {
-        futures::executor::block_on(self.list(destinations))
-    }
-}
-
-async fn list(engine: &Engine, destinations: &[DestinationSpec]) -> ListReport {
-    let mut report = ListReport::default();
-    for asked in ask_all(engine, destinations).await {
-        let Asked { opened, catalog } = match asked {
-            Ok(asked) => asked,
-            Err((destination, error)) => {
-                report.errors.push(DestinationError {
-                    destination,
-                    error: (&error).into(),
-                });
-                continue;
-            }
-        };
-        for (_, _, error) in catalog.damaged() {
-            let destination = opened.name.clone();
-            report.errors.push(DestinationError {
-                destination,
-                error: error.into(),
-            });
-        }
-        for entry in catalog.entries {
-            match report
-                .backups
-                .iter_mut()
-                .find(|listed| listed.id == entry.id)
-            {
-                Some(listed) => listed.destinations.push(opened.name.clone()),
-                None => report.backups.push(listed(entry, &opened.name)),
-            }
-        }
-    }
-    report
-        .backups
-        .sort_by(|a, b| (b.timestamp, &b.id).cmp(&(a.timestamp, &a.id)));
-    report
-}
-
-fn listed(entry: CatalogEntry, destination: &str) -> ListedBackup {
-    ListedBackup {
-        id: entry.id,
-        backup_type: entry.backup_type,
-        status: RunStatus::Completed,
-        timestamp: entry.started_at,
-        record_count: entry.records,
-        size: entry.stored_bytes,
-        plain_bytes: entry.plain_bytes,
-        checksum: entry.checksum,
-        path: entry.path,
-        destinations: vec![destination.to_owned()],
-        metadata: entry.metadata,
-    }
 }

@@ -37,9 +37,11 @@ mod dead_runs;
 mod delete;
 mod destination;
 mod engine;
+mod failed_runs;
 mod files;
 mod hooks;
 mod inspect_plugin;
+mod list;
 mod open;
 mod removal;
 mod repair;
@@ -69,6 +71,7 @@ pub use inspect_plugin::{
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
     InspectedResource, InspectedResourceState, PluginInspection,
 };
+pub use list::{ListRequest, ListedStatus};
 pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,

@@ -163,7 +163,7 @@ pub struct ListReport {
     pub errors: Vec<DestinationError>,
 }
 
-/// A backup, as its catalogue entry says.
+/// A backup, as its catalogue entry says; or a run that left none, as its record says.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedBackup {
@@ -172,24 +172,26 @@ pub struct ListedBackup {
     /// Its type.
     #[serde(rename = "type")]
     pub backup_type: BackupType,
-    /// Always `completed`: what isn't published isn't listed.
+    /// `completed`, since what isn't published isn't listed; `failed` of a run that left no backup.
     pub status: RunStatus,
     /// When the run began.
     pub timestamp: Timestamp,
-    /// Records of all resources.
+    /// Records of all resources; 0 of a failed run.
     pub record_count: u64,
-    /// Stored bytes of one copy.
+    /// Stored bytes of one copy; 0 of a failed run.
     pub size: u64,
-    /// Bytes of the records, uncompressed.
+    /// Bytes of the records, uncompressed; 0 of a failed run.
     pub plain_bytes: u64,
-    /// BLAKE3 of the manifest.
-    pub checksum: Digest,
-    /// The folder of its files below each root.
-    pub path: String,
-    /// The destinations that have it.
+    /// BLAKE3 of the manifest, where one was made.
+    pub checksum: Option<Digest>,
+    /// The folder of its files below each root; unknown of a failed run.
+    pub path: Option<String>,
+    /// The destinations that have it; of a failed run, those that have its record.
     pub destinations: Vec<String>,
     /// What is said of it.
     pub metadata: Metadata,
+    /// Why it failed.
+    pub error: Option<ErrorReport>,
 }
 
 impl ListReport {

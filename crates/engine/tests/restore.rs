@@ -136,7 +136,7 @@ async fn a_folder_that_was_filled_meanwhile_is_not_written() {
     let filling = SpySink::new(made.sink.clone(), move |_, key, _| {
         // It was empty when the restore began.
         if key.as_str().ends_with(".jsonl.gz") && !out.exists() {
-            fs::create_dir(&out).unwrap();
+            fs::create_dir_all(&out).unwrap();
             fs::write(out.join("events.jsonl"), "mine").unwrap();
         }
     });

@@ -147,17 +147,20 @@ fn backup_type(text: &str) -> Result<BackupType, BackupError> {
 fn metadata(typed: &[String], configured: &Metadata) -> Result<Metadata, BackupError> {
     let mut values = configured.values().clone();
     for text in typed {
-        match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => {
-                values.insert(name.to_owned(), value.into());
-            }
-            _ => {
-                let message = "a name, '=' and a value are expected, as in ticket=OPS-7";
-                return Err(BackupError::usage("--metadata", message));
-            }
-        }
+        let (name, value) = said(text)?;
+        values.insert(name, value.into());
     }
     Metadata::new(values)
+}
+
+/// What `--metadata` says: a name and a value.
+pub(super) fn said(text: &str) -> Result<(String, String), BackupError> {
+    let said = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    said.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| {
+            let message = "a name, '=' and a value are expected, as in ticket=OPS-7";
+            BackupError::usage("--metadata", message)
+        })
 }
 
 fn compression(

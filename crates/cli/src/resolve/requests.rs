@@ -1,17 +1,19 @@
 //! The requests of the commands that look at what destinations hold.
 
 use teeline::{
-    BackupError, BackupId, Cancel, DestinationSpec, InspectPluginRequest, RepairRequest,
-    RestoreMode, RestoreRequest, SyncRequest, VerifyRequest, Which, WhichBackups,
+    BackupError, BackupId, Cancel, DestinationSpec, InspectPluginRequest, ListRequest,
+    ListedStatus, RepairRequest, RestoreMode, RestoreRequest, SyncRequest, Timestamp,
+    VerifyRequest, Which, WhichBackups,
 };
 
+use super::backup::said;
 use super::destinations::places_of;
 use super::exposed::Exposed;
 use super::setting::Setting;
 use super::target::target;
 use crate::args::{
-    InspectPluginArguments, ModeArgument, PlacesArguments, RepairArguments, RestoreArguments,
-    StatusArguments, SyncArguments, VerifyArguments,
+    InspectPluginArguments, ListArguments, ListedStatusArgument, ModeArgument, PlacesArguments,
+    RepairArguments, RestoreArguments, StatusArguments, SyncArguments, VerifyArguments,
 };
 use crate::output::Output;
 
@@ -25,6 +27,44 @@ pub(crate) fn places(
     let places = places_of(typed, setting, &mut exposed)?;
     exposed.warn(output);
     Ok(places)
+}
+
+/// The request of `teeline list`.
+pub(crate) fn list(
+    typed: &ListArguments,
+    setting: &Setting,
+    output: &Output,
+) -> Result<ListRequest, BackupError> {
+    let mut request = ListRequest::new(places(&typed.places, setting, output)?);
+    request.limit = typed
+        .limit
+        .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    request.prefix = typed.prefix.clone().unwrap_or_default();
+    let label = typed.backup_type.as_deref().map(str::parse);
+    request.backup_type = label
+        .transpose()
+        .map_err(|error| BackupError::usage("--type", error))?;
+    let since = typed.since.as_deref().map(Timestamp::first_of);
+    request.since = since
+        .transpose()
+        .map_err(|error| BackupError::usage("--since", error))?;
+    let until = typed.until.as_deref().map(Timestamp::last_of);
+    request.until = until
+        .transpose()
+        .map_err(|error| BackupError::usage("--until", error))?;
+    if let (Some(since), Some(until)) = (request.since, request.until)
+        && until < since
+    {
+        let message = format!("{until} is before {since}, which --since says: nothing began then");
+        return Err(BackupError::usage("--until", message));
+    }
+    let said = typed.metadata.iter().map(|text| said(text));
+    request.metadata = said.collect::<Result<_, _>>()?;
+    request.status = match typed.status {
+        ListedStatusArgument::Completed => ListedStatus::Completed,
+        ListedStatusArgument::Failed => ListedStatus::Failed,
+    };
+    Ok(request)
 }
 
 /// The backup that `teeline status` is about.

@@ -165,3 +165,14 @@ pub(crate) fn workspace() -> PathBuf {
         .canonicalize()
         .unwrap()
 }
+
+/// Lines of which the last one is broken, and more than the smallest budget has leases for: a run that reads them fails when its
+/// destination has taken something, and so has its record.
+pub(crate) fn broken_at_the_end() -> String {
+    let mut lines = "{\"text\":\"one of many lines that are all the same\"}\n".repeat(40_000);
+    lines.push_str("{\"text\":\n");
+    lines
+}
+
+/// What makes so many lines too many.
+pub(crate) const SMALL_BUDGET: [&str; 4] = ["--budget-bytes", "8MiB", "--block-bytes", "4KiB"];

@@ -1,6 +1,6 @@
 //! The backups that there are.
 
-use teeline::ListReport;
+use teeline::{ListReport, RunStatus};
 
 use super::words::{bytes, grouped, table};
 use super::{Problem, Shown};
@@ -18,19 +18,29 @@ impl Shown for ListReport {
                 String::new()
             };
         }
-        let mut rows = vec![
-            ["BACKUP", "BEGAN", "RECORDS", "STORED", "DESTINATIONS"]
-                .map(str::to_owned)
-                .to_vec(),
-        ];
+        let failed = self
+            .backups
+            .iter()
+            .any(|backup| backup.status == RunStatus::Failed);
+        let head = match failed {
+            false => &["BACKUP", "BEGAN", "RECORDS", "STORED", "DESTINATIONS"][..],
+            true => &["RUN", "BEGAN", "FAILED"],
+        };
+        let mut rows = vec![head.iter().map(|&word| word.to_owned()).collect()];
         rows.extend(self.backups.iter().map(|backup| {
-            vec![
-                backup.id.to_string(),
-                backup.timestamp.to_string(),
-                grouped(backup.record_count),
-                bytes(backup.size),
-                backup.destinations.join(", "),
-            ]
+            let mut row = vec![backup.id.to_string(), backup.timestamp.to_string()];
+            match failed {
+                false => row.extend([
+                    grouped(backup.record_count),
+                    bytes(backup.size),
+                    backup.destinations.join(", "),
+                ]),
+                true => {
+                    let error = backup.error.as_ref();
+                    row.push(error.map_or_else(String::new, |error| error.message.clone()));
+                }
+            }
+            row
         }));
         table(&rows)
     }

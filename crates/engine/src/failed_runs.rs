@@ -1,0 +1,174 @@
+//! Runs that failed and left no backup: only their records tell of them.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use teeline_core::{
+    BackupError, BackupId, Metadata, ObjectKey, ObjectMeta, RunRecord, RunStatus, Timestamp, layout,
+};
+
+use crate::catalog::{READS_AT_ONCE, read_document, read_entry};
+use crate::engine::Engine;
+use crate::list::ListRequest;
+use crate::open::{Opened, open_all};
+use crate::report::{ListReport, ListedBackup};
+use crate::run_records::{self, was_published};
+
+/// What the keys at a destination say of the runs that were asked for.
+struct Keys {
+    opened: Opened,
+    records: HashMap<BackupId, Vec<ObjectKey>>,
+    entries: HashMap<BackupId, ObjectMeta>,
+}
+
+/// What is known of one run.
+struct Run {
+    failed: Option<ListedBackup>,
+    /// Destinations whose documents about it couldn't be read.
+    errors: Vec<(String, BackupError)>,
+}
+
+/// The runs that were asked for, the newest first. Records are read until there are enough.
+pub(crate) async fn list(engine: &Engine, request: &ListRequest) -> ListReport {
+    let mut report = ListReport::default();
+    if !request.metadata.is_empty() {
+        return report;
+    }
+    let concurrency = READS_AT_ONCE * request.destinations.len();
+    let opened = open_all(engine, &request.destinations, concurrency).await;
+    let keys = opened.into_iter().map(|opened| async move {
+        let opened = opened?;
+        let name = opened.name.clone();
+        let keys = Keys::read(opened, request).await;
+        keys.map_err(|error| (name, error))
+    });
+    let mut places = Vec::new();
+    for keys in futures::future::join_all(keys).await {
+        match keys {
+            Ok(keys) => places.push(keys),
+            Err((name, error)) => report.failed(&name, &error),
+        }
+    }
+    let ids: BTreeSet<_> = places
+        .iter()
+        .flat_map(|place| place.records.keys())
+        .map(|id| (Reverse(id.began()), id.clone()))
+        .collect();
+    let mut runs = stream::iter(ids)
+        .map(|(_, id)| look_at(&places, id, request))
+        .buffered(READS_AT_ONCE.min(request.limit().max(1)));
+    while report.backups.len() < request.limit()
+        && let Some(Run { failed, errors }) = runs.next().await
+    {
+        report.backups.extend(failed);
+        for (name, error) in errors {
+            report.failed(&name, &error);
+        }
+    }
+    report
+}
+
+impl Keys {
+    /// The keys of the records, and of the catalogue's entries, of the runs that may be meant.
+    async fn read(opened: Opened, request: &ListRequest) -> Result<Self, BackupError> {
+        let sink = opened.sink.as_ref();
+        let mut records: HashMap<_, Vec<_>> = HashMap::new();
+        for (id, key) in run_records::keys(sink, |id| request.may_take(id)).await? {
+            records.entry(id).or_default().push(key);
+        }
+        let folder = ObjectKey::new(layout::CATALOG)?;
+        let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
+        let of_entry = |object: ObjectMeta| {
+            let (_, id) = layout::catalog_entry_of(&object.key)?;
+            records.contains_key(&id).then_some((id, object))
+        };
+        let entries = objects.into_iter().filter_map(of_entry).collect();
+        Ok(Keys {
+            opened,
+            records,
+            entries,
+        })
+    }
+
+    /// Whether a run left its backup here, be it damaged; `records` are those that are here.
+    async fn has_backup(&self, id: &BackupId, records: &[RunRecord]) -> Result<bool, BackupError> {
+        let Some(object) = self.entries.get(id) else {
+            return Ok(false);
+        };
+        match read_entry(self.opened.sink.as_ref(), object, id).await {
+            Ok((_, true)) => Ok(true),
+            Ok((_, false)) => Ok(records
+                .iter()
+                .any(|record| was_published(record, &self.opened.location))),
+            Err(error) if error.class().is_retriable() => Err(error),
+            Err(_) => Ok(true),
+        }
+    }
+}
+
+impl ListRequest {
+    /// Whether a run may be one of those that were asked for, as far as its id says: that has the second when it began.
+    fn may_take(&self, id: &BackupId) -> bool {
+        let second_of = |time: Timestamp| time.unix_ms() / 1_000;
+        let takes = |began| {
+            let after = self.since.is_none_or(|since| second_of(since) <= began);
+            after && self.until.is_none_or(|until| began <= second_of(until))
+        };
+        self.takes_id(id) && id.began().is_none_or(|began| takes(second_of(began)))
+    }
+}
+
+async fn look_at(places: &[Keys], id: BackupId, request: &ListRequest) -> Run {
+    let mut run = Run {
+        failed: None,
+        errors: Vec::new(),
+    };
+    let mut destinations = Vec::new();
+    let mut failed: Option<RunRecord> = None;
+    for place in places {
+        let name = &place.opened.name;
+        let mut records: Vec<RunRecord> = Vec::new();
+        for key in place.records.get(&id).into_iter().flatten() {
+            match read_document(place.opened.sink.as_ref(), key).await {
+                Ok(record) => records.push(record),
+                Err(error) => run.errors.push((name.clone(), error)),
+            }
+        }
+        match place.has_backup(&id, &records).await {
+            Ok(true) => return run,
+            Ok(false) => {}
+            Err(error) => run.errors.push((name.clone(), error)),
+        }
+        if let Some(record) = records
+            .into_iter()
+            .find(|record| record.status == RunStatus::Failed)
+        {
+            destinations.push(name.clone());
+            failed.get_or_insert(record);
+        }
+    }
+    run.failed = failed
+        .filter(|record| request.takes_time(record.started_at))
+        .map(|record| listed(record, destinations));
+    run
+}
+
+fn listed(record: RunRecord, destinations: Vec<String>) -> ListedBackup {
+    let of_destinations = || record.destinations.iter().find_map(|at| at.error.clone());
+    let error = record.error.clone().or_else(of_destinations);
+    ListedBackup {
+        id: record.id,
+        backup_type: record.backup_type,
+        status: record.status,
+        timestamp: record.started_at,
+        record_count: 0,
+        size: 0,
+        plain_bytes: 0,
+        checksum: record.checksum,
+        path: None,
+        destinations,
+        metadata: Metadata::default(),
+        error,
+    }
+}

@@ -1,0 +1,179 @@
+//! What there is: the backups that destinations hold, or the runs that left none.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use teeline_core::{BackupError, BackupId, BackupType, CatalogEntry, RunStatus, Timestamp};
+
+use crate::catalog::{Asked, Wanted, ask_for};
+use crate::destination::DestinationSpec;
+use crate::engine::Engine;
+use crate::failed_runs;
+use crate::report::{DestinationError, ListReport, ListedBackup};
+
+/// What is to be listed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ListRequest {
+    /// Where to look.
+    pub destinations: Vec<DestinationSpec>,
+    /// So many, the newest; all.
+    pub limit: Option<usize>,
+    /// Only those whose ids begin so; any.
+    pub prefix: String,
+    /// Only those of this type; any.
+    pub backup_type: Option<BackupType>,
+    /// Only those that began then or later; see [`Timestamp::first_of`].
+    pub since: Option<Timestamp>,
+    /// Only those that began then or earlier; see [`Timestamp::last_of`].
+    pub until: Option<Timestamp>,
+    /// Only those of which all of this is said, a name and the text of its value; see [`Metadata::has`]. Of failed runs
+    /// nothing is.
+    ///
+    /// [`Metadata::has`]: teeline_core::Metadata::has
+    pub metadata: Vec<(String, String)>,
+    /// Backups, or failed runs; backups.
+    pub status: ListedStatus,
+}
+
+/// Which of the things that there are is to be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ListedStatus {
+    /// Backups.
+    #[default]
+    Completed,
+    /// Runs that failed and left no backup at any of the destinations.
+    Failed,
+}
+
+impl ListRequest {
+    /// Every backup.
+    pub fn new(destinations: Vec<DestinationSpec>) -> Self {
+        ListRequest {
+            destinations,
+            limit: None,
+            prefix: String::new(),
+            backup_type: None,
+            since: None,
+            until: None,
+            metadata: Vec::new(),
+            status: ListedStatus::default(),
+        }
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.unwrap_or(usize::MAX)
+    }
+
+    /// Whether an id is one of those that were asked for.
+    pub(crate) fn takes_id(&self, id: &BackupId) -> bool {
+        let is_type = |wanted: &BackupType| id.backup_type() == *wanted;
+        id.as_str().starts_with(&self.prefix) && self.backup_type.as_ref().is_none_or(is_type)
+    }
+
+    /// Whether a time is one of those that were asked for.
+    pub(crate) fn takes_time(&self, began: Timestamp) -> bool {
+        self.since.is_none_or(|since| since <= began)
+            && self.until.is_none_or(|until| began <= until)
+    }
+}
+
+impl<D: AsRef<[DestinationSpec]> + ?Sized> From<&D> for ListRequest {
+    fn from(destinations: &D) -> Self {
+        ListRequest::new(destinations.as_ref().to_vec())
+    }
+}
+
+impl Engine {
+    /// The backups that destinations hold, the newest first: those that a [`ListRequest`] asks for, or every one at these
+    /// destinations.
+    pub async fn list(&self, request: impl Into<ListRequest>) -> ListReport {
+        let (engine, request) = (self.clone(), request.into());
+        let listing = async move {
+            match request.status {
+                ListedStatus::Completed => list(&engine, &request).await,
+                ListedStatus::Failed => failed_runs::list(&engine, &request).await,
+            }
+        };
+        self.0
+            .host
+            .spawn(listing)
+            .await
+            .unwrap_or_else(|error| ListReport {
+                backups: Vec::new(),
+                errors: vec![DestinationError::of_none(&error)],
+            })
+    }
+
+    /// As [`Engine::list`], for hosts without an executor.
+    pub fn list_blocking(&self, request: impl Into<ListRequest>) -> ListReport {
+        futures::executor::block_on(self.list(request))
+    }
+}
+
+/// A backup that is among the newest of all is among the newest of each destination that has it, so no destination is asked
+/// for more than the limit.
+async fn list(engine: &Engine, request: &ListRequest) -> ListReport {
+    let wanted = Wanted {
+        takes: &|id, began| request.takes_id(id) && request.takes_time(began),
+        matches: &|entry| {
+            let mut wanted = request.metadata.iter();
+            wanted.all(|(name, text)| entry.metadata.has(name, text))
+        },
+        limit: request.limit(),
+    };
+    let mut report = ListReport::default();
+    let mut known: HashMap<BackupId, usize> = HashMap::new();
+    for asked in ask_for(engine, &request.destinations, &wanted).await {
+        let Asked { opened, catalog } = match asked {
+            Ok(asked) => asked,
+            Err((name, error)) => {
+                report.failed(&name, &error);
+                continue;
+            }
+        };
+        for (_, _, error) in catalog.damaged() {
+            report.failed(&opened.name, error);
+        }
+        for entry in catalog.entries {
+            let next = report.backups.len();
+            let at = *known.entry(entry.id.clone()).or_insert(next);
+            if at == next {
+                report.backups.push(listed(entry));
+            }
+            report.backups[at].destinations.push(opened.name.clone());
+        }
+    }
+    // As the keys of the catalogue sort.
+    let place = |listed: &ListedBackup| (Reverse(listed.timestamp), listed.id.clone());
+    report.backups.sort_by_cached_key(place);
+    report.backups.truncate(request.limit());
+    report
+}
+
+fn listed(entry: CatalogEntry) -> ListedBackup {
+    ListedBackup {
+        id: entry.id,
+        backup_type: entry.backup_type,
+        status: RunStatus::Completed,
+        timestamp: entry.started_at,
+        record_count: entry.records,
+        size: entry.stored_bytes,
+        plain_bytes: entry.plain_bytes,
+        checksum: Some(entry.checksum),
+        path: Some(entry.path),
+        destinations: Vec::new(),
+        metadata: entry.metadata,
+        error: None,
+    }
+}
+
+impl ListReport {
+    /// Notes what couldn't be read.
+    pub(crate) fn failed(&mut self, destination: &str, error: &BackupError) {
+        self.errors.push(DestinationError {
+            destination: destination.to_owned(),
+            error: error.into(),
+        });
+    }
+}

@@ -1,0 +1,198 @@
+//! What there is, the newest first: what keys decide costs no reading, and failed runs are known by their records.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod many;
+
+use std::sync::Arc;
+
+use common::{assert_idle, failing, records, request, store};
+use teeline::sinks::{Fault, Operation, What, When};
+use teeline::{
+    BackupReport, Class, DestinationSpec, Engine, ListReport, ListRequest, ListedStatus, RunStatus,
+    Timestamp, exit,
+};
+
+/// An engine whose clock stands still.
+pub(crate) fn engine_at(time: &str) -> Engine {
+    let now: Timestamp = time.parse().unwrap();
+    Engine::builder()
+        .workers(1)
+        .budget_bytes(1 << 20)
+        .clock(Arc::new(move || now))
+        .build()
+        .unwrap()
+}
+
+/// Makes a backup of a type at a time.
+async fn back_up(time: &str, label: &str, at: &[DestinationSpec]) -> BackupReport {
+    let engine = engine_at(time);
+    let mut asked = request(&records(3), at);
+    asked.backup_type = label.parse().unwrap();
+    let report = engine.backup(asked).await;
+    assert_idle(&engine);
+    report
+}
+
+/// A run that fails, at a time. It reads more than its budget before, so every destination has taken something, and has a
+/// record.
+async fn fail(time: &str, label: &str, at: &[DestinationSpec]) -> BackupReport {
+    let lines = records(5_000);
+    assert!(lines.len() > 500_000);
+    let mut asked = request(&[&lines[..], b"{\"a\":\n"].concat(), at);
+    asked.backup_type = label.parse().unwrap();
+    let report = engine_at(time).backup(asked).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    report
+}
+
+/// What is listed, by time and type.
+async fn listed(request: &ListRequest) -> Vec<(String, String)> {
+    let report = list(request).await;
+    assert!(report.errors.is_empty(), "{report:?}");
+    let backups = report.backups.iter();
+    backups
+        .map(|listed| (listed.timestamp.date(), listed.backup_type.to_string()))
+        .collect()
+}
+
+async fn list(request: &ListRequest) -> ListReport {
+    engine_at("2027-01-01T00:00:00Z")
+        .list(request.clone())
+        .await
+}
+
+fn expected(what: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |&(date, label): &(&str, &str)| (date.to_owned(), label.to_owned());
+    what.iter().map(owned).collect()
+}
+
+#[tokio::test]
+async fn each_condition_takes_what_it_says_from_one_destination_or_several() {
+    let ((_, first), (_, second)) = (store("first"), store("second"));
+    let both = [first, second];
+    for (time, label, at) in [
+        ("2024-12-30T23:59:59.999Z", "full", &both[..]),
+        ("2024-12-31T00:00:00.000Z", "weekly", &both[..1]),
+        ("2024-12-31T23:59:59.999Z", "full", &both[1..]),
+        ("2025-01-01T00:00:00.000Z", "weekly-snapshot", &both[..]),
+    ] {
+        assert_eq!(back_up(time, label, at).await.exit_code(), exit::DONE);
+    }
+    let all = [
+        ("2025-01-01", "weekly-snapshot"),
+        ("2024-12-31", "full"),
+        ("2024-12-31", "weekly"),
+        ("2024-12-30", "full"),
+    ];
+    let everywhere = ListRequest::new(both.to_vec());
+    assert_eq!(listed(&everywhere).await, expected(&all));
+    let report = list(&everywhere).await;
+    let at: Vec<usize> = report
+        .backups
+        .iter()
+        .map(|b| b.destinations.len())
+        .collect();
+    assert_eq!(at, [2, 1, 1, 2]);
+
+    let with = |change: &dyn Fn(&mut ListRequest)| {
+        let mut request = everywhere.clone();
+        change(&mut request);
+        request
+    };
+    for limit in 0..6 {
+        let some = with(&|request| request.limit = Some(limit));
+        assert_eq!(listed(&some).await, expected(&all[..limit.min(4)]));
+    }
+    let weekly = with(&|request| request.backup_type = Some("weekly".parse().unwrap()));
+    assert_eq!(
+        listed(&weekly).await,
+        expected(&all[2..3]),
+        "and no other type"
+    );
+    let begins = with(&|request| request.prefix = "weekly-".to_owned());
+    assert_eq!(listed(&begins).await, expected(&[all[0], all[2]]));
+    let begins = with(&|request| request.prefix = "full-2024-12-31".to_owned());
+    assert_eq!(listed(&begins).await, expected(&all[1..2]));
+    let last_day = with(&|request| {
+        request.since = Some(Timestamp::first_of("2024-12-31").unwrap());
+        request.until = Some(Timestamp::last_of("2024-12-31").unwrap());
+    });
+    assert_eq!(listed(&last_day).await, expected(&all[1..3]));
+    let until = with(&|request| {
+        request.until = Some(Timestamp::last_of("2024-12-31").unwrap());
+        request.limit = Some(1);
+    });
+    assert_eq!(listed(&until).await, expected(&all[1..2]));
+    let nothing = with(&|request| request.prefix = "daily".to_owned());
+    assert!(listed(&nothing).await.is_empty());
+}
+
+#[tokio::test]
+async fn failed_runs_are_listed_where_they_are_asked_for_and_nowhere_else() {
+    let ((_, first), (_, second)) = (store("first"), store("second"));
+    let both = [first, second];
+    let old = fail("2024-12-31T12:00:00.500Z", "full", &both).await;
+    let made = back_up("2025-01-01T12:00:00.000Z", "full", &both).await;
+    assert_eq!(made.exit_code(), exit::DONE);
+    let new = fail("2025-01-02T12:00:00.000Z", "weekly", &both[1..]).await;
+
+    let mut request = ListRequest::new(both.to_vec());
+    assert_eq!(listed(&request).await, expected(&[("2025-01-01", "full")]));
+    request.status = ListedStatus::Failed;
+    let report = list(&request).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    let ids = report.backups.iter().map(|listed| Some(&listed.id));
+    assert!(ids.eq([new.id.as_ref(), old.id.as_ref()]), "{report:?}");
+    for failed in &report.backups {
+        assert_eq!((failed.status, failed.size), (RunStatus::Failed, 0));
+        let error = failed.error.as_ref().unwrap();
+        assert!(error.message.contains("line 5001"), "{error:?}");
+    }
+    assert_eq!(report.backups[0].destinations, ["second"]);
+    assert_eq!(report.backups[1].destinations, ["first", "second"]);
+
+    request.limit = Some(1);
+    let weekly = [("2025-01-02", "weekly")];
+    assert_eq!(listed(&request).await, expected(&weekly));
+    request.prefix = "full".to_owned();
+    let full = [("2024-12-31", "full")];
+    assert_eq!(listed(&request).await, expected(&full));
+    for (since, until, found) in [
+        ("2024-12-31T12:00:00.500Z", "2024-12-31T12:00:00.500Z", 1),
+        ("2024-12-31T12:00:00.501Z", "2025-01-02", 0),
+        ("2024-12-30", "2024-12-31T12:00:00.499Z", 0),
+        ("2024-12-31", "2024-12-31", 1),
+    ] {
+        request.since = Some(Timestamp::first_of(since).unwrap());
+        request.until = Some(Timestamp::last_of(until).unwrap());
+        assert_eq!(listed(&request).await.len(), found, "{since} {until}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_run_that_left_its_backup_somewhere_is_a_backup() {
+    let (_, whole) = store("whole");
+    let refused = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+    let (_, without) = failing("without", refused.on_keys_with("manifest.json"));
+    let both = [whole, without];
+    let report = back_up("2025-01-01T12:00:00Z", "full", &both).await;
+    assert_eq!(
+        report.exit_code(),
+        exit::FAILED,
+        "half published: {report:?}"
+    );
+    let mut request = ListRequest::new(both.to_vec());
+    assert_eq!(listed(&request).await.len(), 1);
+    request.status = ListedStatus::Failed;
+    assert!(listed(&request).await.is_empty());
+    // Who looks at the other destination only sees a run that failed.
+    request.destinations.remove(0);
+    assert_eq!(listed(&request).await.len(), 1);
+    request.status = ListedStatus::Completed;
+    assert!(listed(&request).await.is_empty());
+}
