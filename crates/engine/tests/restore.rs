@@ -71,10 +71,10 @@ impl Made {
         assert!(!self.staging(name).exists());
     }
 
-    /// The store as one that stalls when the data has been read in part.
+    /// The store as one that stalls when the data has been read in part. Files are read side by side, so it is said which one.
     fn stalling(&self) -> DestinationSpec {
-        let stall = Fault::new(Operation::Read, When::From(2), What::Stall);
-        let plan = FaultPlan::new(1).with(stall.on_keys_with(".jsonl.gz"));
+        let stall = Fault::new(Operation::Read, When::From(1), What::Stall);
+        let plan = FaultPlan::new(1).with(stall.on_keys_with("~0002.jsonl.gz"));
         place("one", FaultSink::new(Arc::new(self.sink.clone()), plan))
     }
 }
@@ -135,7 +135,7 @@ async fn a_folder_that_was_filled_meanwhile_is_not_written() {
     let filling = SpySink::new(made.sink.clone(), move |_, key, _| {
         // It was empty when the restore began.
         if key.as_str().ends_with(".jsonl.gz") && !out.exists() {
-            fs::create_dir(&out).unwrap();
+            fs::create_dir_all(&out).unwrap();
             fs::write(out.join("events.jsonl"), "mine").unwrap();
         }
     });
