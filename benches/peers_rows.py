@@ -274,23 +274,29 @@ def behind(peers):
     alone, first = until_published(peers, "")
     stored = sum(path.stat().st_size for path in peers.scratch.glob("d0/full*/*"))
     with slow_way(peers, 0, max(1, int(stored / first["seconds"] / 100))) as slow:
-        def beside(port):
-            bucket = peers.bucket()
-            ran = until_published(peers, "--lag detach", to_buckets(port, [bucket]))[1]
-            peers.of_bucket(bucket, "DELETE")
-            return ran
+        for policy, also in (("detach", ""), ("spill", f" --temp-dir {peers.work}")):
+            yield from left(peers, policy, f"--lag {policy}{also}", alone, slow)
 
-        name = "one of three at 1 %, detach"
-        slowly = alone.replace(" --strategy", f" {to_buckets('PORT of delay 0 SERVER-PORT BYTES', ['bucket'])} --strategy")
-        ours = slowly.replace(" --json", " --lag detach --json")
-        ran, other = peers.pairs(lambda: beside(slow), lambda: until_published(peers, "")[1])
-        measure = ratio(ran, other, "seconds")
-        yield Result("behind", f"{name}, of the two: wall of the two", measure, 1.05, ours, alone, seen=seen(ran, other))
-        # A bucket takes memory of its own: what is asked is that its being slow takes none.
-        ran, other = peers.pairs(lambda: beside(slow), lambda: beside(peers.port))
-        measure = ratio(ran, other, "memory_mib")
-        theirs = ours.replace("PORT of delay 0 SERVER-PORT BYTES", "SERVER-PORT")
-        yield Result("behind", f"{name}, of one as fast: memory", measure, 1.1, ours, theirs, seen=seen(ran, other))
+
+def left(peers, policy, options, alone, slow):
+    """What two folders take beside a third destination that can't keep up."""
+    def beside(port):
+        bucket = peers.bucket()
+        ran = until_published(peers, options, to_buckets(port, [bucket]))[1]
+        peers.of_bucket(bucket, "DELETE")
+        return ran
+
+    name = f"one of three at 1 %, {policy}"
+    slowly = alone.replace(" --strategy", f" {to_buckets('PORT of delay 0 SERVER-PORT BYTES', ['bucket'])} --strategy")
+    ours = slowly.replace(" --json", f" --lag {policy} --json")
+    ran, other = peers.pairs(lambda: beside(slow), lambda: until_published(peers, "")[1])
+    measure = ratio(ran, other, "seconds")
+    yield Result("behind", f"{name}, of the two: wall of the two", measure, 1.05, ours, alone, seen=seen(ran, other))
+    # A bucket takes memory of its own: what is asked is that its being slow takes none.
+    ran, other = peers.pairs(lambda: beside(slow), lambda: beside(peers.port))
+    measure = ratio(ran, other, "memory_mib")
+    theirs = ours.replace("PORT of delay 0 SERVER-PORT BYTES", "SERVER-PORT")
+    yield Result("behind", f"{name}, of one as fast: memory", measure, 1.1, ours, theirs, seen=seen(ran, other))
 
 
 def s3db(peers):

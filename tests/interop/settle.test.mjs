@@ -110,7 +110,7 @@ async function settled(meanwhile) {
 
 /** Restores a backup to a new place, which must be the database as it is. */
 async function assertRestoresAsItIs({ made, local }) {
-  teeline(0, 'verify', made.id, '--at', local);
+  teeline(0, 'verify', made.id, '--deep', '--at', local);
   const target = `${await bucket('settle-back')}/db?forcePathStyle=true`;
   const { restored } = report(0, 'restore', made.id, '--at', local, '--target', target);
   assert.equal(restored[0].recordsRestored, made.recordCount);

@@ -30,7 +30,7 @@ test('the backup is listed at each copy', () => {
 });
 
 test('both copies verify', () => {
-  assert.deepEqual(damages(report(0, 'verify', 'latest', ...both)), []);
+  assert.deepEqual(damages(report(0, 'verify', 'latest', '--deep', ...both)), []);
 });
 
 test('a flipped byte is found and named', () => {

@@ -26,12 +26,17 @@ pub enum Verification {
 }
 
 pub(crate) struct Driver<R> {
-    pub(crate) sink: Arc<dyn Sink>,
-    pub(crate) path: ObjectKey,
-    pub(crate) read_back: bool,
+    pub(crate) folder: BackupFolder,
     pub(crate) report: R,
     pub(crate) open: HashMap<SegmentId, Box<dyn Upload>>,
     pub(crate) meter: Meter,
+}
+
+/// The backup's folder at a destination, and how it is checked.
+pub(crate) struct BackupFolder {
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) path: ObjectKey,
+    pub(crate) read_back: bool,
 }
 
 impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
@@ -51,18 +56,19 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                     (self.report)(DriverEvent::Acked(bytes));
                 }
                 LaneItem::Publish(publication) => {
-                    let sink = self.sink.as_ref();
+                    let folder = &self.folder;
                     let publishing = || (self.report)(DriverEvent::Publishing);
                     publication
-                        .publish(sink, self.read_back, publishing)
+                        .publish(folder.sink.as_ref(), folder.read_back, publishing)
                         .await?;
                     self.meter.lap(Phase::Work("publish"));
                     (self.report)(DriverEvent::Published);
                     return Ok(());
                 }
+                LaneItem::Lost(error) => return Err(error),
             }
         }
-        Err(BackupError::cancelled(&self.sink))
+        Err(BackupError::cancelled(&self.folder.sink))
     }
 
     /// Gives up what isn't committed.
@@ -76,7 +82,8 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
     async fn step(&mut self, step: Step) -> Result<(), BackupError> {
         match step {
             Step::Claim(bytes) => {
-                claim(self.sink.as_ref(), &self.path, bytes, self.read_back).await
+                let folder = &self.folder;
+                claim(folder.sink.as_ref(), &folder.path, bytes, folder.read_back).await
             }
             Step::Segment(Placement::Open {
                 segment,
@@ -84,8 +91,8 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 expected_bytes,
                 prologue,
             }) => {
-                let key = self.path.join(&names.file)?;
-                let upload = self.sink.begin(&key, expected_bytes).await?;
+                let key = self.folder.path.join(&names.file)?;
+                let upload = self.folder.sink.begin(&key, expected_bytes).await?;
                 self.open.insert(segment, upload);
                 self.write(segment, prologue).await
             }
@@ -99,7 +106,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 self.write(segment, epilogue).await?;
                 self.close(segment, &entry, index).await
             }
-            Step::Attachment { file, bytes } => self.put_checked(&file, bytes).await,
+            Step::Attachment { file, bytes } => self.folder.put_checked(&file, bytes).await,
             Step::EndOfData => {
                 (self.report)(DriverEvent::Prepared);
                 Ok(())
@@ -132,20 +139,27 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         self.meter.lap(Phase::Work("commit"));
         self.meter.gave(entry.stored_bytes);
         self.open.remove(&id);
-        if self.read_back {
-            self.read_back(entry, &index).await?;
-        } else {
-            let key = self.path.join(&entry.file)?;
-            attest(self.sink.as_ref(), &key, entry.stored_bytes).await?;
-        }
+        // Stores that are far away answer both in the time of one.
+        let index_file = self.folder.put_checked(&entry.index, index.clone());
+        tokio::try_join!(self.folder.check(entry, &index), index_file)?;
         self.meter.lap(Phase::Work("read back"));
-        self.put_checked(&entry.index, index).await?;
         (self.report)(DriverEvent::SegmentCommitted);
         Ok(())
     }
+}
+
+impl BackupFolder {
+    /// That a data file is what was written.
+    async fn check(&self, entry: &SegmentEntry, index: &[u8]) -> Result<(), BackupError> {
+        if self.read_back {
+            return self.read_back(entry, index).await;
+        }
+        let key = self.path.join(&entry.file)?;
+        attest(self.sink.as_ref(), &key, entry.stored_bytes).await
+    }
 
     /// Compares what the store now gives with the digests from before the write.
-    async fn read_back(&mut self, entry: &SegmentEntry, index: &[u8]) -> Result<(), BackupError> {
+    async fn read_back(&self, entry: &SegmentEntry, index: &[u8]) -> Result<(), BackupError> {
         let key = self.path.join(&entry.file)?;
         let index = Index::parse(&entry.index, index)?;
         let mut are_equal = true;
@@ -159,7 +173,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         }
     }
 
-    async fn put_checked(&mut self, file: &str, bytes: Bytes) -> Result<(), BackupError> {
+    async fn put_checked(&self, file: &str, bytes: Bytes) -> Result<(), BackupError> {
         let key = self.path.join(file)?;
         put_checked(self.sink.as_ref(), &key, bytes, self.read_back).await
     }

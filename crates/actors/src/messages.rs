@@ -7,13 +7,14 @@ use std::sync::Arc;
 use actix::Message;
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, DestinationId, DestinationReport, EncodedBlock, Placement, ResourceEnd,
-    ResourceId, ScanPlan, SealedManifest, Seq, Timestamp,
+    BackupError, DestinationId, DestinationReport, EncodedBlock, ErrorReport, Placement,
+    ResourceEnd, ResourceId, ScanPlan, SealedManifest, Seq, Timestamp,
 };
 
 use crate::account::Account;
 use crate::budget::Lease;
 use crate::publish::Publication;
+use crate::spool::Slot;
 
 /// From reader and encoders to the placer, numbered in the order of the source.
 #[derive(Debug, Message)]
@@ -62,6 +63,10 @@ pub(crate) enum TeeMessage {
         /// Bytes that it took over.
         bytes: u64,
     },
+    /// The payload of the step with this number is on disk, or can't be.
+    Spooled(u64, Result<Slot, BackupError>),
+    /// The payload that a destination is to be sent next was read from disk, or couldn't be.
+    Fetched(DestinationId, Result<(Bytes, Lease), BackupError>),
     /// A destination has left the pass, and holds nothing of the budget any more.
     Detach(DestinationId),
     /// The pass is over.
@@ -89,26 +94,42 @@ pub(crate) enum Step {
 impl Step {
     /// The step for one destination, in whose account the lease is shared.
     pub(crate) fn handed_to(&self, account: &Account, lease: Option<&Arc<Lease>>) -> Step {
-        match (self.clone(), lease) {
-            (Step::Segment(Placement::Write { segment, bytes }), Some(lease)) => {
-                let bytes = account.hold(bytes, lease);
-                Step::Segment(Placement::Write { segment, bytes })
-            }
-            (step, _) => step,
+        let mut step = self.clone();
+        if let (Some(payload), Some(lease)) = (step.payload_mut(), lease) {
+            *payload = account.hold(std::mem::take(payload), lease);
         }
+        step
     }
 
     /// Bytes that the step hands over.
     pub(crate) fn bytes(&self) -> u64 {
+        let around = match self {
+            Step::Segment(Placement::Open { prologue, .. }) => prologue.len(),
+            Step::Segment(Placement::Close { epilogue, .. }) => epilogue.len(),
+            _ => 0,
+        };
+        (around + self.payload().map_or(0, Bytes::len)) as u64
+    }
+
+    /// What the step hands over, less what is around chunks, a few bytes.
+    pub(crate) fn payload(&self) -> Option<&Bytes> {
         match self {
             Step::Claim(bytes)
             | Step::Segment(Placement::Write { bytes, .. })
-            | Step::Attachment { bytes, .. } => bytes.len() as u64,
-            Step::Segment(Placement::Open { prologue, .. }) => prologue.len() as u64,
-            Step::Segment(Placement::Close {
-                epilogue, index, ..
-            }) => (epilogue.len() + index.len()) as u64,
-            Step::EndOfData => 0,
+            | Step::Attachment { bytes, .. } => Some(bytes),
+            Step::Segment(Placement::Close { index, .. }) => Some(index),
+            Step::Segment(Placement::Open { .. }) | Step::EndOfData => None,
+        }
+    }
+
+    /// As [`Step::payload`], to be put elsewhere and back.
+    pub(crate) fn payload_mut(&mut self) -> Option<&mut Bytes> {
+        match self {
+            Step::Claim(bytes)
+            | Step::Segment(Placement::Write { bytes, .. })
+            | Step::Attachment { bytes, .. } => Some(bytes),
+            Step::Segment(Placement::Close { index, .. }) => Some(index),
+            Step::Segment(Placement::Open { .. }) | Step::EndOfData => None,
         }
     }
 }
@@ -120,6 +141,8 @@ pub(crate) enum LaneItem {
     Step(Step),
     /// Make the backup visible.
     Publish(Publication),
+    /// The next step can't be had any more.
+    Lost(BackupError),
 }
 
 /// To a destination's actor.
@@ -130,6 +153,10 @@ pub(crate) enum SinkMessage {
     Driver(DriverEvent),
     /// How far the newest chunk is ahead of what the destination took over.
     Lag(u64),
+    /// So many more bytes of what it is sent waited on disk.
+    Spooled(u64),
+    /// Nothing more can wait on disk for it.
+    SpoolFailed(ErrorReport),
     /// Make the backup visible.
     Publish(Publication),
     /// Stop, whatever is under way, and report.

@@ -23,13 +23,14 @@ impl Publication {
         }
     }
 
-    /// Writes it to a destination that has every other file of the backup; with `read_back`, what was written is read again
+    /// Writes it to a destination that has every other file of the backup, unless it was withdrawn from there or its claim is gone; with `read_back`, what was written is read again
     /// and compared. The entry of the catalogue goes first: without a manifest it is ignored, so the manifest alone decides,
     /// and `publishing` is called just before that is written: whatever fails afterwards, the backup may be visible. Where
     /// both are there already, nothing changes.
     ///
     /// # Errors
-    /// [`Class::Conflict`] where another entry or manifest is there.
+    /// [`Class::Conflict`] where another entry or manifest is there; [`Class::Permanent`] where the backup was
+    /// withdrawn, or what was written of it was swept away.
     pub async fn publish(
         &self,
         sink: &dyn Sink,
@@ -38,9 +39,46 @@ impl Publication {
     ) -> Result<(), BackupError> {
         let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
         put_checked(sink, &entry, document::seal(&self.entry), read_back).await?;
-        let manifest = ObjectKey::new(self.entry.path.as_str())?.join(layout::MANIFEST)?;
+        let folder = ObjectKey::new(self.entry.path.as_str())?;
+        refuse_withdrawn(sink, &entry, &folder).await?;
+        let manifest = folder.join(layout::MANIFEST)?;
         publishing();
         put_checked(sink, &manifest, self.manifest.clone(), read_back).await
+    }
+}
+
+/// What has been withdrawn stays so, and what was taken for dead isn't there any more: of both, some files may be gone.
+async fn refuse_withdrawn(
+    sink: &dyn Sink,
+    entry: &ObjectKey,
+    folder: &ObjectKey,
+) -> Result<(), BackupError> {
+    let (withdrawal, sweep) = (layout::withdrawal(entry)?, layout::sweep(entry)?);
+    let claim = folder.join(layout::RUN_CLAIM)?;
+    let (withdrawn, swept, claimed) = futures::join!(
+        is_there(sink, &withdrawal),
+        is_there(sink, &sweep),
+        is_there(sink, &claim)
+    );
+    let message = match (withdrawn?, swept?, claimed?) {
+        (false, false, true) => return Ok(()),
+        (true, ..) => "it was withdrawn from this destination, so it isn't published there",
+        _ => "the run was taken for dead, and what it had written is being removed",
+    };
+    let subject = format!("{sink}: {folder}");
+    Err(BackupError::new(
+        Class::Permanent,
+        "publish",
+        subject,
+        message,
+    ))
+}
+
+async fn is_there(sink: &dyn Sink, key: &ObjectKey) -> Result<bool, BackupError> {
+    match sink.head(key).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.class() == Class::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

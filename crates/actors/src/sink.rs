@@ -13,7 +13,7 @@ use teeline_core::{
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, timeout};
 
-use crate::driver::{Driver, Verification};
+use crate::driver::{BackupFolder, Driver, Verification};
 use crate::guard::Alive;
 use crate::messages::{
     Abandonment, DriverEvent, LaneItem, SinkMessage, SupervisorMessage, TeeMessage,
@@ -53,6 +53,8 @@ pub(crate) struct SinkActor {
     observer: Observer,
     started_at: Instant,
     publishing: bool,
+    /// Why nothing more can wait on disk for it.
+    spool_error: Option<ErrorReport>,
     report: DestinationReport,
     /// Whether the supervisor has the report.
     reported: bool,
@@ -93,6 +95,7 @@ impl SinkActor {
             retries: 0,
             duration_ms: 0,
             lag_bytes_max: 0,
+            spooled_bytes: 0,
             error: None,
         };
         let (lane, receiver) = parts.lane;
@@ -106,6 +109,7 @@ impl SinkActor {
             observer: parts.observer,
             started_at: Instant::now(),
             publishing: false,
+            spool_error: None,
             report,
             reported: false,
             verification,
@@ -150,6 +154,7 @@ impl SinkActor {
     fn end(&mut self, result: Result<Driven, BackupError>) {
         if let Ok(Driven::LeftBehind) = result {
             self.report.status = DestinationStatus::Behind;
+            self.report.error = self.spool_error.take();
             self.tell(DestinationState::Behind, None);
         }
         if let Err(error) = result {
@@ -189,9 +194,11 @@ impl Actor for SinkActor {
         };
         let address = ctx.address();
         let driver = Driver {
-            sink: Arc::clone(&self.destination.sink),
-            path,
-            read_back: self.verification == Verification::Read,
+            folder: BackupFolder {
+                sink: Arc::clone(&self.destination.sink),
+                path,
+                read_back: self.verification == Verification::Read,
+            },
             report: move |event| address.do_send(SinkMessage::Driver(event)),
             open: HashMap::new(),
             meter: self.stages.meter(format!("to {}", self.destination.name)),
@@ -264,6 +271,8 @@ impl Handler<SinkMessage> for SinkActor {
             SinkMessage::Lag(bytes) => {
                 self.report.lag_bytes_max = self.report.lag_bytes_max.max(bytes);
             }
+            SinkMessage::Spooled(bytes) => self.report.spooled_bytes += bytes,
+            SinkMessage::SpoolFailed(error) => self.spool_error = Some(error),
             SinkMessage::Publish(publication) => {
                 // A closed lane means that the driver has ended, which is reported by its end.
                 let _ = self.lane.try_send(LaneItem::Publish(publication));
@@ -290,7 +299,7 @@ async fn drive<R: Fn(DriverEvent) + Send + Sync>(
     mut lane: mpsc::Receiver<LaneItem>,
     mut abandoned: watch::Receiver<Option<Abandonment>>,
 ) -> Result<Driven, BackupError> {
-    let subject = driver.sink.to_string();
+    let subject = driver.folder.sink.to_string();
     let result = tokio::select! {
         result = driver.run(&mut lane) => result.map(|()| Driven::ToTheEnd),
         why = abandoned.wait_for(Option::is_some) => match why.as_deref() {

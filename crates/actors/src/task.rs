@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use teeline_core::{BackupError, Class};
+use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Reads `subject` in a task of its own, which ends with whoever waits for it.
@@ -14,11 +15,26 @@ pub async fn read_aside<T: Send + 'static>(
     reading: impl Future<Output = Result<T, BackupError>> + Send + 'static,
 ) -> Result<T, BackupError> {
     let task = AbortOnDropHandle::new(tokio::spawn(reading));
-    task.await.unwrap_or_else(|error| {
-        let (class, message) = match error.is_cancelled() {
-            true => (Class::Cancelled, "the runtime is shutting down"),
-            false => (Class::Permanent, "the code that does it panicked"),
-        };
-        Err(BackupError::new(class, "read", subject, message).because(error))
-    })
+    task.await
+        .unwrap_or_else(|error| Err(lost("read", subject, error)))
+}
+
+/// Does work that blocks, where that holds up nothing else.
+///
+/// # Errors
+/// [`Class::Permanent`] where it panicked, [`Class::Cancelled`] where the runtime shuts down.
+pub async fn block_aside<T: Send + 'static>(
+    subject: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BackupError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| lost("use", subject, error))
+}
+
+fn lost(operation: &str, subject: &str, error: JoinError) -> BackupError {
+    let (class, message) = match error.is_cancelled() {
+        true => (Class::Cancelled, "the runtime is shutting down"),
+        false => (Class::Permanent, "the code that does it panicked"),
+    };
+    BackupError::new(class, operation, subject, message).because(error)
 }

@@ -18,9 +18,10 @@ use crate::messages::SupervisorMessage;
 use crate::placer::{Epilogue, PlacerActor, Prologue, RunOpening};
 use crate::reader::{Clock, Reader, Reading};
 use crate::sink::{PassDestination, SinkActor, SinkParts};
+use crate::spool::{Spool, SpoolQueue};
 use crate::stages::Stages;
 use crate::supervisor::{Crew, Observer, PassReport, Supervisor, unless_it_panics};
-use crate::tee::{Branch, LANE_STEPS, Tee};
+use crate::tee::{Branch, LANE_STEPS, Tee, TeeParts};
 
 /// Everything that a pass needs.
 pub struct Pass {
@@ -50,6 +51,8 @@ pub struct Pass {
     pub budget: Budget,
     /// How long a destination that may leave the pass may hold it up, all in all.
     pub lag_patience: Duration,
+    /// Where what destinations that spill are yet to be sent may wait.
+    pub spool: Option<Spool>,
     /// How long the reader waits for a lease before it is looked into whether one will come.
     pub starved_after: Duration,
     /// Where blocks are encoded.
@@ -113,14 +116,18 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         branches.push(Branch::new(id, name, lag, sender, sink.clone().recipient()));
         sinks.insert(id, sink.recipient());
     }
-    tee_ctx.run(Tee::new(
+    let spool = pass.spool;
+    tee_ctx.run(Tee::new(TeeParts {
         branches,
-        pass.window_bytes,
-        (pass.budget.clone(), pass.lag_patience),
-        supervisor.clone(),
-        Arc::clone(&observer),
-        alive.clone(),
-    ));
+        window_bytes: pass.window_bytes,
+        budget: pass.budget.clone(),
+        lag_patience: pass.lag_patience,
+        spool: spool.map(|spool| SpoolQueue::start(spool, tee.clone(), alive.clone())),
+        address: tee.clone(),
+        supervisor: supervisor.clone(),
+        observer: Arc::clone(&observer),
+        alive: alive.clone(),
+    }));
 
     let compression = pass.head.plan.compression;
     let opening = RunOpening {

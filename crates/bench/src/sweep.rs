@@ -1,6 +1,6 @@
 //! What is measured: every combination of some settings.
 
-use teeline::{BackupError, Cancel, Compression};
+use teeline::{BackupError, Cancel, Compression, budget_bytes_default};
 
 use crate::data::Data;
 use crate::place::BenchPlace;
@@ -23,7 +23,7 @@ pub struct Sweep {
     pub workers: Vec<usize>,
     /// How many of the destinations, from the first; all.
     pub destinations: Vec<usize>,
-    /// The engine's budget in bytes; 24 MiB.
+    /// The engine's budget in bytes; as an engine has it by default.
     pub budget_bytes: u64,
     /// Repetitions of each combination that aren't counted; 1.
     pub warm_up: usize,
@@ -53,7 +53,7 @@ impl Sweep {
             block_bytes: Vec::new(),
             workers: Vec::new(),
             destinations: Vec::new(),
-            budget_bytes: 24 << 20,
+            budget_bytes: budget_bytes_default(),
             warm_up: 1,
             repeats: 3,
             cancel: Cancel::new(),

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod cleanup;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ pub(crate) use self::backup::{
     UnknownArgument, ValidateArgument, VerificationArgument,
 };
 pub(crate) use self::bench::BenchArguments;
+pub(crate) use self::cleanup::{CleanupArguments, DeleteArguments};
 
 /// Reads a database once and leaves verified, restorable copies of it on many destinations.
 #[derive(Debug, Parser)]
@@ -54,6 +56,10 @@ pub(crate) enum Command {
     Repair(RepairArguments),
     /// Copy backups to destinations that lack them, from others that have them
     Sync(SyncArguments),
+    /// Delete a backup: it isn't listed any more, and its files go after a grace
+    Delete(DeleteArguments),
+    /// Delete the backups that no rule keeps, and what dead runs have left
+    Cleanup(CleanupArguments),
     /// Say what can be had of the backups that s3db.js's BackupPlugin left, and what it destroyed
     InspectPlugin(InspectPluginArguments),
     /// Measure backups: how fast they are with which settings, and what holds them up
@@ -120,6 +126,9 @@ pub(crate) struct VerifyArguments {
     /// Every backup
     #[arg(long, conflicts_with = "id")]
     pub(crate) all: bool,
+    /// Decode, parse and count all of it as well, and compare that with what it is said to hold
+    #[arg(long)]
+    pub(crate) deep: bool,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
 }
@@ -242,6 +251,8 @@ impl Command {
             Command::Restore(restore) => restore.places.json,
             Command::Repair(repair) => repair.places.json,
             Command::Sync(sync) => sync.places.json,
+            Command::Delete(delete) => delete.places.json,
+            Command::Cleanup(cleanup) => cleanup.places.json,
             Command::InspectPlugin(inspect) => inspect.json,
             Command::Bench(bench) => bench.json,
             Command::Config(ConfigArguments {

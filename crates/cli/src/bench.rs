@@ -79,7 +79,9 @@ fn sweep(typed: &BenchArguments, output: &Output, cancel: &Cancel) -> Result<Swe
     sweep.block_bytes = typed.block_bytes.iter().copied().map(to_usize).collect();
     sweep.workers = typed.workers.iter().copied().map(to_usize).collect();
     sweep.destinations = typed.destinations.iter().copied().map(to_usize).collect();
-    sweep.budget_bytes = typed.budget_bytes;
+    if let Some(bytes) = typed.budget_bytes {
+        sweep.budget_bytes = bytes;
+    }
     sweep.warm_up = to_usize(typed.warm_up);
     sweep.repeats = to_usize(typed.repeats);
     sweep.cancel = cancel.clone();

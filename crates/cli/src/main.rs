@@ -1,4 +1,4 @@
-//! The `teeline` command: makes backups, lists, checks, restores and repairs them, inspects those of s3db.js's plugin, and
+//! The `teeline` command: makes backups, lists, checks, restores, repairs and deletes them, inspects those of s3db.js's plugin, and
 //! measures how fast it is ([`bench`]).
 //!
 //! It has no logic of its own. Arguments ([`args`]) become requests ([`resolve`]), the engine carries them out, and its
@@ -101,6 +101,21 @@ async fn run(command: Command, output: &mut Output, signals: &Signals) -> Result
             let request = resolve::sync(&typed, id, &setting, output, &signals.cancel)?;
             let progress = Progress::start(output, "copying");
             let report = setting.plain_engine()?.sync(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
+        Command::Delete(typed) => {
+            let id = resolve::delete_id(&typed)?;
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::delete(&typed, id, &setting, output, &signals.cancel)?;
+            let report = setting.plain_engine()?.delete(request).await;
+            Ok(output.report(&report))
+        }
+        Command::Cleanup(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::cleanup(&typed, &setting, output, &signals.cancel)?;
+            let progress = Progress::start(output, "cleaning up");
+            let report = setting.plain_engine()?.cleanup(request).await;
             drop(progress);
             Ok(output.report(&report))
         }

@@ -2,6 +2,7 @@
 
 mod shared;
 
+use serde_json::Value;
 use shared::Scratch;
 
 const SMALL: [&str; 6] = ["--records", "2000", "--repeats", "2", "--warm-up", "1"];
@@ -60,7 +61,10 @@ fn a_sweep_has_a_cell_for_each_combination() {
         "what was written is removed, and nothing else"
     );
     let values = String::from_utf8(scratch.read("figures.csv")).unwrap();
-    assert_eq!(values.lines().count(), 1 + cells.len());
+    let stages = |cell: &Value| cell["stages"].as_array().unwrap().len();
+    let lines = 1 + cells.len() + cells.iter().map(stages).sum::<usize>();
+    assert_eq!(values.lines().count(), lines);
+    assert!(values.contains(",encode,"), "{values}");
     let picture = String::from_utf8(scratch.read("figures.svg")).unwrap();
     assert!(picture.starts_with("<svg") && picture.matches("<rect").count() > cells.len());
 }

@@ -55,8 +55,15 @@ fn a_folder_comes_back_byte_for_byte() {
     assert_eq!(status["status"], "completed");
     assert_eq!(status["recordCount"], 5);
     let verified = scratch
-        .teeline(0, &["verify", "--all", "--at", "a", "--at", "b", "--json"])
+        .teeline(
+            0,
+            &[
+                "verify", "--all", "--deep", "--at", "a", "--at", "b", "--json",
+            ],
+        )
         .json();
+    let contained = &verified["backups"][0]["destinations"][1]["contained"];
+    assert_eq!(contained["records"], 5);
     assert_eq!(
         verified["backups"][0]["destinations"]
             .as_array()
@@ -399,7 +406,11 @@ fn usage_is_refused_with_what_to_do() {
             &["backup", "incremental", "--from", "in"][..],
             "don't exist yet",
         ),
-        (&["backup", "selective", "--from", "in"], "--include"),
+        (&["backup", "selective", "--from", "in"], "--resources"),
+        (
+            &["backup", "--from", "in", "--metadata", "=7"],
+            "ticket=OPS-7",
+        ),
         (&["backup", "Full!", "--from", "in"], "TYPE"),
         (&["backup"], "nothing to back up"),
         (

@@ -134,3 +134,44 @@ fn variables_replace_settings_without_a_file_too() {
         }
     }
 }
+
+#[test]
+fn hooks_of_the_configuration_are_called_and_named_where_they_fail() {
+    let scratch = Scratch::new();
+    scratch.write("in/users.jsonl", "{\"id\":1}\n");
+    let configured = |command: &str| {
+        format!(
+            "[source]\npath = \"in\"\n[destinations.a]\npath = \"a\"\n\
+             [hooks.dead]\nping = \"http://127.0.0.1:1/hidden-secret\"\n\
+             [hooks.gate]\non = [\"backup-start\", \"restore-start\"]\ncommand = {command}\n"
+        )
+    };
+    scratch.write("open.toml", configured("[\"true\"]"));
+    scratch.write(
+        "shut.toml",
+        configured("[\"sh\", \"-c\", \"echo not now >&2; exit 9\"]"),
+    );
+    let made = scratch.teeline(0, &["backup", "--config", "open.toml"]);
+    for event in ["plg:backup:start", "plg:backup:complete"] {
+        let begin = format!("error: hook dead, at {event}: call http://127.0.0.1:1: ");
+        assert!(made.stderr.contains(&begin), "{}", made.stderr);
+    }
+    assert!(!made.stderr.contains("hidden-secret"), "{}", made.stderr);
+    let restore = |code, file: &str| {
+        scratch.teeline(
+            code,
+            &["restore", "latest", "--config", file, "--target", "./out"],
+        )
+    };
+    for shut in [
+        scratch.teeline(1, &["backup", "--config", "shut.toml"]),
+        restore(1, "shut.toml"),
+    ] {
+        let message = "hook gate: it stopped the run: exit status: 9: not now";
+        assert!(shut.stderr.contains(message), "{}", shut.stderr);
+    }
+    assert_eq!(scratch.listed("a").len(), 1);
+    assert!(!scratch.path("out").exists());
+    restore(0, "open.toml");
+    assert!(scratch.path("out").exists());
+}

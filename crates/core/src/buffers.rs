@@ -48,9 +48,20 @@ impl Buffers {
         Bytes::from_owner(lent).slice(..bytes)
     }
 
+    /// The smallest that is large enough. Where none is, one is freed for the one that is to come.
     fn spare(&self, bytes: usize) -> Option<Vec<u8>> {
-        let spare = lock(&self.0).pop();
-        spare.filter(|spare| spare.len() >= bytes)
+        let mut spares = lock(&self.0);
+        let fitting = spares
+            .iter()
+            .enumerate()
+            .filter(|(_, spare)| spare.len() >= bytes);
+        match fitting.min_by_key(|(_, spare)| spare.len()) {
+            Some((index, _)) => Some(spares.swap_remove(index)),
+            None => {
+                spares.pop();
+                None
+            }
+        }
     }
 
     /// Takes a buffer back that nothing was lent of.
@@ -113,5 +124,20 @@ mod tests {
         }
         assert_eq!(lock(&buffers.0).len(), SPARES_MAX);
         assert!(buffers.take(20).len() >= 20);
+        assert_eq!(
+            lock(&buffers.0).len(),
+            SPARES_MAX - 1,
+            "one has made room for it"
+        );
+    }
+
+    #[test]
+    fn the_smallest_that_fits_is_used_again() {
+        let buffers = Buffers::default();
+        for bytes in [30, 20, 40, 10] {
+            buffers.put_back(vec![0; bytes]);
+        }
+        assert_eq!(buffers.take(15).len(), 20);
+        assert_eq!(buffers.take(15).len(), 30);
     }
 }

@@ -13,11 +13,17 @@ use crate::error::BackupError;
 pub enum LagPolicy {
     /// The pass goes on at its pace.
     Block,
+    /// What it is yet to be sent waits on disk, as long as there is room; then as [`LagPolicy::Detach`], or where it can't
+    /// be done without, [`LagPolicy::Block`].
+    Spill,
     /// It leaves the pass, and is completed afterwards from a copy that is whole.
     Detach,
 }
 
 impl LagPolicy {
+    /// As they are written.
+    pub const NAMES: [&'static str; 3] = ["block", "spill", "detach"];
+
     /// What holds where nothing is said: a destination that the backup can't be without is waited for.
     pub fn default_for(required: bool) -> Self {
         match required {
@@ -33,10 +39,14 @@ impl FromStr for LagPolicy {
     fn from_str(text: &str) -> Result<Self, BackupError> {
         match text {
             "block" => Ok(LagPolicy::Block),
+            "spill" => Ok(LagPolicy::Spill),
             "detach" => Ok(LagPolicy::Detach),
             _ => Err(BackupError::usage(
                 "lag",
-                format!("unknown policy {text:?}; accepted: block, detach"),
+                format!(
+                    "unknown policy {text:?}; accepted: {}",
+                    Self::NAMES.join(", ")
+                ),
             )),
         }
     }
@@ -46,10 +56,14 @@ impl fmt::Display for LagPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             LagPolicy::Block => "block",
+            LagPolicy::Spill => "spill",
             LagPolicy::Detach => "detach",
         })
     }
 }
+
+/// How much of the disk a pass may take for what slow destinations are yet to be sent, in bytes, where nothing else is set.
+pub const SPILL_BYTES_DEFAULT: u64 = 1 << 30;
 
 /// How long a destination may hold a pass up, all in all, where nothing else is set.
 pub const LAG_PATIENCE_MS_DEFAULT: u64 = 10_000;
@@ -122,8 +136,8 @@ mod tests {
 
     #[test]
     fn policies_are_said_as_they_are_read() {
-        for policy in [LagPolicy::Block, LagPolicy::Detach] {
-            assert_eq!(policy.to_string().parse::<LagPolicy>().unwrap(), policy);
+        for name in LagPolicy::NAMES {
+            assert_eq!(name.parse::<LagPolicy>().unwrap().to_string(), name);
         }
         assert!("wait".parse::<LagPolicy>().is_err());
     }

@@ -9,6 +9,11 @@ use crate::time::Timestamp;
 pub const MARKER: &str = "teeline.json";
 /// The folder of the catalogue's entries.
 pub const CATALOG: &str = "catalog";
+/// What the key of an entry ends in where it isn't the entry but what withdraws the backup: it sorts right after the entry,
+/// and one listing shows both.
+const WITHDRAWN_SUFFIX: &str = ".withdrawn";
+/// The same while what a dead run has left is removed.
+const SWEPT_SUFFIX: &str = ".swept";
 /// The folder of the run records.
 pub const RUNS: &str = "runs";
 /// The claim of an id, in the backup's folder.
@@ -50,6 +55,35 @@ pub fn catalog_entry_of(key: &ObjectKey) -> Option<(Timestamp, BackupId)> {
     Some((Timestamp::from_inverted(inverted)?, id.parse().ok()?))
 }
 
+/// The key of what withdraws the backup whose entry in the catalogue has, had or would have the key `entry`.
+///
+/// # Errors
+/// Never: a key of the catalogue is short.
+pub fn withdrawal(entry: &ObjectKey) -> Result<ObjectKey, BackupError> {
+    ObjectKey::new(format!("{entry}{WITHDRAWN_SUFFIX}"))
+}
+
+/// The same while what a dead run has left is removed; it goes with that.
+///
+/// # Errors
+/// Never: a key of the catalogue is short.
+pub fn sweep(entry: &ObjectKey) -> Result<ObjectKey, BackupError> {
+    ObjectKey::new(format!("{entry}{SWEPT_SUFFIX}"))
+}
+
+/// The backup that is withdrawn by what has the key `withdrawal`, or the run that is being swept.
+pub fn withdrawn_id(withdrawal: &ObjectKey) -> Option<BackupId> {
+    let key = withdrawal.as_str();
+    let entry = key.strip_suffix(WITHDRAWN_SUFFIX);
+    let entry = entry.or_else(|| key.strip_suffix(SWEPT_SUFFIX))?;
+    catalog_entry_id(&ObjectKey::new(entry).ok()?)
+}
+
+/// Whether that is of a dead run.
+pub fn is_sweep(withdrawal: &ObjectKey) -> bool {
+    withdrawal.as_str().ends_with(SWEPT_SUFFIX)
+}
+
 /// The key of the record of a run that ended at `ended_at`.
 ///
 /// # Errors
@@ -64,4 +98,25 @@ pub fn run_record_id(key: &ObjectKey) -> Option<BackupId> {
     id.parse()
         .ok()
         .filter(|_| ended.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_withdraws_a_backup_sorts_right_after_its_entry() {
+        let id: BackupId = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+        let began = |ms: i64| Timestamp::from_unix_ms(1_795_399_200_000 + ms);
+        let entry = catalog_entry(&id, began(1)).unwrap();
+        let [newer, older] = [2, 0].map(|ms| catalog_entry(&id, began(ms)).unwrap());
+        let keys = [withdrawal(&entry), sweep(&entry)].map(Result::unwrap);
+        for key in &keys {
+            assert_eq!(withdrawn_id(key), Some(id.clone()));
+            assert_eq!(catalog_entry_id(key), None);
+            assert!(newer < entry && entry < *key && *key < older);
+        }
+        assert_eq!(keys.each_ref().map(is_sweep), [false, true]);
+        assert_eq!(withdrawn_id(&entry), None);
+    }
 }

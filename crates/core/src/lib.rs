@@ -7,8 +7,8 @@
 //!
 //! In the order in which a record meets them: [`Item`] (from a source) → [`Cutter`] → [`Block`] → [`BlockEncoder`] →
 //! [`EncodedBlock`] → [`Placer`] → [`Placement`] (to every destination). What is left behind is described by [`Index`],
-//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real, and
-//! [`Reconstruction`] makes a lost manifest again.
+//! [`Manifest`], [`CatalogEntry`], [`RunClaim`] and [`RunRecord`]; [`Strategy`] decides when it is real,
+//! [`Reconstruction`] makes a lost manifest again, and [`Retention`] says what is kept.
 
 mod block;
 mod bounded_lines;
@@ -28,20 +28,25 @@ mod lag;
 pub mod layout;
 mod manifest;
 mod mask;
+mod metadata;
 mod path_template;
+mod piece;
 mod placing;
 mod progress;
 mod random;
 mod reconstruct;
 mod records;
 mod reorder;
+mod retention;
 mod retry;
 mod sink;
 mod source;
+mod span;
 mod strategy;
 mod stream;
 mod target;
 mod time;
+mod time_zone;
 mod validate;
 
 pub use block::{
@@ -58,17 +63,19 @@ pub use file_name::Stems;
 pub use frame::{Frame, FrameHeader};
 pub use id::{BackupId, BackupType, BadId};
 pub use index::{
-    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, Piece, ResourceEnd, SegmentNames,
+    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, ResourceEnd, SegmentNames,
     SegmentSums,
 };
 pub use key::ObjectKey;
-pub use lag::{LAG_PATIENCE_MS_DEFAULT, LagPolicy, Standing};
+pub use lag::{LAG_PATIENCE_MS_DEFAULT, LagPolicy, SPILL_BYTES_DEFAULT, Standing};
 pub use manifest::{
     AttachmentEntry, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry, PlannedDestination,
     ResourceEntry, SETTLED_NAME, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,
 };
 pub use mask::{looks_like_url, masked};
+pub use metadata::{METADATA_BYTES_MAX, Metadata};
 pub use path_template::PathTemplate;
+pub use piece::Piece;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use progress::{DestinationState, ProgressEvent};
 pub use random::Random;
@@ -76,16 +83,20 @@ pub use reconstruct::{MISSING_NAMED_MAX, MissingFile, Reconstruction};
 pub use records::{
     CatalogEntry, ClaimedResource, ClaimedResources, DestinationMarker, DestinationReport,
     DestinationStatus, RestoreMarker, RunClaim, RunHead, RunRecord, RunStatus, Verified,
+    Withdrawal, WithdrawalReason,
 };
 pub use reorder::Reorder;
+pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};
-pub use sink::{Capabilities, ObjectMeta, Reading, Sink, Upload};
+pub use sink::{Capabilities, ObjectMeta, Reading, Sink, UnfinishedUpload, Upload};
 pub use source::{
     Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,
     Selection, SettleOutcome, SettledCounts, Settling, Source,
 };
+pub use span::{NotASpan, Span};
 pub use strategy::{Command, DestinationId, Event, Outcome, Strategy, StrategyKind};
 pub use stream::StreamPart;
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotADayOrTime, NotATime, Timestamp};
+pub use time_zone::{NotATimeZone, TimeZone};
 pub use validate::{LineCheck, check_lines};

@@ -10,6 +10,7 @@ use crate::error::BackupError;
 use crate::id::{BackupId, BackupType};
 use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
 use crate::layout;
+use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
 use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
 use crate::source::{ResourceCounts, Settling};
@@ -40,6 +41,9 @@ pub struct Manifest {
     pub source: SourceEntry,
     /// How it was to be written, and where.
     pub plan: PlanEntry,
+    /// What somebody says of it.
+    #[serde(skip_serializing_if = "Metadata::is_empty", default)]
+    pub metadata: Metadata,
     /// The resources, in the source's order.
     pub resources: Vec<ResourceEntry>,
     /// Objects that are no records, where there are any.
@@ -306,6 +310,7 @@ impl Manifest {
                 ..source
             },
             plan: head.plan,
+            metadata: head.metadata,
             totals: Totals::default(),
             resources,
             objects,
@@ -374,6 +379,7 @@ impl SealedManifest {
             plain_bytes: totals.plain_bytes,
             checksum: self.checksum,
             manifest_bytes: self.bytes.len() as u64,
+            metadata: self.manifest.metadata.clone(),
         }
     }
 }

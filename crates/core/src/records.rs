@@ -7,7 +7,10 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::ErrorReport;
 use crate::id::{BackupId, BackupType};
+use crate::index::INDEX_SUFFIX;
+use crate::layout;
 use crate::manifest::{AttachmentEntry, PLANNED_VERSION, PlanEntry, SourceEntry, version_of};
+use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
 use crate::time::Timestamp;
 
@@ -52,6 +55,9 @@ pub struct RunHead {
     pub path: String,
     /// How it is to be written, and where.
     pub plan: PlanEntry,
+    /// What somebody says of it.
+    #[serde(skip_serializing_if = "Metadata::is_empty", default)]
+    pub metadata: Metadata,
     /// The version of teeline that writes it.
     pub written_by: String,
 }
@@ -109,6 +115,31 @@ pub struct ClaimedResource {
     pub stem: String,
 }
 
+impl RunClaim {
+    /// Whether a run with this claim may have written a file of this name into its folder.
+    pub fn writes(&self, file: &str) -> bool {
+        const ALWAYS: [&str; 4] = [
+            layout::RUN_CLAIM,
+            layout::MANIFEST,
+            layout::DATABASE_CATALOGUE,
+            layout::SCHEMA_EXPORT,
+        ];
+        let compression = self.head.plan.compression;
+        let is_attachment = self.attachments.iter().any(|entry| entry.file == file);
+        let is_of = |(kind, claimed): (ResourceKind, &ClaimedResource)| {
+            let Some(rest) = file.strip_prefix(&claimed.stem) else {
+                return false;
+            };
+            let numbered = rest.strip_prefix('~');
+            let suffix = numbered.map_or(rest, |rest| {
+                rest.trim_start_matches(|c: char| c.is_ascii_digit())
+            });
+            suffix == INDEX_SUFFIX || suffix == kind.suffix(compression)
+        };
+        ALWAYS.contains(&file) || is_attachment || self.claimed.with_kinds().any(is_of)
+    }
+}
+
 impl Document for RunClaim {
     const FORMAT: &'static str = "teeline-run";
     const VERSION: u32 = PLANNED_VERSION;
@@ -141,11 +172,47 @@ pub struct CatalogEntry {
     pub checksum: Digest,
     /// The manifest's size.
     pub manifest_bytes: u64,
+    /// What somebody says of it.
+    #[serde(skip_serializing_if = "Metadata::is_empty", default)]
+    pub metadata: Metadata,
 }
 
 impl Document for CatalogEntry {
     const FORMAT: &'static str = "teeline-catalog-entry";
     const VERSION: u32 = 1;
+}
+
+/// Withdraws a backup at a destination, or a run that left no backup there: from then on nothing of it counts, however whole
+/// it is. It stays when the rest is gone, so that nobody copies the backup there again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Withdrawal {
+    /// The backup.
+    pub id: BackupId,
+    /// The folder of its files below the root, where it was known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path: Option<String>,
+    /// When it was withdrawn, by the clock of who did it.
+    pub withdrawn_at: Timestamp,
+    /// Why.
+    pub reason: WithdrawalReason,
+}
+
+impl Document for Withdrawal {
+    const FORMAT: &'static str = "teeline-withdrawal";
+    const VERSION: u32 = 1;
+}
+
+/// Why a backup was withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WithdrawalReason {
+    /// Somebody asked for it.
+    Deleted,
+    /// No rule kept it.
+    Expired,
+    /// It was no backup, but what a run had left that ended before it published anything.
+    DeadRun,
 }
 
 /// What became of a backup as a whole.
@@ -212,6 +279,9 @@ pub struct DestinationReport {
     pub duration_ms: u64,
     /// The most bytes that it was behind the newest chunk.
     pub lag_bytes_max: u64,
+    /// Bytes that waited on disk for it.
+    #[serde(default)]
+    pub spooled_bytes: u64,
     /// Why it failed.
     pub error: Option<ErrorReport>,
 }
@@ -244,4 +314,46 @@ pub struct RunRecord {
 impl Document for RunRecord {
     const FORMAT: &'static str = "teeline-run-record";
     const VERSION: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_a_run_are_known_by_its_claim() {
+        let claim: RunClaim = serde_json::from_str(
+            r#"{"id":"full-2026-11-23T02-00-00-k3j9x0q2mz","type":"full","startedAt":"2026-11-23T02:00:00.000Z","path":"x",
+            "plan":{"strategy":"all","destinations":[],"compression":{"name":"gzip","level":5},"blockBytes":1,"segmentBytes":1,
+            "include":[],"exclude":[]},"writtenBy":"teeline","source":{"kind":"s3db","location":"s3://b",
+            "scanStartedAt":"2026-11-23T02:00:00.000Z"},"resources":[{"name":"users","stem":"users"}],
+            "objects":{"name":"_objects","stem":"_objects"},"attachments":[]}"#,
+        )
+        .unwrap();
+        for file in [
+            "run.json",
+            "manifest.json",
+            "s3db.json",
+            "_database.json",
+            "users.jsonl.gz",
+            "users.index",
+            "users~0002.jsonl.gz",
+            "users~12345.index",
+            "_objects.frames.gz",
+        ] {
+            assert!(claim.writes(file), "{file}");
+        }
+        for file in [
+            "notes.txt",
+            "users",
+            "users.txt",
+            "users.jsonl",
+            "users.frames.gz",
+            "users2.jsonl.gz",
+            "users~2.jsonl.gz.bak",
+            "_settled.changes.gz",
+        ] {
+            assert!(!claim.writes(file), "{file}");
+        }
+    }
 }

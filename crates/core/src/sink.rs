@@ -11,7 +11,8 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 
 use crate::error::BackupError;
 use crate::key::ObjectKey;
@@ -46,6 +47,18 @@ pub struct ObjectMeta {
     pub modified_at: Option<Timestamp>,
 }
 
+/// An upload that was begun and that nobody has committed or given up: one that goes on, or what a crash left. Nothing of it
+/// can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedUpload {
+    /// Where it is: the key that it is for, or, where the store doesn't know that, another one beside it.
+    pub key: ObjectKey,
+    /// What the store tells it by from others for the same key; may be empty.
+    pub name: String,
+    /// When it was begun or last written to, by the store's clock.
+    pub touched_at: Option<Timestamp>,
+}
+
 /// A store. `Display` names the place without secrets, such as `s3://bucket/prefix`.
 #[async_trait]
 pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
@@ -77,6 +90,20 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
 
     /// Removes an object. Removing what is absent is fine.
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError>;
+
+    /// Every unfinished upload below `folder`, in no particular order, as [`Sink::list`]. None, for a store that keeps nothing
+    /// of an upload that ends without a commit.
+    fn unfinished(
+        &self,
+        _folder: Option<&ObjectKey>,
+    ) -> BoxStream<'_, Result<UnfinishedUpload, BackupError>> {
+        stream::empty().boxed()
+    }
+
+    /// Frees what the store holds for an unfinished upload, which can't go on then. One that is gone already is fine.
+    async fn discard(&self, _upload: &UnfinishedUpload) -> Result<(), BackupError> {
+        Ok(())
+    }
 }
 
 /// An object that is being written. Nothing is visible under its key until [`Upload::commit`] returns; dropped without,

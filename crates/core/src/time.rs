@@ -6,6 +6,8 @@ use std::str::FromStr;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::span::Span;
+
 /// Milliseconds since 1970, UTC; between the years 1970 and 9999. Written as `2026-11-23T02:00:00.000Z`.
 ///
 /// ```
@@ -55,6 +57,15 @@ impl Timestamp {
         let fits = text.len() == INVERTED_DIGITS && text.bytes().all(|b| b.is_ascii_digit());
         let left: i64 = text.parse().ok().filter(|_| fits)?;
         Some(Timestamp::from_unix_ms(MS_MAX - left))
+    }
+
+    /// How long it is until `later`; nothing, where that is earlier.
+    pub fn until(self, later: Timestamp) -> Span {
+        Span::from_ms(u64::try_from(later.unix_ms() - self.unix_ms()).unwrap_or(0))
+    }
+
+    pub(crate) fn utc(self) -> DateTime<Utc> {
+        self.0
     }
 
     /// As it stands in ids: `2026-11-23T02-00-00`.

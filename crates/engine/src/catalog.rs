@@ -1,6 +1,6 @@
 //! What destinations hold: their catalogues' entries, each with its manifest behind it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::{
@@ -14,6 +14,7 @@ use crate::files::file_of;
 use crate::open::{Opened, open_all};
 use crate::request::Which;
 use crate::run_records::published_without_manifest;
+use crate::withdrawal::{self, Withdrawn};
 
 /// Small documents that are read at once from one destination.
 pub(crate) const READS_AT_ONCE: usize = 8;
@@ -46,6 +47,8 @@ pub(crate) struct Catalog {
     pub(crate) lost: Vec<DamagedEntry>,
     /// Entries that can't be used.
     pub(crate) unreadable: Vec<DamagedEntry>,
+    /// Backups that are withdrawn. Nothing above is about them.
+    pub(crate) withdrawn: BTreeMap<BackupId, Withdrawn>,
 }
 
 impl Catalog {
@@ -55,6 +58,7 @@ impl Catalog {
         let sink = opened.sink.as_ref();
         let folder = ObjectKey::new(layout::CATALOG)?;
         let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
+        let mut withdrawn = withdrawal::among(&objects);
         let mut known: Vec<(ObjectMeta, BackupId)> = objects
             .into_iter()
             .filter_map(|object| {
@@ -62,6 +66,13 @@ impl Catalog {
                 (wanted.takes)(&id, began).then_some((object, id))
             })
             .collect();
+        known.retain(|(object, id)| match withdrawn.get_mut(id) {
+            None => true,
+            Some(withdrawn) => {
+                withdrawn.entries.push(object.key.clone());
+                false
+            }
+        });
         known.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
         let at_once = READS_AT_ONCE.min(wanted.limit.max(1));
         let mut read =
@@ -86,6 +97,7 @@ impl Catalog {
                 Err(error) => catalog.unreadable.push((id, key, error)),
             }
         }
+        catalog.withdrawn = withdrawn;
         catalog.lost = published_without_manifest(opened, &catalog.without_manifest).await?;
         Ok(catalog)
     }
@@ -93,6 +105,11 @@ impl Catalog {
     /// The entries that lead to no backup, though they should.
     pub(crate) fn damaged(&self) -> impl Iterator<Item = &DamagedEntry> {
         self.unreadable.iter().chain(&self.lost)
+    }
+
+    /// What withdraws a backup here.
+    pub(crate) fn withdrawn(&self, id: &BackupId) -> Option<&Withdrawn> {
+        self.withdrawn.get(id)
     }
 
     /// Those of one backup.
@@ -177,6 +194,11 @@ impl Asked {
     pub(crate) fn entry(&self, id: &BackupId) -> Option<&CatalogEntry> {
         self.catalog.entries.iter().find(|entry| entry.id == *id)
     }
+
+    /// Whether a backup is withdrawn here.
+    pub(crate) fn has_withdrawn(&self, id: &BackupId) -> bool {
+        self.catalog.withdrawn(id).is_some()
+    }
 }
 
 /// Asks every destination for its catalogue, all at the same time.
@@ -206,7 +228,7 @@ pub(crate) async fn ask_for(
 
 /// The backup that is meant, of those that can be seen. One whose entry is damaged is seen as well: passing it over would
 /// take an older backup for the latest. Where another entry of it can be read, that one says when it began.
-pub(crate) fn resolve(
+pub(crate) async fn resolve(
     which: &Which,
     asked: &[Result<Asked, (String, BackupError)>],
 ) -> Result<BackupId, BackupError> {
@@ -236,6 +258,13 @@ pub(crate) fn resolve(
     };
     if let Some(id) = found {
         return Ok(id.clone());
+    }
+    if let Which::Id(id) = which {
+        for asked in asked.iter().flatten() {
+            if let Some(withdrawn) = asked.catalog.withdrawn(id) {
+                return Err(withdrawn.error(&asked.opened).await);
+            }
+        }
     }
     if let Some((name, error)) = asked.iter().find_map(|asked| asked.as_ref().err()) {
         return Err(BackupError::new(

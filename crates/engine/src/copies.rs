@@ -117,18 +117,28 @@ impl Copies {
             }));
         };
         Ok(Copies {
-            manifest: Arc::new(manifest),
-            path: entry.path,
-            copies: copies
-                .into_iter()
-                .map(|opened| Copy {
-                    opened,
-                    gone: AtomicBool::new(false),
-                })
-                .collect(),
             avoided: Mutex::new(avoided),
-            buffers: Buffers::default(),
+            ..Self::of(copies, entry.path, manifest)
         })
+    }
+
+    /// The copy of a backup at one destination, in the folder `path`.
+    pub(crate) fn of_one(opened: Opened, path: &str, manifest: Manifest) -> Self {
+        Self::of(vec![opened], path.to_owned(), manifest)
+    }
+
+    fn of(copies: Vec<Opened>, path: String, manifest: Manifest) -> Self {
+        let copies = copies.into_iter().map(|opened| Copy {
+            opened,
+            gone: AtomicBool::new(false),
+        });
+        Copies {
+            manifest: Arc::new(manifest),
+            path,
+            copies: copies.collect(),
+            avoided: Mutex::default(),
+            buffers: Buffers::default(),
+        }
     }
 
     /// What was passed over so far.

@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 use teeline_core::{BackupError, LagPolicy, Sink, StrategyKind};
 
+use crate::request::RetentionPolicy;
+
 pub use self::names::unique_names;
 pub(crate) use self::names::{NAME_FORM, check_apart, is_name};
 pub(crate) use self::parse::{
@@ -39,6 +41,8 @@ pub struct DestinationSpec {
     pub required: Option<bool>,
     /// What becomes of it where it falls behind. `None`: as the run has it.
     pub lag: Option<LagPolicy>,
+    /// What becomes of the backups there in time. `None`: as the request says.
+    pub retention: Option<RetentionPolicy>,
     /// Whether nobody chose the name, so that it may be made longer to tell it from another.
     derived: bool,
 }
@@ -134,6 +138,7 @@ impl DestinationSpec {
             place,
             required: None,
             lag: None,
+            retention: None,
             derived: true,
         }
     }
@@ -172,6 +177,7 @@ impl DestinationSpec {
             place,
             required: None,
             lag: None,
+            retention: None,
             derived: false,
         }
     }

@@ -1,6 +1,7 @@
 //! The engine: what a host holds.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,8 +9,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use teeline_actors::{Budget, Clock, Executor, Host, block_lease_bytes};
 use teeline_core::{BackupError, Timestamp};
 
-/// The budget unless another is set: bytes that all backups of one engine may have in flight.
-pub const BUDGET_BYTES_DEFAULT: u64 = 24 << 20;
+/// The budget unless another is set, in bytes: 8 MiB, and 2 MiB for each processor.
+pub fn budget_bytes_default() -> u64 {
+    budget_bytes_for(cores())
+}
+
+/// Enough for blocks of 2 MiB on every processor, and for chunks that slow destinations haven't taken.
+fn budget_bytes_for(cores: usize) -> u64 {
+    (8 << 20) + cores as u64 * (2 << 20)
+}
 
 /// Makes backups, lists, checks, restores and repairs them. Cheap to clone; the last clone stops the engine's threads.
 ///
@@ -58,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) host: Host,
     pub(crate) budget: Budget,
     pub(crate) budget_bytes: u64,
+    pub(crate) temp_dir: PathBuf,
     /// Where work is done, if that was said.
     executor: Option<Executor>,
     pub(crate) clock: Clock,
@@ -90,6 +99,7 @@ pub type Random = Arc<dyn Fn(&mut [u8]) -> Result<(), BackupError> + Send + Sync
 pub struct EngineBuilder {
     executor: Option<Executor>,
     budget_bytes: u64,
+    temp_dir: PathBuf,
     clock: Clock,
     random: Random,
 }
@@ -107,7 +117,8 @@ impl Engine {
     pub fn builder() -> EngineBuilder {
         EngineBuilder {
             executor: None,
-            budget_bytes: BUDGET_BYTES_DEFAULT,
+            budget_bytes: budget_bytes_default(),
+            temp_dir: std::env::temp_dir(),
             clock: Arc::new(system_time),
             random: Arc::new(system_random),
         }
@@ -157,11 +168,20 @@ impl EngineBuilder {
         self
     }
 
-    /// Bytes that all backups together may have in flight; 24 MiB by default. What a call of a destination that is out still
+    /// Bytes that all backups together may have in flight; by default
+    /// [what suits the processors](budget_bytes_default). What a call of a destination that is out still
     /// holds, since it hangs, isn't counted.
     #[must_use]
     pub fn budget_bytes(mut self, bytes: u64) -> Self {
         self.budget_bytes = bytes;
+        self
+    }
+
+    /// The folder for what slow destinations are yet to be sent, where they spill; made where it isn't there. By default the
+    /// operating system's temporary folder. Files in it have no names, so nothing of them stays.
+    #[must_use]
+    pub fn temp_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.temp_dir = folder.into();
         self
     }
 
@@ -188,6 +208,7 @@ impl EngineBuilder {
             host: Host::start(self.executor.unwrap_or(Executor::Threads(cores())))?,
             budget: Budget::new(self.budget_bytes),
             budget_bytes: self.budget_bytes,
+            temp_dir: self.temp_dir,
             executor: self.executor,
             clock: self.clock,
             random: self.random,
@@ -236,11 +257,12 @@ mod tests {
 
     #[test]
     fn any_number_of_cores_has_workers_that_the_budget_can_feed() {
-        for (block_bytes, most) in [(1 << 20, 22), (2 << 20, 10)] {
-            for cores in 1..=256 {
-                let workers = workers_default(cores, BUDGET_BYTES_DEFAULT, block_bytes);
-                assert_eq!(workers, cores.min(most));
-                assert!(budget_needed(block_bytes, workers) <= BUDGET_BYTES_DEFAULT);
+        for cores in 1..=256 {
+            let budget_bytes = budget_bytes_for(cores);
+            for block_bytes in [1 << 20, 2 << 20] {
+                let workers = workers_default(cores, budget_bytes, block_bytes);
+                assert_eq!(workers, cores);
+                assert!(budget_needed(block_bytes, workers) <= budget_bytes);
             }
         }
         assert_eq!(workers_default(64, 1 << 30, 1 << 20), 64);

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::{
-    BackupError, BackupId, ObjectKey, ObjectMeta, RunRecord, RunStatus, Timestamp, layout,
+    BackupError, BackupId, Metadata, ObjectKey, ObjectMeta, RunRecord, RunStatus, Timestamp, layout,
 };
 
 use crate::catalog::{READS_AT_ONCE, read_document, read_entry};
@@ -165,6 +165,7 @@ fn listed(record: RunRecord, destinations: Vec<String>) -> ListedBackup {
         checksum: record.checksum,
         path: None,
         destinations,
+        metadata: Metadata::default(),
         error,
     }
 }

@@ -1,7 +1,8 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
 //! Start with [`Engine`]: it makes backups ([`BackupRequest`]), lists them, checks them ([`VerifyRequest`]), restores them
-//! ([`RestoreRequest`]) and makes lost manifests again ([`RepairRequest`]); and it says what can be had of the backups of
+//! ([`RestoreRequest`]), makes lost manifests again ([`RepairRequest`]) and deletes what is no longer wanted
+//! ([`CleanupRequest`], [`DeleteRequest`]); and it says what can be had of the backups of
 //! another, the plugin of s3db.js ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in
 //! `docs/reference/json.md`; what is left on a destination in `docs/format.md`.
 //!
@@ -28,15 +29,21 @@ mod backup;
 mod catalog;
 mod catch_up;
 mod check;
+mod cleanup;
+mod clocks;
 pub mod config;
 mod copies;
+mod dead_runs;
+mod delete;
 mod destination;
 mod engine;
 mod failed_runs;
 mod files;
+mod hooks;
 mod inspect_plugin;
 mod list;
 mod open;
+mod removal;
 mod repair;
 mod report;
 mod request;
@@ -45,11 +52,19 @@ mod run_folders;
 mod run_records;
 mod status;
 mod sync;
+mod unpublished;
 mod verify;
+mod withdrawal;
 
+pub use cleanup::CleanupRequest;
 pub use config::Config;
+pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
-pub use engine::{BUDGET_BYTES_DEFAULT, Engine, EngineBuilder, Random};
+pub use engine::{Engine, EngineBuilder, Random, budget_bytes_default};
+pub use hooks::{
+    CommandHook, HOOK_TIMEOUT_MS_DEFAULT, Hook, HookFailure, Hooks, Moment, PingHook, RunEvent,
+    WebhookHook,
+};
 pub use inspect_plugin::{
     ArchiveForm, Finding, FindingKind, InspectPluginRequest, InspectedArchive, InspectedBackup,
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
@@ -58,20 +73,23 @@ pub use inspect_plugin::{
 pub use list::{ListRequest, ListedStatus};
 pub use repair::RepairRequest;
 pub use report::{
-    BackupReport, BackupState, CopyState, CopyStatus, Damage, DestinationError, ListReport,
-    ListedBackup, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
-    RestoreReport, RestoreStatus, RestoredResource, StatusReport, SyncReport, SyncStatus,
-    SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
+    BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
+    CleanupStatus, Contained, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy,
+    DestinationError, ListReport, ListedBackup, Removal, RemovalStatus, RepairReport, RepairStatus,
+    RepairedCopy, RepairedRun, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource,
+    StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy,
+    VerifyReport, exit, exit_code_of,
 };
-pub use request::{BackupRequest, Cancel, CatchUp, Which};
+pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
-    DestinationState, DestinationStatus, Digest, ErrorReport, LagPolicy, LineCheck, MissingFile,
-    PathTemplate, ProgressEvent, RestoreCounts, RunStatus, SettleOutcome, SettledCounts, Settling,
-    Sink, Source, StrategyKind, Target, Timestamp, Verified, looks_like_url, masked,
+    DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy, LagPolicy, LineCheck,
+    Metadata, MissingFile, PathTemplate, ProgressEvent, RestoreCounts, Retention, Rule, RunStatus,
+    SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind, Target, TimeZone,
+    Timestamp, Verified, WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

@@ -153,6 +153,7 @@ fn listed(entry: CatalogEntry) -> ListedBackup {
         checksum: Some(entry.checksum),
         path: Some(entry.path),
         destinations: Vec::new(),
+        metadata: entry.metadata,
         error: None,
     }
 }

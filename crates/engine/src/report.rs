@@ -1,17 +1,24 @@
 //! What a host is told: the shapes of `docs/reference/json.md`.
 
+mod cleanup;
 mod repair;
 mod sync;
 
 use serde::Serialize;
 use teeline_actors::StageReport;
 use teeline_core::{
-    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, RestoreCounts, RunStatus,
-    Settling, Timestamp,
+    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, Metadata, RestoreCounts,
+    RunStatus, Settling, Timestamp,
 };
+
+use crate::hooks::HookFailure;
 
 pub use sync::{SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
 
+pub use cleanup::{
+    CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport, CleanupStatus, DeleteReport,
+    DeletedCopy, Removal, RemovalStatus,
+};
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
 
 /// Exit codes of the command, which every report can give.
@@ -89,8 +96,12 @@ pub struct BackupReport {
     pub resources: Vec<String>,
     /// What became of it at each destination.
     pub destinations: Vec<DestinationReport>,
+    /// What was cleaned up afterwards, where that was asked for.
+    pub cleanup: Option<CleanupReport>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// Hooks that failed. They change nothing of what became of it.
+    pub hook_failures: Vec<HookFailure>,
     /// What each stage did with its time, pass by pass. Not part of the JSON.
     #[serde(skip)]
     pub stages: Vec<StageReport>,
@@ -100,10 +111,15 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    /// 0, 1, 2, 3 or 130.
+    /// 0, 1, 2, 3 or 130. A cleanup that didn't do all that it should makes a success a 3, and nothing worse.
     pub fn exit_code(&self) -> u8 {
+        let is_clean = self
+            .cleanup
+            .as_ref()
+            .is_none_or(|cleanup| cleanup.exit_code() == exit::DONE);
         match (self.status, &self.error) {
-            (RunStatus::Completed, _) => exit::DONE,
+            (RunStatus::Completed, _) if is_clean => exit::DONE,
+            (RunStatus::Completed, _) => exit::DEGRADED,
             (RunStatus::Degraded, _) => exit::DEGRADED,
             (RunStatus::Failed, Some(error))
                 if matches!(error.class, Class::Cancelled | Class::Usage) =>
@@ -169,6 +185,8 @@ pub struct ListedBackup {
     pub path: Option<String>,
     /// The destinations that have it; of a failed run, those that have its record.
     pub destinations: Vec<String>,
+    /// What is said of it.
+    pub metadata: Metadata,
     /// Why it failed.
     pub error: Option<ErrorReport>,
 }
@@ -186,6 +204,9 @@ impl ListReport {
 pub struct StatusReport {
     /// The backup.
     pub id: Option<BackupId>,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub backup_type: Option<BackupType>,
     /// What became of it; `unknown` where no destination knows it.
     pub status: BackupState,
     /// When the run began.
@@ -198,6 +219,8 @@ pub struct StatusReport {
     pub plain_bytes: u64,
     /// BLAKE3 of the manifest.
     pub checksum: Option<Digest>,
+    /// What is said of it.
+    pub metadata: Metadata,
     /// What was read.
     pub source: Option<teeline_core::SourceEntry>,
     /// What it holds.
@@ -218,6 +241,8 @@ pub enum BackupState {
     Completed,
     /// No destination shows it whole, and at least one has it damaged.
     Damaged,
+    /// No destination shows it, and at least one has withdrawn it.
+    Withdrawn,
     /// Runs tried, and no destination shows it.
     Failed,
     /// Nobody knows it.
@@ -254,6 +279,8 @@ pub struct CopyStatus {
     pub location: String,
     /// What was found there.
     pub status: CopyState,
+    /// When it was withdrawn, where it was.
+    pub withdrawn_at: Option<Timestamp>,
     /// What was wrong: with the copy, or beside a whole one with a record of its runs.
     pub error: Option<ErrorReport>,
 }
@@ -268,6 +295,8 @@ pub enum CopyState {
     Damaged,
     /// It isn't there.
     Absent,
+    /// It was withdrawn there.
+    Withdrawn,
     /// The destination couldn't be asked.
     Unreachable,
 }
@@ -285,7 +314,7 @@ impl CopyState {
     /// What a command that found it exits with, where `absent` is what it is about a copy that isn't there.
     fn exit_code(self, absent: u8) -> u8 {
         match self {
-            CopyState::Ok => exit::DONE,
+            CopyState::Ok | CopyState::Withdrawn => exit::DONE,
             CopyState::Damaged => exit::DAMAGED,
             CopyState::Absent => absent,
             CopyState::Unreachable => exit::FAILED,
@@ -352,8 +381,22 @@ pub struct VerifiedCopy {
     pub status: CopyState,
     /// Bytes that were read and found right.
     pub bytes: u64,
+    /// What it holds, where it was checked deeply and nothing was wrong.
+    pub contained: Option<Contained>,
     /// What was wrong.
     pub damage: Vec<Damage>,
+}
+
+/// What was found in a copy that was decoded, parsed and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contained {
+    /// Records, as they are after what changed during the scan.
+    pub records: u64,
+    /// Objects that are no records.
+    pub objects: u64,
+    /// Of the records, those that aren't JSON: a source of lines may have been backed up unchecked.
+    pub not_json: u64,
 }
 
 impl VerifyReport {
@@ -390,6 +433,8 @@ pub struct RestoreReport {
     pub avoided: Vec<Damage>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// Hooks that failed. They change nothing of what became of it.
+    pub hook_failures: Vec<HookFailure>,
 }
 
 /// What became of a restore.

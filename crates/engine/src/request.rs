@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use teeline_actors::{Observer, Verification};
 use teeline_core::{
-    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, PathTemplate, Source,
-    StrategyKind,
+    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
+    PathTemplate, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone,
 };
 use tokio::sync::watch;
 
 use crate::destination::DestinationSpec;
+use crate::hooks::Hooks;
 
 /// A backup to be made.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct BackupRequest {
     pub destinations: Vec<DestinationSpec>,
     /// What the backup calls itself; `full`.
     pub backup_type: BackupType,
+    /// What is said of it; nothing.
+    pub metadata: Metadata,
     /// What makes it a success; `all`.
     pub strategy: StrategyKind,
     /// What becomes of destinations that fall behind, where they don't say it themselves. `None`: one that is required is
@@ -30,6 +33,8 @@ pub struct BackupRequest {
     pub lag: Option<LagPolicy>,
     /// How long a destination that may leave may hold up the pass, all in all; 10 s.
     pub lag_patience: Duration,
+    /// Bytes that may wait on disk, in the engine's temporary folder, for destinations that spill; 1 GiB.
+    pub spill_bytes: u64,
     /// When a destination that has left is completed; later.
     pub catch_up: CatchUp,
     /// Calls that all destinations together may have under way; 4.
@@ -47,12 +52,21 @@ pub struct BackupRequest {
     pub verification: Verification,
     /// Where the backup's folder is below a destination's root; right below it.
     pub path: PathTemplate,
+    /// Names of the resources to read, instead of `include`.
+    pub resources: Option<Vec<String>>,
     /// Globs of the resources to read; empty for all.
     pub include: Vec<String>,
     /// Globs of the resources to leave out; they win.
     pub exclude: Vec<String>,
+    /// What is cleaned up once the backup is made, at the destinations that have it; nothing. After a run that failed nothing
+    /// ever is.
+    pub cleanup: Option<RetentionPolicy>,
+    /// Where days, weeks, months and years begin, for the cleanup; UTC.
+    pub time_zone: TimeZone,
     /// Is told what happens. Called from the engine's thread: it must not block.
     pub observer: Option<Observer>,
+    /// Who is told of it, and may stop it; nobody.
+    pub hooks: Hooks,
     /// Ends the run early.
     pub cancel: Cancel,
 }
@@ -69,9 +83,11 @@ impl BackupRequest {
             source,
             destinations,
             backup_type: "full".parse().expect("a type"),
+            metadata: Metadata::default(),
             strategy: StrategyKind::default(),
             lag: None,
             lag_patience: Duration::from_millis(LAG_PATIENCE_MS_DEFAULT),
+            spill_bytes: SPILL_BYTES_DEFAULT,
             catch_up: CatchUp::default(),
             concurrency: 4,
             compression: Compression::default(),
@@ -80,9 +96,13 @@ impl BackupRequest {
             record_bytes_max: 64 << 20,
             verification: Verification::default(),
             path: PathTemplate::default(),
+            resources: None,
             include: Vec::new(),
             exclude: Vec::new(),
+            cleanup: None,
+            time_zone: TimeZone::default(),
             observer: None,
+            hooks: Hooks::default(),
             cancel: Cancel::new(),
         }
     }
@@ -94,6 +114,14 @@ impl BackupRequest {
         let suitable = self.compression.block_bytes_default();
         self.block_bytes
             .unwrap_or_else(|| suitable.min(self.record_bytes_max))
+    }
+
+    /// Globs of the resources to read; empty for all.
+    pub(crate) fn included(&self) -> Vec<String> {
+        match &self.resources {
+            Some(names) => names.iter().map(|name| globset::escape(name)).collect(),
+            None => self.include.clone(),
+        }
     }
 
     /// What becomes of each destination that falls behind.
@@ -127,6 +155,34 @@ impl fmt::Debug for BackupRequest {
             .field("backup_type", &self.backup_type)
             .field("strategy", &self.strategy)
             .finish_non_exhaustive()
+    }
+}
+
+/// What becomes of backups that are no longer wanted, and of what dead runs left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionPolicy {
+    /// What keeps a backup. Default: no rule, by which nothing goes.
+    pub rules: Retention,
+    /// How long the files of a backup stay after it was withdrawn. Default: a day.
+    pub grace: Span,
+    /// A run that has published nothing is dead when nothing of it was touched for so long. Default: a week.
+    pub dead_after: Span,
+}
+
+impl RetentionPolicy {
+    /// Of these rules.
+    pub fn new(rules: Retention) -> Self {
+        RetentionPolicy {
+            rules,
+            grace: Span::from_days(1),
+            dead_after: Span::from_days(7),
+        }
+    }
+}
+
+impl Default for RetentionPolicy {
+    fn default() -> Self {
+        Self::new(Retention::default())
     }
 }
 

@@ -1,17 +1,19 @@
 //! The folders of runs at destinations, listed or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::TryStreamExt;
-use teeline_core::{BackupError, BackupId, Sink, Timestamp, layout};
+use teeline_core::{BackupError, BackupId, ObjectKey, ObjectMeta, Sink, Timestamp, layout};
 
 use crate::catalog::{Asked, ask_all};
+use crate::clocks;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::removal::Remains;
 
 /// A run's folder, as a listing of its destination shows it. One without a manifest is of a run that never published, or
 /// whose manifest was lost: which of the two, its files tell.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RunFolder {
     pub(crate) id: BackupId,
     /// Where it is below the root.
@@ -22,18 +24,59 @@ pub(crate) struct RunFolder {
     pub(crate) newest_at: Option<Timestamp>,
 }
 
-/// The folders of all runs at a destination, by their paths. What is below the marker of another destination belongs to
-/// that one.
-pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<Vec<RunFolder>, BackupError> {
+/// What a listing of a whole destination shows of its runs.
+#[derive(Debug, Default)]
+pub(crate) struct RunFolders {
+    /// The folders of all runs, by their paths.
+    pub(crate) folders: Vec<RunFolder>,
+    /// The records of each run.
+    pub(crate) records: HashMap<BackupId, Vec<ObjectKey>>,
+    /// The folders that have a claim or a manifest. One that only has the name of a run may be a restore.
+    written: HashMap<BackupId, Vec<String>>,
+    /// What is left of looks at the store's clock that broke off.
+    pub(crate) probes: Vec<ObjectMeta>,
+    /// The roots of other destinations below this one, each with a slash: what is there belongs to them.
+    roots: Vec<String>,
+}
+
+impl RunFolders {
+    /// What there is of a backup or a run, beside the catalogue.
+    pub(crate) fn remains(&self, id: &BackupId) -> Remains {
+        Remains {
+            folders: self.written.get(id).cloned().unwrap_or_default(),
+            entries: Vec::new(),
+            records: self.records.get(id).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Whether what is at `path` belongs to another destination.
+    pub(crate) fn is_of_another(&self, path: &str) -> bool {
+        self.roots.iter().any(|root| path.starts_with(root))
+    }
+}
+
+/// Lists a destination.
+pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupError> {
     let mut folders: BTreeMap<String, RunFolder> = BTreeMap::new();
-    let mut roots = Vec::new();
+    let mut found = RunFolders::default();
     let mut objects = sink.list(None);
     while let Some(object) = objects.try_next().await? {
         let Some((path, file)) = object.key.as_str().rsplit_once('/') else {
             continue;
         };
         if file == layout::MARKER {
-            roots.push(format!("{path}/"));
+            found.roots.push(format!("{path}/"));
+        }
+        if path == layout::RUNS {
+            if let Some(id) = layout::run_record_id(&object.key) {
+                found
+                    .records
+                    .entry(id)
+                    .or_default()
+                    .push(object.key.clone());
+            } else if clocks::is_probe(&object.key) {
+                found.probes.push(object.clone());
+            }
         }
         // Whatever the template, the folder of a run is called as the run.
         let Ok(id) = path.rsplit('/').next().unwrap_or(path).parse() else {
@@ -46,9 +89,17 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<Vec<RunFolder>, Backu
         folder.has_manifest |= file == layout::MANIFEST;
         folder.newest_at = folder.newest_at.max(object.modified_at);
     }
-    let is_below = |path: &str| roots.iter().any(|root| path.starts_with(root));
-    folders.retain(|path, _| !is_below(path));
-    Ok(folders.into_values().collect())
+    folders.retain(|path, _| !found.is_of_another(path));
+    found.folders = folders.into_values().collect();
+    let written = |folder: &&RunFolder| folder.has_claim || folder.has_manifest;
+    for RunFolder { id, path, .. } in found.folders.iter().filter(written) {
+        found
+            .written
+            .entry(id.clone())
+            .or_default()
+            .push(path.clone());
+    }
+    Ok(found)
 }
 
 impl RunFolder {
@@ -75,8 +126,10 @@ impl Searched {
         let catalog = &self.asked.catalog;
         let without_manifest = catalog.without_manifest.iter().map(|entry| &entry.id);
         let unreadable = catalog.unreadable.iter().map(|(id, ..)| id);
+        let withdrawn = catalog.withdrawn.keys();
         let mut others = without_manifest
             .chain(unreadable)
+            .chain(withdrawn)
             .chain(self.folders.iter().map(|folder| &folder.id));
         self.asked.entry(id).is_some() || others.any(|known| known == id)
     }
@@ -91,7 +144,10 @@ pub(crate) async fn search_all(
     let searched = asked.into_iter().map(|asked| async move {
         let asked = asked?;
         match run_folders(asked.opened.sink.as_ref()).await {
-            Ok(folders) => Ok(Searched { asked, folders }),
+            Ok(found) => Ok(Searched {
+                asked,
+                folders: found.folders,
+            }),
             Err(error) => Err((asked.opened.name, error)),
         }
     });
@@ -101,7 +157,6 @@ pub(crate) async fn search_all(
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use teeline_core::ObjectKey;
     use teeline_sinks::MemorySink;
 
     use super::*;
@@ -127,6 +182,7 @@ mod tests {
         let found: Vec<_> = run_folders(&sink)
             .await
             .unwrap()
+            .folders
             .into_iter()
             .map(|folder| (folder.path, folder.has_claim, folder.has_manifest))
             .collect();

@@ -118,6 +118,7 @@ pub(crate) async fn leave(
         retries: opened.retries.load(Ordering::Relaxed),
         duration_ms: u64::try_from(duration_ms).unwrap_or(0),
         lag_bytes_max: 0,
+        spooled_bytes: 0,
         error: None,
     };
     let record = RunRecord {

@@ -1,6 +1,8 @@
 //! Everything that destinations know of one backup.
 
-use teeline_core::{BackupError, BackupId, CatalogEntry, ErrorReport, Manifest, RunRecord, Sink};
+use teeline_core::{
+    BackupError, BackupId, CatalogEntry, ErrorReport, Manifest, Metadata, RunRecord, Sink,
+};
 
 use crate::catalog::{Asked, ask_all, not_found};
 use crate::check::read_manifest;
@@ -34,14 +36,21 @@ impl Engine {
 async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId) -> StatusReport {
     let mut report = StatusReport::unknown(id);
     for (spec, asked) in destinations.iter().zip(ask_all(engine, destinations).await) {
+        let mut withdrawn_at = None;
         let (status, error) = match asked {
             Err((_, error)) => (CopyState::Unreachable, Some((&error).into())),
-            Ok(asked) => look_at_copy(&asked, id, &mut report).await,
+            Ok(asked) => {
+                if let Some(withdrawn) = asked.catalog.withdrawn(id) {
+                    withdrawn_at = withdrawn.at(&asked.opened).await;
+                }
+                look_at_copy(&asked, id, &mut report).await
+            }
         };
         report.destinations.push(CopyStatus {
             name: spec.name.clone(),
             location: spec.place.location(),
             status,
+            withdrawn_at,
             error,
         });
     }
@@ -50,6 +59,8 @@ async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId
         BackupState::Completed
     } else if any(CopyState::Damaged) {
         BackupState::Damaged
+    } else if any(CopyState::Withdrawn) {
+        BackupState::Withdrawn
     } else if !report.runs.is_empty() {
         BackupState::Failed
     } else {
@@ -81,6 +92,7 @@ async fn look_at_copy(
         },
         None => match asked.catalog.damaged_of(id).next() {
             Some((_, _, error)) => failed(error),
+            None if asked.has_withdrawn(id) => (CopyState::Withdrawn, None),
             None => (CopyState::Absent, None),
         },
     };
@@ -110,12 +122,14 @@ impl StatusReport {
     fn unknown(id: &BackupId) -> Self {
         StatusReport {
             id: Some(id.clone()),
+            backup_type: Some(id.backup_type()),
             status: BackupState::Unknown,
             timestamp: None,
             record_count: 0,
             size: 0,
             plain_bytes: 0,
             checksum: None,
+            metadata: Metadata::default(),
             source: None,
             resources: Vec::new(),
             destinations: Vec::new(),
@@ -130,6 +144,7 @@ impl StatusReport {
         self.size = entry.stored_bytes;
         self.plain_bytes = entry.plain_bytes;
         self.checksum = Some(entry.checksum);
+        self.metadata = manifest.metadata.clone();
         self.resources = manifest
             .all_resources()
             .map(|resource| ResourceStatus {

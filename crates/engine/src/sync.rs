@@ -77,12 +77,13 @@ async fn sync(
         });
     }
     let ids = match &request.id {
-        Some(id) => vec![resolve(&Which::Id(id.clone()), &asked)?],
+        Some(id) => vec![resolve(&Which::Id(id.clone()), &asked).await?],
         None => all_ids(&asked).into_iter().rev().collect(),
     };
     let asked: Vec<Asked> = asked.into_iter().flatten().collect();
     for id in ids {
-        if asked.iter().any(|place| place.entry(&id).is_none()) {
+        let is_gap = |place: &Asked| place.entry(&id).is_none() && !place.has_withdrawn(&id);
+        if asked.iter().any(is_gap) {
             let gap = Gap {
                 engine,
                 asked: &asked,
@@ -118,6 +119,10 @@ impl Gap<'_> {
             };
             destinations.push(match place.entry(self.id) {
                 Some(_) => copy,
+                None if place.has_withdrawn(self.id) => SyncedCopy {
+                    status: SyncStatus::Withdrawn,
+                    ..copy
+                },
                 None => match self.complete(place, &donors).await {
                     Ok(bytes) => SyncedCopy {
                         status: SyncStatus::Copied,

@@ -1,7 +1,9 @@
 //! Checking copies: every stored byte of a backup, at each destination by itself, against digests that lead to the
 //! manifest.
 
-use teeline_core::{BackupError, BackupId};
+mod deep;
+
+use teeline_core::{BackupError, BackupId, layout};
 
 use crate::catalog::{Asked, ask_all, resolve};
 use crate::check::Check;
@@ -29,6 +31,8 @@ pub struct VerifyRequest {
     pub destinations: Vec<DestinationSpec>,
     /// Which backups; the latest.
     pub which: WhichBackups,
+    /// Whether all of a copy is decoded, parsed and counted as well, and compared with the manifest; no. It is then read twice.
+    pub deep: bool,
     /// Ends the check early.
     pub cancel: Cancel,
 }
@@ -39,6 +43,7 @@ impl VerifyRequest {
         VerifyRequest {
             destinations,
             which: WhichBackups::One(Which::Latest),
+            deep: false,
             cancel: Cancel::new(),
         }
     }
@@ -83,8 +88,10 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
     }
     let ids = match &request.which {
         // Nothing to check is no success: the place may be mistyped, or its disk not there.
-        WhichBackups::All => resolve(&Which::Latest, &asked).map(|_| all_ids(&asked)),
-        WhichBackups::One(which) => resolve(which, &asked).map(|id| vec![id]),
+        WhichBackups::All => resolve(&Which::Latest, &asked)
+            .await
+            .map(|_| all_ids(&asked)),
+        WhichBackups::One(which) => resolve(which, &asked).await.map(|id| vec![id]),
     };
     let ids = match ids {
         Ok(ids) => ids,
@@ -102,12 +109,13 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
     for id in ids {
         let copies = asked.iter().map(|asked| async {
             match asked {
-                Ok(asked) => verify_copy(asked, &id).await,
+                Ok(asked) => verify_copy(asked, &id, request.deep).await,
                 // Why is said once, for all backups.
                 Err((name, _)) => VerifiedCopy {
                     name: name.clone(),
                     status: CopyState::Unreachable,
                     bytes: 0,
+                    contained: None,
                     damage: Vec::new(),
                 },
             }
@@ -141,19 +149,34 @@ pub(crate) fn all_ids(asked: &[Result<Asked, (String, BackupError)>]) -> Vec<Bac
     ids
 }
 
-async fn verify_copy(asked: &Asked, id: &BackupId) -> VerifiedCopy {
+async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
     let mut check = Check::new(&asked.opened);
+    let mut contained = None;
     for (_, key, error) in asked.catalog.damaged_of(id) {
         check.found(key.as_str(), None, None, error);
     }
     if let Some(entry) = asked.entry(id) {
         check.listed(entry).await;
+        if deep && check.damage.is_empty() {
+            match deep::read_through(&asked.opened, entry).await {
+                Ok(found) => contained = Some(found),
+                Err(error) => {
+                    let manifest = format!("{}/{}", entry.path, layout::MANIFEST);
+                    check.found(&manifest, None, None, &error);
+                }
+            }
+        }
     } else if check.damage.is_empty() {
         let name = asked.opened.name.clone();
+        let status = match asked.has_withdrawn(id) {
+            true => CopyState::Withdrawn,
+            false => CopyState::Absent,
+        };
         return VerifiedCopy {
             name,
-            status: CopyState::Absent,
+            status,
             bytes: 0,
+            contained,
             damage: Vec::new(),
         };
     }
@@ -168,6 +191,7 @@ async fn verify_copy(asked: &Asked, id: &BackupId) -> VerifiedCopy {
         name: asked.opened.name.clone(),
         status,
         bytes: check.bytes,
+        contained,
         damage: check.damage,
     }
 }

@@ -178,6 +178,63 @@ async fn a_selection_that_nothing_answers_to_is_refused_before_anything_is_writt
 }
 
 #[tokio::test]
+async fn what_is_said_of_a_backup_is_kept_with_it() {
+    let engine = engine(Executor::Threads(1));
+    let (sink, to) = store("one");
+    let mut asked = request(&records(10), std::slice::from_ref(&to));
+    asked.metadata = serde_json::from_str(r#"{"type":"mine","why":["release",7]}"#).unwrap();
+    let said = asked.metadata.clone();
+    let report = engine.backup(asked).await;
+    let listed = engine.list(std::slice::from_ref(&to)).await.backups;
+    assert_eq!(listed[0].metadata, said);
+    assert_eq!(
+        listed[0].backup_type.as_str(),
+        "full",
+        "it is in nobody's way"
+    );
+    let status = engine.status(&[to], &report.id.unwrap()).await;
+    assert_eq!(status.metadata, said);
+    let manifest = sink
+        .keys()
+        .into_iter()
+        .find(|key| key.file_name() == "manifest.json");
+    let bytes = whole(&sink, &manifest.unwrap()).await;
+    let manifest: Manifest = document::open("manifest.json", &bytes).unwrap();
+    assert_eq!(manifest.metadata, said);
+}
+
+#[tokio::test]
+async fn a_selective_backup_says_of_what() {
+    let engine = engine(Executor::Threads(1));
+    let (sink, to) = store("one");
+    let selective = |names: Option<&[&str]>| {
+        let mut asked = request(&records(10), std::slice::from_ref(&to));
+        asked.backup_type = "selective".parse().unwrap();
+        // Names aren't globs, and stand instead of what is included.
+        asked.include = vec!["*".to_owned(); usize::from(names.is_some())];
+        asked.resources = names.map(|names| names.iter().map(ToString::to_string).collect());
+        asked
+    };
+    for (names, message) in [
+        (None, "which resources are wanted"),
+        (Some(&[][..]), "it names none"),
+        (Some(&["event?"]), "there are: events"),
+        (Some(&["*"]), "there are: events"),
+    ] {
+        let report = engine.backup(selective(names)).await;
+        let error = report.error.as_ref().unwrap();
+        assert!(error.message.contains(message), "{names:?}: {error:?}");
+        assert_eq!((report.exit_code(), sink.keys()), (2, vec![]), "{names:?}");
+    }
+    let report = engine.backup(selective(Some(&["events"]))).await;
+    assert_eq!(
+        (report.exit_code(), report.record_count),
+        (0, 10),
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_budget_that_is_too_small_is_refused_with_the_sum() {
     let engine = teeline::Engine::builder()
         .workers(4)

@@ -100,6 +100,28 @@ impl Stored {
             .await
     }
 
+    async fn verify_deeply(&self) -> VerifyReport {
+        let mut asked = VerifyRequest::new(vec![self.at.clone()]);
+        asked.deep = true;
+        self.engine.verify(asked).await
+    }
+
+    /// Lets the backup hold these lines, as a single chunk.
+    fn write_lines(&mut self, lines: &[u8]) {
+        let encoded = Encoder::gzip(6).encode(lines).unwrap();
+        let (plain, stored) = (lines.len() as u64, encoded.len() as u64);
+        self.chunks.truncate(1);
+        let chunk = &mut self.chunks[0];
+        (chunk.plain, chunk.stored) = (plain, stored);
+        (chunk.records, chunk.blake3) = (100, Digest::of(&encoded));
+        let segment = &mut self.manifest.resources[0].segments[0];
+        (segment.chunks, segment.stored_bytes) = (1, stored);
+        let file = segment.file.clone();
+        self.put(&file, &encoded);
+        self.write_index();
+        self.write_manifest();
+    }
+
     async fn restore(&self) -> RestoreReport {
         let folder = tempfile::tempdir().unwrap();
         let target = RestoreTarget::Folder(folder.path().join("restored"));
@@ -126,6 +148,46 @@ async fn the_forger_of_this_test_can_do_it_right() {
     stored.write_manifest();
     assert_eq!(stored.verify().await.exit_code(), 0);
     assert_eq!(stored.restore().await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn a_copy_whose_digests_are_right_may_hold_something_else() {
+    let unlike = [b"no JSON\n".to_vec(), records(99)].concat();
+    for (lines, expected) in [
+        (records(100), Ok(0)),
+        (unlike, Ok(1)),
+        (
+            records(99),
+            Err("99 records were read, the manifest has 100"),
+        ),
+        (
+            records(101),
+            Err("101 records were read, the manifest has 100"),
+        ),
+        (Vec::new(), Err("0 records were read, the manifest has 100")),
+    ] {
+        let mut stored = Stored::new().await;
+        stored.write_lines(&lines);
+        assert_eq!(
+            stored.verify().await.exit_code(),
+            0,
+            "every digest is right"
+        );
+        let report = stored.verify_deeply().await;
+        let copy = &report.backups[0].destinations[0];
+        match expected {
+            Ok(not_json) => {
+                let contained = copy.contained.unwrap();
+                assert_eq!((contained.records, contained.not_json), (100, not_json));
+                assert_eq!(report.exit_code(), 0);
+            }
+            Err(message) => {
+                assert_eq!(report.exit_code(), 13);
+                assert!(copy.damage[0].message.contains(message), "{copy:?}");
+                assert!(copy.contained.is_none());
+            }
+        }
+    }
 }
 
 #[tokio::test]

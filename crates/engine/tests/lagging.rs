@@ -2,15 +2,18 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{assert_idle, failing, objects, place, records, request, store};
+use common::{SpySink, assert_idle, failing, objects, place, records, request, store};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupReport, CatchUp, Class, DestinationSpec, DestinationStatus, Engine, Executor, LagPolicy,
-    RunStatus, StrategyKind, SyncRequest, SyncStatus, VerifyRequest,
+    BackupReport, CatchUp, Class, DestinationSpec, DestinationState, DestinationStatus, Engine,
+    Executor, LagPolicy, ProgressEvent, RunStatus, StrategyKind, SyncRequest, SyncStatus,
+    VerifyRequest,
 };
+use tokio::sync::watch;
 
 /// A store that stops answering part-way. It is slower than any.
 fn stalling(name: &str, at_write: u64) -> (MemorySink, DestinationSpec) {
@@ -106,7 +109,7 @@ async fn who_cannot_be_done_without_is_not_let_go() {
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("events.jsonl"), records(10)).unwrap();
-    far.required = None;
+    (far.required, far.lag) = (None, Some(LagPolicy::Spill));
     let source = teeline::JsonlSource::path(folder.path());
     let mut asked = teeline::BackupRequest::new(source, vec![store("near").1, far]);
     asked.strategy = StrategyKind::Priority;
@@ -120,11 +123,22 @@ async fn who_cannot_be_done_without_is_not_let_go() {
 
 #[tokio::test]
 async fn who_is_waited_for_is_not_let_go() {
+    for (strategy, lag) in [
+        (StrategyKind::Any, LagPolicy::Block),
+        (StrategyKind::All, LagPolicy::Spill),
+    ] {
+        is_not_let_go(strategy, lag).await;
+    }
+}
+
+async fn is_not_let_go(strategy: StrategyKind, lag: LagPolicy) {
     let engine = small(Executor::Threads(2));
     let (near, mut far) = (store("near").1, stalling("far", 9).1);
-    far.lag = Some(LagPolicy::Block);
+    far.lag = Some(lag);
     let mut asked = request(&records(6000), &[near, far]);
-    asked.strategy = StrategyKind::Any;
+    asked.strategy = strategy;
+    asked.lag_patience = Duration::from_millis(100);
+    asked.spill_bytes = 256 << 10;
     let (cancel, seen) = (asked.cancel.clone(), Arc::new(tokio::sync::Notify::new()));
     let stuck = Arc::clone(&seen);
     asked.observer = Some(Arc::new(move |event| {
@@ -232,4 +246,122 @@ async fn a_run_that_waits_completes_who_was_left_behind() {
     );
     assert_eq!(objects(&slow).await, objects(&good).await);
     assert_idle(&engine);
+}
+
+/// What becomes of a run with one that answers only once the other has all the data, just after `meanwhile` was done.
+async fn spilling(
+    strategy: StrategyKind,
+    temp_dir: &Path,
+    meanwhile: impl Fn(&Path) + Send + Sync + 'static,
+) -> (BackupReport, MemorySink, MemorySink) {
+    let engine = Engine::builder()
+        .budget_bytes(1 << 20)
+        .temp_dir(temp_dir)
+        .build()
+        .expect("an engine");
+    let (good, near) = store("near");
+    let (opener, gate) = watch::channel(false);
+    let slow = MemorySink::new("far");
+    let far = place("far", SpySink::gated(slow.clone(), gate));
+    let mut asked = request(&records(6000), &[near, far]);
+    (asked.strategy, asked.lag) = (strategy, Some(LagPolicy::Spill));
+    let folder = temp_dir.to_owned();
+    asked.observer = Some(Arc::new(move |event| {
+        if let ProgressEvent::State {
+            state: DestinationState::Prepared,
+            ..
+        } = event
+            && !opener.send_replace(true)
+        {
+            meanwhile(&folder);
+        }
+    }));
+    let report = engine.backup(asked).await;
+    assert_idle(&engine);
+    (report, good, slow)
+}
+
+#[tokio::test]
+async fn what_one_is_yet_to_be_sent_waits_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    for strategy in [StrategyKind::Any, StrategyKind::All] {
+        let made = folder.path().join("made");
+        let (report, good, slow) = spilling(strategy, &made, |_| ()).await;
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        let [near, far] = &report.destinations[..] else {
+            panic!("two: {report:?}");
+        };
+        assert_eq!(near.spooled_bytes, 0);
+        assert!(far.spooled_bytes > report.size / 2, "{report:?}");
+        assert!(far.lag_bytes_max > report.size / 2, "{report:?}");
+        assert_eq!(objects(&slow).await, objects(&good).await);
+        assert_eq!(std::fs::read_dir(&made).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn one_for_whom_the_disk_has_no_room_leaves_the_pass() {
+    let engine = small(Executor::Threads(2));
+    let mut far = stalling("far", 9).1;
+    far.lag = Some(LagPolicy::Spill);
+    let mut asked = request(&records(6000), &[store("near").1, far]);
+    asked.strategy = StrategyKind::Any;
+    asked.spill_bytes = 256 << 10;
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), 3, "{report:?}");
+    let [near, far] = &report.destinations[..] else {
+        panic!("two: {report:?}");
+    };
+    assert_eq!(near.status, DestinationStatus::Committed);
+    assert_eq!(far.status, DestinationStatus::Behind);
+    assert!(far.error.is_none(), "{far:?}");
+    assert_idle(&engine);
+}
+
+/// Overwrites what this process has open in a folder, names or not.
+#[cfg(target_os = "linux")]
+fn spoil_open_files(folder: &Path) {
+    for open in std::fs::read_dir("/proc/self/fd").expect("it can be") {
+        let path = open.expect("it can be").path();
+        // The folder's own handle, which is listed as well, is closed by now.
+        let Ok(file) = std::fs::read_link(&path) else {
+            continue;
+        };
+        if file.starts_with(folder) {
+            let bytes = std::fs::metadata(&path).expect("it can be").len();
+            std::fs::write(&path, vec![0; usize::try_from(bytes).expect("it can be")])
+                .expect("it can be");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn bytes_that_changed_on_disk_fail_only_whom_they_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (report, good, slow) = spilling(StrategyKind::Any, folder.path(), spoil_open_files).await;
+    assert_eq!(report.exit_code(), 3, "{report:?}");
+    let [near, far] = &report.destinations[..] else {
+        panic!("two: {report:?}");
+    };
+    assert_eq!(near.status, DestinationStatus::Committed);
+    assert_eq!(far.status, DestinationStatus::Failed);
+    assert_eq!(far.error.as_ref().unwrap().class, Class::Corrupt, "{far:?}");
+    let manifest = |sink: &MemorySink| {
+        let keys = sink.keys();
+        keys.iter().any(|key| key.file_name() == "manifest.json")
+    };
+    assert!(manifest(&good) && !manifest(&slow));
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_take_it_is_found_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let (report, good, slow) = spilling(StrategyKind::Any, &file.join("tmp"), |_| ()).await;
+    let error = report.error.expect("refused");
+    assert!(error.message.contains("Not a directory"), "{error:?}");
+    assert!(error.suggestion.unwrap().contains("--temp-dir"));
+    assert!(good.keys().is_empty() && slow.keys().is_empty());
 }

@@ -71,7 +71,8 @@ impl Made {
         assert!(!self.staging(name).exists());
     }
 
-    /// The store as one that stalls when the data has been read in part. Files are read side by side, so it is said which one.
+    /// The store as one that stalls when the first data file has been read: several reads are under way at once, and which
+    /// of them comes first is open.
     fn stalling(&self) -> DestinationSpec {
         let stall = Fault::new(Operation::Read, When::From(1), What::Stall);
         let plan = FaultPlan::new(1).with(stall.on_keys_with("~0002.jsonl.gz"));

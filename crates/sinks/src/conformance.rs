@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::future::join_all;
-use teeline_core::{Class, ObjectKey, Sink};
+use teeline_core::{Class, ObjectKey, Sink, UnfinishedUpload};
 
 const MIB: usize = 1024 * 1024;
 
@@ -39,6 +39,7 @@ pub async fn all(sink: &dyn Sink, folder: &ObjectKey) {
     written_bytes_are_released(sink, &below(folder, "written_bytes_are_released")).await;
     list_a_folder(sink, &below(folder, "list_a_folder")).await;
     list_after_delete(sink, &below(folder, "list_after_delete")).await;
+    unfinished_uploads(sink, &below(folder, "unfinished_uploads")).await;
 }
 
 /// What is put can be read, and nothing else of it changes.
@@ -381,6 +382,38 @@ pub async fn list_after_delete(sink: &dyn Sink, folder: &ObjectKey) {
     let again = pattern(10, 16);
     sink.put(&keys[0], again.clone()).await.expect("put");
     assert_holds(sink, &keys[0], &again).await;
+}
+
+/// An upload that a store keeps something of is among the unfinished ones until it ends; one that is discarded can't go on.
+pub async fn unfinished_uploads(sink: &dyn Sink, folder: &ObjectKey) {
+    assert_eq!(unfinished(sink, folder).await, []);
+    let bytes = pattern(11 * MIB, 14);
+    let key = below(folder, "a/object");
+    let mut upload = sink.begin(&key, bytes.len() as u64).await.expect("begin");
+    upload.write(bytes.clone()).await.expect("write");
+    assert_eq!(unfinished(sink, &below(folder, "b")).await, []);
+    let found = unfinished(sink, folder).await;
+    assert!(found.len() <= 1, "{found:?}");
+    for one in &found {
+        let is_below = one.key.as_str().starts_with(&format!("{folder}/a/"));
+        assert!(is_below, "{one:?} isn't below {folder}");
+        sink.discard(one).await.expect("discard");
+        sink.discard(one).await.expect("a repeated discard");
+        assert!(upload.commit().await.is_err(), "commit after discard");
+        assert_eq!(unfinished(sink, folder).await, []);
+        assert_absent(sink, folder, &key).await;
+    }
+    upload.abort().await.expect("abort");
+    let mut upload = sink.begin(&key, bytes.len() as u64).await.expect("begin");
+    upload.write(bytes.clone()).await.expect("write");
+    upload.commit().await.expect("commit");
+    assert_eq!(unfinished(sink, folder).await, []);
+    assert_holds(sink, &key, &bytes).await;
+}
+
+async fn unfinished(sink: &dyn Sink, folder: &ObjectKey) -> Vec<UnfinishedUpload> {
+    let items = sink.unfinished(Some(folder));
+    items.try_collect().await.expect("list unfinished uploads")
 }
 
 async fn upload(

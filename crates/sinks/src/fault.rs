@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, Upload};
+use teeline_core::{
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, UnfinishedUpload, Upload,
+};
 
 /// What goes wrong, and when.
 #[derive(Debug, Clone, Default)]
@@ -92,6 +94,10 @@ pub enum Operation {
     Delete,
     /// [`Sink::drop_cached`]
     DropCached,
+    /// [`Sink::unfinished`], as [`Operation::List`]
+    Unfinished,
+    /// [`Sink::discard`]
+    Discard,
 }
 
 /// Which calls go wrong, among those of the operation and key.
@@ -158,6 +164,26 @@ impl FaultSink {
 
     fn subject(&self, key: &ObjectKey) -> String {
         format!("{}/{key}", self.inner)
+    }
+
+    /// Lets each item of a list go wrong.
+    fn each<'a, T: Send + 'a>(
+        &'a self,
+        operation: Operation,
+        folder: Option<&ObjectKey>,
+        items: BoxStream<'a, Result<T, BackupError>>,
+    ) -> BoxStream<'a, Result<T, BackupError>> {
+        let key = folder.map_or(String::new(), ToString::to_string);
+        let subject = format!("{}/{key}", self.inner);
+        stream::unfold(Some((items, key, subject)), move |state| async move {
+            let (mut items, key, subject) = state?;
+            let before = self.faults.before(operation, &key, &subject).await;
+            match before.and_then(|after| after.reply((), &subject)) {
+                Ok(()) => Some((items.next().await?, Some((items, key, subject)))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed()
     }
 
     async fn before(&self, operation: Operation, key: &ObjectKey) -> Result<After, BackupError> {
@@ -308,29 +334,26 @@ impl Sink for FaultSink {
     }
 
     fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
-        let key = folder.map_or(String::new(), ToString::to_string);
-        let subject = format!("{}/{key}", self.inner);
-        let state = Some((self.inner.list(folder), key, subject));
-        stream::unfold(state, move |state| async move {
-            let (mut items, key, subject) = state?;
-            let after = self.faults.before(Operation::List, &key, &subject).await;
-            let item = match after {
-                Ok(After::LoseReply) => After::LoseReply.reply((), &subject),
-                Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            };
-            match item {
-                Ok(()) => Some((items.next().await?, Some((items, key, subject)))),
-                Err(error) => Some((Err(error), None)),
-            }
-        })
-        .boxed()
+        self.each(Operation::List, folder, self.inner.list(folder))
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
         let after = self.before(Operation::Delete, key).await?;
         self.inner.delete(key).await?;
         after.reply((), &self.subject(key))
+    }
+
+    fn unfinished(
+        &self,
+        folder: Option<&ObjectKey>,
+    ) -> BoxStream<'_, Result<UnfinishedUpload, BackupError>> {
+        self.each(Operation::Unfinished, folder, self.inner.unfinished(folder))
+    }
+
+    async fn discard(&self, upload: &UnfinishedUpload) -> Result<(), BackupError> {
+        let after = self.before(Operation::Discard, &upload.key).await?;
+        self.inner.discard(upload).await?;
+        after.reply((), &self.subject(&upload.key))
     }
 }
 

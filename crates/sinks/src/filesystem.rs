@@ -5,7 +5,7 @@
 //!   writers one wins.
 //! - A commit returns once the file, its folder and the folders above it up to the root are on the disk.
 //! - Temporary files are named `.tmp-…`. They aren't objects: they are never listed, and no key may be named so. One that
-//!   a crash left behind does no harm and can be deleted when nothing runs.
+//!   a crash left behind does no harm; [`Sink::unfinished`] names them, by the keys that their own names would be.
 //! - Files are for their owner alone, and so are folders made on the way.
 //! - Symbolic links below the root aren't followed in writing, and aren't listed.
 //! - A `put` whose object exists with the same bytes succeeds: it can't tell a repetition from a second writer. An upload
@@ -24,16 +24,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, Upload,
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, UnfinishedUpload,
+    Upload,
 };
 
-use disk::Disk;
+use disk::{Disk, READ_BYTES};
 use draft::Draft;
 use upload::FileUpload;
-use walk::Walk;
+use walk::{Find, Walk};
 
 /// How many items of a list are fetched at once.
 const LIST_BATCH: usize = 256;
@@ -69,6 +70,29 @@ impl FilesystemSink {
             disk: Arc::new(Disk::new(root)),
             io: options.io,
         }
+    }
+
+    fn walk(
+        &self,
+        folder: Option<&ObjectKey>,
+        find: Find,
+    ) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
+        let start = Some(Walk::new(Arc::clone(&self.disk), folder, find));
+        stream::unfold(start, move |walk| async move {
+            let mut walk = walk?;
+            let batch = move || {
+                let batch: Vec<_> = walk.by_ref().take(LIST_BATCH).collect();
+                (batch, walk)
+            };
+            match self.io.run(batch).await {
+                Ok((batch, _)) if batch.is_empty() => None,
+                Ok((batch, walk)) => Some((batch, Some(walk))),
+                Err(error) => Some((vec![Err(error)], None)),
+            }
+        })
+        .map(stream::iter)
+        .flatten()
+        .boxed()
     }
 
     async fn on_disk<T: Send + 'static>(
@@ -116,7 +140,7 @@ impl Sink for FilesystemSink {
             // One is read while another is compared.
             reading: Reading {
                 calls: 2,
-                bytes: 1 << 20,
+                bytes: READ_BYTES as u64,
             },
         }
     }
@@ -169,27 +193,34 @@ impl Sink for FilesystemSink {
     }
 
     fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
-        let start = Some(Walk::new(Arc::clone(&self.disk), folder));
-        stream::unfold(start, move |walk| async move {
-            let mut walk = walk?;
-            let batch = move || {
-                let batch: Vec<_> = walk.by_ref().take(LIST_BATCH).collect();
-                (batch, walk)
-            };
-            match self.io.run(batch).await {
-                Ok((batch, _)) if batch.is_empty() => None,
-                Ok((batch, walk)) => Some((batch, Some(walk))),
-                Err(error) => Some((vec![Err(error)], None)),
-            }
-        })
-        .map(stream::iter)
-        .flatten()
-        .boxed()
+        self.walk(folder, Find::Objects)
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
         let key = key.clone();
         self.on_disk(move |disk| disk.delete(&key)).await
+    }
+
+    fn unfinished(
+        &self,
+        folder: Option<&ObjectKey>,
+    ) -> BoxStream<'_, Result<UnfinishedUpload, BackupError>> {
+        let upload = |meta: ObjectMeta| UnfinishedUpload {
+            key: meta.key,
+            name: String::new(),
+            touched_at: meta.modified_at,
+        };
+        self.walk(folder, Find::Drafts).map_ok(upload).boxed()
+    }
+
+    async fn discard(&self, upload: &UnfinishedUpload) -> Result<(), BackupError> {
+        match draft::is_draft(upload.key.file_name()) {
+            true => self.delete(&upload.key).await,
+            false => Err(BackupError::usage(
+                &upload.key,
+                "it is no unfinished upload",
+            )),
+        }
     }
 }
 

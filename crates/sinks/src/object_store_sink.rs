@@ -6,8 +6,8 @@
 //! - A `put` whose object exists with the same bytes succeeds: it can't tell a repetition from a second writer. An upload
 //!   can, so for a second one the same bytes are a conflict too.
 //! - No request is repeated here, and each has bounds of time. What a server answers becomes a class and one line.
-//! - An upload that is dropped is given up at the server as well as can be. What a crash leaves there is invisible, and a
-//!   bucket's lifecycle rule (`AbortIncompleteMultipartUpload`) removes it.
+//! - An upload that is dropped is given up at the server as well as can be. What a crash leaves there is invisible;
+//!   [`Sink::unfinished`] names it, and a bucket's lifecycle rule (`AbortIncompleteMultipartUpload`) removes it.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,7 +19,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::ObjectStore;
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, Upload,
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, UnfinishedUpload,
+    Upload,
 };
 
 use crate::s3::options::S3Options;
@@ -124,5 +125,16 @@ impl Sink for ObjectStoreSink {
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
         self.store.delete(key).await
+    }
+
+    fn unfinished(
+        &self,
+        folder: Option<&ObjectKey>,
+    ) -> BoxStream<'_, Result<UnfinishedUpload, BackupError>> {
+        self.store.unfinished(folder)
+    }
+
+    async fn discard(&self, upload: &UnfinishedUpload) -> Result<(), BackupError> {
+        self.store.discard(upload).await
     }
 }

@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Upload};
+use teeline_core::{
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, UnfinishedUpload, Upload,
+};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// A store whose calls each take a permit first, in the order in which they come.
@@ -25,6 +27,21 @@ impl PermitSink {
     /// `inner`, with at most as many calls at once as `permits` holds; it may be shared between stores.
     pub fn new(inner: Arc<dyn Sink>, permits: Arc<Semaphore>) -> Self {
         PermitSink { inner, permits }
+    }
+
+    /// Takes a permit for each item.
+    fn each<'a, T: Send + 'a>(
+        &'a self,
+        items: BoxStream<'a, Result<T, BackupError>>,
+    ) -> BoxStream<'a, Result<T, BackupError>> {
+        stream::unfold(Some(items), move |items| async move {
+            let mut items = items?;
+            match self.permit().await {
+                Ok(_permit) => Some((items.next().await?, Some(items))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed()
     }
 
     async fn permit(&self) -> Result<SemaphorePermit<'_>, BackupError> {
@@ -91,20 +108,24 @@ impl Sink for PermitSink {
     }
 
     fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
-        let items = Some(self.inner.list(folder));
-        stream::unfold(items, move |items| async move {
-            let mut items = items?;
-            match self.permit().await {
-                Ok(_permit) => Some((items.next().await?, Some(items))),
-                Err(error) => Some((Err(error), None)),
-            }
-        })
-        .boxed()
+        self.each(self.inner.list(folder))
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
         let _permit = self.permit().await?;
         self.inner.delete(key).await
+    }
+
+    fn unfinished(
+        &self,
+        folder: Option<&ObjectKey>,
+    ) -> BoxStream<'_, Result<UnfinishedUpload, BackupError>> {
+        self.each(self.inner.unfinished(folder))
+    }
+
+    async fn discard(&self, upload: &UnfinishedUpload) -> Result<(), BackupError> {
+        let _permit = self.permit().await?;
+        self.inner.discard(upload).await
     }
 }
 

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use teeline_core::{
-    BackupError, Capabilities, ObjectKey, ObjectMeta, Random, RetryPolicy, Sink, Tries, Upload,
+    BackupError, Capabilities, ObjectKey, ObjectMeta, Random, RetryPolicy, Sink, Tries,
+    UnfinishedUpload, Upload,
 };
 use tokio::time::Instant;
 
@@ -50,6 +51,26 @@ impl RetrySink {
     /// How many calls have been repeated so far, as a counter that goes on counting.
     pub fn retries(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.retrier.retries)
+    }
+
+    fn each<'a, T: Send + 'a>(
+        &'a self,
+        start: Start<'a, T>,
+        fingerprint: fn(&T) -> Fingerprint,
+    ) -> BoxStream<'a, Result<T, BackupError>> {
+        let listing = Listing {
+            retrier: &self.retrier,
+            items: Some(start()),
+            start,
+            tries: Call::new(&self.retrier),
+            fingerprint,
+            given: HashSet::new(),
+        };
+        stream::unfold(listing, |mut listing| async move {
+            let item = listing.next().await?;
+            Some((item, listing))
+        })
+        .boxed()
     }
 
     async fn repeat<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, BackupError>
@@ -140,48 +161,60 @@ impl Sink for RetrySink {
     }
 
     fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
-        let start = Listing {
-            sink: self,
-            folder: folder.cloned(),
-            items: Some(self.inner.list(folder)),
-            tries: Call::new(&self.retrier),
-            given: HashSet::new(),
-        };
-        stream::unfold(start, |mut listing| async move {
-            let item = listing.next().await?;
-            Some((item, listing))
-        })
-        .boxed()
+        let folder = folder.cloned();
+        let start = move || self.inner.list(folder.as_ref());
+        self.each(Box::new(start), |item| fingerprint(&item.key))
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
         self.repeat(|| self.inner.delete(key)).await
     }
+
+    fn unfinished(
+        &self,
+        folder: Option<&ObjectKey>,
+    ) -> BoxStream<'_, Result<UnfinishedUpload, BackupError>> {
+        let folder = folder.cloned();
+        let start = move || self.inner.unfinished(folder.as_ref());
+        self.each(Box::new(start), |item| {
+            fingerprint(&(&item.key, &item.name))
+        })
+    }
+
+    async fn discard(&self, upload: &UnfinishedUpload) -> Result<(), BackupError> {
+        self.repeat(|| self.inner.discard(upload)).await
+    }
 }
 
 /// A list that starts over where it fails, without what it has given already.
-struct Listing<'a> {
-    sink: &'a RetrySink,
-    folder: Option<ObjectKey>,
-    items: Option<BoxStream<'a, Result<ObjectMeta, BackupError>>>,
+struct Listing<'a, T> {
+    retrier: &'a Retrier,
+    start: Start<'a, T>,
+    items: Option<BoxStream<'a, Result<T, BackupError>>>,
     tries: Call<'a>,
-    /// Of each key that was given 16 bytes: a million of them fit, and no two will be taken for the same.
-    given: HashSet<(u64, u64)>,
+    fingerprint: fn(&T) -> Fingerprint,
+    given: HashSet<Fingerprint>,
 }
 
-impl Listing<'_> {
-    async fn next(&mut self) -> Option<Result<ObjectMeta, BackupError>> {
+/// Starts a list.
+type Start<'a, T> = Box<dyn Fn() -> BoxStream<'a, Result<T, BackupError>> + Send + 'a>;
+
+/// Of each item that was given 16 bytes: a million of them fit, and no two will be taken for the same.
+type Fingerprint = (u64, u64);
+
+impl<T> Listing<'_, T> {
+    async fn next(&mut self) -> Option<Result<T, BackupError>> {
         loop {
             match self.items.as_mut()?.next().await {
                 Some(Ok(item)) => {
                     // It got on, so the next failure is a first one.
-                    if self.given.insert(fingerprint(&item.key)) {
-                        self.tries = Call::new(&self.sink.retrier);
+                    if self.given.insert((self.fingerprint)(&item)) {
+                        self.tries = Call::new(self.retrier);
                         return Some(Ok(item));
                     }
                 }
                 Some(Err(error)) => match self.tries.pause_after(error).await {
-                    Ok(()) => self.items = Some(self.sink.inner.list(self.folder.as_ref())),
+                    Ok(()) => self.items = Some((self.start)()),
                     Err(error) => {
                         self.items = None;
                         return Some(Err(error));
@@ -196,10 +229,10 @@ impl Listing<'_> {
     }
 }
 
-fn fingerprint(key: &ObjectKey) -> (u64, u64) {
+fn fingerprint(item: &impl Hash) -> Fingerprint {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
-        (salt, key).hash(&mut hasher);
+        (salt, item).hash(&mut hasher);
         hasher.finish()
     };
     (half(0), half(1))

@@ -6,4 +6,5 @@ mod failure;
 pub(crate) mod options;
 pub(crate) mod service;
 pub(crate) mod store;
+mod unfinished;
 pub(crate) mod upload;

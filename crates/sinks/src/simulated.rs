@@ -9,7 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use teeline_core::{BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, Upload};
+use teeline_core::{
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, UnfinishedUpload, Upload,
+};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How late timers may be. What passes is made up for that, or a rate would never be reached.
@@ -161,6 +163,18 @@ impl Sink for SimulatedSink {
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
         self.road.call(self).await?;
         self.inner.delete(key).await
+    }
+
+    fn unfinished(
+        &self,
+        folder: Option<&ObjectKey>,
+    ) -> BoxStream<'_, Result<UnfinishedUpload, BackupError>> {
+        self.inner.unfinished(folder)
+    }
+
+    async fn discard(&self, upload: &UnfinishedUpload) -> Result<(), BackupError> {
+        self.road.call(self).await?;
+        self.inner.discard(upload).await
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aws_sdk_s3::config::{BehaviorVersion, Credentials as Keys, Region};
+use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::{Class, ObjectKey, RetryPolicy, Sink};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 use teeline_sinks::{
@@ -96,6 +98,62 @@ async fn s3() {
     conformance::all(&*s3_sink(&server, "").await, &folder()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_would_leave_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let (_root, server) = server();
+    let in_bucket = s3_sink(&server, "prefix").await;
+    let elsewhere = s3_sink(&server, "prefix2").await;
+    let key = folder().join("a").unwrap();
+    for sink in [filesystem(root.path(), Io::Pool), in_bucket] {
+        let mut upload = sink.begin(&key, 11 << 20).await.unwrap();
+        upload.write(vec![1; 11 << 20].into()).await.unwrap();
+        let listed: Vec<_> = sink.unfinished(None).try_collect().await.unwrap();
+        assert_eq!(listed.len(), 1, "{sink}");
+        assert!(listed[0].touched_at.is_some(), "{listed:?}");
+        let others: Vec<_> = elsewhere.unfinished(None).try_collect().await.unwrap();
+        assert_eq!(others, []);
+        upload.abort().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_of_unfinished_uploads_is_listed() {
+    let (_root, server) = server();
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(server.endpoint())
+        .credentials_provider(Keys::new("test-key", "test-secret", None, None, "test"))
+        .force_path_style(true)
+        .build();
+    let client = aws_sdk_s3::Client::from_conf(config);
+    // Of one key and of several, so that pages end within those of a key and between keys.
+    let begin = |number: usize| {
+        let key = format!("prefix/a b&c/{}", number / 100);
+        client
+            .create_multipart_upload()
+            .bucket("bucket")
+            .key(key)
+            .send()
+    };
+    stream::iter(0..2_050)
+        .map(|number| async move { begin(number).await.map(drop) })
+        .buffer_unordered(16)
+        .try_collect::<()>()
+        .await
+        .unwrap();
+    let sink = s3_sink(&server, "prefix").await;
+    let listed: Vec<_> = sink.unfinished(None).try_collect().await.unwrap();
+    let names: std::collections::BTreeSet<_> = listed.iter().map(|upload| &upload.name).collect();
+    assert_eq!((listed.len(), names.len()), (2_050, 2_050));
+    assert!(
+        listed
+            .iter()
+            .all(|upload| upload.key.as_str().starts_with("a b&c/"))
+    );
+}
+
 fn server() -> (tempfile::TempDir, EmbeddedS3) {
     let root = tempfile::tempdir().unwrap();
     let credentials = Credentials {
@@ -119,7 +177,7 @@ async fn s3_sink(server: &EmbeddedS3, prefix: &str) -> Arc<dyn Sink> {
     Arc::new(ObjectStoreSink::s3(options).await.unwrap())
 }
 
-const OPERATIONS: [Operation; 9] = [
+const OPERATIONS: [Operation; 11] = [
     Operation::Begin,
     Operation::Write,
     Operation::Commit,
@@ -129,6 +187,8 @@ const OPERATIONS: [Operation; 9] = [
     Operation::List,
     Operation::Delete,
     Operation::DropCached,
+    Operation::Unfinished,
+    Operation::Discard,
 ];
 
 /// A store in which every third call fails, some of them after they took effect, and that is repeated until it doesn't.
@@ -136,7 +196,7 @@ fn failing(inner: Arc<dyn Sink>, seed: u64) -> (Arc<AtomicU64>, Arc<dyn Sink>) {
     let rules = OPERATIONS.into_iter().flat_map(|operation| {
         // Of a list each item can fail, and then all of it starts over.
         let (fails, loses) = match operation {
-            Operation::List => (0.02, 0.01),
+            Operation::List | Operation::Unfinished => (0.02, 0.01),
             _ => (0.2, 0.1),
         };
         let fail = What::Fail(Class::Transient);

@@ -6,7 +6,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
-use teeline_core::ObjectKey;
+use futures::TryStreamExt;
+use teeline_core::{ObjectKey, Sink, UnfinishedUpload};
 use teeline_sinks::{AccessKeys, ObjectStoreSink, S3Options, conformance};
 
 const VARIABLE: &str = "TEELINE_TEST_S3";
@@ -78,4 +79,23 @@ async fn passes_the_suite() {
     });
     let sink = ObjectStoreSink::s3(options).await.unwrap();
     conformance::all(&sink, &ObjectKey::new("suite").unwrap()).await;
+    names_what_a_crash_leaves(&sink).await;
+}
+
+async fn names_what_a_crash_leaves(sink: &ObjectStoreSink) {
+    let key = ObjectKey::new("left/behind").unwrap();
+    let mut upload = sink.begin(&key, 11 << 20).await.unwrap();
+    upload.write(vec![1; 11 << 20].into()).await.unwrap();
+    std::mem::forget(upload);
+    let unfinished = async || {
+        let uploads = sink.unfinished(None).try_collect();
+        let uploads: Vec<UnfinishedUpload> = uploads.await.unwrap();
+        uploads
+    };
+    let found = unfinished().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].key, key);
+    assert!(found[0].touched_at.is_some(), "{found:?}");
+    sink.discard(&found[0]).await.unwrap();
+    assert_eq!(unfinished().await, []);
 }

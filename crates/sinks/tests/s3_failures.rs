@@ -430,3 +430,38 @@ async fn what_is_given_up_is_not_kept() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unfinished_uploads_are_listed_as_far_as_the_server_can() {
+    let proxy = Proxy::start().await;
+    let sink = proxy.sink().await;
+    let listed = async || sink.unfinished(None).try_collect::<Vec<_>>().await;
+    let refusal = |status: &str, code: &str| {
+        let body = format!("<Error><Code>{code}</Code></Error>");
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n", body.len());
+        Fate::Answer(format!("{head}connection: close\r\n\r\n{body}").leak())
+    };
+    proxy.next(
+        "GET",
+        "uploads",
+        refusal("501 Not Implemented", "NotImplemented"),
+    );
+    assert_eq!(listed().await.unwrap(), []);
+    for (status, code, class) in [
+        ("403 Forbidden", "AccessDenied", Class::Permanent),
+        ("503 Slow Down", "SlowDown", Class::Throttled),
+    ] {
+        proxy.next("GET", "uploads", refusal(status, code));
+        let error = listed().await.unwrap_err();
+        assert_eq!(error.class(), class, "{error:?}");
+        assert!(!format!("{error:?}").contains(SECRET));
+    }
+    let page = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
+    proxy.next("GET", "uploads", Fate::Answer(page));
+    let error = listed().await.unwrap_err();
+    assert!(error.message().contains("can't be read"), "{error:?}");
+    proxy.next("GET", "uploads", Fate::LoseReply);
+    assert_eq!(listed().await.unwrap_err().class(), Class::Transient);
+    assert_eq!(listed().await.unwrap(), []);
+    proxy.assert_happened();
+}

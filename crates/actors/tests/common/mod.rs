@@ -13,9 +13,9 @@ use futures::stream::BoxStream;
 use teeline_actors::{Budget, Executor, Pass, PassDestination, Verification};
 use teeline_core::{
     Attachment, BackupError, BackupId, BackupType, Capabilities, Compression, CutLimits,
-    DestinationId, Item, LagPolicy, ObjectKey, ObjectMeta, Placed, PlanEntry, PlannedResource,
-    RecordBatch, ResourceCounts, ResourceId, ResourceKind, RunHead, Scan, ScanPlan, Selection,
-    Sink, Source, SourceKind, Strategy, StrategyKind, Timestamp, Upload,
+    DestinationId, Item, LagPolicy, Metadata, ObjectKey, ObjectMeta, Placed, PlanEntry,
+    PlannedResource, RecordBatch, ResourceCounts, ResourceId, ResourceKind, RunHead, Scan,
+    ScanPlan, Selection, Sink, Source, SourceKind, Strategy, StrategyKind, Timestamp, Upload,
 };
 use teeline_sinks::MemorySink;
 use tokio::sync::watch;
@@ -144,6 +144,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
                 include: Vec::new(),
                 exclude: Vec::new(),
             },
+            metadata: Metadata::default(),
             written_by: "a test".to_owned(),
         },
         path,
@@ -157,6 +158,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
         window_bytes: 8 << 20,
         budget: budget.clone(),
         lag_patience: Duration::from_secs(10),
+        spool: None,
         starved_after: Duration::from_millis(50),
         executor: Executor::Threads(2),
         clock: Arc::new(move || started_at),

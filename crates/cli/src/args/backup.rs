@@ -25,10 +25,13 @@ pub(crate) struct BackupArguments {
     /// What makes it a success: all, any, priority, quorum:N
     #[arg(long)]
     pub(crate) strategy: Option<String>,
-    /// What becomes of a destination that holds up the others: block, it is waited for; detach, it is left behind. Without,
-    /// a required one is waited for and another one left behind
+    /// What becomes of a destination that holds up the others: block, it is waited for; spill, what it is yet to get waits
+    /// on disk; detach, it is left behind. Without, a required one is waited for and another one left behind
     #[arg(long, value_name = "POLICY")]
     pub(crate) lag: Option<String>,
+    /// What may wait on disk for slow destinations, such as 10GiB; after that they are left behind or waited for
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, MIB, 1 << 40))]
+    pub(crate) spill_bytes: Option<u64>,
     /// When a destination that was left behind is completed: wait, by this run; later, by teeline sync
     #[arg(long, value_name = "WHEN")]
     pub(crate) catch_up: Option<String>,
@@ -52,6 +55,17 @@ pub(crate) struct BackupArguments {
     pub(crate) verification: Option<VerificationArgument>,
     #[command(flatten)]
     pub(crate) engine: EngineArguments,
+    /// Something to say of the backup, such as ticket=OPS-7; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) metadata: Vec<String>,
+    /// Only these resources, whatever the configuration includes
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        conflicts_with = "include"
+    )]
+    pub(crate) resources: Vec<String>,
     /// Only the resources that this glob matches; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
@@ -71,6 +85,9 @@ pub(crate) struct BackupArguments {
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "5",
           value_parser = clap::value_parser!(u32).range(0..=i64::from(SETTLE_PASSES_MAX)))]
     pub(crate) settle: Option<u32>,
+    /// Clean up afterwards, by the rules of the configuration
+    #[arg(long)]
+    pub(crate) cleanup: bool,
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
@@ -88,6 +105,9 @@ pub(crate) struct EngineArguments {
     /// Bytes of records that may be in memory at once, such as 64MiB
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, 8 * MIB, 1 << 40))]
     pub(crate) budget_bytes: Option<u64>,
+    /// The folder for what waits on disk; without, the operating system's temporary folder
+    #[arg(long, value_name = "PATH")]
+    pub(crate) temp_dir: Option<PathBuf>,
 }
 
 /// Where records come from; at most one of the four.

@@ -49,8 +49,8 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) destinations: Vec<u64>,
     /// Bytes of records that may be in memory at once
-    #[arg(long, value_name = "SIZE", default_value = "24MiB", value_parser = |text: &str| size(text, 8 << 20, 1 << 40))]
-    pub(crate) budget_bytes: u64,
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, 8 << 20, 1 << 40))]
+    pub(crate) budget_bytes: Option<u64>,
     /// Backups of each combination that aren't counted
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=100))]
     pub(crate) warm_up: u64,

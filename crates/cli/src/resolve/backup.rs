@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use teeline::config::{self, BackupConfig};
 use teeline::{
-    BackupError, BackupRequest, BackupType, Cancel, Compression, DestinationSpec, Engine, Source,
-    Verification,
+    BackupError, BackupRequest, BackupType, Cancel, Compression, DestinationSpec, Engine, Metadata,
+    Source, Verification,
 };
 
 use super::destinations::destinations;
@@ -43,6 +43,9 @@ pub(crate) fn backup(
     if let Some(lag) = &typed.lag {
         request.lag = Some(lag.parse()?);
     }
+    if let Some(bytes) = typed.spill_bytes {
+        request.spill_bytes = bytes;
+    }
     if let Some(catch_up) = &typed.catch_up {
         request.catch_up = catch_up.parse()?;
     }
@@ -62,12 +65,21 @@ pub(crate) fn backup(
             VerificationArgument::Attested => Verification::Attested,
         };
     }
+    request.metadata = metadata(&typed.metadata, &request.metadata)?;
+    if !typed.resources.is_empty() {
+        request.resources = Some(typed.resources.clone());
+    }
     if !typed.include.is_empty() {
         request.include.clone_from(&typed.include);
     }
     if !typed.exclude.is_empty() {
         request.exclude.clone_from(&typed.exclude);
     }
+    request.time_zone = setting.config.time_zone;
+    if typed.cleanup || setting.config.backup.cleanup {
+        request.cleanup = Some(setting.config.retention);
+    }
+    request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(Backup {
         engine: setting.engine(&typed.engine)?,
@@ -85,6 +97,7 @@ pub(super) fn configured(
     request.strategy = config.strategy;
     request.lag = config.lag;
     request.catch_up = config.catch_up;
+    request.spill_bytes = config.spill_bytes;
     request.lag_patience = Duration::from_millis(config.lag_patience_ms);
     request.concurrency = config.concurrency;
     request.compression = config.compression;
@@ -96,29 +109,38 @@ pub(super) fn configured(
         config::Verification::Attested => Verification::Attested,
     };
     request.path = config.path.clone();
+    request.metadata = config.metadata.clone();
     request.include.clone_from(&config.include);
     request.exclude.clone_from(&config.exclude);
     request
 }
 
 fn backup_type(text: &str) -> Result<BackupType, BackupError> {
-    let missing = |help: &str| {
-        Err(BackupError::usage("TYPE", format!("{text} backups don't exist yet")).suggest(help))
-    };
-    match text {
-        "incremental" => missing("use full: every backup is whole, and restores alone"),
-        "selective" => missing("use full with --include GLOB for the resources that are wanted"),
-        // What was typed may be a misplaced connection string, so it isn't quoted.
-        text => text.parse().map_err(|_| {
-            BackupError::usage(
-                "TYPE",
-                "not a backup type; 1 to 40 of a-z, 0-9 and '-' are accepted",
-            )
-            .suggest(
-                "use full; a database is given with --connection-env NAME, files with --from PATH",
-            )
-        }),
+    // What was typed may be a misplaced connection string, so it isn't quoted.
+    text.parse().map_err(|_| {
+        BackupError::usage(
+            "TYPE",
+            "not a backup type; 1 to 40 of a-z, 0-9 and '-' are accepted",
+        )
+        .suggest("use full; a database is given with --connection-env NAME, files with --from PATH")
+    })
+}
+
+/// What is said of a backup: what the configuration says, and over it what was typed.
+fn metadata(typed: &[String], configured: &Metadata) -> Result<Metadata, BackupError> {
+    let mut values = configured.values().clone();
+    for text in typed {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => {
+                values.insert(name.to_owned(), value.into());
+            }
+            _ => {
+                let message = "a name, '=' and a value are expected, as in ticket=OPS-7";
+                return Err(BackupError::usage("--metadata", message));
+            }
+        }
     }
+    Metadata::new(values)
 }
 
 fn compression(

@@ -30,6 +30,7 @@ pub(super) fn destinations(
         match same.filter(|_| is_named) {
             Some(known) => {
                 new.required = known.required;
+                new.retention = known.retention;
                 *known = new;
             }
             None => destinations.push(new),

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod cleanup;
 mod destinations;
 mod exposed;
 mod requests;
@@ -11,6 +12,7 @@ mod target;
 
 pub(crate) use self::backup::{Backup, backup};
 pub(crate) use self::check::check;
+pub(crate) use self::cleanup::{cleanup, delete, delete_id};
 pub(crate) use self::requests::{
     inspect_plugin, list, places, repair, repair_id, restore, status, sync, sync_id, verify,
 };

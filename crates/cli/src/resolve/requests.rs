@@ -140,6 +140,7 @@ pub(crate) fn verify(
         true => WhichBackups::All,
         false => WhichBackups::One(which(&typed.id)?),
     };
+    request.deep = typed.deep;
     request.cancel = cancel.clone();
     Ok(request)
 }
@@ -162,6 +163,7 @@ pub(crate) fn restore(
     request.ids = typed.ids.clone();
     request.renames = renames(&typed.rename)?;
     request.dry_run = typed.dry_run;
+    request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(request)
 }
@@ -201,7 +203,7 @@ pub(crate) fn inspect_plugin(
     Ok(request)
 }
 
-fn which(text: &str) -> Result<Which, BackupError> {
+pub(super) fn which(text: &str) -> Result<Which, BackupError> {
     // As above.
     text.parse().map_err(|_| {
         BackupError::usage(

@@ -86,11 +86,15 @@ impl Setting {
             return Err(BackupError::usage("--workers", message));
         }
         let configured = &self.config.engine;
-        let budget_bytes = typed.budget_bytes;
-        let mut builder =
-            Engine::builder().budget_bytes(budget_bytes.unwrap_or(configured.budget_bytes as u64));
+        let mut builder = Engine::builder();
+        if let Some(bytes) = typed.budget_bytes.or(configured.budget_bytes) {
+            builder = builder.budget_bytes(bytes);
+        }
         if let Some(workers) = typed.workers.map(to_usize).or(configured.workers) {
             builder = builder.workers(workers);
+        }
+        if let Some(folder) = typed.temp_dir.as_ref().or(configured.temp_dir.as_ref()) {
+            builder = builder.temp_dir(folder);
         }
         if is_inline {
             builder = builder.executor(Executor::Inline);

@@ -10,6 +10,7 @@ use crate::compress::Compression;
 use crate::document;
 use crate::error::Class;
 use crate::manifest::{PlanEntry, SealedManifest, SourceEntry};
+use crate::metadata::Metadata;
 use crate::placing::{Placement, Placer};
 use crate::records::RunHead;
 use crate::source::{PlannedResource, ResourceCounts, SettleOutcome, SettledCounts, Settling};
@@ -103,6 +104,10 @@ impl Backup {
                     segment_bytes: self.segment_bytes,
                     include: Vec::new(),
                     exclude: Vec::new(),
+                },
+                metadata: match self.is_database {
+                    true => serde_json::from_str("{\"why\":[1,null]}").unwrap(),
+                    false => Metadata::default(),
                 },
                 written_by: "teeline 1.2.3".to_owned(),
                 id,

@@ -23,7 +23,8 @@ impl Engine {
 pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strategy, BackupError> {
     check_sizes(engine, request)?;
     check_path(engine, request)?;
-    Wanted::new(&request.include, &request.exclude)?;
+    check_type(request)?;
+    Wanted::new(&request.included(), &request.exclude)?;
     check_apart(&request.destinations)?;
     let strategy = Strategy::new(request.strategy, &request.required())?;
     if request.strategy == StrategyKind::Priority && !request.source.is_rereadable() {
@@ -37,6 +38,28 @@ pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strat
     Ok(strategy)
 }
 
+/// Refuses a type that says more of a backup than is so.
+fn check_type(request: &BackupRequest) -> Result<(), BackupError> {
+    let refused = |message: &str, help: &str| {
+        let subject = format!("type {}", request.backup_type);
+        Err(BackupError::usage(subject, message).suggest(help))
+    };
+    if request.resources.as_ref().is_some_and(Vec::is_empty) {
+        return Err(BackupError::usage("resources", "it names none"));
+    }
+    match request.backup_type.as_str() {
+        "incremental" => refused(
+            "incremental backups don't exist yet",
+            "use full: every backup is whole, and restores alone",
+        ),
+        "selective" if request.included().is_empty() && request.exclude.is_empty() => refused(
+            "it doesn't say which resources are wanted",
+            "name them (--resources), or give globs (--include, --exclude); a backup of everything is full",
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses to let a destination go that the backup can't be without.
 fn check_lag(request: &BackupRequest) -> Result<(), BackupError> {
     if request.lag_patience.is_zero() {
@@ -44,17 +67,16 @@ fn check_lag(request: &BackupRequest) -> Result<(), BackupError> {
     }
     let required = request.required().into_iter();
     let named = request.destinations.iter().zip(request.lag_policies());
-    let leaves = |((_, policy), _): &((_, LagPolicy), bool)| *policy == LagPolicy::Detach;
-    for ((destination, _), required) in named.zip(required).filter(leaves) {
+    for ((destination, policy), required) in named.zip(required) {
         let subject = format!("destination {}", destination.name);
-        if required {
+        if required && policy == LagPolicy::Detach {
             let message =
                 "it is required, so it can't be left behind: lag detach goes with required = false";
             return Err(BackupError::usage(subject, message).suggest(
-                "choose lag block for it, or a strategy that can do without it: any, quorum:N",
+                "choose lag block or spill for it, or a strategy that can do without it: any, quorum:N",
             ));
         }
-        if request.strategy == StrategyKind::Priority {
+        if policy != LagPolicy::Block && request.strategy == StrategyKind::Priority {
             let message = "priority has one destination at a time, which nobody is ahead of; accepted: lag block";
             return Err(BackupError::usage(subject, message));
         }

@@ -2,6 +2,7 @@
 
 mod behind;
 mod check;
+mod cleanup;
 mod outcome;
 mod record;
 mod wanted;
@@ -9,21 +10,23 @@ mod wanted;
 use std::sync::Arc;
 use std::time::Duration;
 
-use teeline_actors::{Pass, PassDestination, PassEnd};
+use teeline_actors::{Pass, PassDestination, PassEnd, Spool, block_aside};
 use teeline_core::{
-    BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, Outcome, PlanEntry,
-    PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
+    BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, LagPolicy, Outcome,
+    PlanEntry, PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
 };
 
 use self::wanted::Wanted;
 pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
+use crate::hooks::{Moment, RunEvent};
 use crate::open::{Opened, open_all};
 use crate::report::BackupReport;
 use crate::request::{BackupRequest, CatchUp};
 
-/// Bytes that one destination may have outstanding: what the tee has sent it and it has not taken over.
-const WINDOW_BYTES: u64 = 8 << 20;
+/// Bytes that one destination may have outstanding: what the tee has sent it and it has not taken over. At most a third of
+/// the budget, so that what one is slow to take leaves the others more than it has.
+const WINDOW_BYTES_MAX: u64 = 8 << 20;
 
 /// How long a run waits for a share of the budget before it is looked into whether one will come.
 const STARVED_AFTER: Duration = Duration::from_secs(30);
@@ -59,6 +62,8 @@ struct Run<'a> {
     started_at: Timestamp,
     opened: Vec<Opened>,
     reports: Vec<Option<DestinationReport>>,
+    /// The backup that the hooks were told of at the start.
+    announced: Option<BackupId>,
     /// What the last pass made.
     made: Option<SealedManifest>,
 }
@@ -71,13 +76,14 @@ impl<'a> Run<'a> {
             started_at,
             opened: Vec::new(),
             reports: Vec::new(),
+            announced: None,
             made: None,
         }
     }
 
     async fn run(mut self) -> BackupReport {
         let mut report = BackupReport::failed(self.request.backup_type.clone(), self.started_at);
-        if let Err(error) = self.passes(&mut report).await {
+        if let Err(error) = self.unless_a_hook_objects(&mut report).await {
             report.status = RunStatus::Failed;
             report.error = Some((&error).into());
         }
@@ -94,21 +100,53 @@ impl<'a> Run<'a> {
                 .error
                 .get_or_insert_with(|| ErrorReport::from(&error));
         }
+        report.cleanup = self.clean_up(&report).await;
+        let event = RunEvent::backed_up(&report, self.announced.take(), ended_at);
+        let told = self.request.hooks.tell(&event).await;
+        report.hook_failures.extend(told);
         report
     }
 
-    async fn passes(&mut self, report: &mut BackupReport) -> Result<(), BackupError> {
-        let mut strategy = check::strategy(self.engine, self.request)?;
+    /// Makes the backup, if no hook has something against it.
+    async fn unless_a_hook_objects(
+        &mut self,
+        report: &mut BackupReport,
+    ) -> Result<(), BackupError> {
+        let strategy = check::strategy(self.engine, self.request)?;
+        let (request, started_at) = (self.request, self.started_at);
+        let id = self.new_id(started_at)?;
+        self.announced = Some(id.clone());
+        let backup_type = Some(request.backup_type.clone());
+        let start = RunEvent::new(
+            Moment::BackupStart,
+            Some(id.clone()),
+            backup_type,
+            started_at,
+        );
+        let started = request.hooks.start(&start, &mut report.hook_failures);
+        request.cancel.guard(started).await?;
+        self.passes(strategy, id, report).await
+    }
+
+    async fn passes(
+        &mut self,
+        mut strategy: Strategy,
+        mut id: BackupId,
+        report: &mut BackupReport,
+    ) -> Result<(), BackupError> {
         let required = self.request.required();
         self.open().await?;
+        // Under `priority`, which has several passes, nobody spills.
+        let mut spool = self.spool().await?;
         let mut started_at = self.started_at;
         loop {
-            let pass = self.pass(strategy, started_at, &required)?;
-            let (id, path) = (pass.head.id.clone(), pass.path.to_string());
+            let mut pass = self.pass(strategy, (id.clone(), started_at), &required)?;
+            pass.spool = spool.take();
+            let path = pass.path.to_string();
             let done = self.engine.0.host.run(pass).await?;
             strategy = done.strategy.clone();
             let end = done.end;
-            self.take(done, id, path, report);
+            self.take(done, id.clone(), path, report);
             match end {
                 PassEnd::Finished(outcome) => {
                     report.status = match outcome {
@@ -118,9 +156,22 @@ impl<'a> Run<'a> {
                     };
                     return Ok(());
                 }
-                PassEnd::Next(_) => started_at = (self.engine.0.clock)(),
+                PassEnd::Next(_) => {
+                    started_at = (self.engine.0.clock)();
+                    id = self.new_id(started_at)?;
+                }
             }
         }
+    }
+
+    fn new_id(&self, started_at: Timestamp) -> Result<BackupId, BackupError> {
+        let mut random = [0; 10];
+        (self.engine.0.random)(&mut random)?;
+        Ok(BackupId::new(
+            &self.request.backup_type,
+            started_at,
+            &random,
+        ))
     }
 
     async fn open(&mut self) -> Result<(), BackupError> {
@@ -135,13 +186,10 @@ impl<'a> Run<'a> {
     fn pass(
         &self,
         strategy: Strategy,
-        started_at: Timestamp,
+        (id, started_at): (BackupId, Timestamp),
         required: &[bool],
     ) -> Result<Pass, BackupError> {
         let (request, inner) = (self.request, &self.engine.0);
-        let mut random = [0; 10];
-        (inner.random)(&mut random)?;
-        let id = BackupId::new(&request.backup_type, started_at, &random);
         let path = request.path.path(&id, started_at)?;
         let planned: Vec<PlannedDestination> = self
             .opened
@@ -167,7 +215,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         let source = Arc::clone(&request.source);
-        let wanted = Wanted::new(&request.include, &request.exclude)?;
+        let wanted = Wanted::new(&request.included(), &request.exclude)?;
         let selection = wanted.selection();
         let head = RunHead {
             id: id.clone(),
@@ -180,9 +228,10 @@ impl<'a> Run<'a> {
                 compression: request.compression,
                 block_bytes: request.block_bytes() as u64,
                 segment_bytes: request.segment_bytes,
-                include: request.include.clone(),
+                include: request.included(),
                 exclude: request.exclude.clone(),
             },
+            metadata: request.metadata.clone(),
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
         };
         let observer = request.observer.clone();
@@ -200,14 +249,26 @@ impl<'a> Run<'a> {
                 block_bytes: request.block_bytes(),
                 record_bytes_max: request.record_bytes_max,
             },
-            window_bytes: WINDOW_BYTES,
+            window_bytes: WINDOW_BYTES_MAX.min(inner.budget_bytes / 3),
             budget: inner.budget.clone(),
             lag_patience: request.lag_patience,
+            spool: None,
             starved_after: STARVED_AFTER,
             executor: inner.executor(request.block_bytes()),
             clock: Arc::clone(&inner.clock),
             observer: observer.unwrap_or_else(|| Arc::new(|_| ())),
             cancel: request.cancel.subscribe(),
         })
+    }
+
+    /// Where what destinations that spill are yet to be sent may wait, if there are any.
+    async fn spool(&self) -> Result<Option<Spool>, BackupError> {
+        if !self.request.lag_policies().contains(&LagPolicy::Spill) {
+            return Ok(None);
+        }
+        let folder = self.engine.0.temp_dir.clone();
+        let bytes_max = self.request.spill_bytes;
+        let open = move || Spool::open(&folder, bytes_max);
+        block_aside("the temporary folder", open).await?.map(Some)
     }
 }

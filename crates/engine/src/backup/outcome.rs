@@ -51,6 +51,7 @@ impl Run<'_> {
                     retries: 0,
                     duration_ms: 0,
                     lag_bytes_max: 0,
+                    spooled_bytes: 0,
                     error: None,
                 },
             })
@@ -124,7 +125,9 @@ impl BackupReport {
             path: None,
             resources: Vec::new(),
             destinations: Vec::new(),
+            cleanup: None,
             error: None,
+            hook_failures: Vec::new(),
             stages: Vec::new(),
             budget_peak_bytes: 0,
         }

@@ -7,6 +7,7 @@ use teeline_core::BackupError;
 use super::blame::Blame;
 use super::node::{KeyPath, Node};
 use super::reader::{Known, Table};
+use super::retention::{RETENTION, retention};
 use super::sections::lag_policy;
 use crate::destination::{
     DestinationSpec, NAME_FORM, Place, S3Place, Secret, endpoint, folder, is_name, unique_names,
@@ -18,6 +19,7 @@ const DESTINATION: Known = Known {
         "url",
         "required",
         "lag",
+        "retention",
         "region",
         "endpoint",
         "access_key_id",
@@ -58,10 +60,12 @@ pub(super) fn destinations(
         let mut table = Table::open(blame, key, node, &DESTINATION)?;
         let required = table.boolean("required")?;
         let lag = lag_policy(&mut table)?;
+        let retained = table.table("retention", &RETENTION)?;
         let place = place(&mut table)?;
         let mut destination = DestinationSpec::named(&name, place);
         destination.required = required;
         destination.lag = lag;
+        destination.retention = retained.map(retention).transpose()?;
         destinations.push(destination);
     }
     unique_names(&mut destinations).map_err(|error| {

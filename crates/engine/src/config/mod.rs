@@ -16,12 +16,14 @@ mod blame;
 mod connection;
 mod destinations;
 mod file;
+mod hooks;
 mod interpolate;
 mod nearest;
 mod node;
 mod overrides;
 mod places;
 mod reader;
+mod retention;
 mod sections;
 mod size;
 mod targets;
@@ -33,11 +35,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use config::Map;
-use teeline_core::BackupError;
+use teeline_core::{BackupError, TimeZone};
 
 use self::blame::Blame;
 pub use self::connection::Connection;
 use self::file::File;
+pub use self::hooks::{HookCall, HookConfig};
 use self::interpolate::interpolate;
 pub(crate) use self::nearest::nearest;
 use self::overrides::Overrides;
@@ -46,10 +49,16 @@ pub use self::types::{
     SourceLocation, TargetLocation, Verification,
 };
 use crate::destination::DestinationSpec;
+use crate::hooks::Hooks;
+use crate::request::RetentionPolicy;
 
 /// A configuration, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
+    /// Where days, weeks, months and years begin. Default: UTC.
+    pub time_zone: TimeZone,
+    /// What becomes of backups in time, where a destination doesn't say it itself. Default: no rule, by which nothing goes.
+    pub retention: RetentionPolicy,
     /// What is backed up. Default: nothing, which is enough to list, verify and restore.
     pub source: Option<SourceConfig>,
     /// How it is backed up.
@@ -60,11 +69,24 @@ pub struct Config {
     pub destinations: Vec<DestinationSpec>,
     /// Where restores may go, by name. Default: none.
     pub targets: BTreeMap<String, TargetLocation>,
+    /// Who is told of runs, in the order of the file. Default: nobody.
+    pub hooks: Vec<HookConfig>,
     /// An S3 server over a folder, to be run for as long as the command. Default: none.
     pub embedded_s3: Option<EmbeddedS3Config>,
 }
 
 impl Config {
+    /// Its hooks.
+    ///
+    /// # Errors
+    /// Of class [`Usage`](teeline_core::Class::Usage), where one can't be called. None that was read from a file is.
+    pub fn hooks(&self) -> Result<Hooks, BackupError> {
+        let none = Hooks::default();
+        self.hooks
+            .iter()
+            .try_fold(none, |hooks, hook| hook.after(hooks))
+    }
+
     /// What the variables among `env_vars` whose names begin with `TEELINE__` say, where there is no file: they replace
     /// single settings of the default configuration.
     ///

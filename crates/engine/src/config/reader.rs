@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use teeline_core::{BackupError, masked};
+use serde_json::{Map, Value};
+use teeline_core::{BackupError, Span, masked};
 
 use super::blame::Blame;
 use super::nearest::nearest;
@@ -192,6 +193,33 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// A length of time.
+    pub(super) fn span(
+        &mut self,
+        name: &str,
+        bounds: RangeInclusive<Span>,
+    ) -> Result<Option<Span>, BackupError> {
+        let Some((key, node)) = self.take(name) else {
+            return Ok(None);
+        };
+        let accepted = format!("{} to {}", bounds.start(), bounds.end());
+        let value = match &node {
+            Node::Text(text, _) => text.parse::<Span>().ok(),
+            _ => None,
+        };
+        match value {
+            None => Err(self
+                .blame
+                .wrong(&key, &node, format!("{accepted}, as {}", Span::FORM))),
+            Some(value) if bounds.contains(&value) => Ok(Some(value)),
+            Some(value) => {
+                let shown = shown(&node, &value.to_string());
+                let message = format!("`{key}` is {shown}; accepted: {accepted}");
+                Err(self.blame.error(&key, message))
+            }
+        }
+    }
+
     /// A list of text that `check` accepts. A variable holds it with commas between.
     pub(super) fn texts(
         &mut self,
@@ -263,10 +291,46 @@ impl<'a> Table<'a> {
         Ok(entries.into_iter().map(with_key).collect())
     }
 
+    /// Values under names that the user chose.
+    pub(super) fn values(&mut self, name: &str) -> Result<Map<String, Value>, BackupError> {
+        let mut values = Map::new();
+        for (key, name, node) in self.tables(name)? {
+            values.insert(name, value_of(self.blame, &key, node)?);
+        }
+        Ok(values)
+    }
+
     fn take(&mut self, name: &str) -> Option<(KeyPath, Node)> {
         let index = self.entries.iter().position(|(entry, _)| entry == name)?;
         let (_, node) = self.entries.remove(index);
         Some((self.key.join(name), node))
+    }
+}
+
+/// A value as JSON has it.
+fn value_of(blame: &Blame, key: &KeyPath, node: Node) -> Result<Value, BackupError> {
+    let accepted = "text, whole numbers of 64 bits, true, false, and lists and tables of these";
+    match node {
+        Node::Null => Ok(Value::Null),
+        Node::Boolean(value) => Ok(value.into()),
+        Node::Text(text, _) => Ok(text.into()),
+        Node::Integer(value) => match i64::try_from(value) {
+            Ok(value) => Ok(value.into()),
+            Err(_) => Err(blame.wrong(key, &node, accepted)),
+        },
+        Node::Float => Err(blame.wrong(key, &node, accepted)),
+        Node::List(nodes) => nodes
+            .into_iter()
+            .enumerate()
+            .map(|(index, node)| value_of(blame, &key.index(index), node))
+            .collect(),
+        Node::Table(entries) => entries
+            .into_iter()
+            .map(|(name, node)| {
+                let value = value_of(blame, &key.join(&name), node)?;
+                Ok((name, value))
+            })
+            .collect(),
     }
 }
 

@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 
-use teeline_core::{BackupError, Compression, LagPolicy, LineCheck, PathTemplate, StrategyKind};
+use teeline_core::{
+    BackupError, Compression, LagPolicy, LineCheck, Metadata, PathTemplate, StrategyKind, TimeZone,
+};
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::Config;
 use super::blame::Blame;
 use super::destinations::destinations;
+use super::hooks::hooks;
 use super::node::{KeyPath, Node};
 use super::places::{NamedPlace, named_place, no_url};
 use super::reader::{Known, Table, check_known};
+use super::retention::{RETENTION, retention};
 use super::targets::targets;
 use super::types::{
     BackupConfig, EmbeddedS3Config, EngineConfig, SETTLE_PASSES_MAX, SampleConfig, SourceConfig,
@@ -25,11 +29,14 @@ const GIB: u64 = 1024 * MIB;
 
 const ROOT: Known = Known {
     keys: &[
+        "time_zone",
         "source",
         "backup",
+        "retention",
         "engine",
         "destinations",
         "targets",
+        "hooks",
         "embedded_s3",
     ],
     hints: &[],
@@ -56,6 +63,7 @@ const BACKUP: Known = Known {
         "strategy",
         "lag",
         "lag_patience_ms",
+        "spill_bytes",
         "catch_up",
         "concurrency",
         "compression",
@@ -68,11 +76,19 @@ const BACKUP: Known = Known {
         "path",
         "include",
         "exclude",
+        "metadata",
+        "cleanup",
     ],
-    hints: &[("quorum", "write `strategy = \"quorum:N\"`")],
+    hints: &[
+        ("quorum", "write `strategy = \"quorum:N\"`"),
+        (
+            "time_zone",
+            "it stands before all sections: time_zone = \"Europe/Berlin\"",
+        ),
+    ],
 };
 const ENGINE: Known = Known {
-    keys: &["workers", "budget_bytes"],
+    keys: &["workers", "budget_bytes", "temp_dir"],
     hints: &[],
 };
 const EMBEDDED_S3: Known = Known {
@@ -85,9 +101,10 @@ const SAMPLE: Known = Known {
 };
 
 /// Where a key belongs that stands in the wrong place.
-pub(super) const SECTIONS: [(&str, &[&str]); 4] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 5] = [
     ("source", SOURCE.keys),
     ("backup", BACKUP.keys),
+    ("retention", RETENTION.keys),
     ("engine", ENGINE.keys),
     ("embedded_s3", EMBEDDED_S3.keys),
 ];
@@ -103,16 +120,26 @@ pub(super) fn check_names<'n>(
 /// Reads the whole.
 pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
     let mut root = Table::open(blame, KeyPath::default(), root, &ROOT)?;
+    let time_zone = root.text_as("time_zone", |text| {
+        text.parse::<TimeZone>().map_err(|error| error.to_string())
+    })?;
+    let retained = root
+        .table("retention", &RETENTION)?
+        .map(retention)
+        .transpose()?;
     let source = root.table("source", &SOURCE)?.map(source).transpose()?;
     let backup = root.table("backup", &BACKUP)?.map(backup).transpose()?;
     let engine = root.table("engine", &ENGINE)?.map(engine).transpose()?;
     let embedded = root.table("embedded_s3", &EMBEDDED_S3)?;
     Ok(Config {
+        time_zone: time_zone.unwrap_or_default(),
+        retention: retained.unwrap_or_default(),
         source,
         backup: backup.unwrap_or_default(),
         engine: engine.unwrap_or_default(),
         destinations: destinations(root.tables("destinations")?, blame)?,
         targets: targets(root.tables("targets")?, blame)?,
+        hooks: hooks(root.tables("hooks")?, blame)?,
         embedded_s3: embedded.map(embedded_s3).transpose()?,
     })
 }
@@ -183,6 +210,7 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
     })?;
     let lag = lag_policy(&mut table)?;
     let lag_patience_ms = table.integer("lag_patience_ms", 1..=86_400_000)?;
+    let spill_bytes = table.size("spill_bytes", MIB..=1024 * GIB)?;
     let catch_up = table.word("catch_up", &["wait", "later"], |word| word.parse().ok())?;
     let concurrency = table.integer("concurrency", 1..=1024)?;
     let block_bytes = table.size("block_bytes", 4 * KIB..=16 * MIB)?;
@@ -204,11 +232,16 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
                 .to_owned()
         })
     })?;
+    let metadata = Metadata::new(table.values("metadata")?);
+    let metadata = metadata.map_err(|error| {
+        table.error_at("metadata", &format!("isn't usable: {}", error.message()))
+    })?;
     Ok(BackupConfig {
         strategy: strategy.unwrap_or(default.strategy),
         lag,
         catch_up: catch_up.unwrap_or_default(),
         lag_patience_ms: lag_patience_ms.unwrap_or(default.lag_patience_ms),
+        spill_bytes: spill_bytes.unwrap_or(default.spill_bytes),
         concurrency: concurrency.map_or(default.concurrency, to_usize),
         compression,
         block_bytes: block_bytes.map(to_usize),
@@ -219,12 +252,14 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
         path: path.unwrap_or_default(),
         include: table.texts("include", check_glob)?.unwrap_or_default(),
         exclude: table.texts("exclude", check_glob)?.unwrap_or_default(),
+        metadata,
+        cleanup: table.boolean("cleanup")?.unwrap_or(false),
     })
 }
 
 /// What becomes of a destination that falls behind, where it is said.
 pub(super) fn lag_policy(table: &mut Table<'_>) -> Result<Option<LagPolicy>, BackupError> {
-    table.word("lag", &["block", "detach"], |word| word.parse().ok())
+    table.word("lag", &LagPolicy::NAMES, |word| word.parse().ok())
 }
 
 fn compression(table: &mut Table<'_>) -> Result<Compression, BackupError> {
@@ -251,10 +286,10 @@ fn check_glob(text: &str) -> Result<(), String> {
 }
 
 fn engine(mut table: Table<'_>) -> Result<EngineConfig, BackupError> {
-    let budget_bytes = table.size("budget_bytes", 8 * MIB..=1024 * GIB)?;
     Ok(EngineConfig {
         workers: table.integer("workers", 1..=256)?.map(to_usize),
-        budget_bytes: budget_bytes.map_or(EngineConfig::default().budget_bytes, to_usize),
+        budget_bytes: table.size("budget_bytes", 8 * MIB..=1024 * GIB)?,
+        temp_dir: table.text_as("temp_dir", no_url)?.map(PathBuf::from),
     })
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use teeline_core::{
-    Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, LineCheck, PathTemplate, StrategyKind,
+    Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, LineCheck, Metadata, PathTemplate,
+    SPILL_BYTES_DEFAULT, StrategyKind,
 };
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
@@ -68,6 +69,8 @@ pub struct BackupConfig {
     pub lag: Option<LagPolicy>,
     /// Milliseconds that a destination which may leave may hold up the pass, all in all: 1 to 86,400,000. Default: 10,000.
     pub lag_patience_ms: u64,
+    /// Bytes that may wait on disk for destinations that spill, 1 MiB to 1,024 GiB. Default: 1 GiB.
+    pub spill_bytes: u64,
     /// When a destination that was left behind is completed. Default: [`CatchUp::Later`].
     pub catch_up: CatchUp,
     /// How many calls to destinations may be under way at once, 1 to 1,024. Default: 4.
@@ -92,6 +95,10 @@ pub struct BackupConfig {
     pub include: Vec<String>,
     /// Globs of the resources that are left out, also where `include` names them. Default: none.
     pub exclude: Vec<String>,
+    /// What is said of each backup. Default: nothing.
+    pub metadata: Metadata,
+    /// Whether each backup that succeeds is followed by a cleanup where it has been made. Default: no.
+    pub cleanup: bool,
 }
 
 /// How a copy is checked before it counts.
@@ -105,12 +112,16 @@ pub enum Verification {
 }
 
 /// What the process may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EngineConfig {
     /// Threads that compress, 1 to 256. Default: as many as there are cores, as far as the budget has blocks for them.
     pub workers: Option<usize>,
-    /// Bytes of records that may be in memory at once, 8 MiB to 1,024 GiB. Default: 24 MiB.
-    pub budget_bytes: usize,
+    /// Bytes of records that may be in memory at once, 8 MiB to 1,024 GiB. Default: none, which means 8 MiB and 2 MiB for each
+    /// processor.
+    pub budget_bytes: Option<u64>,
+    /// The folder for what slow destinations are yet to be sent, where they spill. Default: none, which means the operating
+    /// system's temporary folder.
+    pub temp_dir: Option<PathBuf>,
 }
 
 /// An S3 server over a folder, for trying things out without an account anywhere.
@@ -145,6 +156,7 @@ impl Default for BackupConfig {
             strategy: StrategyKind::All,
             lag: None,
             lag_patience_ms: LAG_PATIENCE_MS_DEFAULT,
+            spill_bytes: SPILL_BYTES_DEFAULT,
             catch_up: CatchUp::Later,
             concurrency: 4,
             compression: Compression::default(),
@@ -156,15 +168,8 @@ impl Default for BackupConfig {
             path: PathTemplate::default(),
             include: Vec::new(),
             exclude: Vec::new(),
-        }
-    }
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        EngineConfig {
-            workers: None,
-            budget_bytes: 24 * MIB,
+            metadata: Metadata::default(),
+            cleanup: false,
         }
     }
 }

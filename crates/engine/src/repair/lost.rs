@@ -1,21 +1,19 @@
 //! The files of a run whose manifest is lost, at one destination, and the manifest that they come to.
 
-use std::collections::BTreeSet;
-
-use futures::TryStreamExt;
 use teeline_actors::Publication;
 use teeline_core::{
     BackupError, BackupId, Class, Digest, MISSING_NAMED_MAX, Manifest, MissingFile, ObjectKey,
-    Reconstruction, RunClaim, SealedManifest, Timestamp, layout,
+    RunClaim, SealedManifest, Timestamp, layout,
 };
 
 use super::evidence::Evidence;
-use crate::catalog::{located, read_document, read_whole};
+use crate::catalog::{located, read_whole};
 use crate::check::Check;
 use crate::files::file_of;
 use crate::open::Opened;
 use crate::report::{Damage, RepairStatus};
 use crate::run_folders::RunFolder;
+use crate::unpublished::{self, Incomplete};
 
 /// The files of a run whose manifest is lost.
 pub(super) struct Lost<'a> {
@@ -144,31 +142,17 @@ impl<'a> Lost<'a> {
 
     async fn reconstruct(&self) -> Result<SealedManifest, Refusal> {
         let sink = self.opened.sink.as_ref();
-        let folder = ObjectKey::new(self.path)?;
-        let files: BTreeSet<String> = sink
-            .list(Some(&folder))
-            .map_ok(|object| object.key.file_name().to_owned())
-            .try_collect()
-            .await?;
-        let mut reconstruction = Reconstruction::new(self.claim.clone(), &files);
-        while let Some(file) = reconstruction.wanted() {
-            let key = folder.join(&file)?;
-            let read = read_whole(sink, &key).await;
-            let given = read.and_then(|bytes| reconstruction.give(&located(sink, &key), &bytes));
-            if let Err(error) = given {
-                return Err(Refusal {
-                    error,
-                    missing: in_folder(self.path, reconstruction.missing().to_vec()),
-                });
-            }
-        }
-        match reconstruction.finish() {
+        match unpublished::reconstruct(sink, self.path, &self.claim).await {
             Ok(manifest) => Ok(SealedManifest::new(manifest)?),
-            Err(missing) => Err(lacking(
+            Err(Incomplete::Missing(missing)) => Err(lacking(
                 self.opened,
                 self.path,
                 in_folder(self.path, missing),
             )),
+            Err(Incomplete::Failed(error, missing)) => Err(Refusal {
+                error,
+                missing: in_folder(self.path, missing),
+            }),
         }
     }
 
@@ -252,29 +236,17 @@ async fn checksum_there(opened: &Opened, path: &str) -> Result<Digest, BackupErr
 
 /// The claim of a run, which must be about the folder that it is in.
 async fn read_claim(opened: &Opened, id: &BackupId, path: &str) -> Result<RunClaim, Refusal> {
-    let sink = opened.sink.as_ref();
-    let key = file_of(path, layout::RUN_CLAIM)?;
-    let claim: RunClaim = match read_document(sink, &key).await {
+    match unpublished::read_claim(opened.sink.as_ref(), id, path).await {
         Err(error) if error.class() == Class::NotFound => {
             let claim = MissingFile {
-                file: key.to_string(),
+                file: file_of(path, layout::RUN_CLAIM)?.to_string(),
                 resource: None,
                 last_index: false,
             };
-            return Err(lacking(opened, path, vec![claim]));
+            Err(lacking(opened, path, vec![claim]))
         }
-        read => read?,
-    };
-    if claim.head.id == *id && claim.head.path == path {
-        return Ok(claim);
+        read => Ok(read?),
     }
-    let message = format!(
-        "it is about {} in the folder {}",
-        claim.head.id, claim.head.path
-    );
-    let error = BackupError::corrupt(located(sink, &key), message)
-        .suggest("a run's files belong in the folder that run.json names; move them there");
-    Err(error.into())
 }
 
 fn lacking(opened: &Opened, path: &str, mut missing: Vec<MissingFile>) -> Refusal {

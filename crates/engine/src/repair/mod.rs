@@ -12,7 +12,7 @@ use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::report::{DestinationError, RepairReport};
 use crate::request::Cancel;
-use crate::run_folders::{Searched, search_all};
+use crate::run_folders::{RunFolder, Searched, search_all};
 
 use rebuild::Rebuild;
 
@@ -129,8 +129,11 @@ async fn rebuild_all(
 
 /// The runs that have no manifest at some destination that has their claim, or has listed them.
 fn without_manifest(searched: &[&Searched]) -> BTreeSet<BackupId> {
-    let folders = searched.iter().flat_map(|place| &place.folders);
-    let claimed = folders.filter(|folder| folder.has_claim && !folder.has_manifest);
+    let claimed = searched.iter().flat_map(|place| {
+        let counts = |folder: &&RunFolder| !place.asked.has_withdrawn(&folder.id);
+        place.folders.iter().filter(counts)
+    });
+    let claimed = claimed.filter(|folder| folder.has_claim && !folder.has_manifest);
     let lost = searched.iter().flat_map(|place| &place.asked.catalog.lost);
     claimed
         .map(|folder| &folder.id)

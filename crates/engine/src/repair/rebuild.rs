@@ -112,6 +112,10 @@ impl<'a> Rebuild<'a> {
     /// What a destination has of the run.
     async fn find(&self, searched: &'a Searched) -> Result<Found<'a>, Refusal> {
         let (opened, catalog) = (&searched.asked.opened, &searched.asked.catalog);
+        if catalog.withdrawn(self.id).is_some() {
+            let copy = copy_at(&opened.name, RepairStatus::Withdrawn);
+            return Ok(Found::Settled(copy));
+        }
         let unreadable = catalog.unreadable.iter().find(|(id, ..)| id == self.id);
         if let Some((_, key, error)) = unreadable {
             return Err(in_the_way(opened, key, error).into());

@@ -54,6 +54,8 @@ pub enum RepairStatus {
     Skipped,
     /// Nothing: nothing of the run is there.
     Absent,
+    /// Nothing: the backup was withdrawn there.
+    Withdrawn,
     /// The destination couldn't be asked, or stopped answering.
     Unreachable,
 }
@@ -71,7 +73,10 @@ impl RepairReport {
 impl RepairedCopy {
     fn exit_code(&self) -> u8 {
         match self.status {
-            RepairStatus::Whole | RepairStatus::Reconstructed | RepairStatus::Copied => exit::DONE,
+            RepairStatus::Whole
+            | RepairStatus::Reconstructed
+            | RepairStatus::Copied
+            | RepairStatus::Withdrawn => exit::DONE,
             RepairStatus::Skipped | RepairStatus::Absent => exit::DEGRADED,
             RepairStatus::Unreachable => exit::FAILED,
             RepairStatus::Refused => match self.error.as_ref().map(|error| error.class) {

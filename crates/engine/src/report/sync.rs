@@ -44,6 +44,8 @@ pub enum SyncStatus {
     Whole,
     /// What was missing was copied; all of it was read back and is right.
     Copied,
+    /// Nothing: it was withdrawn there.
+    Withdrawn,
     /// It isn't there.
     Failed,
 }

@@ -13,13 +13,15 @@ use std::sync::Arc;
 
 use futures::{FutureExt, TryStreamExt};
 use teeline_core::{
-    BackupError, Class, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
+    BackupError, BackupId, Class, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
+    Timestamp,
 };
 
 use crate::catalog::{ask_all, resolve};
 use crate::copies::Copies;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::hooks::{Hooks, Moment, RunEvent};
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
 use crate::request::{Cancel, Which};
 
@@ -27,7 +29,8 @@ pub use request::RestoreRequest;
 pub use target::RestoreTarget;
 
 use choice::Choice;
-use reading::{Contents, Tally, count_first, count_lines};
+use reading::Tally;
+pub(crate) use reading::{Contents, count_first, count_lines};
 
 impl Engine {
     /// Restores a backup. Failures are in the report.
@@ -37,14 +40,11 @@ impl Engine {
         let restoring = self
             .0
             .host
-            .spawn(async move { restore(&engine, request).await });
-        let mut report = restoring.await.unwrap_or_else(|error| RestoreReport {
+            .spawn(async move { announced(&engine, request, begun).await });
+        restoring.await.unwrap_or_else(|error| RestoreReport {
             error: Some((&error).into()),
             ..RestoreReport::failed("")
-        });
-        let elapsed = (self.0.clock)().unix_ms() - begun.unix_ms();
-        report.duration = u64::try_from(elapsed).unwrap_or(0);
-        report
+        })
     }
 
     /// As [`Engine::restore`], for hosts without an executor.
@@ -66,8 +66,38 @@ impl RestoreReport {
             duration: 0,
             avoided: Vec::new(),
             error: None,
+            hook_failures: Vec::new(),
         }
     }
+}
+
+/// Restores, and tells the hooks before and after.
+async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -> RestoreReport {
+    let hooks = match request.dry_run {
+        true => Hooks::default(),
+        false => request.hooks.clone(),
+    };
+    let id = match &request.which {
+        Which::Id(id) => Some(id.clone()),
+        Which::Latest => None,
+    };
+    let backup_type = id.as_ref().map(BackupId::backup_type);
+    let start = RunEvent::new(Moment::RestoreStart, id, backup_type, begun);
+    let mut failures = Vec::new();
+    let started = request.cancel.guard(hooks.start(&start, &mut failures));
+    let mut report = match started.await {
+        Ok(()) => restore(engine, request).await,
+        Err(error) => RestoreReport {
+            error: Some((&error).into()),
+            ..RestoreReport::failed(&request.target.to_string())
+        },
+    };
+    let ended = (engine.0.clock)();
+    report.duration = u64::try_from(ended.unix_ms() - begun.unix_ms()).unwrap_or(0);
+    report.hook_failures = failures;
+    let told = hooks.tell(&RunEvent::restored(&report, ended)).await;
+    report.hook_failures.extend(told);
+    report
 }
 
 async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
@@ -178,7 +208,7 @@ impl Restore {
         destinations: &[DestinationSpec],
     ) -> Result<bool, BackupError> {
         let asked = ask_all(engine, destinations).await;
-        let id = resolve(&wanted.which, &asked)?;
+        let id = resolve(&wanted.which, &asked).await?;
         self.report.id = Some(id.clone());
         self.report.backup_id = Some(id.clone());
         let copies = &*self

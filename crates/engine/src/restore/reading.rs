@@ -18,7 +18,7 @@ use crate::copies::Copies;
 const READ_AHEAD: usize = 4;
 
 /// The contents of a backup, with what had changed when it was read again laid over the rest.
-pub(super) struct Contents {
+pub(crate) struct Contents {
     copies: Arc<Copies>,
     overlay: Option<Arc<Overlay>>,
     /// The database's own `s3db.json`, where the source was a database.
@@ -31,7 +31,7 @@ pub(super) struct Tally(HashMap<String, (u64, u64)>);
 
 impl Contents {
     /// Reads what it takes to read the rest.
-    pub(super) async fn open(copies: Arc<Copies>) -> Result<Self, BackupError> {
+    pub(crate) async fn open(copies: Arc<Copies>) -> Result<Self, BackupError> {
         let mut attachments = copies.manifest.attachments.iter();
         let database_catalogue =
             match attachments.find(|file| file.file == layout::DATABASE_CATALOGUE) {
@@ -62,7 +62,7 @@ impl Contents {
     }
 
     /// The lines of these resources that stand, each with its resource: those of the data files, then the newer ones.
-    pub(super) fn lines(
+    pub(crate) fn lines(
         &self,
         chosen: &[&ResourceEntry],
     ) -> BoxStream<'static, Result<(Arc<str>, Bytes), BackupError>> {
@@ -96,7 +96,7 @@ impl Contents {
 
     /// The pieces of objects that stand: those of the data files, then the newer ones. Records of these resources that are
     /// objects now are among them.
-    pub(super) fn frames(
+    pub(crate) fn frames(
         &self,
         chosen: &[&ResourceEntry],
     ) -> BoxStream<'static, Result<Vec<Frame>, BackupError>> {
@@ -290,12 +290,12 @@ fn plain(
 }
 
 /// Lines in a chunk of lines.
-pub(super) fn count_lines(lines: &[u8]) -> u64 {
+pub(crate) fn count_lines(lines: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
 /// Objects that begin among these pieces.
-pub(super) fn count_first(frames: &[Frame]) -> u64 {
+pub(crate) fn count_first(frames: &[Frame]) -> u64 {
     let first = frames.iter().filter(|frame| frame.header.offset == 0);
     first.count() as u64
 }

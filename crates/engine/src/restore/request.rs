@@ -3,6 +3,7 @@
 use teeline_sources::s3db::RestoreMode;
 
 use crate::destination::DestinationSpec;
+use crate::hooks::Hooks;
 use crate::request::{Cancel, Which};
 
 use super::target::RestoreTarget;
@@ -29,6 +30,8 @@ pub struct RestoreRequest {
     pub renames: Vec<(String, String)>,
     /// Whether only to say what would be done; no.
     pub dry_run: bool,
+    /// Who is told of it, and may stop it; nobody. Nobody is told of what a restore would do.
+    pub hooks: Hooks,
     /// Ends the restore early.
     pub cancel: Cancel,
 }
@@ -46,6 +49,7 @@ impl RestoreRequest {
             ids: Vec::new(),
             renames: Vec::new(),
             dry_run: false,
+            hooks: Hooks::default(),
             cancel: Cancel::new(),
         }
     }

@@ -12,6 +12,7 @@ use teeline::{
     Sink, Timestamp,
 };
 use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload};
+use tokio::sync::watch;
 
 /// `count` records of varying size, the same each time.
 pub(crate) fn records(count: u64) -> Vec<u8> {
@@ -103,6 +104,8 @@ type Spy = Arc<dyn Fn(Operation, &ObjectKey, u64) + Send + Sync>;
 pub(crate) struct SpySink {
     inner: MemorySink,
     spy: Spy,
+    /// Uploads begin once this is true.
+    gate: watch::Receiver<bool>,
 }
 
 impl SpySink {
@@ -113,6 +116,15 @@ impl SpySink {
         SpySink {
             inner,
             spy: Arc::new(spy),
+            gate: watch::Sender::new(true).subscribe(),
+        }
+    }
+
+    /// One whose uploads begin once `gate` is true.
+    pub(crate) fn gated(inner: MemorySink, gate: watch::Receiver<bool>) -> Self {
+        SpySink {
+            gate,
+            ..Self::new(inner, |_, _, _| ())
         }
     }
 }
@@ -136,6 +148,8 @@ impl Sink for SpySink {
     }
     async fn begin(&self, key: &ObjectKey, bytes: u64) -> Result<Box<dyn Upload>, BackupError> {
         (self.spy)(Operation::Begin, key, bytes);
+        // Nobody who could open it means that it is as it is.
+        let _ = self.gate.clone().wait_for(|is_open| *is_open).await;
         self.inner.begin(key, bytes).await
     }
     async fn put(&self, key: &ObjectKey, bytes: bytes::Bytes) -> Result<(), BackupError> {

@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, stream};
 use teeline::{DestinationSpec, ListRequest, ListedStatus, Timestamp, exit};
-use teeline_core::{BackupId, CatalogEntry, Digest, ObjectKey, document, layout};
+use teeline_core::{BackupId, CatalogEntry, Digest, Metadata, ObjectKey, document, layout};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 
 use crate::engine_at;
@@ -23,7 +23,11 @@ struct Many {
 fn entry(number: u32) -> CatalogEntry {
     let first: Timestamp = "2025-01-01T00:00:00Z".parse().unwrap();
     let started_at = Timestamp::from_unix_ms(first.unix_ms() + i64::from(number) * 3_600_000);
-    let label = if number.is_multiple_of(24) { "daily" } else { "hourly" };
+    let label = if number.is_multiple_of(24) {
+        "daily"
+    } else {
+        "hourly"
+    };
     let id = BackupId::new(&label.parse().unwrap(), started_at, &[0; 10]);
     CatalogEntry {
         backup_type: id.backup_type(),
@@ -34,6 +38,7 @@ fn entry(number: u32) -> CatalogEntry {
         plain_bytes: 1,
         checksum: Digest::of(b""),
         manifest_bytes: 1,
+        metadata: Metadata::default(),
         id,
     }
 }

@@ -19,6 +19,9 @@ use super::failure::failure;
 /// What the names of temporary files begin with.
 pub(super) const TEMPORARY: &str = ".tmp-";
 
+/// What is worth reading of a large object at once. With 1 MiB a backup to four folders holds 4 MiB more, at the same speed.
+pub(super) const READ_BYTES: usize = 512 << 10;
+
 /// A root folder.
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -63,7 +66,8 @@ impl Disk {
         let length = length.and_then(|length| usize::try_from(length).ok());
         let length = length.filter(|_| range.end <= held).ok_or_else(shorter)?;
 
-        let mut buffer = self.buffers.take(length);
+        // Of few sizes, so that they are used again.
+        let mut buffer = self.buffers.take(length.next_multiple_of(READ_BYTES));
         match file.read_exact_at(&mut buffer[..length], range.start) {
             Ok(()) => Ok(self.buffers.lend(buffer, length)),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(shorter()),

@@ -147,6 +147,13 @@ impl Drop for Draft {
     }
 }
 
+/// Whether a temporary file of ours may be called so.
+pub(super) fn is_draft(name: &str) -> bool {
+    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let number = name.strip_prefix(TEMPORARY);
+    number.is_some_and(|number| number.len() == 16 && number.bytes().all(is_hex))
+}
+
 fn create_beside(disk: &Disk, target: &Path) -> Result<(PathBuf, File), BackupError> {
     let folder = target.parent().unwrap_or(disk.root());
     let mut attempts = 0;

@@ -9,37 +9,50 @@ use std::sync::Arc;
 use teeline_core::{BackupError, ObjectKey, ObjectMeta};
 
 use super::disk::{Disk, TEMPORARY, is_absence, meta};
+use super::draft::is_draft;
 use super::failure::failure;
 
-/// Objects below a folder. What is deleted meanwhile may be missing; what can't be ours (temporary files, links, names
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Find {
+    Objects,
+    /// Temporary files of objects that aren't ones yet.
+    Drafts,
+}
+
+/// Objects below a folder, or what isn't one yet. What is deleted meanwhile may be missing; what can't be ours (temporary files, links, names
 /// that are no keys) is passed over.
 pub(super) struct Walk {
     disk: Arc<Disk>,
     /// Folders that are to be opened.
     ahead: Vec<PathBuf>,
     open: Option<(PathBuf, ReadDir)>,
+    find: Find,
 }
 
 impl Walk {
-    pub(super) fn new(disk: Arc<Disk>, folder: Option<&ObjectKey>) -> Self {
+    pub(super) fn new(disk: Arc<Disk>, folder: Option<&ObjectKey>, find: Find) -> Self {
         let start = folder.map_or_else(|| disk.root().to_owned(), |folder| disk.path(folder));
         Walk {
             disk,
             ahead: vec![start],
             open: None,
+            find,
         }
     }
 
     /// What stands in the open folder under one name, if that is an object.
     fn look(&mut self, entry: &DirEntry) -> io::Result<Option<ObjectMeta>> {
-        if is_temporary(&entry.file_name()) {
-            return Ok(None);
-        }
+        let name = entry.file_name();
         let kind = entry.file_type()?;
-        if kind.is_dir() {
+        if kind.is_dir() && !is_temporary(&name) {
             self.ahead.push(entry.path());
         }
-        if !kind.is_file() {
+        let is_found = match self.find {
+            Find::Objects => !is_temporary(&name),
+            Find::Drafts => name.to_str().is_some_and(is_draft),
+        };
+        if !kind.is_file() || !is_found {
             return Ok(None);
         }
         let metadata = entry.metadata()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::client::{HttpClient, HttpConnector};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use teeline_core::{BackupError, Class};
 
@@ -26,11 +27,21 @@ pub(super) struct Connected {
     pub(super) host: String,
     pub(super) chain: Option<Arc<ChainedCredentials>>,
     pub(super) conditional_completion: Arc<AtomicBool>,
+    pub(super) requests: HttpClient,
+    pub(super) region: String,
 }
 
 pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupError> {
     options.check()?;
     let conditional_completion = Arc::new(AtomicBool::new(true));
+    let connector = || Connector {
+        conditional_completion: Arc::clone(&conditional_completion),
+    };
+    let requests = connector()
+        .connect(&client_options(options))
+        .map_err(|error| {
+            BackupError::new(Class::Usage, "open", options.place(), deepest(&error))
+        })?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&options.bucket)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
@@ -39,9 +50,7 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
         .with_virtual_hosted_style_request(!options.is_path_style())
         .with_client_options(client_options(options))
         .with_retry(no_retries())
-        .with_http_connector(Connector {
-            conditional_completion: Arc::clone(&conditional_completion),
-        });
+        .with_http_connector(connector());
 
     let mut region = options.region.clone();
     let mut chain = None;
@@ -78,7 +87,7 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
     if let Some(endpoint) = endpoint(options) {
         builder = builder.with_endpoint(endpoint);
     }
-    let client = builder.with_region(region).build().map_err(|error| {
+    let client = builder.with_region(&region).build().map_err(|error| {
         BackupError::new(Class::Usage, "open", options.place(), deepest(&error))
     })?;
     Ok(Connected {
@@ -86,6 +95,8 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
         host,
         chain,
         conditional_completion,
+        requests,
+        region,
     })
 }
 

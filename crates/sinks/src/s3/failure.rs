@@ -145,7 +145,8 @@ fn suggestion(rejected: &Rejected) -> Option<String> {
             "use a server that can write only where nothing is (If-None-Match), and in parts"
         }
         (_, 403) => {
-            "allow s3:GetObject, s3:PutObject, s3:ListBucket and s3:AbortMultipartUpload on the bucket"
+            "allow s3:GetObject, s3:PutObject, s3:ListBucket and s3:AbortMultipartUpload on the bucket, and to delete \
+             s3:DeleteObject and s3:ListBucketMultipartUploads"
         }
         _ => return None,
     };

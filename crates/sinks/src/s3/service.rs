@@ -111,6 +111,11 @@ pub(crate) struct Rejected {
 }
 
 impl Rejected {
+    /// Whether the server can't do that at all.
+    pub(crate) fn is_not_implemented(&self) -> bool {
+        self.status == 501 || self.code == "NotImplemented"
+    }
+
     fn new(status: u16, body: &str, date: Option<String>) -> Self {
         Rejected {
             status,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use object_store::aws::AmazonS3;
+use object_store::client::HttpClient;
 use object_store::path::Path;
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
@@ -28,6 +29,9 @@ pub(crate) struct Store {
     prefix: String,
     chain: Option<Arc<ChainedCredentials>>,
     pub(super) conditional_completion: Arc<AtomicBool>,
+    /// For what the client has no call for.
+    pub(super) requests: HttpClient,
+    pub(super) region: String,
     pub(crate) part_bytes: usize,
 }
 
@@ -38,6 +42,8 @@ impl Store {
             host,
             chain,
             conditional_completion,
+            requests,
+            region,
         } = connect(&options).await?;
         Ok(Store {
             client,
@@ -47,6 +53,8 @@ impl Store {
             prefix: options.prefix,
             chain,
             conditional_completion,
+            requests,
+            region,
             part_bytes: options.part_bytes,
         })
     }
@@ -187,8 +195,7 @@ impl Store {
 
     /// Ends uploads in parts without a condition from now on, if `error` is that this server can't do it.
     pub(super) fn gives_up_condition(&self, error: &object_store::Error) -> bool {
-        let refused = find::<Rejected>(error)
-            .is_some_and(|rejected| rejected.status == 501 || rejected.code == "NotImplemented");
+        let refused = find::<Rejected>(error).is_some_and(Rejected::is_not_implemented);
         refused && self.conditional_completion.swap(false, Ordering::Relaxed)
     }
 
@@ -221,12 +228,16 @@ impl Store {
 
     /// What was listed, if it can be ours.
     pub(crate) fn listed(&self, meta: &object_store::ObjectMeta) -> Option<ObjectMeta> {
-        let path = meta.location.as_ref();
+        Some(self.meta(self.key_of(meta.location.as_ref())?, meta))
+    }
+
+    /// The key of what is in the bucket under `full`, if it can be ours.
+    pub(super) fn key_of(&self, full: &str) -> Option<ObjectKey> {
         let below = match self.prefix.as_str() {
-            "" => path,
-            prefix => path.strip_prefix(prefix)?.strip_prefix('/')?,
+            "" => full,
+            prefix => full.strip_prefix(prefix)?.strip_prefix('/')?,
         };
-        Some(self.meta(ObjectKey::new(below).ok()?, meta))
+        ObjectKey::new(below).ok()
     }
 
     fn meta(&self, key: ObjectKey, meta: &object_store::ObjectMeta) -> ObjectMeta {

@@ -72,6 +72,9 @@ impl Shown for Made {
         for destination in &report.destinations {
             text.push_str(&written(report, destination));
         }
+        if let Some(cleanup) = &report.cleanup {
+            let _ = write!(text, "\n  cleanup: {}", cleanup.text());
+        }
         if report
             .destinations
             .iter()
@@ -92,6 +95,10 @@ impl Shown for Made {
                     .map(|error| Problem::of(&destination.name, error)),
             );
         }
+        if let Some(cleanup) = &self.report.cleanup {
+            cleanup.problems(problems);
+        }
+        problems.extend(self.report.hook_failures.iter().map(Problem::of_hook));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod cleanup;
 mod inspection;
 mod list;
 mod repair;
@@ -15,7 +16,7 @@ mod words;
 use std::fmt::{self, Display};
 
 use serde::Serialize;
-use teeline::{Damage, ErrorReport};
+use teeline::{Damage, ErrorReport, HookFailure};
 
 use super::printable::one_line;
 
@@ -66,6 +67,13 @@ impl Problem {
         Problem {
             about,
             ..Problem::plain(error)
+        }
+    }
+
+    fn of_hook(failure: &HookFailure) -> Self {
+        Problem {
+            about: Some(format!("hook {}, at {}", failure.hook, failure.event)),
+            ..Problem::plain(&failure.error)
         }
     }
 

@@ -82,6 +82,7 @@ fn done(status: RepairStatus) -> &'static str {
         RepairStatus::Refused => "refused",
         RepairStatus::Skipped => "skipped",
         RepairStatus::Absent => "absent",
+        RepairStatus::Withdrawn => "withdrawn",
         RepairStatus::Unreachable => "unreachable",
     }
 }

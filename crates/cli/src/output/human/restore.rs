@@ -59,6 +59,7 @@ impl Shown for RestoreReport {
             }
         }));
         problems.extend(self.error.as_ref().map(Problem::plain));
+        problems.extend(self.hook_failures.iter().map(Problem::of_hook));
     }
 }
 

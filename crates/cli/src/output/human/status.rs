@@ -20,6 +20,7 @@ impl Shown for StatusReport {
         let state = match self.status {
             BackupState::Completed => "completed",
             BackupState::Damaged => "damaged",
+            BackupState::Withdrawn => "withdrawn",
             BackupState::Failed => "failed",
             BackupState::Unknown => "unknown",
         };
@@ -44,6 +45,9 @@ impl Shown for StatusReport {
             );
             let _ = writeln!(text, "  records   {}: {size}", grouped(self.record_count));
             let _ = writeln!(text, "  checksum  {checksum}");
+        }
+        for (name, value) in self.metadata.values() {
+            let _ = writeln!(text, "  metadata  {name}: {value}");
         }
         if !self.resources.is_empty() {
             let mut rows = vec![
@@ -77,9 +81,11 @@ impl Shown for StatusReport {
                     .to_vec(),
             ];
             rows.extend(self.destinations.iter().map(|copy| {
+                let since = copy.withdrawn_at;
+                let since = since.map_or(String::new(), |at| format!(" at {at}"));
                 vec![
                     format!("  {}", copy.name),
-                    of_copy(copy.status).to_owned(),
+                    format!("{}{since}", of_copy(copy.status)),
                     copy.location.clone(),
                 ]
             }));
@@ -120,7 +126,7 @@ impl Shown for StatusReport {
 
 #[cfg(test)]
 mod tests {
-    use teeline::ResourceStatus;
+    use teeline::{Metadata, ResourceStatus};
 
     use super::*;
 
@@ -137,12 +143,14 @@ mod tests {
         };
         let report = StatusReport {
             id: "full-2026-01-01T00-00-00-aaaaaaaaaa".parse().ok(),
+            backup_type: None,
             status: BackupState::Completed,
             timestamp: None,
             record_count: 24_690,
             size: 0,
             plain_bytes: 0,
             checksum: None,
+            metadata: Metadata::default(),
             source: None,
             resources: vec![resource("notes", 0), resource("users", 1234)],
             destinations: Vec::new(),

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use teeline::{CopyState, VerifyReport};
+use teeline::{Contained, CopyState, VerifyReport};
 
-use super::words::{bytes, counted, of_copy, table};
+use super::words::{bytes, counted, grouped, of_copy, table};
 use super::{Problem, Shown};
 
 impl Shown for VerifyReport {
@@ -26,9 +26,15 @@ impl Shown for VerifyReport {
             let mut rows = Vec::new();
             for copy in &backup.destinations {
                 let found = match copy.status {
-                    CopyState::Ok => format!("{} read, every digest right", bytes(copy.bytes)),
+                    CopyState::Ok => {
+                        let contained = copy.contained.map_or(String::new(), contained);
+                        let read = bytes(copy.bytes);
+                        format!("{read} read, every digest right{contained}")
+                    }
                     CopyState::Damaged => counted(copy.damage.len() as u64, "fault"),
-                    CopyState::Absent | CopyState::Unreachable => String::new(),
+                    CopyState::Absent | CopyState::Withdrawn | CopyState::Unreachable => {
+                        String::new()
+                    }
                 };
                 rows.push(vec![
                     format!("  {}", copy.name),
@@ -50,4 +56,22 @@ impl Shown for VerifyReport {
                 .map(|failed| Problem::of(&failed.destination, &failed.error)),
         );
     }
+}
+
+/// `; 12 records and 3 objects, as it says`.
+fn contained(found: Contained) -> String {
+    let Contained {
+        records,
+        objects,
+        not_json,
+    } = found;
+    let not_json = match not_json {
+        0 => String::new(),
+        count => format!("; {} of them no JSON", grouped(count)),
+    };
+    let objects = counted(objects, "object");
+    format!(
+        "; {} and {objects}, as it says{not_json}",
+        counted(records, "record")
+    )
 }

@@ -19,6 +19,7 @@ pub(super) fn of_copy(state: CopyState) -> &'static str {
         CopyState::Ok => "ok",
         CopyState::Damaged => "damaged",
         CopyState::Absent => "absent",
+        CopyState::Withdrawn => "withdrawn",
         CopyState::Unreachable => "unreachable",
     }
 }

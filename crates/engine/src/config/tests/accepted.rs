@@ -2,14 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
-use teeline_core::{Compression, LagPolicy, LineCheck, PathTemplate, StrategyKind};
+use teeline_core::{
+    Compression, LagPolicy, LineCheck, PathTemplate, Retention, Span, StrategyKind,
+};
 use teeline_sources::s3db::OnUndecodable;
 
 use super::*;
 use crate::destination::{Place, S3Place, Secret};
+use crate::hooks::Moment;
 use crate::request::CatchUp;
 
 const WHOLE: &str = r#"
+time_zone = "Europe/Berlin"
+[retention]
+policy = "gfs"
+daily = 7
+weekly = 4
+monthly = 12
+yearly = 5
+age = "36h"
+keep_within = "3d"
+grace = "0s"
+dead_after = "2w"
 [source]
 connection = "http://k:CANARY@host:9000/shop"
 on_undecodable = "fail"
@@ -18,6 +32,7 @@ settle_passes_max = 7
 strategy = "quorum:2"
 lag = "block"
 lag_patience_ms = 2000
+spill_bytes = "2GiB"
 catch_up = "wait"
 concurrency = 2
 compression = "gzip"
@@ -30,12 +45,18 @@ verification = "attested"
 path = "{year}/{month}/"
 include = ["users*", "orders"]
 exclude = ["*_tmp"]
+metadata = { team = "billing", of = { year = 2026, tags = ["a", true] } }
+cleanup = true
 [engine]
 workers = 3
 budget_bytes = "32MiB"
+temp_dir = "/var/spool"
 [destinations.local]
 path = "./backups/local"
 required = true
+[destinations.local.retention]
+policy = "simple"
+count = 3
 [destinations.primary]
 url = "s3://key:CANARY@bucket/prefix?region=eu-west-1"
 region = "eu-west-2"
@@ -49,6 +70,16 @@ lag = "detach"
 url = "s3://bucket/third"
 profile = "dev"
 required = false
+[hooks.dump]
+on = ["backup-start"]
+command = ["./dump", "--all"]
+timeout_ms = 5
+[hooks.chat]
+on = ["backup-complete", "backup-error"]
+url = "https://hooks.example/CANARY"
+secret = "whsec_Q0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVJZ"
+[hooks.check]
+ping = "https://hc.example/CANARY"
 [embedded_s3]
 root = "./backups/s3"
 access_key = "teeline"
@@ -72,6 +103,7 @@ fn every_key_is_read() {
         strategy: StrategyKind::Quorum(2),
         lag: Some(LagPolicy::Block),
         lag_patience_ms: 2_000,
+        spill_bytes: 2 << 30,
         catch_up: CatchUp::Wait,
         concurrency: 2,
         compression: Compression::Gzip { level: 9 },
@@ -83,13 +115,19 @@ fn every_key_is_read() {
         path: PathTemplate::new("{year}/{month}").unwrap(),
         include: vec!["users*".into(), "orders".into()],
         exclude: vec!["*_tmp".into()],
+        metadata: serde_json::from_str(
+            r#"{"team":"billing","of":{"year":2026,"tags":["a",true]}}"#,
+        )
+        .unwrap(),
+        cleanup: true,
     };
     assert_eq!(config.backup, backup);
     assert_eq!(
         config.engine,
         EngineConfig {
             workers: Some(3),
-            budget_bytes: 32 << 20
+            budget_bytes: Some(32 << 20),
+            temp_dir: Some("/var/spool".into()),
         }
     );
     let embedded = config.embedded_s3.unwrap();
@@ -105,6 +143,76 @@ fn every_key_is_read() {
         records: 10,
     };
     assert_eq!(embedded.sample, Some(sample));
+}
+
+#[test]
+fn what_is_kept_is_said_at_the_top_and_for_a_destination() {
+    let config = toml(WHOLE).accepted();
+    assert_eq!(config.time_zone.to_string(), "Europe/Berlin");
+    let gfs = Retention {
+        count: 0,
+        daily: 7,
+        weekly: 4,
+        monthly: 12,
+        yearly: 5,
+        age: Some(Span::from_ms(36 * 3_600_000)),
+        keep_within: Some(Span::from_days(3)),
+    };
+    let expected = RetentionPolicy {
+        rules: gfs,
+        grace: Span::default(),
+        dead_after: Span::from_days(14),
+    };
+    assert_eq!(config.retention, expected);
+    let simple = RetentionPolicy::new(Retention {
+        count: 3,
+        ..Retention::default()
+    });
+    let of_each: Vec<_> = config.destinations.iter().map(|to| to.retention).collect();
+    assert_eq!(of_each, [Some(simple), None, None]);
+
+    // Without a policy all rules go together; `{}` is none of them.
+    let mixed = toml("[retention]\ncount = 2\ndaily = 1")
+        .accepted()
+        .retention
+        .rules;
+    assert_eq!((mixed.count, mixed.daily), (2, 1));
+    let case = toml("[retention]\n").env(&[
+        ("TEELINE__RETENTION__DAILY", "30"),
+        ("TEELINE__TIME_ZONE", "Asia/Tokyo"),
+    ]);
+    let varied = case.accepted();
+    assert_eq!(
+        (varied.retention.rules.daily, varied.time_zone.to_string()),
+        (30, "Asia/Tokyo".to_owned())
+    );
+    assert!(toml("[retention]\n").accepted().retention.rules.is_empty());
+}
+
+#[test]
+fn hooks_are_a_command_a_webhook_or_a_ping() {
+    let config = toml(WHOLE).accepted();
+    let [dump, chat, check] = &config.hooks[..] else {
+        panic!("three: {:?}", config.hooks);
+    };
+    let words = ["./dump", "--all"].map(str::to_owned).to_vec();
+    assert_eq!(
+        (&*dump.name, &dump.call),
+        ("dump", &HookCall::Command(words))
+    );
+    assert_eq!(
+        (&dump.on[..], dump.timeout_ms),
+        (&[Moment::BackupStart][..], 5)
+    );
+    assert_eq!(chat.on, [Moment::BackupComplete, Moment::BackupError]);
+    let HookCall::Webhook { url, secret } = &chat.call else {
+        panic!("a webhook: {chat:?}");
+    };
+    assert!(url.expose().ends_with("/CANARY") && secret.is_some());
+    assert!(matches!(&check.call, HookCall::Ping(_)) && check.on.is_empty());
+    assert_eq!(check.timeout_ms, 30_000);
+    assert!(config.hooks().is_ok());
+    assert!(!format!("{config:?}").contains("CANARY"));
 }
 
 #[test]

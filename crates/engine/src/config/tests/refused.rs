@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn unknown_keys_are_found_at_their_line() {
     toml("# c\n[backup]\nlevel = 1\n  stratgy = \"CANARY\"\n").refused(
-        "c.toml:4:3: unknown key `backup.stratgy`; accepted here: strategy, lag, lag_patience_ms, catch_up, concurrency, compression, level, \
-         block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude",
+        "c.toml:4:3: unknown key `backup.stratgy`; accepted here: strategy, lag, lag_patience_ms, spill_bytes, catch_up, concurrency, compression, level, \
+         block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude, metadata, cleanup",
         Some("did you mean `strategy`?"),
     );
-    let sections = "accepted here: source, backup, engine, destinations, targets, embedded_s3";
+    let sections = "accepted here: time_zone, source, backup, retention, engine, destinations, targets, hooks, embedded_s3";
     for (text, place, key, hint) in [
         (
             "\nbackups = 1",
@@ -34,7 +34,7 @@ fn unknown_keys_are_found_at_their_line() {
     ] {
         toml(text).refused(&format!("{place}: unknown key `{key}`; {sections}"), hint);
     }
-    let destination = "accepted here: path, url, required, lag, region, endpoint, access_key_id, \
+    let destination = "accepted here: path, url, required, lag, retention, region, endpoint, access_key_id, \
                        secret_access_key, session_token, profile, path_style";
     let bucket = Some("the bucket is part of `url`: s3://bucket/prefix");
     let at = |place: &str, key: &str| format!("{place}: unknown key `{key}`; {destination}");
@@ -54,6 +54,45 @@ fn unknown_keys_are_found_at_their_line() {
         "c.json: unknown key `embedded_s3.sample.buckets`; accepted here: bucket, prefix, records",
         Some("did you mean `bucket`?"),
     );
+}
+
+#[test]
+fn hooks_that_could_not_be_called_are_found_when_they_are_read() {
+    let moments = "backup-start, backup-complete, backup-error, backup-cancelled, restore-start, restore-complete, \
+                   restore-error, restore-cancelled";
+    let unknown =
+        format!("2:7: `hooks.x.on[0]` isn't usable: unknown moment \"start\"; accepted: {moments}");
+    let http = "isn't usable: it isn't an http(s) URL";
+    let secret = "isn't usable: whsec_ and the base64 of 24 to 64 bytes are expected";
+    let one = "1:8: `hooks.x` needs one of command, url (a webhook) and ping";
+    for (text, expected) in [
+        (
+            "on = []\nping = \"http://h\"",
+            "2:1: `hooks.x.on` names no moment",
+        ),
+        ("on = [\"start\"]\nping = \"http://h\"", &unknown),
+        (
+            "command = []",
+            "2:1: `hooks.x.command` isn't usable: it has no program",
+        ),
+        ("ping = \"CANARY\"", &format!("2:1: `hooks.x.ping` {http}")),
+        (
+            "url = \"ftp://CANARY\"",
+            &format!("2:1: `hooks.x.url` {http}"),
+        ),
+        (
+            "url = \"http://h\"\nsecret = \"CANARY\"",
+            &format!("3:1: `hooks.x.secret` {secret}"),
+        ),
+        (
+            "ping = \"http://h\"\nsecret = \"CANARY\"",
+            "3:1: `hooks.x.secret` goes with `url`, whose calls it signs",
+        ),
+        ("ping = \"http://h\"\nurl = \"http://h\"", one),
+        ("", one),
+    ] {
+        toml(&format!("[hooks.x]\n{text}")).refused(&format!("c.toml:{expected}"), None);
+    }
 }
 
 #[test]
@@ -378,4 +417,51 @@ fn destinations_are_checked_one_by_one() {
             .contains("s3://[KEY:SECRET@]bucket/prefix")
     );
     assert!(!format!("{error:?}").contains(CANARY));
+}
+
+#[test]
+fn what_is_kept_is_said_by_rules_that_go_together() {
+    for (text, expected) in [
+        (
+            "policy = \"simple\"\ncount = 1\ndaily = 7",
+            "c.toml:4:1: `retention.daily` goes with policy = \"gfs\", not with \"simple\"",
+        ),
+        (
+            "policy = \"simple\"",
+            "c.toml:1:2: `retention` has the policy \"simple\" and lacks `count`",
+        ),
+        (
+            "policy = \"gfs\"\ncount = 7",
+            "c.toml:3:1: `retention.count` goes with policy = \"simple\", or without a policy, where each rule counts",
+        ),
+        (
+            "age = 30",
+            "c.toml:2:1: `retention.age` is an integer; accepted: 1h to 36500d, \
+             as digits and a unit, as 30min, 36h, 7d or 2w (s, min, h, d, w)",
+        ),
+        (
+            "grace = \"soon\"",
+            "c.toml:2:1: `retention.grace` is text; accepted: 0s to 36500d, \
+             as digits and a unit, as 30min, 36h, 7d or 2w (s, min, h, d, w)",
+        ),
+        (
+            "dead_after = \"30min\"",
+            "c.toml:2:1: `retention.dead_after` is 30min; accepted: 1h to 36500d",
+        ),
+        (
+            "daily = -1",
+            "c.toml:2:1: `retention.daily` is -1; accepted: an integer from 0 to 1000000",
+        ),
+    ] {
+        toml(&format!("[retention]\n{text}")).refused(expected, None);
+    }
+    toml("time_zone = \"Berlin\"").refused(
+        "c.toml:1:1: `time_zone` isn't usable: not a time zone; names of the IANA database are accepted, such as Europe/Berlin or UTC",
+        None,
+    );
+    toml("[backup]\ntime_zone = \"UTC\"\n[retention]\ndaily = 1").refused(
+        "c.toml:2:1: unknown key `backup.time_zone`; accepted here: strategy, lag, lag_patience_ms, spill_bytes, catch_up, concurrency, compression, level, \
+         block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude, metadata, cleanup",
+        Some("it stands before all sections: time_zone = \"Europe/Berlin\""),
+    );
 }

@@ -1,0 +1,306 @@
+//! The cleanup of one destination.
+
+use futures::TryStreamExt;
+use teeline_core::{
+    BackupError, CatalogEntry, Judged, ObjectMeta, Retained, Retention, RunClaim, TimeZone,
+    Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
+};
+
+use super::verified::last_verified;
+use crate::catalog::Asked;
+use crate::clocks;
+use crate::dead_runs::{self, Bound, Left};
+use crate::engine::Engine;
+use crate::removal::Remains;
+use crate::report::{
+    CleanedBackup, CleanedDestination, CleanedUpload, CleanupStatus, Removal, RemovalStatus,
+};
+use crate::request::RetentionPolicy;
+use crate::run_folders::{RunFolder, RunFolders, run_folders};
+use crate::withdrawal::{Withdrawn, removable_from, withdraw};
+
+pub(super) struct Cleaning<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) asked: &'a Asked,
+    pub(super) policy: RetentionPolicy,
+    pub(super) time_zone: TimeZone,
+    pub(super) now: Timestamp,
+    pub(super) dry_run: bool,
+}
+
+/// What is to be done. It was found without changing anything.
+struct Plan {
+    judged: Vec<Judged>,
+    removable: Vec<(Removal, Remains)>,
+    dead: Vec<(RunFolder, RunClaim)>,
+    orphans: Vec<UnfinishedUpload>,
+}
+
+impl Plan {
+    fn is_empty(&self) -> bool {
+        let nothing_goes = self.judged.iter().all(Judged::is_kept);
+        nothing_goes && self.removable.is_empty() && self.dead.is_empty() && self.orphans.is_empty()
+    }
+}
+
+impl Cleaning<'_> {
+    pub(super) async fn run(&self, cleaned: &mut CleanedDestination) -> Result<(), BackupError> {
+        let damaged = self.asked.catalog.damaged();
+        let damaged = damaged.map(|(_, _, error)| error.into());
+        cleaned.errors.extend(damaged);
+        let found = run_folders(self.asked.opened.sink.as_ref()).await?;
+        let plan = self.plan(&found, cleaned).await?;
+        if !self.dry_run && !plan.is_empty() {
+            clocks::check(self.engine, &self.asked.opened).await?;
+            self.delete_probes(&found).await?;
+        }
+        for judged in plan.judged {
+            self.withdraw(judged, &found, cleaned).await;
+        }
+        for (removal, remains) in plan.removable {
+            let removal = self.remove(removal, &remains).await;
+            cleaned.removals.push(removal);
+        }
+        for (folder, claim) in plan.dead {
+            let removal = self.sweep(&folder, &claim).await;
+            cleaned.removals.push(removal);
+        }
+        for upload in plan.orphans {
+            let upload = self.discard(upload).await;
+            cleaned.uploads.push(upload);
+        }
+        Ok(())
+    }
+
+    /// Finds what is to be done, and reports what isn't.
+    async fn plan(
+        &self,
+        found: &RunFolders,
+        cleaned: &mut CleanedDestination,
+    ) -> Result<Plan, BackupError> {
+        let mut plan = Plan {
+            judged: self.judge(found).await?,
+            removable: self.removable(found, cleaned).await,
+            dead: Vec::new(),
+            orphans: Vec::new(),
+        };
+        let unfinished = self.asked.opened.sink.unfinished(None);
+        match unfinished.try_collect::<Vec<_>>().await {
+            Ok(uploads) => {
+                plan.dead = self.dead_runs(found, &uploads, cleaned).await?;
+                plan.orphans = dead_runs::orphans(&uploads, found, self.bound());
+            }
+            // Without, it can't be told whether a run may be going on; the rules don't ask for that.
+            Err(error) => cleaned.errors.push((&error).into()),
+        }
+        Ok(plan)
+    }
+
+    /// Deletes what looks at the store's clock have left that broke off.
+    async fn delete_probes(&self, found: &RunFolders) -> Result<(), BackupError> {
+        let is_old = |probe: &&ObjectMeta| {
+            let written_at = probe.modified_at;
+            written_at.is_some_and(|at| self.bound().is_passed_by(at))
+        };
+        for probe in found.probes.iter().filter(is_old) {
+            self.asked.opened.sink.delete(&probe.key).await?;
+        }
+        Ok(())
+    }
+
+    fn bound(&self) -> Bound {
+        Bound {
+            now: self.now,
+            dead_after: self.policy.dead_after,
+        }
+    }
+
+    /// What keeps each backup. What is damaged isn't among them: nothing is decided about it.
+    async fn judge(&self, found: &RunFolders) -> Result<Vec<Judged>, BackupError> {
+        let entries = &self.asked.catalog.entries;
+        let mut newest_first: Vec<&CatalogEntry> = entries
+            .iter()
+            .filter(|entry| Retention::is_plausible(entry.started_at, self.now))
+            .collect();
+        newest_first.sort_by(|a, b| (b.started_at, &b.id).cmp(&(a.started_at, &a.id)));
+        let opened = &self.asked.opened;
+        let verified = last_verified(opened, &newest_first, &found.records).await?;
+        let retained = entries.iter().map(|entry| Retained {
+            id: entry.id.clone(),
+            started_at: entry.started_at,
+            is_verified: verified.as_ref() == Some(&entry.id),
+            parent: None,
+        });
+        let retained: Vec<Retained> = retained.collect();
+        let rules = &self.policy.rules;
+        Ok(rules.judge(&retained, self.now, self.time_zone))
+    }
+
+    /// Withdraws a backup that nothing keeps, and removes it where there is no grace.
+    async fn withdraw(&self, judged: Judged, found: &RunFolders, cleaned: &mut CleanedDestination) {
+        let mut backup = CleanedBackup {
+            id: judged.id.clone(),
+            timestamp: judged.started_at,
+            status: CleanupStatus::Kept,
+            kept_by: judged.kept_by,
+            error: None,
+        };
+        if !backup.kept_by.is_empty() {
+            return cleaned.backups.push(backup);
+        }
+        let Some(entry) = self.asked.entry(&judged.id) else {
+            return cleaned.backups.push(backup);
+        };
+        backup.status = CleanupStatus::Withdrawn;
+        match self.withdraw_entry(entry).await {
+            Err(error) => {
+                backup.status = CleanupStatus::Failed;
+                backup.error = Some((&error).into());
+            }
+            Ok(withdrawn) => {
+                let mut removal = Removal::new(&judged.id, RemovalStatus::Withdrawn);
+                removal.reason = Some(WithdrawalReason::Expired);
+                removal.withdrawn_at = Some(self.now);
+                let written_at = withdrawn
+                    .as_ref()
+                    .and_then(|withdrawn| withdrawn.written_at);
+                let from = removable_from(Some(self.now), written_at, self.policy.grace);
+                removal.removable_from = from;
+                if self.policy.grace.ms() == 0 {
+                    let mut remains = found.remains(&judged.id);
+                    remains.leave_copies(Some(&entry.path));
+                    remains.entries = withdrawn.map_or(Vec::new(), |withdrawn| withdrawn.entries);
+                    removal = self.remove(removal, &remains).await;
+                }
+                cleaned.removals.push(removal);
+            }
+        }
+        cleaned.backups.push(backup);
+    }
+
+    async fn withdraw_entry(&self, entry: &CatalogEntry) -> Result<Option<Withdrawn>, BackupError> {
+        if self.dry_run {
+            return Ok(None);
+        }
+        let key = layout::catalog_entry(&entry.id, entry.started_at)?;
+        let withdrawal = Withdrawal {
+            id: entry.id.clone(),
+            path: Some(entry.path.clone()),
+            withdrawn_at: self.now,
+            reason: WithdrawalReason::Expired,
+        };
+        withdraw(&self.asked.opened, &key, &withdrawal)
+            .await
+            .map(Some)
+    }
+
+    /// What was withdrawn before and isn't gone. What may be removed now is given, what has to wait is reported.
+    async fn removable(
+        &self,
+        found: &RunFolders,
+        cleaned: &mut CleanedDestination,
+    ) -> Vec<(Removal, Remains)> {
+        let mut removable = Vec::new();
+        for withdrawn in self.asked.catalog.withdrawn.values() {
+            let mut remains = found.remains(&withdrawn.id);
+            remains.entries.clone_from(&withdrawn.entries);
+            if withdrawn.is_of_dead_run() {
+                remains.forget_last(&withdrawn.key);
+            }
+            // Of most there is nothing left, and what they say needs no reading.
+            if remains.is_empty() {
+                continue;
+            }
+            let looked = withdrawn.look(&self.asked.opened, self.policy.grace, self.now);
+            let looked = looked.await;
+            remains.leave_copies(looked.path.as_deref());
+            match looked.may_go {
+                _ if remains.is_empty() => {}
+                true => removable.push((looked.removal, remains)),
+                false => cleaned.removals.push(looked.removal),
+            }
+        }
+        removable
+    }
+
+    /// Removes what is withdrawn.
+    async fn remove(&self, removal: Removal, remains: &Remains) -> Removal {
+        if self.dry_run {
+            return Removal {
+                status: RemovalStatus::Removed,
+                ..removal
+            };
+        }
+        let removed = remains.remove(&self.asked.opened, &removal.id).await;
+        removal.after(removed)
+    }
+
+    /// The folders of dead runs. Those that are left are reported.
+    async fn dead_runs(
+        &self,
+        found: &RunFolders,
+        uploads: &[UnfinishedUpload],
+        cleaned: &mut CleanedDestination,
+    ) -> Result<Vec<(RunFolder, RunClaim)>, BackupError> {
+        let mut dead = Vec::new();
+        let unpublished = found
+            .folders
+            .iter()
+            .filter(|folder| !folder.has_manifest && !self.asked.has_withdrawn(&folder.id));
+        for folder in unpublished {
+            let looked = dead_runs::look(&self.asked.opened, folder, uploads, self.bound());
+            match looked.await? {
+                Left::Quiet => {}
+                Left::Dead(claim) => dead.push((folder.clone(), *claim)),
+                Left::Wanted(error) => cleaned.removals.push(Removal {
+                    error: Some((&error).into()),
+                    ..Removal::new(&folder.id, RemovalStatus::Left)
+                }),
+                Left::Unclear(error) => {
+                    let removal = Removal::new(&folder.id, RemovalStatus::Left);
+                    cleaned.removals.push(removal.failed(&error));
+                }
+            }
+        }
+        Ok(dead)
+    }
+
+    /// Removes what a dead run has left. It is withdrawn meanwhile, so that nobody publishes it half removed.
+    async fn sweep(&self, folder: &RunFolder, claim: &RunClaim) -> Removal {
+        let mut removal = Removal::new(&folder.id, RemovalStatus::Removed);
+        removal.reason = Some(WithdrawalReason::DeadRun);
+        if self.dry_run {
+            return removal;
+        }
+        let sweeping = async {
+            let entry = layout::catalog_entry(&folder.id, claim.head.started_at)?;
+            let withdrawal = Withdrawal {
+                id: folder.id.clone(),
+                path: Some(folder.path.clone()),
+                withdrawn_at: self.now,
+                reason: WithdrawalReason::DeadRun,
+            };
+            let withdrawn = withdraw(&self.asked.opened, &entry, &withdrawal).await?;
+            let mut remains = Remains {
+                folders: vec![folder.path.clone()],
+                entries: withdrawn.entries,
+                records: Vec::new(),
+            };
+            remains.forget_last(&withdrawn.key);
+            remains.remove(&self.asked.opened, &folder.id).await
+        };
+        removal.after(sweeping.await)
+    }
+
+    async fn discard(&self, upload: UnfinishedUpload) -> CleanedUpload {
+        let error = match self.dry_run {
+            true => None,
+            false => self.asked.opened.sink.discard(&upload).await.err(),
+        };
+        CleanedUpload {
+            key: upload.key,
+            touched_at: upload.touched_at,
+            error: error.as_ref().map(Into::into),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What runs have left that ended before they published anything, and whether that can be told from what is still wanted: a
+//! run that goes on, or a backup whose manifest is lost.
+
+use teeline_core::{
+    BackupError, BackupId, Class, DestinationStatus, ObjectKey, RunClaim, RunRecord, Span,
+    Timestamp, UnfinishedUpload, layout,
+};
+
+use crate::open::Opened;
+use crate::run_folders::{RunFolder, RunFolders};
+use crate::run_records::{self, was_published};
+use crate::unpublished::{self, Incomplete};
+
+/// How old what a run has left must be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) now: Timestamp,
+    pub(crate) dead_after: Span,
+}
+
+impl Bound {
+    /// Whether something that was touched at that time is old enough. What was in the future isn't.
+    pub(crate) fn is_passed_by(&self, touched_at: Timestamp) -> bool {
+        touched_at <= self.now && touched_at.until(self.now) >= self.dead_after
+    }
+}
+
+/// What a folder without a manifest is.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// What a dead run has left. It has this claim.
+    Dead(Box<RunClaim>),
+    /// Nothing that is to be removed: it may be wanted, as this says.
+    Wanted(BackupError),
+    /// What can't be told, since this is in the way.
+    Unclear(BackupError),
+    /// Nothing that anything is to be said about: it may be of a run that goes on, or of nobody that is known.
+    Quiet,
+}
+
+/// The records of a run, at one destination.
+pub(crate) type Records = [(ObjectKey, Result<RunRecord, BackupError>)];
+
+/// Looks at a folder without a manifest.
+pub(crate) async fn look(
+    opened: &Opened,
+    folder: &RunFolder,
+    uploads: &[UnfinishedUpload],
+    bound: Bound,
+) -> Result<Left, BackupError> {
+    if !folder.has_claim || !is_untouched(folder, uploads, bound) {
+        return Ok(Left::Quiet);
+    }
+    let sink = opened.sink.as_ref();
+    let claim = match unpublished::read_claim(sink, &folder.id, &folder.path).await {
+        Ok(claim) => claim,
+        Err(error) if error.class().is_retriable() => return Err(error),
+        Err(error) => return Ok(Left::Unclear(error)),
+    };
+    if !bound.is_passed_by(claim.head.started_at) {
+        return Ok(Left::Quiet);
+    }
+    let records = run_records::of(sink, &folder.id).await?;
+    let unreadable = records.iter().find_map(|(_, record)| record.as_ref().err());
+    if let Some(error) = unreadable {
+        let message = format!(
+            "whether it was published can't be told: {}",
+            error.message()
+        );
+        return Ok(Left::Unclear(alone(
+            opened,
+            &folder.path,
+            error.class(),
+            &message,
+        )));
+    }
+    if has_failed(&records, &opened.location) {
+        return Ok(Left::Dead(Box::new(claim)));
+    }
+    if !was_published_here(&records, &opened.location) {
+        match unpublished::reconstruct(sink, &folder.path, &claim).await {
+            Err(Incomplete::Missing(_)) => return Ok(Left::Dead(Box::new(claim))),
+            Err(Incomplete::Failed(error, _)) if error.class().is_retriable() => return Err(error),
+            Err(Incomplete::Failed(error, _)) => return Ok(Left::Unclear(error)),
+            Ok(_) => {}
+        }
+    }
+    let message = "it may be a backup whose manifest is lost";
+    let error = alone(opened, &folder.path, Class::Corrupt, message);
+    Ok(Left::Wanted(error.suggest(format!(
+        "`teeline repair {id} --rebuild-manifest` makes that again, `teeline delete {id}` removes it",
+        id = folder.id
+    ))))
+}
+
+/// Whether nothing in a folder was written lately, as far as the store says.
+pub(crate) fn is_untouched(folder: &RunFolder, uploads: &[UnfinishedUpload], bound: Bound) -> bool {
+    let of_folder = uploads
+        .iter()
+        .filter(|upload| above(&upload.key) == folder.path);
+    let touched = of_folder.map(|upload| upload.touched_at);
+    touched
+        .chain([folder.newest_at])
+        .flatten()
+        .all(|at| bound.is_passed_by(at))
+}
+
+/// Whether the run has ended without a backup at this destination, by its own word.
+pub(crate) fn has_failed(records: &Records, location: &str) -> bool {
+    let mut here = records.iter().filter_map(|(_, record)| {
+        let record = record.as_ref().ok()?;
+        let at = record
+            .destinations
+            .iter()
+            .find(|at| at.location == location)?;
+        Some(at.status)
+    });
+    let never_published = |status| {
+        matches!(
+            status,
+            DestinationStatus::Failed | DestinationStatus::Behind | DestinationStatus::Skipped
+        )
+    };
+    here.next().is_some_and(never_published) && here.all(never_published)
+}
+
+/// The unfinished uploads that teeline has begun and that nobody goes on with: those of no folder that a run may be writing
+/// to.
+pub(crate) fn orphans(
+    uploads: &[UnfinishedUpload],
+    found: &RunFolders,
+    bound: Bound,
+) -> Vec<UnfinishedUpload> {
+    let is_ours = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        name.parse::<BackupId>().is_ok() || matches!(path, layout::CATALOG | layout::RUNS)
+    };
+    let may_go_on = |path: &str| {
+        let mut folders = found.folders.iter();
+        folders.any(|folder| {
+            folder.path == path && !folder.has_manifest && !is_untouched(folder, &[], bound)
+        })
+    };
+    let is_orphan = |upload: &&UnfinishedUpload| {
+        let path = above(&upload.key);
+        is_ours(path)
+            && !found.is_of_another(&format!("{path}/"))
+            && upload.touched_at.is_some_and(|at| bound.is_passed_by(at))
+            && !may_go_on(path)
+    };
+    uploads.iter().filter(is_orphan).cloned().collect()
+}
+
+fn above(key: &ObjectKey) -> &str {
+    key.as_str().rsplit_once('/').map_or("", |(above, _)| above)
+}
+
+fn was_published_here(records: &Records, location: &str) -> bool {
+    let mut readable = records
+        .iter()
+        .filter_map(|(_, record)| record.as_ref().ok());
+    readable.any(|record| was_published(record, location))
+}
+
+fn alone(opened: &Opened, path: &str, class: Class, message: &str) -> BackupError {
+    BackupError::new(
+        class,
+        "clean up",
+        format!("{}: {path}", opened.sink),
+        message,
+    )
+}

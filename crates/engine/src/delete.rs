@@ -1,0 +1,261 @@
+//! Deleting a backup: it is withdrawn from every destination that has it, and its files are removed once the grace is over;
+//! by the same call made again, or by a cleanup.
+
+use futures::TryStreamExt;
+use futures::future::join_all;
+use teeline_core::{
+    BackupError, BackupId, Class, ObjectKey, Timestamp, UnfinishedUpload, Withdrawal,
+    WithdrawalReason, layout,
+};
+
+use crate::catalog::{Asked, ask_all, not_found};
+use crate::clocks;
+use crate::dead_runs::{self, Bound};
+use crate::destination::DestinationSpec;
+use crate::engine::Engine;
+use crate::removal::Remains;
+use crate::report::{DeleteReport, DeletedCopy, Removal, RemovalStatus};
+use crate::request::{Cancel, RetentionPolicy, Which};
+use crate::run_folders::{RunFolder, run_folders};
+use crate::run_records;
+use crate::unpublished::read_claim;
+use crate::withdrawal::{Withdrawn, removable_from, withdraw};
+
+/// A backup to be deleted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DeleteRequest {
+    /// Where it is to be deleted.
+    pub destinations: Vec<DestinationSpec>,
+    /// The backup, or a run that left no backup.
+    pub id: BackupId,
+    /// How long its files stay, and when a run is dead, where a destination doesn't say it itself. Its rules have no part in
+    /// this: what is named goes.
+    pub retention: RetentionPolicy,
+    /// Ends it early. What is half done is gone on with by the next, or by a cleanup.
+    pub cancel: Cancel,
+}
+
+impl DeleteRequest {
+    /// This backup, with the default grace.
+    pub fn new(destinations: Vec<DestinationSpec>, id: BackupId) -> Self {
+        DeleteRequest {
+            destinations,
+            id,
+            retention: RetentionPolicy::default(),
+            cancel: Cancel::new(),
+        }
+    }
+}
+
+impl Engine {
+    /// Withdraws a backup from destinations, and removes its files where the grace is over.
+    pub async fn delete(&self, request: DeleteRequest) -> DeleteReport {
+        let engine = self.clone();
+        let id = request.id.clone();
+        let deleting = async move {
+            let cancel = request.cancel.clone();
+            cancel
+                .guard(async { Ok(delete(&engine, &request).await) })
+                .await
+        };
+        let result = self.0.host.spawn(deleting).await;
+        result
+            .and_then(|deleted| deleted)
+            .unwrap_or_else(|error| DeleteReport {
+                id,
+                destinations: Vec::new(),
+                error: Some((&error).into()),
+            })
+    }
+
+    /// As [`Engine::delete`], for hosts without an executor.
+    pub fn delete_blocking(&self, request: DeleteRequest) -> DeleteReport {
+        futures::executor::block_on(self.delete(request))
+    }
+}
+
+async fn delete(engine: &Engine, request: &DeleteRequest) -> DeleteReport {
+    let asked = ask_all(engine, &request.destinations).await;
+    let now = (engine.0.clock)();
+    let deletions = asked
+        .iter()
+        .zip(&request.destinations)
+        .map(|(asked, spec)| async move {
+            let absent = Removal::new(&request.id, RemovalStatus::Absent);
+            let removal = match asked {
+                Err((_, error)) => absent.failed(error),
+                Ok(asked) => {
+                    let deletion = Deletion {
+                        engine,
+                        asked,
+                        id: &request.id,
+                        policy: spec.retention.unwrap_or(request.retention),
+                        now,
+                    };
+                    deletion
+                        .run()
+                        .await
+                        .unwrap_or_else(|error| absent.failed(&error))
+                }
+            };
+            DeletedCopy {
+                name: spec.name.clone(),
+                removal,
+            }
+        });
+    let destinations = join_all(deletions).await;
+    let is = |status| destinations.iter().any(|at| at.removal.status == status);
+    let is_unknown = !is(RemovalStatus::Withdrawn) && !is(RemovalStatus::Removed);
+    let error = match is_unknown && !is(RemovalStatus::Failed) {
+        true => Some((&not_found(&Which::Id(request.id.clone()), false)).into()),
+        false => None,
+    };
+    DeleteReport {
+        id: request.id.clone(),
+        destinations,
+        error,
+    }
+}
+
+/// The deletion at one destination.
+struct Deletion<'a> {
+    engine: &'a Engine,
+    asked: &'a Asked,
+    id: &'a BackupId,
+    policy: RetentionPolicy,
+    now: Timestamp,
+}
+
+/// What is to be withdrawn: the key of its entry, and its folder where that is known.
+struct Known {
+    entry: ObjectKey,
+    path: Option<String>,
+}
+
+impl Deletion<'_> {
+    async fn run(&self) -> Result<Removal, BackupError> {
+        if let Some(withdrawn) = self.asked.catalog.withdrawn(self.id) {
+            return self.go_on(withdrawn).await;
+        }
+        let Some(known) = self.find().await? else {
+            return Ok(Removal::new(self.id, RemovalStatus::Absent));
+        };
+        let opened = &self.asked.opened;
+        let withdrawal = Withdrawal {
+            id: self.id.clone(),
+            path: known.path.clone(),
+            withdrawn_at: self.now,
+            reason: WithdrawalReason::Deleted,
+        };
+        let withdrawn = withdraw(opened, &known.entry, &withdrawal).await?;
+        let removal = Removal {
+            reason: Some(withdrawal.reason),
+            withdrawn_at: Some(self.now),
+            removable_from: removable_from(Some(self.now), withdrawn.written_at, self.policy.grace),
+            ..Removal::new(self.id, RemovalStatus::Withdrawn)
+        };
+        match self.policy.grace.ms() {
+            0 => Ok(self.remove(&withdrawn, known.path, removal).await),
+            _ => Ok(removal),
+        }
+    }
+
+    /// Removes what was withdrawn before, where its grace is over.
+    async fn go_on(&self, withdrawn: &Withdrawn) -> Result<Removal, BackupError> {
+        let opened = &self.asked.opened;
+        let grace = self.policy.grace;
+        let looked = withdrawn.look(opened, grace, self.now).await;
+        if !looked.may_go {
+            return Ok(looked.removal);
+        }
+        if grace.ms() > 0 {
+            clocks::check(self.engine, opened).await?;
+        }
+        Ok(self.remove(withdrawn, looked.path, looked.removal).await)
+    }
+
+    async fn remove(
+        &self,
+        withdrawn: &Withdrawn,
+        path: Option<String>,
+        removal: Removal,
+    ) -> Removal {
+        let opened = &self.asked.opened;
+        let removing = async {
+            let mut remains = match path {
+                None => run_folders(opened.sink.as_ref()).await?.remains(self.id),
+                Some(path) => {
+                    let records = run_records::keys(opened.sink.as_ref(), |about| about == self.id);
+                    Remains {
+                        folders: vec![path],
+                        entries: Vec::new(),
+                        records: records.await?.into_iter().map(|(_, key)| key).collect(),
+                    }
+                }
+            };
+            remains.entries.clone_from(&withdrawn.entries);
+            if withdrawn.is_of_dead_run() {
+                remains.forget_last(&withdrawn.key);
+            }
+            remains.remove(opened, self.id).await
+        };
+        removal.after(removing.await)
+    }
+
+    /// The backup, as the catalogue has it, or else a folder of it that is in no catalogue.
+    async fn find(&self) -> Result<Option<Known>, BackupError> {
+        if let Some(entry) = self.asked.entry(self.id) {
+            return Ok(Some(Known {
+                entry: layout::catalog_entry(&entry.id, entry.started_at)?,
+                path: Some(entry.path.clone()),
+            }));
+        }
+        if let Some((_, entry, _)) = self.asked.catalog.damaged_of(self.id).next() {
+            return Ok(Some(Known {
+                entry: entry.clone(),
+                path: None,
+            }));
+        }
+        let found = run_folders(self.asked.opened.sink.as_ref()).await?;
+        let mut folders = found.folders.iter().filter(|folder| folder.id == *self.id);
+        match folders.find(|folder| folder.has_claim) {
+            Some(folder) => self.unlisted(folder).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A folder that no readable entry leads to: of a backup that has lost its entry, or of a run, which must have ended.
+    async fn unlisted(&self, folder: &RunFolder) -> Result<Known, BackupError> {
+        let opened = &self.asked.opened;
+        let sink = opened.sink.as_ref();
+        let claim = read_claim(sink, self.id, &folder.path).await?;
+        let records = run_records::of(sink, self.id).await?;
+        if !folder.has_manifest && !dead_runs::has_failed(&records, &opened.location) {
+            let uploads: Vec<UnfinishedUpload> = sink.unfinished(None).try_collect().await?;
+            let bound = Bound {
+                now: self.now,
+                dead_after: self.policy.dead_after,
+            };
+            let is_old = bound.is_passed_by(claim.head.started_at)
+                && dead_runs::is_untouched(folder, &uploads, bound);
+            if !is_old {
+                return Err(self.in_use(folder));
+            }
+            clocks::check(self.engine, opened).await?;
+        }
+        Ok(Known {
+            entry: layout::catalog_entry(self.id, claim.head.started_at)?,
+            path: Some(folder.path.clone()),
+        })
+    }
+
+    fn in_use(&self, folder: &RunFolder) -> BackupError {
+        let place = format!("{}: {}", self.asked.opened.sink, folder.path);
+        let message = "its run may be going on: it has published nothing yet, and no record says that it has ended";
+        BackupError::new(Class::Conflict, "delete", place, message).suggest(format!(
+            "try again when nothing of it was touched for {}",
+            self.policy.dead_after
+        ))
+    }
+}

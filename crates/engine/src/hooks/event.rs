@@ -1,0 +1,234 @@
+//! What hooks are told, under the names of the events of s3db.js's backup plugin.
+
+use std::fmt::Write;
+use std::str::FromStr;
+
+use serde::Serialize;
+use teeline_core::{
+    BackupError, BackupId, BackupType, Class, DestinationReport, ErrorReport, RunStatus, Timestamp,
+};
+
+use crate::report::{BackupReport, RestoreReport, RestoreStatus, RestoredResource};
+
+/// When a hook is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// A backup is about to begin.
+    BackupStart,
+    /// It is made, if not everywhere.
+    BackupComplete,
+    /// It failed.
+    BackupError,
+    /// It was interrupted.
+    BackupCancelled,
+    /// A restore is about to begin.
+    RestoreStart,
+    /// It is done.
+    RestoreComplete,
+    /// It failed.
+    RestoreError,
+    /// It was interrupted.
+    RestoreCancelled,
+}
+
+impl Moment {
+    /// As they are written.
+    pub const NAMES: [&'static str; 8] = [
+        "backup-start",
+        "backup-complete",
+        "backup-error",
+        "backup-cancelled",
+        "restore-start",
+        "restore-complete",
+        "restore-error",
+        "restore-cancelled",
+    ];
+
+    const ALL: [Moment; 8] = [
+        Moment::BackupStart,
+        Moment::BackupComplete,
+        Moment::BackupError,
+        Moment::BackupCancelled,
+        Moment::RestoreStart,
+        Moment::RestoreComplete,
+        Moment::RestoreError,
+        Moment::RestoreCancelled,
+    ];
+
+    /// The name of the event.
+    pub fn event(self) -> &'static str {
+        match self {
+            Moment::BackupStart => "plg:backup:start",
+            Moment::BackupComplete => "plg:backup:complete",
+            Moment::BackupError => "plg:backup:error",
+            Moment::BackupCancelled => "plg:backup:cancelled",
+            Moment::RestoreStart => "plg:backup:restore-start",
+            Moment::RestoreComplete => "plg:backup:restore-complete",
+            Moment::RestoreError => "plg:backup:restore-error",
+            Moment::RestoreCancelled => "plg:backup:restore-cancelled",
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = BackupError;
+
+    fn from_str(text: &str) -> Result<Self, BackupError> {
+        let place = Self::NAMES.iter().position(|name| *name == text);
+        place.map(|place| Self::ALL[place]).ok_or_else(|| {
+            let accepted = Self::NAMES.join(", ");
+            BackupError::usage(
+                "on",
+                format!("unknown moment {text:?}; accepted: {accepted}"),
+            )
+        })
+    }
+}
+
+/// What has happened. As JSON, what isn't known is absent.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RunEvent {
+    /// The name of the event, such as `plg:backup:start`.
+    #[serde(rename = "event")]
+    pub name: &'static str,
+    /// The moment.
+    #[serde(skip)]
+    pub moment: Moment,
+    /// When.
+    pub timestamp: Timestamp,
+    /// The backup; of a restore that failed early, none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<BackupId>,
+    /// The same, under the name that hooks know it by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_id: Option<BackupId>,
+    /// The backup's type.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub backup_type: Option<BackupType>,
+    /// What became of the backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<RunStatus>,
+    /// The folder of the backup's files below each root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Stored bytes of one copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Records of all resources.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_count: Option<u64>,
+    /// Milliseconds that it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<u64>,
+    /// What became of a backup at each destination.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<DestinationReport>,
+    /// What was restored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restored: Vec<RestoredResource>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorReport>,
+}
+
+impl RunEvent {
+    pub(crate) fn new(
+        moment: Moment,
+        id: Option<BackupId>,
+        backup_type: Option<BackupType>,
+        timestamp: Timestamp,
+    ) -> Self {
+        RunEvent {
+            name: moment.event(),
+            moment,
+            timestamp,
+            backup_id: id.clone(),
+            id,
+            backup_type,
+            status: None,
+            path: None,
+            size: None,
+            record_count: None,
+            duration: None,
+            destinations: Vec::new(),
+            restored: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// What became of a backup that was announced as `id`, if it was.
+    pub(crate) fn backed_up(report: &BackupReport, id: Option<BackupId>, at: Timestamp) -> Self {
+        let moment = match (report.status, &report.error) {
+            (RunStatus::Completed | RunStatus::Degraded, _) => Moment::BackupComplete,
+            (RunStatus::Failed, Some(error)) if error.class == Class::Cancelled => {
+                Moment::BackupCancelled
+            }
+            (RunStatus::Failed, _) => Moment::BackupError,
+        };
+        let is_made = moment == Moment::BackupComplete;
+        let backup_type = report.backup_type.clone();
+        RunEvent {
+            status: Some(report.status),
+            path: report.path.clone().filter(|_| is_made),
+            size: is_made.then_some(report.size),
+            record_count: is_made.then_some(report.record_count),
+            duration: Some(report.duration),
+            destinations: report.destinations.clone(),
+            error: report.error.clone(),
+            ..Self::new(moment, report.id.clone().or(id), Some(backup_type), at)
+        }
+    }
+
+    /// What became of a restore.
+    pub(crate) fn restored(report: &RestoreReport, at: Timestamp) -> Self {
+        let moment = match (report.status, &report.error) {
+            (RestoreStatus::Failed, Some(error)) if error.class == Class::Cancelled => {
+                Moment::RestoreCancelled
+            }
+            (RestoreStatus::Failed, _) => Moment::RestoreError,
+            (RestoreStatus::Completed | RestoreStatus::DryRun, _) => Moment::RestoreComplete,
+        };
+        let backup_type = report.id.as_ref().map(BackupId::backup_type);
+        RunEvent {
+            duration: Some(report.duration),
+            restored: report.restored.clone(),
+            error: report.error.clone(),
+            ..Self::new(moment, report.id.clone(), backup_type, at)
+        }
+    }
+
+    /// Whether it is about a failure.
+    pub(crate) fn is_failure(&self) -> bool {
+        !matches!(
+            self.moment,
+            Moment::BackupStart
+                | Moment::BackupComplete
+                | Moment::RestoreStart
+                | Moment::RestoreComplete
+        )
+    }
+
+    /// For people, a few lines.
+    pub(crate) fn text(&self) -> String {
+        let id = self.id.as_ref().map_or("-", BackupId::as_str);
+        let mut text = format!("{} {id} {}\n", self.timestamp, self.name);
+        if let (Some(records), Some(size)) = (self.record_count, self.size) {
+            let _ = writeln!(text, "{records} records, {size} bytes");
+        }
+        if let Some(error) = &self.error {
+            let _ = writeln!(text, "error: {}", error.message);
+        }
+        for at in &self.destinations {
+            let error = at.error.as_ref().map(|error| error.message.as_str());
+            let status = serde_json::to_value(at.status).unwrap_or_default();
+            let status = status.as_str().unwrap_or_default();
+            let _ = writeln!(text, "{}: {status} {}", at.name, error.unwrap_or_default());
+        }
+        for resource in &self.restored {
+            let _ = writeln!(text, "{}: restored", resource.name);
+        }
+        text
+    }
+}

@@ -1,0 +1,77 @@
+//! The deep check of a copy: all of it is decoded, parsed and counted, as a restore would, and compared with what the manifest
+//! says it holds.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use teeline_core::{
+    BackupError, CatalogEntry, LineCheck, LineOrigin, ResourceEntry, SourceKind, check_lines,
+};
+
+use crate::check::read_manifest;
+use crate::copies::Copies;
+use crate::open::Opened;
+use crate::report::Contained;
+use crate::restore::{Contents, count_first, count_lines};
+
+/// Reads a copy through, whose digests are right.
+///
+/// # Errors
+/// Of class [`Corrupt`](teeline_core::Class::Corrupt), where it doesn't hold what the manifest says.
+pub(super) async fn read_through(
+    opened: &Opened,
+    entry: &CatalogEntry,
+) -> Result<Contained, BackupError> {
+    let sealed = read_manifest(opened, entry).await?;
+    let copies = Copies::of_one(opened.clone(), &entry.path, sealed.manifest);
+    let manifest = Arc::clone(&copies.manifest);
+    let contents = Contents::open(Arc::new(copies)).await?;
+    let resources: Vec<&ResourceEntry> = manifest.resources.iter().collect();
+    let mut contained = Contained::default();
+    let mut all = contents.lines(&resources);
+    while let Some((name, lines)) = all.try_next().await? {
+        let first = contained.records + 1;
+        contained.records += count_lines(&lines);
+        match manifest.source.kind {
+            SourceKind::S3db => parse(&name, first, &lines)?,
+            // They are carried as they were, and may not have been checked.
+            SourceKind::Jsonl => contained.not_json += count_not_json(&name, &lines),
+        }
+    }
+    drop(all);
+    let mut frames = contents.frames(&resources);
+    while let Some(frames) = frames.try_next().await? {
+        contained.objects += count_first(&frames);
+    }
+    compare("records", contained.records, manifest.totals.records)?;
+    compare("objects", contained.objects, manifest.totals.objects)?;
+    Ok(contained)
+}
+
+fn parse(resource: &Arc<str>, first: u64, lines: &[u8]) -> Result<(), BackupError> {
+    let origin = LineOrigin {
+        file: Arc::clone(resource),
+        line: first,
+        check: LineCheck::Json,
+    };
+    check_lines(lines, &origin).map_err(|error| {
+        BackupError::corrupt(error.subject(), format!("a record is {}", error.message()))
+    })
+}
+
+fn count_not_json(resource: &Arc<str>, lines: &[u8]) -> u64 {
+    if parse(resource, 1, lines).is_ok() {
+        return 0;
+    }
+    let each = lines.split_inclusive(|byte| *byte == b'\n');
+    let not_json = each.filter(|line| parse(resource, 1, line).is_err());
+    not_json.count() as u64
+}
+
+fn compare(what: &str, found: u64, expected: u64) -> Result<(), BackupError> {
+    if found == expected {
+        return Ok(());
+    }
+    let message = format!("{found} {what} were read, the manifest has {expected}");
+    Err(BackupError::corrupt("the backup", message))
+}

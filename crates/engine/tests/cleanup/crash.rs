@@ -1,0 +1,211 @@
+//! Whatever call a deletion breaks off at, the next one finishes it, and nothing but the withdrawn backup is ever gone.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use teeline::sinks::{MemorySink, Operation};
+use teeline::{
+    BackupError, BackupId, Class, CleanupRequest, DestinationSpec, RetentionPolicy, Sink, Span,
+    exit,
+};
+use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload, layout};
+
+use super::{DAY_MS, KILLED, World, count, is_gone, keys_about, lose};
+use crate::common::{objects, place, request};
+
+/// Is asked before each call, with its key; may refuse it.
+type Before = Arc<dyn Fn(Operation, Option<&ObjectKey>) -> Result<(), BackupError> + Send + Sync>;
+
+/// A store that somebody looks at, or stops.
+struct WatchedSink {
+    inner: MemorySink,
+    before: Before,
+}
+
+/// A store that dies after so many calls.
+fn mortal(inner: &MemorySink, calls: u64) -> [DestinationSpec; 1] {
+    let calls_left = AtomicU64::new(calls);
+    let before = move |_: Operation, _: Option<&ObjectKey>| {
+        let left = |left: u64| left.checked_sub(1);
+        let call = calls_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        call.map(drop)
+            .map_err(|_| BackupError::new(Class::Permanent, "use", "the store", "it has died"))
+    };
+    watched(inner, before)
+}
+
+fn watched(
+    inner: &MemorySink,
+    before: impl Fn(Operation, Option<&ObjectKey>) -> Result<(), BackupError> + Send + Sync + 'static,
+) -> [DestinationSpec; 1] {
+    let sink = WatchedSink {
+        inner: inner.clone(),
+        before: Arc::new(before),
+    };
+    [place("here", sink)]
+}
+
+impl fmt::Debug for WatchedSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.inner, f)
+    }
+}
+
+impl fmt::Display for WatchedSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.inner, f)
+    }
+}
+
+#[async_trait::async_trait]
+impl Sink for WatchedSink {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    async fn begin(&self, key: &ObjectKey, bytes: u64) -> Result<Box<dyn Upload>, BackupError> {
+        (self.before)(Operation::Begin, Some(key))?;
+        self.inner.begin(key, bytes).await
+    }
+    async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
+        (self.before)(Operation::Put, Some(key))?;
+        self.inner.put(key, bytes).await
+    }
+    async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
+        (self.before)(Operation::Read, Some(key))?;
+        self.inner.read(key, range).await
+    }
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
+        (self.before)(Operation::Head, Some(key))?;
+        self.inner.head(key).await
+    }
+    async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        (self.before)(Operation::DropCached, Some(key))?;
+        self.inner.drop_cached(key).await
+    }
+    fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
+        match (self.before)(Operation::List, folder) {
+            Ok(()) => self.inner.list(folder),
+            Err(error) => Box::pin(futures::stream::iter([Err(error)])),
+        }
+    }
+    async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        (self.before)(Operation::Delete, Some(key))?;
+        self.inner.delete(key).await
+    }
+}
+
+type Objects = Vec<(ObjectKey, Vec<u8>)>;
+
+/// What isn't about a backup, byte for byte.
+async fn beside(sink: &MemorySink, id: &BackupId) -> Objects {
+    let mut beside = objects(sink).await;
+    beside.retain(|(key, _)| !key.as_str().contains(id.as_str()));
+    beside
+}
+
+/// What goes, and by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A backup, by its id.
+    Delete,
+    /// A backup, by a cleanup.
+    Cleanup,
+    /// What a run left that was killed, by a cleanup.
+    Sweep,
+}
+
+/// Lets the older of two backups, or runs, go at a store that dies after so many calls; whether that lived to the end.
+async fn one_death(calls: u64, by: By) -> bool {
+    let world = World::new();
+    let sink = MemorySink::new("here");
+    let spec = [place("here", sink.clone())];
+    let mut made = world.daily(1, &spec).await;
+    if by == By::Sweep {
+        lose(&sink, &KILLED).await;
+        world.wait(7 * DAY_MS);
+    }
+    made.extend(world.daily(1, &spec).await);
+    let others = beside(&sink, &made[0]).await;
+    let go = async |at: &[DestinationSpec]| match by {
+        By::Delete => world.delete_at_once(at, &made[0]).await.exit_code(),
+        By::Cleanup | By::Sweep => {
+            let policy = RetentionPolicy {
+                grace: Span::default(),
+                ..RetentionPolicy::new(count(1))
+            };
+            let request = CleanupRequest::new(at.to_vec(), policy);
+            world.engine.cleanup(request).await.exit_code()
+        }
+    };
+    let lived = go(&mortal(&sink, calls)).await == exit::DONE;
+
+    let about = format!("{by:?} after {calls} calls");
+    assert!(beside(&sink, &made[0]).await == others, "{about}");
+    // Either nothing has happened, or it is withdrawn; a half is never seen.
+    let listed = world.listed(&spec).await;
+    let expected = match listed.len() {
+        2 if by != By::Sweep => vec![made[1].clone(), made[0].clone()],
+        _ => vec![made[1].clone()],
+    };
+    world.assert_listed_and_whole(&spec, &expected).await;
+    assert_eq!(go(&spec).await, exit::DONE, "{about}");
+    let is_over = match by {
+        By::Sweep => keys_about(&sink, &made[0]).is_empty(),
+        By::Delete | By::Cleanup => is_gone(&sink, &made[0]),
+    };
+    assert!(is_over, "{about}: {:?}", sink.keys());
+    assert!(beside(&sink, &made[0]).await == others, "{about}");
+    world.assert_listed_and_whole(&spec, &made[1..]).await;
+    lived
+}
+
+#[tokio::test]
+async fn the_next_one_finishes_what_broke_off_anywhere() {
+    for by in [By::Delete, By::Cleanup, By::Sweep] {
+        let mut calls = 0;
+        while !one_death(calls, by).await {
+            calls += 1;
+            assert!(calls < 500);
+        }
+        assert!(calls > 15, "it died at every call of {by:?}: {calls}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_for_dead_meanwhile_publishes_nothing() {
+    for lost in ["run.json", ".withdrawn"] {
+        let world = World::new();
+        let sink = MemorySink::new("here");
+        let swept = sink.clone();
+        let at = watched(&sink, move |operation, key| {
+            let is_entry = |key: &&ObjectKey| key.as_str().starts_with("catalog/");
+            let (Operation::Put, Some(entry)) = (operation, key.filter(is_entry)) else {
+                return Ok(());
+            };
+            let claim = swept
+                .keys()
+                .into_iter()
+                .find(|key| key.file_name() == "run.json");
+            match lost {
+                "run.json" => futures::executor::block_on(swept.delete(&claim.unwrap())),
+                _ => {
+                    swept.overwrite(&layout::withdrawal(entry).unwrap(), b"");
+                    Ok(())
+                }
+            }
+        });
+        let report = world.engine.backup(request(&world.lines, &at)).await;
+        assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+        assert!(
+            !sink
+                .keys()
+                .iter()
+                .any(|key| key.file_name() == "manifest.json")
+        );
+        assert!(world.listed(&at).await.is_empty());
+    }
+}

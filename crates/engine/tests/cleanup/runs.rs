@@ -1,0 +1,334 @@
+//! What dead runs have left goes, and what may still be wanted doesn't.
+
+use std::io::{Cursor, Read};
+use std::sync::{Arc, mpsc};
+
+use teeline::sinks::{Fault, MemorySink, Operation, What, When};
+use teeline::{
+    BackupId, BackupReport, Class, CleanupRequest, DestinationSpec, JsonlSource, RemovalStatus,
+    RepairRequest, Retention, RetentionPolicy, Sink, Span, SyncRequest, WithdrawalReason, exit,
+};
+
+use super::{DAY_MS, HOUR_MS, KILLED, World, is_gone, key, keys_about, lose, removals};
+use crate::common::{failing, request, store};
+
+/// A run that ends before it has published, and says so.
+async fn failed() -> (World, MemorySink, [DestinationSpec; 1], BackupId) {
+    let world = World::new();
+    let fault = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+    let (sink, spec) = failing("here", fault.on_keys_with(".index"));
+    let report = world
+        .engine
+        .backup(request(&world.lines, std::slice::from_ref(&spec)))
+        .await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    (world, sink, [spec], report.id.unwrap())
+}
+
+/// A run that was killed: these of its files are gone, as if they hadn't been written yet.
+async fn killed(lacking: &[&str]) -> (World, MemorySink, [DestinationSpec; 1], BackupId) {
+    let world = World::new();
+    let (sink, spec) = store("here");
+    let id = world.backup(std::slice::from_ref(&spec)).await;
+    lose(&sink, lacking).await;
+    (world, sink, [spec], id)
+}
+
+#[tokio::test]
+async fn what_a_failed_run_left_goes_when_it_is_old_enough() {
+    let (world, sink, at, id) = failed().await;
+    world.wait(7 * DAY_MS - HOUR_MS);
+    let early = world.cleanup(&at, Retention::default()).await;
+    assert!(removals(&early).is_empty(), "{early:?}");
+    assert!(keys_about(&sink, &id).len() > 1);
+
+    world.wait(HOUR_MS);
+    let late = world.cleanup(&at, Retention::default()).await;
+    assert_eq!((late.count, late.exit_code()), (0, exit::DONE), "{late:?}");
+    let removal = removals(&late)[0];
+    assert_eq!(
+        (removal.status, removal.reason),
+        (RemovalStatus::Removed, Some(WithdrawalReason::DeadRun))
+    );
+    let left = keys_about(&sink, &id);
+    assert!(
+        left.len() == 1 && left[0].starts_with("runs/"),
+        "why it failed stays: {left:?}"
+    );
+    let status = world.engine.status(&at, &id).await;
+    assert_eq!(status.status, teeline::BackupState::Failed, "{status:?}");
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_goes_as_well() {
+    let (world, sink, at, id) =
+        killed(&["manifest.json", "runs/", "catalog/", "~0002.index"]).await;
+    world.wait(7 * DAY_MS);
+    let report = world.cleanup(&at, Retention::default()).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert_eq!(removals(&report)[0].status, RemovalStatus::Removed);
+    assert_eq!(keys_about(&sink, &id), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_sweep_that_broke_off_is_gone_on_with() {
+    let (world, sink, _, id) = killed(&KILLED).await;
+    world.wait(7 * DAY_MS);
+    // As far as its withdrawal and the first files.
+    let other = MemorySink::new("elsewhere");
+    for moved in sink.keys() {
+        other.overwrite(&moved, &crate::common::whole(&sink, &moved).await);
+    }
+    let elsewhere = [crate::common::place("here", other.clone())];
+    world.cleanup(&elsewhere, Retention::default()).await;
+    assert_eq!(keys_about(&other, &id), [""; 0]);
+    let claim = crate::common::whole(&sink, &key(&format!("{id}/run.json"))).await;
+    let entry = sink
+        .keys()
+        .into_iter()
+        .find(|key| key.as_str().starts_with("catalog/"))
+        .unwrap();
+    let withdrawal = teeline_core::document::seal(&teeline_core::Withdrawal {
+        id: id.clone(),
+        path: Some(id.to_string()),
+        withdrawn_at: "2026-11-30T12:00:00.000Z".parse().unwrap(),
+        reason: WithdrawalReason::DeadRun,
+    });
+    other.overwrite(&teeline_core::layout::sweep(&entry).unwrap(), &withdrawal);
+    other.overwrite(&key(&format!("{id}/run.json")), &claim);
+    let report = world.cleanup(&elsewhere, Retention::default()).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert_eq!(keys_about(&other, &id), [""; 0], "and what withdrew it");
+}
+
+#[tokio::test]
+async fn a_backup_that_may_have_lost_its_manifest_is_left() {
+    let (world, sink, at, id) = killed(&["manifest.json", "runs/", "catalog/"]).await;
+    world.wait(30 * DAY_MS);
+    let before = sink.keys();
+    let report = world.cleanup(&at, Retention::default()).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    let left = removals(&report)[0];
+    assert_eq!(left.status, RemovalStatus::Left);
+    let suggestion = left.error.as_ref().unwrap().suggestion.as_ref().unwrap();
+    assert!(
+        suggestion.contains("repair") && suggestion.contains(id.as_str()),
+        "{suggestion}"
+    );
+    assert_eq!(sink.keys(), before);
+    let mut named = RepairRequest::rebuild_manifests(at.to_vec());
+    named.id = Some(id.clone());
+    let repaired = world.engine.repair(named).await;
+    assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+    world.assert_listed_and_whole(&at, &[id]).await;
+}
+
+#[tokio::test]
+async fn a_lost_manifest_is_damage_and_nothing_is_removed() {
+    let (world, sink, at, id) = killed(&["manifest.json"]).await;
+    world.wait(30 * DAY_MS);
+    let before = sink.keys();
+    let report = world
+        .cleanup(
+            &at,
+            Retention {
+                count: 1,
+                ..Retention::default()
+            },
+        )
+        .await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+    assert_eq!(sink.keys(), before);
+    assert!(keys_about(&sink, &id).len() > 3);
+}
+
+#[tokio::test]
+async fn a_folder_that_only_has_the_name_of_a_run_is_nobody_s() {
+    let world = World::new();
+    let (sink, spec) = store("here");
+    let at = [spec];
+    let id = world.backup(&at).await;
+    let other = "full-2020-01-01T00-00-00-aaaaaaaaaa";
+    for name in [
+        format!("restored/{id}/events.jsonl"),
+        format!("{other}/events.jsonl.gz"),
+    ] {
+        sink.put(&key(&name), "x".into()).await.unwrap();
+    }
+    world.wait(30 * DAY_MS);
+    let before = sink.keys();
+    let report = world.cleanup(&at, Retention::default()).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert!(removals(&report).is_empty(), "{report:?}");
+    assert_eq!(sink.keys(), before);
+}
+
+#[tokio::test]
+async fn what_was_swept_can_be_copied_there_again() {
+    let world = World::new();
+    let fault = Fault::new(Operation::Put, When::Nth(1), What::Fail(Class::Permanent));
+    let (sink, broken) = failing("broken", fault.on_keys_with(".index"));
+    let (_, good) = store("good");
+    let mut degraded = request(&world.lines, &[good.clone(), broken.clone()]);
+    degraded.strategy = teeline::StrategyKind::Any;
+    let report = world.engine.backup(degraded).await;
+    assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
+    let id = report.id.unwrap();
+    world.wait(8 * DAY_MS);
+    let both = [good, broken];
+    let cleaned = world.cleanup(&both, Retention::default()).await;
+    assert_eq!(removals(&cleaned).len(), 1, "{cleaned:?}");
+    assert!(
+        keys_about(&sink, &id)
+            .iter()
+            .all(|key| key.starts_with("runs/"))
+    );
+    let synced = world.engine.sync(SyncRequest::new(both.to_vec())).await;
+    assert_eq!(synced.exit_code(), exit::DONE, "{synced:?}");
+    world.assert_listed_and_whole(&both[1..], &[id]).await;
+}
+
+#[tokio::test]
+async fn a_run_that_may_be_going_on_is_neither_swept_nor_deleted() {
+    let (world, sink, at, id) = killed(&KILLED).await;
+    world.wait(6 * DAY_MS);
+    let before = sink.keys();
+    let report = world.cleanup(&at, Retention::default()).await;
+    assert!(removals(&report).is_empty(), "{report:?}");
+    let refused = world.delete_at_once(&at, &id).await;
+    assert_eq!(refused.exit_code(), exit::FAILED, "{refused:?}");
+    let error = refused.destinations[0].removal.error.clone().unwrap();
+    assert_eq!(error.class, Class::Conflict);
+    assert!(error.message.contains("may be going on"), "{error:?}");
+    assert_eq!(sink.keys(), before);
+
+    // One that began in the future, by what it says, isn't old either.
+    world.wait(-30 * DAY_MS);
+    let report = world.cleanup(&at, Retention::default()).await;
+    assert!(removals(&report).is_empty(), "{report:?}");
+
+    world.wait(31 * DAY_MS);
+    let deleted = world.delete_at_once(&at, &id).await;
+    assert_eq!(deleted.exit_code(), exit::DONE, "{deleted:?}");
+}
+
+#[tokio::test]
+async fn where_unfinished_uploads_cannot_be_listed_only_the_rules_are_carried_out() {
+    let world = World::new();
+    let fault = Fault::new(
+        Operation::Unfinished,
+        When::From(1),
+        What::Fail(Class::Permanent),
+    );
+    let (sink, spec) = failing("here", fault);
+    let at = [spec];
+    let dead = world.backup(&at).await;
+    lose(&sink, &KILLED).await;
+    world.wait(8 * DAY_MS);
+    let made = world.daily(2, &at).await;
+    let before = keys_about(&sink, &dead);
+    let rules = Retention {
+        count: 1,
+        ..Retention::default()
+    };
+    let report = world.cleanup(&at, rules).await;
+    assert_eq!(
+        (report.count, report.exit_code()),
+        (1, exit::DEGRADED),
+        "{report:?}"
+    );
+    world.wait(2 * DAY_MS);
+    let report = world.cleanup(&at, rules).await;
+    assert_eq!(
+        removals(&report)[0].status,
+        RemovalStatus::Removed,
+        "{report:?}"
+    );
+    assert!(is_gone(&sink, &made[0]));
+    assert_eq!(keys_about(&sink, &dead), before, "it may be going on");
+}
+
+/// Records that come when somebody sends them.
+struct SlowReader {
+    lines: mpsc::Receiver<Vec<u8>>,
+    left: Cursor<Vec<u8>>,
+}
+
+impl Read for SlowReader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.left.read(buffer)?;
+        if read > 0 {
+            return Ok(read);
+        }
+        self.left = Cursor::new(self.lines.recv().unwrap_or_default());
+        self.left.read(buffer)
+    }
+}
+
+/// Cleans up while a run waits for its second half; what becomes of that run.
+async fn meanwhile(dead_after: Span) -> (World, MemorySink, [DestinationSpec; 1], BackupReport) {
+    let world = World::new();
+    let (sink, spec) = store("here");
+    let at = [spec];
+    let (send, lines) = mpsc::channel();
+    let reader = SlowReader {
+        lines,
+        left: Cursor::default(),
+    };
+    let source = JsonlSource::from_reader("events", Box::new(reader));
+    let mut slow = request(&[], &at);
+    slow.source = Arc::new(source);
+    let (first, second) = world.lines.split_at(world.lines.len() / 2);
+    send.send(first.to_vec()).unwrap();
+    let engine = world.engine.clone();
+    let run = tokio::spawn(async move { engine.backup(slow).await });
+    let is_claimed = |sink: &MemorySink| {
+        let mut keys = sink.keys().into_iter();
+        keys.any(|key| key.file_name() == "run.json")
+    };
+    while !is_claimed(&sink) {
+        assert!(!run.is_finished());
+        tokio::task::yield_now().await;
+    }
+    let policy = RetentionPolicy {
+        dead_after,
+        ..RetentionPolicy::default()
+    };
+    let request = CleanupRequest::new(at.to_vec(), policy);
+    let cleaned = world.engine.cleanup(request).await;
+    assert_eq!(cleaned.exit_code(), exit::DONE, "{cleaned:?}");
+    send.send(second.to_vec()).unwrap();
+    drop(send);
+    let report = run.await.unwrap();
+    (world, sink, at, report)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_on_is_not_disturbed() {
+    let (world, _, at, report) = meanwhile(Span::from_days(7)).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    world
+        .assert_listed_and_whole(&at, &[report.id.unwrap()])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_swept_while_it_went_on_publishes_nothing() {
+    let (world, sink, at, report) = meanwhile(Span::default()).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    let error = report.destinations[0].error.as_ref().unwrap();
+    assert!(error.message.contains("taken for dead"), "{error:?}");
+    assert!(world.listed(&at).await.is_empty());
+    // What it wrote afterwards has lost its claim: nobody can tell whose it is, and it is no backup.
+    assert!(
+        !sink
+            .keys()
+            .iter()
+            .any(|key| key.file_name() == "manifest.json")
+    );
+    let id = report.id.unwrap();
+    assert_eq!(
+        world.engine.status(&at, &id).await.status,
+        teeline::BackupState::Failed
+    );
+}
