@@ -9,7 +9,7 @@ use crate::codec::{Decoder, Encoder};
 use crate::compress::Compression;
 use crate::digest::Digest;
 use crate::error::{BackupError, Class};
-use crate::index::Piece;
+use crate::piece::Piece;
 use crate::stream::StreamPart;
 use crate::validate::check_lines;
 

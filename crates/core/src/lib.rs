@@ -30,6 +30,7 @@ mod manifest;
 mod mask;
 mod metadata;
 mod path_template;
+mod piece;
 mod placing;
 mod progress;
 mod random;
@@ -63,7 +64,7 @@ pub use file_name::Stems;
 pub use frame::{Frame, FrameHeader};
 pub use id::{BackupId, BackupType, BadId};
 pub use index::{
-    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, Piece, ResourceEnd, SegmentNames,
+    INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, ResourceEnd, SegmentNames,
     SegmentSums,
 };
 pub use key::ObjectKey;
@@ -75,6 +76,7 @@ pub use manifest::{
 pub use mask::{looks_like_url, masked};
 pub use metadata::{METADATA_BYTES_MAX, Metadata};
 pub use path_template::PathTemplate;
+pub use piece::Piece;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use progress::{DestinationState, ProgressEvent};
 pub use random::Random;

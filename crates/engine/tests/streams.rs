@@ -116,6 +116,12 @@ async fn each_file_is_one_stream_and_all_of_it_comes_back() {
             assert!(segment.stored_bytes <= 16 << 10, "{segment:?}");
         }
         assert!(made.restored().await.unwrap() == made.lines, "{name}");
+        // Who has no decoder for it refuses it by its version, and doesn't call it damaged.
+        for document in ["manifest.json", "run.json"] {
+            let bytes = whole(&made.sink, &made.key(document)).await;
+            let begins = String::from_utf8_lossy(&bytes[..60]).into_owned();
+            assert!(begins.contains("\"version\":3,"), "{begins}");
+        }
     }
 }
 

@@ -103,3 +103,48 @@ fn a_shortened_index_is_corrupt() {
         );
     }
 }
+
+#[test]
+fn what_stands_around_the_chunks_is_accounted_for_and_small() {
+    let id: BackupId = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+    let chunk = ChunkEntry {
+        stored: 20,
+        plain: 30,
+        records: 1,
+        blake3: Digest::of(b"chunk"),
+    };
+    let line = json_line(&ChunkLine { chunk });
+    let fragment = Encoder::gzip(1).encode(&line).unwrap();
+    let index = |prologue: &[u8], epilogue: &[u8]| {
+        let mut builder = IndexBuilder::new(&id, "users.jsonl.zz", prologue).unwrap();
+        builder.push(&chunk, &fragment);
+        builder.push(&chunk, &fragment);
+        let (bytes, sums, _) = builder.finish(epilogue, None).unwrap();
+        let file_bytes = prologue.len() as u64 + 40 + epilogue.len() as u64;
+        assert_eq!(sums.stored, file_bytes);
+        Index::parse("i", &bytes)
+    };
+    let read = index(b"ab", &[7; 64]).unwrap();
+    let chunks: Vec<_> = read.windows(20).map(|(range, _)| range).collect();
+    assert_eq!(chunks, [2..22, 22..42]);
+    for window_bytes in [1, 22, 1000] {
+        let mut end = 0;
+        let mut pieces = Vec::new();
+        for (range, of_window) in read.piece_windows(window_bytes) {
+            assert_eq!(range.start, end);
+            let stored: u64 = of_window.iter().map(|piece| piece.stored).sum();
+            assert_eq!(range.end - range.start, stored);
+            end = range.end;
+            pieces.extend(of_window);
+        }
+        assert_eq!(end, read.sums.stored);
+        let numbers: Vec<_> = pieces.iter().map(|piece| piece.chunk).collect();
+        assert_eq!(numbers, [None, Some(0), Some(1), None]);
+        assert_eq!(pieces[0].blake3, Digest::of(b"ab"));
+        assert_eq!(pieces[3].blake3, Digest::of(&[7; 64]));
+    }
+    for (prologue, epilogue) in [(65, 1), (1, 65)] {
+        let error = index(&vec![1; prologue], &vec![1; epilogue]).unwrap_err();
+        assert_eq!(error.class(), Class::Corrupt, "{error}");
+    }
+}
