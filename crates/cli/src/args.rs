@@ -3,6 +3,7 @@
 mod backup;
 mod bench;
 mod cleanup;
+mod schedule;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub(crate) use self::backup::{
 };
 pub(crate) use self::bench::BenchArguments;
 pub(crate) use self::cleanup::{CleanupArguments, DeleteArguments};
+pub(crate) use self::schedule::{RunArguments, ScheduleArguments, ScheduleCommand};
 
 /// Reads a database once and leaves verified, restorable copies of it on many destinations.
 #[derive(Debug, Parser)]
@@ -60,6 +62,10 @@ pub(crate) enum Command {
     Delete(DeleteArguments),
     /// Delete the backups that no rule keeps, and what dead runs have left
     Cleanup(CleanupArguments),
+    /// Stay, and make the backups that are scheduled
+    Run(RunArguments),
+    /// Look at schedules
+    Schedule(ScheduleArguments),
     /// Say what can be had of the backups that s3db.js's BackupPlugin left, and what it destroyed
     InspectPlugin(InspectPluginArguments),
     /// Measure backups: how fast they are with which settings, and what holds them up
@@ -103,6 +109,9 @@ pub(crate) struct ListArguments {
     /// Only those that began on this day in UTC, or at this time (RFC 3339), or earlier
     #[arg(long, value_name = "DAY|TIME")]
     pub(crate) until: Option<String>,
+    /// Only those of which this is said; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) metadata: Vec<String>,
     /// Backups, or the runs that failed and left none
     #[arg(long, value_enum, default_value_t)]
     pub(crate) status: ListedStatusArgument,
@@ -253,6 +262,8 @@ impl Command {
             Command::Sync(sync) => sync.places.json,
             Command::Delete(delete) => delete.places.json,
             Command::Cleanup(cleanup) => cleanup.places.json,
+            Command::Run(_) => false,
+            Command::Schedule(schedule) => schedule.command.json(),
             Command::InspectPlugin(inspect) => inspect.json,
             Command::Bench(bench) => bench.json,
             Command::Config(ConfigArguments {

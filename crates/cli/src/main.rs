@@ -11,9 +11,11 @@ mod embedded;
 mod output;
 mod progress;
 mod resolve;
+mod run;
 #[cfg(feature = "embedded-s3")]
 mod sample;
 mod signals;
+mod systemd;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{
     Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, RestoreArguments,
+    ScheduleCommand,
 };
 use crate::output::{Made, Next, Output};
 use crate::progress::Progress;
@@ -55,11 +58,15 @@ fn begin(arguments: Arguments, output: &mut Output) -> Result<u8, BackupError> {
         .map_err(|error| {
             BackupError::new(Class::Permanent, "start", "the command", &error).because(error)
         })?;
-    runtime.block_on(run(arguments.command, output, &signals))
+    runtime.block_on(carry_out(arguments.command, output, &signals))
 }
 
 /// Runs a command to its report, prints that, and returns the exit code.
-async fn run(command: Command, output: &mut Output, signals: &Signals) -> Result<u8, BackupError> {
+async fn carry_out(
+    command: Command,
+    output: &mut Output,
+    signals: &Signals,
+) -> Result<u8, BackupError> {
     match command {
         Command::Backup(typed) => backup(&typed, output, signals).await,
         Command::List(typed) => {
@@ -119,6 +126,8 @@ async fn run(command: Command, output: &mut Output, signals: &Signals) -> Result
             drop(progress);
             Ok(output.report(&report))
         }
+        Command::Run(typed) => run::run(&typed, output, signals).await,
+        Command::Schedule(typed) => schedule(&typed.command, output, signals).await,
         Command::InspectPlugin(typed) => {
             let request = resolve::inspect_plugin(&typed, &signals.cancel)?;
             let report = Engine::new()?.inspect_plugin(request).await?;
@@ -128,6 +137,25 @@ async fn run(command: Command, output: &mut Output, signals: &Signals) -> Result
         Command::Config(ConfigArguments {
             command: ConfigCommand::Check { file, .. },
         }) => Ok(output.report(&resolve::check(&file)?)),
+    }
+}
+
+async fn schedule(
+    typed: &ScheduleCommand,
+    output: &Output,
+    signals: &Signals,
+) -> Result<u8, BackupError> {
+    match typed {
+        ScheduleCommand::List { config, .. } => {
+            let setting = Setting::open(config.as_deref(), output, signals).await?;
+            let engine = resolve::schedules_to_look_at(&setting)?;
+            let report = signals.guard(engine.list_schedules()).await?;
+            Ok(output.report(&report))
+        }
+        ScheduleCommand::Systemd { config, user, .. } => {
+            let engine = resolve::schedules_in(config)?;
+            Ok(output.report(&systemd::Units::new(&engine, config, *user)?))
+        }
     }
 }
 

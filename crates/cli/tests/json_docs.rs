@@ -96,7 +96,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 12);
+    assert_eq!(examples, 14);
 }
 
 #[test]
@@ -292,7 +292,20 @@ fn every_field_of_real_reports_is_documented() {
     );
     assert_eq!(inspected["backups"][0]["findings"][0]["resource"], "users");
 
-    scratch.write("good.toml", "[destinations.a]\npath = \"a\"\n");
+    scratch.write(
+        "good.toml",
+        "schedule = { daily = \"@daily\" }\n[source]\npath = \"in\"\n[destinations.a]\npath = \"a\"\n",
+    );
+    let scheduled = ["--config", "good.toml", "--json"];
+    let backup = [&["backup", "--schedule", "daily"], &scheduled[..]].concat();
+    let id = check("backup", scratch.teeline(0, &backup))["id"].clone();
+    let status = ["status", id.as_str().unwrap(), "--at", "a", "--json"];
+    check("status", scratch.teeline(0, &status));
+    let list = [&["schedule", "list"], &scheduled[..]].concat();
+    let listed = check("schedule list", scratch.teeline(0, &list));
+    assert_eq!(listed["schedules"][0]["last"]["id"], id);
+    let systemd = [&["schedule", "systemd"], &scheduled[..]].concat();
+    check("schedule systemd", scratch.teeline(0, &systemd));
     scratch.write("bad.toml", "[backup]\nstratgy = \"any\"\n");
     check(
         "config check",

@@ -19,6 +19,10 @@ fn what_is_listed_is_what_was_asked_for() {
         .map(|label| make(0, label, "in.jsonl"))
         .collect();
     let failed = make(1, "full", "broken.jsonl");
+    for ticket in ["ticket=7", "ticket=8"] {
+        let said = ["backup", "said", "--from", "in.jsonl", "--metadata", ticket];
+        scratch.teeline(0, &said);
+    }
 
     let listed = |options: &[&str]| -> Vec<String> {
         let report = scratch.teeline(0, &[&["list", "--json"], options].concat());
@@ -27,8 +31,22 @@ fn what_is_listed_is_what_was_asked_for() {
         let id = |listed: &serde_json::Value| listed["id"].as_str().unwrap_or_default().to_owned();
         backups.iter().map(id).collect()
     };
+    let said = |options: &[&str]| listed(&[&["--metadata", "ticket=7"], options].concat()).len();
+    assert_eq!(
+        (said(&[]), said(&["--limit", "1"])),
+        (1, 1),
+        "only what counts is counted"
+    );
+    assert_eq!(said(&["--metadata", "ticket=8"]), 0);
+    assert_eq!(said(&["--status", "failed"]), 0);
+    assert_eq!(listed(&["--type", "said"]).len(), 2);
+    let listed = |options: &[&str]| {
+        let mut ids = listed(options);
+        ids.retain(|id| !id.starts_with("said"));
+        ids
+    };
     assert_eq!(listed(&[]).len(), 3);
-    assert_eq!(listed(&["--limit", "2"]).len(), 2);
+    assert_eq!(listed(&["--limit", "4"]).len(), 2);
     assert_eq!(listed(&["--type", "weekly"]), made[1..2]);
     assert_eq!(listed(&["--prefix", "weekly"]).len(), 2);
     assert_eq!(listed(&["--until", "2020-02-29"]).len(), 0);

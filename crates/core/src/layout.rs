@@ -94,10 +94,15 @@ pub fn run_record(id: &BackupId, ended_at: Timestamp) -> Result<ObjectKey, Backu
 
 /// The backup that a key among the run records is about.
 pub fn run_record_id(key: &ObjectKey) -> Option<BackupId> {
+    named_by_run_record(key).map(|(id, _)| id)
+}
+
+/// The backup that a key among the run records is about, and when that run ended.
+pub fn named_by_run_record(key: &ObjectKey) -> Option<(BackupId, Timestamp)> {
     let (id, ended) = key.file_name().rsplit_once('-')?;
-    id.parse()
-        .ok()
-        .filter(|_| ended.bytes().all(|b| b.is_ascii_digit()))
+    let is_number = ended.bytes().all(|b| b.is_ascii_digit());
+    let ended_ms = ended.parse().ok().filter(|_| is_number)?;
+    Some((id.parse().ok()?, Timestamp::from_unix_ms(ended_ms)))
 }
 
 #[cfg(test)]

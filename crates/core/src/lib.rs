@@ -39,6 +39,7 @@ mod records;
 mod reorder;
 mod retention;
 mod retry;
+mod schedule;
 mod sink;
 mod source;
 mod span;
@@ -88,6 +89,7 @@ pub use records::{
 pub use reorder::Reorder;
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};
+pub use schedule::{Agenda, Awaited, CronExpression, NoCalendarEvent, NotACronExpression, Timing};
 pub use sink::{Capabilities, ObjectMeta, Reading, Sink, UnfinishedUpload, Upload};
 pub use source::{
     Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,

@@ -295,6 +295,9 @@ pub struct RunRecord {
     /// Its type.
     #[serde(rename = "type")]
     pub backup_type: BackupType,
+    /// The name of the schedule that it was run by.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub schedule: Option<String>,
     /// What became of it.
     pub status: RunStatus,
     /// When the run began.

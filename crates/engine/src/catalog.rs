@@ -22,6 +22,8 @@ pub(crate) const READS_AT_ONCE: usize = 8;
 /// Which entries of a catalogue are read, as far as their keys decide that: a key has the backup's id and when it began.
 pub(crate) struct Wanted<'a> {
     pub(crate) takes: &'a (dyn Fn(&BackupId, Timestamp) -> bool + Sync),
+    /// Which of the entries that were read count.
+    pub(crate) matches: &'a (dyn Fn(&CatalogEntry) -> bool + Sync),
     /// So many of the published backups, the newest.
     pub(crate) limit: usize,
 }
@@ -29,6 +31,7 @@ pub(crate) struct Wanted<'a> {
 impl Wanted<'_> {
     const ALL: Wanted<'static> = Wanted {
         takes: &|_, _| true,
+        matches: &|_| true,
         limit: usize::MAX,
     };
 }
@@ -63,6 +66,10 @@ impl Catalog {
             .into_iter()
             .filter_map(|object| {
                 let (began, id) = layout::catalog_entry_of(&object.key)?;
+                if let Some(withdrawn) = withdrawn.get_mut(&id) {
+                    withdrawn.entries.push(object.key);
+                    return None;
+                }
                 (wanted.takes)(&id, began).then_some((object, id))
             })
             .collect();
@@ -87,6 +94,7 @@ impl Catalog {
             && let Some((entry, key, id)) = read.next().await
         {
             match entry {
+                Ok((entry, _)) if !(wanted.matches)(&entry) => {}
                 Ok((entry, false)) => catalog.without_manifest.push(entry),
                 Ok((entry, true)) if listed.insert(id.clone()) => catalog.entries.push(entry),
                 Ok((_, true)) => {

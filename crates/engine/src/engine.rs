@@ -4,10 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures::future::BoxFuture;
 use teeline_actors::{Budget, Clock, Executor, Host, block_lease_bytes};
 use teeline_core::{BackupError, Timestamp};
+
+use crate::schedule::Schedules;
 
 /// The budget unless another is set, in bytes: 8 MiB, and 2 MiB for each processor.
 pub fn budget_bytes_default() -> u64 {
@@ -71,6 +74,8 @@ pub(crate) struct Inner {
     executor: Option<Executor>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
+    pub(crate) sleep: Sleep,
+    pub(crate) schedules: Schedules,
     /// Runs under way, for hosts that wait for quiet.
     running: AtomicU64,
 }
@@ -94,6 +99,9 @@ impl Drop for Running {
 /// Fills bytes at random. Passed in, so that a simulation can bring its own.
 pub type Random = Arc<dyn Fn(&mut [u8]) -> Result<(), BackupError> + Send + Sync>;
 
+/// Is over after that time. Passed in with a clock that the same time passes by, so that a simulation need not wait.
+pub type Sleep = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// How an engine is to be.
 #[derive(Clone)]
 pub struct EngineBuilder {
@@ -102,6 +110,7 @@ pub struct EngineBuilder {
     temp_dir: PathBuf,
     clock: Clock,
     random: Random,
+    sleep: Sleep,
 }
 
 impl Engine {
@@ -121,6 +130,7 @@ impl Engine {
             temp_dir: std::env::temp_dir(),
             clock: Arc::new(system_time),
             random: Arc::new(system_random),
+            sleep: Arc::new(|time| Box::pin(async move { tokio::time::sleep(time).await })),
         }
     }
 
@@ -199,6 +209,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Another way for [`Engine::run_schedules`] to wait until something is due than the system's timers.
+    #[must_use]
+    pub fn sleep(mut self, sleep: Sleep) -> Self {
+        self.sleep = sleep;
+        self
+    }
+
     /// Starts the engine's threads.
     ///
     /// # Errors
@@ -212,6 +229,8 @@ impl EngineBuilder {
             executor: self.executor,
             clock: self.clock,
             random: self.random,
+            sleep: self.sleep,
+            schedules: Schedules::default(),
             running: AtomicU64::new(0),
         })))
     }

@@ -1,6 +1,6 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
-//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), lists them, checks them ([`VerifyRequest`]), restores them
+//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), once or by a [`Schedule`], lists them, checks them ([`VerifyRequest`]), restores them
 //! ([`RestoreRequest`]), makes lost manifests again ([`RepairRequest`]) and deletes what is no longer wanted
 //! ([`CleanupRequest`], [`DeleteRequest`]); and it says what can be had of the backups of
 //! another, the plugin of s3db.js ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in
@@ -50,6 +50,7 @@ mod request;
 mod restore;
 mod run_folders;
 mod run_records;
+mod schedule;
 mod status;
 mod sync;
 mod unpublished;
@@ -60,7 +61,7 @@ pub use cleanup::CleanupRequest;
 pub use config::Config;
 pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
-pub use engine::{Engine, EngineBuilder, Random, budget_bytes_default};
+pub use engine::{Engine, EngineBuilder, Random, Sleep, budget_bytes_default};
 pub use hooks::{
     CommandHook, HOOK_TIMEOUT_MS_DEFAULT, Hook, HookFailure, Hooks, Moment, PingHook, RunEvent,
     WebhookHook,
@@ -75,21 +76,24 @@ pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
     CleanupStatus, Contained, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy,
-    DestinationError, ListReport, ListedBackup, Removal, RemovalStatus, RepairReport, RepairStatus,
-    RepairedCopy, RepairedRun, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource,
-    StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy,
-    VerifyReport, exit, exit_code_of,
+    DestinationError, LastRun, ListReport, ListedBackup, Removal, RemovalStatus, RepairReport,
+    RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport, RestoreStatus,
+    RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport, StatusReport, SyncReport,
+    SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit,
+    exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
+pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest};
 pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
-    BackupError, BackupId, BackupType, Class, Compression, DestinationId, DestinationReport,
-    DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy, LagPolicy, LineCheck,
-    Metadata, MissingFile, PathTemplate, ProgressEvent, RestoreCounts, Retention, Rule, RunStatus,
-    SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind, Target, TimeZone,
-    Timestamp, Verified, WithdrawalReason, looks_like_url, masked,
+    BackupError, BackupId, BackupType, Class, Compression, CronExpression, DestinationId,
+    DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy,
+    LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, PathTemplate, ProgressEvent,
+    RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink,
+    Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified, WithdrawalReason,
+    looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

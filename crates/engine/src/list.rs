@@ -27,6 +27,11 @@ pub struct ListRequest {
     pub since: Option<Timestamp>,
     /// Only those that began then or earlier; see [`Timestamp::last_of`].
     pub until: Option<Timestamp>,
+    /// Only those of which all of this is said, a name and the text of its value; see [`Metadata::has`]. Of failed runs
+    /// nothing is.
+    ///
+    /// [`Metadata::has`]: teeline_core::Metadata::has
+    pub metadata: Vec<(String, String)>,
     /// Backups, or failed runs; backups.
     pub status: ListedStatus,
 }
@@ -51,6 +56,7 @@ impl ListRequest {
             backup_type: None,
             since: None,
             until: None,
+            metadata: Vec::new(),
             status: ListedStatus::default(),
         }
     }
@@ -110,6 +116,10 @@ impl Engine {
 async fn list(engine: &Engine, request: &ListRequest) -> ListReport {
     let wanted = Wanted {
         takes: &|id, began| request.takes_id(id) && request.takes_time(began),
+        matches: &|entry| {
+            let mut wanted = request.metadata.iter();
+            wanted.all(|(name, text)| entry.metadata.has(name, text))
+        },
         limit: request.limit(),
     };
     let mut report = ListReport::default();

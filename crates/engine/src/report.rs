@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod repair;
+mod schedules;
 mod sync;
 
 use serde::Serialize;
@@ -19,6 +20,8 @@ pub use cleanup::{
     CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport, CleanupStatus, DeleteReport,
     DeletedCopy, Removal, RemovalStatus,
 };
+pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
+
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
 
 /// Exit codes of the command, which every report can give.

@@ -24,6 +24,8 @@ pub struct BackupRequest {
     pub destinations: Vec<DestinationSpec>,
     /// What the backup calls itself; `full`.
     pub backup_type: BackupType,
+    /// The name of the schedule that it is run by, which its record then has; none.
+    pub schedule: Option<String>,
     /// What is said of it; nothing.
     pub metadata: Metadata,
     /// What makes it a success; `all`.
@@ -83,6 +85,7 @@ impl BackupRequest {
             source,
             destinations,
             backup_type: "full".parse().expect("a type"),
+            schedule: None,
             metadata: Metadata::default(),
             strategy: StrategyKind::default(),
             lag: None,
@@ -240,11 +243,16 @@ impl Cancel {
         &self,
         future: impl Future<Output = Result<T, BackupError>>,
     ) -> Result<T, BackupError> {
-        let mut cancelled = self.subscribe();
         tokio::select! {
             result = future => result,
-            Ok(_) = cancelled.wait_for(|cancelled| *cancelled) => Err(BackupError::cancelled("the operation")),
+            () = self.cancelled() => Err(BackupError::cancelled("the operation")),
         }
+    }
+
+    /// Is over once it is cancelled.
+    pub(crate) async fn cancelled(&self) {
+        // An error would mean that nobody can cancel it any more, and this clone can.
+        let _ = self.subscribe().wait_for(|cancelled| *cancelled).await;
     }
 }
 

@@ -124,6 +124,7 @@ pub(crate) async fn leave(
     let record = RunRecord {
         id: manifest.id.clone(),
         backup_type: manifest.backup_type.clone(),
+        schedule: None,
         status: RunStatus::Completed,
         started_at,
         ended_at,

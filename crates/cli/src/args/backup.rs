@@ -16,6 +16,9 @@ pub(crate) struct BackupArguments {
     /// A configuration: TOML, YAML or JSON. Options here win over it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// As this schedule of the configuration makes it
+    #[arg(long, value_name = "NAME", conflicts_with = "backup_type")]
+    pub(crate) schedule: Option<String>,
     #[command(flatten)]
     pub(crate) source: SourceArguments,
     /// A destination: a path, s3://… or http(s)://…, with name= before it to name it. Added to those of the

@@ -2,7 +2,7 @@
 
 use clap::error::ContextKind;
 use serde::Serialize;
-use teeline::{BackupError, ErrorReport};
+use teeline::{BackupError, BackupType, ErrorReport};
 
 /// A document, indented, with a newline at its end.
 pub(super) fn document(value: &impl Serialize) -> String {
@@ -38,7 +38,17 @@ pub(crate) struct Checked {
     pub(crate) strategy: String,
     pub(crate) compression: String,
     pub(crate) destinations: Vec<CheckedDestination>,
+    pub(crate) schedules: Vec<CheckedSchedule>,
     pub(crate) targets: Vec<CheckedTarget>,
+}
+
+/// A schedule of a configuration.
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckedSchedule {
+    pub(crate) name: String,
+    pub(crate) cron: String,
+    #[serde(rename = "type")]
+    pub(crate) backup_type: BackupType,
 }
 
 /// A target of a configuration.

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use teeline::{BackupError, ErrorReport, exit, exit_code_of, masked};
 
-pub(crate) use self::human::{Made, Problem, Shown, bytes, grouped};
-pub(crate) use self::json::{Checked, CheckedDestination, CheckedTarget};
+pub(crate) use self::human::{Made, Problem, Shown, bytes, ended, grouped};
+pub(crate) use self::json::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget};
 pub(crate) use self::next::Next;
 
 /// Where the command prints.
@@ -222,7 +222,8 @@ impl Stderr {
         self.line(&format!("warning: {message}\n  help: {help}"));
     }
 
-    fn problem(&self, problem: &human::Problem) {
+    /// Prints something that went wrong.
+    pub(crate) fn problem(&self, problem: &human::Problem) {
         self.line(&problem.to_string());
     }
 

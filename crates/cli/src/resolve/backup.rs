@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use teeline::config::{self, BackupConfig};
 use teeline::{
-    BackupError, BackupRequest, BackupType, Cancel, Compression, DestinationSpec, Engine, Metadata,
-    Source, Verification,
+    BackupError, BackupRequest, BackupType, Cancel, Compression, Config, DestinationSpec, Engine,
+    Metadata, Source, Verification,
 };
 
 use super::destinations::destinations;
 use super::exposed::Exposed;
+use super::schedules::named;
 use super::setting::Setting;
 use super::source::source;
 use super::to_usize;
@@ -30,13 +31,22 @@ pub(crate) fn backup(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Backup, BackupError> {
-    let backup_type = backup_type(&typed.backup_type)?;
+    let schedule = typed.schedule.as_deref();
+    let schedule = schedule
+        .map(|name| named(&setting.config, name))
+        .transpose()?;
+    let backup_type = match schedule {
+        Some(schedule) => schedule.backup_type.clone(),
+        None => backup_type(&typed.backup_type)?,
+    };
+    let how = schedule.map_or(&setting.config.backup, |schedule| &schedule.backup);
     let mut exposed = Exposed::default();
     let destinations = destinations(&setting.config, &typed.to, &mut exposed)?;
-    let source = source(typed, setting, &mut exposed)?;
+    let source = source(typed, how, setting, &mut exposed)?;
     exposed.warn(output);
-    let mut request = configured(&setting.config.backup, source, destinations);
+    let mut request = configured(&setting.config, how, source, destinations)?;
     request.backup_type = backup_type;
+    request.schedule.clone_from(&typed.schedule);
     if let Some(strategy) = &typed.strategy {
         request.strategy = strategy.parse()?;
     }
@@ -66,6 +76,9 @@ pub(crate) fn backup(
         };
     }
     request.metadata = metadata(&typed.metadata, &request.metadata)?;
+    if let Some(schedule) = schedule {
+        request.resources.clone_from(&schedule.resources);
+    }
     if !typed.resources.is_empty() {
         request.resources = Some(typed.resources.clone());
     }
@@ -75,11 +88,9 @@ pub(crate) fn backup(
     if !typed.exclude.is_empty() {
         request.exclude.clone_from(&typed.exclude);
     }
-    request.time_zone = setting.config.time_zone;
-    if typed.cleanup || setting.config.backup.cleanup {
+    if typed.cleanup {
         request.cleanup = Some(setting.config.retention);
     }
-    request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(Backup {
         engine: setting.engine(&typed.engine)?,
@@ -89,30 +100,36 @@ pub(crate) fn backup(
 
 /// The request that a configuration makes of a source and destinations.
 pub(super) fn configured(
-    config: &BackupConfig,
+    config: &Config,
+    how: &BackupConfig,
     source: Arc<dyn Source>,
     destinations: Vec<DestinationSpec>,
-) -> BackupRequest {
+) -> Result<BackupRequest, BackupError> {
     let mut request = BackupRequest::of(source, destinations);
-    request.strategy = config.strategy;
-    request.lag = config.lag;
-    request.catch_up = config.catch_up;
-    request.spill_bytes = config.spill_bytes;
-    request.lag_patience = Duration::from_millis(config.lag_patience_ms);
-    request.concurrency = config.concurrency;
-    request.compression = config.compression;
-    request.block_bytes = config.block_bytes;
-    request.segment_bytes = config.segment_bytes;
-    request.record_bytes_max = config.record_bytes_max;
-    request.verification = match config.verification {
+    request.strategy = how.strategy;
+    request.lag = how.lag;
+    request.catch_up = how.catch_up;
+    request.spill_bytes = how.spill_bytes;
+    request.lag_patience = Duration::from_millis(how.lag_patience_ms);
+    request.concurrency = how.concurrency;
+    request.compression = how.compression;
+    request.block_bytes = how.block_bytes;
+    request.segment_bytes = how.segment_bytes;
+    request.record_bytes_max = how.record_bytes_max;
+    request.verification = match how.verification {
         config::Verification::Read => Verification::Read,
         config::Verification::Attested => Verification::Attested,
     };
-    request.path = config.path.clone();
-    request.metadata = config.metadata.clone();
-    request.include.clone_from(&config.include);
-    request.exclude.clone_from(&config.exclude);
-    request
+    request.path = how.path.clone();
+    request.metadata = how.metadata.clone();
+    request.include.clone_from(&how.include);
+    request.exclude.clone_from(&how.exclude);
+    request.time_zone = config.time_zone;
+    if how.cleanup {
+        request.cleanup = Some(config.retention);
+    }
+    request.hooks = config.hooks()?;
+    Ok(request)
 }
 
 fn backup_type(text: &str) -> Result<BackupType, BackupError> {
@@ -130,17 +147,20 @@ fn backup_type(text: &str) -> Result<BackupType, BackupError> {
 fn metadata(typed: &[String], configured: &Metadata) -> Result<Metadata, BackupError> {
     let mut values = configured.values().clone();
     for text in typed {
-        match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => {
-                values.insert(name.to_owned(), value.into());
-            }
-            _ => {
-                let message = "a name, '=' and a value are expected, as in ticket=OPS-7";
-                return Err(BackupError::usage("--metadata", message));
-            }
-        }
+        let (name, value) = said(text)?;
+        values.insert(name, value.into());
     }
     Metadata::new(values)
+}
+
+/// What `--metadata` says: a name and a value.
+pub(super) fn said(text: &str) -> Result<(String, String), BackupError> {
+    let said = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    said.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| {
+            let message = "a name, '=' and a value are expected, as in ticket=OPS-7";
+            BackupError::usage("--metadata", message)
+        })
 }
 
 fn compression(

@@ -3,20 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use teeline::{BackupError, DestinationSpec, JsonlSource, Source};
+use teeline::config::ScheduleConfig;
+use teeline::{BackupError, DestinationSpec, Source};
 
 use super::backup;
 use super::destinations::or_default;
 use super::setting::Setting;
-use super::{source, target};
-use crate::output::{Checked, CheckedDestination, CheckedTarget};
+use super::{schedules, source, target};
+use crate::output::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget};
 
 /// What a configuration comes to, which a backup must be able to use.
 pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
     let setting = Setting::read(Some(path))?;
     let config = &setting.config;
     let source = match &config.source {
-        Some(source) => Some(source::of_config(source, &setting)?),
+        Some(source) => Some(source::of_config(source, &config.backup, &setting)?),
         None => None,
     };
     check_request(&setting, source.clone()).map_err(|error| in_file(path, &error))?;
@@ -24,6 +25,11 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
         name: spec.name.clone(),
         location: setting.as_written(&spec.place.location()),
         required: spec.is_required(config.backup.strategy),
+    };
+    let schedule = |schedule: &ScheduleConfig| CheckedSchedule {
+        name: schedule.name.clone(),
+        cron: schedule.cron.to_string(),
+        backup_type: schedule.backup_type.clone(),
     };
     let targets = config.targets.iter().map(|(name, location)| {
         let target = target::configured(location, &setting)?;
@@ -39,6 +45,7 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
         strategy: config.backup.strategy.to_string(),
         compression: config.backup.compression.to_string(),
         destinations: config.destinations.iter().map(destination).collect(),
+        schedules: config.schedules.iter().map(schedule).collect(),
         targets: targets.collect::<Result<_, _>>()?,
     })
 }
@@ -46,10 +53,15 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
 /// Asks the engine whether a backup can be made so.
 fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(), BackupError> {
     // A source that isn't configured is typed; all that is known of it is that it goes with the rest.
-    let source = source.unwrap_or_else(|| Arc::new(JsonlSource::path(".")));
+    let source = source.unwrap_or_else(schedules::source_unread);
     let destinations = or_default(setting.config.destinations.clone())?;
-    let request = backup::configured(&setting.config.backup, source, destinations);
-    setting.plain_engine()?.check(&request)
+    let config = &setting.config;
+    let request = backup::configured(config, &config.backup, Arc::clone(&source), destinations)?;
+    let engine = setting.plain_engine()?;
+    engine.check(&request)?;
+    let mut schedules = config.schedules.iter();
+    schedules
+        .try_for_each(|schedule| schedules::add(&engine, config, schedule, Arc::clone(&source)))
 }
 
 /// An error about settings that don't go together; it names them by itself.

@@ -6,6 +6,7 @@ mod cleanup;
 mod destinations;
 mod exposed;
 mod requests;
+mod schedules;
 mod setting;
 mod source;
 mod target;
@@ -16,6 +17,7 @@ pub(crate) use self::cleanup::{cleanup, delete, delete_id};
 pub(crate) use self::requests::{
     inspect_plugin, list, places, repair, repair_id, restore, status, sync, sync_id, verify,
 };
+pub(crate) use self::schedules::{scheduled, schedules_in, schedules_to_look_at};
 pub(crate) use self::setting::Setting;
 
 fn to_usize(value: u64) -> usize {

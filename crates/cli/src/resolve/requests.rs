@@ -6,6 +6,7 @@ use teeline::{
     VerifyRequest, Which, WhichBackups,
 };
 
+use super::backup::said;
 use super::destinations::places_of;
 use super::exposed::Exposed;
 use super::setting::Setting;
@@ -57,6 +58,8 @@ pub(crate) fn list(
         let message = format!("{until} is before {since}, which --since says: nothing began then");
         return Err(BackupError::usage("--until", message));
     }
+    let said = typed.metadata.iter().map(|text| said(text));
+    request.metadata = said.collect::<Result<_, _>>()?;
     request.status = match typed.status {
         ListedStatusArgument::Completed => ListedStatus::Completed,
         ListedStatusArgument::Failed => ListedStatus::Failed,

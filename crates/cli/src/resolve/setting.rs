@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use teeline::{BackupError, Config, Engine, Executor};
+use teeline::{BackupError, Config, Engine, Executor, TimeZone};
 
 use super::to_usize;
 use crate::args::{EngineArguments, ExecutorArgument};
@@ -60,6 +60,11 @@ impl Setting {
     /// The configuration's file.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// Where clocks show what is said in times of the day.
+    pub(crate) fn time_zone(&self) -> TimeZone {
+        self.config.time_zone
     }
 
     /// The variables that the configuration may name.

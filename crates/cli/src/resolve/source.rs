@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use teeline::config::{Connection as Place, SourceConfig, SourceLocation};
+use teeline::config::{BackupConfig, Connection as Place, SourceConfig, SourceLocation};
 use teeline::{
     BackupError, Connection, JsonlSource, LineCheck, OnUndecodable, S3dbSource, ScanOptions,
     Source, UnknownObjects, looks_like_url,
@@ -21,6 +21,7 @@ const STDIN_RESOURCE: &str = "stdin";
 /// What `teeline backup` reads: the typed source, or the configured one.
 pub(super) fn source(
     typed: &BackupArguments,
+    how: &BackupConfig,
     setting: &Setting,
     exposed: &mut Exposed,
 ) -> Result<Arc<dyn Source>, BackupError> {
@@ -64,21 +65,21 @@ pub(super) fn source(
         },
         location,
     };
-    of_config(&source, setting)
+    of_config(&source, how, setting)
 }
 
-/// The source that a configuration names.
+/// The source that a configuration names, as backups of that kind read it.
 pub(super) fn of_config(
     source: &SourceConfig,
+    how: &BackupConfig,
     setting: &Setting,
 ) -> Result<Arc<dyn Source>, BackupError> {
-    let backup = &setting.config.backup;
     match source.location.clone() {
         SourceLocation::S3db(place) => {
             let connection = place.resolve(&setting.environment())?;
             let options = ScanOptions {
-                inline_bytes_max: backup.inline_bytes_max as u64,
-                record_bytes_max: backup.record_bytes_max,
+                inline_bytes_max: how.inline_bytes_max as u64,
+                record_bytes_max: how.record_bytes_max,
                 on_undecodable: source.on_undecodable,
                 unknown_objects: source.unknown_objects,
                 settle_passes_max: source.settle_passes_max,
@@ -88,7 +89,7 @@ pub(super) fn of_config(
         }
         SourceLocation::Jsonl { path, resource } => {
             let lines = jsonl(path, resource)?.validate(source.validate);
-            Ok(Arc::new(lines.record_bytes_max(backup.record_bytes_max)))
+            Ok(Arc::new(lines.record_bytes_max(how.record_bytes_max)))
         }
         _ => Err(BackupError::usage(
             "source",

@@ -28,6 +28,7 @@ impl Run<'_> {
         let record = RunRecord {
             id: id.clone(),
             backup_type: report.backup_type.clone(),
+            schedule: self.request.schedule.clone(),
             status: report.status,
             started_at: self.started_at,
             ended_at,

@@ -24,6 +24,7 @@ mod overrides;
 mod places;
 mod reader;
 mod retention;
+mod schedules;
 mod sections;
 mod size;
 mod targets;
@@ -45,8 +46,8 @@ use self::interpolate::interpolate;
 pub(crate) use self::nearest::nearest;
 use self::overrides::Overrides;
 pub use self::types::{
-    BackupConfig, EmbeddedS3Config, EngineConfig, SETTLE_PASSES_MAX, SampleConfig, SourceConfig,
-    SourceLocation, TargetLocation, Verification,
+    BackupConfig, EmbeddedS3Config, EngineConfig, SETTLE_PASSES_MAX, SampleConfig, ScheduleConfig,
+    SourceConfig, SourceLocation, TargetLocation, Verification,
 };
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;
@@ -55,7 +56,7 @@ use crate::request::RetentionPolicy;
 /// A configuration, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
-    /// Where days, weeks, months and years begin. Default: UTC.
+    /// Where days, weeks, months and years begin, and clocks show the times of schedules. Default: UTC.
     pub time_zone: TimeZone,
     /// What becomes of backups in time, where a destination doesn't say it itself. Default: no rule, by which nothing goes.
     pub retention: RetentionPolicy,
@@ -63,6 +64,8 @@ pub struct Config {
     pub source: Option<SourceConfig>,
     /// How it is backed up.
     pub backup: BackupConfig,
+    /// What `teeline run` makes, the short form first, each in the order of the file. Default: nothing.
+    pub schedules: Vec<ScheduleConfig>,
     /// What the process may use.
     pub engine: EngineConfig,
     /// Where backups go, in the order of the file. Default: none.

@@ -15,6 +15,7 @@ use super::node::{KeyPath, Node};
 use super::places::{NamedPlace, named_place, no_url};
 use super::reader::{Known, Table, check_known};
 use super::retention::{RETENTION, retention};
+use super::schedules::{SHORT, schedules};
 use super::targets::targets;
 use super::types::{
     BackupConfig, EmbeddedS3Config, EngineConfig, SETTLE_PASSES_MAX, SampleConfig, SourceConfig,
@@ -33,6 +34,8 @@ const ROOT: Known = Known {
         "source",
         "backup",
         "retention",
+        "schedule",
+        "schedules",
         "engine",
         "destinations",
         "targets",
@@ -58,7 +61,7 @@ const SOURCE: Known = Known {
         ("settle", "write `settle_passes_max = 5`"),
     ],
 };
-const BACKUP: Known = Known {
+pub(super) const BACKUP: Known = Known {
     keys: &[
         "strategy",
         "lag",
@@ -84,6 +87,10 @@ const BACKUP: Known = Known {
         (
             "time_zone",
             "it stands before all sections: time_zone = \"Europe/Berlin\"",
+        ),
+        (
+            "schedule",
+            "it is a section of its own: [schedule] daily = \"0 2 * * *\"",
         ),
     ],
 };
@@ -128,14 +135,20 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
         .map(retention)
         .transpose()?;
     let source = root.table("source", &SOURCE)?.map(source).transpose()?;
-    let backup = root.table("backup", &BACKUP)?.map(backup).transpose()?;
+    let backup = match root.table("backup", &BACKUP)? {
+        Some(mut table) => backup(&mut table, BackupConfig::default())?,
+        None => BackupConfig::default(),
+    };
+    let short = root.table("schedule", &SHORT)?;
+    let schedules = schedules(short, root.tables("schedules")?, blame, &backup)?;
     let engine = root.table("engine", &ENGINE)?.map(engine).transpose()?;
     let embedded = root.table("embedded_s3", &EMBEDDED_S3)?;
     Ok(Config {
         time_zone: time_zone.unwrap_or_default(),
         retention: retained.unwrap_or_default(),
         source,
-        backup: backup.unwrap_or_default(),
+        backup,
+        schedules,
         engine: engine.unwrap_or_default(),
         destinations: destinations(root.tables("destinations")?, blame)?,
         targets: targets(root.tables("targets")?, blame)?,
@@ -201,21 +214,26 @@ fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
     })
 }
 
-fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
-    let default = BackupConfig::default();
-    let compression = compression(&mut table)?;
+/// How backups are made: as `default`, save what the table says.
+pub(super) fn backup(
+    table: &mut Table<'_>,
+    default: BackupConfig,
+) -> Result<BackupConfig, BackupError> {
+    let compression = compression(table, default.compression)?;
     let strategies = ["all", "any", "priority", "quorum:N with N from 1"];
     let strategy = table.word("strategy", &strategies, |word| {
         word.parse::<StrategyKind>().ok()
     })?;
-    let lag = lag_policy(&mut table)?;
+    let lag = lag_policy(table)?;
     let lag_patience_ms = table.integer("lag_patience_ms", 1..=86_400_000)?;
     let spill_bytes = table.size("spill_bytes", MIB..=1024 * GIB)?;
     let catch_up = table.word("catch_up", &["wait", "later"], |word| word.parse().ok())?;
     let concurrency = table.integer("concurrency", 1..=1024)?;
     let block_bytes = table.size("block_bytes", 4 * KIB..=16 * MIB)?;
     let segment_bytes = table.size("segment_bytes", MIB..=8 * GIB)?;
-    let record_bytes_max = table.size("record_bytes_max", block_bytes.unwrap_or(4 * KIB)..=GIB)?;
+    let block_bytes = block_bytes.map(to_usize).or(default.block_bytes);
+    let least_record_bytes = block_bytes.map_or(4 * KIB, to_u64);
+    let record_bytes_max = table.size("record_bytes_max", least_record_bytes..=GIB)?;
     let record_bytes_max = record_bytes_max.map_or(default.record_bytes_max, to_usize);
     let inline_bytes_max = table.size("inline_bytes_max", 0..=to_u64(record_bytes_max))?;
     let inline_default = default.inline_bytes_max.min(record_bytes_max);
@@ -232,28 +250,34 @@ fn backup(mut table: Table<'_>) -> Result<BackupConfig, BackupError> {
                 .to_owned()
         })
     })?;
-    let metadata = Metadata::new(table.values("metadata")?);
-    let metadata = metadata.map_err(|error| {
-        table.error_at("metadata", &format!("isn't usable: {}", error.message()))
-    })?;
+    let metadata = match table.has("metadata") {
+        false => default.metadata,
+        true => Metadata::new(table.values("metadata")?).map_err(|error| {
+            table.error_at("metadata", &format!("isn't usable: {}", error.message()))
+        })?,
+    };
     Ok(BackupConfig {
         strategy: strategy.unwrap_or(default.strategy),
-        lag,
-        catch_up: catch_up.unwrap_or_default(),
+        lag: lag.or(default.lag),
+        catch_up: catch_up.unwrap_or(default.catch_up),
         lag_patience_ms: lag_patience_ms.unwrap_or(default.lag_patience_ms),
         spill_bytes: spill_bytes.unwrap_or(default.spill_bytes),
         concurrency: concurrency.map_or(default.concurrency, to_usize),
         compression,
-        block_bytes: block_bytes.map(to_usize),
+        block_bytes,
         segment_bytes: segment_bytes.unwrap_or(default.segment_bytes),
         record_bytes_max,
         inline_bytes_max: inline_bytes_max.map_or(inline_default, to_usize),
-        verification: verification.unwrap_or_default(),
-        path: path.unwrap_or_default(),
-        include: table.texts("include", check_glob)?.unwrap_or_default(),
-        exclude: table.texts("exclude", check_glob)?.unwrap_or_default(),
+        verification: verification.unwrap_or(default.verification),
+        path: path.unwrap_or(default.path),
+        include: table
+            .texts("include", check_glob)?
+            .unwrap_or(default.include),
+        exclude: table
+            .texts("exclude", check_glob)?
+            .unwrap_or(default.exclude),
         metadata,
-        cleanup: table.boolean("cleanup")?.unwrap_or(false),
+        cleanup: table.boolean("cleanup")?.unwrap_or(default.cleanup),
     })
 }
 
@@ -262,10 +286,11 @@ pub(super) fn lag_policy(table: &mut Table<'_>) -> Result<Option<LagPolicy>, Bac
     table.word("lag", &LagPolicy::NAMES, |word| word.parse().ok())
 }
 
-fn compression(table: &mut Table<'_>) -> Result<Compression, BackupError> {
+/// One that is named has its own level, not that of the other.
+fn compression(table: &mut Table<'_>, default: Compression) -> Result<Compression, BackupError> {
     let has_level = table.has("level");
     let compression = table.word("compression", &Compression::NAMES, |word| word.parse().ok())?;
-    let compression: Compression = compression.unwrap_or_default();
+    let compression = compression.unwrap_or(default);
     let Some(levels) = compression.levels() else {
         return match has_level {
             true => Err(table.error_at("level", "goes with a compression; \"none\" has no levels")),

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod refused;
+mod schedules;
 mod syntax;
 mod variables;
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use teeline_core::{
-    Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, LineCheck, Metadata, PathTemplate,
-    SPILL_BYTES_DEFAULT, StrategyKind,
+    BackupType, Compression, CronExpression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, LineCheck,
+    Metadata, PathTemplate, SPILL_BYTES_DEFAULT, Span, StrategyKind,
 };
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
@@ -99,6 +99,23 @@ pub struct BackupConfig {
     pub metadata: Metadata,
     /// Whether each backup that succeeds is followed by a cleanup where it has been made. Default: no.
     pub cleanup: bool,
+}
+
+/// A backup that is made again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleConfig {
+    /// What it is called: `[a-z][a-z0-9_-]*`.
+    pub name: String,
+    /// When it is made.
+    pub cron: CronExpression,
+    /// What its backups call themselves. Default: `full`.
+    pub backup_type: BackupType,
+    /// How much later it may begin. Default: not at all.
+    pub jitter: Span,
+    /// Names of the resources that are wanted, instead of what is included otherwise. Default: none, which means that.
+    pub resources: Option<Vec<String>>,
+    /// How it is made. Default: as all others.
+    pub backup: BackupConfig,
 }
 
 /// How a copy is checked before it counts.

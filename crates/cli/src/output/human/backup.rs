@@ -86,20 +86,21 @@ impl Shown for Made {
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {
-        problems.extend(self.report.error.as_ref().map(Problem::plain));
-        for destination in &self.report.destinations {
-            problems.extend(
-                destination
-                    .error
-                    .as_ref()
-                    .map(|error| Problem::of(&destination.name, error)),
-            );
-        }
-        if let Some(cleanup) = &self.report.cleanup {
-            cleanup.problems(problems);
-        }
-        problems.extend(self.report.hook_failures.iter().map(Problem::of_hook));
+        problems_of(&self.report, problems);
     }
+}
+
+/// What went wrong with a backup, as a whole and at its destinations.
+pub(super) fn problems_of(report: &BackupReport, problems: &mut Vec<Problem>) {
+    problems.extend(report.error.as_ref().map(Problem::plain));
+    for destination in &report.destinations {
+        let error = destination.error.as_ref();
+        problems.extend(error.map(|error| Problem::of(&destination.name, error)));
+    }
+    if let Some(cleanup) = &report.cleanup {
+        cleanup.problems(problems);
+    }
+    problems.extend(report.hook_failures.iter().map(Problem::of_hook));
 }
 
 /// What is at a destination now, and where.

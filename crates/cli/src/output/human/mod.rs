@@ -7,6 +7,7 @@ mod inspection;
 mod list;
 mod repair;
 mod restore;
+mod schedules;
 mod settle;
 mod status;
 mod sync;
@@ -21,6 +22,7 @@ use teeline::{Damage, ErrorReport, HookFailure};
 use super::printable::one_line;
 
 pub(crate) use self::backup::Made;
+pub(crate) use self::schedules::ended;
 pub(crate) use self::words::{bytes, grouped};
 
 /// A result that can be printed either way; its JSON is its `Serialize`.
@@ -61,7 +63,7 @@ impl Problem {
         }
     }
 
-    fn of(destination: &str, error: &ErrorReport) -> Self {
+    pub(crate) fn of(destination: &str, error: &ErrorReport) -> Self {
         // What concerns no destination in particular comes without a name.
         let about = Some(format!("destination {destination}")).filter(|_| !destination.is_empty());
         Problem {

@@ -1,0 +1,150 @@
+//! When schedules last ran, as the records of their runs say.
+
+use std::collections::{BTreeMap, HashSet};
+
+use futures::{StreamExt, stream};
+use teeline_core::{BackupError, BackupType, ObjectKey, RunRecord, Sink, layout};
+
+use super::Entry;
+use crate::catalog::read_document;
+use crate::engine::Engine;
+use crate::open::open_all;
+use crate::report::{DestinationError, LastRun};
+use crate::run_records;
+
+/// Records that are read at once from one destination.
+const READS_AT_ONCE: usize = 8;
+/// Records of runs, of the types that are looked for, that are read at a destination at the most. A schedule that isn't in as
+/// many is taken for one that never ran.
+const READS_MAX: usize = 1_000;
+
+/// What is known of several schedules.
+#[derive(Debug, Default)]
+pub(super) struct LastRuns {
+    /// By the name of the schedule.
+    pub(super) of_each: BTreeMap<String, LastRun>,
+    /// The destinations that couldn't be asked, and the records that couldn't be read.
+    pub(super) errors: Vec<DestinationError>,
+    /// Whether no destination could be asked.
+    pub(super) nobody_answered: bool,
+}
+
+/// Asks the destinations of these schedules, which are the same for all of them.
+pub(super) async fn of(engine: &Engine, entries: &[&Entry]) -> LastRuns {
+    let destinations = match entries.first() {
+        Some(entry) => entry.schedule.request.destinations.clone(),
+        None => return LastRuns::default(),
+    };
+    let names = entries.iter().map(|entry| entry.schedule.name.clone());
+    let types = entries
+        .iter()
+        .map(|entry| &entry.schedule.request.backup_type);
+    let wanted = Wanted {
+        names: names.collect(),
+        types: types.cloned().collect(),
+    };
+    let asking = engine.clone();
+    let asked = async move {
+        let opened = open_all(&asking, &destinations, READS_AT_ONCE * destinations.len()).await;
+        let asked = opened.into_iter().map(|opened| async {
+            let opened = opened?;
+            match wanted.read(opened.sink.as_ref()).await {
+                Ok(found) => Ok((opened.name, found)),
+                Err(error) => Err((opened.name, error)),
+            }
+        });
+        futures::future::join_all(asked).await
+    };
+    match engine.0.host.spawn(asked).await {
+        Ok(asked) => merged(asked),
+        Err(error) => LastRuns {
+            errors: vec![DestinationError::of_none(&error)],
+            nobody_answered: true,
+            ..LastRuns::default()
+        },
+    }
+}
+
+/// What a destination said: runs of schedules, and what was wrong with records.
+type Answer = (BTreeMap<String, LastRun>, Vec<BackupError>);
+
+fn merged(asked: Vec<Result<(String, Answer), (String, BackupError)>>) -> LastRuns {
+    let mut last = LastRuns {
+        nobody_answered: asked.iter().all(Result::is_err),
+        ..LastRuns::default()
+    };
+    for asked in asked {
+        let (destination, errors) = match asked {
+            Err((destination, error)) => (destination, vec![error]),
+            Ok((destination, (found, errors))) => {
+                for (name, run) in found {
+                    add(&mut last.of_each, name, run);
+                }
+                (destination, errors)
+            }
+        };
+        last.errors
+            .extend(errors.iter().map(|error| DestinationError {
+                destination: destination.clone(),
+                error: error.into(),
+            }));
+    }
+    last
+}
+
+fn add(known: &mut BTreeMap<String, LastRun>, name: String, run: LastRun) {
+    let is_older = |known: &LastRun| known.started_at < run.started_at;
+    if known.get(&name).is_none_or(is_older) {
+        known.insert(name, run);
+    }
+}
+
+/// Which runs are looked for.
+struct Wanted {
+    names: HashSet<String>,
+    types: HashSet<BackupType>,
+}
+
+impl Wanted {
+    /// Reads records, those of the runs first that ended last, until each schedule is found.
+    async fn read(&self, sink: &dyn Sink) -> Result<Answer, BackupError> {
+        let mut records = stream::iter(self.keys(sink).await?)
+            .map(|key| async move { read_document::<RunRecord>(sink, &key).await })
+            .buffered(READS_AT_ONCE);
+        let (mut found, mut errors) = Answer::default();
+        while let Some(record) = records.next().await {
+            match record {
+                Ok(record) => self.take(record, &mut found),
+                Err(error) if error.class().is_retriable() => return Err(error),
+                Err(error) => errors.push(error),
+            }
+            if self.names.iter().all(|name| found.contains_key(name)) {
+                break;
+            }
+        }
+        Ok((found, errors))
+    }
+
+    async fn keys(&self, sink: &dyn Sink) -> Result<Vec<ObjectKey>, BackupError> {
+        let keys = run_records::keys(sink, |id| self.types.contains(&id.backup_type())).await?;
+        let mut keys: Vec<ObjectKey> = keys.into_iter().map(|(_, key)| key).collect();
+        let ended_at = |key: &ObjectKey| layout::named_by_run_record(key).map(|(_, ended)| ended);
+        keys.sort_by_cached_key(|key| std::cmp::Reverse(ended_at(key)));
+        keys.truncate(READS_MAX);
+        Ok(keys)
+    }
+
+    fn take(&self, record: RunRecord, found: &mut BTreeMap<String, LastRun>) {
+        let Some(name) = record.schedule.filter(|name| self.names.contains(name)) else {
+            return;
+        };
+        let run = LastRun {
+            id: record.id,
+            status: record.status,
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            error: record.error,
+        };
+        add(found, name, run);
+    }
+}

@@ -1,0 +1,297 @@
+//! Running schedules: waiting for what comes next, and making it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use teeline_core::{Agenda, Awaited, BackupError, Class, RunStatus, Timestamp};
+use tokio::sync::watch;
+
+use super::last_runs::{self, LastRuns};
+use super::{Entry, with_same_destinations};
+use crate::engine::Engine;
+use crate::report::{BackupReport, DestinationError, LastRun, SchedulesReport, exit};
+use crate::request::Cancel;
+
+/// The clock is looked at this often at least: it may be set, and the machine may sleep, which timers don't notice.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Is told what becomes of schedules. It must not block.
+pub type ScheduleObserver = Arc<dyn Fn(&ScheduleEvent) + Send + Sync>;
+
+/// What becomes of schedules.
+#[derive(Debug, Clone)]
+pub enum ScheduleEvent {
+    /// When schedules last ran couldn't be found out, or not from everything that the destinations have which they share.
+    Unasked {
+        /// The schedules.
+        names: Vec<String>,
+        /// What couldn't be asked or read.
+        errors: Vec<DestinationError>,
+        /// Whether nothing could be asked. Then they are taken as if they had just run: nothing that they missed is caught up.
+        unknown: bool,
+    },
+    /// Nothing is due now.
+    Waits {
+        /// What comes next, and when. `None`: nothing.
+        next: Option<(String, Timestamp)>,
+    },
+    /// A backup begins.
+    Begins {
+        /// The schedule.
+        name: String,
+        /// The time that it is made for; it may be long ago, where it was missed.
+        scheduled_at: Timestamp,
+    },
+    /// A backup has ended.
+    Ended {
+        /// The schedule.
+        name: String,
+        /// What it came to.
+        report: Box<BackupReport>,
+    },
+}
+
+/// Schedules to be run.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct SchedulesRequest {
+    /// Is told what happens.
+    pub observer: Option<ScheduleObserver>,
+    /// Ends it once the backup that is under way is made.
+    pub finish: Cancel,
+    /// Ends it at once: the backup that is under way is abandoned.
+    pub cancel: Cancel,
+}
+
+impl fmt::Debug for SchedulesRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SchedulesRequest").finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Runs the schedules, one backup at a time, until it is told to end; those that are added meanwhile as well. What was
+    /// missed since a schedule last ran is caught up once. One that never ran waits for its next time. A backup that fails
+    /// ends nothing.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use teeline::{BackupRequest, DestinationSpec, Engine, JsonlSource, Schedule, ScheduleEvent, SchedulesRequest, Timing};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # std::fs::write(folder.path().join("users.jsonl"), "{\"id\":1}\n")?;
+    /// # let to = vec![DestinationSpec::parse(&folder.path().join("copy").display().to_string())?];
+    /// # let source = JsonlSource::path(folder.path().join("users.jsonl"));
+    /// let timing = Timing {
+    ///     cron: "* * * * * *".parse()?,
+    ///     time_zone: "Europe/Berlin".parse()?,
+    ///     jitter: Default::default(),
+    /// };
+    /// let engine = Engine::new()?;
+    /// engine.schedule(Schedule::new("each-second", timing, BackupRequest::new(source, to))?)?;
+    ///
+    /// let mut request = SchedulesRequest::default();
+    /// let finish = request.finish.clone();
+    /// request.observer = Some(Arc::new(move |event| {
+    ///     if let ScheduleEvent::Ended { .. } = event {
+    ///         finish.cancel();
+    ///     }
+    /// }));
+    /// let report = engine.run_schedules_blocking(request)?;
+    /// assert_eq!((report.made, report.exit_code()), (1, 0));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Of class [`Conflict`](Class::Conflict), where the engine runs its schedules already.
+    pub async fn run_schedules(
+        &self,
+        request: SchedulesRequest,
+    ) -> Result<SchedulesReport, BackupError> {
+        let alone = Arc::clone(&self.0.schedules.runner).try_lock_owned();
+        let _alone = alone.map_err(|_| {
+            let message = "the engine runs them already";
+            BackupError::new(Class::Conflict, "run", "schedules", message)
+        })?;
+        let runner = Runner {
+            engine: self,
+            changed: self.0.schedules.changed.subscribe(),
+            request,
+            known: Vec::new(),
+            told: None,
+            report: SchedulesReport::default(),
+        };
+        Ok(runner.run().await)
+    }
+
+    /// As [`Engine::run_schedules`], for hosts without an executor.
+    ///
+    /// # Errors
+    /// As [`Engine::run_schedules`].
+    pub fn run_schedules_blocking(
+        &self,
+        request: SchedulesRequest,
+    ) -> Result<SchedulesReport, BackupError> {
+        futures::executor::block_on(self.run_schedules(request))
+    }
+}
+
+struct Runner<'a> {
+    engine: &'a Engine,
+    changed: watch::Receiver<()>,
+    request: SchedulesRequest,
+    known: Vec<Known>,
+    /// What was said to come next.
+    told: Option<Option<(String, Timestamp)>>,
+    report: SchedulesReport,
+}
+
+/// A schedule of which it is known, or given up, when it last ran.
+#[derive(Clone)]
+struct Known {
+    entry: Arc<Entry>,
+    since: Timestamp,
+    /// Whether what ran then was interrupted.
+    interrupted: bool,
+}
+
+impl Runner<'_> {
+    async fn run(mut self) -> SchedulesReport {
+        while !self.is_over() {
+            self.changed.borrow_and_update();
+            let entries = self.engine.0.schedules.entries().clone();
+            let known = self.know(&entries);
+            let Some(known) = until_cancelled(&self.request, known).await else {
+                break;
+            };
+            self.known = known;
+            let now = (self.engine.0.clock)();
+            let agenda = self.agenda(now);
+            match agenda.due.first() {
+                Some(index) => self.make(*index, now).await,
+                None => self.wait(now, agenda.next).await,
+            }
+        }
+        self.report
+    }
+
+    fn is_over(&self) -> bool {
+        self.request.finish.is_cancelled() || self.request.cancel.is_cancelled()
+    }
+
+    /// When each schedule last ran: those that weren't known are asked for.
+    async fn know(&self, entries: &[Arc<Entry>]) -> Vec<Known> {
+        let now = (self.engine.0.clock)();
+        let of_entry = |entry: &Arc<Entry>| {
+            let same = |known: &&Known| Arc::ptr_eq(&known.entry, entry);
+            self.known.iter().find(same).cloned()
+        };
+        let new = entries.iter().filter(|entry| of_entry(entry).is_none());
+        let new: Vec<Arc<Entry>> = new.cloned().collect();
+        let mut asked = LastRuns::default();
+        for group in with_same_destinations(&new) {
+            let found = last_runs::of(self.engine, &group).await;
+            self.tell_unasked(&group, &found);
+            asked.of_each.extend(found.of_each);
+        }
+        let as_asked = |entry: &Arc<Entry>| {
+            let last = asked.of_each.get(&entry.schedule.name);
+            Known {
+                entry: Arc::clone(entry),
+                since: last.map_or(now, |run| run.started_at),
+                interrupted: last.is_some_and(LastRun::is_interrupted),
+            }
+        };
+        let known = entries
+            .iter()
+            .map(|entry| of_entry(entry).unwrap_or_else(|| as_asked(entry)));
+        known.collect()
+    }
+
+    fn tell_unasked(&self, group: &[&Entry], found: &LastRuns) {
+        if !found.errors.is_empty() {
+            let names = group.iter().map(|entry| entry.schedule.name.clone());
+            self.tell(&ScheduleEvent::Unasked {
+                names: names.collect(),
+                errors: found.errors.clone(),
+                unknown: found.nobody_answered,
+            });
+        }
+    }
+
+    fn agenda(&self, now: Timestamp) -> Agenda {
+        let awaited = self.known.iter().map(|known| Awaited {
+            timing: &known.entry.schedule.timing,
+            since: known.since,
+            interrupted: known.interrupted,
+            seed: known.entry.seed,
+        });
+        Agenda::at(now, &awaited.collect::<Vec<_>>())
+    }
+
+    async fn make(&mut self, index: usize, now: Timestamp) {
+        self.told = None;
+        let known = &mut self.known[index];
+        let schedule = &known.entry.schedule;
+        let scheduled_at = match known.interrupted {
+            true => Some(known.since),
+            false => schedule.timing.next_after(known.since.min(now)),
+        };
+        let (name, mut request) = (schedule.name.clone(), schedule.request.clone());
+        (known.since, known.interrupted) = (now, false);
+        request.cancel = self.request.cancel.clone();
+        self.tell(&ScheduleEvent::Begins {
+            name: name.clone(),
+            scheduled_at: scheduled_at.unwrap_or(now),
+        });
+        let report = Box::new(self.engine.backup(request).await);
+        match report.status {
+            RunStatus::Completed | RunStatus::Degraded => self.report.made += 1,
+            RunStatus::Failed if report.exit_code() == exit::INTERRUPTED => {
+                self.report.interrupted = true;
+            }
+            RunStatus::Failed => self.report.failed += 1,
+        }
+        self.tell(&ScheduleEvent::Ended { name, report });
+    }
+
+    async fn wait(&mut self, now: Timestamp, next: Option<(usize, Timestamp)>) {
+        let next = next.map(|(index, at)| (self.known[index].entry.schedule.name.clone(), at));
+        let wait = next.as_ref().map_or(WAIT_MAX, |(_, at)| {
+            Duration::from_millis(now.until(*at).ms()).min(WAIT_MAX)
+        });
+        if self.told.as_ref() != Some(&next) {
+            self.tell(&ScheduleEvent::Waits { next: next.clone() });
+            self.told = Some(next);
+        }
+        // On the engine's runtime: the host's executor may have no timers.
+        let sleep = self.engine.0.host.spawn((self.engine.0.sleep)(wait));
+        let changed = self.changed.changed();
+        let due_or_changed = async {
+            tokio::select! {
+                _ = sleep => {}
+                _ = changed => {}
+            }
+        };
+        until_cancelled(&self.request, due_or_changed).await;
+    }
+
+    fn tell(&self, event: &ScheduleEvent) {
+        if let Some(observer) = &self.request.observer {
+            observer(event);
+        }
+    }
+}
+
+/// `None`: it was cancelled meanwhile, either way.
+async fn until_cancelled<T>(
+    request: &SchedulesRequest,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        done = future => Some(done),
+        () = request.finish.cancelled() => None,
+        () = request.cancel.cancelled() => None,
+    }
+}
