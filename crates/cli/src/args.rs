@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Read stored bytes and check them
     Verify(VerifyArguments),
+    /// Say whether destinations have the backups that are expected of them; for monitors
+    Check(MonitorArguments),
     /// Restore a backup to a folder, a database or standard output
     Restore(RestoreArguments),
     /// Make lost manifests again
@@ -115,6 +117,19 @@ pub(crate) struct ListArguments {
     /// Backups, or the runs that failed and left none
     #[arg(long, value_enum, default_value_t)]
     pub(crate) status: ListedStatusArgument,
+}
+
+/// `teeline check`.
+#[derive(Debug, Args)]
+pub(crate) struct MonitorArguments {
+    #[command(flatten)]
+    pub(crate) places: PlacesArguments,
+    /// How old the latest backup may be, such as 25h
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) max_age: Option<String>,
+    /// How many backups there must be
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) min_count: u64,
 }
 
 /// `teeline status`.
@@ -256,6 +271,7 @@ impl Command {
             Command::Backup(backup) => backup.json,
             Command::List(list) => list.places.json,
             Command::Status(status) => status.places.json,
+            Command::Check(check) => check.places.json,
             Command::Verify(verify) => verify.places.json,
             Command::Restore(restore) => restore.places.json,
             Command::Repair(repair) => repair.places.json,

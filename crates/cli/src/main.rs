@@ -84,6 +84,13 @@ async fn carry_out(
             let report = signals.guard(engine.status(&places, &id)).await?;
             Ok(output.report(&report))
         }
+        Command::Check(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::monitor(&typed, &setting, output)?;
+            let engine = setting.plain_engine()?;
+            let report = signals.guard(engine.monitor(request)).await?;
+            Ok(output.report(&report))
+        }
         Command::Verify(typed) => {
             let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
             let request = resolve::verify(&typed, &setting, output, &signals.cancel)?;

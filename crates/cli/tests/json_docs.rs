@@ -96,7 +96,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 14);
+    assert_eq!(examples, 15);
 }
 
 #[test]
@@ -163,6 +163,21 @@ fn every_field_of_real_reports_is_documented() {
     let failed = ["list", "--status", "failed", "--at", "a", "--json"];
     let failed = check("list", scratch.teeline(0, &failed));
     assert_eq!(failed["backups"].as_array().unwrap().len(), 1, "{failed}");
+    check(
+        "check",
+        scratch.teeline(0, &["check", "--at", "b", "--json"]),
+    );
+    let few = [
+        "check",
+        "--at",
+        "a",
+        "--at",
+        dead,
+        "--min-count",
+        "9",
+        "--json",
+    ];
+    check("check", scratch.teeline(1, &few));
     let status = check(
         "status",
         scratch.teeline(0, &["status", &id, "--at", "a", "--json"]),

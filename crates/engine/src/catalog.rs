@@ -73,13 +73,6 @@ impl Catalog {
                 (wanted.takes)(&id, began).then_some((object, id))
             })
             .collect();
-        known.retain(|(object, id)| match withdrawn.get_mut(id) {
-            None => true,
-            Some(withdrawn) => {
-                withdrawn.entries.push(object.key.clone());
-                false
-            }
-        });
         known.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
         let at_once = READS_AT_ONCE.min(wanted.limit.max(1));
         let mut read =

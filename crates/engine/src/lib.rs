@@ -42,6 +42,7 @@ mod files;
 mod hooks;
 mod inspect_plugin;
 mod list;
+mod monitor;
 mod open;
 mod removal;
 mod repair;
@@ -72,15 +73,16 @@ pub use inspect_plugin::{
     InspectedResource, InspectedResourceState, PluginInspection,
 };
 pub use list::{ListRequest, ListedStatus};
+pub use monitor::MonitorRequest;
 pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
     CleanupStatus, Contained, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy,
-    DestinationError, LastRun, ListReport, ListedBackup, Removal, RemovalStatus, RepairReport,
-    RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport, RestoreStatus,
-    RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport, StatusReport, SyncReport,
-    SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifyReport, exit,
-    exit_code_of,
+    DestinationError, LastRun, ListReport, ListedBackup, MonitorReport, MonitoredDestination,
+    Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
+    RestoreReport, RestoreStatus, RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport,
+    StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy,
+    VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};

@@ -1,6 +1,7 @@
 //! What a host is told: the shapes of `docs/reference/json.md`.
 
 mod cleanup;
+mod monitor;
 mod repair;
 mod schedules;
 mod sync;
@@ -20,6 +21,7 @@ pub use cleanup::{
     CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport, CleanupStatus, DeleteReport,
     DeletedCopy, Removal, RemovalStatus,
 };
+pub use monitor::{MonitorReport, MonitoredDestination};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};

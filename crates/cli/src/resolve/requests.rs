@@ -2,8 +2,8 @@
 
 use teeline::{
     BackupError, BackupId, Cancel, DestinationSpec, InspectPluginRequest, ListRequest,
-    ListedStatus, RepairRequest, RestoreMode, RestoreRequest, SyncRequest, Timestamp,
-    VerifyRequest, Which, WhichBackups,
+    ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest, SyncRequest,
+    Timestamp, VerifyRequest, Which, WhichBackups,
 };
 
 use super::backup::said;
@@ -12,8 +12,9 @@ use super::exposed::Exposed;
 use super::setting::Setting;
 use super::target::target;
 use crate::args::{
-    InspectPluginArguments, ListArguments, ListedStatusArgument, ModeArgument, PlacesArguments,
-    RepairArguments, RestoreArguments, StatusArguments, SyncArguments, VerifyArguments,
+    InspectPluginArguments, ListArguments, ListedStatusArgument, ModeArgument, MonitorArguments,
+    PlacesArguments, RepairArguments, RestoreArguments, StatusArguments, SyncArguments,
+    VerifyArguments,
 };
 use crate::output::Output;
 
@@ -64,6 +65,21 @@ pub(crate) fn list(
         ListedStatusArgument::Completed => ListedStatus::Completed,
         ListedStatusArgument::Failed => ListedStatus::Failed,
     };
+    Ok(request)
+}
+
+/// The request of `teeline check`.
+pub(crate) fn monitor(
+    typed: &MonitorArguments,
+    setting: &Setting,
+    output: &Output,
+) -> Result<MonitorRequest, BackupError> {
+    let mut request = MonitorRequest::new(places(&typed.places, setting, output)?);
+    let max_age = typed.max_age.as_deref().map(str::parse);
+    request.max_age = max_age
+        .transpose()
+        .map_err(|error| BackupError::usage("--max-age", error))?;
+    request.min_count = typed.min_count;
     Ok(request)
 }
 

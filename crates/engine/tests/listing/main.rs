@@ -13,8 +13,8 @@ use std::sync::Arc;
 use common::{assert_idle, failing, records, request, store};
 use teeline::sinks::{Fault, Operation, What, When};
 use teeline::{
-    BackupReport, Class, DestinationSpec, Engine, ListReport, ListRequest, ListedStatus, RunStatus,
-    Timestamp, exit,
+    BackupReport, Class, DestinationSpec, Engine, ListReport, ListRequest, ListedStatus,
+    MonitorRequest, RunStatus, Timestamp, exit,
 };
 
 /// An engine whose clock stands still.
@@ -195,4 +195,48 @@ async fn a_failed_run_that_left_its_backup_somewhere_is_a_backup() {
     assert_eq!(listed(&request).await.len(), 1);
     request.status = ListedStatus::Completed;
     assert!(listed(&request).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_monitor_is_told_what_is_not_as_expected() {
+    let ((_, first), (_, second)) = (store("first"), store("second"));
+    let both = [first.clone(), second];
+    back_up("2026-11-20T02:00:00.000Z", "full", &both).await;
+    back_up("2026-11-21T02:00:00.000Z", "full", &both[..1]).await;
+    // By a clock that was wrong.
+    back_up("2031-01-01T00:00:00.000Z", "full", &both).await;
+    let look = async |now: &str, max_age: Option<&str>, min_count: u64| {
+        let mut request = MonitorRequest::new(both.to_vec());
+        request.max_age = max_age.map(|span| span.parse().unwrap());
+        request.min_count = min_count;
+        let report = engine_at(now).monitor(request).await;
+        let said = report.destinations.iter().map(|at| {
+            let messages = at.problems.iter().map(|error| error.message.clone());
+            messages.collect::<Vec<_>>().join("; ")
+        });
+        let said: Vec<String> = said.collect();
+        (report.exit_code(), said, report)
+    };
+    let now = "2026-11-21T12:00:00.000Z";
+    let (code, _, report) = look(now, None, 1).await;
+    assert_eq!(code, exit::DONE, "{report:?}");
+    let counts: Vec<u64> = report.destinations.iter().map(|at| at.count).collect();
+    assert_eq!(counts, [2, 1], "none of the future");
+    assert_eq!(report.destinations[0].age, Some(10 * 3_600_000));
+
+    let (code, said, _) = look(now, Some("25h"), 2).await;
+    assert_eq!(code, exit::FAILED);
+    let few = "check its backups: there are 1, and at least 2 are expected";
+    let old = "check its backups: the latest is 34h old, and at most 25h is expected";
+    assert_eq!(said, [String::new(), format!("{few}; {old}")]);
+
+    fail("2026-11-21T03:00:00.000Z", "full", &both[..1]).await;
+    let (code, said, _) = look(now, None, 1).await;
+    assert_eq!(code, exit::FAILED);
+    assert!(
+        said[0].contains("full-2026-11-21T03-00-00") && said[1].is_empty(),
+        "{said:?}"
+    );
+    back_up("2026-11-21T04:00:00.000Z", "full", &both).await;
+    assert_eq!(look(now, Some("25h"), 2).await.0, exit::DONE, "made good");
 }

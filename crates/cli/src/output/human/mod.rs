@@ -5,6 +5,7 @@ mod check;
 mod cleanup;
 mod inspection;
 mod list;
+mod monitor;
 mod repair;
 mod restore;
 mod schedules;

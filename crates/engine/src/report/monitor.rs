@@ -1,0 +1,52 @@
+//! What a monitor is told.
+
+use serde::Serialize;
+use teeline_core::{BackupId, ErrorReport};
+
+use super::{exit, exit_code_of};
+
+/// Whether destinations have the backups that are expected of them.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MonitorReport {
+    /// Each destination.
+    pub destinations: Vec<MonitoredDestination>,
+    /// Why nothing could be looked at.
+    pub error: Option<ErrorReport>,
+}
+
+/// What a destination has.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MonitoredDestination {
+    /// Its name.
+    pub name: String,
+    /// Backups.
+    pub count: u64,
+    /// The one that began last.
+    pub latest: Option<BackupId>,
+    /// Milliseconds since then.
+    pub age: Option<u64>,
+    /// What isn't as it should be; nothing, where all is well.
+    pub problems: Vec<ErrorReport>,
+}
+
+impl MonitoredDestination {
+    pub(crate) fn new(name: &str) -> Self {
+        MonitoredDestination {
+            name: name.to_owned(),
+            count: 0,
+            latest: None,
+            age: None,
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl MonitorReport {
+    /// 0 where all is well, 1 where something isn't, 13 where that is damage.
+    pub fn exit_code(&self) -> u8 {
+        let problems = self.destinations.iter().flat_map(|at| &at.problems);
+        exit::worst(problems.chain(&self.error).map(exit_code_of))
+    }
+}
