@@ -23,10 +23,10 @@ impl Publication {
         }
     }
 
-    /// Writes it to a destination that has every other file of the backup, unless it was withdrawn from there or its claim is gone; with `read_back`, what was written is read again
-    /// and compared. The entry of the catalogue goes first: without a manifest it is ignored, so the manifest alone decides,
-    /// and `publishing` is called just before that is written: whatever fails afterwards, the backup may be visible. Where
-    /// both are there already, nothing changes.
+    /// Writes it to a destination that has every other file of the backup, unless it was withdrawn from there or its claim is
+    /// gone; with `read_back`, what was written is read again and compared. The entry of the catalogue goes first: without a
+    /// manifest it is ignored, so the manifest alone decides, and `publishing` is called just before that is written: whatever
+    /// fails afterwards, the backup may be visible. Where both are there already, nothing changes.
     ///
     /// # Errors
     /// [`Class::Conflict`] where another entry or manifest is there; [`Class::Permanent`] where the backup was

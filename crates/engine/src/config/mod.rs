@@ -31,6 +31,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod types;
+mod value;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -10,6 +10,7 @@ use super::nearest::nearest;
 use super::node::{KeyPath, Node, Origin};
 use super::sections::SECTIONS;
 use super::size::{SIZE_FORM, parse_size, show_size};
+use super::value::value_of;
 use crate::destination::check_text;
 
 /// The keys of a table, and what to say about some that aren't.
@@ -304,33 +305,6 @@ impl<'a> Table<'a> {
         let index = self.entries.iter().position(|(entry, _)| entry == name)?;
         let (_, node) = self.entries.remove(index);
         Some((self.key.join(name), node))
-    }
-}
-
-/// A value as JSON has it.
-fn value_of(blame: &Blame, key: &KeyPath, node: Node) -> Result<Value, BackupError> {
-    let accepted = "text, whole numbers of 64 bits, true, false, and lists and tables of these";
-    match node {
-        Node::Null => Ok(Value::Null),
-        Node::Boolean(value) => Ok(value.into()),
-        Node::Text(text, _) => Ok(text.into()),
-        Node::Integer(value) => match i64::try_from(value) {
-            Ok(value) => Ok(value.into()),
-            Err(_) => Err(blame.wrong(key, &node, accepted)),
-        },
-        Node::Float => Err(blame.wrong(key, &node, accepted)),
-        Node::List(nodes) => nodes
-            .into_iter()
-            .enumerate()
-            .map(|(index, node)| value_of(blame, &key.index(index), node))
-            .collect(),
-        Node::Table(entries) => entries
-            .into_iter()
-            .map(|(name, node)| {
-                let value = value_of(blame, &key.join(&name), node)?;
-                Ok((name, value))
-            })
-            .collect(),
     }
 }
 

@@ -1,0 +1,63 @@
+//! What a check of stored bytes comes to.
+
+use serde::Serialize;
+use teeline_core::BackupId;
+
+use super::{CopyState, Damage, DestinationError, exit, exit_code_of};
+
+/// What a check of stored bytes found.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct VerifyReport {
+    /// The backups that were checked, the newest first.
+    pub backups: Vec<VerifiedBackup>,
+    /// What couldn't be read at all.
+    pub errors: Vec<DestinationError>,
+}
+
+/// What a check of one backup found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifiedBackup {
+    /// The backup.
+    pub id: BackupId,
+    /// Each destination's copy.
+    pub destinations: Vec<VerifiedCopy>,
+}
+
+/// What a check of one copy found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifiedCopy {
+    /// The destination's name.
+    pub name: String,
+    /// What was found.
+    pub status: CopyState,
+    /// Bytes that were read and found right.
+    pub bytes: u64,
+    /// What it holds, where it was checked deeply and nothing was wrong.
+    pub contained: Option<Contained>,
+    /// What was wrong.
+    pub damage: Vec<Damage>,
+}
+
+/// What was found in a copy that was decoded, parsed and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contained {
+    /// Records, as they are after what changed during the scan.
+    pub records: u64,
+    /// Objects that are no records.
+    pub objects: u64,
+    /// Of the records, those that aren't JSON: a source of lines may have been backed up unchecked.
+    pub not_json: u64,
+}
+
+impl VerifyReport {
+    /// 0; 13 where damage was found, 1 where a destination couldn't be asked, 3 where one lacks a backup.
+    pub fn exit_code(&self) -> u8 {
+        let copies = self.backups.iter().flat_map(|backup| &backup.destinations);
+        let of_copies = copies.map(|copy| copy.status.exit_code(exit::DEGRADED));
+        let of_errors = self.errors.iter().map(|failed| exit_code_of(&failed.error));
+        exit::worst(of_copies.chain(of_errors))
+    }
+}
