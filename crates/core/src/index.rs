@@ -278,6 +278,31 @@ impl Index {
         Err(corrupt("it ends without an end marker"))
     }
 
+    /// The rows about objects in an index that is known to be right; `subject` names the file in errors.
+    ///
+    /// # Errors
+    /// [`Class::Corrupt`] where a line isn't what it should be.
+    pub fn rows(subject: &str, bytes: &[u8]) -> Result<Vec<ObjectRow>, BackupError> {
+        #[derive(Deserialize)]
+        struct Line {
+            object: ObjectRow,
+        }
+        let unread =
+            |error: io::Error| BackupError::corrupt(subject, "not gzip text").because(error);
+        let unpacked = BufReader::new(MultiGzDecoder::new(bytes));
+        let mut lines = BoundedLines::new(unpacked, LINE_BYTES_MAX, PLAIN_BYTES_MAX);
+        let mut rows = Vec::new();
+        while let Some(line) = lines.next().map_err(unread)? {
+            if line.starts_with(b"{\"object\"") {
+                let Line { object } = serde_json::from_slice(line).map_err(|error| {
+                    BackupError::corrupt(subject, "a row is unreadable").because(error)
+                })?;
+                rows.push(object);
+            }
+        }
+        Ok(rows)
+    }
+
     /// The chunks in groups of up to `window_bytes` stored bytes (or one larger chunk), each with its range in the file.
     pub fn windows(&self, window_bytes: u64) -> impl Iterator<Item = (Range<u64>, &[ChunkEntry])> {
         let begin = self.prologue.map_or(0, |prologue| prologue.stored);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::chain::{BackupRef, Changes};
 use crate::compress::Compression;
 use crate::digest::Digest;
 use crate::document::{self, Document};
@@ -23,6 +24,8 @@ use totals::sum;
 
 /// The name, in manifests and reports, of what is no resource: objects that are no records, and large bodies.
 pub const OBJECTS_NAME: &str = "_objects";
+/// The name, in manifests and reports, of what is gone since the parent.
+pub const DELETED_NAME: &str = "_deleted";
 /// The name, in manifests and reports, of what had changed when it was read again.
 pub const SETTLED_NAME: &str = "_settled";
 
@@ -41,6 +44,9 @@ pub struct Manifest {
     pub source: SourceEntry,
     /// How it was to be written, and where.
     pub plan: PlanEntry,
+    /// The backup that this one goes on from: it has only what is other than there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<BackupRef>,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,
@@ -49,6 +55,9 @@ pub struct Manifest {
     /// Objects that are no records, where there are any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub objects: Option<ResourceEntry>,
+    /// What is gone since the parent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deleted: Option<ResourceEntry>,
     /// What of the resources and the objects had changed when it was read again: it stands instead of what they say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settled: Option<ResourceEntry>,
@@ -65,17 +74,19 @@ impl Document for Manifest {
     const VERSION: u32 = PLANNED_VERSION;
 
     fn version(&self) -> u32 {
-        version_of(&self.plan, self.settled.is_some())
+        version_of(&self.plan, self.settled.is_some(), self.parent.is_some())
     }
 }
 
 /// The newest version of a claim and of a manifest.
-pub(crate) const PLANNED_VERSION: u32 = 3;
+pub(crate) const PLANNED_VERSION: u32 = 4;
 
 /// The version of a claim and of a manifest. Whoever knows the first only would restore what was outdated when the scan
-/// ended; whoever knows the first two has no decoder for a compression that came later.
-pub(crate) fn version_of(plan: &PlanEntry, settles: bool) -> u32 {
+/// ended; whoever knows the first two has no decoder for a compression that came later; whoever knows the first three would
+/// take a link of a chain for all that there is.
+pub(crate) fn version_of(plan: &PlanEntry, settles: bool, has_parent: bool) -> u32 {
     match plan.compression {
+        _ if has_parent => 4,
         Compression::Deflate { .. } | Compression::Brotli { .. } => 3,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } if settles => 2,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } => 1,
@@ -105,6 +116,12 @@ pub struct SourceEntry {
     /// When it ended, once that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scan_ended_at: Option<Timestamp>,
+    /// What time it was at the source's server then, where it has one that says so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server_time: Option<Timestamp>,
+    /// What was found to be other than in the parent, where there is one, once it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changes: Option<Changes>,
     /// What became of reading again what had changed meanwhile, where that was asked for, once it is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settle: Option<Settling>,
@@ -190,6 +207,10 @@ pub struct PlacedResources {
     pub resources: Vec<ResourceEntry>,
     /// Objects that are no records.
     pub objects: Option<ResourceEntry>,
+    /// What is gone since the parent.
+    pub deleted: Option<ResourceEntry>,
+    /// What was found to be other than there.
+    pub changes: Option<Changes>,
     /// What had changed when it was read again.
     pub settled: Option<ResourceEntry>,
     /// What became of that.
@@ -211,6 +232,10 @@ impl PlacedResources {
         match kind {
             ResourceKind::Records(_) => self.resources.push(entry),
             ResourceKind::Objects => self.objects = Some(entry),
+            ResourceKind::Deleted => {
+                self.deleted = Some(entry);
+                self.changes = end.counts.changes;
+            }
             ResourceKind::Settled => {
                 self.settled = Some(entry);
                 self.settle = end.counts.settle;
@@ -296,6 +321,8 @@ impl Manifest {
         let PlacedResources {
             resources,
             objects,
+            deleted,
+            changes,
             settled,
             settle,
             ended_at,
@@ -306,14 +333,17 @@ impl Manifest {
             started_at: head.started_at,
             source: SourceEntry {
                 scan_ended_at: ended_at,
+                changes,
                 settle,
                 ..source
             },
             plan: head.plan,
+            parent: head.parent,
             metadata: head.metadata,
             totals: Totals::default(),
             resources,
             objects,
+            deleted,
             settled,
             attachments,
             written_by: head.written_by,
@@ -324,8 +354,8 @@ impl Manifest {
 
     /// Every resource, those last that are none of the source's own.
     pub fn all_resources(&self) -> impl Iterator<Item = &ResourceEntry> {
-        let others = self.objects.iter().chain(&self.settled);
-        self.resources.iter().chain(others)
+        let others = self.objects.iter().chain(&self.deleted);
+        self.resources.iter().chain(others).chain(&self.settled)
     }
 }
 
@@ -379,6 +409,7 @@ impl SealedManifest {
             plain_bytes: totals.plain_bytes,
             checksum: self.checksum,
             manifest_bytes: self.bytes.len() as u64,
+            parent: self.manifest.parent.clone(),
             metadata: self.manifest.metadata.clone(),
         }
     }

@@ -15,7 +15,7 @@ use crate::error::{BackupError, Class};
 use crate::file_name::Stems;
 use crate::id::BackupId;
 use crate::index::{Index, IndexBuilder, ResourceEnd, SegmentNames};
-use crate::manifest::{OBJECTS_NAME, PlacedResources, SETTLED_NAME, SegmentEntry};
+use crate::manifest::{DELETED_NAME, OBJECTS_NAME, PlacedResources, SETTLED_NAME, SegmentEntry};
 use crate::records::{ClaimedResource, ClaimedResources};
 use crate::source::PlannedResource;
 use crate::stream::{Epilogue, prologue};
@@ -34,6 +34,8 @@ pub enum ResourceKind {
     Records(String),
     /// Objects that are no records, and bodies too large for a line, carried as frames.
     Objects,
+    /// What is gone of the parent's records and objects, carried as JSON lines.
+    Deleted,
     /// What of all of these had changed when it was read again, carried as JSON lines.
     Settled,
 }
@@ -44,6 +46,7 @@ impl ResourceKind {
         match self {
             ResourceKind::Records(name) => name,
             ResourceKind::Objects => OBJECTS_NAME,
+            ResourceKind::Deleted => DELETED_NAME,
             ResourceKind::Settled => SETTLED_NAME,
         }
     }
@@ -53,7 +56,7 @@ impl ResourceKind {
         let content = match self {
             ResourceKind::Records(_) => ".jsonl",
             ResourceKind::Objects => ".frames",
-            ResourceKind::Settled => ".changes",
+            ResourceKind::Deleted | ResourceKind::Settled => ".changes",
         };
         format!("{content}{}", compression.suffix())
     }
@@ -152,7 +155,9 @@ impl Placer {
             let stem = match kind {
                 ResourceKind::Records(name) => stems.take(name),
                 // No resource's stem begins as these do.
-                ResourceKind::Objects | ResourceKind::Settled => kind.name().to_owned(),
+                ResourceKind::Objects | ResourceKind::Deleted | ResourceKind::Settled => {
+                    kind.name().to_owned()
+                }
             };
             resources.push(Resource {
                 kind: kind.clone(),
@@ -184,6 +189,7 @@ impl Placer {
             match kind {
                 ResourceKind::Records(_) => claimed.resources.push(resource),
                 ResourceKind::Objects => claimed.objects = Some(resource),
+                ResourceKind::Deleted => claimed.deleted = Some(resource),
                 ResourceKind::Settled => claimed.settled = Some(resource),
             }
         }

@@ -70,7 +70,7 @@ pub(crate) fn copy(
         // The class isn't copied: a copy is a standard object unless told otherwise.
         attributes.storage_class = storage_class;
     }
-    let mut header = Header::new(&input.key, attributes);
+    let mut header = Header::new(&input.key, attributes, store.now_seconds());
     let mut draft = store.draft(&header).or_internal()?;
     let algorithm = input
         .checksum_algorithm

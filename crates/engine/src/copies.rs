@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use teeline_core::{
     AttachmentEntry, BackupError, BackupId, Buffers, CatalogEntry, ChunkEntry, Class, Decoder,
-    Index, Manifest, ObjectKey, SegmentEntry, layout,
+    Digest, Index, Manifest, ObjectKey, ObjectRow, SegmentEntry, layout,
 };
 
 use crate::catalog::Asked;
@@ -25,6 +25,8 @@ const WINDOW_BYTES: u64 = 1 << 20;
 /// A backup, readable as long as each chunk is right at one destination.
 pub(crate) struct Copies {
     pub(crate) manifest: Arc<Manifest>,
+    /// BLAKE3 of it.
+    pub(crate) checksum: Digest,
     path: String,
     copies: Vec<Copy>,
     avoided: Mutex<Vec<Damage>>,
@@ -49,7 +51,7 @@ impl Copies {
     /// The backup `id`, from whichever of the destinations has it.
     pub(crate) async fn open(
         id: &BackupId,
-        asked: Vec<Result<Asked, (String, BackupError)>>,
+        asked: &[Result<Asked, (String, BackupError)>],
     ) -> Result<Self, BackupError> {
         let mut avoided = Vec::new();
         let mut first: Option<(CatalogEntry, Manifest)> = None;
@@ -59,32 +61,24 @@ impl Copies {
             let asked = match asked {
                 Ok(asked) => asked,
                 Err((name, error)) => {
-                    avoided.push(damage(&name, layout::CATALOG, None, None, &error));
-                    last_error = Some(error);
+                    avoided.push(damage(name, layout::CATALOG, None, None, error));
+                    last_error = Some(said_again(error));
                     continue;
                 }
             };
             for (_, key, error) in asked.catalog.damaged_of(id) {
                 avoided.push(damage(&asked.opened.name, key.as_str(), None, None, error));
-                let said = BackupError::new(
-                    error.class(),
-                    error.operation(),
-                    error.subject(),
-                    error.message(),
-                );
-                last_error = Some(match error.suggestion() {
-                    Some(suggestion) => said.suggest(suggestion),
-                    None => said,
-                });
+                last_error = Some(said_again(error));
             }
+            let opened = asked.opened.clone();
             let Some(entry) = asked.entry(id).cloned() else {
                 // Its data may be whole all the same, where only its entry is damaged.
                 if asked.catalog.damaged_of(id).next().is_some() {
-                    copies.push(asked.opened);
+                    copies.push(opened);
                 }
                 continue;
             };
-            match read_manifest(&asked.opened, &entry).await {
+            match read_manifest(&opened, &entry).await {
                 Ok(sealed) => match &first {
                     None => first = Some((entry, sealed.manifest)),
                     Some((known, _)) if known.checksum == entry.checksum => {}
@@ -93,18 +87,18 @@ impl Copies {
                             "its manifest has the checksum {}, another destination's {}",
                             entry.checksum, known.checksum
                         );
-                        let error = BackupError::corrupt(&asked.opened.sink, message);
-                        avoided.push(damage(&asked.opened.name, &entry.path, None, None, &error));
+                        let error = BackupError::corrupt(&opened.sink, message);
+                        avoided.push(damage(&opened.name, &entry.path, None, None, &error));
                         continue;
                     }
                 },
                 Err(error) => {
                     let file = format!("{}/{}", entry.path, layout::MANIFEST);
-                    avoided.push(damage(&asked.opened.name, &file, None, None, &error));
+                    avoided.push(damage(&opened.name, &file, None, None, &error));
                     last_error = Some(error);
                 }
             }
-            copies.push(asked.opened);
+            copies.push(opened);
         }
         let Some((entry, manifest)) = first else {
             return Err(last_error.unwrap_or_else(|| {
@@ -118,23 +112,24 @@ impl Copies {
         };
         Ok(Copies {
             avoided: Mutex::new(avoided),
-            ..Self::of(copies, entry.path, manifest)
+            ..Self::of(copies, entry, manifest)
         })
     }
 
-    /// The copy of a backup at one destination, in the folder `path`.
-    pub(crate) fn of_one(opened: Opened, path: &str, manifest: Manifest) -> Self {
-        Self::of(vec![opened], path.to_owned(), manifest)
+    /// The copy of a backup at one destination, as the entry there says it.
+    pub(crate) fn of_one(opened: Opened, entry: CatalogEntry, manifest: Manifest) -> Self {
+        Self::of(vec![opened], entry, manifest)
     }
 
-    fn of(copies: Vec<Opened>, path: String, manifest: Manifest) -> Self {
+    fn of(copies: Vec<Opened>, entry: CatalogEntry, manifest: Manifest) -> Self {
         let copies = copies.into_iter().map(|opened| Copy {
             opened,
             gone: AtomicBool::new(false),
         });
         Copies {
             manifest: Arc::new(manifest),
-            path,
+            checksum: entry.checksum,
+            path: entry.path,
             copies: copies.collect(),
             avoided: Mutex::default(),
             buffers: Buffers::default(),
@@ -152,6 +147,17 @@ impl Copies {
     /// A whole small file of the backup.
     pub(crate) async fn attachment(&self, entry: &AttachmentEntry) -> Result<Bytes, BackupError> {
         self.whole(WholeFile::attachment(entry), None).await
+    }
+
+    /// What the index of a segment says of objects.
+    pub(crate) async fn rows(
+        &self,
+        resource: &str,
+        segment: &SegmentEntry,
+    ) -> Result<Vec<ObjectRow>, BackupError> {
+        let file = WholeFile::index(segment);
+        let bytes = self.whole(file, Some(resource)).await?;
+        Index::rows(&segment.index, &bytes)
     }
 
     /// The index of a segment, cut into windows.
@@ -320,6 +326,20 @@ impl Copies {
         {
             avoided.push(damage);
         }
+    }
+}
+
+/// An error that somebody else keeps, less what caused it.
+fn said_again(error: &BackupError) -> BackupError {
+    let said = BackupError::new(
+        error.class(),
+        error.operation(),
+        error.subject(),
+        error.message(),
+    );
+    match error.suggestion() {
+        Some(suggestion) => said.suggest(suggestion),
+        None => said,
     }
 }
 

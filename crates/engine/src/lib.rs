@@ -28,6 +28,7 @@
 mod backup;
 mod catalog;
 mod catch_up;
+mod chain;
 mod check;
 mod cleanup;
 mod clocks;
@@ -44,6 +45,7 @@ mod inspect_plugin;
 mod list;
 mod monitor;
 mod open;
+mod plain;
 mod removal;
 mod repair;
 mod report;
@@ -84,18 +86,18 @@ pub use report::{
     StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy,
     VerifyReport, exit, exit_code_of,
 };
-pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
+pub use request::{BackupRequest, Cancel, CatchUp, IncrementalBase, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest};
 pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
-    BackupError, BackupId, BackupType, Class, Compression, CronExpression, DestinationId,
-    DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy,
-    LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, PathTemplate, ProgressEvent,
-    RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink,
-    Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified, WithdrawalReason,
-    looks_like_url, masked,
+    BackupError, BackupId, BackupRef, BackupType, Changes, Class, Compression, CronExpression,
+    DestinationId, DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport,
+    Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, PathTemplate,
+    ProgressEvent, RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts,
+    Settling, Sink, Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified,
+    WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

@@ -10,8 +10,8 @@ mod verify;
 use serde::Serialize;
 use teeline_actors::StageReport;
 use teeline_core::{
-    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, Metadata, RestoreCounts,
-    RunStatus, Settling, Timestamp,
+    BackupId, BackupRef, BackupType, Changes, Class, DestinationReport, Digest, ErrorReport,
+    Metadata, RestoreCounts, RunStatus, Settling, Timestamp,
 };
 
 use crate::hooks::HookFailure;
@@ -87,6 +87,12 @@ pub struct BackupReport {
     pub kept_raw: u64,
     /// Objects that were gone before they could be read.
     pub vanished: u64,
+    /// The backup that it goes on from, and without which it can't be restored.
+    pub parent: Option<BackupRef>,
+    /// What was found to be other than there.
+    pub changes: Option<Changes>,
+    /// Why a backup that was to be incremental has everything, and no parent.
+    pub whole_because: Option<String>,
     /// What became of reading again what had changed meanwhile, where that was asked for.
     pub settle: Option<Settling>,
     /// Stored bytes of one copy.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use teeline_actors::{Observer, Verification};
 use teeline_core::{
     BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
-    PathTemplate, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone,
+    PathTemplate, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -26,6 +26,8 @@ pub struct BackupRequest {
     pub backup_type: BackupType,
     /// The name of the schedule that it is run by, which its record then has; none.
     pub schedule: Option<String>,
+    /// What it goes on from, where it is `incremental`; the last backup.
+    pub base: IncrementalBase,
     /// What is said of it; nothing.
     pub metadata: Metadata,
     /// What makes it a success; `all`.
@@ -86,6 +88,7 @@ impl BackupRequest {
             destinations,
             backup_type: "full".parse().expect("a type"),
             schedule: None,
+            base: IncrementalBase::default(),
             metadata: Metadata::default(),
             strategy: StrategyKind::default(),
             lag: None,
@@ -117,6 +120,11 @@ impl BackupRequest {
         let suitable = self.compression.block_bytes_default();
         self.block_bytes
             .unwrap_or_else(|| suitable.min(self.record_bytes_max))
+    }
+
+    /// Whether it is to have only what has changed.
+    pub(crate) fn is_incremental(&self) -> bool {
+        self.backup_type.as_str() == "incremental"
     }
 
     /// Globs of the resources to read; empty for all.
@@ -186,6 +194,31 @@ impl RetentionPolicy {
 impl Default for RetentionPolicy {
     fn default() -> Self {
         Self::new(Retention::default())
+    }
+}
+
+/// What an incremental backup goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IncrementalBase {
+    /// The last backup of the same, which may be a link itself.
+    #[default]
+    Last,
+    /// The last one that restores alone, so that two backups are enough for a restore, and each link has more in it.
+    Full,
+}
+
+impl std::str::FromStr for IncrementalBase {
+    type Err = BackupError;
+
+    fn from_str(text: &str) -> Result<Self, BackupError> {
+        match text {
+            "last" => Ok(IncrementalBase::Last),
+            "full" => Ok(IncrementalBase::Full),
+            _ => Err(BackupError::usage(
+                "base",
+                format!("unknown word {text:?}; accepted: last, full"),
+            )),
+        }
     }
 }
 
@@ -267,6 +300,8 @@ impl Default for Cancel {
 pub enum Which {
     /// The one that began last.
     Latest,
+    /// Of those that had begun at this time, the one that began last.
+    At(Timestamp),
     /// This one.
     Id(teeline_core::BackupId),
 }
@@ -277,10 +312,14 @@ impl std::str::FromStr for Which {
     fn from_str(text: &str) -> Result<Self, BackupError> {
         match text {
             "latest" => Ok(Which::Latest),
-            id => id.parse().map(Which::Id).map_err(|error| {
-                BackupError::usage("backup", error)
-                    .suggest("`teeline list` shows the ids; `latest` is accepted")
-            }),
+            text => match Timestamp::last_of(text) {
+                Ok(time) => Ok(Which::At(time)),
+                Err(_) => text.parse().map(Which::Id).map_err(|error| {
+                    BackupError::usage("backup", error).suggest(
+                        "`teeline list` shows the ids; `latest` is accepted, and a day or time for what there was then",
+                    )
+                }),
+            },
         }
     }
 }

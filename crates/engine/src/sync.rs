@@ -84,6 +84,7 @@ async fn sync(
     for id in ids {
         let is_gap = |place: &Asked| place.entry(&id).is_none() && !place.has_withdrawn(&id);
         if asked.iter().any(is_gap) {
+            let asked: Vec<&Asked> = asked.iter().collect();
             let gap = Gap {
                 engine,
                 asked: &asked,
@@ -96,10 +97,22 @@ async fn sync(
     Ok(())
 }
 
+/// Copies a backup to a destination that lacks it, from the first of the others that can give it.
+pub(crate) async fn complete_at(
+    engine: &Engine,
+    asked: &[&Asked],
+    to: &Asked,
+    id: &BackupId,
+) -> Result<u64, BackupError> {
+    let gap = Gap { engine, asked, id };
+    let donors = gap.donors(&mut Vec::new()).await;
+    gap.complete(to, &donors).await
+}
+
 /// A backup that isn't everywhere.
 struct Gap<'a> {
     engine: &'a Engine,
-    asked: &'a [Asked],
+    asked: &'a [&'a Asked],
     id: &'a BackupId,
 }
 
@@ -145,7 +158,7 @@ impl Gap<'_> {
 
     async fn donors(&self, errors: &mut Vec<DestinationError>) -> Vec<Donor<'_>> {
         let mut donors = Vec::new();
-        for place in self.asked {
+        for place in self.asked.iter().copied() {
             let Some(entry) = place.entry(self.id) else {
                 continue;
             };

@@ -158,7 +158,7 @@ async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
     if let Some(entry) = asked.entry(id) {
         check.listed(entry).await;
         if deep && check.damage.is_empty() {
-            match deep::read_through(&asked.opened, entry).await {
+            match deep::read_through(asked, entry).await {
                 Ok(found) => contained = Some(found),
                 Err(error) => {
                     let manifest = format!("{}/{}", entry.path, layout::MANIFEST);

@@ -69,6 +69,7 @@ impl Source for Records {
                 plain_bytes: None,
             }],
             attachments: self.attachments.clone(),
+            server_time: None,
         };
         let records = self.records.clone().into_iter().map(|record| {
             let batch = RecordBatch {
@@ -128,6 +129,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
     Pass {
         source: Arc::new(source),
         selection: Selection::everything(),
+        base: None,
         destinations: destinations.collect(),
         strategy,
         head: RunHead {
@@ -144,6 +146,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
                 include: Vec::new(),
                 exclude: Vec::new(),
             },
+            parent: None,
             metadata: Metadata::default(),
             written_by: "a test".to_owned(),
         },

@@ -14,7 +14,7 @@ use crate::output::Output;
 pub(crate) fn delete_id(typed: &DeleteArguments) -> Result<BackupId, BackupError> {
     match which(&typed.id)? {
         Which::Id(id) => Ok(id),
-        Which::Latest => Err(BackupError::usage("ID", "delete takes the id of a backup")
+        Which::Latest | Which::At(_) => Err(BackupError::usage("ID", "delete takes the id of a backup")
             .suggest("`teeline list` shows the ids; the latest may be another one by the time that it is deleted")),
     }
 }

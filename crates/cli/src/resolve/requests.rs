@@ -87,8 +87,10 @@ pub(crate) fn monitor(
 pub(crate) fn status(typed: &StatusArguments) -> Result<BackupId, BackupError> {
     match which(&typed.id)? {
         Which::Id(id) => Ok(id),
-        Which::Latest => Err(BackupError::usage("ID", "status takes the id of a backup")
-            .suggest("`teeline list` shows the ids, the latest first")),
+        Which::Latest | Which::At(_) => {
+            Err(BackupError::usage("ID", "status takes the id of a backup")
+                .suggest("`teeline list` shows the ids, the latest first"))
+        }
     }
 }
 
@@ -103,7 +105,7 @@ pub(crate) fn repair_id(typed: &RepairArguments) -> Result<Option<BackupId>, Bac
     match typed.id.as_deref().map(which).transpose()? {
         None => Ok(None),
         Some(Which::Id(id)) => Ok(Some(id)),
-        Some(Which::Latest) => Err(BackupError::usage("ID", "repair takes the id of a run")
+        Some(Which::Latest | Which::At(_)) => Err(BackupError::usage("ID", "repair takes the id of a run")
             .suggest("without a manifest a backup isn't listed, so the latest is another one; its folder is called as the run")),
     }
 }
@@ -128,7 +130,7 @@ pub(crate) fn sync_id(typed: &SyncArguments) -> Result<Option<BackupId>, BackupE
     match typed.id.as_deref().map(which).transpose()? {
         None => Ok(None),
         Some(Which::Id(id)) => Ok(Some(id)),
-        Some(Which::Latest) => Err(BackupError::usage("ID", "sync takes the id of a backup")
+        Some(Which::Latest | Which::At(_)) => Err(BackupError::usage("ID", "sync takes the id of a backup")
             .suggest("`teeline list` shows the ids; without one, every backup is copied to wherever it lacks")),
     }
 }

@@ -48,9 +48,9 @@ fn check_type(request: &BackupRequest) -> Result<(), BackupError> {
         return Err(BackupError::usage("resources", "it names none"));
     }
     match request.backup_type.as_str() {
-        "incremental" => refused(
-            "incremental backups don't exist yet",
-            "use full: every backup is whole, and restores alone",
+        "incremental" if !request.source.tells_changes() => refused(
+            "this source can't tell what has changed since a backup",
+            "use full: such a backup is whole, and restores alone",
         ),
         "selective" if request.included().is_empty() && request.exclude.is_empty() => refused(
             "it doesn't say which resources are wanted",

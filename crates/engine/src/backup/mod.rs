@@ -4,6 +4,7 @@ mod behind;
 mod check;
 mod cleanup;
 mod outcome;
+mod parent;
 mod record;
 mod wanted;
 
@@ -18,6 +19,7 @@ use teeline_core::{
 
 use self::wanted::Wanted;
 pub(crate) use self::wanted::glob;
+use crate::chain::Chain;
 use crate::engine::{Engine, Running};
 use crate::hooks::{Moment, RunEvent};
 use crate::open::{Opened, open_all};
@@ -64,6 +66,8 @@ struct Run<'a> {
     reports: Vec<Option<DestinationReport>>,
     /// The backup that the hooks were told of at the start.
     announced: Option<BackupId>,
+    /// Why a backup that was to be incremental has everything.
+    whole_because: Option<String>,
     /// What the last pass made.
     made: Option<SealedManifest>,
 }
@@ -77,6 +81,7 @@ impl<'a> Run<'a> {
             opened: Vec::new(),
             reports: Vec::new(),
             announced: None,
+            whole_because: None,
             made: None,
         }
     }
@@ -140,7 +145,11 @@ impl<'a> Run<'a> {
         let mut spool = self.spool().await?;
         let mut started_at = self.started_at;
         loop {
-            let mut pass = self.pass(strategy, (id.clone(), started_at), &required)?;
+            let parent = self.find_parent(&mut strategy).await?;
+            report.parent = parent.as_ref().map(Chain::reference);
+            report.whole_because.clone_from(&self.whole_because);
+            let run = (id.clone(), started_at);
+            let mut pass = self.pass(strategy, run, parent.as_ref(), &required)?;
             pass.spool = spool.take();
             let path = pass.path.to_string();
             let done = self.engine.0.host.run(pass).await?;
@@ -187,6 +196,7 @@ impl<'a> Run<'a> {
         &self,
         strategy: Strategy,
         (id, started_at): (BackupId, Timestamp),
+        parent: Option<&Chain>,
         required: &[bool],
     ) -> Result<Pass, BackupError> {
         let (request, inner) = (self.request, &self.engine.0);
@@ -231,6 +241,7 @@ impl<'a> Run<'a> {
                 include: request.included(),
                 exclude: request.exclude.clone(),
             },
+            parent: parent.map(Chain::reference),
             metadata: request.metadata.clone(),
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
         };
@@ -238,6 +249,7 @@ impl<'a> Run<'a> {
         Ok(Pass {
             source: Arc::clone(&request.source),
             selection,
+            base: parent.map(Chain::base),
             destinations,
             strategy,
             prologue: Box::new(move |plan| wanted.check(plan)),

@@ -18,7 +18,7 @@ use teeline_core::{
 };
 
 use crate::catalog::{ask_all, resolve};
-use crate::copies::Copies;
+use crate::chain::Chain;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::hooks::{Hooks, Moment, RunEvent};
@@ -28,9 +28,10 @@ use crate::request::{Cancel, Which};
 pub use request::RestoreRequest;
 pub use target::RestoreTarget;
 
+use crate::plain::count_lines;
 use choice::Choice;
 use reading::Tally;
-pub(crate) use reading::{Contents, count_first, count_lines};
+pub(crate) use reading::{Contents, count_first};
 
 impl Engine {
     /// Restores a backup. Failures are in the report.
@@ -79,7 +80,7 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
     };
     let id = match &request.which {
         Which::Id(id) => Some(id.clone()),
-        Which::Latest => None,
+        Which::Latest | Which::At(_) => None,
     };
     let backup_type = id.as_ref().map(BackupId::backup_type);
     let start = RunEvent::new(Moment::RestoreStart, id, backup_type, begun);
@@ -119,17 +120,17 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
     let mut restore = Restore {
         target,
         report,
-        copies: None,
+        chain: None,
     };
     let work = restore.run(engine, &wanted, &request.destinations, &request.cancel);
     let result = unless_it_panics(work).await;
     let Restore {
         mut target,
         mut report,
-        copies,
+        chain,
     } = restore;
-    if let Some(copies) = copies {
-        report.avoided = copies.avoided();
+    if let Some(chain) = chain {
+        report.avoided = chain.avoided();
     }
     if let Err(error) = result {
         report.status = RestoreStatus::Failed;
@@ -172,7 +173,7 @@ struct Wanted {
 struct Restore {
     target: Box<dyn Target>,
     report: RestoreReport,
-    copies: Option<Arc<Copies>>,
+    chain: Option<Chain>,
 }
 
 impl Restore {
@@ -211,13 +212,10 @@ impl Restore {
         let id = resolve(&wanted.which, &asked).await?;
         self.report.id = Some(id.clone());
         self.report.backup_id = Some(id.clone());
-        let copies = &*self
-            .copies
-            .insert(Arc::new(Copies::open(&id, asked).await?));
-        let copies = Arc::clone(copies);
-        let manifest = Arc::clone(&copies.manifest);
+        let chain = &*self.chain.insert(Chain::open(&id, &asked).await?);
+        let manifest = Arc::clone(chain.manifest());
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
-        let contents = Contents::open(copies).await?;
+        let contents = Contents::open(chain).await?;
         let restoring = Restoring {
             backup: id,
             source: manifest.source.kind,
@@ -239,7 +237,7 @@ impl Restore {
         self.target.begin(&restoring).await?;
         let records = self.write_lines(&contents, &chosen, &choice).await?;
         self.note(&chosen, &records);
-        self.report.objects_restored = self.write_frames(&contents, &chosen, &choice).await?;
+        self.report.objects_restored = self.write_frames(&contents, &choice).await?;
         Ok(true)
     }
 
@@ -252,7 +250,7 @@ impl Restore {
     ) -> Result<(), BackupError> {
         let records = contents.count(chosen, choice).await?;
         self.note(chosen, &records);
-        self.report.objects_restored = contents.count_objects(chosen, choice).await?;
+        self.report.objects_restored = contents.count_objects(choice).await?;
         Ok(())
     }
 
@@ -305,11 +303,10 @@ impl Restore {
     async fn write_frames(
         &mut self,
         contents: &Contents,
-        chosen: &[&ResourceEntry],
         choice: &Choice,
     ) -> Result<u64, BackupError> {
         let mut restored = 0;
-        let mut all = contents.frames(chosen);
+        let mut all = contents.frames();
         while let Some(frames) = all.try_next().await? {
             let frames = choice.frames(frames);
             restored += count_first(&frames);

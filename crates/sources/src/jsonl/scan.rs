@@ -107,6 +107,7 @@ impl JsonlScan {
             plan: ScanPlan {
                 resources,
                 attachments: Vec::new(),
+                server_time: None,
             },
             waiting: openings.into(),
             step: Step::Next,

@@ -15,6 +15,7 @@ use teeline_core::{BackupError, Class, Frame, FrameHeader};
 
 use super::catalogue::Catalogue;
 use super::extras::MEMBER;
+use super::known::{KeyDigest, digest_of};
 use super::mapping::{line, restore_object};
 use super::settled::SettledLine;
 use super::walk::{CATALOGUE, record_key, record_of};
@@ -30,6 +31,52 @@ pub struct Overlay {
     catalogues: Vec<(u64, Definitions)>,
     /// A catalogue of which the first pieces came.
     arriving: BytesMut,
+    /// What goes on from the backup, where something does.
+    later: Option<Beneath>,
+}
+
+/// Where a backup is in a chain.
+struct Beneath {
+    links: Arc<LaterLinks>,
+    /// Its number in the chain.
+    number: u32,
+    /// The catalogue of the last link.
+    newest: Definitions,
+}
+
+/// Which objects the links of a chain are about: what backups before a link say of those doesn't stand. It takes about
+/// 40 bytes for each object.
+#[derive(Debug, Default)]
+pub struct LaterLinks {
+    /// The last link about an object, by the beginning of its key's digest.
+    last: HashMap<KeyDigest, u32>,
+    /// The last link about a record of a resource.
+    resources: HashMap<String, u32>,
+}
+
+impl LaterLinks {
+    /// Notes that a link is about an object. Links come in the chain's order.
+    pub fn note(&mut self, key: &str, number: u32) {
+        self.last.insert(digest_of(key), number);
+        if let Some((resource, _)) = record_of(key) {
+            match self.resources.get_mut(resource) {
+                Some(last) => *last = number,
+                None => drop(self.resources.insert(resource.to_owned(), number)),
+            }
+        }
+    }
+
+    fn is_about(&self, key: &str, number: u32) -> bool {
+        let last = self.last.get(&digest_of(key));
+        last.is_some_and(|last| *last > number)
+    }
+}
+
+impl Beneath {
+    fn has_records_of(&self, resource: &str) -> bool {
+        let last = self.links.resources.get(resource);
+        last.is_some_and(|last| *last > self.number)
+    }
 }
 
 /// What a replay of `_settled` gives: the lines of resources, and pieces of objects.
@@ -82,6 +129,28 @@ impl Overlay {
             lines: 0,
             catalogues: vec![(0, Definitions::parse(database_catalogue)?)],
             arriving: BytesMut::new(),
+            later: None,
+        })
+    }
+
+    /// It as the backup of this number in a chain, whose last link was written by `newest`.
+    ///
+    /// # Errors
+    /// Where that isn't a catalogue.
+    pub fn beneath(
+        self,
+        links: Arc<LaterLinks>,
+        number: u32,
+        newest: Bytes,
+    ) -> Result<Self, BackupError> {
+        let newest = Definitions::parse(newest)?;
+        Ok(Overlay {
+            later: Some(Beneath {
+                links,
+                number,
+                newest,
+            }),
+            ..self
         })
     }
 
@@ -130,7 +199,26 @@ impl Overlay {
     }
 
     fn newest(&self) -> &Definitions {
-        &self.catalogues[self.catalogues.len() - 1].1
+        match &self.later {
+            Some(later) => &later.newest,
+            None => &self.catalogues[self.catalogues.len() - 1].1,
+        }
+    }
+
+    /// Whether something that came later is about an object of the data files.
+    fn is_replaced(&self, key: &str) -> bool {
+        self.last.contains_key(key) || self.is_replaced_by_link(key)
+    }
+
+    fn is_replaced_by_link(&self, key: &str) -> bool {
+        let later = self.later.as_ref();
+        later.is_some_and(|later| later.links.is_about(key, later.number))
+    }
+
+    fn has_newer_records(&self, resource: &str) -> bool {
+        let later = self.later.as_ref();
+        self.resources.contains(resource)
+            || later.is_some_and(|later| later.has_records_of(resource))
     }
 
     /// The catalogue by which line number `number` of `_settled` is written; by the first one the data files are.
@@ -145,7 +233,7 @@ impl Overlay {
     /// Where they aren't such lines.
     pub fn lines(&self, resource: &str, lines: Bytes) -> Result<Bytes, BackupError> {
         let is_same = Definitions::agree(self.at(0), self.newest(), resource);
-        if is_same && !self.resources.contains(resource) {
+        if is_same && !self.has_newer_records(resource) {
             return Ok(lines);
         }
         let mut standing = BytesMut::with_capacity(lines.len());
@@ -185,7 +273,7 @@ impl Overlay {
 
     /// Of the pieces of objects, those that stand.
     pub fn frames(&self, mut frames: Vec<Frame>) -> Vec<Frame> {
-        frames.retain(|frame| !self.last.contains_key(&frame.header.key));
+        frames.retain(|frame| !self.is_replaced(&frame.header.key));
         frames
     }
 
@@ -198,12 +286,12 @@ impl Overlay {
     }
 
     fn is_superseded(&self, resource: &str, line: &[u8]) -> Result<bool, BackupError> {
-        if !self.resources.contains(resource) {
+        if !self.has_newer_records(resource) {
             return Ok(false);
         }
         let WithId { id } = serde_json::from_slice(line)
             .map_err(|error| wrong_line(resource, "it has no id").because(error))?;
-        Ok(self.last.contains_key(&record_key(resource, &id)))
+        Ok(self.is_replaced(&record_key(resource, &id)))
     }
 
     /// The line of a record that was written by one catalogue, as the newest has it.
@@ -266,7 +354,8 @@ impl Replay {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let line = SettledLine::decode(line)?;
             self.lines += u64::from(!line.continues());
-            if self.overlay.last.get(line.key.as_ref()) != Some(&self.lines) {
+            let is_last = self.overlay.last.get(line.key.as_ref()) == Some(&self.lines);
+            if !is_last || self.overlay.is_replaced_by_link(&line.key) {
                 continue;
             }
             newer.frames.extend(line.frame()?);

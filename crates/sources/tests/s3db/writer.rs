@@ -81,8 +81,12 @@ fn resource_name(resource: bool) -> &'static str {
 
 impl Writer {
     pub(crate) async fn start() -> Arc<Self> {
+        Self::over(Server::start().await).await
+    }
+
+    pub(crate) async fn over(server: Server) -> Arc<Self> {
         let writer = Arc::new(Writer {
-            server: Server::start().await,
+            server,
             state: Mutex::default(),
         });
         let catalogue = catalogue(&[("users", "user-managed"), ("log", "body-overflow")]);

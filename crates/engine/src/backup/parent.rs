@@ -1,0 +1,157 @@
+//! What an incremental backup goes on from: the same for all destinations of a pass, and each of them has it.
+//!
+//! One that lacks some of the chain is completed first, from another one that has it. Where that fails it sits the pass out
+//! as behind; one that the run can't do without makes it a full backup for all. So nobody ever has a link that can't be
+//! restored from there.
+
+use teeline_core::chain::{Linked, Links};
+use teeline_core::{
+    BackupError, BackupRef, CatalogEntry, Class, Command, DestinationId, DestinationReport,
+    DestinationStatus, ErrorReport, Event, Manifest, Strategy, Verified,
+};
+
+use super::Run;
+use crate::catalog::{Asked, Wanted, ask_opened};
+use crate::chain::Chain;
+use crate::request::IncrementalBase;
+use crate::sync::complete_at;
+
+type AskedAll = Vec<Result<Asked, (String, BackupError)>>;
+
+impl Run<'_> {
+    /// The chain to go on from, with those of the pass behind that can't have it; none for a backup that has everything.
+    pub(super) async fn find_parent(
+        &mut self,
+        strategy: &mut Strategy,
+    ) -> Result<Option<Chain>, BackupError> {
+        if !self.request.is_incremental() {
+            return Ok(None);
+        }
+        let opened = self.opened.iter().cloned().map(Ok).collect();
+        let asking = async { Ok(ask_opened(opened, &Wanted::ALL).await) };
+        let asked = self.request.cancel.guard(asking).await?;
+        let Some(chain) = self.newest(&asked).await else {
+            let message = "there is no backup that it could go on from";
+            self.whole_because = Some(message.to_owned());
+            return Ok(None);
+        };
+        let mut without = strategy.clone();
+        let mut behind = Vec::new();
+        for id in strategy.active() {
+            let healing = self.heal(&asked, id, &chain);
+            let Err(error) = self.request.cancel.guard(healing).await else {
+                continue;
+            };
+            if error.class() == Class::Cancelled {
+                return Err(error);
+            }
+            let mut commands = Vec::new();
+            without.step(Event::FellBehind(id), &mut commands);
+            if !commands.contains(&Command::LeaveBehind(id)) {
+                let name = &self.opened[id.0].name;
+                let parent = &chain.reference().id;
+                let message =
+                    format!("{name} lacks {parent}, and it can't be copied there: {error}");
+                self.whole_because = Some(message);
+                return Ok(None);
+            }
+            behind.push((id, error));
+        }
+        for (id, error) in behind {
+            self.reports[id.0] = Some(self.sits_out(id, &error));
+        }
+        *strategy = without;
+        self.whole_because = None;
+        Ok(Some(chain))
+    }
+
+    /// The newest backup to go on from, that can be had whole from wherever it is.
+    async fn newest(&self, asked: &AskedAll) -> Option<Chain> {
+        let all = asked.iter().flatten();
+        let mut entries: Vec<&CatalogEntry> = all.flat_map(|at| &at.catalog.entries).collect();
+        // Of two of the same time the one that restores alone.
+        let place = |entry: &&CatalogEntry| {
+            let is_link = entry.parent.is_some();
+            (
+                std::cmp::Reverse(entry.started_at),
+                is_link,
+                entry.id.clone(),
+            )
+        };
+        entries.sort_by_key(place);
+        entries.dedup_by(|one, other| one.id == other.id);
+        for entry in entries {
+            if entry.parent.is_some() && self.request.base == IncrementalBase::Full {
+                continue;
+            }
+            match Chain::open(&entry.id, asked).await {
+                Ok(chain) if self.is_of_the_same(chain.manifest()) => return Some(chain),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(backup = %entry.id, %error, "nothing goes on from it"),
+            }
+        }
+        None
+    }
+
+    /// Whether a backup is of what is backed up now, and has all of that.
+    fn is_of_the_same(&self, manifest: &Manifest) -> bool {
+        let request = self.request;
+        manifest.source.kind == request.source.kind()
+            && manifest.source.location == request.source.to_string()
+            && manifest.plan.include == request.included()
+            && manifest.plan.exclude == request.exclude
+    }
+
+    /// Sees to it that a destination has a chain.
+    async fn heal(
+        &self,
+        asked: &AskedAll,
+        id: DestinationId,
+        chain: &Chain,
+    ) -> Result<(), BackupError> {
+        let to = match &asked[id.0] {
+            Ok(to) => to,
+            Err((_, error)) => {
+                let message = "it can't be asked whether it has what the backup goes on from";
+                return Err(BackupError::new(
+                    error.class(),
+                    "ask",
+                    &self.opened[id.0].name,
+                    message,
+                )
+                .because(error.to_string()));
+            }
+        };
+        let there = Links::new(to.catalog.entries.iter().map(Linked::from));
+        let from: Vec<&Asked> = asked.iter().flatten().collect();
+        for BackupRef { id, .. } in there.lacking(&chain.references()) {
+            if to.has_withdrawn(&id) {
+                let message = "it was withdrawn from there";
+                return Err(BackupError::new(Class::Permanent, "copy", &id, message));
+            }
+            complete_at(self.engine, &from, to, &id).await?;
+        }
+        Ok(())
+    }
+
+    fn sits_out(
+        &self,
+        DestinationId(index): DestinationId,
+        error: &BackupError,
+    ) -> DestinationReport {
+        DestinationReport {
+            name: self.opened[index].name.clone(),
+            location: self.opened[index].location.clone(),
+            status: DestinationStatus::Behind,
+            required: self.request.required()[index],
+            bytes: 0,
+            segments: 0,
+            verified: Verified::No,
+            retries: 0,
+            duration_ms: 0,
+            lag_bytes_max: 0,
+            spooled_bytes: 0,
+            error: Some(ErrorReport::from(error)),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Destinations that lack what a link goes on from.
