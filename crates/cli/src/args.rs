@@ -77,7 +77,7 @@ pub(crate) enum Command {
 }
 
 /// Where backups are.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct PlacesArguments {
     /// The configuration whose destinations are meant
     #[arg(long, value_name = "FILE", conflicts_with = "at")]
@@ -144,7 +144,7 @@ pub(crate) struct StatusArguments {
 /// `teeline verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
-    /// The backup: its id, or latest
+    /// The backup: its id, latest, or a day in UTC or a time (RFC 3339) for what there was then
     #[arg(default_value = "latest")]
     pub(crate) id: String,
     /// Every backup
@@ -160,7 +160,8 @@ pub(crate) struct VerifyArguments {
 /// `teeline restore`.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArguments {
-    /// The backup: its id, or latest
+    /// The backup: its id, latest, or a day in UTC or a time (RFC 3339) for what there was then; a time may be given with --at as well
+    #[arg(default_value = "latest")]
     pub(crate) id: String,
     /// Where to: a target of the configuration, a folder, the connection string of a database, or - for standard output
     #[arg(long, value_name = "NAME|DIR|URL|-")]

@@ -60,6 +60,8 @@ pub struct Compared {
 pub struct Base {
     /// What time it was at the source's server when the scan of the parent began, where that is known.
     pub server_time: Option<Timestamp>,
+    /// Where the chain has nothing: from when on, by the source's server, what was written is wanted.
+    pub since: Option<Timestamp>,
     /// What each backup of the chain says, the full one first: of each object once.
     pub backups: Vec<BoxStream<'static, Result<BaseItem, BackupError>>>,
 }
@@ -78,6 +80,17 @@ pub enum BaseItem {
     },
     /// There is none of this key.
     Gone(String),
+}
+
+impl Base {
+    /// For a scan of what was written at this time or later.
+    pub fn since(time: Timestamp) -> Self {
+        Base {
+            server_time: None,
+            since: Some(time),
+            backups: Vec::new(),
+        }
+    }
 }
 
 impl fmt::Debug for Base {

@@ -47,6 +47,9 @@ pub struct Manifest {
     /// The backup that this one goes on from: it has only what is other than there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent: Option<BackupRef>,
+    /// Where it has no parent and not everything: it has what was written then or later, and says nothing of what is gone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,
@@ -74,7 +77,8 @@ impl Document for Manifest {
     const VERSION: u32 = PLANNED_VERSION;
 
     fn version(&self) -> u32 {
-        version_of(&self.plan, self.settled.is_some(), self.parent.is_some())
+        let is_part = self.parent.is_some() || self.since.is_some();
+        version_of(&self.plan, self.settled.is_some(), is_part)
     }
 }
 
@@ -83,10 +87,10 @@ pub(crate) const PLANNED_VERSION: u32 = 4;
 
 /// The version of a claim and of a manifest. Whoever knows the first only would restore what was outdated when the scan
 /// ended; whoever knows the first two has no decoder for a compression that came later; whoever knows the first three would
-/// take a link of a chain for all that there is.
-pub(crate) fn version_of(plan: &PlanEntry, settles: bool, has_parent: bool) -> u32 {
+/// take a link of a chain, or what was written since a time, for all that there is.
+pub(crate) fn version_of(plan: &PlanEntry, settles: bool, is_part: bool) -> u32 {
     match plan.compression {
-        _ if has_parent => 4,
+        _ if is_part => 4,
         Compression::Deflate { .. } | Compression::Brotli { .. } => 3,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } if settles => 2,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } => 1,
@@ -339,6 +343,7 @@ impl Manifest {
             },
             plan: head.plan,
             parent: head.parent,
+            since: head.since,
             metadata: head.metadata,
             totals: Totals::default(),
             resources,

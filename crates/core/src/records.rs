@@ -59,6 +59,9 @@ pub struct RunHead {
     /// The backup that this one goes on from, of which it has what is other.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent: Option<BackupRef>,
+    /// Where it has no parent and not everything: it has what was written then or later.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,
@@ -157,7 +160,7 @@ impl Document for RunClaim {
         version_of(
             &self.head.plan,
             self.claimed.settled.is_some(),
-            self.head.parent.is_some(),
+            self.head.parent.is_some() || self.head.since.is_some(),
         )
     }
 }

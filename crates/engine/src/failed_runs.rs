@@ -168,6 +168,7 @@ fn listed(record: RunRecord, destinations: Vec<String>) -> ListedBackup {
         checksum: record.checksum,
         path: None,
         destinations,
+        parent: None,
         metadata: Metadata::default(),
         error,
     }

@@ -163,6 +163,7 @@ fn listed(entry: CatalogEntry) -> ListedBackup {
         checksum: Some(entry.checksum),
         path: Some(entry.path),
         destinations: Vec::new(),
+        parent: entry.parent,
         metadata: entry.metadata,
         error: None,
     }

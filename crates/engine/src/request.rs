@@ -28,6 +28,9 @@ pub struct BackupRequest {
     pub schedule: Option<String>,
     /// What it goes on from, where it is `incremental`; the last backup.
     pub base: IncrementalBase,
+    /// Where it is `incremental`: it goes on from the last backup that had begun then. Where there is none, it has what was
+    /// written then or later, by the clock of the source's server, and says nothing of what is gone. None.
+    pub since: Option<Timestamp>,
     /// What is said of it; nothing.
     pub metadata: Metadata,
     /// What makes it a success; `all`.
@@ -89,6 +92,7 @@ impl BackupRequest {
             backup_type: "full".parse().expect("a type"),
             schedule: None,
             base: IncrementalBase::default(),
+            since: None,
             metadata: Metadata::default(),
             strategy: StrategyKind::default(),
             lag: None,

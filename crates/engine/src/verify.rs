@@ -3,6 +3,7 @@
 
 mod deep;
 
+use teeline_core::chain::{Linked, Links};
 use teeline_core::{BackupError, BackupId, layout};
 
 use crate::catalog::{Asked, ask_all, resolve};
@@ -157,6 +158,11 @@ async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
     }
     if let Some(entry) = asked.entry(id) {
         check.listed(entry).await;
+        let there = Links::new(asked.catalog.entries.iter().map(Linked::from));
+        if let Err(error) = there.chain(id) {
+            let error = BackupError::corrupt(&asked.opened.name, error);
+            check.found(&entry.path, None, None, &error);
+        }
         if deep && check.damage.is_empty() {
             match deep::read_through(asked, entry).await {
                 Ok(found) => contained = Some(found),

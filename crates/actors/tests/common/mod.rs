@@ -147,6 +147,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
                 exclude: Vec::new(),
             },
             parent: None,
+            since: None,
             metadata: Metadata::default(),
             written_by: "a test".to_owned(),
         },

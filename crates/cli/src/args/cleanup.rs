@@ -12,6 +12,9 @@ pub(crate) struct DeleteArguments {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
+    /// Delete as well what can't be restored without it
+    #[arg(long)]
+    pub(crate) cascade: bool,
     /// How long its files stay; 0s removes them at once. Without, as the configuration says, or a day
     #[arg(long, value_name = "SPAN")]
     pub(crate) grace: Option<Span>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use teeline::config::{self, BackupConfig};
 use teeline::{
     BackupError, BackupRequest, BackupType, Cancel, Compression, Config, DestinationSpec, Engine,
-    Metadata, Source, Verification,
+    IncrementalBase, Metadata, Source, Timestamp, Verification,
 };
 
 use super::destinations::destinations;
@@ -59,6 +59,17 @@ pub(crate) fn backup(
     if let Some(catch_up) = &typed.catch_up {
         request.catch_up = catch_up.parse()?;
     }
+    if request.backup_type.as_str() != "incremental" {
+        // What the configuration says of incremental ones has no part in this one.
+        request.base = IncrementalBase::default();
+    }
+    if let Some(base) = &typed.base {
+        request.base = base.parse()?;
+    }
+    if let Some(since) = &typed.since {
+        let time = Timestamp::first_of(since);
+        request.since = Some(time.map_err(|error| BackupError::usage("--since", error))?);
+    }
     if let Some(concurrency) = typed.concurrency {
         request.concurrency = to_usize(concurrency);
     }
@@ -109,6 +120,7 @@ pub(super) fn configured(
     request.strategy = how.strategy;
     request.lag = how.lag;
     request.catch_up = how.catch_up;
+    request.base = how.base;
     request.spill_bytes = how.spill_bytes;
     request.lag_patience = Duration::from_millis(how.lag_patience_ms);
     request.concurrency = how.concurrency;

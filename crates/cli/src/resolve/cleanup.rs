@@ -33,6 +33,7 @@ pub(crate) fn delete(
     };
     each_policy(&mut places, change);
     let mut request = DeleteRequest::new(places, id);
+    request.cascade = typed.cascade;
     request.retention = setting.config.retention;
     change(&mut request.retention);
     request.cancel = cancel.clone();

@@ -175,9 +175,10 @@ pub(crate) fn restore(
 ) -> Result<RestoreRequest, BackupError> {
     let mut exposed = Exposed::default();
     let target = target(&typed.target, setting, output, &mut exposed)?;
-    let places = places_of(&typed.places, setting, &mut exposed)?;
+    let (which, places) = restored(typed)?;
+    let places = places_of(&places, setting, &mut exposed)?;
     exposed.warn(output);
-    let mut request = RestoreRequest::new(which(&typed.id)?, places, target);
+    let mut request = RestoreRequest::new(which, places, target);
     request.overwrite = typed.overwrite;
     request.mode = typed.mode.map(mode);
     request.resources = typed.resources.clone();
@@ -187,6 +188,30 @@ pub(crate) fn restore(
     request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(request)
+}
+
+/// Which backup is restored, and from where: what is a time is no place, whichever of both `--at` is typed for.
+fn restored(typed: &RestoreArguments) -> Result<(Which, PlacesArguments), BackupError> {
+    let mut which = which(&typed.id)?;
+    let mut places = typed.places.clone();
+    let mut times = Vec::new();
+    places.at.retain(|text| match Timestamp::last_of(text) {
+        Ok(time) => {
+            times.push(time);
+            false
+        }
+        Err(_) => true,
+    });
+    match (times.as_slice(), &which) {
+        ([], _) => {}
+        ([time], Which::Latest) => which = Which::At(*time),
+        _ => {
+            let message = "a time goes with no id and no other time";
+            return Err(BackupError::usage("--at", message)
+                .suggest("a folder that is called like a time is written ./2026-11-23"));
+        }
+    }
+    Ok((which, places))
 }
 
 fn mode(typed: ModeArgument) -> RestoreMode {
@@ -231,6 +256,6 @@ pub(super) fn which(text: &str) -> Result<Which, BackupError> {
             "ID",
             "not the id of a backup; one looks like full-2026-11-23T02-00-00-k3j9x0q2mz",
         )
-        .suggest("`teeline list` shows the ids; latest is accepted by verify and restore")
+        .suggest("`teeline list` shows the ids; latest, and a day or a time, are accepted by verify and restore")
     })
 }

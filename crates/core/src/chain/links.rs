@@ -102,6 +102,20 @@ impl Links {
         Ok(chain)
     }
 
+    /// What a backup needs, as far as that is there.
+    pub fn needed_by(&self, id: &BackupId) -> Vec<BackupId> {
+        let mut needed: Vec<BackupId> = Vec::new();
+        let mut at = self.0.get(id);
+        while let Some(parent) = at.and_then(|linked| linked.parent.as_ref()) {
+            if parent.id == *id || needed.contains(&parent.id) {
+                break;
+            }
+            needed.push(parent.id.clone());
+            at = self.0.get(&parent.id);
+        }
+        needed
+    }
+
     /// What can't be restored any more without a backup: the youngest of them first, so that they can go in this order.
     pub fn needing(&self, id: &BackupId) -> Vec<BackupRef> {
         let mut needed = vec![id];

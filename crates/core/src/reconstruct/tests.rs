@@ -106,6 +106,7 @@ impl Backup {
                     exclude: Vec::new(),
                 },
                 parent: None,
+                since: None,
                 metadata: match self.is_database {
                     true => serde_json::from_str("{\"why\":[1,null]}").unwrap(),
                     false => Metadata::default(),

@@ -6,7 +6,7 @@ use teeline_core::{BackupError, BackupId, LagPolicy, RECORD_BYTES_MAX, Strategy,
 use super::wanted::Wanted;
 use crate::destination::check_apart;
 use crate::engine::{Engine, budget_needed};
-use crate::request::BackupRequest;
+use crate::request::{BackupRequest, IncrementalBase};
 
 impl Engine {
     /// Whether a backup can be made as it is asked for. [`Engine::backup`] refuses the same, before it opens anything; what
@@ -24,6 +24,7 @@ pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strat
     check_sizes(engine, request)?;
     check_path(engine, request)?;
     check_type(request)?;
+    check_base(request)?;
     Wanted::new(&request.included(), &request.exclude)?;
     check_apart(&request.destinations)?;
     let strategy = Strategy::new(request.strategy, &request.required())?;
@@ -57,6 +58,23 @@ fn check_type(request: &BackupRequest) -> Result<(), BackupError> {
             "name them (--resources), or give globs (--include, --exclude); a backup of everything is full",
         ),
         _ => Ok(()),
+    }
+}
+
+/// Refuses what only an incremental backup has.
+fn check_base(request: &BackupRequest) -> Result<(), BackupError> {
+    let refused = |subject: &str| {
+        let message = format!(
+            "it goes with incremental backups, and this one is {}",
+            request.backup_type
+        );
+        Err(BackupError::usage(subject, message).suggest("make it an incremental one"))
+    };
+    match request.is_incremental() {
+        true => Ok(()),
+        false if request.since.is_some() => refused("since"),
+        false if request.base != IncrementalBase::default() => refused("base"),
+        false => Ok(()),
     }
 }
 

@@ -17,9 +17,9 @@ use teeline_core::{
     PlanEntry, PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
 };
 
+use self::parent::Extent;
 use self::wanted::Wanted;
 pub(crate) use self::wanted::glob;
-use crate::chain::Chain;
 use crate::engine::{Engine, Running};
 use crate::hooks::{Moment, RunEvent};
 use crate::open::{Opened, open_all};
@@ -145,11 +145,12 @@ impl<'a> Run<'a> {
         let mut spool = self.spool().await?;
         let mut started_at = self.started_at;
         loop {
-            let parent = self.find_parent(&mut strategy).await?;
-            report.parent = parent.as_ref().map(Chain::reference);
+            let extent = self.extent(&mut strategy).await?;
+            report.parent = extent.parent();
+            report.since = extent.since();
             report.whole_because.clone_from(&self.whole_because);
             let run = (id.clone(), started_at);
-            let mut pass = self.pass(strategy, run, parent.as_ref(), &required)?;
+            let mut pass = self.pass(strategy, run, &extent, &required)?;
             pass.spool = spool.take();
             let path = pass.path.to_string();
             let done = self.engine.0.host.run(pass).await?;
@@ -196,7 +197,7 @@ impl<'a> Run<'a> {
         &self,
         strategy: Strategy,
         (id, started_at): (BackupId, Timestamp),
-        parent: Option<&Chain>,
+        extent: &Extent,
         required: &[bool],
     ) -> Result<Pass, BackupError> {
         let (request, inner) = (self.request, &self.engine.0);
@@ -241,7 +242,8 @@ impl<'a> Run<'a> {
                 include: request.included(),
                 exclude: request.exclude.clone(),
             },
-            parent: parent.map(Chain::reference),
+            parent: extent.parent(),
+            since: extent.since(),
             metadata: request.metadata.clone(),
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
         };
@@ -249,7 +251,7 @@ impl<'a> Run<'a> {
         Ok(Pass {
             source: Arc::clone(&request.source),
             selection,
-            base: parent.map(Chain::base),
+            base: extent.base(),
             destinations,
             strategy,
             prologue: Box::new(move |plan| wanted.check(plan)),

@@ -120,6 +120,7 @@ impl BackupReport {
             vanished: 0,
             parent: None,
             changes: None,
+            since: None,
             whole_because: None,
             settle: None,
             size: 0,

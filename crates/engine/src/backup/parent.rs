@@ -4,10 +4,10 @@
 //! as behind; one that the run can't do without makes it a full backup for all. So nobody ever has a link that can't be
 //! restored from there.
 
-use teeline_core::chain::{Linked, Links};
+use teeline_core::chain::{Base, Linked, Links};
 use teeline_core::{
     BackupError, BackupRef, CatalogEntry, Class, Command, DestinationId, DestinationReport,
-    DestinationStatus, ErrorReport, Event, Manifest, Strategy, Verified,
+    DestinationStatus, ErrorReport, Event, Manifest, Strategy, Timestamp, Verified,
 };
 
 use super::Run;
@@ -18,22 +18,56 @@ use crate::sync::complete_at;
 
 type AskedAll = Vec<Result<Asked, (String, BackupError)>>;
 
+/// How much a backup is to have.
+pub(super) enum Extent {
+    Everything,
+    /// What is other than in the last backup of this chain.
+    Onwards(Chain),
+    /// What was written at this time or later.
+    Since(Timestamp),
+}
+
+impl Extent {
+    pub(super) fn parent(&self) -> Option<BackupRef> {
+        match self {
+            Extent::Onwards(chain) => Some(chain.reference()),
+            Extent::Everything | Extent::Since(_) => None,
+        }
+    }
+
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        match self {
+            Extent::Since(time) => Some(*time),
+            Extent::Everything | Extent::Onwards(_) => None,
+        }
+    }
+
+    /// What a scan has to know.
+    pub(super) fn base(&self) -> Option<Base> {
+        match self {
+            Extent::Everything => None,
+            Extent::Onwards(chain) => Some(chain.base()),
+            Extent::Since(time) => Some(Base::since(*time)),
+        }
+    }
+}
+
 impl Run<'_> {
-    /// The chain to go on from, with those of the pass behind that can't have it; none for a backup that has everything.
-    pub(super) async fn find_parent(
-        &mut self,
-        strategy: &mut Strategy,
-    ) -> Result<Option<Chain>, BackupError> {
+    /// How much the next pass is to have. Those that can't have what it goes on from are behind then.
+    pub(super) async fn extent(&mut self, strategy: &mut Strategy) -> Result<Extent, BackupError> {
         if !self.request.is_incremental() {
-            return Ok(None);
+            return Ok(Extent::Everything);
         }
         let opened = self.opened.iter().cloned().map(Ok).collect();
         let asking = async { Ok(ask_opened(opened, &Wanted::ALL).await) };
         let asked = self.request.cancel.guard(asking).await?;
         let Some(chain) = self.newest(&asked).await else {
+            if let Some(time) = self.request.since {
+                return Ok(Extent::Since(time));
+            }
             let message = "there is no backup that it could go on from";
             self.whole_because = Some(message.to_owned());
-            return Ok(None);
+            return Ok(Extent::Everything);
         };
         let mut without = strategy.clone();
         let mut behind = Vec::new();
@@ -53,7 +87,7 @@ impl Run<'_> {
                 let message =
                     format!("{name} lacks {parent}, and it can't be copied there: {error}");
                 self.whole_because = Some(message);
-                return Ok(None);
+                return Ok(Extent::Everything);
             }
             behind.push((id, error));
         }
@@ -62,7 +96,7 @@ impl Run<'_> {
         }
         *strategy = without;
         self.whole_because = None;
-        Ok(Some(chain))
+        Ok(Extent::Onwards(chain))
     }
 
     /// The newest backup to go on from, that can be had whole from wherever it is.
@@ -81,7 +115,12 @@ impl Run<'_> {
         entries.sort_by_key(place);
         entries.dedup_by(|one, other| one.id == other.id);
         for entry in entries {
-            if entry.parent.is_some() && self.request.base == IncrementalBase::Full {
+            let is_too_late = self
+                .request
+                .since
+                .is_some_and(|time| entry.started_at > time);
+            let is_link = entry.parent.is_some();
+            if is_too_late || (is_link && self.request.base == IncrementalBase::Full) {
                 continue;
             }
             match Chain::open(&entry.id, asked).await {
@@ -96,7 +135,8 @@ impl Run<'_> {
     /// Whether a backup is of what is backed up now, and has all of that.
     fn is_of_the_same(&self, manifest: &Manifest) -> bool {
         let request = self.request;
-        manifest.source.kind == request.source.kind()
+        manifest.since.is_none()
+            && manifest.source.kind == request.source.kind()
             && manifest.source.location == request.source.to_string()
             && manifest.plan.include == request.included()
             && manifest.plan.exclude == request.exclude

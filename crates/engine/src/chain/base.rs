@@ -25,6 +25,7 @@ impl Chain {
         });
         Base {
             server_time: self.manifest().source.server_time,
+            since: None,
             backups: each.collect(),
         }
     }

@@ -83,7 +83,7 @@ async fn backup(site: &Site, to: &[DestinationSpec], step: &Step) -> BackupId {
     let proxy = Proxy::start(site.writer.server.address(), hook).await;
     let backup_type = if *full { "full" } else { "incremental" };
     let mut request = site.request_over(&proxy.address(), *settle_passes_max, backup_type, to);
-    if *base {
+    if *base && !*full {
         request.base = IncrementalBase::Full;
     }
     site.local_time.pass(1);

@@ -1,7 +1,7 @@
 //! What a link holds, and what it costs.
 
 use teeline::sinks::MemorySink;
-use teeline::{Changes, DestinationSpec, IncrementalBase, RestoreTarget, Which};
+use teeline::{Changes, DestinationSpec, IncrementalBase, RestoreTarget, Sink, Which};
 use teeline_core::chain::Compared;
 use teeline_core::{Manifest, ObjectKey, document};
 
@@ -160,5 +160,137 @@ async fn a_time_picks_the_link_of_that_time() {
     assert!(
         error.message.contains("had begun at 2026-01-01"),
         "{error:?}"
+    );
+}
+
+/// 5,000 records, or as many as are asked for.
+fn many() -> u32 {
+    let asked = std::env::var("TEELINE_TEST_RECORDS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(5_000)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_unchanged_is_listed_only() {
+    let site = Site::new().await;
+    let records = many();
+    site.writer.put_many(0..records, 1).await;
+    site.wait(60_000);
+    let (_, at) = store("copy");
+    let at = [at];
+    site.made("full", &at).await;
+    site.wait(60_000);
+    let changed = records / 100;
+    site.writer
+        .put_many((0..changed).map(|number| number * 100), 2)
+        .await;
+    site.wait(60_000);
+
+    let before = site.writer.server.requests();
+    let made = site.made("incremental", &at).await;
+    let after = site.writer.server.requests();
+    let compared = made.changes.unwrap().records;
+    assert_eq!(compared.changed, u64::from(changed));
+    assert_eq!(compared.unchanged, u64::from(records - changed));
+    let (Some(before), Some(after)) = (before, after) else {
+        return;
+    };
+    let requests = after - before;
+    let needed = u64::from(records).div_ceil(1_000) + u64::from(changed);
+    // The catalogue, the look for a destination, the other folders, and the cuts of a long listing.
+    assert!(requests <= needed + 20, "{requests} requests for {needed}");
+    assert_eq!(made.record_count, u64::from(records));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn since_a_time_without_a_backup_before_it_has_no_deletions_and_says_so() {
+    let site = Site::new().await;
+    for id in 0..3 {
+        site.writer.make(&put(id, id)).await;
+    }
+    site.wait(3_600_000);
+    let since = site.server_time.now();
+    site.wait(3_600_000);
+    site.writer.make(&put(1, 3)).await;
+    site.writer.make(&delete(0)).await;
+    let (sink, at) = store("copy");
+    let at = [at];
+    let mut request = site.request("incremental", &at);
+    request.since = Some(since);
+    let made = site.engine.backup(request).await;
+    assert_eq!(made.exit_code(), 0, "{made:?}");
+    assert_eq!((made.since, &made.parent), (Some(since), &None));
+    assert_eq!((made.record_count, made.whole_because), (1, None));
+    let manifest = manifest(&sink, made.path.as_ref().unwrap()).await;
+    assert_eq!(manifest.since, Some(since));
+    assert_eq!(manifest.deleted.unwrap().records, 0);
+    let id = made.id.unwrap();
+    let status = site.engine.status(&at, &id).await;
+    assert_eq!(status.since, Some(since));
+    assert_eq!(site.verify_deep(&id, &at).await.exit_code(), 0);
+
+    // Nothing goes on from what isn't all of it.
+    let next = site.made("incremental", &at).await;
+    assert_eq!((next.parent, next.record_count), (None, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn since_a_time_goes_on_from_the_last_backup_before_it() {
+    let (site, _, at) = with_full().await;
+    let full = site.made("full", &at).await.id.unwrap();
+    let since = site.local_time.now();
+    site.wait(60_000);
+    site.writer.make(&put(50, 1)).await;
+    site.made("incremental", &at).await;
+    site.writer.make(&delete(50)).await;
+    site.local_time.pass(1);
+    let mut request = site.request("incremental", &at);
+    request.since = Some(since);
+    let made = site.engine.backup(request).await;
+    assert_eq!(made.exit_code(), 0, "{made:?}");
+    assert_eq!((made.parent.unwrap().id, made.since), (full, None));
+    assert_same(
+        &site.restored(Which::Latest, &at).await,
+        &site.objects().await,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_with_incremental_backups_is_refused_of_others() {
+    let site = Site::new().await;
+    let (_, at) = store("copy");
+    let mut request = site.request("full", &[at]);
+    request.base = IncrementalBase::Full;
+    let error = site.engine.check(&request).unwrap_err();
+    assert!(error.to_string().contains("base"), "{error}");
+    request.base = IncrementalBase::Last;
+    request.since = Some(site.local_time.now());
+    let error = site.engine.check(&request).unwrap_err();
+    assert!(error.to_string().contains("since"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_and_a_status_show_the_chain_and_a_lost_manifest_of_a_link_comes_back() {
+    let (site, sink, at) = with_full().await;
+    site.writer.make(&put(3, 1)).await;
+    let link = site.made("incremental", &at).await;
+    let (id, parent) = (link.id.unwrap(), link.parent.unwrap());
+    let listed = site.engine.list(&at).await;
+    assert_eq!(listed.backups[0].parent, Some(parent.clone()));
+    assert_eq!(listed.backups[1].parent, None);
+    let status = site.engine.status(&at, &id).await;
+    assert_eq!(status.chain, [parent.id, id.clone()]);
+
+    let key = ObjectKey::new(format!("{}/manifest.json", link.path.unwrap())).unwrap();
+    let manifest = whole(&sink, &key).await;
+    sink.delete(&key).await.unwrap();
+    let repaired = site
+        .engine
+        .repair(teeline::RepairRequest::rebuild_manifests(at.clone()))
+        .await;
+    assert_eq!(repaired.exit_code(), 0, "{repaired:?}");
+    assert_eq!(whole(&sink, &key).await, manifest);
+    assert_same(
+        &site.restored(Which::Id(id), &at).await,
+        &site.objects().await,
     );
 }

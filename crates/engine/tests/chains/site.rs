@@ -28,6 +28,10 @@ impl Time {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.ms())
+    }
+
     fn ms(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
     }

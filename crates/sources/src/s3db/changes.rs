@@ -30,6 +30,8 @@ const AS_FRAME: u64 = 2;
 pub(super) struct ParentIndex {
     known: Known,
     young_from: Option<Timestamp>,
+    /// What is unknown and clearly older isn't wanted.
+    wanted_from: Option<Timestamp>,
 }
 
 /// Objects that are as the parent has them.
@@ -69,6 +71,7 @@ impl ParentIndex {
         Ok(ParentIndex {
             known,
             young_from: young_from(base.server_time),
+            wanted_from: young_from(base.since),
         })
     }
 
@@ -84,8 +87,17 @@ impl ParentIndex {
             listed.last_modified,
             self.young_from.filter(|_| is_carried_so),
         );
-        (verdict, carried)
+        let is_wanted = || !is_before(listed, self.wanted_from);
+        match verdict {
+            Verdict::New if !is_wanted() => (Verdict::Unchanged, carried),
+            verdict => (verdict, carried),
+        }
     }
+}
+
+fn is_before(listed: &Listed, time: Option<Timestamp>) -> bool {
+    let times = listed.last_modified.zip(time);
+    times.is_some_and(|(written, time)| written < time)
 }
 
 /// A version without the bits that say how an object is carried.

@@ -138,6 +138,17 @@ impl Writer {
         self.put_again(&key, entry()).await;
     }
 
+    /// Writes records of `users`, without entries, many at a time.
+    pub(crate) async fn put_many(&self, numbers: impl IntoIterator<Item = u32>, size: u32) {
+        let catalogue = self.state.lock().unwrap().catalogue.clone();
+        let objects = numbers.into_iter().map(|number| {
+            let document = json!({ "id": format!("m{number}"), "name": "many", "size": size });
+            record(&catalogue, "users", document)
+        });
+        let objects: Objects = objects.collect();
+        self.server.put_all(PREFIX, &objects).await;
+    }
+
     async fn declare(&self, change: impl FnOnce(&mut Value)) {
         let bytes = self.state.lock().unwrap().catalogue.clone();
         let mut catalogue: Value = serde_json::from_slice(&bytes).unwrap();
