@@ -8,6 +8,7 @@ mod schedule;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use teeline::Operation;
 
 pub(crate) use self::backup::{
     BackupArguments, EngineArguments, ExecutorArgument, SourceArguments, UndecodableArgument,
@@ -28,15 +29,10 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 done but a destination
 13 damage found, 130 interrupted."
 )]
 pub(crate) struct Arguments {
-    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as teeline=debug
-    #[arg(
-        long,
-        global = true,
-        env = "TEELINE_LOG",
-        default_value = "warn",
-        value_name = "FILTER"
-    )]
-    pub(crate) log_level: String,
+    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as teeline=debug. Without, as the
+    /// configuration says, or warn
+    #[arg(long, global = true, env = "TEELINE_LOG", value_name = "FILTER")]
+    pub(crate) log_level: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -266,6 +262,23 @@ pub(crate) enum ModeArgument {
 }
 
 impl Command {
+    /// What it tries, should it fail before there is a report.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Command::Backup(_) | Command::Run(_) | Command::Schedule(_) | Command::Bench(_) => {
+                Operation::Backup
+            }
+            Command::List(_) | Command::Status(_) | Command::Check(_) => Operation::List,
+            Command::Verify(_) | Command::InspectPlugin(_) => Operation::Verify,
+            Command::Restore(_) => Operation::Restore,
+            Command::Repair(_) => Operation::Repair,
+            Command::Sync(_) => Operation::Sync,
+            Command::Delete(_) => Operation::Delete,
+            Command::Cleanup(_) => Operation::Cleanup,
+            Command::Config(_) => Operation::ValidateConfig,
+        }
+    }
+
     /// Whether the report is to be printed as JSON.
     pub(crate) fn json(&self) -> bool {
         match self {

@@ -47,6 +47,7 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
         destinations: config.destinations.iter().map(destination).collect(),
         schedules: config.schedules.iter().map(schedule).collect(),
         targets: targets.collect::<Result<_, _>>()?,
+        warnings: config.warnings.clone(),
     })
 }
 

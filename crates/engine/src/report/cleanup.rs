@@ -5,6 +5,7 @@ use teeline_core::{
     BackupError, BackupId, ErrorReport, KeptBy, ObjectKey, Timestamp, WithdrawalReason,
 };
 
+use crate::failure::Failure;
 use crate::removal::Removed;
 
 use super::{DestinationError, exit, exit_code_of};
@@ -21,6 +22,8 @@ pub struct DeleteReport {
     pub links: Vec<DeleteReport>,
     /// Why nothing could be done.
     pub error: Option<ErrorReport>,
+    /// That it isn't deleted everywhere, as [`BackupReport::failure`](super::BackupReport::failure).
+    pub failure: Option<Failure>,
 }
 
 /// What became of it at one destination.
@@ -50,6 +53,8 @@ pub struct CleanupReport {
     pub destinations: Vec<CleanedDestination>,
     /// What concerns no destination in particular.
     pub errors: Vec<DestinationError>,
+    /// That something couldn't be cleaned up, as [`BackupReport::failure`](super::BackupReport::failure).
+    pub failure: Option<Failure>,
 }
 
 /// What a cleanup did at one destination.
