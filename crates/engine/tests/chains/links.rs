@@ -61,7 +61,7 @@ async fn a_link_has_what_is_other_than_in_its_parent() {
     };
     assert_eq!(made.changes, Some(Changes { records, objects }));
     assert_eq!((made.record_count, made.object_count), (10, 10));
-    let manifest = manifest(&sink, made.path.as_ref().unwrap()).await;
+    let manifest = manifest(&sink, made.folder.as_ref().unwrap()).await;
     assert_eq!(manifest.parent, made.parent);
     let users = manifest.resources.iter().find(|it| it.name == "users");
     assert_eq!(users.unwrap().records, 2);
@@ -82,7 +82,7 @@ async fn the_first_one_has_everything_and_no_parent() {
     assert_eq!((made.parent, made.changes), (None, None));
     let why = made.whole_because.unwrap();
     assert!(why.contains("no backup that it could go on from"), "{why}");
-    let manifest = manifest(&sink, made.path.as_ref().unwrap()).await;
+    let manifest = manifest(&sink, made.folder.as_ref().unwrap()).await;
     assert_eq!((manifest.parent, manifest.totals.records), (None, 1));
     let second = site.made("incremental", &at).await;
     assert_eq!(second.parent.unwrap().id, made.id.unwrap());
@@ -220,7 +220,7 @@ async fn since_a_time_without_a_backup_before_it_has_no_deletions_and_says_so() 
     assert_eq!(made.exit_code(), 0, "{made:?}");
     assert_eq!((made.since, &made.parent), (Some(since), &None));
     assert_eq!((made.record_count, made.whole_because), (1, None));
-    let manifest = manifest(&sink, made.path.as_ref().unwrap()).await;
+    let manifest = manifest(&sink, made.folder.as_ref().unwrap()).await;
     assert_eq!(manifest.since, Some(since));
     assert_eq!(manifest.deleted.unwrap().records, 0);
     let id = made.id.unwrap();
@@ -280,7 +280,7 @@ async fn a_list_and_a_status_show_the_chain_and_a_lost_manifest_of_a_link_comes_
     let status = site.engine.status(&at, &id).await;
     assert_eq!(status.chain, [parent.id, id.clone()]);
 
-    let key = ObjectKey::new(format!("{}/manifest.json", link.path.unwrap())).unwrap();
+    let key = ObjectKey::new(format!("{}/manifest.json", link.folder.unwrap())).unwrap();
     let manifest = whole(&sink, &key).await;
     sink.delete(&key).await.unwrap();
     let repaired = site
