@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Repair(RepairArguments),
     /// Copy backups to destinations that lack them, from others that have them
     Sync(SyncArguments),
+    /// Make a full backup of an incremental one and what it goes on from, without the database
+    Consolidate(ConsolidateArguments),
     /// Delete a backup: it isn't listed any more, and its files go after a grace
     Delete(DeleteArguments),
     /// Delete the backups that no rule keeps, and what dead runs have left
@@ -210,6 +212,15 @@ pub(crate) struct SyncArguments {
     pub(crate) places: PlacesArguments,
 }
 
+/// `teeline consolidate`.
+#[derive(Debug, Args)]
+pub(crate) struct ConsolidateArguments {
+    /// The incremental backup
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) places: PlacesArguments,
+}
+
 /// `teeline inspect-plugin`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectPluginArguments {
@@ -290,6 +301,7 @@ impl Command {
             Command::Restore(restore) => restore.places.json,
             Command::Repair(repair) => repair.places.json,
             Command::Sync(sync) => sync.places.json,
+            Command::Consolidate(consolidate) => consolidate.places.json,
             Command::Delete(delete) => delete.places.json,
             Command::Cleanup(cleanup) => cleanup.places.json,
             Command::Run(_) => false,

@@ -50,6 +50,9 @@ pub struct Manifest {
     /// Where it has no parent and not everything: it has what was written then or later, and says nothing of what is gone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<Timestamp>,
+    /// The link that this one was made of, which has the same in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub consolidates: Option<BackupRef>,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,
@@ -344,6 +347,7 @@ impl Manifest {
             plan: head.plan,
             parent: head.parent,
             since: head.since,
+            consolidates: head.consolidates,
             metadata: head.metadata,
             totals: Totals::default(),
             resources,

@@ -62,6 +62,9 @@ pub struct RunHead {
     /// Where it has no parent and not everything: it has what was written then or later.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<Timestamp>,
+    /// The link that this one was made of, which has the same in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub consolidates: Option<BackupRef>,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,

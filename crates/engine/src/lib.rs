@@ -33,6 +33,7 @@ mod check;
 mod cleanup;
 mod clocks;
 pub mod config;
+mod consolidate;
 mod copies;
 mod dead_runs;
 mod delete;
@@ -64,6 +65,7 @@ mod withdrawal;
 
 pub use cleanup::CleanupRequest;
 pub use config::Config;
+pub use consolidate::ConsolidateRequest;
 pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
 pub use engine::{Engine, EngineBuilder, Random, Sleep, budget_bytes_default};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use teeline_actors::{Observer, Verification};
 use teeline_core::{
-    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
+    BackupError, BackupRef, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
     PathTemplate, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone, Timestamp,
 };
 use tokio::sync::watch;
@@ -76,6 +76,16 @@ pub struct BackupRequest {
     pub hooks: Hooks,
     /// Ends the run early.
     pub cancel: Cancel,
+    /// What it stands for, where it is made of another backup.
+    pub(crate) as_of: Option<AsOf>,
+}
+
+/// The link that a backup is made of, and when that was made.
+#[derive(Debug, Clone)]
+pub(crate) struct AsOf {
+    pub(crate) link: BackupRef,
+    pub(crate) scan_started_at: Timestamp,
+    pub(crate) scan_ended_at: Timestamp,
 }
 
 impl BackupRequest {
@@ -114,6 +124,7 @@ impl BackupRequest {
             observer: None,
             hooks: Hooks::default(),
             cancel: Cancel::new(),
+            as_of: None,
         }
     }
 }

@@ -148,6 +148,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
             },
             parent: None,
             since: None,
+            consolidates: None,
             metadata: Metadata::default(),
             written_by: "a test".to_owned(),
         },

@@ -1,9 +1,9 @@
 //! The requests of the commands that look at what destinations hold.
 
 use teeline::{
-    BackupError, BackupId, Cancel, DestinationSpec, InspectPluginRequest, ListRequest,
-    ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest, SyncRequest,
-    Timestamp, VerifyRequest, Which, WhichBackups,
+    BackupError, BackupId, Cancel, ConsolidateRequest, DestinationSpec, InspectPluginRequest,
+    ListRequest, ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest,
+    SyncRequest, Timestamp, VerifyRequest, Which, WhichBackups,
 };
 
 use super::backup::said;
@@ -12,9 +12,9 @@ use super::exposed::Exposed;
 use super::setting::Setting;
 use super::target::target;
 use crate::args::{
-    InspectPluginArguments, ListArguments, ListedStatusArgument, ModeArgument, MonitorArguments,
-    PlacesArguments, RepairArguments, RestoreArguments, StatusArguments, SyncArguments,
-    VerifyArguments,
+    ConsolidateArguments, InspectPluginArguments, ListArguments, ListedStatusArgument,
+    ModeArgument, MonitorArguments, PlacesArguments, RepairArguments, RestoreArguments,
+    StatusArguments, SyncArguments, VerifyArguments,
 };
 use crate::output::Output;
 
@@ -145,6 +145,31 @@ pub(crate) fn sync(
 ) -> Result<SyncRequest, BackupError> {
     let mut request = SyncRequest::new(places(&typed.places, setting, output)?);
     request.id = id;
+    request.cancel = cancel.clone();
+    Ok(request)
+}
+
+/// The backup that `teeline consolidate` is about.
+pub(crate) fn consolidate_id(typed: &ConsolidateArguments) -> Result<BackupId, BackupError> {
+    match which(&typed.id)? {
+        Which::Id(id) => Ok(id),
+        Which::Latest | Which::At(_) => Err(BackupError::usage(
+            "ID",
+            "consolidate takes the id of an incremental backup",
+        )
+        .suggest("`teeline list` shows the ids, and what goes on from what")),
+    }
+}
+
+/// The request of `teeline consolidate`.
+pub(crate) fn consolidate(
+    typed: &ConsolidateArguments,
+    id: BackupId,
+    setting: &Setting,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<ConsolidateRequest, BackupError> {
+    let mut request = ConsolidateRequest::new(places(&typed.places, setting, output)?, id);
     request.cancel = cancel.clone();
     Ok(request)
 }

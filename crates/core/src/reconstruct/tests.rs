@@ -107,6 +107,7 @@ impl Backup {
                 },
                 parent: None,
                 since: None,
+                consolidates: None,
                 metadata: match self.is_database {
                     true => serde_json::from_str("{\"why\":[1,null]}").unwrap(),
                     false => Metadata::default(),

@@ -9,9 +9,10 @@ mod record;
 mod wanted;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use teeline_actors::{Pass, PassDestination, PassEnd, Spool, block_aside};
+use teeline_actors::{Clock, Pass, PassDestination, PassEnd, Spool, block_aside};
 use teeline_core::{
     BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, LagPolicy, Outcome,
     PlanEntry, PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
@@ -126,7 +127,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), BackupError> {
         let strategy = check::strategy(self.engine, self.request)?;
         let (request, started_at) = (self.request, self.started_at);
-        let id = self.new_id(started_at)?;
+        let id = self.new_id(self.began_at())?;
         self.announced = Some(id.clone());
         let backup_type = Some(request.backup_type.clone());
         let start = RunEvent::new(
@@ -151,7 +152,7 @@ impl<'a> Run<'a> {
         self.open().await?;
         // Under `priority`, which has several passes, nobody spills.
         let mut spool = self.spool().await?;
-        let mut started_at = self.started_at;
+        let mut started_at = self.began_at();
         loop {
             let extent = self.extent(&mut strategy).await?;
             report.parent = extent.parent();
@@ -252,6 +253,7 @@ impl<'a> Run<'a> {
             },
             parent: extent.parent(),
             since: extent.since(),
+            consolidates: request.as_of.as_ref().map(|as_of| as_of.link.clone()),
             metadata: request.metadata.clone(),
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
         };
@@ -277,9 +279,27 @@ impl<'a> Run<'a> {
             spool: None,
             starved_after: STARVED_AFTER,
             executor: inner.executor(request.block_bytes()),
-            clock: Arc::clone(&inner.clock),
+            clock: self.clock(),
             observer: observer.unwrap_or_else(|| Arc::new(|_| ())),
             cancel: request.cancel.subscribe(),
+        })
+    }
+
+    /// When the backup began that is made: where it is made of another one, when that did.
+    fn began_at(&self) -> Timestamp {
+        let as_of = self.request.as_of.as_ref();
+        as_of.map_or(self.started_at, |as_of| as_of.link.started_at)
+    }
+
+    /// The time as the source has it: first when a scan begins, then when it ends.
+    fn clock(&self) -> Clock {
+        let Some(as_of) = self.request.as_of.clone() else {
+            return Arc::clone(&self.engine.0.clock);
+        };
+        let has_begun = AtomicBool::new(false);
+        Arc::new(move || match has_begun.swap(true, Ordering::Relaxed) {
+            false => as_of.scan_started_at,
+            true => as_of.scan_ended_at,
         })
     }
 

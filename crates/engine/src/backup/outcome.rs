@@ -108,7 +108,7 @@ impl BackupReport {
         self.resources = resources.map(|resource| resource.name.clone()).collect();
     }
 
-    pub(super) fn failed(backup_type: BackupType, started_at: Timestamp) -> Self {
+    pub(crate) fn failed(backup_type: BackupType, started_at: Timestamp) -> Self {
         BackupReport {
             id: None,
             backup_type,

@@ -20,7 +20,7 @@ pub(crate) struct Contents {
     /// The full one first, the backup itself last.
     stages: Vec<Stage>,
     /// The database's own `s3db.json`, where the source was a database.
-    pub(super) database_catalogue: Option<Bytes>,
+    pub(crate) database_catalogue: Option<Bytes>,
 }
 
 /// How many records of each resource stand, and how many of these are chosen.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use teeline::{BackupId, DestinationSpec, IncrementalBase, Which};
+use teeline::{BackupId, ConsolidateRequest, DestinationSpec, IncrementalBase, Which};
 use tokio::sync::Mutex;
 
 use crate::common::{assert_idle, store};
@@ -123,6 +123,21 @@ async fn assert_restores(steps: &[Step]) {
         assert_same(&found, expected);
         let verified = site.verify_deep(id, &at).await;
         assert_eq!(verified.exit_code(), 0, "{verified:?}");
+    }
+    let (last, expected) = &rested[rested.len() - 1];
+    let made = site
+        .engine
+        .consolidate(ConsolidateRequest::new(at.to_vec(), last.clone()))
+        .await;
+    if made.exit_code() == 0 {
+        let id = made.id.unwrap();
+        assert_same(&site.restored(Which::Id(id), &at).await, expected);
+        let next = site.made("incremental", &at).await;
+        let found = site.restored(Which::Id(next.id.unwrap()), &at).await;
+        assert_same(&found, expected);
+    } else {
+        let error = made.error.unwrap();
+        assert!(error.message.contains("restored alone"), "{error:?}");
     }
     assert_idle(&site.engine);
 }

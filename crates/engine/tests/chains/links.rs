@@ -17,11 +17,11 @@ pub(crate) fn put(id: u8, name: u8) -> Change {
     }
 }
 
-fn delete(id: u8) -> Change {
+pub(crate) fn delete(id: u8) -> Change {
     Change::Delete { resource: true, id }
 }
 
-async fn manifest(sink: &MemorySink, path: &str) -> Manifest {
+pub(crate) async fn manifest(sink: &MemorySink, path: &str) -> Manifest {
     let key = ObjectKey::new(format!("{path}/manifest.json")).unwrap();
     document::open("it", &whole(sink, &key).await).unwrap()
 }

@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod consolidating;
 mod deleting;
 mod heads;
 mod histories;

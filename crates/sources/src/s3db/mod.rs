@@ -59,7 +59,7 @@ pub use connection::{Connection, ConnectionError, Keys};
 pub use export::{ExportedBackup, schema_export};
 pub use mapping::{Decoded, decode, encode, line, raw_line, restore_object};
 pub use object::RawObject;
-pub use overlay::{LaterLinks, Newer, Overlay, Replay};
+pub use overlay::{LaterLinks, Newer, Overlay, RecordLine, Replay, record_line};
 pub use schema::{Resource, Version};
 pub use settled::{Said, said};
 pub use source::{OnUndecodable, S3dbSource, ScanOptions};
