@@ -276,9 +276,11 @@ impl Command {
     /// What it tries, should it fail before there is a report.
     pub(crate) fn operation(&self) -> Operation {
         match self {
-            Command::Backup(_) | Command::Run(_) | Command::Schedule(_) | Command::Bench(_) => {
-                Operation::Backup
-            }
+            Command::Backup(_)
+            | Command::Consolidate(_)
+            | Command::Run(_)
+            | Command::Schedule(_)
+            | Command::Bench(_) => Operation::Backup,
             Command::List(_) | Command::Status(_) | Command::Check(_) => Operation::List,
             Command::Verify(_) | Command::InspectPlugin(_) => Operation::Verify,
             Command::Restore(_) => Operation::Restore,

@@ -21,7 +21,7 @@ mod systemd;
 use std::process::ExitCode;
 
 use clap::Parser;
-use teeline::{BackupError, Class, DestinationStatus, Engine, Operation};
+use teeline::{BackupError, BackupReport, Class, DestinationStatus, Engine, Operation};
 
 use crate::args::{
     Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, RestoreArguments,

@@ -4,6 +4,7 @@
 //! what has changed since: rules, over values.
 
 mod compare;
+mod lines;
 mod links;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::index::ObjectRow;
 use crate::time::Timestamp;
 
 pub use compare::{Verdict, YOUNG_MS, judge, version_of, young_from};
+pub use lines::{KnownLine, LineDigest};
 pub use links::{Linked, Links, NotAChain};
 
 /// A backup, told from every other.
@@ -64,6 +66,8 @@ pub struct Base {
     pub since: Option<Timestamp>,
     /// What each backup of the chain says, the full one first: of each object once.
     pub backups: Vec<BoxStream<'static, Result<BaseItem, BackupError>>>,
+    /// Where the source is of JSON lines: all that the chain has.
+    pub lines: Option<BoxStream<'static, Result<KnownLine, BackupError>>>,
 }
 
 /// What a backup of a chain says of one object.
@@ -89,6 +93,7 @@ impl Base {
             server_time: None,
             since: Some(time),
             backups: Vec::new(),
+            lines: None,
         }
     }
 }

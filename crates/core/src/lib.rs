@@ -72,7 +72,7 @@ pub use index::{
 pub use key::ObjectKey;
 pub use lag::{LAG_PATIENCE_MS_DEFAULT, LagPolicy, SPILL_BYTES_DEFAULT, Standing};
 pub use manifest::{
-    AttachmentEntry, DELETED_NAME, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry,
+    AttachmentEntry, DELETED_NAME, LINES_NAME, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry,
     PlannedDestination, ResourceEntry, SETTLED_NAME, SealedManifest, SegmentEntry, SourceEntry,
     SourceKind, Totals,
 };

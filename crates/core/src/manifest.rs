@@ -26,6 +26,8 @@ use totals::sum;
 pub const OBJECTS_NAME: &str = "_objects";
 /// The name, in manifests and reports, of what is gone since the parent.
 pub const DELETED_NAME: &str = "_deleted";
+/// The name, in manifests and reports, of the digests of all lines.
+pub const LINES_NAME: &str = "_lines";
 /// The name, in manifests and reports, of what had changed when it was read again.
 pub const SETTLED_NAME: &str = "_settled";
 
@@ -64,6 +66,9 @@ pub struct Manifest {
     /// What is gone since the parent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deleted: Option<ResourceEntry>,
+    /// Digests of all lines that the source had, those of the parents among them, where it is of JSON lines.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lines: Option<ResourceEntry>,
     /// What of the resources and the objects had changed when it was read again: it stands instead of what they say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settled: Option<ResourceEntry>,
@@ -218,6 +223,8 @@ pub struct PlacedResources {
     pub deleted: Option<ResourceEntry>,
     /// What was found to be other than there.
     pub changes: Option<Changes>,
+    /// Digests of all lines.
+    pub lines: Option<ResourceEntry>,
     /// What had changed when it was read again.
     pub settled: Option<ResourceEntry>,
     /// What became of that.
@@ -243,6 +250,7 @@ impl PlacedResources {
                 self.deleted = Some(entry);
                 self.changes = end.counts.changes;
             }
+            ResourceKind::Lines => self.lines = Some(entry),
             ResourceKind::Settled => {
                 self.settled = Some(entry);
                 self.settle = end.counts.settle;
@@ -330,6 +338,7 @@ impl Manifest {
             objects,
             deleted,
             changes,
+            lines,
             settled,
             settle,
             ended_at,
@@ -353,6 +362,7 @@ impl Manifest {
             resources,
             objects,
             deleted,
+            lines,
             settled,
             attachments,
             written_by: head.written_by,
@@ -364,7 +374,8 @@ impl Manifest {
     /// Every resource, those last that are none of the source's own.
     pub fn all_resources(&self) -> impl Iterator<Item = &ResourceEntry> {
         let others = self.objects.iter().chain(&self.deleted);
-        self.resources.iter().chain(others).chain(&self.settled)
+        let others = others.chain(&self.lines).chain(&self.settled);
+        self.resources.iter().chain(others)
     }
 }
 

@@ -15,7 +15,9 @@ use crate::error::{BackupError, Class};
 use crate::file_name::Stems;
 use crate::id::BackupId;
 use crate::index::{Index, IndexBuilder, ResourceEnd, SegmentNames};
-use crate::manifest::{DELETED_NAME, OBJECTS_NAME, PlacedResources, SETTLED_NAME, SegmentEntry};
+use crate::manifest::{
+    DELETED_NAME, LINES_NAME, OBJECTS_NAME, PlacedResources, SETTLED_NAME, SegmentEntry,
+};
 use crate::records::{ClaimedResource, ClaimedResources};
 use crate::source::PlannedResource;
 use crate::stream::{Epilogue, prologue};
@@ -36,6 +38,8 @@ pub enum ResourceKind {
     Objects,
     /// What is gone of the parent's records and objects, carried as JSON lines.
     Deleted,
+    /// Digests of all lines that a source of JSON lines has, carried as JSON lines.
+    Lines,
     /// What of all of these had changed when it was read again, carried as JSON lines.
     Settled,
 }
@@ -47,6 +51,7 @@ impl ResourceKind {
             ResourceKind::Records(name) => name,
             ResourceKind::Objects => OBJECTS_NAME,
             ResourceKind::Deleted => DELETED_NAME,
+            ResourceKind::Lines => LINES_NAME,
             ResourceKind::Settled => SETTLED_NAME,
         }
     }
@@ -57,6 +62,7 @@ impl ResourceKind {
             ResourceKind::Records(_) => ".jsonl",
             ResourceKind::Objects => ".frames",
             ResourceKind::Deleted | ResourceKind::Settled => ".changes",
+            ResourceKind::Lines => ".digests",
         };
         format!("{content}{}", compression.suffix())
     }
@@ -155,9 +161,10 @@ impl Placer {
             let stem = match kind {
                 ResourceKind::Records(name) => stems.take(name),
                 // No resource's stem begins as these do.
-                ResourceKind::Objects | ResourceKind::Deleted | ResourceKind::Settled => {
-                    kind.name().to_owned()
-                }
+                ResourceKind::Objects
+                | ResourceKind::Deleted
+                | ResourceKind::Lines
+                | ResourceKind::Settled => kind.name().to_owned(),
             };
             resources.push(Resource {
                 kind: kind.clone(),
@@ -190,6 +197,7 @@ impl Placer {
                 ResourceKind::Records(_) => claimed.resources.push(resource),
                 ResourceKind::Objects => claimed.objects = Some(resource),
                 ResourceKind::Deleted => claimed.deleted = Some(resource),
+                ResourceKind::Lines => claimed.lines = Some(resource),
                 ResourceKind::Settled => claimed.settled = Some(resource),
             }
         }

@@ -100,6 +100,9 @@ pub struct ClaimedResources {
     /// What is gone since the parent, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deleted: Option<ClaimedResource>,
+    /// Digests of all lines, where the source is of JSON lines and there is a parent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lines: Option<ClaimedResource>,
     /// What had changed when it was read again, where the source was asked for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settled: Option<ClaimedResource>,
@@ -116,7 +119,10 @@ impl ClaimedResources {
         let deleted = deleted.map(|claimed| (ResourceKind::Deleted, claimed));
         let settled = self.settled.iter();
         let settled = settled.map(|claimed| (ResourceKind::Settled, claimed));
-        records.chain(objects).chain(deleted).chain(settled)
+        let lines = self.lines.iter();
+        let lines = lines.map(|claimed| (ResourceKind::Lines, claimed));
+        let others = objects.chain(deleted).chain(lines).chain(settled);
+        records.chain(others)
     }
 }
 

@@ -13,9 +13,10 @@ use crate::check::read_manifest;
 use crate::copies::Copies;
 use crate::report::Damage;
 
-pub(crate) use stages::Stage;
+pub(crate) use stages::{Stage, Stages};
 
 /// The backups of a chain, the full one first.
+#[derive(Clone)]
 pub(crate) struct Chain {
     backups: Vec<Arc<Copies>>,
 }

@@ -6,19 +6,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt, future};
-use teeline_core::chain::{Base, BaseItem};
-use teeline_core::{BackupError, ObjectRow, ResourceEntry};
+use teeline_core::chain::{Base, BaseItem, KnownLine, LineDigest};
+use teeline_core::{BackupError, LINES_NAME, ObjectRow, ResourceEntry, SourceKind};
 use teeline_sources::s3db::{Said, record_of, said};
 
 use super::Chain;
 use crate::copies::Copies;
 use crate::plain::plain;
+use crate::restore::Contents;
 
 type Items = BoxStream<'static, Result<BaseItem, BackupError>>;
 
 impl Chain {
     /// What the chain says, for a scan.
     pub(crate) fn base(&self) -> Base {
+        if self.manifest().source.kind == SourceKind::Jsonl {
+            return Base {
+                server_time: None,
+                since: None,
+                backups: Vec::new(),
+                lines: Some(known_lines(self)),
+            };
+        }
         let each = self.backups.iter().flat_map(|copies| {
             let laid_over = stream::once(changes(Arc::clone(copies))).map_ok(stream::iter);
             [in_data_files(copies), laid_over.try_flatten().boxed()]
@@ -27,8 +36,42 @@ impl Chain {
             server_time: self.manifest().source.server_time,
             since: None,
             backups: each.collect(),
+            lines: None,
         }
     }
+}
+
+/// All lines of a chain: as the last link says, or else what a restore of it gives.
+fn known_lines(chain: &Chain) -> BoxStream<'static, Result<KnownLine, BackupError>> {
+    let last = chain.last();
+    if let Some(lines) = &last.manifest.lines {
+        let known = plain(last, lines).and_then(|lines| {
+            let known = KnownLine::decode_all(LINES_NAME, &lines);
+            future::ready(known.map(|known| stream::iter(known.into_iter().map(Ok))))
+        });
+        return known.try_flatten().boxed();
+    }
+    let chain = chain.clone();
+    let opening = async move {
+        let contents = Contents::open(&chain).await?;
+        let resources: Vec<&ResourceEntry> = chain.manifest().resources.iter().collect();
+        Ok::<_, BackupError>(contents.lines(&resources))
+    };
+    let lines = stream::once(opening).try_flatten();
+    let known = lines.map_ok(|(resource, lines)| {
+        let known: Vec<_> = lines
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(|line| {
+                Ok(KnownLine {
+                    resource: resource.to_string(),
+                    line: LineDigest::of(line),
+                    times: 1,
+                })
+            })
+            .collect();
+        stream::iter(known)
+    });
+    known.try_flatten().boxed()
 }
 
 /// What the data files of a backup hold. A record that is large has a line and an object, and is told of once.

@@ -1,10 +1,12 @@
 //! What of each backup of a chain stands, once the others are laid over it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use teeline_core::{BackupError, layout};
+use teeline_core::chain::{KnownLine, LineDigest};
+use teeline_core::{BackupError, DELETED_NAME, SourceKind, layout};
 use teeline_sources::s3db::{LaterLinks, Overlay, said};
 
 use super::Chain;
@@ -18,10 +20,21 @@ pub(crate) struct Stage {
     pub(crate) overlay: Option<Arc<Overlay>>,
 }
 
+/// The backups of a chain, the full one first, and what is laid over them.
+pub(crate) struct Stages {
+    pub(crate) stages: Vec<Stage>,
+    /// The database's own `s3db.json` as the last one has it, where the source was a database.
+    pub(crate) database_catalogue: Option<Bytes>,
+    /// How many of which lines of a resource are gone, where the source was of JSON lines.
+    pub(crate) gone: HashMap<String, HashMap<LineDigest, u64>>,
+}
+
 impl Chain {
-    /// The backups, each with what is laid over it; and the database's own `s3db.json` as the last one has it, where the
-    /// source was a database.
-    pub(crate) async fn stages(&self) -> Result<(Vec<Stage>, Option<Bytes>), BackupError> {
+    /// The backups, each with what is laid over it.
+    pub(crate) async fn stages(&self) -> Result<Stages, BackupError> {
+        if self.manifest().source.kind == SourceKind::Jsonl {
+            return self.stages_of_lines().await;
+        }
         let (last, beneath) = self.backups.split_last().expect("a chain has a backup");
         let catalogue = database_catalogue(last).await?;
         let overlay = match last.manifest.settled {
@@ -50,7 +63,37 @@ impl Chain {
             copies: Arc::clone(last),
             overlay: overlay.map(Arc::new),
         });
-        Ok((stages, newest))
+        Ok(Stages {
+            stages,
+            database_catalogue: newest,
+            gone: HashMap::new(),
+        })
+    }
+
+    /// Lines have no keys: of those that are gone so many of the same are left out, the first ones.
+    async fn stages_of_lines(&self) -> Result<Stages, BackupError> {
+        let mut gone: HashMap<String, HashMap<LineDigest, u64>> = HashMap::new();
+        for copies in &self.backups {
+            let Some(deleted) = &copies.manifest.deleted else {
+                continue;
+            };
+            let mut chunks = plain(copies, deleted);
+            while let Some(lines) = chunks.try_next().await? {
+                for known in KnownLine::decode_all(DELETED_NAME, &lines)? {
+                    let of_resource = gone.entry(known.resource).or_default();
+                    *of_resource.entry(known.line).or_default() += known.times;
+                }
+            }
+        }
+        let stage = |copies: &Arc<Copies>| Stage {
+            copies: Arc::clone(copies),
+            overlay: None,
+        };
+        Ok(Stages {
+            stages: self.backups.iter().map(stage).collect(),
+            database_catalogue: None,
+            gone,
+        })
     }
 
     /// Which objects the links are about.

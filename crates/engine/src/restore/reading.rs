@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::future;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use teeline_core::chain::LineDigest;
 use teeline_core::{BackupError, Frame, ResourceEntry};
 use teeline_sources::s3db::Newer;
 
 use super::choice::{Choice, no_such_ids};
-use crate::chain::{Chain, Stage};
+use crate::chain::{Chain, Stage, Stages};
 use crate::plain::{all_lines, count_lines, plain};
 
 /// The contents of a backup: of each backup of its chain what no later one is about, with what had changed when it was read
@@ -21,6 +22,8 @@ pub(crate) struct Contents {
     stages: Vec<Stage>,
     /// The database's own `s3db.json`, where the source was a database.
     pub(crate) database_catalogue: Option<Bytes>,
+    /// How many of which lines of a resource are gone, where the source was of JSON lines.
+    gone: HashMap<String, HashMap<LineDigest, u64>>,
 }
 
 /// How many records of each resource stand, and how many of these are chosen.
@@ -30,10 +33,15 @@ pub(super) struct Tally(HashMap<String, (u64, u64)>);
 impl Contents {
     /// Reads what it takes to read the rest.
     pub(crate) async fn open(chain: &Chain) -> Result<Self, BackupError> {
-        let (stages, database_catalogue) = chain.stages().await?;
+        let Stages {
+            stages,
+            database_catalogue,
+            gone,
+        } = chain.stages().await?;
         Ok(Contents {
             stages,
             database_catalogue,
+            gone,
         })
     }
 
@@ -50,7 +58,14 @@ impl Contents {
         // Resource by resource, and of each backup after backup.
         let base: Vec<_> = names
             .iter()
-            .flat_map(|name| self.stages.iter().map(|stage| lines_of(stage, name)))
+            .map(|name| {
+                let of_stages = self.stages.iter().map(|stage| lines_of(stage, name));
+                let all = stream::iter(of_stages.collect::<Vec<_>>()).flatten();
+                match self.gone.get(&**name) {
+                    Some(gone) => without(all.boxed(), gone.clone()),
+                    None => all.boxed(),
+                }
+            })
             .collect();
         let newer: Vec<_> = self
             .stages
@@ -151,6 +166,24 @@ impl Contents {
     fn is_as_counted(&self) -> bool {
         matches!(self.stages.as_slice(), [stage] if stage.overlay.is_none())
     }
+}
+
+/// Lines, less so many of those that are gone.
+fn without(
+    lines: BoxStream<'static, Result<(Arc<str>, Bytes), BackupError>>,
+    mut gone: HashMap<LineDigest, u64>,
+) -> BoxStream<'static, Result<(Arc<str>, Bytes), BackupError>> {
+    let standing = lines.map_ok(move |(name, lines)| {
+        let mut standing = BytesMut::with_capacity(lines.len());
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            match gone.get_mut(&LineDigest::of(line)) {
+                Some(times) if *times > 0 => *times -= 1,
+                _ => standing.extend_from_slice(line),
+            }
+        }
+        (name, standing.freeze())
+    });
+    standing.boxed()
 }
 
 /// The lines of a resource's data files in one backup of the chain, as far as they stand.

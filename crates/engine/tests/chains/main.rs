@@ -10,6 +10,7 @@ mod consolidating;
 mod deleting;
 mod heads;
 mod histories;
+mod lines;
 mod links;
 #[path = "../../../sources/tests/s3db/proxy.rs"]
 mod proxy;

@@ -387,6 +387,7 @@ pub(crate) async fn take_all(mut scan: Box<dyn Scan>) -> Result<Scanned, BackupE
                     ResourceKind::Deleted => {
                         assert!(scanned.deleted.replace(resource).is_none());
                     }
+                    ResourceKind::Lines => panic!("a database has no lines"),
                     ResourceKind::Settled => {
                         assert!(scanned.settled.replace(resource).is_none());
                     }
