@@ -10,7 +10,7 @@ use teeline_core::{
 /// What makes a backup visible.
 #[derive(Debug, Clone)]
 pub struct Publication {
-    entry: CatalogEntry,
+    entry: Box<CatalogEntry>,
     manifest: Bytes,
 }
 
@@ -18,7 +18,7 @@ impl Publication {
     /// Of the backup whose files are in the folder `path`.
     pub fn new(sealed: &SealedManifest, path: &str) -> Self {
         Publication {
-            entry: sealed.entry(path),
+            entry: Box::new(sealed.entry(path)),
             manifest: sealed.bytes.clone(),
         }
     }
@@ -38,7 +38,7 @@ impl Publication {
         publishing: impl FnOnce() + Send,
     ) -> Result<(), BackupError> {
         let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
-        put_checked(sink, &entry, document::seal(&self.entry), read_back).await?;
+        put_checked(sink, &entry, document::seal(&*self.entry), read_back).await?;
         let folder = ObjectKey::new(self.entry.path.as_str())?;
         refuse_withdrawn(sink, &entry, &folder).await?;
         if let Some(parent) = &self.entry.parent {

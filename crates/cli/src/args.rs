@@ -15,7 +15,7 @@ pub(crate) use self::backup::{
     UnknownArgument, ValidateArgument, VerificationArgument,
 };
 pub(crate) use self::bench::BenchArguments;
-pub(crate) use self::cleanup::{CleanupArguments, DeleteArguments};
+pub(crate) use self::cleanup::{CleanupArguments, ConsolidateArguments, DeleteArguments};
 pub(crate) use self::schedule::{RunArguments, ScheduleArguments, ScheduleCommand};
 
 /// Reads a database once and leaves verified, restorable copies of it on many destinations.
@@ -208,15 +208,6 @@ pub(crate) struct RepairArguments {
 pub(crate) struct SyncArguments {
     /// The backup: its id. Without, each that a destination lists, the oldest first
     pub(crate) id: Option<String>,
-    #[command(flatten)]
-    pub(crate) places: PlacesArguments,
-}
-
-/// `teeline consolidate`.
-#[derive(Debug, Args)]
-pub(crate) struct ConsolidateArguments {
-    /// The incremental backup
-    pub(crate) id: String,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
 }

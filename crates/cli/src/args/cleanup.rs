@@ -1,9 +1,18 @@
-//! What was typed of `teeline delete` and `teeline cleanup`.
+//! What was typed of `teeline consolidate`, `teeline delete` and `teeline cleanup`: of what becomes of backups that are there.
 
 use clap::Args;
 use teeline::{Span, TimeZone};
 
 use super::PlacesArguments;
+
+/// `teeline consolidate`.
+#[derive(Debug, Args)]
+pub(crate) struct ConsolidateArguments {
+    /// The incremental backup
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) places: PlacesArguments,
+}
 
 /// `teeline delete`.
 #[derive(Debug, Args)]

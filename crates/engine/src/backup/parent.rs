@@ -16,6 +16,9 @@ use crate::chain::Chain;
 use crate::request::IncrementalBase;
 use crate::sync::complete_at;
 
+/// So many of the newest backups are looked at first.
+const RECENT: usize = 64;
+
 type AskedAll = Vec<Result<Asked, (String, BackupError)>>;
 
 /// How much a backup is to have.
@@ -58,10 +61,9 @@ impl Run<'_> {
         if !self.request.is_incremental() {
             return Ok(Extent::Everything);
         }
-        let opened = self.opened.iter().cloned().map(Ok).collect();
-        let asking = async { Ok(ask_opened(opened, &Wanted::ALL).await) };
-        let asked = self.request.cancel.guard(asking).await?;
-        let Some(chain) = self.newest(&asked).await else {
+        let looking = async { Ok(self.look().await) };
+        let (asked, chain) = self.request.cancel.guard(looking).await?;
+        let Some(chain) = chain else {
             if let Some(time) = self.request.since {
                 return Ok(Extent::Since(time));
             }
@@ -97,6 +99,31 @@ impl Run<'_> {
         *strategy = without;
         self.whole_because = None;
         Ok(Extent::Onwards(chain))
+    }
+
+    /// What destinations have, and the newest backup to go on from. As long as the newest backups are enough to tell, the
+    /// others aren't read.
+    async fn look(&self) -> (AskedAll, Option<Chain>) {
+        let ask = async |limit| {
+            let opened = self.opened.iter().cloned().map(Ok).collect();
+            let wanted = Wanted {
+                limit,
+                ..Wanted::ALL
+            };
+            let asked = ask_opened(opened, &wanted).await;
+            let chain = self.newest(&asked).await;
+            (asked, chain)
+        };
+        let (asked, chain) = ask(RECENT).await;
+        let is_everywhere = chain.as_ref().is_some_and(|chain| {
+            let backups = chain.references();
+            let mut all = asked.iter().flatten();
+            all.all(|at| links_at(at).lacking(&backups).is_empty())
+        });
+        match is_everywhere {
+            true => (asked, chain),
+            false => ask(usize::MAX).await,
+        }
     }
 
     /// The newest backup to go on from, that can be had whole from wherever it is.
@@ -162,7 +189,7 @@ impl Run<'_> {
                 .because(error.to_string()));
             }
         };
-        let there = Links::new(to.catalog.entries.iter().map(Linked::from));
+        let there = links_at(to);
         let from: Vec<&Asked> = asked.iter().flatten().collect();
         for BackupRef { id, .. } in there.lacking(&chain.references()) {
             if to.has_withdrawn(&id) {
@@ -194,4 +221,8 @@ impl Run<'_> {
             error: Some(ErrorReport::from(error)),
         }
     }
+}
+
+fn links_at(asked: &Asked) -> Links {
+    Links::new(asked.catalog.entries.iter().map(Linked::from))
 }

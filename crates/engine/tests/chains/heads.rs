@@ -87,11 +87,14 @@ async fn a_required_one_that_can_not_have_it_makes_it_a_full_one_for_all() {
     let why = report.whole_because.clone().unwrap();
     assert!(why.starts_with("two lacks full-"), "{why}");
     assert_eq!(report.record_count, 6);
-    for at in [one, two] {
-        let found = site.restored(Which::Latest, &[at]).await;
+    let both = [one, two];
+    for at in &both {
+        let found = site.restored(Which::Latest, std::slice::from_ref(at)).await;
         assert_same(&found, &site.objects().await);
     }
-    // From there on it goes on by links again.
+    // From there on it goes by links again.
+    let next = run(&site, StrategyKind::All, &both).await;
+    assert_eq!(next.parent.unwrap().id, report.id.unwrap());
     assert_idle(&site.engine);
 }
 
@@ -164,4 +167,17 @@ async fn a_copy_without_its_parent_is_damaged() {
     let error = restored.error.as_ref().unwrap();
     assert!(error.message.contains(full.as_str()), "{error:?}");
     assert_eq!(restored.exit_code(), exit::DAMAGED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_priority_the_next_one_goes_on_from_what_it_has() {
+    let (site, _, one, full) = with_full_at_one().await;
+    let dead = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+    let (_, two) = failing("two", dead);
+    let report = run(&site, StrategyKind::Priority, &[two, one.clone()]).await;
+    assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
+    assert_eq!(report.parent.unwrap().id, full);
+    assert_eq!(report.whole_because, None);
+    let found = site.restored(Which::Latest, &[one]).await;
+    assert_same(&found, &site.objects().await);
 }

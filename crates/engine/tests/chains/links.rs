@@ -1,13 +1,17 @@
 //! What a link holds, and what it costs.
 
 use teeline::sinks::MemorySink;
-use teeline::{Changes, DestinationSpec, IncrementalBase, RestoreTarget, Sink, Which};
+use teeline::{
+    BackupRequest, Changes, DestinationSpec, IncrementalBase, RestoreTarget, S3dbSource,
+    ScanOptions, Sink, UnknownObjects, Which,
+};
 use teeline_core::chain::Compared;
-use teeline_core::{Manifest, ObjectKey, document};
+use teeline_core::{Manifest, ObjectKey, SealedManifest, document, layout};
+use teeline_sources::s3db::RawObject;
 
 use crate::common::{assert_idle, store, whole};
 use crate::site::{Site, assert_same};
-use crate::writer::Change;
+use crate::writer::{Change, PREFIX};
 
 pub(crate) fn put(id: u8, name: u8) -> Change {
     Change::Put {
@@ -191,9 +195,6 @@ async fn what_is_unchanged_is_listed_only() {
     let compared = made.changes.unwrap().records;
     assert_eq!(compared.changed, u64::from(changed));
     assert_eq!(compared.unchanged, u64::from(records - changed));
-    let (Some(before), Some(after)) = (before, after) else {
-        return;
-    };
     let requests = after - before;
     let needed = u64::from(records).div_ceil(1_000) + u64::from(changed);
     // The catalogue, the look for a destination, the other folders, and the cuts of a long listing.
@@ -293,4 +294,67 @@ async fn a_list_and_a_status_show_the_chain_and_a_lost_manifest_of_a_link_comes_
         &site.restored(Which::Id(id), &at).await,
         &site.objects().await,
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_listing_leaves_out_is_asked_for_before_it_is_gone() {
+    let (site, _, at) = with_full().await;
+    let stray = RawObject {
+        content_type: Some("text/plain".to_owned()),
+        body: "nothing of s3db.js".into(),
+        ..RawObject::default()
+    };
+    site.writer
+        .server
+        .put(&format!("{PREFIX}notes/one"), stray)
+        .await;
+    site.wait(60_000);
+    site.made("full", &at).await;
+    site.wait(60_000);
+    site.writer.make(&delete(1)).await;
+    site.local_time.pass(1);
+    // With these left out nobody lists it, and it is there all the same.
+    let prefix = PREFIX.trim_end_matches('/');
+    let options = ScanOptions {
+        unknown_objects: UnknownObjects::Skip,
+        ..ScanOptions::default()
+    };
+    let source = S3dbSource::new(site.writer.server.connection(prefix), options);
+    let mut request = BackupRequest::new(source, at.clone());
+    request.backup_type = "incremental".parse().unwrap();
+    let made = site.engine.backup(request).await;
+    assert_eq!(made.exit_code(), 0, "{made:?}");
+    let Changes { records, objects } = made.changes.unwrap();
+    // The record, and its entry of the index by name.
+    assert_eq!((records.deleted, objects.deleted), (1, 1));
+    let found = site.restored(Which::Latest, &at).await;
+    assert_same(&found, &site.objects().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_without_the_time_of_the_server_is_read_again_once() {
+    let (site, sink, at) = with_full().await;
+    // As an earlier teeline left it: with all that it says but that.
+    let made = site.made("full", &at).await;
+    let folder = made.folder.clone().unwrap();
+    let key = |name: &str| ObjectKey::new(format!("{folder}/{name}")).unwrap();
+    let mut older = manifest(&sink, &folder).await;
+    older.source.server_time = None;
+    let sealed = SealedManifest::new(older).unwrap();
+    let entry = layout::catalog_entry(made.id.as_ref().unwrap(), made.started_at).unwrap();
+    for (key, bytes) in [
+        (key("manifest.json"), sealed.bytes.clone()),
+        (entry, document::seal(&sealed.entry(&folder))),
+    ] {
+        sink.delete(&key).await.unwrap();
+        sink.put(&key, bytes).await.unwrap();
+    }
+    site.wait(60_000);
+    let first = site.made("incremental", &at).await;
+    assert_eq!(first.parent.unwrap().id, made.id.unwrap());
+    assert_eq!(first.changes.unwrap().records.changed, 10);
+    let second = site.made("incremental", &at).await;
+    assert_eq!(second.changes.unwrap().records.unchanged, 10);
+    let found = site.restored(Which::Latest, &at).await;
+    assert_same(&found, &site.objects().await);
 }

@@ -53,7 +53,7 @@ impl Site {
             let ms = u64::try_from(time.ms()).unwrap();
             SystemTime::UNIX_EPOCH + Duration::from_millis(ms)
         };
-        let server = Server::start_at(Arc::new(clock)).await;
+        let server = Server::embedded(Arc::new(clock)).await;
         let (time, number) = (local_time.clone(), AtomicU64::new(0));
         let engine = Engine::builder()
             .executor(Executor::Threads(2))

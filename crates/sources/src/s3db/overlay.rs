@@ -4,6 +4,9 @@
 //! Lines are given as the catalogue has it that was read last, whichever catalogue they were written by: a line that says
 //! nothing of its schema version means the current one.
 
+mod beneath;
+mod record_line;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,10 +18,13 @@ use teeline_core::{BackupError, Class, Frame, FrameHeader};
 
 use super::catalogue::Catalogue;
 use super::extras::MEMBER;
-use super::known::{KeyDigest, digest_of};
 use super::mapping::{line, restore_object};
 use super::settled::SettledLine;
 use super::walk::{CATALOGUE, record_key, record_of};
+
+use beneath::Beneath;
+pub use beneath::LaterLinks;
+pub use record_line::{RecordLine, record_line};
 
 /// What `_settled` of a backup says, as far as it takes to read the rest: the keys in it, and the catalogues.
 pub struct Overlay {
@@ -33,50 +39,6 @@ pub struct Overlay {
     arriving: BytesMut,
     /// What goes on from the backup, where something does.
     later: Option<Beneath>,
-}
-
-/// Where a backup is in a chain.
-struct Beneath {
-    links: Arc<LaterLinks>,
-    /// Its number in the chain.
-    number: u32,
-    /// The catalogue of the last link.
-    newest: Definitions,
-}
-
-/// Which objects the links of a chain are about: what backups before a link say of those doesn't stand. It takes about
-/// 40 bytes for each object.
-#[derive(Debug, Default)]
-pub struct LaterLinks {
-    /// The last link about an object, by the beginning of its key's digest.
-    last: HashMap<KeyDigest, u32>,
-    /// The last link about a record of a resource.
-    resources: HashMap<String, u32>,
-}
-
-impl LaterLinks {
-    /// Notes that a link is about an object. Links come in the chain's order.
-    pub fn note(&mut self, key: &str, number: u32) {
-        self.last.insert(digest_of(key), number);
-        if let Some((resource, _)) = record_of(key) {
-            match self.resources.get_mut(resource) {
-                Some(last) => *last = number,
-                None => drop(self.resources.insert(resource.to_owned(), number)),
-            }
-        }
-    }
-
-    fn is_about(&self, key: &str, number: u32) -> bool {
-        let last = self.last.get(&digest_of(key));
-        last.is_some_and(|last| *last > number)
-    }
-}
-
-impl Beneath {
-    fn has_records_of(&self, resource: &str) -> bool {
-        let last = self.links.resources.get(resource);
-        last.is_some_and(|last| *last > self.number)
-    }
 }
 
 /// What a replay of `_settled` gives: the lines of resources, and pieces of objects.
@@ -115,35 +77,6 @@ enum Restated {
 struct WithId<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
-}
-
-/// What a line of a resource says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordLine {
-    /// The key of the record below the database's prefix.
-    pub key: String,
-    /// Whether the object is kept raw beside it, or elsewhere.
-    pub is_raw: bool,
-}
-
-/// Reads what a line of a resource says of itself.
-///
-/// # Errors
-/// Where it isn't the line of a record.
-pub fn record_line(resource: &str, line: &[u8]) -> Result<RecordLine, BackupError> {
-    #[derive(Deserialize)]
-    struct Own<'a> {
-        #[serde(borrow)]
-        id: Cow<'a, str>,
-        #[serde(rename = "_s3db", default)]
-        extras: Map<String, Value>,
-    }
-    let Own { id, extras } = serde_json::from_slice(line)
-        .map_err(|error| wrong_line(resource, "it has no id").because(error))?;
-    Ok(RecordLine {
-        key: record_key(resource, &id),
-        is_raw: extras.contains_key("raw") || extras.contains_key("object"),
-    })
 }
 
 impl Overlay {
@@ -241,7 +174,7 @@ impl Overlay {
 
     fn is_replaced_by_link(&self, key: &str) -> bool {
         let later = self.later.as_ref();
-        later.is_some_and(|later| later.links.is_about(key, later.number))
+        later.is_some_and(|later| later.is_replaced(key))
     }
 
     fn has_newer_records(&self, resource: &str) -> bool {

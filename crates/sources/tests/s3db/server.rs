@@ -33,27 +33,28 @@ pub(crate) struct Server {
 impl Server {
     /// A server with an empty bucket.
     pub(crate) async fn start() -> Self {
-        Self::start_at(Arc::new(SystemTime::now)).await
+        match std::env::var("TEELINE_TEST_S3") {
+            Ok(url) => {
+                let url = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+                Self::with_bucket(url, None).await
+            }
+            Err(_) => Self::embedded(Arc::new(SystemTime::now)).await,
+        }
     }
 
-    /// The same with a clock of its own, where it is embedded.
-    pub(crate) async fn start_at(clock: Clock) -> Self {
-        let (url, embedded) = match std::env::var("TEELINE_TEST_S3") {
-            Ok(url) => (
-                url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/"),
-                None,
-            ),
-            Err(_) => {
-                let folder = tempfile::tempdir().unwrap();
-                let keys = ServerKeys {
-                    access_key: "me".into(),
-                    secret_key: "se/c+ret".into(),
-                };
-                let server = EmbeddedS3::start_at(folder.path(), keys, clock).unwrap();
-                let url = format!("http://me:se%2Fc%2Bret@{}", server.address());
-                (url, Some((server, folder)))
-            }
+    /// An embedded one with a clock of its own.
+    pub(crate) async fn embedded(clock: Clock) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = ServerKeys {
+            access_key: "me".into(),
+            secret_key: "se/c+ret".into(),
         };
+        let server = EmbeddedS3::start_at(folder.path(), keys, clock).unwrap();
+        let url = format!("http://me:se%2Fc%2Bret@{}", server.address());
+        Self::with_bucket(url, Some((server, folder))).await
+    }
+
+    async fn with_bucket(url: String, embedded: Option<(EmbeddedS3, tempfile::TempDir)>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let bucket = format!("test-{}-{number}", std::process::id());
@@ -67,10 +68,10 @@ impl Server {
         }
     }
 
-    /// How many requests have reached it, where it is embedded.
-    pub(crate) fn requests(&self) -> Option<u64> {
-        let (server, _) = self._embedded.as_ref()?;
-        Some(server.requests())
+    /// How many requests have reached an embedded one.
+    pub(crate) fn requests(&self) -> u64 {
+        let (server, _) = self._embedded.as_ref().unwrap();
+        server.requests()
     }
 
     pub(crate) fn is_embedded(&self) -> bool {
