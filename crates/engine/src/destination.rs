@@ -17,10 +17,12 @@ mod parse;
 mod tests;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use teeline_core::{BackupError, LagPolicy, Sink, StrategyKind};
+use teeline_sinks::{Modes, Storing};
 
 use crate::request::RetentionPolicy;
 
@@ -43,6 +45,10 @@ pub struct DestinationSpec {
     pub lag: Option<LagPolicy>,
     /// What becomes of the backups there in time. `None`: as the request says.
     pub retention: Option<RetentionPolicy>,
+    /// What files and folders are made with, where it is a folder.
+    pub modes: Modes,
+    /// Bytes a second that may be written there, and as many that may be read. `None`: as many as go.
+    pub bytes_per_second_max: Option<NonZeroU64>,
     /// Whether nobody chose the name, so that it may be made longer to tell it from another.
     derived: bool,
 }
@@ -109,6 +115,8 @@ pub struct S3Place {
     pub profile: Option<String>,
     /// Whether the bucket is named in the path instead of the host name. `None`: where there is an endpoint.
     pub path_style: Option<bool>,
+    /// How the server is to keep what it is sent.
+    pub storing: Storing,
 }
 
 /// Text that must not be shown: it prints as `***`.
@@ -139,6 +147,8 @@ impl DestinationSpec {
             required: None,
             lag: None,
             retention: None,
+            modes: Modes::default(),
+            bytes_per_second_max: None,
             derived: true,
         }
     }
@@ -178,6 +188,8 @@ impl DestinationSpec {
             required: None,
             lag: None,
             retention: None,
+            modes: Modes::default(),
+            bytes_per_second_max: None,
             derived: false,
         }
     }

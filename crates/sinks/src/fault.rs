@@ -12,7 +12,8 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, UnfinishedUpload, Upload,
+    Availability, BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, Thaw,
+    UnfinishedUpload, Upload,
 };
 
 /// What goes wrong, and when.
@@ -86,8 +87,10 @@ pub enum Operation {
     Put,
     /// [`Sink::read`]
     Read,
-    /// [`Sink::head`]
+    /// [`Sink::head`] and [`Sink::availability`]
     Head,
+    /// [`Sink::thaw`]
+    Thaw,
     /// [`Sink::list`]: each item is a call, and so is finding the end.
     List,
     /// [`Sink::delete`]
@@ -325,6 +328,18 @@ impl Sink for FaultSink {
         let after = self.before(Operation::Head, key).await?;
         let meta = self.inner.head(key).await?;
         after.reply(meta, &self.subject(key))
+    }
+
+    async fn availability(&self, key: &ObjectKey) -> Result<Availability, BackupError> {
+        let after = self.before(Operation::Head, key).await?;
+        let availability = self.inner.availability(key).await?;
+        after.reply(availability, &self.subject(key))
+    }
+
+    async fn thaw(&self, key: &ObjectKey, thaw: Thaw) -> Result<(), BackupError> {
+        let after = self.before(Operation::Thaw, key).await?;
+        self.inner.thaw(key, thaw).await?;
+        after.reply((), &self.subject(key))
     }
 
     async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {

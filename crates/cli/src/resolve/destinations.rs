@@ -31,6 +31,8 @@ pub(super) fn destinations(
             Some(known) => {
                 new.required = known.required;
                 new.retention = known.retention;
+                new.modes = known.modes;
+                new.bytes_per_second_max = known.bytes_per_second_max;
                 *known = new;
             }
             None => destinations.push(new),

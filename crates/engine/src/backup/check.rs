@@ -118,5 +118,8 @@ fn check_sizes(engine: &Engine, request: &BackupRequest) -> Result<(), BackupErr
 fn check_path(engine: &Engine, request: &BackupRequest) -> Result<(), BackupError> {
     let started_at = (engine.0.clock)();
     let id = BackupId::new(&request.backup_type, started_at, &[0; 10]);
-    request.path.path(&id, started_at).map(drop)
+    request
+        .path
+        .path(&id, started_at, request.time_zone)
+        .map(drop)
 }

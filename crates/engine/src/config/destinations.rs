@@ -1,5 +1,7 @@
 //! `[destinations.<name>]`: a folder, or a URL with settings beside it.
 
+use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use teeline_core::BackupError;
@@ -9,6 +11,7 @@ use super::node::{KeyPath, Node};
 use super::reader::{Known, Table};
 use super::retention::{RETENTION, retention};
 use super::sections::lag_policy;
+use super::storing::{OF_BUCKETS, OF_FOLDERS, modes, storing};
 use crate::destination::{
     DestinationSpec, NAME_FORM, Place, S3Place, Secret, endpoint, folder, is_name, unique_names,
 };
@@ -27,14 +30,27 @@ const DESTINATION: Known = Known {
         "session_token",
         "profile",
         "path_style",
+        "permissions",
+        "directory_permissions",
+        "storage_class",
+        "server_side_encryption",
+        "kms_key_id",
+        "tags",
+        "bytes_per_second_max",
     ],
     hints: &[
+        ("rate_limit", "write `bytes_per_second_max = \"10MB\"`"),
+        ("mode", "write `permissions = \"644\"`"),
+        ("sse", "write `server_side_encryption = \"AES256\"`"),
         ("bucket", "the bucket is part of `url`: s3://bucket/prefix"),
         ("prefix", "the prefix is part of `url`: s3://bucket/prefix"),
         ("type", "a folder has `path`, everything else has `url`"),
         ("driver", "a folder has `path`, everything else has `url`"),
     ],
 };
+
+/// Less, and documents would wait for minutes behind data.
+const RATE: RangeInclusive<u64> = 16 << 10..=1 << 40;
 
 /// The settings that stand beside `url`.
 const BESIDE_URL: [&str; 7] = [
@@ -61,10 +77,14 @@ pub(super) fn destinations(
         let required = table.boolean("required")?;
         let lag = lag_policy(&mut table)?;
         let retained = table.table("retention", &RETENTION)?;
+        let bytes_per_second_max = table.size("bytes_per_second_max", RATE)?;
         let place = place(&mut table)?;
+        let modes = modes(&mut table)?;
         let mut destination = DestinationSpec::named(&name, place);
         destination.required = required;
         destination.lag = lag;
+        destination.modes = modes;
+        destination.bytes_per_second_max = bytes_per_second_max.and_then(NonZeroU64::new);
         destination.retention = retained.map(retention).transpose()?;
         destinations.push(destination);
     }
@@ -90,7 +110,10 @@ fn place(table: &mut Table<'_>) -> Result<Place, BackupError> {
         (false, true) => {
             let text = table.needed_text("url")?;
             match url(table, &text)? {
-                Place::S3(place) => beside_url(table, place).map(Place::S3),
+                Place::S3(place) => {
+                    refuse_beside_bucket(table)?;
+                    beside_url(table, place).map(Place::S3)
+                }
                 place => refuse_beside_folder(table).map(|()| place),
             }
         }
@@ -116,12 +139,20 @@ fn url(table: &Table<'_>, text: &str) -> Result<Place, BackupError> {
 }
 
 fn refuse_beside_folder(table: &Table<'_>) -> Result<(), BackupError> {
-    match BESIDE_URL.into_iter().find(|name| table.has(name)) {
+    let mut of_buckets = BESIDE_URL.into_iter().chain(OF_BUCKETS);
+    match of_buckets.find(|name| table.has(name)) {
         None => Ok(()),
         Some(name) => Err(table.error_at(
             name,
             "is a setting of S3 destinations; this one is a folder",
         )),
+    }
+}
+
+fn refuse_beside_bucket(table: &Table<'_>) -> Result<(), BackupError> {
+    match OF_FOLDERS.into_iter().find(|name| table.has(name)) {
+        None => Ok(()),
+        Some(name) => Err(table.error_at(name, "is a setting of folders; this one is a bucket")),
     }
 }
 
@@ -139,6 +170,7 @@ fn beside_url(table: &mut Table<'_>, mut place: S3Place) -> Result<S3Place, Back
         .or(place.session_token);
     place.profile = table.text("profile")?.or(place.profile);
     place.path_style = table.boolean("path_style")?.or(place.path_style);
+    place.storing = storing(table)?;
     place.check().map_err(|message| table.error(message))?;
     Ok(place)
 }

@@ -301,7 +301,8 @@ impl<'a> Table<'a> {
         Ok(values)
     }
 
-    fn take(&mut self, name: &str) -> Option<(KeyPath, Node)> {
+    /// A value of any type.
+    pub(super) fn take(&mut self, name: &str) -> Option<(KeyPath, Node)> {
         let index = self.entries.iter().position(|(entry, _)| entry == name)?;
         let (_, node) = self.entries.remove(index);
         Some((self.key.join(name), node))

@@ -3,6 +3,7 @@
 mod accepted;
 mod refused;
 mod schedules;
+mod storing;
 mod syntax;
 mod variables;
 

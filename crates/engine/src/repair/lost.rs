@@ -116,7 +116,7 @@ impl<'a> Lost<'a> {
     /// Makes the backup visible.
     pub(super) async fn publish(&self, sealed: &SealedManifest) -> Result<(), BackupError> {
         let sink = self.opened.sink.as_ref();
-        let read_back = sink.capabilities().can_read_back;
+        let read_back = sink.capabilities().read_back.has_documents();
         Publication::new(sealed, self.path)
             .publish(sink, read_back, || ())
             .await

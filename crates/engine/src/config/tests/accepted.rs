@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use teeline_core::{
     Compression, LagPolicy, LineCheck, PathTemplate, Retention, Span, StrategyKind,
 };
+use teeline_sinks::Storing;
 use teeline_sources::s3db::OnUndecodable;
 
 use super::*;
@@ -231,6 +232,7 @@ fn keys_beside_a_url_replace_what_it_says() {
         session_token: Some(Secret::new("CANARY")),
         profile: None,
         path_style: Some(false),
+        storing: Storing::default(),
     };
     assert_eq!(
         (primary.place, primary.required),
