@@ -8,6 +8,7 @@ mod schedule;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use teeline::ThawTier;
 
 pub(crate) use self::backup::{
     BackupArguments, EngineArguments, ExecutorArgument, SourceArguments, UndecodableArgument,
@@ -187,6 +188,18 @@ pub(crate) struct RestoreArguments {
     /// Call a resource something else; may be repeated
     #[arg(long, value_name = "OLD=NEW")]
     pub(crate) rename: Vec<String>,
+    /// Have data thawed that is archived everywhere
+    #[arg(long)]
+    pub(crate) thaw: bool,
+    /// For so many days it is to be readable then
+    #[arg(long, value_name = "N", default_value_t = 7, requires = "thaw", value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub(crate) thaw_days: u32,
+    /// How fast: standard, in hours; bulk, in up to two days; expedited, in minutes
+    #[arg(long, value_name = "TIER", default_value_t, requires = "thaw")]
+    pub(crate) thaw_tier: ThawTier,
+    /// Wait for data that is being thawed
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// Say what would be restored, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -22,7 +22,9 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use teeline_core::{BackupError, LagPolicy, Sink, StrategyKind};
-use teeline_sinks::{Modes, Storing};
+use teeline_sinks::object_store::ObjectStore;
+use teeline_sinks::object_store::multipart::MultipartStore;
+use teeline_sinks::{Modes, ObjectStoreSink, Storing};
 
 use crate::request::RetentionPolicy;
 
@@ -151,6 +153,35 @@ impl DestinationSpec {
             bytes_per_second_max: None,
             derived: true,
         }
+    }
+
+    /// A destination with a chosen name at a store that is ready, below `prefix`: a client of S3 that was set up elsewhere, of
+    /// another service, or one in memory. It is used as it is, with its own keys, limits and storage class.
+    ///
+    /// ```
+    /// use teeline::object_store::memory::InMemory;
+    /// use teeline::{BackupRequest, DestinationSpec, Engine, JsonlSource};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let events = folder.path().join("events.jsonl");
+    /// std::fs::write(&events, "{\"n\":1}\n{\"n\":2}\n")?;
+    /// let ready = DestinationSpec::object_store("ready", InMemory::new(), "backups")?;
+    /// let engine = Engine::new()?;
+    /// let report = engine.backup_blocking(BackupRequest::new(JsonlSource::path(events), vec![ready.clone()]));
+    /// assert_eq!((report.exit_code(), report.record_count), (0, 2), "{report:?}");
+    /// assert_eq!(engine.list_blocking(&[ready]).backups.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Where the name isn't one, as in [`DestinationSpec::new`], or the prefix can't be one.
+    pub fn object_store(
+        name: &str,
+        store: impl ObjectStore + MultipartStore,
+        prefix: &str,
+    ) -> Result<Self, BackupError> {
+        let sink = ObjectStoreSink::ready(store, prefix)?;
+        Self::new(name, Place::Sink(CustomSink::new(sink)))
     }
 
     /// Reads a destination as it is written on a command line: a path, `file://…`, `s3://[KEY:SECRET@]bucket/prefix?…`

@@ -75,6 +75,9 @@ mod retry;
 mod s3;
 mod simulated;
 
+/// As [`ObjectStoreSink::ready`] takes stores of it.
+pub use object_store;
+
 pub use deadline::{DeadlineSink, Deadlines};
 pub use fault::{Fault, FaultPlan, FaultSink, Operation, What, When};
 pub use filesystem::{FilesystemOptions, FilesystemSink, Io, Modes};

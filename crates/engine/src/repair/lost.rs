@@ -160,6 +160,13 @@ impl<'a> Lost<'a> {
     async fn check(&self, manifest: &Manifest) -> Result<(), Refusal> {
         let mut check = Check::new(self.opened);
         check.named(manifest, self.path).await;
+        if check.attested_files > 0 {
+            let message = format!(
+                "{} of its data files are archived: they can't be compared before they are thawed",
+                check.attested_files
+            );
+            return Err(error(self.opened, self.path, Class::Archived, message).into());
+        }
         let (missing, wrong): (Vec<Damage>, Vec<Damage>) = check
             .damage
             .into_iter()

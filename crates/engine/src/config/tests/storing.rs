@@ -166,7 +166,7 @@ fn a_rate_is_a_size_each_second() {
     assert_eq!(rate("\"10MB\""), NonZeroU64::new(10_000_000));
     assert_eq!(rate("16384"), NonZeroU64::new(16 << 10));
     toml("[destinations.a]\npath = \"x\"\nbytes_per_second_max = 0").refused(
-        "c.toml:3:1: `destinations.a.bytes_per_second_max` is 0 B; accepted: 16 KiB to 1024 GiB",
+        "c.toml:3:1: `destinations.a.bytes_per_second_max` is 0 bytes; accepted: 16 KiB to 1024 GiB",
         None,
     );
     toml("[destinations.a]\npath = \"x\"\nrate_limit = 1").refused(
