@@ -29,15 +29,10 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 done but a destination
 13 damage found, 130 interrupted."
 )]
 pub(crate) struct Arguments {
-    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as teeline=debug
-    #[arg(
-        long,
-        global = true,
-        env = "TEELINE_LOG",
-        default_value = "warn",
-        value_name = "FILTER"
-    )]
-    pub(crate) log_level: String,
+    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as teeline=debug. Without, as the
+    /// configuration says, or warn
+    #[arg(long, global = true, env = "TEELINE_LOG", value_name = "FILTER")]
+    pub(crate) log_level: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -8,6 +8,7 @@
 mod args;
 mod bench;
 mod embedded;
+mod logging;
 mod output;
 mod progress;
 mod resolve;
@@ -21,12 +22,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use teeline::{BackupError, Class, DestinationStatus, Engine};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::{
     Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, RestoreArguments,
     ScheduleCommand,
 };
+use crate::logging::Logging;
 use crate::output::{Made, Next, Output};
 use crate::progress::Progress;
 use crate::resolve::Setting;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 
 /// Sets up what every command needs, and runs the one that was asked for.
 fn begin(arguments: Arguments, output: &mut Output) -> Result<u8, BackupError> {
-    log_to_stderr(&arguments.log_level, output)?;
+    output.logging = Logging::begin(arguments.log_level.as_deref(), &output.stderr)?;
     let signals = Signals::listen(output.stderr.clone())?;
     // The engine has a runtime of its own; this one only waits for it.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -199,19 +200,4 @@ async fn restore(
     let report = setting.plain_engine()?.restore(request).await;
     drop(progress);
     Ok(output.report(&report))
-}
-
-/// Logs to standard error, where nothing else that a program would read is printed.
-fn log_to_stderr(level: &str, output: &Output) -> Result<(), BackupError> {
-    let filter = EnvFilter::try_new(level).map_err(|error| {
-        BackupError::usage("--log-level", error).suggest(
-            "accepted: error, warn, info, debug, trace, off, or a filter such as teeline=debug",
-        )
-    })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(output.stderr.clone())
-        .with_ansi(output.stderr.is_terminal())
-        .init();
-    Ok(())
 }

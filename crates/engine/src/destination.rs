@@ -11,6 +11,7 @@
 //!
 //! Whether the place exists or lets anyone in is found out by the sinks, not here.
 
+mod beside_source;
 mod names;
 mod parse;
 #[cfg(test)]
@@ -99,7 +100,7 @@ impl Eq for CustomSink {}
 /// A bucket, or a prefix in one, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct S3Place {
-    /// The bucket.
+    /// The bucket; empty for that of the database that is backed up, which [`DestinationSpec::beside`] puts in.
     pub bucket: String,
     /// What all keys begin with, without a slash at either end; empty for the whole bucket.
     pub prefix: String,
@@ -119,6 +120,9 @@ pub struct S3Place {
     pub path_style: Option<bool>,
     /// How the server is to keep what it is sent.
     pub storing: Storing,
+    /// Whether what isn't said of its server is as the database has it that is backed up, and its keys too where the server is
+    /// the same. Always so without a bucket.
+    pub follows_source: bool,
 }
 
 /// Text that must not be shown: it prints as `***`.
@@ -291,6 +295,9 @@ impl Place {
             Place::Folder(path) => {
                 let last = path.file_name().unwrap_or_default();
                 names::name_from(&last.to_string_lossy(), "folder")
+            }
+            Place::S3(place) if place.bucket.is_empty() => {
+                names::name_from(&place.prefix, "backups")
             }
             Place::S3(place) => names::name_from(&place.bucket, "s3"),
             Place::Sink(custom) => names::name_from(&custom.0.to_string(), "store"),

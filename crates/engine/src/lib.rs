@@ -37,6 +37,7 @@ mod dead_runs;
 mod delete;
 mod destination;
 mod engine;
+mod events;
 mod failed_runs;
 mod files;
 mod hooks;

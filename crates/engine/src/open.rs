@@ -41,6 +41,8 @@ pub(crate) async fn open(
     destination: &DestinationSpec,
     permits: &Arc<Semaphore>,
 ) -> Result<Opened, BackupError> {
+    // What of it follows from a database was put in by whoever knows that.
+    let destination = &destination.clone().beside(None)?;
     let store: Arc<dyn Sink> = match &destination.place {
         Place::Folder(path) => {
             let io = if engine.0.is_inline() {

@@ -1,9 +1,10 @@
 //! Where backups go, and where they are.
 
-use teeline::{BackupError, Config, DestinationSpec, unique_names};
+use teeline::{BackupError, Config, Connection, DestinationSpec, Place, unique_names};
 
 use super::exposed::Exposed;
 use super::setting::Setting;
+use super::source::database;
 use crate::args::PlacesArguments;
 
 /// Where backups are unless something is said.
@@ -39,7 +40,7 @@ pub(super) fn destinations(
         }
     }
     unique_names(&mut destinations)?;
-    or_default(destinations)
+    Ok(or_default(destinations))
 }
 
 pub(super) fn places_of(
@@ -48,7 +49,7 @@ pub(super) fn places_of(
     exposed: &mut Exposed,
 ) -> Result<Vec<DestinationSpec>, BackupError> {
     if typed.at.is_empty() {
-        return or_default(setting.config.destinations.clone());
+        return configured_places(setting);
     }
     let mut places = Vec::with_capacity(typed.at.len());
     for text in &typed.at {
@@ -57,15 +58,38 @@ pub(super) fn places_of(
         places.push(place);
     }
     unique_names(&mut places)?;
-    Ok(places)
+    beside_source(places, || database(setting))
+}
+
+/// The destinations of the configuration.
+pub(super) fn configured_places(setting: &Setting) -> Result<Vec<DestinationSpec>, BackupError> {
+    let destinations = or_default(setting.config.destinations.clone());
+    beside_source(destinations, || database(setting))
+}
+
+/// The destinations with what they leave to the database that is backed up, which is looked for only where there are such.
+pub(super) fn beside_source(
+    destinations: Vec<DestinationSpec>,
+    database: impl FnOnce() -> Result<Option<Connection>, BackupError>,
+) -> Result<Vec<DestinationSpec>, BackupError> {
+    if !destinations.iter().any(DestinationSpec::follows_source) {
+        return Ok(destinations);
+    }
+    let database = database()?;
+    let mut placed = destinations
+        .into_iter()
+        .map(|destination| destination.beside(database.as_ref()))
+        .collect::<Result<Vec<_>, _>>()?;
+    unique_names(&mut placed)?;
+    Ok(placed)
 }
 
 /// The destinations, or the default one where there is none.
-pub(super) fn or_default(
-    destinations: Vec<DestinationSpec>,
-) -> Result<Vec<DestinationSpec>, BackupError> {
+fn or_default(destinations: Vec<DestinationSpec>) -> Vec<DestinationSpec> {
     match destinations.is_empty() {
-        true => Ok(vec![DestinationSpec::parse(DESTINATION_DEFAULT)?]),
-        false => Ok(destinations),
+        true => vec![DestinationSpec::derived(Place::Folder(
+            DESTINATION_DEFAULT.into(),
+        ))],
+        false => destinations,
     }
 }

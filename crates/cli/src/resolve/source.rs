@@ -98,6 +98,35 @@ pub(super) fn of_config(
     }
 }
 
+/// The database that is typed, or else the configured one; none where the source is another.
+pub(super) fn typed_database(
+    typed: &SourceArguments,
+    setting: &Setting,
+) -> Result<Option<Connection>, BackupError> {
+    match typed_place(typed)? {
+        Some(location) => connection_of(&location, setting),
+        None => database(setting),
+    }
+}
+
+/// The database that the configuration names as source, if it does.
+pub(super) fn database(setting: &Setting) -> Result<Option<Connection>, BackupError> {
+    match &setting.config.source {
+        Some(source) => connection_of(&source.location, setting),
+        None => Ok(None),
+    }
+}
+
+fn connection_of(
+    location: &SourceLocation,
+    setting: &Setting,
+) -> Result<Option<Connection>, BackupError> {
+    match location {
+        SourceLocation::S3db(place) => place.resolve(&setting.environment()).map(Some),
+        _ => Ok(None),
+    }
+}
+
 fn settles_lines() -> BackupError {
     let message = "it reads again what of a database has changed, and JSON lines are read once";
     BackupError::usage("--settle", message).suggest("leave it out")

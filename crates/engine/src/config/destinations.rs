@@ -11,7 +11,7 @@ use super::node::{KeyPath, Node};
 use super::reader::{Known, Table};
 use super::retention::{RETENTION, retention};
 use super::sections::lag_policy;
-use super::storing::{OF_BUCKETS, OF_FOLDERS, modes, storing};
+use super::storing::{ModeKeys, StoringKeys, modes, storing};
 use crate::destination::{
     DestinationSpec, NAME_FORM, Place, S3Place, Secret, endpoint, folder, is_name, unique_names,
 };
@@ -53,7 +53,7 @@ const DESTINATION: Known = Known {
 const RATE: RangeInclusive<u64> = 16 << 10..=1 << 40;
 
 /// The settings that stand beside `url`.
-const BESIDE_URL: [&str; 7] = [
+const BESIDE_URL: [&str; 11] = [
     "region",
     "endpoint",
     "access_key_id",
@@ -61,7 +61,23 @@ const BESIDE_URL: [&str; 7] = [
     "session_token",
     "profile",
     "path_style",
+    STORING.class,
+    STORING.encryption,
+    STORING.key_id,
+    STORING.tags,
 ];
+
+const MODES: ModeKeys = ModeKeys {
+    file: "permissions",
+    folder: "directory_permissions",
+};
+
+const STORING: StoringKeys = StoringKeys {
+    class: "storage_class",
+    encryption: "server_side_encryption",
+    key_id: "kms_key_id",
+    tags: "tags",
+};
 
 pub(super) fn destinations(
     entries: Vec<(KeyPath, String, Node)>,
@@ -79,7 +95,7 @@ pub(super) fn destinations(
         let retained = table.table("retention", &RETENTION)?;
         let bytes_per_second_max = table.size("bytes_per_second_max", RATE)?;
         let place = place(&mut table)?;
-        let modes = modes(&mut table)?;
+        let modes = modes(&mut table, MODES)?;
         let mut destination = DestinationSpec::named(&name, place);
         destination.required = required;
         destination.lag = lag;
@@ -139,8 +155,7 @@ fn url(table: &Table<'_>, text: &str) -> Result<Place, BackupError> {
 }
 
 fn refuse_beside_folder(table: &Table<'_>) -> Result<(), BackupError> {
-    let mut of_buckets = BESIDE_URL.into_iter().chain(OF_BUCKETS);
-    match of_buckets.find(|name| table.has(name)) {
+    match BESIDE_URL.into_iter().find(|name| table.has(name)) {
         None => Ok(()),
         Some(name) => Err(table.error_at(
             name,
@@ -150,7 +165,10 @@ fn refuse_beside_folder(table: &Table<'_>) -> Result<(), BackupError> {
 }
 
 fn refuse_beside_bucket(table: &Table<'_>) -> Result<(), BackupError> {
-    match OF_FOLDERS.into_iter().find(|name| table.has(name)) {
+    match [MODES.file, MODES.folder]
+        .into_iter()
+        .find(|name| table.has(name))
+    {
         None => Ok(()),
         Some(name) => Err(table.error_at(name, "is a setting of folders; this one is a bucket")),
     }
@@ -170,7 +188,7 @@ fn beside_url(table: &mut Table<'_>, mut place: S3Place) -> Result<S3Place, Back
         .or(place.session_token);
     place.profile = table.text("profile")?.or(place.profile);
     place.path_style = table.boolean("path_style")?.or(place.path_style);
-    place.storing = storing(table)?;
+    place.storing = storing(table, STORING)?;
     place.check().map_err(|message| table.error(message))?;
     Ok(place)
 }

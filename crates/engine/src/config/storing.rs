@@ -8,15 +8,21 @@ use teeline_sinks::{Modes, ServerSideEncryption, StorageClass, Storing};
 use super::node::Node;
 use super::reader::Table;
 
-/// Settings of folders only.
-pub(super) const OF_FOLDERS: [&str; 2] = ["permissions", "directory_permissions"];
-/// Settings of buckets only.
-pub(super) const OF_BUCKETS: [&str; 4] = [
-    "storage_class",
-    "server_side_encryption",
-    "kms_key_id",
-    "tags",
-];
+/// What settings of folders are called.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ModeKeys {
+    pub(super) file: &'static str,
+    pub(super) folder: &'static str,
+}
+
+/// What settings of buckets are called.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StoringKeys {
+    pub(super) class: &'static str,
+    pub(super) encryption: &'static str,
+    pub(super) key_id: &'static str,
+    pub(super) tags: &'static str,
+}
 
 const PERMISSIONS_MAX: u32 = 0o777;
 /// Without it, what was written couldn't be read back.
@@ -26,10 +32,10 @@ const FOLDER_NEEDS: u32 = 0o700;
 const ENCRYPTIONS: [&str; 2] = ["AES256", "aws:kms"];
 
 /// What files and folders are made with.
-pub(super) fn modes(table: &mut Table<'_>) -> Result<Modes, BackupError> {
+pub(super) fn modes(table: &mut Table<'_>, keys: ModeKeys) -> Result<Modes, BackupError> {
     Ok(Modes {
-        file: permissions(table, "permissions", FILE_NEEDS)?,
-        folder: permissions(table, "directory_permissions", FOLDER_NEEDS)?,
+        file: permissions(table, keys.file, FILE_NEEDS)?,
+        folder: permissions(table, keys.folder, FOLDER_NEEDS)?,
     })
 }
 
@@ -70,47 +76,48 @@ fn permissions(table: &mut Table<'_>, name: &str, needs: u32) -> Result<Option<u
 }
 
 /// How S3 is to keep objects.
-pub(super) fn storing(table: &mut Table<'_>) -> Result<Storing, BackupError> {
-    let class = table.word("storage_class", &StorageClass::NAMES, |word| {
-        word.parse().ok()
-    })?;
+pub(super) fn storing(table: &mut Table<'_>, keys: StoringKeys) -> Result<Storing, BackupError> {
+    let class = table.word(keys.class, &StorageClass::NAMES, |word| word.parse().ok())?;
     let storing = Storing {
         class,
-        encryption: encryption(table)?,
-        tags: tags(table)?,
+        encryption: encryption(table, keys)?,
+        tags: tags(table, keys.tags)?,
     };
     storing
         .check()
-        .map_err(|message| table.error_at("tags", &format!("can't be used: {message}")))?;
+        .map_err(|message| table.error_at(keys.tags, &format!("can't be used: {message}")))?;
     Ok(storing)
 }
 
-fn encryption(table: &mut Table<'_>) -> Result<Option<ServerSideEncryption>, BackupError> {
-    let key_id = table.text("kms_key_id")?;
-    let encryption = table.word("server_side_encryption", &ENCRYPTIONS, |word| match word {
+fn encryption(
+    table: &mut Table<'_>,
+    keys: StoringKeys,
+) -> Result<Option<ServerSideEncryption>, BackupError> {
+    let key_id = table.text(keys.key_id)?;
+    let encryption = table.word(keys.encryption, &ENCRYPTIONS, |word| match word {
         "AES256" => Some(ServerSideEncryption::S3),
         "aws:kms" => Some(ServerSideEncryption::Kms(None)),
         _ => None,
     })?;
     match (encryption, key_id) {
         (Some(ServerSideEncryption::Kms(_)), Some(key_id)) if !key_id.is_ascii() => {
-            Err(table.error_at("kms_key_id", "isn't the id, alias or ARN of a key"))
+            Err(table.error_at(keys.key_id, "isn't the id, alias or ARN of a key"))
         }
         (Some(ServerSideEncryption::Kms(_)), key_id) => Ok(Some(ServerSideEncryption::Kms(key_id))),
-        (_, Some(_)) => Err(table.error_at(
-            "kms_key_id",
-            "goes with server_side_encryption = \"aws:kms\"",
-        )),
+        (_, Some(_)) => {
+            let message = format!("goes with {} = \"aws:kms\"", keys.encryption);
+            Err(table.error_at(keys.key_id, &message))
+        }
         (encryption, None) => Ok(encryption),
     }
 }
 
-fn tags(table: &mut Table<'_>) -> Result<BTreeMap<String, String>, BackupError> {
+fn tags(table: &mut Table<'_>, key: &str) -> Result<BTreeMap<String, String>, BackupError> {
     let mut tags = BTreeMap::new();
-    for (name, value) in table.values("tags")? {
+    for (name, value) in table.values(key)? {
         let serde_json::Value::String(value) = value else {
             let message = format!("has {name:?} with a value that isn't text (put it in quotes)");
-            return Err(table.error_at("tags", &message));
+            return Err(table.error_at(key, &message));
         };
         tags.insert(name, value);
     }

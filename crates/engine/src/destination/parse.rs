@@ -12,7 +12,7 @@ use url::Url;
 use super::{Place, S3Place, Secret};
 
 /// What is accepted, for messages.
-pub(super) const FORMS: &str = "a path, file:///path, s3://[KEY:SECRET@]bucket/prefix?region=…&endpoint=…, \
+pub(super) const FORMS: &str = "a path, file:///path, s3://[KEY:SECRET@]bucket/prefix?region=…&endpoint=…, s3:///prefix (the database's own bucket), \
      http(s)://[KEY:SECRET@]host:port/bucket/prefix; each with name= before it to name it";
 
 const PARAMETERS: [&str; 5] = [
@@ -115,6 +115,7 @@ fn s3(rest: &str, web_scheme: Option<&str>) -> Result<Place, Refusal> {
     }
     let (keys, path) = split_keys(before_query, web_scheme.is_some())?;
     let mut place = S3Place::default();
+    let keys_given = keys.is_some();
     if let Some((key_id, secret)) = keys {
         place.access_key_id = Some(decoded(key_id, "the access key id")?);
         place.secret_access_key = Some(Secret::new(decoded(secret, "the secret access key")?));
@@ -128,7 +129,10 @@ fn s3(rest: &str, web_scheme: Option<&str>) -> Result<Place, Refusal> {
         }
     };
     let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
-    place.bucket = bucket_name(bucket)?;
+    // Three slashes: the database's own bucket.
+    if web_scheme.is_some() || keys_given || !path.starts_with('/') {
+        place.bucket = bucket_name(bucket)?;
+    }
     if !prefix.is_empty() {
         place.prefix = key_prefix(&decoded(prefix, "the prefix")?)?;
     }
