@@ -312,8 +312,13 @@ impl S3Place {
             Some(endpoint) => format!("{endpoint}/"),
             None => "s3://".to_owned(),
         };
-        let slash = if self.prefix.is_empty() { "" } else { "/" };
-        format!("{server}{}{slash}{}", self.bucket, self.prefix)
+        let prefix = self.shown_prefix();
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        let bucket = match self.bucket.as_str() {
+            "" => parse::OWN_BUCKET,
+            bucket => bucket,
+        };
+        format!("{server}{bucket}{slash}{prefix}")
     }
 
     /// Whether the credentials go together. The message names settings, not values.

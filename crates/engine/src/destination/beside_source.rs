@@ -51,12 +51,17 @@ impl DestinationSpec {
 }
 
 impl S3Place {
+    /// The prefix, or the one that is meant.
+    pub(super) fn shown_prefix(&self) -> &str {
+        match (self.bucket.as_str(), self.prefix.as_str()) {
+            ("", "") => PREFIX_DEFAULT,
+            (_, prefix) => prefix,
+        }
+    }
+
     fn follow(&mut self, source: &Connection) -> Result<(), String> {
         if self.bucket.is_empty() {
-            let below = match self.prefix.as_str() {
-                "" => PREFIX_DEFAULT,
-                prefix => prefix,
-            };
+            let below = self.shown_prefix();
             let slash = if source.prefix.is_empty() { "" } else { "/" };
             self.prefix = key_prefix(&format!("{}{slash}{below}", source.prefix))?;
             self.bucket.clone_from(&source.bucket);
@@ -113,8 +118,8 @@ mod tests {
     #[test]
     fn without_a_bucket_it_is_the_databases_own() {
         for (text, location) in [
-            ("s3:///", "http://host:9000/shop/main/backups"),
-            ("s3:///daily/eu", "http://host:9000/shop/main/daily/eu"),
+            ("s3://./", "http://host:9000/shop/main/backups"),
+            ("s3://./daily/eu", "http://host:9000/shop/main/daily/eu"),
         ] {
             let place = place(text, false, SOURCE);
             assert_eq!(place.location(), location);
@@ -124,7 +129,7 @@ mod tests {
             );
             assert!(!format!("{place:?}").contains("CANARY"));
         }
-        let at_the_root = place("s3:///", false, "s3://k:CANARY@shop?region=eu-west-1");
+        let at_the_root = place("s3://./", false, "s3://k:CANARY@shop?region=eu-west-1");
         assert_eq!(at_the_root.location(), "s3://shop/backups");
         assert_eq!(at_the_root.region.as_deref(), Some("eu-west-1"));
     }
@@ -150,11 +155,11 @@ mod tests {
 
     #[test]
     fn without_a_database_there_is_no_bucket() {
-        let own = DestinationSpec::parse("own=s3:///").unwrap();
+        let own = DestinationSpec::parse("own=s3://./").unwrap();
         let error = own.beside(None).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "use destination own: it is in the database's own bucket, and no database is named"
+            "destination own: it is in the database's own bucket, and no database is named"
         );
     }
 }

@@ -462,7 +462,7 @@ fn every_sample_is_accepted() {
         assert!(!config.destinations.is_empty(), "{path:?}");
         found.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
-    for sample in ["folders.toml", "s3.yaml", "priority.json"] {
+    for sample in ["folders.toml", "s3.yaml", "priority.json", "archive.toml"] {
         assert!(found.iter().any(|name| name == sample), "{found:?}");
     }
 }
