@@ -124,11 +124,8 @@ async fn a_check_says_what_it_cannot_read() {
     let made = fixture.back_up(&engine, &to).await;
     let verified: Vec<_> = made.destinations.iter().map(|at| at.verified).collect();
     assert_eq!(verified, [Verified::Attested, Verified::Read]);
-    let path = fixture
-        .folder
-        .path()
-        .join("local")
-        .join(made.path.expect("a path"));
+    let id = made.id.expect("an id").to_string();
+    let path = fixture.folder.path().join("local").join(id);
     let files = std::fs::read_dir(path).expect("the backup's folder");
     let files = files.map(|file| file.expect("a file"));
     let data = files.filter(|file| file.file_name().to_string_lossy().ends_with(".jsonl.gz"));

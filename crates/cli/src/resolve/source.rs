@@ -96,8 +96,8 @@ pub(super) fn of_config(
     }
 }
 
-/// The database that is typed, or else the configured one; none where the source is another.
-pub(super) fn typed_database(
+/// The database that is backed up: the typed one, or else the configured one; none where the source is another.
+pub(super) fn database_of_backup(
     typed: &SourceArguments,
     setting: &Setting,
 ) -> Result<Option<Connection>, BackupError> {
