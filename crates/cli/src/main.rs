@@ -35,7 +35,10 @@ use crate::signals::Signals;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+        Ok(arguments) => Arguments {
+            command: arguments.command.plain(),
+            ..arguments
+        },
         Err(error) => {
             // What was typed isn't known, so how the answer is to look is read off the words.
             let json = std::env::args_os().any(|word| word == "--json");

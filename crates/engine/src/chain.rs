@@ -6,11 +6,13 @@ mod stages;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use teeline_core::{BackupError, BackupId, BackupRef, CatalogEntry, Class, Manifest};
+use teeline_core::{
+    BackupError, BackupId, BackupRef, CatalogEntry, Class, Manifest, ResourceEntry,
+};
 
 use crate::catalog::Asked;
 use crate::check::read_manifest;
-use crate::copies::Copies;
+use crate::copies::{Copies, Frozen};
 use crate::report::Damage;
 
 pub(crate) use stages::{Stage, Stages};
@@ -107,6 +109,29 @@ impl Chain {
             }
         }
         avoided
+    }
+
+    /// Looks at what has to be read to restore these resources of the backup.
+    pub(crate) async fn frozen(&self, resources: &[&ResourceEntry]) -> Result<Frozen, BackupError> {
+        let mut frozen = self.last().frozen(resources).await?;
+        for copies in self.backups.iter().rev().skip(1) {
+            let is_wanted = |entry: &&ResourceEntry| {
+                let mut names = resources.iter().map(|wanted| &wanted.name);
+                names.any(|name| *name == entry.name)
+            };
+            let here = copies.manifest.resources.iter().filter(is_wanted);
+            frozen = frozen.with(copies.frozen(&here.collect::<Vec<_>>()).await?);
+        }
+        Ok(frozen)
+    }
+
+    /// Looks at what has to be read to go on from the backup.
+    pub(crate) async fn frozen_changes(&self) -> Result<Frozen, BackupError> {
+        let mut frozen = self.last().frozen_changes().await?;
+        for copies in self.backups.iter().rev().skip(1) {
+            frozen = frozen.with(copies.frozen_changes().await?);
+        }
+        Ok(frozen)
     }
 
     fn first(&self) -> &Manifest {

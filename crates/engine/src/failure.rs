@@ -297,7 +297,7 @@ fn status_code(operation: Operation, class: Class) -> u16 {
         // Whatever was wrong there, it is the other side that didn't take it.
         (_, Operation::Upload) => 502,
         (Class::NotFound, _) => 404,
-        (Class::Conflict, _) => 409,
+        (Class::Conflict | Class::Archived, _) => 409,
         (Class::Corrupt, _) => 422,
         (Class::Throttled, _) => 503,
         (Class::Transient, _) => 502,
@@ -326,6 +326,7 @@ mod tests {
             (Class::Permanent, 500, false),
             (Class::NotFound, 404, false),
             (Class::Conflict, 409, false),
+            (Class::Archived, 409, false),
             (Class::Corrupt, 422, false),
             (Class::Cancelled, 499, false),
             (Class::Usage, 400, false),

@@ -134,6 +134,8 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
                     name: name.clone(),
                     status: CopyState::Unreachable,
                     bytes: 0,
+                    attested_files: 0,
+                    attested_bytes: 0,
                     contained: None,
                     damage: Vec::new(),
                 },
@@ -181,7 +183,8 @@ async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
             let error = BackupError::corrupt(&asked.opened.name, error);
             check.found(&entry.path, None, None, &error);
         }
-        if deep && check.damage.is_empty() {
+        // What is archived can't be decoded; that is said by its number.
+        if deep && check.damage.is_empty() && check.attested_files == 0 {
             match deep::read_through(asked, entry).await {
                 Ok(found) => contained = Some(found),
                 Err(error) => {
@@ -200,6 +203,8 @@ async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
             name,
             status,
             bytes: 0,
+            attested_files: 0,
+            attested_bytes: 0,
             contained,
             damage: Vec::new(),
         };
@@ -207,6 +212,7 @@ async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
     let unreachable =
         |damage: &Damage| CopyState::of_failure(damage.class) == CopyState::Unreachable;
     let status = match check.damage.as_slice() {
+        [] if check.attested_files > 0 => CopyState::Attested,
         [] => CopyState::Ok,
         damage if damage.iter().all(unreachable) => CopyState::Unreachable,
         _ => CopyState::Damaged,
@@ -215,6 +221,8 @@ async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
         name: asked.opened.name.clone(),
         status,
         bytes: check.bytes,
+        attested_files: check.attested_files,
+        attested_bytes: check.attested_bytes,
         contained,
         damage: check.damage,
     }

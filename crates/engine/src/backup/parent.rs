@@ -6,8 +6,9 @@
 
 use teeline_core::chain::{Base, Linked, Links};
 use teeline_core::{
-    BackupError, BackupRef, CatalogEntry, Class, Command, DestinationId, DestinationReport,
-    DestinationStatus, ErrorReport, Event, Manifest, Strategy, Timestamp, Verified,
+    BackupError, BackupId, BackupRef, CatalogEntry, Class, Command, DestinationId,
+    DestinationReport, DestinationStatus, ErrorReport, Event, Manifest, Strategy, Timestamp,
+    Verified,
 };
 
 use super::Run;
@@ -150,13 +151,26 @@ impl Run<'_> {
             if is_too_late || (is_link && self.request.base == IncrementalBase::Full) {
                 continue;
             }
-            match Chain::open(&entry.id, asked).await {
-                Ok(chain) if self.is_of_the_same(chain.manifest()) => return Some(chain),
-                Ok(_) => {}
+            match self.usable(&entry.id, asked).await {
+                Ok(Some(chain)) => return Some(chain),
+                Ok(None) => {}
                 Err(error) => tracing::warn!(backup = %entry.id, %error, "nothing goes on from it"),
             }
         }
         None
+    }
+
+    /// The chain of a backup, if it is of the same and can be gone on from: what it says of changes isn't archived.
+    async fn usable(&self, id: &BackupId, asked: &AskedAll) -> Result<Option<Chain>, BackupError> {
+        let chain = Chain::open(id, asked).await?;
+        if !self.is_of_the_same(chain.manifest()) {
+            return Ok(None);
+        }
+        let frozen = chain.frozen_changes().await?;
+        match frozen.is_empty() {
+            true => Ok(Some(chain)),
+            false => Err(frozen.error()),
+        }
     }
 
     /// Whether a backup is of what is backed up now, and has all of that.

@@ -4,6 +4,7 @@ mod accepted;
 mod plugin;
 mod refused;
 mod schedules;
+mod storing;
 mod syntax;
 mod variables;
 

@@ -10,11 +10,12 @@ mod writer;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{FutureExt, TryStreamExt};
 use teeline_core::{
     BackupError, BackupId, Class, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
-    Timestamp,
+    Thaw, Timestamp,
 };
 
 use crate::catalog::{ask_all, resolve};
@@ -33,6 +34,9 @@ use crate::plain::count_lines;
 use choice::Choice;
 use reading::Tally;
 pub(crate) use reading::{Contents, count_first};
+
+/// Thaws take minutes to days.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Restores a backup. Failures are in the report.
@@ -122,6 +126,8 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         resources: request.resources,
         ids: request.ids,
         renames: request.renames,
+        thaw: request.thaw.filter(|_| !request.dry_run),
+        waits: request.wait_for_thaw,
         dry_run: request.dry_run,
     };
     let target = match request.target.open(request.overwrite, request.mode).await {
@@ -147,7 +153,9 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         report.avoided = chain.avoided();
     }
     if let Err(error) = result {
-        report.status = RestoreStatus::Failed;
+        if report.status != RestoreStatus::Thawing {
+            report.status = RestoreStatus::Failed;
+        }
         report.restored.clear();
         report.objects_restored = 0;
         report.error = Some((&error).into());
@@ -181,6 +189,8 @@ struct Wanted {
     resources: Vec<String>,
     ids: Vec<String>,
     renames: Vec<(String, String)>,
+    thaw: Option<Thaw>,
+    waits: bool,
     dry_run: bool,
 }
 
@@ -229,7 +239,10 @@ impl Restore {
         let chain = &*self.chain.insert(Chain::open(&id, &asked).await?);
         let manifest = Arc::clone(chain.manifest());
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
-        let contents = Contents::open(chain).await?;
+        let chosen = choice.of(&manifest);
+        let chain = chain.clone();
+        self.have_readable(engine, &chain, &chosen, wanted).await?;
+        let contents = Contents::open(&chain).await?;
         let restoring = Restoring {
             backup: id,
             source: manifest.source.kind,
@@ -239,7 +252,6 @@ impl Restore {
             dry_run: wanted.dry_run,
         };
         self.target.check(&restoring).await?;
-        let chosen = choice.of(&manifest);
         contents.find_ids(&chosen, &choice).await?;
         if wanted.dry_run && !self.target.compares() {
             self.describe(&contents, &chosen, &choice).await?;
@@ -253,6 +265,34 @@ impl Restore {
         self.note(&chosen, &records);
         self.report.objects_restored = self.write_frames(&contents, &choice).await?;
         Ok(true)
+    }
+
+    /// Has what is archived thawed, and waits for it, as far as either is wanted.
+    async fn have_readable(
+        &mut self,
+        engine: &Engine,
+        chain: &Chain,
+        chosen: &[&ResourceEntry],
+        wanted: &Wanted,
+    ) -> Result<(), BackupError> {
+        let mut frozen = chain.frozen(chosen).await?;
+        if let Some(thaw) = wanted.thaw
+            && !frozen.is_empty()
+        {
+            frozen.thaw(thaw).await?;
+            frozen = chain.frozen(chosen).await?;
+        }
+        while wanted.waits && frozen.is_thawing() && !frozen.is_empty() {
+            (engine.0.sleep)(LOOK_AGAIN_AFTER).await;
+            frozen = chain.frozen(chosen).await?;
+        }
+        if frozen.is_empty() {
+            return Ok(());
+        }
+        if wanted.thaw.is_some() && frozen.is_thawing() {
+            self.report.status = RestoreStatus::Thawing;
+        }
+        Err(frozen.error())
     }
 
     /// What would be restored to a target where that doesn't depend on what is there.
