@@ -167,6 +167,7 @@ mod tests {
             };
             let block = Block {
                 resource: ResourceId(0),
+                number: 0,
                 records: u32::MAX,
                 bytes: noise(bytes).into(),
                 rows: noise(rows).into(),
