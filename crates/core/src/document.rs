@@ -85,18 +85,6 @@ fn finish(mut text: String) -> Bytes {
     Bytes::from(text)
 }
 
-/// As [`seal`], for a document that grows with what it is about; `subject` names it in errors.
-///
-/// # Errors
-/// As [`check_size`].
-pub fn seal_within<D: Document>(
-    subject: &str,
-    document: &D,
-    bytes_max: u64,
-) -> Result<Bytes, BackupError> {
-    within(subject, seal(document), bytes_max)
-}
-
 /// A document that grows with what it is about, if it isn't too large; `subject` names it in errors.
 ///
 /// # Errors
@@ -251,8 +239,8 @@ mod tests {
             text: "hello".to_owned(),
         };
         let bytes = seal(&note).len() as u64;
-        assert_eq!(seal_within("n", &note, bytes).unwrap(), seal(&note));
-        let error = seal_within("n", &note, bytes - 1).unwrap_err();
+        assert_eq!(within("n", seal(&note), bytes).unwrap(), seal(&note));
+        let error = within("n", seal(&note), bytes - 1).unwrap_err();
         assert_eq!(error.class(), Class::Permanent);
         assert!(error.to_string().starts_with("write n: "), "{error}");
     }

@@ -13,7 +13,7 @@ use crate::layout;
 use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
 use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
-use crate::seal::{Context, SEALED_SUFFIX, SealEntry, Sealer};
+use crate::seal::{Context, SEALED_SUFFIX, SealEntry, SealedPlace, Sealer};
 use crate::source::{ResourceCounts, Settling};
 use crate::time::Timestamp;
 
@@ -335,6 +335,21 @@ impl Manifest {
         };
         manifest.totals = Totals::of(&manifest);
         manifest
+    }
+
+    /// Where a data file of it belongs, if it is sealed.
+    pub fn sealed_place(&self, file: &str) -> Option<SealedPlace> {
+        self.plan.seal.as_ref()?;
+        let found = (0..).zip(self.all_resources()).find_map(|(resource, entry)| {
+            let number = entry.segments.iter().position(|it| it.file == file)?;
+            Some((resource, number, &entry.segments[..number]))
+        });
+        let (resource, number, before) = found?;
+        Some(SealedPlace {
+            resource,
+            segment: u32::try_from(number + 1).ok()?,
+            first_chunk: before.iter().map(|it| u64::from(it.chunks)).sum(),
+        })
     }
 
     /// Every resource, those last that are none of the source's own.

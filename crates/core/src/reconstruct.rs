@@ -72,8 +72,8 @@ enum Wanted {
 }
 
 impl Reconstruction {
-    /// Of the run that `claim` is of, with the names of the `files` that are in its folder. What is sealed takes the sealer
-    /// of the backup: nothing is believed that its key doesn't authenticate.
+    /// Of the run that `claim` is of, with the names of the `files` that are in its folder. With the sealer of a sealed
+    /// backup nothing is believed that its key doesn't authenticate; without one, no manifest of it can be sealed again.
     pub fn new(claim: RunClaim, files: &BTreeSet<String>, sealer: Option<Sealer>) -> Self {
         let compression = claim.head.plan.compression;
         let is_sealed = claim.head.plan.seal.is_some();
@@ -127,14 +127,7 @@ impl Reconstruction {
                 self.attachments.push(entry);
             }
             Some(Wanted::Export) => {
-                let content = match &self.sealer {
-                    None => bytes.clone(),
-                    Some(sealer) => {
-                        let context = Context::File(layout::SCHEMA_EXPORT);
-                        sealer.open(subject, context, bytes)?
-                    }
-                };
-                check_export(subject, &self.claim.head.id, &content)?;
+                self.check_export(subject, bytes)?;
                 let entry = AttachmentEntry::new(&self.export(), bytes);
                 self.attachments.push(entry);
             }
@@ -221,7 +214,8 @@ impl Reconstruction {
             Some(sealer) => sealer.open_index(subject, bytes)?,
         };
         let names = self.names(resource, number);
-        let place = self.sealer.as_ref().map(|_| SealedPlace {
+        let is_sealed = self.claim.head.plan.seal.is_some();
+        let place = is_sealed.then(|| SealedPlace {
             resource: names.resource.0,
             segment: number,
             first_chunk: self.chunks_before(resource),
@@ -251,6 +245,20 @@ impl Reconstruction {
             last => of.end = last,
         }
         Ok(())
+    }
+
+    /// Its digest was in the manifest only, so it is taken as it is if it is about this backup. One that is sealed can't have been
+    /// sealed for another.
+    fn check_export(&self, subject: &str, bytes: &Bytes) -> Result<(), BackupError> {
+        let id = &self.claim.head.id;
+        match (&self.sealer, &self.claim.head.plan.seal) {
+            (_, None) => check_export(subject, id, bytes),
+            (None, Some(_)) => Ok(()),
+            (Some(sealer), Some(_)) => {
+                let context = Context::File(layout::SCHEMA_EXPORT);
+                check_export(subject, id, &sealer.open(subject, context, bytes)?)
+            }
+        }
     }
 
     /// Chunks in the data files of a resource whose indexes were taken.
@@ -304,7 +312,6 @@ fn highest_number(files: &BTreeSet<String>, stem: &str, suffix: &str) -> u32 {
         .max(1)
 }
 
-/// Its digest was in the manifest only, so it is taken as it is if it is about this backup.
 fn check_export(subject: &str, id: &BackupId, bytes: &[u8]) -> Result<(), BackupError> {
     #[derive(Deserialize)]
     struct Export {

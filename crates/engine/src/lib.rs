@@ -41,6 +41,7 @@ mod failed_runs;
 mod files;
 mod hooks;
 mod inspect_plugin;
+mod keys;
 mod list;
 mod monitor;
 mod open;
@@ -72,16 +73,17 @@ pub use inspect_plugin::{
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
     InspectedResource, InspectedResourceState, PluginInspection,
 };
+pub use keys::{KeyChange, KeyForm, KeySource, Keys, KeysRequest};
 pub use list::{ListRequest, ListedStatus};
 pub use monitor::MonitorRequest;
 pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
     CleanupStatus, Contained, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy,
-    DestinationError, LastRun, ListReport, ListedBackup, MonitorReport, MonitoredDestination,
+    DestinationError, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport, ListedBackup, MonitorReport, MonitoredDestination, PreviousState,
     Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
     RestoreReport, RestoreStatus, RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport,
-    StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy,
+    StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifiedSeal,
     VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
@@ -96,6 +98,10 @@ pub use teeline_core::{
     RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink,
     Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified, WithdrawalReason,
     looks_like_url, masked,
+};
+pub use teeline_core::seal::{
+    DataKey, KdfFunction, KdfStrength, KeySecret, RawKey, Recipient, SecretText, X25519Public,
+    X25519Secret,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

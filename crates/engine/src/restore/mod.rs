@@ -21,6 +21,7 @@ use crate::catalog::{ask_all, resolve};
 use crate::copies::Copies;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::keys::Keys;
 use crate::hooks::{Hooks, Moment, RunEvent};
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
 use crate::request::{Cancel, Which};
@@ -108,6 +109,7 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         ids: request.ids,
         renames: request.renames,
         dry_run: request.dry_run,
+        keys: request.keys,
     };
     let target = match request.target.open(request.overwrite, request.mode).await {
         Ok(target) => target,
@@ -167,6 +169,7 @@ struct Wanted {
     ids: Vec<String>,
     renames: Vec<(String, String)>,
     dry_run: bool,
+    keys: Keys,
 }
 
 struct Restore {
@@ -213,7 +216,7 @@ impl Restore {
         self.report.backup_id = Some(id.clone());
         let copies = &*self
             .copies
-            .insert(Arc::new(Copies::open(&id, asked).await?));
+            .insert(Arc::new(Copies::open(&id, asked, &wanted.keys).await?));
         let copies = Arc::clone(copies);
         let manifest = Arc::clone(&copies.manifest);
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;

@@ -4,6 +4,7 @@ use teeline_sources::s3db::RestoreMode;
 
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;
+use crate::keys::Keys;
 use crate::request::{Cancel, Which};
 
 use super::target::RestoreTarget;
@@ -28,6 +29,8 @@ pub struct RestoreRequest {
     pub ids: Vec<String>,
     /// What resources are to be called instead of their names in the backup.
     pub renames: Vec<(String, String)>,
+    /// What opens it, if it is sealed.
+    pub keys: Keys,
     /// Whether only to say what would be done; no.
     pub dry_run: bool,
     /// Who is told of it, and may stop it; nobody. Nobody is told of what a restore would do.
@@ -48,6 +51,7 @@ impl RestoreRequest {
             resources: Vec::new(),
             ids: Vec::new(),
             renames: Vec::new(),
+            keys: Keys::default(),
             dry_run: false,
             hooks: Hooks::default(),
             cancel: Cancel::new(),
