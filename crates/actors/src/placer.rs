@@ -171,7 +171,9 @@ impl PlacerActor {
         };
         let sealed = document::within(layout::RUN_CLAIM, sealed, document::BYTES_MAX)?;
         self.step(Step::Claim(sealed));
-        let keys = keys.iter().map(|key| (layout::key_object(&key.name), document::seal(key)));
+        let keys = keys
+            .iter()
+            .map(|key| (layout::key_object(&key.name), document::seal(key)));
         self.attach(&keys.collect::<Vec<_>>())?;
         self.attach(&stored)?;
         Ok(Placing {

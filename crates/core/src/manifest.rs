@@ -340,10 +340,12 @@ impl Manifest {
     /// Where a data file of it belongs, if it is sealed.
     pub fn sealed_place(&self, file: &str) -> Option<SealedPlace> {
         self.plan.seal.as_ref()?;
-        let found = (0..).zip(self.all_resources()).find_map(|(resource, entry)| {
-            let number = entry.segments.iter().position(|it| it.file == file)?;
-            Some((resource, number, &entry.segments[..number]))
-        });
+        let found = (0..)
+            .zip(self.all_resources())
+            .find_map(|(resource, entry)| {
+                let number = entry.segments.iter().position(|it| it.file == file)?;
+                Some((resource, number, &entry.segments[..number]))
+            });
         let (resource, number, before) = found?;
         Some(SealedPlace {
             resource,
@@ -383,15 +385,12 @@ impl SealedManifest {
     ///
     /// # Errors
     /// As [`SealedManifest::new`].
-    pub fn authenticated(
-        manifest: Manifest,
-        sealer: Option<&Sealer>,
-    ) -> Result<Self, BackupError> {
+    pub fn authenticated(manifest: Manifest, sealer: Option<&Sealer>) -> Result<Self, BackupError> {
         let bytes = match sealer {
             None => document::seal(&manifest),
-            Some(sealer) => document::seal_authenticated(&manifest, |body| {
-                sealer.mac(Context::Manifest, body)
-            }),
+            Some(sealer) => {
+                document::seal_authenticated(&manifest, |body| sealer.mac(Context::Manifest, body))
+            }
         };
         let bytes = document::within(layout::MANIFEST, bytes, document::BYTES_MAX)?;
         Ok(SealedManifest {

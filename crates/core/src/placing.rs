@@ -239,7 +239,10 @@ impl Placer {
         let sealer = self.sealer.clone();
         let resource = self.open_resource(chunk.resource)?;
         if sealer.is_some() && chunk.number != resource.chunks {
-            return Err(not_open(chunk.resource, "its chunks don't follow each other"));
+            return Err(not_open(
+                chunk.resource,
+                "its chunks don't follow each other",
+            ));
         }
         resource.placed.plain += chunk.entry.plain;
         resource.placed.stored += chunk.entry.stored;

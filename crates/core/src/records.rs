@@ -141,7 +141,9 @@ impl RunClaim {
             suffix == index_suffix(is_sealed) || suffix == kind.suffix(*compression, is_sealed)
         };
         let unsealed = file.strip_suffix(SEALED_SUFFIX).filter(|_| is_sealed);
-        ALWAYS.contains(&unsealed.unwrap_or(file)) || is_attachment || self.claimed.with_kinds().any(is_of)
+        ALWAYS.contains(&unsealed.unwrap_or(file))
+            || is_attachment
+            || self.claimed.with_kinds().any(is_of)
     }
 }
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use teeline_actors::compare_pieces;
 use teeline_core::{
-    BackupError, CatalogEntry, Class, DestinationMarker, Digest, Index, Manifest,
-    ObjectKey, Piece, ResourceEntry, RunClaim, SealedManifest, SegmentEntry, SegmentSums, layout,
+    BackupError, CatalogEntry, Class, DestinationMarker, Digest, Index, Manifest, ObjectKey, Piece,
+    ResourceEntry, RunClaim, SealedManifest, SegmentEntry, SegmentSums, layout,
 };
 
 use crate::catalog::{located, read_document, read_whole};
@@ -91,7 +91,8 @@ impl<'a> Check<'a> {
         let folder = format!("{}/{}", entry.path, layout::KEYS);
         match keys_of(self.opened.sink.as_ref(), &entry.id, &entry.path).await {
             Ok(keys) if keys.is_empty() => {
-                let message = "there is no key object: nobody can open the backup with what is here";
+                let message =
+                    "there is no key object: nobody can open the backup with what is here";
                 let error = BackupError::corrupt(&self.opened.sink, message);
                 self.found(&folder, None, None, &error);
             }

@@ -150,12 +150,7 @@ impl Copies {
         Self::of(vec![opened], path.to_owned(), manifest, sealer)
     }
 
-    fn of(
-        copies: Vec<Opened>,
-        path: String,
-        manifest: Manifest,
-        sealer: Option<Sealer>,
-    ) -> Self {
+    fn of(copies: Vec<Opened>, path: String, manifest: Manifest, sealer: Option<Sealer>) -> Self {
         let copies = copies.into_iter().map(|opened| Copy {
             opened,
             gone: AtomicBool::new(false),
@@ -228,7 +223,8 @@ impl Copies {
         let compression = self.manifest.plan.compression;
         let mut decoder = Decoder::new();
         let mut plain = Vec::with_capacity(stored.len());
-        for (number, (chunk, bytes)) in (window.first_chunk..).zip(window.chunks.iter().zip(stored)) {
+        for (number, (chunk, bytes)) in (window.first_chunk..).zip(window.chunks.iter().zip(stored))
+        {
             let bytes = self.unseal(segment, window, number, bytes)?;
             let expected = usize::try_from(chunk.plain).unwrap_or(usize::MAX);
             plain.push(decoder.decode(compression, &bytes, expected, &self.buffers)?);

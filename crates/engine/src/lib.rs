@@ -80,10 +80,11 @@ pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
     CleanupStatus, Contained, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy,
-    DestinationError, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport, ListedBackup, MonitorReport, MonitoredDestination, PreviousState,
-    Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
-    RestoreReport, RestoreStatus, RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport,
-    StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifiedSeal,
+    DestinationError, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport,
+    ListedBackup, MonitorReport, MonitoredDestination, PreviousState, Removal, RemovalStatus,
+    RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport,
+    RestoreStatus, RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport, StatusReport,
+    SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifiedSeal,
     VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
@@ -91,6 +92,10 @@ pub use restore::{RestoreRequest, RestoreTarget};
 pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest};
 pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
+pub use teeline_core::seal::{
+    DataKey, KdfFunction, KdfStrength, KeySecret, RawKey, Recipient, SecretText, X25519Public,
+    X25519Secret,
+};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, CronExpression, DestinationId,
     DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy,
@@ -98,10 +103,6 @@ pub use teeline_core::{
     RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink,
     Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified, WithdrawalReason,
     looks_like_url, masked,
-};
-pub use teeline_core::seal::{
-    DataKey, KdfFunction, KdfStrength, KeySecret, RawKey, Recipient, SecretText, X25519Public,
-    X25519Secret,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

@@ -147,7 +147,7 @@ impl Ours {
             Ok(sealed) if sealed.manifest.id == *id => {
                 let seal = sealed.manifest.plan.seal.clone();
                 Ok(Ours::Named(named(&sealed.manifest), seal))
-            },
+            }
             Err(error) if error.class().is_retriable() => Err(error),
             // A claim goes last of all files: nothing that is left was in it.
             Err(error) if is_absent(&error) && claim.as_ref().is_err_and(is_absent) => {

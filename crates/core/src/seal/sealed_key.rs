@@ -80,7 +80,11 @@ impl Document for SealedKey {
 
 /// For whom a data key is sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
 pub enum SealedFor {
     /// Whoever knows a passphrase.
     Passphrase {
@@ -173,10 +177,7 @@ impl SealedKey {
     }
 }
 
-fn prepare(
-    recipient: &Recipient,
-    random: KeyRandom<'_>,
-) -> Result<(SealedFor, Prk), BackupError> {
+fn prepare(recipient: &Recipient, random: KeyRandom<'_>) -> Result<(SealedFor, Prk), BackupError> {
     Ok(match recipient {
         Recipient::Passphrase {
             passphrase,
@@ -214,11 +215,7 @@ fn prepare(
     })
 }
 
-fn extract_shared(
-    shared: &[u8; 32],
-    ephemeral: &X25519Public,
-    recipient: &X25519Public,
-) -> Prk {
+fn extract_shared(shared: &[u8; 32], ephemeral: &X25519Public, recipient: &X25519Public) -> Prk {
     let salt = [*ephemeral.as_bytes(), *recipient.as_bytes()].concat();
     hkdf::extract(&salt, shared)
 }

@@ -55,7 +55,8 @@ impl KeySecret {
     /// [`Class::Usage`](crate::Class::Usage) where it is empty, a public key, or no 32 bytes follow. It doesn't quote the text.
     pub fn parse(text: &str) -> Result<Self, BackupError> {
         if text.starts_with(PUBLIC) {
-            let message = "it is a recipient's public key, by which a backup is sealed and not opened";
+            let message =
+                "it is a recipient's public key, by which a backup is sealed and not opened";
             return Err(BackupError::usage("the key", message)
                 .suggest("give the secret that begins with x25519-secret:"));
         }
@@ -103,7 +104,11 @@ fn from_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 fn from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let digits: Vec<u8> = text
         .chars()
-        .map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok()))
+        .map(|digit| {
+            digit
+                .to_digit(16)
+                .and_then(|value| u8::try_from(value).ok())
+        })
         .collect::<Option<_>>()?;
     let pairs = digits.chunks(2).map(|pair| match pair {
         [high, low] => Some(high << 4 | low),

@@ -212,7 +212,10 @@ fn the_key_is_committed_to() {
     let error = Sealer::of(&id(ID), &DataKey::new([8; 32]), &entry).unwrap_err();
     assert_eq!(error.class(), Class::WrongKey);
     let text = serde_json::to_string(&entry).unwrap();
-    assert!(text.starts_with(r#"{"algorithm":"AES-256-GCM","epoch":"0101"#), "{text}");
+    assert!(
+        text.starts_with(r#"{"algorithm":"AES-256-GCM","epoch":"0101"#),
+        "{text}"
+    );
 }
 
 #[test]
@@ -228,10 +231,18 @@ fn what_a_key_object_asks_for_is_bounded() {
     let secret = KeySecret::parse("x").unwrap();
     let salt = r#""salt":"AAAAAAAAAAAAAAAAAAAAAA==""#;
     for kdf in [
-        format!(r#"{{"algorithm":"argon2id","memoryKib":67108864,"iterations":3,"parallelism":1,{salt}}}"#),
-        format!(r#"{{"algorithm":"argon2id","memoryKib":8,"iterations":3,"parallelism":1,{salt}}}"#),
-        format!(r#"{{"algorithm":"argon2id","memoryKib":65536,"iterations":4000000000,"parallelism":1,{salt}}}"#),
-        format!(r#"{{"algorithm":"argon2id","memoryKib":65536,"iterations":3,"parallelism":255,{salt}}}"#),
+        format!(
+            r#"{{"algorithm":"argon2id","memoryKib":67108864,"iterations":3,"parallelism":1,{salt}}}"#
+        ),
+        format!(
+            r#"{{"algorithm":"argon2id","memoryKib":8,"iterations":3,"parallelism":1,{salt}}}"#
+        ),
+        format!(
+            r#"{{"algorithm":"argon2id","memoryKib":65536,"iterations":4000000000,"parallelism":1,{salt}}}"#
+        ),
+        format!(
+            r#"{{"algorithm":"argon2id","memoryKib":65536,"iterations":3,"parallelism":255,{salt}}}"#
+        ),
         format!(r#"{{"algorithm":"pbkdf2-sha256","iterations":4294967295,{salt}}}"#),
         format!(r#"{{"algorithm":"pbkdf2-sha256","iterations":0,{salt}}}"#),
         r#"{"algorithm":"pbkdf2-sha256","iterations":600000,"salt":"AAAA"}"#.to_owned(),
@@ -243,7 +254,9 @@ fn what_a_key_object_asks_for_is_bounded() {
 
 #[test]
 fn weak_derivations_are_known_and_raised() {
-    let weak = KdfFunction::Pbkdf2Sha256 { iterations: 100_000 };
+    let weak = KdfFunction::Pbkdf2Sha256 {
+        iterations: 100_000,
+    };
     assert_eq!(weak.strength(), KdfStrength::Weak);
     let floor = KdfFunction::Pbkdf2Sha256 {
         iterations: PBKDF2_ITERATIONS_FLOOR,
@@ -256,7 +269,10 @@ fn weak_derivations_are_known_and_raised() {
     };
     assert_eq!(weak.raised().strength(), KdfStrength::Enough);
     for enough in [floor, KdfFunction::default()] {
-        assert_eq!((enough.strength(), enough.raised()), (KdfStrength::Enough, enough));
+        assert_eq!(
+            (enough.strength(), enough.raised()),
+            (KdfStrength::Enough, enough)
+        );
     }
 }
 
@@ -289,14 +305,28 @@ fn the_key_derivations_are_those_of_others() {
 fn secrets_are_read_and_never_shown() {
     let hex = format!("hex:{}", "0a".repeat(32));
     assert!(matches!(KeySecret::parse(&hex), Ok(KeySecret::Key(_))));
-    for wrong in ["", "hex:0a", "hex:zz", "base64:AAAA", "x25519-secret:CANARY", "x25519:AAAA"] {
+    for wrong in [
+        "",
+        "hex:0a",
+        "hex:zz",
+        "base64:AAAA",
+        "x25519-secret:CANARY",
+        "x25519:AAAA",
+    ] {
         let error = KeySecret::parse(wrong).unwrap_err();
         assert_eq!(error.class(), Class::Usage, "{wrong}");
         assert!(!error.to_string().contains("CANARY"), "{error}");
     }
-    assert!(matches!(KeySecret::passphrase(&hex), Ok(KeySecret::Passphrase(_))));
+    assert!(matches!(
+        KeySecret::passphrase(&hex),
+        Ok(KeySecret::Passphrase(_))
+    ));
     for (recipient, secret) in recipients() {
-        let shown = format!("{secret:?} {recipient:?} {:?} {:?}", DataKey::new([7; 32]), sealer());
+        let shown = format!(
+            "{secret:?} {recipient:?} {:?} {:?}",
+            DataKey::new([7; 32]),
+            sealer()
+        );
         for canary in ["horse", "staple", "CQkJ", "BQUF", "[7", "[5", "[9"] {
             assert!(!shown.contains(canary), "{shown}");
         }
@@ -314,7 +344,11 @@ fn documents_are_authenticated() {
     assert_eq!(document::open::<SealedKey>("it", &bytes).unwrap(), document);
     let check = |bytes: &[u8]| sealer().check_document("it", Context::Claim, bytes);
     assert!(check(&bytes).is_ok());
-    assert!(sealer().check_document("it", Context::Manifest, &bytes).is_err());
+    assert!(
+        sealer()
+            .check_document("it", Context::Manifest, &bytes)
+            .is_err()
+    );
     assert!(check(&document::seal(&document)).is_err());
     // One that says something else, and whose digest is right.
     let other = SealedKey {

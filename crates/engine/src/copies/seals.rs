@@ -54,7 +54,8 @@ impl Copies {
         end_bytes: u64,
         is_last: bool,
     ) -> Result<(), BackupError> {
-        let misplaced = || BackupError::corrupt(&segment.file, "it isn't where the manifest has it");
+        let misplaced =
+            || BackupError::corrupt(&segment.file, "it isn't where the manifest has it");
         let place = self.manifest.sealed_place(&segment.file);
         let place = place.ok_or_else(misplaced)?;
         let context = Context::End {

@@ -194,7 +194,12 @@ impl OfBackup<'_> {
         at: &mut KeysAt,
     ) -> Result<(), BackupError> {
         let path = &entry.path;
-        at.sealed = read_manifest(opened, entry).await?.manifest.plan.seal.is_some();
+        at.sealed = read_manifest(opened, entry)
+            .await?
+            .manifest
+            .plan
+            .seal
+            .is_some();
         if !at.sealed {
             return Ok(());
         }

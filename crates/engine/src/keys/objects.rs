@@ -31,7 +31,10 @@ pub(crate) async fn keys_of(
         let read = read.and_then(|sealed| {
             let is_ours = sealed.backup == *id && sealed.name == key.file_name();
             is_ours.then_some(sealed).ok_or_else(|| {
-                BackupError::corrupt(located(sink, &key), "it is the key object of another backup")
+                BackupError::corrupt(
+                    located(sink, &key),
+                    "it is the key object of another backup",
+                )
             })
         });
         objects.push((key, read));
@@ -46,7 +49,10 @@ async fn listed(sink: &dyn Sink, path: &str) -> Result<Vec<ObjectKey>, BackupErr
     let objects = objects.into_iter().map(|object| object.key);
     let mut keys: Vec<ObjectKey> = objects.filter(|key| is_key_object(path, key)).collect();
     if keys.len() > KEYS_MAX {
-        let message = format!("{} key objects are more than the {KEYS_MAX} that are tried", keys.len());
+        let message = format!(
+            "{} key objects are more than the {KEYS_MAX} that are tried",
+            keys.len()
+        );
         return Err(BackupError::corrupt(located(sink, &folder), message));
     }
     keys.sort();
@@ -61,7 +67,13 @@ pub(super) async fn put_key(
 ) -> Result<(), BackupError> {
     let key = key_of(path, &sealed.name)?;
     let read_back = opened.sink.capabilities().can_read_back;
-    put_checked(opened.sink.as_ref(), &key, document::seal(sealed), read_back).await
+    put_checked(
+        opened.sink.as_ref(),
+        &key,
+        document::seal(sealed),
+        read_back,
+    )
+    .await
 }
 
 /// Where the key object of this name is.

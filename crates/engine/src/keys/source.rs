@@ -174,18 +174,33 @@ mod tests {
         std::fs::write(&file, "CANARY\r\n").unwrap();
         let open = KeySource::File(file.clone()).read(KeyForm::Any).await;
         let error = open.unwrap_err();
-        assert!(error.suggestion().unwrap().starts_with("chmod 600"), "{error}");
+        assert!(
+            error.suggestion().unwrap().starts_with("chmod 600"),
+            "{error}"
+        );
 
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         let words = ["printf", "base64:CANARY"].map(str::to_owned).to_vec();
         for (source, form, is_read) in [
             (KeySource::File(file.clone()), KeyForm::Any, true),
-            (KeySource::File(folder.path().join("none")), KeyForm::Any, false),
+            (
+                KeySource::File(folder.path().join("none")),
+                KeyForm::Any,
+                false,
+            ),
             (KeySource::Command(words.clone()), KeyForm::Passphrase, true),
             (KeySource::Command(words), KeyForm::Any, false),
-            (KeySource::Command(vec!["false".to_owned()]), KeyForm::Any, false),
+            (
+                KeySource::Command(vec!["false".to_owned()]),
+                KeyForm::Any,
+                false,
+            ),
             (KeySource::Command(Vec::new()), KeyForm::Any, false),
-            (KeySource::Env("TEELINE_NO_SUCH_VARIABLE".to_owned()), KeyForm::Any, false),
+            (
+                KeySource::Env("TEELINE_NO_SUCH_VARIABLE".to_owned()),
+                KeyForm::Any,
+                false,
+            ),
             (KeySource::Descriptor(987_654), KeyForm::Any, false),
         ] {
             match source.read(form).await {

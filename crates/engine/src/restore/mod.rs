@@ -21,8 +21,8 @@ use crate::catalog::{ask_all, resolve};
 use crate::copies::Copies;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
-use crate::keys::Keys;
 use crate::hooks::{Hooks, Moment, RunEvent};
+use crate::keys::Keys;
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
 use crate::request::{Cancel, Which};
 

@@ -34,11 +34,10 @@ impl Contents {
     pub(crate) async fn open(copies: Arc<Copies>) -> Result<Self, BackupError> {
         let mut attachments = copies.manifest.attachments.iter();
         let catalogue = copies.manifest.plan.stored_name(layout::DATABASE_CATALOGUE);
-        let database_catalogue =
-            match attachments.find(|file| file.file == catalogue) {
-                Some(entry) => Some(copies.attachment(entry).await?),
-                None => None,
-            };
+        let database_catalogue = match attachments.find(|file| file.file == catalogue) {
+            Some(entry) => Some(copies.attachment(entry).await?),
+            None => None,
+        };
         let Some(settled) = copies.manifest.settled.clone() else {
             return Ok(Contents {
                 copies,

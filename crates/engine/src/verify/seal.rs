@@ -47,7 +47,9 @@ pub(super) async fn look(
         let key = file_of(&entry.path, layout::RUN_CLAIM)?;
         let bytes = read_whole(sink, &key).await?;
         let subject = located(sink, &key);
-        unlocked.sealer.check_document(&subject, Context::Claim, &bytes)
+        unlocked
+            .sealer
+            .check_document(&subject, Context::Claim, &bytes)
     };
     match claim.await {
         Err(error) => check.found(&file(layout::RUN_CLAIM), None, None, &error),
