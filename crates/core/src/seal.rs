@@ -21,7 +21,10 @@ mod secret;
 pub use context::Context;
 pub use data_key::{DataKey, Epoch, KeyId};
 pub use entry::{Predecessor, SealAlgorithm, SealEntry, SealedPlace};
-pub use kdf::{ARGON2ID_MEMORY_KIB_FLOOR, Kdf, KdfFunction, KdfStrength, PBKDF2_ITERATIONS_FLOOR};
+pub use kdf::{
+    ARGON2ID_ITERATIONS, ARGON2ID_MEMORY_KIB, ARGON2ID_PARALLELISM, Kdf, KdfFunction, KdfStrength,
+    PBKDF2_ITERATIONS_FLOOR,
+};
 pub use rows::open_rows;
 pub(crate) use rows::seal_rows;
 pub use sealed_key::{KEY_NAME_RANDOM_BYTES, KeyRandom, Recipient, SealedFor, SealedKey};

@@ -13,13 +13,20 @@ use super::secret::{Base64, SecretText};
 use crate::error::{BackupError, Class};
 
 /// Less memory than this is weak for Argon2id with two iterations, in KiB.
-pub const ARGON2ID_MEMORY_KIB_FLOOR: u32 = 19 << 10;
+const ARGON2ID_MEMORY_KIB_FLOOR: u32 = 19 << 10;
 /// Fewer iterations than these are weak for PBKDF2 with SHA-256.
 pub const PBKDF2_ITERATIONS_FLOOR: u32 = 600_000;
 
-const ARGON2ID_MEMORY_KIB: RangeInclusive<u32> = 8 << 10..=1 << 20;
-const ARGON2ID_ITERATIONS: RangeInclusive<u32> = 1..=20;
-const ARGON2ID_PARALLELISM: RangeInclusive<u32> = 1..=16;
+/// The memory of Argon2id unless other is asked for, in KiB.
+pub const ARGON2ID_MEMORY_KIB: u32 = 64 << 10;
+/// The iterations of Argon2id unless others are asked for.
+pub const ARGON2ID_ITERATIONS: u32 = 3;
+/// The lanes of Argon2id unless others are asked for.
+pub const ARGON2ID_PARALLELISM: u32 = 1;
+
+const MEMORY_KIB: RangeInclusive<u32> = 8 << 10..=1 << 20;
+const ITERATIONS: RangeInclusive<u32> = 1..=20;
+const PARALLELISM: RangeInclusive<u32> = 1..=16;
 const PBKDF2_ITERATIONS: RangeInclusive<u32> = 1_000..=10_000_000;
 const SALT_BYTES: RangeInclusive<usize> = 16..=1_024;
 
@@ -68,9 +75,9 @@ impl Default for KdfFunction {
     /// Argon2id with 64 MiB, 3 passes and one lane.
     fn default() -> Self {
         KdfFunction::Argon2id {
-            memory_kib: 64 << 10,
-            iterations: 3,
-            parallelism: 1,
+            memory_kib: ARGON2ID_MEMORY_KIB,
+            iterations: ARGON2ID_ITERATIONS,
+            parallelism: ARGON2ID_PARALLELISM,
         }
     }
 }
@@ -129,9 +136,9 @@ impl KdfFunction {
                 iterations,
                 parallelism,
             } => {
-                within("memoryKib", memory_kib, &ARGON2ID_MEMORY_KIB)?;
-                within("iterations", iterations, &ARGON2ID_ITERATIONS)?;
-                within("parallelism", parallelism, &ARGON2ID_PARALLELISM)
+                within("memoryKib", memory_kib, &MEMORY_KIB)?;
+                within("iterations", iterations, &ITERATIONS)?;
+                within("parallelism", parallelism, &PARALLELISM)
             }
             KdfFunction::Pbkdf2Sha256 { iterations } => {
                 within("iterations", iterations, &PBKDF2_ITERATIONS)

@@ -15,6 +15,7 @@
 mod blame;
 mod connection;
 mod destinations;
+mod encryption;
 mod file;
 mod hooks;
 mod interpolate;
@@ -41,6 +42,7 @@ use teeline_core::{BackupError, TimeZone};
 
 use self::blame::Blame;
 pub use self::connection::Connection;
+pub use self::encryption::EncryptionConfig;
 use self::file::File;
 pub use self::hooks::{HookCall, HookConfig};
 use self::interpolate::interpolate;
@@ -65,6 +67,8 @@ pub struct Config {
     pub source: Option<SourceConfig>,
     /// How it is backed up.
     pub backup: BackupConfig,
+    /// How backups are sealed. Default: not at all.
+    pub encryption: Option<EncryptionConfig>,
     /// What `teeline run` makes, the short form first, each in the order of the file. Default: nothing.
     pub schedules: Vec<ScheduleConfig>,
     /// What the process may use.

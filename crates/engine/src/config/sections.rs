@@ -10,6 +10,7 @@ use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 use super::Config;
 use super::blame::Blame;
 use super::destinations::destinations;
+use super::encryption::{ENCRYPTION, encryption};
 use super::hooks::hooks;
 use super::node::{KeyPath, Node};
 use super::places::{NamedPlace, named_place, no_url};
@@ -33,6 +34,7 @@ const ROOT: Known = Known {
         "time_zone",
         "source",
         "backup",
+        "encryption",
         "retention",
         "schedule",
         "schedules",
@@ -108,9 +110,10 @@ const SAMPLE: Known = Known {
 };
 
 /// Where a key belongs that stands in the wrong place.
-pub(super) const SECTIONS: [(&str, &[&str]); 5] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 6] = [
     ("source", SOURCE.keys),
     ("backup", BACKUP.keys),
+    ("encryption", ENCRYPTION.keys),
     ("retention", RETENTION.keys),
     ("engine", ENGINE.keys),
     ("embedded_s3", EMBEDDED_S3.keys),
@@ -139,6 +142,8 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
         Some(mut table) => backup(&mut table, BackupConfig::default())?,
         None => BackupConfig::default(),
     };
+    let sealed = root.table("encryption", &ENCRYPTION)?;
+    let sealed = sealed.map(encryption).transpose()?;
     let short = root.table("schedule", &SHORT)?;
     let schedules = schedules(short, root.tables("schedules")?, blame, &backup)?;
     let engine = root.table("engine", &ENGINE)?.map(engine).transpose()?;
@@ -148,6 +153,7 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
         retention: retained.unwrap_or_default(),
         source,
         backup,
+        encryption: sealed,
         schedules,
         engine: engine.unwrap_or_default(),
         destinations: destinations(root.tables("destinations")?, blame)?,

@@ -11,6 +11,8 @@ use teeline_core::seal::KeySecret;
 use teeline_core::{BackupError, Class, plain_words};
 use tokio::process::Command;
 
+use crate::destination::Secret;
+
 /// No secret is larger.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
@@ -28,6 +30,8 @@ pub enum KeySource {
     Descriptor(u32),
     /// What a command prints: the program and its arguments, no shell's.
     Command(Vec<String>),
+    /// The text itself.
+    Given(Secret),
 }
 
 /// What the text of a secret is.
@@ -57,6 +61,7 @@ impl KeySource {
                 read_file(&path).map_err(|message| BackupError::usage(self, message))?
             }
             KeySource::Command(words) => self.run(words).await?,
+            KeySource::Given(secret) => secret.expose().to_owned(),
         };
         let text = zeroize::Zeroizing::new(text);
         let trimmed = text.trim_end_matches(['\r', '\n']);
@@ -110,6 +115,7 @@ impl fmt::Display for KeySource {
                 let program = words.first().map_or("", String::as_str);
                 write!(f, "the command {program}")
             }
+            KeySource::Given(_) => f.write_str("the configuration's key"),
         }
     }
 }

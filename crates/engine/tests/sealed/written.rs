@@ -4,7 +4,6 @@ use teeline::{
     BackupRequest, Compression, Connection, Contained, Executor, PreviousState, RestoreRequest,
     RestoreTarget, S3dbSource, ScanOptions, Sink, VerifyRequest, Which, exit,
 };
-use teeline_core::seal::open_rows;
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 
 use super::common::{objects, records, request, store, whole};
@@ -222,18 +221,4 @@ async fn a_database_is_sealed_with_its_schemas_and_the_keys_of_its_objects() {
         files
     };
     assert!(lines("db").await == lines("again").await);
-}
-
-#[tokio::test]
-async fn the_rows_of_an_index_open_with_the_key_of_the_backup() {
-    let made = made().await;
-    let index = whole(&made.sinks[0], &made.file("events.index.sealed")).await;
-    // Lines have no rows; what matters is that a stranger's index is refused before any is looked at.
-    let stranger = teeline_core::seal::Sealer::new(
-        made.report.id.as_ref().unwrap(),
-        &teeline::DataKey::new([0; 32]),
-        &teeline_core::Hex32::new([0; 32]),
-    );
-    assert!(open_rows(&stranger, "it", &index, |_, _| Ok(())).is_ok());
-    assert!(stranger.open_index("it", &index).is_err());
 }
