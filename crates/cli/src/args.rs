@@ -3,6 +3,7 @@
 mod backup;
 mod bench;
 mod cleanup;
+mod keys;
 mod schedule;
 
 use std::path::PathBuf;
@@ -15,6 +16,9 @@ pub(crate) use self::backup::{
 };
 pub(crate) use self::bench::BenchArguments;
 pub(crate) use self::cleanup::{CleanupArguments, DeleteArguments};
+pub(crate) use self::keys::{
+    KeyArguments, KeyCommand, KeyCommandArguments, NewKeyArguments, WhichArguments,
+};
 pub(crate) use self::schedule::{RunArguments, ScheduleArguments, ScheduleCommand};
 
 /// Reads a database once and leaves verified, restorable copies of it on many destinations.
@@ -25,18 +29,13 @@ pub(crate) use self::schedule::{RunArguments, ScheduleArguments, ScheduleCommand
     max_term_width = 100,
     after_help = "\
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 done but a destination is behind or was avoided, \
-13 damage found, 130 interrupted."
+12 no key opens it, 13 damage found, 130 interrupted."
 )]
 pub(crate) struct Arguments {
-    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as teeline=debug
-    #[arg(
-        long,
-        global = true,
-        env = "TEELINE_LOG",
-        default_value = "warn",
-        value_name = "FILTER"
-    )]
-    pub(crate) log_level: String,
+    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as teeline=debug. Without, as the
+    /// configuration says, or warn
+    #[arg(long, global = true, env = "TEELINE_LOG", value_name = "FILTER")]
+    pub(crate) log_level: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -64,6 +63,8 @@ pub(crate) enum Command {
     Delete(DeleteArguments),
     /// Delete the backups that no rule keeps, and what dead runs have left
     Cleanup(CleanupArguments),
+    /// Say who can open sealed backups, and change it
+    Key(KeyCommandArguments),
     /// Stay, and make the backups that are scheduled
     Run(RunArguments),
     /// Look at schedules
@@ -155,6 +156,8 @@ pub(crate) struct VerifyArguments {
     pub(crate) deep: bool,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
 }
 
 /// `teeline restore`.
@@ -190,6 +193,11 @@ pub(crate) struct RestoreArguments {
     /// Say what would be restored, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Restore a backup that isn't sealed although a key is given: whoever can write to the destination may have made it
+    #[arg(long)]
+    pub(crate) allow_unsealed: bool,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
 }
 
 /// `teeline repair`.
@@ -202,6 +210,8 @@ pub(crate) struct RepairArguments {
     pub(crate) rebuild_manifest: bool,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
 }
 
 /// `teeline sync`.
@@ -278,6 +288,7 @@ impl Command {
             Command::Sync(sync) => sync.places.json,
             Command::Delete(delete) => delete.places.json,
             Command::Cleanup(cleanup) => cleanup.places.json,
+            Command::Key(key) => key.command.json(),
             Command::Run(_) => false,
             Command::Schedule(schedule) => schedule.command.json(),
             Command::InspectPlugin(inspect) => inspect.json,

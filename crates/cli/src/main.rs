@@ -8,6 +8,8 @@
 mod args;
 mod bench;
 mod embedded;
+mod generate;
+mod logging;
 mod output;
 mod progress;
 mod resolve;
@@ -21,12 +23,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use teeline::{BackupError, Class, DestinationStatus, Engine};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::{
-    Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, RestoreArguments,
-    ScheduleCommand,
+    Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, KeyCommand,
+    RestoreArguments, ScheduleCommand,
 };
+use crate::generate::generate;
+use crate::logging::Logging;
 use crate::output::{Made, Next, Output};
 use crate::progress::Progress;
 use crate::resolve::Setting;
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
 
 /// Sets up what every command needs, and runs the one that was asked for.
 fn begin(arguments: Arguments, output: &mut Output) -> Result<u8, BackupError> {
-    log_to_stderr(&arguments.log_level, output)?;
+    output.logging = Logging::begin(arguments.log_level.as_deref(), &output.stderr)?;
     let signals = Signals::listen(output.stderr.clone())?;
     // The engine has a runtime of its own; this one only waits for it.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -93,7 +96,7 @@ async fn carry_out(
         }
         Command::Verify(typed) => {
             let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
-            let request = resolve::verify(&typed, &setting, output, &signals.cancel)?;
+            let request = resolve::verify(&typed, &setting, output, &signals.cancel).await?;
             let progress = Progress::start(output, "verifying");
             let report = setting.plain_engine()?.verify(request).await;
             drop(progress);
@@ -103,7 +106,7 @@ async fn carry_out(
         Command::Repair(typed) => {
             let id = resolve::repair_id(&typed)?;
             let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
-            let request = resolve::repair(&typed, id, &setting, output, &signals.cancel)?;
+            let request = resolve::repair(&typed, id, &setting, output, &signals.cancel).await?;
             let progress = Progress::start(output, "repairing");
             let report = setting.plain_engine()?.repair(request).await;
             drop(progress);
@@ -133,6 +136,7 @@ async fn carry_out(
             drop(progress);
             Ok(output.report(&report))
         }
+        Command::Key(typed) => key(&typed.command, output, signals).await,
         Command::Run(typed) => run::run(&typed, output, signals).await,
         Command::Schedule(typed) => schedule(&typed.command, output, signals).await,
         Command::InspectPlugin(typed) => {
@@ -145,6 +149,22 @@ async fn carry_out(
             command: ConfigCommand::Check { file, .. },
         }) => Ok(output.report(&resolve::check(&file)?)),
     }
+}
+
+async fn key(typed: &KeyCommand, output: &Output, signals: &Signals) -> Result<u8, BackupError> {
+    let places = match typed {
+        KeyCommand::Generate { x25519, out, .. } => {
+            return Ok(output.report(&generate(*x25519, out.as_deref())?));
+        }
+        KeyCommand::Remove { places, .. } => places,
+        KeyCommand::List { which }
+        | KeyCommand::Add { which, .. }
+        | KeyCommand::Rotate { which, .. } => &which.places,
+    };
+    let setting = Setting::open(places.config.as_deref(), output, signals).await?;
+    let request = resolve::key(typed, &setting, output, &signals.cancel).await?;
+    let report = setting.plain_engine()?.keys(request).await;
+    Ok(output.report(&report))
 }
 
 async fn schedule(
@@ -175,7 +195,7 @@ async fn backup(
     let resolve::Backup {
         engine,
         mut request,
-    } = resolve::backup(typed, &setting, output, &signals.cancel)?;
+    } = resolve::backup(typed, &setting, output, &signals.cancel).await?;
     let next = Next::new(setting.path(), &request.destinations);
     let progress = Progress::start(output, "starting");
     request.observer = Some(progress.observer());
@@ -194,24 +214,9 @@ async fn restore(
     signals: &Signals,
 ) -> Result<u8, BackupError> {
     let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
-    let request = resolve::restore(typed, &setting, output, &signals.cancel)?;
+    let request = resolve::restore(typed, &setting, output, &signals.cancel).await?;
     let progress = Progress::start(output, "restoring");
     let report = setting.plain_engine()?.restore(request).await;
     drop(progress);
     Ok(output.report(&report))
-}
-
-/// Logs to standard error, where nothing else that a program would read is printed.
-fn log_to_stderr(level: &str, output: &Output) -> Result<(), BackupError> {
-    let filter = EnvFilter::try_new(level).map_err(|error| {
-        BackupError::usage("--log-level", error).suggest(
-            "accepted: error, warn, info, debug, trace, off, or a filter such as teeline=debug",
-        )
-    })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(output.stderr.clone())
-        .with_ansi(output.stderr.is_terminal())
-        .init();
-    Ok(())
 }

@@ -37,6 +37,7 @@ mod dead_runs;
 mod delete;
 mod destination;
 mod engine;
+mod events;
 mod failed_runs;
 mod files;
 mod hooks;
@@ -73,7 +74,7 @@ pub use inspect_plugin::{
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
     InspectedResource, InspectedResourceState, PluginInspection,
 };
-pub use keys::{KeyChange, KeyForm, KeySource, Keys, KeysRequest};
+pub use keys::{KeyChange, KeyForm, KeySource, Keys, KeysRequest, generate_key, generate_pair};
 pub use list::{ListRequest, ListedStatus};
 pub use monitor::MonitorRequest;
 pub use repair::RepairRequest;

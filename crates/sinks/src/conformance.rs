@@ -107,6 +107,7 @@ pub async fn abort_leaves_nothing(sink: &dyn Sink, folder: &ObjectKey) {
         upload.abort().await.expect("abort");
         assert!(upload.commit().await.is_err(), "commit after abort");
         drop(upload);
+        assert_eq!(unfinished(sink, folder).await, []);
         assert_absent(sink, folder, &key).await;
         sink.put(&key, Bytes::from_static(b"x")).await.expect("put");
         sink.delete(&key).await.expect("delete");

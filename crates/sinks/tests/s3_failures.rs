@@ -13,6 +13,7 @@ use teeline_embedded_s3::{Credentials, EmbeddedS3};
 use teeline_sinks::{AccessKeys, ObjectStoreSink, S3Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 const SECRET: &str = "canary-secret";
 const MIB: usize = 1024 * 1024;
@@ -26,6 +27,8 @@ enum Fate {
     /// Half of the answer comes.
     Truncate,
     Answer(&'static str),
+    /// It takes effect, and the answer waits until it is let go.
+    Hold(Arc<Notify>),
 }
 
 /// A proxy before an [`EmbeddedS3`] that asks a rule, by the first line of each request, what becomes of it.
@@ -140,6 +143,10 @@ async fn serve(
     match fate {
         Fate::LoseReply => Ok(()),
         Fate::Truncate => client.write_all(&response[..response.len() / 2]).await,
+        Fate::Hold(let_go) => {
+            let_go.notified().await;
+            client.write_all(&response).await
+        }
         Fate::Forward | Fate::Answer(_) => client.write_all(&response).await,
     }
 }
@@ -428,6 +435,32 @@ async fn what_is_given_up_is_not_kept() {
     drop(dropped);
     while proxy.open_uploads().await > 0 {
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_given_up_while_it_is_created_is_not_kept() {
+    let proxy = Proxy::start().await;
+    let sink = proxy.sink().await;
+    for is_dropped in [false, true] {
+        let let_go = Arc::new(Notify::new());
+        proxy.next("POST", "uploads", Fate::Hold(Arc::clone(&let_go)));
+        let mut upload = sink.begin(&key(), 0).await.unwrap();
+        upload.write(Bytes::from(vec![1; 6 * MIB])).await.unwrap();
+        while proxy.open_uploads().await == 0 {
+            tokio::task::yield_now().await;
+        }
+        if is_dropped {
+            drop(upload);
+            let_go.notify_one();
+        } else {
+            let (aborted, ()) = tokio::join!(upload.abort(), async { let_go.notify_one() });
+            aborted.unwrap();
+            assert_eq!(proxy.open_uploads().await, 0);
+        }
+        while proxy.open_uploads().await > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

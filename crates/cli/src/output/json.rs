@@ -2,6 +2,7 @@
 
 use clap::error::ContextKind;
 use serde::Serialize;
+use teeline::config::ConfigWarning;
 use teeline::{BackupError, BackupType, ErrorReport};
 
 /// A document, indented, with a newline at its end.
@@ -40,6 +41,8 @@ pub(crate) struct Checked {
     pub(crate) destinations: Vec<CheckedDestination>,
     pub(crate) schedules: Vec<CheckedSchedule>,
     pub(crate) targets: Vec<CheckedTarget>,
+    /// What is accepted and has no effect.
+    pub(crate) warnings: Vec<ConfigWarning>,
 }
 
 /// A schedule of a configuration.

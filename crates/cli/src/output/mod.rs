@@ -18,6 +18,7 @@ use teeline::{BackupError, ErrorReport, exit, exit_code_of, masked};
 pub(crate) use self::human::{Made, Problem, Shown, bytes, ended, grouped};
 pub(crate) use self::json::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget};
 pub(crate) use self::next::Next;
+use crate::logging::Logging;
 
 /// Where the command prints.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub(crate) struct Output {
     stdout: Stdout,
     /// Standard error.
     pub(crate) stderr: Stderr,
+    /// How much is logged there.
+    pub(crate) logging: Logging,
 }
 
 impl Output {
@@ -38,6 +41,7 @@ impl Output {
             data_on_stdout: false,
             stdout: Stdout::default(),
             stderr: Stderr::new(),
+            logging: Logging::default(),
         }
     }
 

@@ -104,6 +104,7 @@ impl<'a> Run<'a> {
         }
         report.cleanup = self.clean_up(&report).await;
         let event = RunEvent::backed_up(&report, self.announced.take(), ended_at);
+        self.engine.0.events.emit(&event);
         let told = self.request.hooks.tell(&event).await;
         report.hook_failures.extend(told);
         report
@@ -125,6 +126,7 @@ impl<'a> Run<'a> {
             backup_type,
             started_at,
         );
+        self.engine.0.events.emit(&start);
         let started = request.hooks.start(&start, &mut report.hook_failures);
         request.cancel.guard(started).await?;
         self.passes(strategy, id, report).await

@@ -1,5 +1,6 @@
 //! `[encryption]`: who can open backups, and what a key is made of a passphrase by.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use teeline_core::BackupError;
@@ -10,6 +11,7 @@ use teeline_core::seal::{
 
 use super::places::no_url;
 use super::reader::{Known, Table};
+use super::types::ConfigWarning;
 use crate::keys::{KeyForm, KeySource};
 
 pub(super) const ENCRYPTION: Known = Known {
@@ -49,6 +51,9 @@ pub(super) const ENCRYPTION: Known = Known {
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
+/// What is computed at all.
+pub(super) const PBKDF2_ITERATIONS: RangeInclusive<u64> = 1_000..=10_000_000;
+
 /// How backups are sealed, and opened again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncryptionConfig {
@@ -84,9 +89,23 @@ impl EncryptionConfig {
         }
     }
 
-    /// Whether that is more work than was asked for, of which people should be told.
-    pub fn is_raised(&self) -> bool {
-        self.function() != self.kdf
+    /// What people should be told where that is more work than was asked for.
+    pub(super) fn raised(&self) -> Option<ConfigWarning> {
+        let asked = match self.kdf {
+            KdfFunction::Pbkdf2Sha256 { iterations } => format!("{iterations} iterations"),
+            KdfFunction::Argon2id {
+                memory_kib,
+                iterations,
+                ..
+            } => format!("{memory_kib} KiB and {iterations} iterations"),
+        };
+        (self.function() != self.kdf).then(|| ConfigWarning {
+            message: format!(
+                "encryption: {asked} are too few for a passphrase today, so it is derived with more"
+            ),
+            help: "leave them out; or allow them with allow_weak (in the plugin's words allowWeak)"
+                .to_owned(),
+        })
     }
 
     /// Reads the secrets.
@@ -121,12 +140,7 @@ impl EncryptionConfig {
 }
 
 pub(super) fn encryption(mut table: Table<'_>) -> Result<EncryptionConfig, BackupError> {
-    table.text_as("algorithm", |text| {
-        match text.eq_ignore_ascii_case("AES-256-GCM") {
-            true => Ok(()),
-            false => Err("accepted: AES-256-GCM".to_owned()),
-        }
-    })?;
+    table.text_as("algorithm", check_algorithm)?;
     let mut secrets = Vec::new();
     for (prefix, form) in [("passphrase", KeyForm::Passphrase), ("key", KeyForm::Any)] {
         secrets.extend(sources(&mut table, prefix, form)?);
@@ -154,6 +168,14 @@ pub(super) fn encryption(mut table: Table<'_>) -> Result<EncryptionConfig, Backu
         return Err(table.error_at("allow_weak", "allows nothing: the derivation isn't weak"));
     }
     Ok(config)
+}
+
+/// The one cipher that there is, whatever the case of its name.
+pub(super) fn check_algorithm(text: &str) -> Result<(), String> {
+    match text.eq_ignore_ascii_case("AES-256-GCM") {
+        true => Ok(()),
+        false => Err("accepted: AES-256-GCM".to_owned()),
+    }
 }
 
 /// Where a secret of one form comes from: from each place that is named.
@@ -214,12 +236,12 @@ fn kdf(table: &mut Table<'_>) -> Result<KdfFunction, BackupError> {
             return Err(table.error_at(name, "goes with kdf = \"argon2id\""));
         }
     }
-    let iterations = table.integer("kdf_iterations", 1_000..=10_000_000)?;
+    let iterations = table.integer("kdf_iterations", PBKDF2_ITERATIONS)?;
     Ok(KdfFunction::Pbkdf2Sha256 {
         iterations: iterations.map_or(PBKDF2_ITERATIONS_FLOOR, to_u32),
     })
 }
 
-fn to_u32(value: u64) -> u32 {
+pub(super) fn to_u32(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod encryption;
+mod plugin;
 mod refused;
 mod schedules;
 mod syntax;

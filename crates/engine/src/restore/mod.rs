@@ -74,9 +74,10 @@ impl RestoreReport {
 
 /// Restores, and tells the hooks before and after.
 async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -> RestoreReport {
-    let hooks = match request.dry_run {
-        true => Hooks::default(),
-        false => request.hooks.clone(),
+    let is_announced = !request.dry_run;
+    let hooks = match is_announced {
+        true => request.hooks.clone(),
+        false => Hooks::default(),
     };
     let id = match &request.which {
         Which::Id(id) => Some(id.clone()),
@@ -84,6 +85,9 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
     };
     let backup_type = id.as_ref().map(BackupId::backup_type);
     let start = RunEvent::new(Moment::RestoreStart, id, backup_type, begun);
+    if is_announced {
+        engine.0.events.emit(&start);
+    }
     let mut failures = Vec::new();
     let started = request.cancel.guard(hooks.start(&start, &mut failures));
     let mut report = match started.await {
@@ -96,7 +100,11 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
     let ended = (engine.0.clock)();
     report.duration = u64::try_from(ended.unix_ms() - begun.unix_ms()).unwrap_or(0);
     report.hook_failures = failures;
-    let told = hooks.tell(&RunEvent::restored(&report, ended)).await;
+    let event = RunEvent::restored(&report, ended);
+    if is_announced {
+        engine.0.events.emit(&event);
+    }
+    let told = hooks.tell(&event).await;
     report.hook_failures.extend(told);
     report
 }

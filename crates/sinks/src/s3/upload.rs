@@ -9,6 +9,7 @@
 //! both succeed, and the later one stays.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,11 +19,15 @@ use object_store::{MultipartId, PutPayload};
 use teeline_core::{BackupError, Buffers, Class, Digest, ObjectKey, Upload};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::store::Store;
 
 /// S3 takes no more parts than these.
 const PARTS_MAX: u64 = 10_000;
+
+/// How long a part that is on its way when its upload is given up may take to arrive, before it is broken off.
+const SEEN_OFF_IN: Duration = Duration::from_secs(3);
 
 pub(crate) struct PartsUpload {
     target: Arc<Target>,
@@ -63,8 +68,10 @@ struct Sending {
     index: usize,
     bytes: Bytes,
     /// None after a failure, until it is sent again.
-    task: Option<JoinHandle<Result<Sent, BackupError>>>,
+    task: Option<SendTask>,
 }
+
+type SendTask = JoinHandle<Result<Sent, BackupError>>;
 
 /// A part that has arrived.
 struct Sent {
@@ -151,6 +158,10 @@ impl PartsUpload {
         Ok(())
     }
 
+    fn take_sending(&mut self) -> Option<SendTask> {
+        self.sending.take().and_then(|sending| sending.task)
+    }
+
     async fn commit_whole(&mut self) -> Result<(), BackupError> {
         // Kept for a repetition, also where this call is dropped.
         let bytes = match &self.whole {
@@ -232,7 +243,7 @@ fn part_bytes(configured: usize, expected_bytes: u64) -> usize {
 
 impl Sending {
     /// The task that sends it, started if there is none.
-    fn start(&mut self, target: &Arc<Target>) -> &mut JoinHandle<Result<Sent, BackupError>> {
+    fn start(&mut self, target: &Arc<Target>) -> &mut SendTask {
         let (index, bytes) = (self.index, &self.bytes);
         self.task.get_or_insert_with(|| {
             let send = Arc::clone(target).send(index, bytes.clone());
@@ -282,6 +293,20 @@ impl Target {
         result
             .map(drop)
             .map_err(|error| self.store.failure("write", &self.key, &error))
+    }
+
+    /// Aborts the upload when nothing of it is on its way any more: what comes in at the server after an abort stays there.
+    async fn end(self: Arc<Self>, sending: Option<SendTask>) -> Result<(), BackupError> {
+        if let Some(mut task) = sending
+            && timeout(SEEN_OFF_IN, &mut task).await.is_err()
+        {
+            // Without its name the upload can't be aborted, so the call that gives it is let come to its end.
+            if self.id.get().is_some() {
+                task.abort();
+            }
+            let _ = task.await;
+        }
+        self.abort().await
     }
 
     async fn abort(&self) -> Result<(), BackupError> {
@@ -353,17 +378,13 @@ impl Upload for PartsUpload {
             return Ok(());
         }
         self.state = State::Aborted;
-        if let Some(task) = self
-            .sending
-            .as_mut()
-            .and_then(|sending| sending.task.take())
-        {
-            task.abort();
-            // A part that came in after the abort would be kept, so it is seen off first.
-            let _ = task.await;
-        }
-        self.sending = None;
-        self.target.abort().await
+        let sending = self.take_sending();
+        // A task of its own, so that it comes to its end where this call is dropped.
+        let ended = tokio::spawn(Arc::clone(&self.target).end(sending));
+        ended.await.unwrap_or_else(|_| {
+            let message = "the code that aborts it panicked, or the runtime is shutting down";
+            Err(self.target.error(Class::Permanent, message))
+        })
     }
 }
 
@@ -372,19 +393,13 @@ impl Drop for PartsUpload {
         if matches!(self.state, State::Committed | State::Aborted) {
             return;
         }
-        let task = self.sending.take().and_then(|sending| sending.task);
-        if let Some(task) = &task {
-            task.abort();
-        }
+        let sending = self.take_sending();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        let target = Arc::clone(&self.target);
+        let end = Arc::clone(&self.target).end(sending);
         runtime.spawn(async move {
-            if let Some(task) = task {
-                let _ = task.await;
-            }
-            if let Err(error) = target.abort().await {
+            if let Err(error) = end.await {
                 tracing::debug!(%error, "an upload that was given up is still held by the server");
             }
         });

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use teeline_core::seal::KdfFunction;
 
+use super::plugin::json5;
 use super::*;
 use crate::keys::{KeyForm, KeySource};
 
@@ -33,7 +34,7 @@ fn secrets_come_from_wherever_they_are() {
         iterations: 3,
         parallelism: 1,
     };
-    assert_eq!((config.function(), config.is_raised()), (argon2id, false));
+    assert_eq!(config.function(), argon2id);
     toml("[encryption]\npassphrase = \"${P}\"")
         .env(&[("P", "CANARY")])
         .accepted();
@@ -46,18 +47,56 @@ fn weak_derivations_are_raised_unless_they_are_allowed() {
         let text = format!(
             "[encryption]\nkey_env = \"K\"\nkdf = \"pbkdf2-sha256\"\nkdf_iterations = 100000\nkdf_salt = \"s\"\n{more}"
         );
-        toml(&text).accepted().encryption.unwrap()
+        let config = toml(&text).accepted();
+        (config.encryption.unwrap().function(), config.warnings.len())
     };
     let iterations = |iterations| KdfFunction::Pbkdf2Sha256 { iterations };
-    let raised = read("");
-    assert_eq!(
-        (raised.function(), raised.is_raised()),
-        (iterations(600_000), true)
+    assert_eq!(read(""), (iterations(600_000), 1));
+    assert_eq!(read("allow_weak = true"), (iterations(100_000), 0));
+}
+
+#[test]
+fn the_plugins_words_are_taken() {
+    let of = |text: &str| {
+        let env = [("KEY", "CANARY")];
+        let config = json5(text).env(&env).accepted();
+        (config.encryption.unwrap(), config.warnings)
+    };
+    let (derived, warnings) = of(
+        "{ driver: 'filesystem', encryption: { algorithm: 'aes-256-gcm', key: process.env.KEY,
+           keyDerivation: { algorithm: 'PBKDF2', iterations: 100000, salt: 'backup-salt-2024' } } }",
     );
-    let allowed = read("allow_weak = true");
+    assert!(matches!(
+        derived.secrets[..],
+        [(KeySource::Given(_), KeyForm::Passphrase)]
+    ));
+    assert_eq!(derived.kdf_salt, "backup-salt-2024");
     assert_eq!(
-        (allowed.function(), allowed.is_raised()),
-        (iterations(100_000), false)
+        derived.function(),
+        KdfFunction::Pbkdf2Sha256 {
+            iterations: 600_000
+        }
+    );
+    assert_eq!(warnings.len(), 1);
+    // Without a driver it is the section, which has the same words.
+    let plain = "{ encryption: { algorithm: 'AES-256-GCM', key: process.env.KEY } }";
+    for text in [
+        plain.to_owned(),
+        plain.replace("{ enc", "{ verification: true, enc"),
+    ] {
+        let (plain, warnings) = of(&text);
+        assert!(matches!(
+            plain.secrets[..],
+            [(KeySource::Given(_), KeyForm::Any)]
+        ));
+        assert_eq!(
+            (plain.function(), warnings.len()),
+            (KdfFunction::default(), 0)
+        );
+    }
+    json5("{ driver: 'filesystem', encryption: { key: 'x', salt: 'y' } }").refused(
+        "c.json5: unknown key `encryption.salt`; accepted here: algorithm, key, keyDerivation, allowWeak",
+        Some("it stands in `keyDerivation`"),
     );
 }
 

@@ -9,7 +9,7 @@ fn unknown_keys_are_found_at_their_line() {
          block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude, metadata, cleanup",
         Some("did you mean `strategy`?"),
     );
-    let sections = "accepted here: time_zone, source, backup, encryption, retention, schedule, schedules, engine, destinations, targets, hooks, embedded_s3";
+    let sections = "accepted here: time_zone, source, backup, encryption, retention, schedule, schedules, engine, destinations, targets, hooks, embedded_s3, plugin";
     for (text, place, key, hint) in [
         (
             "\nbackups = 1",
@@ -153,8 +153,8 @@ fn a_wrong_type_says_what_is_accepted() {
     );
     toml("backup = \"CANARY\"").refused("c.toml:1:1: `backup` is text; accepted: a table", None);
     toml("[[destinations]]\npath = \"x\"").refused(
-        "c.toml:1:3: `destinations` is a list; accepted: a table",
-        None,
+        "c.toml:2:1: unknown key `destinations[0].path`; accepted here: driver, config",
+        Some("a driver has it in `config`; a destination of ours is a table, [destinations.NAME]"),
     );
     yaml("destinations:\n  a:\n    path: null\n").refused(
         "c.yaml: `destinations.a.path` is null; accepted: text",
