@@ -425,6 +425,7 @@ impl SealedManifest {
             plain_bytes: totals.plain_bytes,
             checksum: self.checksum,
             manifest_bytes: self.bytes.len() as u64,
+            sealed: self.manifest.plan.seal.is_some(),
             metadata: self.manifest.metadata.clone(),
         }
     }

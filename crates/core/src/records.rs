@@ -179,6 +179,9 @@ pub struct CatalogEntry {
     pub checksum: Digest,
     /// The manifest's size.
     pub manifest_bytes: u64,
+    /// Whether the backup is sealed.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub sealed: bool,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,

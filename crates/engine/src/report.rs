@@ -205,6 +205,8 @@ pub struct ListedBackup {
     pub checksum: Option<Digest>,
     /// The folder of its files below each root; unknown of a failed run.
     pub path: Option<String>,
+    /// Whether it is sealed; of a failed run it isn't known, and `false`.
+    pub sealed: bool,
     /// The destinations that have it; of a failed run, those that have its record.
     pub destinations: Vec<String>,
     /// What is said of it.

@@ -65,7 +65,9 @@ fn said(key: &KeyObject) -> String {
                 iterations,
                 parallelism,
             }),
-        ) => format!("Argon2id, {memory_kib} KiB, {iterations} iterations, {parallelism} lanes"),
+        ) => format!(
+            "Argon2id, {memory_kib} KiB, {iterations} iterations, parallelism {parallelism}"
+        ),
         (None, Some(KdfFunction::Pbkdf2Sha256 { iterations })) => {
             format!("PBKDF2-SHA256, {iterations} iterations")
         }
