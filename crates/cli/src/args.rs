@@ -9,10 +9,11 @@ mod schedule;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use teeline::Operation;
 
 pub(crate) use self::backup::{
-    BackupArguments, EngineArguments, ExecutorArgument, SourceArguments, UndecodableArgument,
-    UnknownArgument, ValidateArgument, VerificationArgument,
+    BackupArguments, ConnectionArguments, EngineArguments, ExecutorArgument, SourceArguments,
+    UndecodableArgument, UnknownArgument, ValidateArgument, VerificationArgument,
 };
 pub(crate) use self::bench::BenchArguments;
 pub(crate) use self::cleanup::{CleanupArguments, DeleteArguments};
@@ -120,6 +121,22 @@ pub(crate) struct ListArguments {
     pub(crate) status: ListedStatusArgument,
 }
 
+impl ListArguments {
+    /// All of them.
+    fn of(places: PlacesArguments) -> Self {
+        ListArguments {
+            places,
+            limit: None,
+            prefix: None,
+            backup_type: None,
+            since: None,
+            until: None,
+            metadata: Vec::new(),
+            status: ListedStatusArgument::default(),
+        }
+    }
+}
+
 /// `teeline check`.
 #[derive(Debug, Args)]
 pub(crate) struct MonitorArguments {
@@ -166,8 +183,15 @@ pub(crate) struct RestoreArguments {
     /// The backup: its id, or latest
     pub(crate) id: String,
     /// Where to: a target of the configuration, a folder, the connection string of a database, or - for standard output
-    #[arg(long, value_name = "NAME|DIR|URL|-")]
-    pub(crate) target: String,
+    #[arg(
+        long,
+        value_name = "NAME|DIR|URL|-",
+        conflicts_with = "ConnectionArguments",
+        required_unless_present = "ConnectionArguments"
+    )]
+    pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) database: ConnectionArguments,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
     /// Write also where something is already; for a database the same as --mode merge
@@ -275,6 +299,32 @@ pub(crate) enum ModeArgument {
 }
 
 impl Command {
+    /// What it tries, should it fail before there is a report.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Command::Backup(_) | Command::Run(_) | Command::Schedule(_) | Command::Bench(_) => {
+                Operation::Backup
+            }
+            Command::List(_) | Command::Status(_) | Command::Check(_) => Operation::List,
+            Command::Verify(_) | Command::InspectPlugin(_) => Operation::Verify,
+            Command::Restore(_) => Operation::Restore,
+            Command::Repair(_) => Operation::Repair,
+            Command::Sync(_) => Operation::Sync,
+            Command::Key(_) => Operation::Keys,
+            Command::Delete(_) => Operation::Delete,
+            Command::Cleanup(_) => Operation::Cleanup,
+            Command::Config(_) => Operation::ValidateConfig,
+        }
+    }
+
+    /// The same, where there is another way to say it: what `backup --list` and `backup --status` look at.
+    pub(crate) fn plain(self) -> Self {
+        match self {
+            Command::Backup(typed) => typed.looks().unwrap_or(Command::Backup(typed)),
+            command => command,
+        }
+    }
+
     /// Whether the report is to be printed as JSON.
     pub(crate) fn json(&self) -> bool {
         match self {
@@ -374,6 +424,13 @@ mod tests {
         assert!(parse("teeline backup --resource a").is_err());
         assert!(parse("teeline backup weekly --from - --resource a --json").is_ok());
         assert!(parse("teeline restore latest --target - --at x").is_ok());
+        assert!(parse("teeline restore latest --connection-env A").is_ok());
+        assert!(parse("teeline restore latest").is_err());
+        assert!(parse("teeline restore latest --target x --connection-env A").is_err());
+        assert!(parse("teeline backup --connection a --connection-env A").is_err());
+        assert!(parse("teeline backup --list --connection x").is_ok());
+        assert!(parse("teeline backup --status a --list").is_err());
+        assert!(parse("teeline backup full --list").is_err());
         assert!(parse("teeline list --at x --config y").is_err());
         assert!(parse("teeline list --limit 0").is_err());
         assert!(parse("teeline list --status degraded").is_err());

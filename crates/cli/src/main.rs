@@ -22,7 +22,7 @@ mod systemd;
 use std::process::ExitCode;
 
 use clap::Parser;
-use teeline::{BackupError, Class, DestinationStatus, Engine};
+use teeline::{BackupError, Class, DestinationStatus, Engine, Operation};
 
 use crate::args::{
     Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, KeyCommand,
@@ -37,15 +37,19 @@ use crate::signals::Signals;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+        Ok(arguments) => Arguments {
+            command: arguments.command.plain(),
+            ..arguments
+        },
         Err(error) => {
             // What was typed isn't known, so how the answer is to look is read off the words.
-            let output = Output::new(std::env::args_os().any(|word| word == "--json"));
+            let json = std::env::args_os().any(|word| word == "--json");
+            let output = Output::new(json, Operation::ValidateConfig);
             let code = output.refused(&error);
             return ExitCode::from(output.end(code));
         }
     };
-    let mut output = Output::new(arguments.command.json());
+    let mut output = Output::new(arguments.command.json(), arguments.command.operation());
     let code = begin(arguments, &mut output).unwrap_or_else(|error| output.failed(&error));
     ExitCode::from(output.end(code))
 }

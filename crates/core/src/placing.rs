@@ -186,13 +186,11 @@ impl Placer {
     /// # Errors
     /// Where the resources aren't in the order in which a manifest has them, by which they are sealed: a defect of the source.
     pub fn sealing(self, sealer: Option<Arc<Sealer>>) -> Result<Self, BackupError> {
-        let turn = |resource: &Resource| match resource.kind {
-            ResourceKind::Records(_) => 0,
-            ResourceKind::Objects => 1,
-            ResourceKind::Settled => 2,
-        };
-        if sealer.is_some() && !self.resources.is_sorted_by_key(turn) {
-            let message = "the source gives records after what is none";
+        let claimed = self.claimed();
+        let written = claimed.with_kinds().map(|(kind, _)| kind);
+        let given = self.resources.iter().map(|resource| &resource.kind);
+        if sealer.is_some() && !written.eq(given.cloned()) {
+            let message = "the source gives them in another order than a manifest has them";
             return Err(BackupError::new(
                 Class::Permanent,
                 "place",

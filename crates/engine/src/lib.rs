@@ -39,6 +39,7 @@ mod destination;
 mod engine;
 mod events;
 mod failed_runs;
+mod failure;
 mod files;
 mod hooks;
 mod inspect_plugin;
@@ -65,6 +66,7 @@ pub use config::Config;
 pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
 pub use engine::{Engine, EngineBuilder, Random, Sleep, budget_bytes_default};
+pub use failure::{FailedDestination, Failure, FailureMetadata, Operation};
 pub use hooks::{
     CommandHook, HOOK_TIMEOUT_MS_DEFAULT, Hook, HookFailure, Hooks, Moment, PingHook, RunEvent,
     WebhookHook,
@@ -81,12 +83,12 @@ pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
     CleanupStatus, Contained, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy,
-    DestinationError, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport,
-    ListedBackup, MonitorReport, MonitoredDestination, PreviousState, Removal, RemovalStatus,
-    RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport,
-    RestoreStatus, RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport, StatusReport,
-    SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy, VerifiedSeal,
-    VerifyReport, exit, exit_code_of,
+    DestinationError, DriverInfo, DriverOutcome, KeyObject, KeysAt, KeysOfBackup, KeysReport,
+    LastRun, ListReport, ListedBackup, MonitorReport, MonitoredDestination, PluginResult,
+    PreviousState, Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun,
+    ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, ScheduleList, ScheduledBackup,
+    SchedulesReport, StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy,
+    VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};

@@ -3,6 +3,7 @@
 mod cleanup;
 mod keys;
 mod monitor;
+mod plugin_result;
 mod repair;
 mod schedules;
 mod sync;
@@ -15,6 +16,7 @@ use teeline_core::{
     RunStatus, Settling, Timestamp,
 };
 
+use crate::failure::Failure;
 use crate::hooks::HookFailure;
 
 pub use sync::{SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
@@ -25,6 +27,7 @@ pub use cleanup::{
 };
 pub use keys::{KeyObject, KeysAt, KeysOfBackup, KeysReport};
 pub use monitor::{MonitorReport, MonitoredDestination};
+pub use plugin_result::{DriverInfo, DriverOutcome, PluginResult};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
@@ -113,15 +116,20 @@ pub struct BackupReport {
     /// Milliseconds.
     pub duration: u64,
     /// The folder of the backup's files below each destination's root.
-    pub path: Option<String>,
+    pub folder: Option<String>,
     /// Names of the resources.
     pub resources: Vec<String>,
+    /// The same and more, as s3db.js's plugin documents it.
+    #[serde(flatten)]
+    pub plugin: PluginResult,
     /// What became of it at each destination.
     pub destinations: Vec<DestinationReport>,
     /// What was cleaned up afterwards, where that was asked for.
     pub cleanup: Option<CleanupReport>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// That it failed, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
     /// Hooks that failed. They change nothing of what became of it.
     pub hook_failures: Vec<HookFailure>,
     /// What each stage did with its time, pass by pass. Not part of the JSON.
@@ -180,6 +188,8 @@ pub struct ListReport {
     pub backups: Vec<ListedBackup>,
     /// What couldn't be read.
     pub errors: Vec<DestinationError>,
+    /// That something couldn't be read, as [`BackupReport::failure`].
+    pub failure: Option<Failure>,
 }
 
 /// A backup, as its catalogue entry says; or a run that left none, as its record says.
@@ -400,6 +410,8 @@ pub struct RestoreReport {
     pub avoided: Vec<Damage>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// That it failed, as [`BackupReport::failure`].
+    pub failure: Option<Failure>,
     /// Hooks that failed. They change nothing of what became of it.
     pub hook_failures: Vec<HookFailure>,
 }

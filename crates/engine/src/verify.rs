@@ -4,12 +4,13 @@
 mod deep;
 mod seal;
 
-use teeline_core::{BackupError, BackupId, layout};
+use teeline_core::{BackupError, BackupId, ErrorReport, layout};
 
 use crate::catalog::{Asked, ask_all, resolve};
 use crate::check::Check;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::failure::{Failure, Operation};
 use crate::keys::Keys;
 use crate::report::{
     CopyState, Damage, DestinationError, VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport,
@@ -66,21 +67,38 @@ impl Engine {
                 .await
         };
         let result = self.0.host.spawn(checking).await;
-        result
+        let mut report = result
             .and_then(|checked| checked)
             .unwrap_or_else(|error| VerifyReport {
-                backups: Vec::new(),
-                errors: vec![DestinationError {
-                    destination: String::new(),
-                    error: (&error).into(),
-                }],
-            })
+                errors: vec![DestinationError::of_none(&error)],
+                ..VerifyReport::default()
+            });
+        report.failure = failure(&report);
+        report
     }
 
     /// As [`Engine::verify`], for hosts without an executor.
     pub fn verify_blocking(&self, request: VerifyRequest) -> VerifyReport {
         futures::executor::block_on(self.verify(request))
     }
+}
+
+fn failure(report: &VerifyReport) -> Option<Failure> {
+    let errors = report.errors.iter().map(|failed| &failed.error);
+    let damage = report.backups.iter().find_map(|backup| {
+        let mut copies = backup.destinations.iter();
+        let damage = copies.find_map(|copy| copy.damage.first())?;
+        let error = ErrorReport {
+            class: damage.class,
+            message: format!(
+                "{} at {}: {}",
+                damage.file, damage.destination, damage.message
+            ),
+            suggestion: None,
+        };
+        Some(Failure::new(Operation::Verify, &error).about(Some(&backup.id)))
+    });
+    damage.or_else(|| Failure::first(Operation::Verify, errors))
 }
 
 async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {

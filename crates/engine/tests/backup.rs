@@ -298,7 +298,7 @@ async fn the_claim_names_the_files_and_the_last_index_ends_them() {
     let report = engine.backup(asked).await;
     assert_eq!(report.exit_code(), 0, "{report:?}");
 
-    let path = report.path.unwrap();
+    let path = report.folder.unwrap();
     let at = |file: &str| ObjectKey::new(format!("{path}/{file}")).unwrap();
     let claim: RunClaim = document::open("run.json", &whole(&sink, &at("run.json")).await).unwrap();
     let stems: Vec<_> = claim

@@ -175,7 +175,7 @@ pub(crate) async fn restore(
     cancel: &Cancel,
 ) -> Result<RestoreRequest, BackupError> {
     let mut exposed = Exposed::default();
-    let target = target(&typed.target, setting, output, &mut exposed)?;
+    let target = target(typed, setting, output, &mut exposed)?;
     let places = places_of(&typed.places, setting, &mut exposed)?;
     exposed.warn(output);
     let mut request = RestoreRequest::new(which(&typed.id)?, places, target);

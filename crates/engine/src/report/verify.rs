@@ -3,6 +3,8 @@
 use serde::Serialize;
 use teeline_core::{BackupId, ErrorReport};
 
+use crate::failure::Failure;
+
 use super::{CopyState, Damage, DestinationError, exit, exit_code_of};
 
 /// What a check of stored bytes found.
@@ -12,6 +14,8 @@ pub struct VerifyReport {
     pub backups: Vec<VerifiedBackup>,
     /// What couldn't be read at all.
     pub errors: Vec<DestinationError>,
+    /// That something was wrong, as [`BackupReport::failure`](super::BackupReport::failure).
+    pub failure: Option<Failure>,
 }
 
 /// What a check of one backup found.

@@ -21,6 +21,7 @@ use crate::catalog::{ask_all, resolve};
 use crate::copies::Copies;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::failure::{Failure, Operation};
 use crate::hooks::{Hooks, Moment, RunEvent};
 use crate::keys::Keys;
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
@@ -67,6 +68,7 @@ impl RestoreReport {
             duration: 0,
             avoided: Vec::new(),
             error: None,
+            failure: None,
             hook_failures: Vec::new(),
         }
     }
@@ -83,6 +85,7 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
         Which::Id(id) => Some(id.clone()),
         Which::Latest => None,
     };
+    let asked_for = id.clone();
     let backup_type = id.as_ref().map(BackupId::backup_type);
     let start = RunEvent::new(Moment::RestoreStart, id, backup_type, begun);
     if is_announced {
@@ -100,6 +103,9 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
     let ended = (engine.0.clock)();
     report.duration = u64::try_from(ended.unix_ms() - begun.unix_ms()).unwrap_or(0);
     report.hook_failures = failures;
+    let failure = Failure::first(Operation::Restore, &report.error);
+    report.failure =
+        failure.map(|failure| failure.about(report.id.as_ref().or(asked_for.as_ref())));
     let event = RunEvent::restored(&report, ended);
     if is_announced {
         engine.0.events.emit(&event);

@@ -14,7 +14,7 @@ impl Made {
         let forged = SealedManifest::open("forged", bytes.clone()).unwrap();
         sink.overwrite(&self.file("manifest.json"), &bytes);
         let entry = self.entry();
-        let path = self.report.path.as_ref().unwrap();
+        let path = self.report.folder.as_ref().unwrap();
         sink.overwrite(&entry, &document::seal(&forged.entry(path)));
     }
 
@@ -55,10 +55,10 @@ async fn a_manifest_that_says_something_else_is_found_out() {
             manifest.resources[0].segments.pop();
         }),
         ("another time", |manifest| {
-            manifest.source.scan_ended_at = None
+            manifest.source.scan_ended_at = None;
         }),
         ("another source", |manifest| {
-            manifest.source.location = "elsewhere".to_owned()
+            manifest.source.location = "elsewhere".to_owned();
         }),
         ("metadata", |manifest| {
             manifest.metadata = serde_json::from_str("{\"a\":1}").unwrap();
@@ -107,7 +107,7 @@ async fn another_backup_in_the_place_of_the_latest_is_found_out() {
     let mut asked = request(&made.lines, &made.at);
     asked.recipients = vec![recipient(&key(1))];
     let second = made.engine.backup(asked).await;
-    let path = second.path.as_ref().unwrap();
+    let path = second.folder.as_ref().unwrap();
     let sink = &made.sinks[0];
     sink.overwrite(
         &ObjectKey::new(format!("{path}/manifest.json")).unwrap(),
@@ -149,7 +149,7 @@ async fn every_stored_bit_still_counts_for_who_has_no_key() {
         let bytes = whole(&made.sinks[0], &made.entry()).await;
         document::open("entry", &bytes).unwrap()
     };
-    assert_eq!(Some(&entry.path), made.report.path.as_ref());
+    assert_eq!(Some(&entry.path), made.report.folder.as_ref());
     for name in made.names(0) {
         let file = made.file(&name);
         let right = whole(&made.sinks[0], &file).await;

@@ -88,13 +88,13 @@ async fn made_by(change: impl FnOnce(&mut BackupRequest)) -> Made {
 
 impl Made {
     fn file(&self, name: &str) -> ObjectKey {
-        let path = self.report.path.as_ref().unwrap();
+        let path = self.report.folder.as_ref().unwrap();
         ObjectKey::new(format!("{path}/{name}")).unwrap()
     }
 
     /// The names of the files in the backup's folder at a destination.
     fn names(&self, destination: usize) -> Vec<String> {
-        let folder = format!("{}/", self.report.path.as_ref().unwrap());
+        let folder = format!("{}/", self.report.folder.as_ref().unwrap());
         let keys = self.sinks[destination].keys().into_iter();
         keys.filter_map(|key| Some(key.as_str().strip_prefix(&folder)?.to_owned()))
             .collect()

@@ -99,7 +99,7 @@ async fn recipients_change_and_nothing_else_does() {
     let rotated = change(
         &made,
         KeyChange::Rotate(vec![pair.0.clone()]),
-        &[passphrase.1.clone()],
+        std::slice::from_ref(&passphrase.1),
     )
     .await;
     assert_eq!(rotated.exit_code(), exit::DONE, "{rotated:?}");

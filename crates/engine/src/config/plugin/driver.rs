@@ -8,8 +8,8 @@ use teeline_core::{BackupError, PathTemplate};
 use super::super::blame::Blame;
 use super::super::node::{KeyPath, Node};
 use super::super::reader::{Known, Table};
-use super::Shared;
 use super::template::split;
+use super::{Said, Shared};
 use crate::destination::{
     DestinationSpec, Place, S3Place, Secret, bucket_name, endpoint, folder, key_prefix,
     unique_names,
@@ -97,7 +97,7 @@ impl Driver {
         let of_s3 = |name: &&str| config.is_some_and(|config| member(config, name).is_some());
         if has("drivers") || has("destinations") {
             Driver::Multi
-        } else if ONLY_OF_S3.iter().any(|name| of_s3(&name)) {
+        } else if ONLY_OF_S3.iter().any(of_s3) {
             Driver::S3
         } else {
             Driver::Filesystem
@@ -138,7 +138,7 @@ pub(super) struct Drivers {
 struct Driven {
     destination: DestinationSpec,
     /// Where in it, and the key that says so.
-    template: Option<(PathTemplate, String)>,
+    template: Said<PathTemplate>,
 }
 
 /// Reads the driver of `table`, which may be several; `said` is what it says of all of them besides.
@@ -285,7 +285,7 @@ fn s3(mut config: Table<'_>) -> Result<Driven, BackupError> {
 }
 
 /// `path` or `prefix`, which are the same: a prefix, and a template of what follows it.
-fn below(config: &mut Table<'_>) -> Result<Option<((String, PathTemplate), String)>, BackupError> {
+fn below(config: &mut Table<'_>) -> Result<Said<(String, PathTemplate)>, BackupError> {
     let read = |text: &str| {
         let (fixed, template) = split(text)?;
         Ok((key_prefix(&fixed)?, template))
@@ -297,7 +297,7 @@ fn below(config: &mut Table<'_>) -> Result<Option<((String, PathTemplate), Strin
 }
 
 impl Driven {
-    fn at(place: Place, template: Option<(PathTemplate, String)>) -> Self {
+    fn at(place: Place, template: Said<PathTemplate>) -> Self {
         Driven {
             destination: DestinationSpec::derived(place),
             template: template.filter(|(template, _)| *template != PathTemplate::default()),

@@ -170,13 +170,16 @@ pub(super) fn plugin<'a>(
     })
 }
 
-/// What the object or its `config` may say, each with the key that said it.
+/// What may be said, with the key that says it.
+type Said<T> = Option<(T, String)>;
+
+/// What the object or its `config` may say.
 #[derive(Default)]
 struct Shared {
-    strategy: Option<(StrategyKind, String)>,
-    concurrency: Option<(usize, String)>,
-    compression: Option<(Compression, String)>,
-    retention: Option<(RetentionPolicy, String)>,
+    strategy: Said<StrategyKind>,
+    concurrency: Said<usize>,
+    compression: Said<Compression>,
+    retention: Said<RetentionPolicy>,
 }
 
 impl Shared {
@@ -211,10 +214,7 @@ impl Shared {
 }
 
 /// What is said in one place, or the same in both.
-fn agreed<T: PartialEq>(
-    one: Option<(T, String)>,
-    other: Option<(T, String)>,
-) -> Result<Option<(T, String)>, BackupError> {
+fn agreed<T: PartialEq>(one: Said<T>, other: Said<T>) -> Result<Said<T>, BackupError> {
     match (one, other) {
         (Some((one, here)), Some((other, there))) if one != other => Err(BackupError::usage(
             there,
