@@ -82,6 +82,7 @@ impl RepairedCopy {
             RepairStatus::Refused => match self.error.as_ref().map(|error| error.class) {
                 // Nothing is known to be damaged: a store that refuses to be written, a version that isn't known.
                 Some(Class::Permanent) => exit::FAILED,
+                Some(Class::WrongKey) => exit::WRONG_KEY,
                 _ => exit::DAMAGED,
             },
         }
