@@ -82,6 +82,8 @@ pub(crate) struct PlacesArguments {
     /// ./backups
     #[arg(long, value_name = "DEST")]
     pub(crate) at: Vec<String>,
+    #[command(flatten)]
+    pub(crate) database: ConnectionArguments,
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
@@ -178,12 +180,9 @@ pub(crate) struct RestoreArguments {
     #[arg(
         long,
         value_name = "NAME|DIR|URL|-",
-        conflicts_with = "ConnectionArguments",
         required_unless_present = "ConnectionArguments"
     )]
     pub(crate) target: Option<String>,
-    #[command(flatten)]
-    pub(crate) database: ConnectionArguments,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
     /// Write also where something is already; for a database the same as --mode merge
@@ -421,7 +420,7 @@ mod tests {
         assert!(parse("teeline restore latest --target - --at x").is_ok());
         assert!(parse("teeline restore latest --connection-env A").is_ok());
         assert!(parse("teeline restore latest").is_err());
-        assert!(parse("teeline restore latest --target x --connection-env A").is_err());
+        assert!(parse("teeline restore latest --target x --connection-env A").is_ok());
         assert!(parse("teeline backup --connection a --connection-env A").is_err());
         assert!(parse("teeline backup --list --connection x").is_ok());
         assert!(parse("teeline backup --status a --list").is_err());

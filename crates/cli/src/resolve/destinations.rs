@@ -4,7 +4,7 @@ use teeline::{BackupError, Config, Connection, DestinationSpec, Place, unique_na
 
 use super::exposed::Exposed;
 use super::setting::Setting;
-use super::source::database;
+use super::source::{configured_database, database, note_database};
 use crate::args::PlacesArguments;
 
 /// Where backups are unless something is said.
@@ -48,8 +48,10 @@ pub(super) fn places_of(
     setting: &Setting,
     exposed: &mut Exposed,
 ) -> Result<Vec<DestinationSpec>, BackupError> {
+    note_database(&typed.database, exposed);
     if typed.at.is_empty() {
-        return configured_places(setting);
+        let destinations = or_default(setting.config.destinations.clone());
+        return beside_source(destinations, || database(&typed.database, setting));
     }
     let mut places = Vec::with_capacity(typed.at.len());
     for text in &typed.at {
@@ -58,13 +60,13 @@ pub(super) fn places_of(
         places.push(place);
     }
     unique_names(&mut places)?;
-    beside_source(places, || database(setting))
+    beside_source(places, || database(&typed.database, setting))
 }
 
 /// The destinations of the configuration.
 pub(super) fn configured_places(setting: &Setting) -> Result<Vec<DestinationSpec>, BackupError> {
     let destinations = or_default(setting.config.destinations.clone());
-    beside_source(destinations, || database(setting))
+    beside_source(destinations, || configured_database(setting))
 }
 
 /// The destinations with what they leave to the database that is backed up, which is looked for only where there are such.

@@ -96,19 +96,30 @@ pub(super) fn of_config(
     }
 }
 
-/// The database that is backed up: the typed one, or else the configured one; none where the source is another.
+/// The database that a backup is made of; none where the source is another.
 pub(super) fn database_of_backup(
     typed: &SourceArguments,
     setting: &Setting,
 ) -> Result<Option<Connection>, BackupError> {
-    match typed_place(typed)? {
-        Some(location) => connection_of(&location, setting),
-        None => database(setting),
+    match typed.from {
+        Some(_) => Ok(None),
+        None => database(&typed.database, setting),
+    }
+}
+
+/// The database that was typed, or else the one that the configuration names as source.
+pub(super) fn database(
+    typed: &ConnectionArguments,
+    setting: &Setting,
+) -> Result<Option<Connection>, BackupError> {
+    match typed_database(typed)? {
+        Some(place) => place.resolve(&setting.environment()).map(Some),
+        None => configured_database(setting),
     }
 }
 
 /// The database that the configuration names as source, if it does.
-pub(super) fn database(setting: &Setting) -> Result<Option<Connection>, BackupError> {
+pub(super) fn configured_database(setting: &Setting) -> Result<Option<Connection>, BackupError> {
     match &setting.config.source {
         Some(source) => connection_of(&source.location, setting),
         None => Ok(None),
