@@ -12,6 +12,7 @@ use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
 use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
 use crate::records::{ClaimedResource, RunClaim};
+use crate::seal::{SEALED_SUFFIX, SealEntry, SealedPlace};
 use crate::source::{ResourceCounts, Settling};
 use crate::time::Timestamp;
 
@@ -91,13 +92,14 @@ impl Document for Manifest {
 }
 
 /// The newest version of a claim and of a manifest.
-pub(crate) const PLANNED_VERSION: u32 = 4;
+pub(crate) const PLANNED_VERSION: u32 = 5;
 
 /// The version of a claim and of a manifest. Whoever knows the first only would restore what was outdated when the scan
 /// ended; whoever knows the first two has no decoder for a compression that came later; whoever knows the first three would
-/// take a link of a chain, or what was written since a time, for all that there is.
+/// take a link of a chain, or what was written since a time, for all that there is; others can't open what is sealed.
 pub(crate) fn version_of(plan: &PlanEntry, settles: bool, is_part: bool) -> u32 {
     match plan.compression {
+        _ if plan.seal.is_some() => 5,
         _ if is_part => 4,
         Compression::Deflate { .. } | Compression::Brotli { .. } => 3,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } if settles => 2,
@@ -157,6 +159,19 @@ pub struct PlanEntry {
     pub include: Vec<String>,
     /// Globs of the resources that were left out.
     pub exclude: Vec<String>,
+    /// How it is sealed, if it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seal: Option<SealEntry>,
+}
+
+impl PlanEntry {
+    /// What a small file is called where it is stored.
+    pub fn stored_name(&self, file: &str) -> String {
+        match self.seal {
+            None => file.to_owned(),
+            Some(_) => format!("{file}{SEALED_SUFFIX}"),
+        }
+    }
 }
 
 /// A destination as planned; what became of it is in the run records.
@@ -369,6 +384,23 @@ impl Manifest {
         };
         manifest.totals = Totals::of(&manifest);
         manifest
+    }
+
+    /// Where a data file of it belongs, if it is sealed.
+    pub fn sealed_place(&self, file: &str) -> Option<SealedPlace> {
+        self.plan.seal.as_ref()?;
+        let found = (0..)
+            .zip(self.all_resources())
+            .find_map(|(resource, entry)| {
+                let number = entry.segments.iter().position(|it| it.file == file)?;
+                Some((resource, number, &entry.segments[..number]))
+            });
+        let (resource, number, before) = found?;
+        Some(SealedPlace {
+            resource,
+            segment: u32::try_from(number + 1).ok()?,
+            first_chunk: before.iter().map(|it| u64::from(it.chunks)).sum(),
+        })
     }
 
     /// Every resource, those last that are none of the source's own.

@@ -13,6 +13,7 @@ use teeline_core::{
 use crate::catalog::Asked;
 use crate::check::read_manifest;
 use crate::copies::{Copies, Frozen};
+use crate::keys::{Keys, authenticate};
 use crate::report::Damage;
 
 pub(crate) use stages::{Stage, Stages};
@@ -31,13 +32,14 @@ impl Chain {
     pub(crate) async fn open(
         id: &BackupId,
         asked: &[Result<Asked, (String, BackupError)>],
+        keys: &Keys,
     ) -> Result<Self, BackupError> {
         let mut chain = Chain {
-            backups: vec![Arc::new(Copies::open(id, asked).await?)],
+            backups: vec![Arc::new(Copies::open(id, asked, keys).await?)],
         };
         let mut seen = HashSet::from([id.clone()]);
         while let Some(parent) = chain.wanted(&mut seen)? {
-            let copies = Copies::open(&parent.id, asked).await;
+            let copies = Copies::open(&parent.id, asked, keys).await;
             let copies = copies.map_err(|error| missing(chain.first(), &parent, &error))?;
             chain.take(copies, &parent)?;
         }
@@ -48,11 +50,18 @@ impl Chain {
     ///
     /// # Errors
     /// As [`Chain::open`], where it isn't whole there.
-    pub(crate) async fn at(asked: &Asked, entry: &CatalogEntry) -> Result<Self, BackupError> {
+    pub(crate) async fn at(
+        asked: &Asked,
+        entry: &CatalogEntry,
+        keys: &Keys,
+    ) -> Result<Self, BackupError> {
         let read = async |entry: &CatalogEntry| {
             let sealed = read_manifest(&asked.opened, entry).await?;
             let opened = asked.opened.clone();
-            Ok::<_, BackupError>(Copies::of_one(opened, entry.clone(), sealed.manifest))
+            let unlocked = authenticate(&opened, &entry.path, &sealed, keys).await?;
+            let sealer = unlocked.map(|unlocked| unlocked.sealer);
+            let copies = Copies::of_one(opened, entry.clone(), sealed.manifest, sealer);
+            Ok::<_, BackupError>(copies)
         };
         let mut chain = Chain {
             backups: vec![Arc::new(read(entry).await?)],

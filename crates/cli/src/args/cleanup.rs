@@ -3,7 +3,7 @@
 use clap::Args;
 use teeline::{Span, TimeZone};
 
-use super::PlacesArguments;
+use super::{KeyArguments, PlacesArguments};
 
 /// `teeline consolidate`.
 #[derive(Debug, Args)]
@@ -12,6 +12,11 @@ pub(crate) struct ConsolidateArguments {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
+    /// Seal the new backup for the holder of the secret half of this; may be repeated
+    #[arg(long, value_name = "x25519:…")]
+    pub(crate) recipient: Vec<String>,
 }
 
 /// `teeline delete`.

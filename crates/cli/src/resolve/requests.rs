@@ -9,6 +9,7 @@ use teeline::{
 use super::backup::said;
 use super::destinations::places_of;
 use super::exposed::Exposed;
+use super::keys::{keys, keys_and_recipients};
 use super::setting::Setting;
 use super::target::target;
 use crate::args::{
@@ -111,7 +112,7 @@ pub(crate) fn repair_id(typed: &RepairArguments) -> Result<Option<BackupId>, Bac
 }
 
 /// The request of `teeline repair`.
-pub(crate) fn repair(
+pub(crate) async fn repair(
     typed: &RepairArguments,
     id: Option<BackupId>,
     setting: &Setting,
@@ -121,6 +122,7 @@ pub(crate) fn repair(
     let places = places(&typed.places, setting, output)?;
     let mut request = RepairRequest::rebuild_manifests(places);
     request.id = id;
+    request.keys = keys(&typed.keys, setting).await?;
     request.cancel = cancel.clone();
     Ok(request)
 }
@@ -162,7 +164,7 @@ pub(crate) fn consolidate_id(typed: &ConsolidateArguments) -> Result<BackupId, B
 }
 
 /// The request of `teeline consolidate`.
-pub(crate) fn consolidate(
+pub(crate) async fn consolidate(
     typed: &ConsolidateArguments,
     id: BackupId,
     setting: &Setting,
@@ -170,12 +172,14 @@ pub(crate) fn consolidate(
     cancel: &Cancel,
 ) -> Result<ConsolidateRequest, BackupError> {
     let mut request = ConsolidateRequest::new(places(&typed.places, setting, output)?, id);
+    let (keys, recipients) = keys_and_recipients(&typed.keys, &typed.recipient, setting).await?;
+    (request.keys, request.recipients) = (keys, recipients);
     request.cancel = cancel.clone();
     Ok(request)
 }
 
 /// The request of `teeline verify`.
-pub(crate) fn verify(
+pub(crate) async fn verify(
     typed: &VerifyArguments,
     setting: &Setting,
     output: &Output,
@@ -187,12 +191,13 @@ pub(crate) fn verify(
         false => WhichBackups::One(which(&typed.id)?),
     };
     request.deep = typed.deep;
+    request.keys = keys(&typed.keys, setting).await?;
     request.cancel = cancel.clone();
     Ok(request)
 }
 
 /// The request of `teeline restore`.
-pub(crate) fn restore(
+pub(crate) async fn restore(
     typed: &RestoreArguments,
     setting: &Setting,
     output: &mut Output,
@@ -215,6 +220,8 @@ pub(crate) fn restore(
     });
     request.wait_for_thaw = typed.wait;
     request.dry_run = typed.dry_run;
+    request.keys = keys(&typed.keys, setting).await?;
+    request.keys.allow_unsealed = typed.allow_unsealed;
     request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(request)

@@ -8,6 +8,7 @@ use crate::document;
 use crate::error::BackupError;
 use crate::layout;
 use crate::records::CatalogEntry;
+use crate::seal::{Context, Sealer};
 
 /// A manifest with its bytes and their digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,21 @@ impl SealedManifest {
     /// # Errors
     /// Where it is larger than what readers take.
     pub fn new(manifest: Manifest) -> Result<Self, BackupError> {
-        let bytes = document::seal_within(layout::MANIFEST, &manifest, document::BYTES_MAX)?;
+        Self::authenticated(manifest, None)
+    }
+
+    /// As [`SealedManifest::new`]; that of a sealed backup is authenticated.
+    ///
+    /// # Errors
+    /// As [`SealedManifest::new`].
+    pub fn authenticated(manifest: Manifest, sealer: Option<&Sealer>) -> Result<Self, BackupError> {
+        let bytes = match sealer {
+            None => document::seal(&manifest),
+            Some(sealer) => {
+                document::seal_authenticated(&manifest, |body| sealer.mac(Context::Manifest, body))
+            }
+        };
+        let bytes = document::within(layout::MANIFEST, bytes, document::BYTES_MAX)?;
         Ok(SealedManifest {
             manifest,
             checksum: Digest::of(&bytes),
@@ -60,6 +75,7 @@ impl SealedManifest {
             checksum: self.checksum,
             manifest_bytes: self.bytes.len() as u64,
             parent: self.manifest.parent.clone(),
+            sealed: self.manifest.plan.seal.is_some(),
             metadata: self.manifest.metadata.clone(),
         }
     }

@@ -6,13 +6,15 @@ mod cleanup;
 mod outcome;
 mod parent;
 mod record;
+mod seal;
 mod wanted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use teeline_actors::{Clock, Pass, PassDestination, PassEnd, Spool, block_aside};
+use teeline_actors::{Clock, Pass, PassDestination, PassEnd, Sealing, Spool, block_aside};
+use teeline_core::seal::SealEntry;
 use teeline_core::{
     BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, LagPolicy, Outcome,
     PlanEntry, PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
@@ -158,8 +160,9 @@ impl<'a> Run<'a> {
             report.parent = extent.parent();
             report.since = extent.since();
             report.whole_because.clone_from(&self.whole_because);
+            let sealing = self.sealing(&id, started_at).await?;
             let run = (id.clone(), started_at);
-            let mut pass = self.pass(strategy, run, &extent, &required)?;
+            let mut pass = self.pass(strategy, run, &extent, sealing, &required)?;
             pass.spool = spool.take();
             let path = pass.path.to_string();
             let done = self.engine.0.host.run(pass).await?;
@@ -207,6 +210,7 @@ impl<'a> Run<'a> {
         strategy: Strategy,
         (id, started_at): (BackupId, Timestamp),
         extent: &Extent,
+        sealing: Option<(SealEntry, Sealing)>,
         required: &[bool],
     ) -> Result<Pass, BackupError> {
         let (request, inner) = (self.request, &self.engine.0);
@@ -235,6 +239,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         let source = Arc::clone(&request.source);
+        let (seal, sealing) = sealing.unzip();
         let wanted = Wanted::new(&request.included(), &request.exclude)?;
         let selection = wanted.selection();
         let head = RunHead {
@@ -250,6 +255,7 @@ impl<'a> Run<'a> {
                 segment_bytes: request.segment_bytes,
                 include: request.included(),
                 exclude: request.exclude.clone(),
+                seal,
             },
             parent: extent.parent(),
             since: extent.since(),
@@ -268,6 +274,7 @@ impl<'a> Run<'a> {
             epilogue: Box::new(move |placed| source.describe(placed)),
             head,
             path,
+            sealing,
             verification: request.verification,
             limits: CutLimits {
                 block_bytes: request.block_bytes(),

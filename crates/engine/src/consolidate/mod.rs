@@ -8,12 +8,14 @@ mod source;
 
 use std::sync::Arc;
 
+use teeline_core::seal::Recipient;
 use teeline_core::{BackupError, BackupId};
 
 use crate::catalog::{ask_all, resolve};
 use crate::chain::Chain;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::keys::Keys;
 use crate::report::BackupReport;
 use crate::request::{AsOf, BackupRequest, Cancel, Which};
 
@@ -27,6 +29,10 @@ pub struct ConsolidateRequest {
     pub destinations: Vec<DestinationSpec>,
     /// The link that is to be restorable alone.
     pub id: BackupId,
+    /// What opens the chain, where it is sealed.
+    pub keys: Keys,
+    /// For whom the new backup is sealed; that of a sealed chain must be.
+    pub recipients: Vec<Recipient>,
     /// Ends it early.
     pub cancel: Cancel,
 }
@@ -37,6 +43,8 @@ impl ConsolidateRequest {
         ConsolidateRequest {
             destinations,
             id,
+            keys: Keys::default(),
+            recipients: Vec::new(),
             cancel: Cancel::new(),
         }
     }
@@ -79,7 +87,7 @@ async fn backup_of(
 ) -> Result<BackupRequest, BackupError> {
     let asked = ask_all(engine, &request.destinations).await;
     let id = resolve(&Which::Id(request.id), &asked).await?;
-    let chain = Chain::open(&id, &asked).await?;
+    let chain = Chain::open(&id, &asked, &request.keys).await?;
     let manifest = Arc::clone(chain.manifest());
     if manifest.parent.is_none() {
         let message = match manifest.since {
@@ -88,6 +96,11 @@ async fn backup_of(
         };
         return Err(BackupError::usage(&id, message)
             .suggest("name a link of a chain; `teeline list` shows what goes on from what"));
+    }
+    if manifest.plan.seal.is_some() && request.recipients.is_empty() {
+        let message = "it is sealed, and nobody is named for whom the new backup is to be sealed";
+        return Err(BackupError::usage(&id, message)
+            .suggest("name a recipient or a key, or have the configuration do it: [encryption]"));
     }
     let scan_ended_at = manifest.source.scan_ended_at;
     let as_of = AsOf {
@@ -106,6 +119,7 @@ async fn backup_of(
     backup.include.clone_from(&plan.include);
     backup.exclude.clone_from(&plan.exclude);
     backup.metadata = manifest.metadata.clone();
+    backup.recipients = request.recipients;
     backup.cancel = request.cancel;
     backup.as_of = Some(as_of);
     Ok(backup)

@@ -24,6 +24,7 @@ use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
 use crate::hooks::{Hooks, Moment, RunEvent};
+use crate::keys::Keys;
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
 use crate::request::{Cancel, Which};
 
@@ -129,6 +130,7 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         thaw: request.thaw.filter(|_| !request.dry_run),
         waits: request.wait_for_thaw,
         dry_run: request.dry_run,
+        keys: request.keys,
     };
     let target = match request.target.open(request.overwrite, request.mode).await {
         Ok(target) => target,
@@ -192,6 +194,7 @@ struct Wanted {
     thaw: Option<Thaw>,
     waits: bool,
     dry_run: bool,
+    keys: Keys,
 }
 
 struct Restore {
@@ -236,7 +239,8 @@ impl Restore {
         let id = resolve(&wanted.which, &asked).await?;
         self.report.id = Some(id.clone());
         self.report.backup_id = Some(id.clone());
-        let chain = &*self.chain.insert(Chain::open(&id, &asked).await?);
+        let chain = Chain::open(&id, &asked, &wanted.keys).await?;
+        let chain = &*self.chain.insert(chain);
         let manifest = Arc::clone(chain.manifest());
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
         let chosen = choice.of(&manifest);

@@ -10,6 +10,7 @@ use teeline_core::{
 
 use crate::catalog::Asked;
 use crate::chain::Chain;
+use crate::keys::Keys;
 use crate::plain::count_lines;
 use crate::report::Contained;
 use crate::restore::{Contents, count_first};
@@ -21,9 +22,11 @@ use crate::restore::{Contents, count_first};
 pub(super) async fn read_through(
     asked: &Asked,
     entry: &CatalogEntry,
+    keys: &Keys,
 ) -> Result<Contained, BackupError> {
-    let chain = Chain::at(asked, entry).await?;
+    let chain = Chain::at(asked, entry, keys).await?;
     let manifest = Arc::clone(chain.manifest());
+    chain.last().check_seals().await?;
     let contents = Contents::open(&chain).await?;
     let resources: Vec<&ResourceEntry> = manifest.resources.iter().collect();
     let mut contained = Contained::default();

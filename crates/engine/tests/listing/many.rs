@@ -39,6 +39,7 @@ fn entry(number: u32) -> CatalogEntry {
         checksum: Digest::of(b""),
         manifest_bytes: 1,
         parent: None,
+        sealed: false,
         metadata: Metadata::default(),
         id,
     }
