@@ -106,6 +106,9 @@ impl Backup {
                     exclude: Vec::new(),
                     seal: None,
                 },
+                parent: None,
+                since: None,
+                consolidates: None,
                 metadata: match self.is_database {
                     true => serde_json::from_str("{\"why\":[1,null]}").unwrap(),
                     false => Metadata::default(),
@@ -121,6 +124,8 @@ impl Backup {
                 location: "somewhere".to_owned(),
                 scan_started_at: Timestamp::from_unix_ms(1_795_399_200_100),
                 scan_ended_at: None,
+                server_time: None,
+                changes: None,
                 settle: None,
             },
             claimed: placer.claimed(),
@@ -190,6 +195,7 @@ impl Backup {
                 counts: ResourceCounts {
                     kept_raw: blocks.len() as u64,
                     vanished: 1,
+                    changes: None,
                     settle: is_settled(resource).then_some(SETTLING),
                 },
                 ended_at: Timestamp::from_unix_ms(1_795_399_200_200 + i64::from(resource.0)),
@@ -441,6 +447,7 @@ fn sums_of_what_indexes_may_say_do_not_overflow() {
     let counts = ResourceCounts {
         kept_raw: u64::MAX,
         vanished: u64::MAX,
+        changes: None,
         settle: None,
     };
     let ended_at = claim.head.started_at;
