@@ -21,6 +21,7 @@ pub mod document;
 mod error;
 mod file_name;
 mod frame;
+mod hex32;
 mod id;
 mod index;
 mod key;
@@ -40,6 +41,7 @@ mod reorder;
 mod retention;
 mod retry;
 mod schedule;
+pub mod seal;
 mod sink;
 mod source;
 mod span;
@@ -62,6 +64,7 @@ pub use document::Document;
 pub use error::{BackupError, Class, ErrorReport, plain_words};
 pub use file_name::Stems;
 pub use frame::{Frame, FrameHeader};
+pub use hex32::Hex32;
 pub use id::{BackupId, BackupType, BadId};
 pub use index::{
     INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, ResourceEnd, SegmentNames,

@@ -5,6 +5,7 @@ mod check;
 mod cleanup;
 mod destinations;
 mod exposed;
+mod keys;
 mod requests;
 mod schedules;
 mod setting;
@@ -14,6 +15,7 @@ mod target;
 pub(crate) use self::backup::{Backup, backup};
 pub(crate) use self::check::check;
 pub(crate) use self::cleanup::{cleanup, delete, delete_id};
+pub(crate) use self::keys::key;
 pub(crate) use self::requests::{
     inspect_plugin, list, monitor, places, repair, repair_id, restore, status, sync, sync_id,
     verify,

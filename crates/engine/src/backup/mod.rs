@@ -5,12 +5,14 @@ mod check;
 mod cleanup;
 mod outcome;
 mod record;
+mod seal;
 mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use teeline_actors::{Pass, PassDestination, PassEnd, Spool, block_aside};
+use teeline_actors::{Pass, PassDestination, PassEnd, Sealing, Spool, block_aside};
+use teeline_core::seal::SealEntry;
 use teeline_core::{
     BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, LagPolicy, Outcome,
     PlanEntry, PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
@@ -148,7 +150,8 @@ impl<'a> Run<'a> {
         let mut spool = self.spool().await?;
         let mut started_at = self.started_at;
         loop {
-            let mut pass = self.pass(strategy, (id.clone(), started_at), &required)?;
+            let sealing = self.sealing(&id, started_at).await?;
+            let mut pass = self.pass(strategy, (id.clone(), started_at), sealing, &required)?;
             pass.spool = spool.take();
             let path = pass.path.to_string();
             let done = self.engine.0.host.run(pass).await?;
@@ -195,6 +198,7 @@ impl<'a> Run<'a> {
         &self,
         strategy: Strategy,
         (id, started_at): (BackupId, Timestamp),
+        sealing: Option<(SealEntry, Sealing)>,
         required: &[bool],
     ) -> Result<Pass, BackupError> {
         let (request, inner) = (self.request, &self.engine.0);
@@ -223,6 +227,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         let source = Arc::clone(&request.source);
+        let (seal, sealing) = sealing.unzip();
         let wanted = Wanted::new(&request.included(), &request.exclude)?;
         let selection = wanted.selection();
         let head = RunHead {
@@ -238,6 +243,7 @@ impl<'a> Run<'a> {
                 segment_bytes: request.segment_bytes,
                 include: request.included(),
                 exclude: request.exclude.clone(),
+                seal,
             },
             metadata: request.metadata.clone(),
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
@@ -252,6 +258,7 @@ impl<'a> Run<'a> {
             epilogue: Box::new(move |placed| source.describe(placed)),
             head,
             path,
+            sealing,
             verification: request.verification,
             limits: CutLimits {
                 block_bytes: request.block_bytes(),

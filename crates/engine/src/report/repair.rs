@@ -83,6 +83,7 @@ impl RepairedCopy {
                 // Nothing is known to be damaged: a store that refuses to be written, a version that isn't known, data that
                 // must be thawed to be compared.
                 Some(Class::Permanent | Class::Archived) => exit::FAILED,
+                Some(Class::WrongKey) => exit::WRONG_KEY,
                 _ => exit::DAMAGED,
             },
         }

@@ -24,6 +24,7 @@ use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
 use crate::hooks::{Hooks, Moment, RunEvent};
+use crate::keys::Keys;
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
 use crate::request::{Cancel, Which};
 
@@ -128,6 +129,7 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         thaw: request.thaw.filter(|_| !request.dry_run),
         waits: request.wait_for_thaw,
         dry_run: request.dry_run,
+        keys: request.keys,
     };
     let target = match request.target.open(request.overwrite, request.mode).await {
         Ok(target) => target,
@@ -191,6 +193,7 @@ struct Wanted {
     thaw: Option<Thaw>,
     waits: bool,
     dry_run: bool,
+    keys: Keys,
 }
 
 struct Restore {
@@ -237,7 +240,7 @@ impl Restore {
         self.report.backup_id = Some(id.clone());
         let copies = &*self
             .copies
-            .insert(Arc::new(Copies::open(&id, asked).await?));
+            .insert(Arc::new(Copies::open(&id, asked, &wanted.keys).await?));
         let copies = Arc::clone(copies);
         let manifest = Arc::clone(&copies.manifest);
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;

@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod cleanup;
 mod inspection;
+mod keys;
 mod list;
 mod monitor;
 mod repair;
