@@ -9,7 +9,7 @@ mod schedule;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use teeline::Operation;
+use teeline::{Operation, ThawTier};
 
 pub(crate) use self::backup::{
     BackupArguments, ConnectionArguments, EngineArguments, ExecutorArgument, SourceArguments,
@@ -88,6 +88,8 @@ pub(crate) struct PlacesArguments {
     /// ./backups
     #[arg(long, value_name = "DEST")]
     pub(crate) at: Vec<String>,
+    #[command(flatten)]
+    pub(crate) database: ConnectionArguments,
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
@@ -186,12 +188,9 @@ pub(crate) struct RestoreArguments {
     #[arg(
         long,
         value_name = "NAME|DIR|URL|-",
-        conflicts_with = "ConnectionArguments",
         required_unless_present = "ConnectionArguments"
     )]
     pub(crate) target: Option<String>,
-    #[command(flatten)]
-    pub(crate) database: ConnectionArguments,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
     /// Write also where something is already; for a database the same as --mode merge
@@ -214,6 +213,18 @@ pub(crate) struct RestoreArguments {
     /// Call a resource something else; may be repeated
     #[arg(long, value_name = "OLD=NEW")]
     pub(crate) rename: Vec<String>,
+    /// Have data thawed that is archived everywhere
+    #[arg(long)]
+    pub(crate) thaw: bool,
+    /// For so many days it is to be readable then
+    #[arg(long, value_name = "N", default_value_t = 7, requires = "thaw", value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub(crate) thaw_days: u32,
+    /// How fast: standard, in hours; bulk, in up to two days; expedited, in minutes
+    #[arg(long, value_name = "TIER", default_value_t, requires = "thaw")]
+    pub(crate) thaw_tier: ThawTier,
+    /// Wait for data that is being thawed
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// Say what would be restored, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -426,7 +437,7 @@ mod tests {
         assert!(parse("teeline restore latest --target - --at x").is_ok());
         assert!(parse("teeline restore latest --connection-env A").is_ok());
         assert!(parse("teeline restore latest").is_err());
-        assert!(parse("teeline restore latest --target x --connection-env A").is_err());
+        assert!(parse("teeline restore latest --target x --connection-env A").is_ok());
         assert!(parse("teeline backup --connection a --connection-env A").is_err());
         assert!(parse("teeline backup --list --connection x").is_ok());
         assert!(parse("teeline backup --status a --list").is_err());

@@ -104,10 +104,12 @@ pub use teeline_core::{
     DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy,
     LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, PathTemplate, ProgressEvent,
     RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink,
-    Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified, WithdrawalReason,
-    looks_like_url, masked,
+    Source, Span, StrategyKind, Target, Thaw, ThawTier, TimeZone, Timestamp, Timing, Verified,
+    WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
+pub use teeline_sinks::object_store;
+pub use teeline_sinks::{Modes, ServerSideEncryption, StorageClass, Storing};
 pub use teeline_sources as sources;
 pub use teeline_sources::jsonl::JsonlSource;
 pub use teeline_sources::s3db::{

@@ -325,6 +325,8 @@ pub struct CopyStatus {
 pub enum CopyState {
     /// It is there; for `verify`: and whole.
     Ok,
+    /// It is there, and some of its data is archived: what could be read is right, and the rest has the right sizes.
+    Attested,
     /// It is there, and damaged.
     Damaged,
     /// It isn't there.
@@ -348,7 +350,7 @@ impl CopyState {
     /// What a command that found it exits with, where `absent` is what it is about a copy that isn't there.
     fn exit_code(self, absent: u8) -> u8 {
         match self {
-            CopyState::Ok | CopyState::Withdrawn => exit::DONE,
+            CopyState::Ok | CopyState::Attested | CopyState::Withdrawn => exit::DONE,
             CopyState::Damaged => exit::DAMAGED,
             CopyState::Absent => absent,
             CopyState::Unreachable => exit::FAILED,
@@ -424,6 +426,8 @@ pub enum RestoreStatus {
     Completed,
     /// Nothing was written; this is what would be.
     DryRun,
+    /// Nothing was written yet: data is being thawed.
+    Thawing,
     /// Nothing, or not everything, is there.
     Failed,
 }
@@ -444,9 +448,10 @@ pub struct RestoredResource {
 }
 
 impl RestoreReport {
-    /// 0; 3 where a copy was avoided; 13 where damage left no copy; 1, 2 or 130.
+    /// 0; 3 where a copy was avoided, or data is being thawed; 13 where damage left no copy; 1, 2 or 130.
     pub fn exit_code(&self) -> u8 {
         match &self.error {
+            Some(_) if self.status == RestoreStatus::Thawing => exit::DEGRADED,
             Some(error) => exit_code_of(error),
             None if self.avoided.is_empty() => exit::DONE,
             None => exit::DEGRADED,

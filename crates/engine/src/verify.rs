@@ -140,6 +140,8 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
                     name: name.clone(),
                     status: CopyState::Unreachable,
                     bytes: 0,
+                    attested_files: 0,
+                    attested_bytes: 0,
                     contained: None,
                     seal: None,
                     damage: Vec::new(),
@@ -193,7 +195,9 @@ async fn verify_copy(
             seal = seal::look(&mut check, asked_all, asked, entry, request).await;
         }
         let is_open = |seal: &VerifiedSeal| seal.authentic;
-        if *deep && check.damage.is_empty() && seal.as_ref().is_none_or(is_open) {
+        // What is archived can't be decoded; that is said by its number.
+        let is_readable = check.damage.is_empty() && check.attested_files == 0;
+        if *deep && is_readable && seal.as_ref().is_none_or(is_open) {
             match deep::read_through(&asked.opened, entry, keys).await {
                 Ok(found) => contained = Some(found),
                 Err(error) => {
@@ -212,6 +216,8 @@ async fn verify_copy(
             name,
             status,
             bytes: 0,
+            attested_files: 0,
+            attested_bytes: 0,
             contained,
             seal,
             damage: Vec::new(),
@@ -220,6 +226,7 @@ async fn verify_copy(
     let unreachable =
         |damage: &Damage| CopyState::of_failure(damage.class) == CopyState::Unreachable;
     let status = match check.damage.as_slice() {
+        [] if check.attested_files > 0 => CopyState::Attested,
         [] => CopyState::Ok,
         damage if damage.iter().all(unreachable) => CopyState::Unreachable,
         _ => CopyState::Damaged,
@@ -228,6 +235,8 @@ async fn verify_copy(
         name: asked.opened.name.clone(),
         status,
         bytes: check.bytes,
+        attested_files: check.attested_files,
+        attested_bytes: check.attested_bytes,
         contained,
         seal,
         damage: check.damage,

@@ -114,6 +114,7 @@ impl BackupArguments {
         let places = || PlacesArguments {
             config: self.config.clone(),
             at: self.to.clone(),
+            database: self.source.database.clone(),
             json: self.json,
         };
         match &self.status {
@@ -144,8 +145,8 @@ pub(crate) struct EngineArguments {
     pub(crate) temp_dir: Option<PathBuf>,
 }
 
-/// A database; at most one of the three.
-#[derive(Debug, Args)]
+/// The database that is backed up, or restored; destinations in its bucket are found by it. At most one of the three.
+#[derive(Debug, Clone, Args)]
 #[group(multiple = false)]
 pub(crate) struct ConnectionArguments {
     /// Connection string of the database. Everyone on the machine can see it: prefer the next two

@@ -2,7 +2,7 @@
 
 use teeline::{
     BackupError, BackupId, Cancel, DestinationSpec, InspectPluginRequest, ListRequest,
-    ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest, SyncRequest,
+    ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest, SyncRequest, Thaw,
     Timestamp, VerifyRequest, Which, WhichBackups,
 };
 
@@ -184,6 +184,11 @@ pub(crate) async fn restore(
     request.resources = typed.resources.clone();
     request.ids = typed.ids.clone();
     request.renames = renames(&typed.rename)?;
+    request.thaw = typed.thaw.then_some(Thaw {
+        days: typed.thaw_days,
+        tier: typed.thaw_tier,
+    });
+    request.wait_for_thaw = typed.wait;
     request.dry_run = typed.dry_run;
     request.keys = keys(&typed.keys, setting).await?;
     request.keys.allow_unsealed = typed.allow_unsealed;

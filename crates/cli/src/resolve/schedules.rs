@@ -7,7 +7,7 @@ use teeline::config::ScheduleConfig;
 use teeline::{BackupError, Config, Engine, JsonlSource, Recipient, Schedule, Source, Timing};
 
 use super::backup::configured;
-use super::destinations::or_default;
+use super::destinations::configured_places;
 use super::keys::recipients;
 use super::setting::Setting;
 use super::source::of_config;
@@ -60,7 +60,7 @@ fn with_schedules(
     }
     let engine = setting.engine(typed)?;
     for schedule in &config.schedules {
-        add(&engine, config, schedule, source(schedule)?, recipients)?;
+        add(&engine, setting, schedule, source(schedule)?, recipients)?;
     }
     Ok(engine)
 }
@@ -68,12 +68,13 @@ fn with_schedules(
 /// Adds a schedule, which must be one that can be run.
 pub(super) fn add(
     engine: &Engine,
-    config: &Config,
+    setting: &Setting,
     schedule: &ScheduleConfig,
     source: Arc<dyn Source>,
     recipients: &[Recipient],
 ) -> Result<(), BackupError> {
-    let destinations = or_default(config.destinations.clone())?;
+    let config = &setting.config;
+    let destinations = configured_places(setting)?;
     let mut request = configured(config, &schedule.backup, source, destinations)?;
     request.backup_type = schedule.backup_type.clone();
     request.recipients = recipients.to_vec();

@@ -96,6 +96,46 @@ pub(super) fn of_config(
     }
 }
 
+/// The database that a backup is made of; none where the source is another.
+pub(super) fn database_of_backup(
+    typed: &SourceArguments,
+    setting: &Setting,
+) -> Result<Option<Connection>, BackupError> {
+    match typed.from {
+        Some(_) => Ok(None),
+        None => database(&typed.database, setting),
+    }
+}
+
+/// The database that was typed, or else the one that the configuration names as source.
+pub(super) fn database(
+    typed: &ConnectionArguments,
+    setting: &Setting,
+) -> Result<Option<Connection>, BackupError> {
+    match typed_database(typed)? {
+        Some(place) => place.resolve(&setting.environment()).map(Some),
+        None => configured_database(setting),
+    }
+}
+
+/// The database that the configuration names as source, if it does.
+pub(super) fn configured_database(setting: &Setting) -> Result<Option<Connection>, BackupError> {
+    match &setting.config.source {
+        Some(source) => connection_of(&source.location, setting),
+        None => Ok(None),
+    }
+}
+
+fn connection_of(
+    location: &SourceLocation,
+    setting: &Setting,
+) -> Result<Option<Connection>, BackupError> {
+    match location {
+        SourceLocation::S3db(place) => place.resolve(&setting.environment()).map(Some),
+        _ => Ok(None),
+    }
+}
+
 fn settles_lines() -> BackupError {
     let message = "it reads again what of a database has changed, and JSON lines are read once";
     BackupError::usage("--settle", message).suggest("leave it out")

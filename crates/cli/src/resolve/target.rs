@@ -5,7 +5,7 @@ use teeline::{BackupError, RestoreTarget};
 
 use super::exposed::Exposed;
 use super::setting::Setting;
-use super::source::{note_database, typed_database};
+use super::source::typed_database;
 use crate::args::RestoreArguments;
 use crate::output::Output;
 
@@ -19,8 +19,7 @@ pub(super) fn target(
     if let Some(text) = &typed.target {
         return target_of(text, setting, output, exposed);
     }
-    note_database(&typed.database, exposed);
-    let Some(database) = typed_database(&typed.database)? else {
+    let Some(database) = typed_database(&typed.places.database)? else {
         return Err(BackupError::usage(
             "--target",
             "nothing is named to restore to",

@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
         required: &[bool],
     ) -> Result<Pass, BackupError> {
         let (request, inner) = (self.request, &self.engine.0);
-        let path = request.path.path(&id, started_at)?;
+        let path = request.path.path(&id, started_at, request.time_zone)?;
         let planned: Vec<PlannedDestination> = self
             .opened
             .iter()

@@ -378,6 +378,7 @@ impl<'a> Table<'a> {
         Ok(values)
     }
 
+    /// A value of any type.
     pub(super) fn take(&mut self, name: &str) -> Option<(KeyPath, Node)> {
         let index = self.entries.iter().position(|(entry, _)| entry == name)?;
         let (_, node) = self.entries.remove(index);

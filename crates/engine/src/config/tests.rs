@@ -5,6 +5,7 @@ mod encryption;
 mod plugin;
 mod refused;
 mod schedules;
+mod storing;
 mod syntax;
 mod variables;
 

@@ -192,7 +192,7 @@ impl RunEvent {
             (RestoreStatus::Failed, Some(error)) if error.class == Class::Cancelled => {
                 Moment::RestoreCancelled
             }
-            (RestoreStatus::Failed, _) => Moment::RestoreError,
+            (RestoreStatus::Failed | RestoreStatus::Thawing, _) => Moment::RestoreError,
             (RestoreStatus::Completed | RestoreStatus::DryRun, _) => Moment::RestoreComplete,
         };
         let backup_type = report.id.as_ref().map(BackupId::backup_type);

@@ -66,7 +66,7 @@ pub(super) async fn put_key(
     sealed: &SealedKey,
 ) -> Result<(), BackupError> {
     let key = key_of(path, &sealed.name)?;
-    let read_back = opened.sink.capabilities().can_read_back;
+    let read_back = opened.sink.capabilities().read_back.has_documents();
     put_checked(
         opened.sink.as_ref(),
         &key,

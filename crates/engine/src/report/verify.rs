@@ -38,6 +38,10 @@ pub struct VerifiedCopy {
     pub status: CopyState,
     /// Bytes that were read and found right.
     pub bytes: u64,
+    /// Data files that are archived, and so couldn't be read: the store has them, and their sizes are right.
+    pub attested_files: u64,
+    /// The bytes of these.
+    pub attested_bytes: u64,
     /// What it holds, where it was checked deeply and nothing was wrong.
     pub contained: Option<Contained>,
     /// What is known of a sealed backup; absent where it isn't sealed, or damaged.

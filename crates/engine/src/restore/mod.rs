@@ -10,11 +10,12 @@ mod writer;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{FutureExt, TryStreamExt};
 use teeline_core::{
     BackupError, BackupId, Class, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
-    Timestamp,
+    Thaw, Timestamp,
 };
 
 use crate::catalog::{ask_all, resolve};
@@ -33,6 +34,9 @@ pub use target::RestoreTarget;
 use choice::Choice;
 use reading::Tally;
 pub(crate) use reading::{Contents, count_first, count_lines};
+
+/// Thaws take minutes to days.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Restores a backup. Failures are in the report.
@@ -122,6 +126,8 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         resources: request.resources,
         ids: request.ids,
         renames: request.renames,
+        thaw: request.thaw.filter(|_| !request.dry_run),
+        waits: request.wait_for_thaw,
         dry_run: request.dry_run,
         keys: request.keys,
     };
@@ -148,7 +154,9 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         report.avoided = copies.avoided();
     }
     if let Err(error) = result {
-        report.status = RestoreStatus::Failed;
+        if report.status != RestoreStatus::Thawing {
+            report.status = RestoreStatus::Failed;
+        }
         report.restored.clear();
         report.objects_restored = 0;
         report.error = Some((&error).into());
@@ -182,6 +190,8 @@ struct Wanted {
     resources: Vec<String>,
     ids: Vec<String>,
     renames: Vec<(String, String)>,
+    thaw: Option<Thaw>,
+    waits: bool,
     dry_run: bool,
     keys: Keys,
 }
@@ -234,6 +244,8 @@ impl Restore {
         let copies = Arc::clone(copies);
         let manifest = Arc::clone(&copies.manifest);
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
+        let chosen = choice.of(&manifest);
+        self.have_readable(engine, &copies, &chosen, wanted).await?;
         let contents = Contents::open(copies).await?;
         let restoring = Restoring {
             backup: id,
@@ -244,7 +256,6 @@ impl Restore {
             dry_run: wanted.dry_run,
         };
         self.target.check(&restoring).await?;
-        let chosen = choice.of(&manifest);
         contents.find_ids(&chosen, &choice).await?;
         if wanted.dry_run && !self.target.compares() {
             self.describe(&contents, &chosen, &choice).await?;
@@ -258,6 +269,34 @@ impl Restore {
         self.note(&chosen, &records);
         self.report.objects_restored = self.write_frames(&contents, &chosen, &choice).await?;
         Ok(true)
+    }
+
+    /// Has what is archived thawed, and waits for it, as far as either is wanted.
+    async fn have_readable(
+        &mut self,
+        engine: &Engine,
+        copies: &Copies,
+        chosen: &[&ResourceEntry],
+        wanted: &Wanted,
+    ) -> Result<(), BackupError> {
+        let mut frozen = copies.frozen(chosen).await?;
+        if let Some(thaw) = wanted.thaw
+            && !frozen.is_empty()
+        {
+            frozen.thaw(thaw).await?;
+            frozen = copies.frozen(chosen).await?;
+        }
+        while wanted.waits && frozen.is_thawing() && !frozen.is_empty() {
+            (engine.0.sleep)(LOOK_AGAIN_AFTER).await;
+            frozen = copies.frozen(chosen).await?;
+        }
+        if frozen.is_empty() {
+            return Ok(());
+        }
+        if wanted.thaw.is_some() && frozen.is_thawing() {
+            self.report.status = RestoreStatus::Thawing;
+        }
+        Err(frozen.error())
     }
 
     /// What would be restored to a target where that doesn't depend on what is there.

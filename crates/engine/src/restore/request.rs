@@ -1,5 +1,6 @@
 //! What a restore is asked for.
 
+use teeline_core::Thaw;
 use teeline_sources::s3db::RestoreMode;
 
 use crate::destination::DestinationSpec;
@@ -31,6 +32,10 @@ pub struct RestoreRequest {
     pub renames: Vec<(String, String)>,
     /// What opens it, if it is sealed.
     pub keys: Keys,
+    /// How data that is archived is to be thawed, where no copy of it can be read. Without, it isn't, and the restore fails.
+    pub thaw: Option<Thaw>,
+    /// Whether to wait for data that is being thawed; no.
+    pub wait_for_thaw: bool,
     /// Whether only to say what would be done; no.
     pub dry_run: bool,
     /// Who is told of it, and may stop it; nobody. Nobody is told of what a restore would do.
@@ -52,6 +57,8 @@ impl RestoreRequest {
             ids: Vec::new(),
             renames: Vec::new(),
             keys: Keys::default(),
+            thaw: None,
+            wait_for_thaw: false,
             dry_run: false,
             hooks: Hooks::default(),
             cancel: Cancel::new(),

@@ -32,6 +32,12 @@ impl Shown for VerifyReport {
                         let seal = copy.seal.as_ref().map_or("", sealed);
                         format!("{read} read, every digest right{contained}{seal}")
                     }
+                    CopyState::Attested => format!(
+                        "{} read, every digest right; {} in {} archived, not read: the sizes are right",
+                        bytes(copy.bytes),
+                        bytes(copy.attested_bytes),
+                        counted(copy.attested_files, "file")
+                    ),
                     CopyState::Damaged => counted(copy.damage.len() as u64, "fault"),
                     CopyState::Absent | CopyState::Withdrawn | CopyState::Unreachable => {
                         String::new()

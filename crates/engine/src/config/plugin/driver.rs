@@ -8,6 +8,7 @@ use teeline_core::{BackupError, PathTemplate};
 use super::super::blame::Blame;
 use super::super::node::{KeyPath, Node};
 use super::super::reader::{Known, Table};
+use super::super::storing::{ModeKeys, StoringKeys, modes, storing};
 use super::template::split;
 use super::{Said, Shared};
 use crate::destination::{
@@ -21,6 +22,8 @@ const FOLDER_DEFAULT: &str = "./backups";
 const FILESYSTEM: Known = Known {
     keys: &[
         "path",
+        "permissions",
+        "directoryPermissions",
         "strategy",
         "concurrency",
         "compression",
@@ -41,6 +44,10 @@ const S3: Known = Known {
         "sessionToken",
         "profile",
         "forcePathStyle",
+        "storageClass",
+        "serverSideEncryption",
+        "kmsKeyId",
+        "tags",
         "strategy",
         "concurrency",
         "compression",
@@ -72,8 +79,28 @@ const ONE_OF_SEVERAL: Known = Known {
 const IN_A_LIST: &str =
     "a driver has it in `config`; a destination of ours is a table, [destinations.NAME]";
 
+const MODES: ModeKeys = ModeKeys {
+    file: "permissions",
+    folder: "directoryPermissions",
+};
+
+const STORING: StoringKeys = StoringKeys {
+    class: "storageClass",
+    encryption: "serverSideEncryption",
+    key_id: "kmsKeyId",
+    tags: "tags",
+};
+
 /// What a driver's `config` says only if it is S3's.
-const ONLY_OF_S3: [&str; 3] = ["bucket", "region", "endpoint"];
+const ONLY_OF_S3: [&str; 7] = [
+    "bucket",
+    "region",
+    "endpoint",
+    "storageClass",
+    "serverSideEncryption",
+    "kmsKeyId",
+    "tags",
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Driver {
@@ -258,16 +285,17 @@ fn filesystem(mut config: Table<'_>) -> Result<Driven, BackupError> {
         Some((path, template)) => (path, Some((template, said_by))),
         None => (PathBuf::from(FOLDER_DEFAULT), None),
     };
-    Ok(Driven::at(Place::Folder(path), template))
+    let mut driven = Driven::at(Place::Folder(path), template);
+    driven.destination.modes = modes(&mut config, MODES)?;
+    Ok(driven)
 }
 
 fn s3(mut config: Table<'_>) -> Result<Driven, BackupError> {
     let secret = |text: &str| Ok(Secret::new(text));
     let bucket = config.text_as("bucket", bucket_name)?;
-    let bucket = bucket.ok_or_else(|| config.error("lacks `bucket`"))?;
     let below = below(&mut config)?;
     let place = S3Place {
-        bucket,
+        bucket: bucket.unwrap_or_default(),
         prefix: below
             .as_ref()
             .map_or(String::new(), |((prefix, _), _)| prefix.clone()),
@@ -278,6 +306,8 @@ fn s3(mut config: Table<'_>) -> Result<Driven, BackupError> {
         session_token: config.text_as("sessionToken", secret)?,
         profile: config.text("profile")?,
         path_style: config.boolean("forcePathStyle")?,
+        storing: storing(&mut config, STORING)?,
+        follows_source: true,
     };
     place.check().map_err(|message| config.error(message))?;
     let template = below.map(|((_, template), said_by)| (template, said_by));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use teeline_core::{
     Compression, LagPolicy, LineCheck, PathTemplate, Retention, Span, StrategyKind,
 };
+use teeline_sinks::Storing;
 use teeline_sources::s3db::OnUndecodable;
 
 use super::*;
@@ -233,6 +234,8 @@ fn keys_beside_a_url_replace_what_it_says() {
         session_token: Some(Secret::new("CANARY")),
         profile: None,
         path_style: Some(false),
+        storing: Storing::default(),
+        follows_source: false,
     };
     assert_eq!(
         (primary.place, primary.required),
@@ -459,7 +462,7 @@ fn every_sample_is_accepted() {
         assert!(!config.destinations.is_empty(), "{path:?}");
         found.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
-    for sample in ["folders.toml", "s3.yaml", "priority.json"] {
+    for sample in ["folders.toml", "s3.yaml", "priority.json", "archive.toml"] {
         assert!(found.iter().any(|name| name == sample), "{found:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration of s3db.js's plugin.
 
 use teeline_core::{Compression, PathTemplate, Retention, StrategyKind};
+use teeline_sinks::{Modes, ServerSideEncryption, Storing};
 
 use super::*;
 use crate::destination::{Place, S3Place};
@@ -36,6 +37,7 @@ fn the_constructors_object_is_a_configuration() {
         bucket: "prod-backups".to_owned(),
         prefix: "databases".to_owned(),
         region: Some("us-east-1".to_owned()),
+        follows_source: true,
         ..S3Place::default()
     };
     assert_eq!(config.destinations[0].place, Place::S3(place));
@@ -89,6 +91,15 @@ fn an_object_without_a_driver_is_what_it_has() {
         (
             "{ config: { bucket: 'b', path: 'a', prefix: 'a/' } }",
             "s3://b/a",
+        ),
+        ("{ driver: 's3' }", "s3://./backups"),
+        (
+            "{ driver: 's3', config: { path: 'daily/{date}/' } }",
+            "s3://./daily",
+        ),
+        (
+            "{ compression: 'gzip', config: { storageClass: 'STANDARD_IA' } }",
+            "s3://./backups",
         ),
     ] {
         let config = json5(text).accepted();
@@ -224,5 +235,41 @@ fn javascript_is_read_as_far_as_it_holds_values() {
     json5(&format!("{{ a: {} }}", "[".repeat(100_000))).refused(
         "c.json5:1:69: is nested too deeply for a configuration",
         None,
+    );
+}
+
+#[test]
+fn what_is_asked_of_stores_has_its_own_names() {
+    let config = json5(
+        "{ driver: 'multi', config: { drivers: [
+           { driver: 'filesystem', config: { path: '/a', permissions: 0o644, directoryPermissions: '755' } },
+           { driver: 's3', config: { bucket: 'b', storageClass: 'GLACIER_IR', serverSideEncryption: 'aws:kms',
+             kmsKeyId: 'arn:aws:kms:region:account:key/key-id', tags: { team: 'x' } } },
+         ] } }",
+    )
+    .accepted();
+    let [folder, bucket] = &config.destinations[..] else {
+        panic!("two: {:?}", config.destinations);
+    };
+    let modes = Modes {
+        file: Some(0o644),
+        folder: Some(0o755),
+    };
+    assert_eq!(folder.modes, modes);
+    let Place::S3(place) = &bucket.place else {
+        panic!("a bucket: {bucket:?}");
+    };
+    let key_id = "arn:aws:kms:region:account:key/key-id".to_owned();
+    let storing = Storing {
+        class: Some("GLACIER_IR".parse().unwrap()),
+        encryption: Some(ServerSideEncryption::Kms(Some(key_id))),
+        tags: [("team".to_owned(), "x".to_owned())].into(),
+    };
+    assert_eq!(place.storing, storing);
+    let decimal = "{ config: { path: 'a', permissions: 644 } }";
+    json5(decimal).refused(
+        "c.json5: `config.permissions` is 0o1204, above 0o777; accepted: up to 777, as octal text such as \"644\", \
+         or as its value: 0o644 or 420",
+        Some("write \"644\" or 0o644: a number is its value"),
     );
 }

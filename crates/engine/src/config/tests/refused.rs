@@ -35,7 +35,8 @@ fn unknown_keys_are_found_at_their_line() {
         toml(text).refused(&format!("{place}: unknown key `{key}`; {sections}"), hint);
     }
     let destination = "accepted here: path, url, required, lag, retention, region, endpoint, access_key_id, \
-                       secret_access_key, session_token, profile, path_style";
+                       secret_access_key, session_token, profile, path_style, permissions, directory_permissions, \
+                       storage_class, server_side_encryption, kms_key_id, tags, bytes_per_second_max";
     let bucket = Some("the bucket is part of `url`: s3://bucket/prefix");
     let at = |place: &str, key: &str| format!("{place}: unknown key `{key}`; {destination}");
     toml("[destinations.primary]\nurl = \"s3://a\"\nbukcet = \"CANARY\"")
