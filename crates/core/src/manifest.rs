@@ -9,14 +9,14 @@ use crate::document::{self, Document};
 use crate::error::BackupError;
 use crate::id::{BackupId, BackupType};
 use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
-use crate::layout;
 use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
 use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
-use crate::seal::{Context, SEALED_SUFFIX, SealEntry, SealedPlace, Sealer};
+use crate::seal::SealEntry;
 use crate::source::{ResourceCounts, Settling};
 use crate::time::Timestamp;
 
+mod seal;
 mod totals;
 
 pub use totals::Totals;
@@ -133,16 +133,6 @@ pub struct PlanEntry {
     /// How it is sealed, if it is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seal: Option<SealEntry>,
-}
-
-impl PlanEntry {
-    /// What a small file is called where it is stored.
-    pub fn stored_name(&self, file: &str) -> String {
-        match self.seal {
-            None => file.to_owned(),
-            Some(_) => format!("{file}{SEALED_SUFFIX}"),
-        }
-    }
 }
 
 /// A destination as planned; what became of it is in the run records.
@@ -337,23 +327,6 @@ impl Manifest {
         manifest
     }
 
-    /// Where a data file of it belongs, if it is sealed.
-    pub fn sealed_place(&self, file: &str) -> Option<SealedPlace> {
-        self.plan.seal.as_ref()?;
-        let found = (0..)
-            .zip(self.all_resources())
-            .find_map(|(resource, entry)| {
-                let number = entry.segments.iter().position(|it| it.file == file)?;
-                Some((resource, number, &entry.segments[..number]))
-            });
-        let (resource, number, before) = found?;
-        Some(SealedPlace {
-            resource,
-            segment: u32::try_from(number + 1).ok()?,
-            first_chunk: before.iter().map(|it| u64::from(it.chunks)).sum(),
-        })
-    }
-
     /// Every resource, those last that are none of the source's own.
     pub fn all_resources(&self) -> impl Iterator<Item = &ResourceEntry> {
         let others = self.objects.iter().chain(&self.settled);
@@ -379,25 +352,6 @@ impl SealedManifest {
     /// Where it is larger than what readers take.
     pub fn new(manifest: Manifest) -> Result<Self, BackupError> {
         Self::authenticated(manifest, None)
-    }
-
-    /// As [`SealedManifest::new`]; that of a sealed backup is authenticated.
-    ///
-    /// # Errors
-    /// As [`SealedManifest::new`].
-    pub fn authenticated(manifest: Manifest, sealer: Option<&Sealer>) -> Result<Self, BackupError> {
-        let bytes = match sealer {
-            None => document::seal(&manifest),
-            Some(sealer) => {
-                document::seal_authenticated(&manifest, |body| sealer.mac(Context::Manifest, body))
-            }
-        };
-        let bytes = document::within(layout::MANIFEST, bytes, document::BYTES_MAX)?;
-        Ok(SealedManifest {
-            manifest,
-            checksum: Digest::of(&bytes),
-            bytes,
-        })
     }
 
     /// Reads a stored manifest; `subject` names the file in errors.
