@@ -4,9 +4,10 @@
 //! *corrupt* are told apart; a copy that fails transiently, after its retries, isn't asked again.
 
 mod frozen;
-mod seals;
 
 use std::collections::HashSet;
+mod seals;
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

@@ -30,12 +30,12 @@ pub struct RestoreRequest {
     pub ids: Vec<String>,
     /// What resources are to be called instead of their names in the backup.
     pub renames: Vec<(String, String)>,
-    /// What opens it, if it is sealed.
-    pub keys: Keys,
     /// How data that is archived is to be thawed, where no copy of it can be read. Without, it isn't, and the restore fails.
     pub thaw: Option<Thaw>,
     /// Whether to wait for data that is being thawed; no.
     pub wait_for_thaw: bool,
+    /// What opens it, if it is sealed.
+    pub keys: Keys,
     /// Whether only to say what would be done; no.
     pub dry_run: bool,
     /// Who is told of it, and may stop it; nobody. Nobody is told of what a restore would do.
@@ -56,9 +56,9 @@ impl RestoreRequest {
             resources: Vec::new(),
             ids: Vec::new(),
             renames: Vec::new(),
-            keys: Keys::default(),
             thaw: None,
             wait_for_thaw: false,
+            keys: Keys::default(),
             dry_run: false,
             hooks: Hooks::default(),
             cancel: Cancel::new(),
