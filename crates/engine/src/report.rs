@@ -253,6 +253,8 @@ pub struct StatusReport {
     pub plain_bytes: u64,
     /// BLAKE3 of the manifest.
     pub checksum: Option<Digest>,
+    /// Whether it is sealed.
+    pub sealed: bool,
     /// What is said of it.
     pub metadata: Metadata,
     /// What was read.

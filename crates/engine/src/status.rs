@@ -129,6 +129,7 @@ impl StatusReport {
             size: 0,
             plain_bytes: 0,
             checksum: None,
+            sealed: false,
             metadata: Metadata::default(),
             source: None,
             resources: Vec::new(),
@@ -144,6 +145,7 @@ impl StatusReport {
         self.size = entry.stored_bytes;
         self.plain_bytes = entry.plain_bytes;
         self.checksum = Some(entry.checksum);
+        self.sealed = manifest.plan.seal.is_some();
         self.metadata = manifest.metadata.clone();
         self.resources = manifest
             .all_resources()
