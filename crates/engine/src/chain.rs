@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use teeline_core::{
-    BackupError, BackupId, BackupRef, CatalogEntry, Class, Manifest, ResourceEntry,
+    BackupError, BackupId, BackupRef, CatalogEntry, Class, Manifest, ResourceEntry, SourceKind,
 };
 
 use crate::catalog::Asked;
@@ -136,6 +136,11 @@ impl Chain {
 
     /// Looks at what has to be read to go on from the backup.
     pub(crate) async fn frozen_changes(&self) -> Result<Frozen, BackupError> {
+        let manifest = self.manifest();
+        if manifest.source.kind == SourceKind::Jsonl && manifest.lines.is_none() {
+            let resources: Vec<&ResourceEntry> = manifest.resources.iter().collect();
+            return self.frozen(&resources).await;
+        }
         let mut frozen = self.last().frozen_changes().await?;
         for copies in self.backups.iter().rev().skip(1) {
             frozen = frozen.with(copies.frozen_changes().await?);

@@ -2,8 +2,8 @@
 
 use teeline::sinks::{Fault, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, BackupReport, Class, DestinationSpec, DestinationStatus, RunStatus, Sink,
-    StrategyKind, SyncRequest, Which, exit,
+    BackupId, BackupReport, Class, DestinationSpec, DestinationStatus, Place, RestoreTarget,
+    RunStatus, Sink, StrategyKind, SyncRequest, Which, exit,
 };
 use teeline_core::ObjectKey;
 
@@ -162,7 +162,7 @@ async fn a_copy_without_its_parent_is_damaged() {
         "{damage:?}"
     );
     let folder = tempfile::tempdir().unwrap();
-    let target = teeline::RestoreTarget::Folder(folder.path().join("out"));
+    let target = RestoreTarget::Folder(folder.path().join("out"));
     let restored = site.restore(Which::Id(link), &at, target).await;
     let error = restored.error.as_ref().unwrap();
     assert!(error.message.contains(full.as_str()), "{error:?}");
@@ -180,4 +180,38 @@ async fn under_priority_the_next_one_goes_on_from_what_it_has() {
     assert_eq!(report.whole_because, None);
     let found = site.restored(Which::Latest, &[one]).await;
     assert_same(&found, &site.objects().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_goes_on_from_a_link_whose_changes_are_archived() {
+    let site = Site::new().await;
+    for id in 0..5 {
+        site.writer.make(&put(id, id)).await;
+    }
+    site.wait(60_000);
+    let server = &site.writer.server;
+    let bucket = server.connection("").bucket;
+    let url = format!(
+        "http://me:se%2Fc%2Bret@{}/{bucket}/copies",
+        server.address()
+    );
+    let mut archive = DestinationSpec::parse(&format!("archive={url}")).unwrap();
+    let Place::S3(place) = &mut archive.place else {
+        panic!("a bucket");
+    };
+    place.storing.class = Some("GLACIER".parse().unwrap());
+    let to = [archive];
+    let full = site.made("full", &to).await.id.unwrap();
+    for id in 5..8 {
+        site.wait(60_000);
+        site.writer.make(&put(id, id)).await;
+        // Indexes can be read, and what a link says of deletions can't.
+        let link = site.made("incremental", &to).await;
+        assert_eq!(link.parent.unwrap().id, full);
+        assert_eq!(link.changes.unwrap().records.created, u64::from(id) - 4);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let target = RestoreTarget::Folder(folder.path().join("out"));
+    let restored = site.restore(Which::Latest, &to, target).await;
+    assert_eq!(restored.error.unwrap().class, Class::Archived);
 }

@@ -4,16 +4,19 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What happens at a server, one after the other.
+/// How far the clocks of a store's servers are from the time, either way.
+const SKEW_MS: i64 = 2_000;
+
+/// What happens at a store, one after the other.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A key is written: two of these within one second look the same.
-    Write(u8),
+    /// A key is written, by a server whose clock is so far from the time: two of these within one second look the same.
+    Write(u8, i64),
     Delete(u8),
     /// Time passes.
     Wait(i64),
-    /// A scan begins, and everything up to its end happens while it reads: each key is read after so many of the steps.
-    Scan(Vec<Step>, u8),
+    /// A scan begins, by the clock of a server, and these happen while it reads: keys are read after so many of them.
+    Scan(Vec<Step>, u8, i64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +35,9 @@ struct Server {
 impl Server {
     fn apply(&mut self, step: &Step) {
         match step {
-            Step::Write(key) => {
+            Step::Write(key, skew_ms) => {
                 self.writes += 1;
-                let (content, written_ms) = (self.writes, self.now_ms);
+                let (content, written_ms) = (self.writes, self.now_ms + skew_ms);
                 self.objects.insert(
                     *key,
                     Object {
@@ -49,9 +52,9 @@ impl Server {
         }
     }
 
-    /// To the second, as servers say it.
-    fn time(&self) -> Timestamp {
-        Timestamp::from_unix_ms(self.now_ms.div_euclid(1_000) * 1_000)
+    /// To the second, as a server says it whose clock is so far from the time.
+    fn time(&self, skew_ms: i64) -> Timestamp {
+        Timestamp::from_unix_ms((self.now_ms + skew_ms).div_euclid(1_000) * 1_000)
     }
 }
 
@@ -72,8 +75,12 @@ struct Chain {
 
 impl Chain {
     /// Scans once more; what happens meanwhile comes between the listing and the reading.
-    fn scan(&mut self, server: &mut Server, meanwhile: &[Step], read_after: u8) -> usize {
-        let began = server.time();
+    fn scan(
+        &mut self,
+        server: &mut Server,
+        (meanwhile, read_after, skew_ms): (&[Step], u8, i64),
+    ) -> usize {
+        let began = server.time(skew_ms);
         let listed = server.objects.clone();
         let read_after = usize::from(read_after).min(meanwhile.len());
         meanwhile[..read_after]
@@ -107,15 +114,17 @@ impl Chain {
 
 fn quick() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0_u8..6).prop_map(Step::Write),
+        4 => (0_u8..6, -SKEW_MS..=SKEW_MS).prop_map(|(key, skew_ms)| Step::Write(key, skew_ms)),
         2 => (0_u8..6).prop_map(Step::Delete),
         3 => prop_oneof![0_i64..1_500, 1_000_i64..9_000].prop_map(Step::Wait),
     ]
 }
 
 fn history() -> impl Strategy<Value = Vec<Step>> {
-    let scan = (prop::collection::vec(quick(), 0..6), 0_u8..7);
-    let scan = scan.prop_map(|(meanwhile, read_after)| Step::Scan(meanwhile, read_after));
+    let meanwhile = prop::collection::vec(quick(), 0..6);
+    let scan = (meanwhile, 0_u8..7, -SKEW_MS..=SKEW_MS);
+    let scan = scan
+        .prop_map(|(meanwhile, read_after, skew_ms)| Step::Scan(meanwhile, read_after, skew_ms));
     prop::collection::vec(prop_oneof![4 => quick(), 1 => scan], 0..60)
 }
 
@@ -127,13 +136,13 @@ proptest! {
         let (mut server, mut chain) = (Server::default(), Chain::default());
         for step in &history {
             match step {
-                Step::Scan(meanwhile, read_after) => {
-                    chain.scan(&mut server, meanwhile, *read_after);
+                Step::Scan(meanwhile, read_after, skew_ms) => {
+                    chain.scan(&mut server, (meanwhile, *read_after, *skew_ms));
                 }
                 other => server.apply(other),
             }
         }
-        chain.scan(&mut server, &[], 0);
+        chain.scan(&mut server, (&[], 0, 0));
         let held: BTreeMap<u8, u32> =
             chain.held.iter().map(|(key, (_, content))| (*key, *content)).collect();
         let there: BTreeMap<u8, u32> =
@@ -145,10 +154,10 @@ proptest! {
     fn what_rests_is_read_once_more_at_the_most(history in history()) {
         let (mut server, mut chain) = (Server::default(), Chain::default());
         history.iter().for_each(|step| server.apply(step));
-        chain.scan(&mut server, &[], 0);
+        chain.scan(&mut server, (&[], 0, 0));
         server.apply(&Step::Wait(2 * YOUNG_MS));
-        chain.scan(&mut server, &[], 0);
-        prop_assert_eq!(chain.scan(&mut server, &[], 0), 0);
+        chain.scan(&mut server, (&[], 0, 0));
+        prop_assert_eq!(chain.scan(&mut server, (&[], 0, 0)), 0);
     }
 }
 
