@@ -127,7 +127,8 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
-    use teeline_core::{Block, BlockEncoder, Compression, Random, ResourceId};
+    use teeline_core::seal::{DataKey, Sealer};
+    use teeline_core::{Block, BlockEncoder, Compression, Hex32, Random, ResourceId};
 
     use super::*;
 
@@ -177,12 +178,14 @@ mod tests {
                 origin: None,
             };
             let leased = block_lease_bytes(bytes, rows);
-            let chunk = BlockEncoder::new(compression)
-                .unwrap()
-                .encode(block)
-                .unwrap();
-            let taken = chunk.bytes.len() + chunk.index_fragment.len();
-            assert!(taken as u64 <= leased, "{taken} of {leased}");
+            let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+            let sealer = Sealer::new(&id, &DataKey::new([1; 32]), &Hex32::new([2; 32]));
+            for sealer in [None, Some(Arc::new(sealer))] {
+                let encoder = BlockEncoder::new(compression).unwrap();
+                let chunk = encoder.sealing(sealer).encode(block.clone()).unwrap();
+                let taken = chunk.bytes.len() + chunk.index_fragment.len();
+                assert!(taken as u64 <= leased, "{taken} of {leased}");
+            }
             assert!(leased >= (bytes + rows) as u64);
         }
     }

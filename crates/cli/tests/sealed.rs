@@ -111,6 +111,13 @@ fn a_configuration_names_them_once() {
         "{}",
         made.stderr
     );
+    let checked = scratch
+        .teeline(0, &["config", "check", "teeline.toml"])
+        .stdout;
+    assert!(
+        checked.contains("for 1 secret and 1 recipient"),
+        "{checked}"
+    );
     of(&["verify", "--deep"]);
     of(&["restore", "latest", "--target", "./out"]);
     let listed = of(&["key", "list", "--json"]).json();

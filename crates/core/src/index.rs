@@ -61,7 +61,12 @@ pub struct ObjectRow {
 }
 
 impl ObjectRow {
-    /// The row that a line of the index is, if it is one; `subject` names the index in errors.
+    /// The row as a line of the index.
+    pub fn to_line(&self) -> Vec<u8> {
+        json_line(&RowLine { object: self })
+    }
+
+    /// What a line of an index says of an object, if it is about one; `subject` names the index in errors.
     ///
     /// # Errors
     /// [`Class::Corrupt`] where it isn't what it should be.
@@ -76,11 +81,6 @@ impl ObjectRow {
         let Line { object } = serde_json::from_slice(line)
             .map_err(|error| BackupError::corrupt(subject, "a row is unreadable").because(error))?;
         Ok(Some(object))
-    }
-
-    /// The row as a line of the index.
-    pub fn to_line(&self) -> Vec<u8> {
-        json_line(&RowLine { object: self })
     }
 }
 
@@ -306,7 +306,7 @@ impl Index {
         Err(corrupt("it ends without an end marker"))
     }
 
-    /// The rows about objects in an index that is known to be right, and isn't sealed; `subject` names the file in errors.
+    /// The rows about objects in an index that is known to be right; `subject` names the file in errors.
     ///
     /// # Errors
     /// [`Class::Corrupt`] where a line isn't what it should be.

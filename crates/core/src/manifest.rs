@@ -12,14 +12,15 @@ use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
 use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
 use crate::records::{ClaimedResource, RunClaim};
-use crate::seal::{SEALED_SUFFIX, SealEntry, SealedPlace};
+use crate::seal::SealEntry;
 use crate::source::{ResourceCounts, Settling};
 use crate::time::Timestamp;
 
-mod sealed;
+mod seal;
+mod stored;
 mod totals;
 
-pub use sealed::SealedManifest;
+pub use stored::SealedManifest;
 pub use totals::Totals;
 use totals::sum;
 
@@ -162,16 +163,6 @@ pub struct PlanEntry {
     /// How it is sealed, if it is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seal: Option<SealEntry>,
-}
-
-impl PlanEntry {
-    /// What a small file is called where it is stored.
-    pub fn stored_name(&self, file: &str) -> String {
-        match self.seal {
-            None => file.to_owned(),
-            Some(_) => format!("{file}{SEALED_SUFFIX}"),
-        }
-    }
 }
 
 /// A destination as planned; what became of it is in the run records.
@@ -384,23 +375,6 @@ impl Manifest {
         };
         manifest.totals = Totals::of(&manifest);
         manifest
-    }
-
-    /// Where a data file of it belongs, if it is sealed.
-    pub fn sealed_place(&self, file: &str) -> Option<SealedPlace> {
-        self.plan.seal.as_ref()?;
-        let found = (0..)
-            .zip(self.all_resources())
-            .find_map(|(resource, entry)| {
-                let number = entry.segments.iter().position(|it| it.file == file)?;
-                Some((resource, number, &entry.segments[..number]))
-            });
-        let (resource, number, before) = found?;
-        Some(SealedPlace {
-            resource,
-            segment: u32::try_from(number + 1).ok()?,
-            first_chunk: before.iter().map(|it| u64::from(it.chunks)).sum(),
-        })
     }
 
     /// Every resource, those last that are none of the source's own.

@@ -20,9 +20,13 @@ use crate::manifest::{
     DELETED_NAME, LINES_NAME, OBJECTS_NAME, PlacedResources, SETTLED_NAME, SegmentEntry,
 };
 use crate::records::{ClaimedResource, ClaimedResources};
-use crate::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer, TAG_BYTES};
+use crate::seal::{SEALED_SUFFIX, SealedPlace, Sealer, TAG_BYTES};
 use crate::source::PlannedResource;
 use crate::stream::{Epilogue, prologue};
+
+mod seal;
+
+use seal::sealed_end;
 
 /// An index is held in memory until its segment closes; at this size it closes the segment.
 pub const INDEX_BYTES_MAX: usize = 8 << 20;
@@ -193,26 +197,6 @@ impl Placer {
         })
     }
 
-    /// As this one, of a backup that is sealed; none where it isn't.
-    ///
-    /// # Errors
-    /// Where the resources aren't in the order in which a manifest has them, by which they are sealed: a defect of the source.
-    pub fn sealing(self, sealer: Option<Arc<Sealer>>) -> Result<Self, BackupError> {
-        let claimed = self.claimed();
-        let written = claimed.with_kinds().map(|(kind, _)| kind);
-        let given = self.resources.iter().map(|resource| &resource.kind);
-        if sealer.is_some() && !written.eq(given.cloned()) {
-            let message = "the source gives them in another order than a manifest has them";
-            return Err(BackupError::new(
-                Class::Permanent,
-                "place",
-                "the resources",
-                message,
-            ));
-        }
-        Ok(Placer { sealer, ..self })
-    }
-
     /// What the files of each resource will be called.
     pub fn claimed(&self) -> ClaimedResources {
         let mut claimed = ClaimedResources::default();
@@ -378,19 +362,7 @@ impl Resource {
         else {
             return Ok(());
         };
-        let epilogue = match sealer {
-            None => epilogue.bytes(),
-            Some(sealer) => sealer.seal(
-                Context::End {
-                    resource: place.resource(),
-                    segment: place.segment,
-                    first_chunk: place.first_chunk,
-                    chunks: index.sums().chunks,
-                    is_last: last.is_some(),
-                },
-                &epilogue.bytes(),
-            ),
-        };
+        let epilogue = sealed_end(sealer, place, &index, last.is_some(), epilogue.bytes());
         let (mut index, sums, blake3) = index.finish(&epilogue, last)?;
         if let Some(sealer) = sealer {
             let mac = sealer.index_mac(place, &index);

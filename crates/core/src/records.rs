@@ -204,12 +204,12 @@ pub struct CatalogEntry {
     pub checksum: Digest,
     /// The manifest's size.
     pub manifest_bytes: u64,
-    /// The backup without which this one can't be restored.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub parent: Option<BackupRef>,
     /// Whether the backup is sealed.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub sealed: bool,
+    /// The backup without which this one can't be restored.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<BackupRef>,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,

@@ -56,8 +56,8 @@ impl Chain {
         keys: &Keys,
     ) -> Result<Self, BackupError> {
         let read = async |entry: &CatalogEntry| {
-            let sealed = read_manifest(&asked.opened, entry).await?;
             let opened = asked.opened.clone();
+            let sealed = read_manifest(&opened, entry).await?;
             let unlocked = authenticate(&opened, &entry.path, &sealed, keys).await?;
             let sealer = unlocked.map(|unlocked| unlocked.sealer);
             let copies = Copies::of_one(opened, entry.clone(), sealed.manifest, sealer);

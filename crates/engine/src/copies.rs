@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use teeline_core::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer, open_rows};
+use teeline_core::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer};
 use teeline_core::{
     AttachmentEntry, BackupError, BackupId, Buffers, CatalogEntry, ChunkEntry, Class, Decoder,
     Digest, Index, Manifest, ObjectKey, ObjectRow, SegmentEntry, layout,
@@ -27,7 +27,7 @@ use crate::open::Opened;
 use crate::report::Damage;
 
 pub(crate) use frozen::Frozen;
-use seals::open_manifest;
+use seals::{open_manifest, sealed_rows};
 
 /// How much of a segment is read in one call.
 const WINDOW_BYTES: u64 = 1 << 20;
@@ -216,17 +216,10 @@ impl Copies {
     ) -> Result<Vec<ObjectRow>, BackupError> {
         let file = WholeFile::index(segment);
         let bytes = self.whole(file, Some(resource)).await?;
-        let Some(sealer) = &self.sealer else {
-            return Index::rows(&segment.index, &bytes);
-        };
-        let mut rows = Vec::new();
-        open_rows(sealer, &segment.index, &bytes, |_, lines| {
-            for line in lines.split_inclusive(|byte| *byte == b'\n') {
-                rows.extend(ObjectRow::of_line(&segment.index, line)?);
-            }
-            Ok(())
-        })?;
-        Ok(rows)
+        match &self.sealer {
+            None => Index::rows(&segment.index, &bytes),
+            Some(sealer) => sealed_rows(sealer, &segment.index, &bytes),
+        }
     }
 
     /// The index of a segment, cut into windows.

@@ -97,7 +97,7 @@ pub(crate) async fn look(
 pub(crate) fn is_untouched(folder: &RunFolder, uploads: &[UnfinishedUpload], bound: Bound) -> bool {
     let of_folder = uploads
         .iter()
-        .filter(|upload| above(&upload.key) == folder.path);
+        .filter(|upload| run_folder(&upload.key) == folder.path);
     let touched = of_folder.map(|upload| upload.touched_at);
     touched
         .chain([folder.newest_at])
@@ -142,7 +142,7 @@ pub(crate) fn orphans(
         })
     };
     let is_orphan = |upload: &&UnfinishedUpload| {
-        let path = above(&upload.key);
+        let path = run_folder(&upload.key);
         is_ours(path)
             && !found.is_of_another(&format!("{path}/"))
             && upload.touched_at.is_some_and(|at| bound.is_passed_by(at))
@@ -151,8 +151,13 @@ pub(crate) fn orphans(
     uploads.iter().filter(is_orphan).cloned().collect()
 }
 
-fn above(key: &ObjectKey) -> &str {
-    key.as_str().rsplit_once('/').map_or("", |(above, _)| above)
+/// The folder that a file is in, where it is one of a run: that of key objects is in another.
+fn run_folder(key: &ObjectKey) -> &str {
+    let folder = key.as_str().rsplit_once('/').map_or("", |(above, _)| above);
+    folder
+        .strip_suffix(layout::KEYS)
+        .and_then(|folder| folder.strip_suffix('/'))
+        .unwrap_or(folder)
 }
 
 fn was_published_here(records: &Records, location: &str) -> bool {

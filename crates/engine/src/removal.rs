@@ -85,9 +85,10 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
     };
     let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
     let ours = Ours::find(opened, id, path).await?;
+    let is_sealed = ours.is_sealed();
     let is_ours = |key: &ObjectKey| match is_in_folder(key) {
         true => ours.has(key.file_name()),
-        false => ours.is_sealed() && is_key_object(path, key),
+        false => is_sealed && is_key_object(path, key),
     };
     let ours: Vec<ObjectMeta> = objects
         .into_iter()
@@ -111,7 +112,9 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
                     Err(error) if !error.class().is_retriable() => Vec::new(),
                     uploads => uploads?,
                 };
-            for upload in uploads.iter().filter(|upload| is_in_folder(&upload.key)) {
+            let is_of_folder =
+                |key: &ObjectKey| is_in_folder(key) || (is_sealed && is_key_object(path, key));
+            for upload in uploads.iter().filter(|upload| is_of_folder(&upload.key)) {
                 sink.discard(upload).await?;
             }
         }

@@ -267,6 +267,8 @@ pub struct StatusReport {
     pub since: Option<Timestamp>,
     /// What it takes to restore it: the full backup first, itself last. Where some of that isn't known, as far as it is.
     pub chain: Vec<BackupId>,
+    /// Whether it is sealed.
+    pub sealed: bool,
     /// What is said of it.
     pub metadata: Metadata,
     /// What was read.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;
+use crate::keys::Keys;
 
 /// A backup to be made.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub struct BackupRequest {
     pub concurrency: usize,
     /// Who is to be able to open it. Nobody, by which it isn't sealed, and everybody can.
     pub recipients: Vec<Recipient>,
+    /// What opens the backups that an incremental one goes on from, if they are sealed.
+    pub keys: Keys,
     /// How chunks are compressed; gzip, level 5.
     pub compression: Compression,
     /// Blocks are cut to this size, in bytes; [what suits the compression](Compression::block_bytes_default), at most
@@ -114,6 +117,7 @@ impl BackupRequest {
             catch_up: CatchUp::default(),
             concurrency: 4,
             recipients: Vec::new(),
+            keys: Keys::default(),
             compression: Compression::default(),
             block_bytes: None,
             segment_bytes: 512 << 20,

@@ -140,6 +140,7 @@ impl StatusReport {
             checksum: None,
             since: None,
             chain: Vec::new(),
+            sealed: false,
             metadata: Metadata::default(),
             source: None,
             resources: Vec::new(),
@@ -155,6 +156,7 @@ impl StatusReport {
         self.size = entry.stored_bytes;
         self.plain_bytes = entry.plain_bytes;
         self.checksum = Some(entry.checksum);
+        self.sealed = manifest.plan.seal.is_some();
         self.metadata = manifest.metadata.clone();
         self.since = manifest.since;
         self.resources = manifest

@@ -14,7 +14,7 @@ pub(crate) struct ConsolidateArguments {
     pub(crate) places: PlacesArguments,
     #[command(flatten)]
     pub(crate) keys: KeyArguments,
-    /// Seal the new backup for the holder of the secret half of this; may be repeated
+    /// Seal the new backup for the secret half of this public key as well; may be repeated
     #[arg(long, value_name = "x25519:…")]
     pub(crate) recipient: Vec<String>,
 }

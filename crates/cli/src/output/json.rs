@@ -40,6 +40,8 @@ pub(crate) struct Checked {
     pub(crate) source: Option<String>,
     pub(crate) strategy: String,
     pub(crate) compression: String,
+    /// For how many backups are sealed, and how.
+    pub(crate) encryption: Option<String>,
     pub(crate) destinations: Vec<CheckedDestination>,
     pub(crate) schedules: Vec<CheckedSchedule>,
     pub(crate) targets: Vec<CheckedTarget>,

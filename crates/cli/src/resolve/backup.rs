@@ -11,7 +11,7 @@ use teeline::{
 
 use super::destinations::{beside_source, destinations};
 use super::exposed::Exposed;
-use super::keys::recipients;
+use super::keys::{Access, access};
 use super::schedules::named;
 use super::setting::Setting;
 use super::source::{database_of_backup, source};
@@ -75,7 +75,9 @@ pub(crate) async fn backup(
     if let Some(concurrency) = typed.concurrency {
         request.concurrency = to_usize(concurrency);
     }
-    request.recipients = recipients(&typed.keys, &typed.recipient, setting).await?;
+    let Access { recipients, keys } = access(&typed.keys, &typed.recipient, setting).await?;
+    request.recipients = recipients;
+    request.keys = keys;
     request.compression = compression(typed, request.compression)?;
     if let Some(bytes) = typed.block_bytes {
         request.block_bytes = Some(to_usize(bytes));

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use teeline::config::ScheduleConfig;
+use teeline::config::{EncryptionConfig, ScheduleConfig};
 use teeline::{BackupError, DestinationSpec, Source};
 
 use super::backup;
 use super::destinations::configured_places;
+use super::keys::Access;
 use super::setting::Setting;
 use super::{schedules, source, target};
-use crate::output::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget};
+use crate::output::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget, counted};
 
 /// What a configuration comes to, which a backup must be able to use.
 pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
@@ -44,11 +45,20 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
         source: source.map(|source| setting.as_written(&source.to_string())),
         strategy: config.backup.strategy.to_string(),
         compression: config.backup.compression.to_string(),
+        encryption: config.encryption.as_ref().map(encryption),
         destinations: config.destinations.iter().map(destination).collect(),
         schedules: config.schedules.iter().map(schedule).collect(),
         targets: targets.collect::<Result<_, _>>()?,
         warnings: config.warnings.clone(),
     })
+}
+
+fn encryption(of: &EncryptionConfig) -> String {
+    format!(
+        "AES-256-GCM, for {} and {}",
+        counted(of.secrets.len() as u64, "secret"),
+        counted(of.recipients.len() as u64, "recipient")
+    )
 }
 
 /// Asks the engine whether a backup can be made so.
@@ -62,7 +72,13 @@ fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(
     engine.check(&request)?;
     let mut schedules = config.schedules.iter();
     schedules.try_for_each(|schedule| {
-        schedules::add(&engine, setting, schedule, Arc::clone(&source), &[])
+        schedules::add(
+            &engine,
+            setting,
+            schedule,
+            Arc::clone(&source),
+            &Access::default(),
+        )
     })
 }
 

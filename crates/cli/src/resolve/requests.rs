@@ -9,7 +9,7 @@ use teeline::{
 use super::backup::said;
 use super::destinations::places_of;
 use super::exposed::Exposed;
-use super::keys::{keys, keys_and_recipients};
+use super::keys::{Access, access, keys};
 use super::setting::Setting;
 use super::target::target;
 use crate::args::{
@@ -172,8 +172,9 @@ pub(crate) async fn consolidate(
     cancel: &Cancel,
 ) -> Result<ConsolidateRequest, BackupError> {
     let mut request = ConsolidateRequest::new(places(&typed.places, setting, output)?, id);
-    let (keys, recipients) = keys_and_recipients(&typed.keys, &typed.recipient, setting).await?;
-    (request.keys, request.recipients) = (keys, recipients);
+    let Access { recipients, keys } = access(&typed.keys, &typed.recipient, setting).await?;
+    request.recipients = recipients;
+    request.keys = keys;
     request.cancel = cancel.clone();
     Ok(request)
 }

@@ -41,17 +41,6 @@ pub enum Recipient {
 }
 
 impl Recipient {
-    /// What opens what is sealed for it, where that is known: whoever has it can read what was sealed for it before.
-    pub fn secret(&self) -> Option<KeySecret> {
-        match self {
-            Recipient::Passphrase { passphrase, .. } => {
-                Some(KeySecret::Passphrase(passphrase.clone()))
-            }
-            Recipient::Key(key) => Some(KeySecret::Key(key.clone())),
-            Recipient::X25519(_) => None,
-        }
-    }
-
     /// Whoever has this secret. A passphrase becomes a key by `function`.
     pub fn of(secret: &KeySecret, function: KdfFunction) -> Self {
         match secret {

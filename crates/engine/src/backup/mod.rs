@@ -156,11 +156,11 @@ impl<'a> Run<'a> {
         let mut spool = self.spool().await?;
         let mut started_at = self.began_at();
         loop {
+            let sealing = self.sealing(&id, started_at).await?;
             let extent = self.extent(&mut strategy).await?;
             report.parent = extent.parent();
             report.since = extent.since();
             report.whole_because.clone_from(&self.whole_because);
-            let sealing = self.sealing(&id, started_at).await?;
             let run = (id.clone(), started_at);
             let mut pass = self.pass(strategy, run, &extent, sealing, &required)?;
             pass.spool = spool.take();

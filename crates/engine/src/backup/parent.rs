@@ -5,7 +5,6 @@
 //! restored from there.
 
 use teeline_core::chain::{Base, Linked, Links};
-use teeline_core::seal::Recipient;
 use teeline_core::{
     BackupError, BackupId, BackupRef, CatalogEntry, Class, Command, DestinationId,
     DestinationReport, DestinationStatus, ErrorReport, Event, Manifest, Strategy, Timestamp,
@@ -15,7 +14,6 @@ use teeline_core::{
 use super::Run;
 use crate::catalog::{Asked, Wanted, ask_opened};
 use crate::chain::Chain;
-use crate::keys::Keys;
 use crate::request::IncrementalBase;
 use crate::sync::complete_at;
 
@@ -164,9 +162,7 @@ impl Run<'_> {
 
     /// The chain of a backup, if it is of the same and can be gone on from: what it says of changes isn't archived.
     async fn usable(&self, id: &BackupId, asked: &AskedAll) -> Result<Option<Chain>, BackupError> {
-        let secrets = self.request.recipients.iter();
-        let keys = Keys::new(secrets.filter_map(Recipient::secret).collect());
-        let chain = Chain::open(id, asked, &keys).await?;
+        let chain = Chain::open(id, asked, &self.request.keys).await?;
         if !self.is_of_the_same(chain.manifest()) {
             return Ok(None);
         }
@@ -180,10 +176,7 @@ impl Run<'_> {
     /// Whether a backup is of what is backed up now, and has all of that.
     fn is_of_the_same(&self, manifest: &Manifest) -> bool {
         let request = self.request;
-        // Whoever can write to a destination could put one there that isn't sealed.
-        let is_sealed = manifest.plan.seal.is_some();
-        is_sealed != request.recipients.is_empty()
-            && manifest.since.is_none()
+        manifest.since.is_none()
             && manifest.source.kind == request.source.kind()
             && manifest.source.location == request.source.to_string()
             && manifest.plan.include == request.included()

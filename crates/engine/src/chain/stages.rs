@@ -139,8 +139,8 @@ async fn own_overlay(
 /// The database's own `s3db.json`, where the source was a database.
 async fn database_catalogue(copies: &Copies) -> Result<Option<Bytes>, BackupError> {
     let mut attachments = copies.manifest.attachments.iter();
-    let catalogue = copies.manifest.plan.stored_name(layout::DATABASE_CATALOGUE);
-    match attachments.find(|file| file.file == catalogue) {
+    let name = copies.manifest.plan.stored_name(layout::DATABASE_CATALOGUE);
+    match attachments.find(|file| file.file == name) {
         Some(entry) => copies.attachment(entry).await.map(Some),
         None => Ok(None),
     }

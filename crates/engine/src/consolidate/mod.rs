@@ -29,9 +29,9 @@ pub struct ConsolidateRequest {
     pub destinations: Vec<DestinationSpec>,
     /// The link that is to be restorable alone.
     pub id: BackupId,
-    /// What opens the chain, where it is sealed.
+    /// What opens the chain, if it is sealed.
     pub keys: Keys,
-    /// For whom the new backup is sealed; that of a sealed chain must be.
+    /// For whom the new backup is sealed; nobody. Of a sealed chain somebody must be named.
     pub recipients: Vec<Recipient>,
     /// Ends it early.
     pub cancel: Cancel,
@@ -98,9 +98,10 @@ async fn backup_of(
             .suggest("name a link of a chain; `teeline list` shows what goes on from what"));
     }
     if manifest.plan.seal.is_some() && request.recipients.is_empty() {
-        let message = "it is sealed, and nobody is named for whom the new backup is to be sealed";
-        return Err(BackupError::usage(&id, message)
-            .suggest("name a recipient or a key, or have the configuration do it: [encryption]"));
+        let message = "it is sealed, and nobody is named for whom the new backup is to be";
+        return Err(BackupError::usage(&id, message).suggest(
+            "name recipients as for a backup: what is sealed isn't written in the clear",
+        ));
     }
     let scan_ended_at = manifest.source.scan_ended_at;
     let as_of = AsOf {

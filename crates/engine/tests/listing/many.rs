@@ -38,8 +38,8 @@ fn entry(number: u32) -> CatalogEntry {
         plain_bytes: 1,
         checksum: Digest::of(b""),
         manifest_bytes: 1,
-        parent: None,
         sealed: false,
+        parent: None,
         metadata: Metadata::default(),
         id,
     }

@@ -1,12 +1,15 @@
 //! What is written, and that it reads back.
 
+use teeline::sinks::{Fault, Operation, What, When};
 use teeline::{
-    BackupRequest, Compression, Connection, Contained, Executor, PreviousState, RestoreRequest,
-    RestoreTarget, S3dbSource, ScanOptions, Sink, VerifyRequest, Which, exit,
+    BackupRequest, Class, Compression, Connection, Contained, Executor, JsonlSource, PreviousState,
+    RestoreRequest, RestoreTarget, S3dbSource, ScanOptions, Sink, StrategyKind, VerifyRequest,
+    Which, exit,
 };
+use teeline_core::{RunClaim, document};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 
-use super::common::{objects, records, request, store, whole};
+use super::common::{failing, objects, records, request, store, whole};
 use super::{database, engine, key, keys, made, made_by, recipient};
 
 #[tokio::test]
@@ -221,4 +224,43 @@ async fn a_database_is_sealed_with_its_schemas_and_the_keys_of_its_objects() {
         files
     };
     assert!(lines("db").await == lines("again").await);
+}
+
+#[tokio::test]
+async fn each_pass_has_a_key_and_an_epoch_of_its_own() {
+    let full = Fault::new(
+        Operation::Write,
+        When::From(3),
+        What::Fail(Class::Permanent),
+    );
+    let (first, at_first) = failing("first", full);
+    let (second, at_second) = store("second");
+    let engine = engine();
+    let lines = records(2500);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    std::fs::write(&file, &lines).unwrap();
+    let source = JsonlSource::path(file);
+    let mut asked = BackupRequest::new(source, vec![at_first, at_second.clone()]);
+    asked.block_bytes = Some(4 << 10);
+    asked.strategy = StrategyKind::Priority;
+    asked.recipients = vec![recipient(&key(1))];
+    let report = engine.backup(asked).await;
+    assert!(report.error.is_none(), "{report:?}");
+    let mut seals = Vec::new();
+    for sink in [&first, &second] {
+        let claim = sink
+            .keys()
+            .into_iter()
+            .find(|key| key.file_name() == "run.json");
+        let claim: RunClaim = document::open("it", &whole(sink, &claim.unwrap()).await).unwrap();
+        seals.push(claim.head.plan.seal.unwrap());
+    }
+    assert_ne!(seals[0].key, seals[1].key);
+    assert_ne!(seals[0].epoch, seals[1].epoch);
+    let mut asked = VerifyRequest::new(vec![at_second]);
+    asked.keys = keys(&[key(1)]);
+    asked.deep = true;
+    let verified = engine.verify(asked).await;
+    assert_eq!(verified.exit_code(), exit::DONE, "{verified:?}");
 }

@@ -20,6 +20,9 @@ impl Shown for Checked {
         let _ = writeln!(text, "  source       {source}");
         let _ = writeln!(text, "  strategy     {}", self.strategy);
         let _ = writeln!(text, "  compression  {}", self.compression);
+        if let Some(encryption) = &self.encryption {
+            let _ = writeln!(text, "  encryption   {encryption}");
+        }
         let rows: Vec<Vec<String>> = self
             .destinations
             .iter()

@@ -25,7 +25,7 @@ use super::printable::one_line;
 
 pub(crate) use self::backup::Made;
 pub(crate) use self::schedules::ended;
-pub(crate) use self::words::{bytes, grouped};
+pub(crate) use self::words::{bytes, counted, grouped};
 
 /// A result that can be printed either way; its JSON is its `Serialize`.
 pub(crate) trait Shown: Serialize {

@@ -54,6 +54,12 @@ impl Shown for StatusReport {
             );
             let _ = writeln!(text, "  records   {}: {size}", grouped(self.record_count));
             let _ = writeln!(text, "  checksum  {checksum}");
+            if self.sealed {
+                let _ = writeln!(
+                    text,
+                    "  sealed    a key opens it; `teeline key list` says whose"
+                );
+            }
         }
         for (name, value) in self.metadata.values() {
             let _ = writeln!(text, "  metadata  {name}: {value}");
@@ -160,6 +166,7 @@ mod tests {
             plain_bytes: 0,
             checksum: None,
             since: None,
+            sealed: false,
             chain: Vec::new(),
             metadata: Metadata::default(),
             source: None,

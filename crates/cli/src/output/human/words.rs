@@ -50,7 +50,7 @@ pub(in crate::output) fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// `1 record`, `5,000 records`.
-pub(in crate::output) fn counted(count: u64, what: &str) -> String {
+pub(crate) fn counted(count: u64, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {what}{plural}", grouped(count))
 }

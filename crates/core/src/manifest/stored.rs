@@ -6,9 +6,7 @@ use super::Manifest;
 use crate::digest::Digest;
 use crate::document;
 use crate::error::BackupError;
-use crate::layout;
 use crate::records::CatalogEntry;
-use crate::seal::{Context, Sealer};
 
 /// A manifest with its bytes and their digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,25 +26,6 @@ impl SealedManifest {
     /// Where it is larger than what readers take.
     pub fn new(manifest: Manifest) -> Result<Self, BackupError> {
         Self::authenticated(manifest, None)
-    }
-
-    /// As [`SealedManifest::new`]; that of a sealed backup is authenticated.
-    ///
-    /// # Errors
-    /// As [`SealedManifest::new`].
-    pub fn authenticated(manifest: Manifest, sealer: Option<&Sealer>) -> Result<Self, BackupError> {
-        let bytes = match sealer {
-            None => document::seal(&manifest),
-            Some(sealer) => {
-                document::seal_authenticated(&manifest, |body| sealer.mac(Context::Manifest, body))
-            }
-        };
-        let bytes = document::within(layout::MANIFEST, bytes, document::BYTES_MAX)?;
-        Ok(SealedManifest {
-            manifest,
-            checksum: Digest::of(&bytes),
-            bytes,
-        })
     }
 
     /// Reads a stored manifest; `subject` names the file in errors.
@@ -74,8 +53,8 @@ impl SealedManifest {
             plain_bytes: totals.plain_bytes,
             checksum: self.checksum,
             manifest_bytes: self.bytes.len() as u64,
-            parent: self.manifest.parent.clone(),
             sealed: self.manifest.plan.seal.is_some(),
+            parent: self.manifest.parent.clone(),
             metadata: self.manifest.metadata.clone(),
         }
     }
