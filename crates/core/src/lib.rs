@@ -29,6 +29,7 @@ pub mod layout;
 mod manifest;
 mod mask;
 mod metadata;
+mod part;
 mod path_template;
 mod piece;
 mod placing;
@@ -49,6 +50,7 @@ mod target;
 mod time;
 mod time_zone;
 mod validate;
+mod value_at;
 
 pub use block::{
     Block, CutLimits, Cutter, LineOrigin, RECORD_BYTES_MAX, ResourceId, Seq, record_too_large,
@@ -75,6 +77,7 @@ pub use manifest::{
 };
 pub use mask::{looks_like_url, masked};
 pub use metadata::{METADATA_BYTES_MAX, Metadata};
+pub use part::{Conditions, Partitions, Query};
 pub use path_template::PathTemplate;
 pub use piece::Piece;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
@@ -102,3 +105,4 @@ pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotADayOrTime, NotATime, Timestamp};
 pub use time_zone::{NotATimeZone, TimeZone};
 pub use validate::{LineCheck, check_lines};
+pub use value_at::value_at;

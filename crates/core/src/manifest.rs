@@ -11,6 +11,7 @@ use crate::id::{BackupId, BackupType};
 use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
 use crate::layout;
 use crate::metadata::Metadata;
+use crate::part::{Partitions, Query};
 use crate::placing::ResourceKind;
 use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
 use crate::source::{ResourceCounts, Settling};
@@ -128,6 +129,19 @@ pub struct PlanEntry {
     pub include: Vec<String>,
     /// Globs of the resources that were left out.
     pub exclude: Vec<String>,
+    /// The partitions whose records were asked for; none for all.
+    #[serde(skip_serializing_if = "Partitions::is_empty", default)]
+    pub partitions: Partitions,
+    /// Conditions on the records that were asked for; none for all.
+    #[serde(skip_serializing_if = "Query::is_empty", default)]
+    pub query: Query,
+}
+
+impl PlanEntry {
+    /// Whether only some records of a resource were asked for.
+    pub fn is_of_some_records(&self, resource: &str) -> bool {
+        !self.partitions.is_empty() || self.query.of(resource).is_some()
+    }
 }
 
 /// A destination as planned; what became of it is in the run records.

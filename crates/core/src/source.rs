@@ -11,15 +11,20 @@ use crate::block::{LineOrigin, ResourceId};
 use crate::compress::Compression;
 use crate::error::BackupError;
 use crate::manifest::{ResourceEntry, SourceKind};
+use crate::part::{Partitions, Query};
 use crate::placing::ResourceKind;
 use crate::records::RunClaim;
 
-/// Which resources are wanted.
+/// Which resources are wanted, and which of their records. A source that can't tell records apart as it is asked to refuses.
 #[derive(Clone)]
 pub struct Selection {
     wants: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Whether only named resources are wanted, so that what belongs to no resource isn't.
     pub only_named: bool,
+    /// The partitions whose records are wanted, and nothing else; none for all.
+    pub partitions: Partitions,
+    /// What records of resources must meet.
+    pub query: Query,
 }
 
 impl Selection {
@@ -28,6 +33,8 @@ impl Selection {
         Selection {
             wants: Arc::new(|_| true),
             only_named: false,
+            partitions: Partitions::default(),
+            query: Query::default(),
         }
     }
 
@@ -36,6 +43,17 @@ impl Selection {
         Selection {
             wants: Arc::new(wants),
             only_named,
+            ..Selection::everything()
+        }
+    }
+
+    /// Of these, the records that are in the partitions and meet the query.
+    #[must_use]
+    pub fn of_records(self, partitions: Partitions, query: Query) -> Self {
+        Selection {
+            partitions,
+            query,
+            ..self
         }
     }
 
@@ -49,6 +67,8 @@ impl fmt::Debug for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Selection")
             .field("only_named", &self.only_named)
+            .field("partitions", &self.partitions)
+            .field("query", &self.query)
             .finish_non_exhaustive()
     }
 }

@@ -92,10 +92,10 @@ pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, CronExpression, DestinationId,
     DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy,
-    LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, PathTemplate, ProgressEvent,
-    RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink,
-    Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified, WithdrawalReason,
-    looks_like_url, masked,
+    LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, Partitions, PathTemplate,
+    ProgressEvent, Query, RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts,
+    Settling, Sink, Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified,
+    WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sources as sources;

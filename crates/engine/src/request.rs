@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use teeline_actors::{Observer, Verification};
 use teeline_core::{
-    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
-    PathTemplate, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone,
+    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata, Partitions,
+    PathTemplate, Query, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone,
 };
 use tokio::sync::watch;
 
@@ -60,6 +60,10 @@ pub struct BackupRequest {
     pub include: Vec<String>,
     /// Globs of the resources to leave out; they win.
     pub exclude: Vec<String>,
+    /// Only the records that are in these partitions, of the resources that have them, and nothing else; all.
+    pub partitions: Partitions,
+    /// Only the records that meet this, of the resources that it names; all.
+    pub query: Query,
     /// What is cleaned up once the backup is made, at the destinations that have it; nothing. After a run that failed nothing
     /// ever is.
     pub cleanup: Option<RetentionPolicy>,
@@ -102,6 +106,8 @@ impl BackupRequest {
             resources: None,
             include: Vec::new(),
             exclude: Vec::new(),
+            partitions: Partitions::default(),
+            query: Query::default(),
             cleanup: None,
             time_zone: TimeZone::default(),
             observer: None,
@@ -125,6 +131,12 @@ impl BackupRequest {
             Some(names) => names.iter().map(|name| globset::escape(name)).collect(),
             None => self.include.clone(),
         }
+    }
+
+    /// Whether it is of less than everything.
+    pub(crate) fn is_selective(&self) -> bool {
+        let of_resources = !self.included().is_empty() || !self.exclude.is_empty();
+        of_resources || !self.partitions.is_empty() || !self.query.is_empty()
     }
 
     /// What becomes of each destination that falls behind.

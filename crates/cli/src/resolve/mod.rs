@@ -5,6 +5,7 @@ mod check;
 mod cleanup;
 mod destinations;
 mod exposed;
+mod records;
 mod requests;
 mod schedules;
 mod setting;

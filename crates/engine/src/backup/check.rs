@@ -24,7 +24,7 @@ pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strat
     check_sizes(engine, request)?;
     check_path(engine, request)?;
     check_type(request)?;
-    Wanted::new(&request.included(), &request.exclude)?;
+    Wanted::new(request)?;
     check_apart(&request.destinations)?;
     let strategy = Strategy::new(request.strategy, &request.required())?;
     if request.strategy == StrategyKind::Priority && !request.source.is_rereadable() {
@@ -52,9 +52,10 @@ fn check_type(request: &BackupRequest) -> Result<(), BackupError> {
             "incremental backups don't exist yet",
             "use full: every backup is whole, and restores alone",
         ),
-        "selective" if request.included().is_empty() && request.exclude.is_empty() => refused(
-            "it doesn't say which resources are wanted",
-            "name them (--resources), or give globs (--include, --exclude); a backup of everything is full",
+        "selective" if !request.is_selective() => refused(
+            "it doesn't say what is wanted",
+            "name resources (--resources), give globs (--include, --exclude), or say which records (--partition, --where); \
+             a backup of everything is full",
         ),
         _ => Ok(()),
     }

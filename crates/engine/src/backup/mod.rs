@@ -215,7 +215,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         let source = Arc::clone(&request.source);
-        let wanted = Wanted::new(&request.included(), &request.exclude)?;
+        let wanted = Wanted::new(request)?;
         let selection = wanted.selection();
         let head = RunHead {
             id: id.clone(),
@@ -230,6 +230,8 @@ impl<'a> Run<'a> {
                 segment_bytes: request.segment_bytes,
                 include: request.included(),
                 exclude: request.exclude.clone(),
+                partitions: request.partitions.clone(),
+                query: request.query.clone(),
             },
             metadata: request.metadata.clone(),
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),

@@ -122,6 +122,21 @@ impl JsonlSource {
         }
     }
 
+    /// Refuses to look for records by what lines don't say.
+    fn check_records(&self, selection: &Selection) -> Result<(), BackupError> {
+        if !selection.partitions.is_empty() {
+            let message = "JSON lines have none; a database has";
+            return Err(BackupError::usage("partitions", message)
+                .suggest("choose records by their values: --where, or backup.query"));
+        }
+        if !selection.query.is_empty() && self.limits.check != LineCheck::Json {
+            let message = "it asks for values, and lines aren't checked to be JSON";
+            return Err(BackupError::usage("query", message)
+                .suggest("have that checked: --validate json, or source.validate = \"json\""));
+        }
+        Ok(())
+    }
+
     async fn openings(&self) -> Result<Vec<Opening>, BackupError> {
         match &self.input {
             Input::Reader {
@@ -182,9 +197,16 @@ impl Source for JsonlSource {
     }
 
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
+        self.check_records(&selection)?;
         let mut openings = self.openings().await?;
         openings.retain(|opening| selection.wants(&opening.resource));
-        Ok(Box::new(JsonlScan::new(openings, self.io, self.limits)))
+        let (io, limits) = (self.io, self.limits);
+        Ok(Box::new(JsonlScan::new(
+            openings,
+            io,
+            limits,
+            selection.query,
+        )))
     }
 
     fn describe(&self, _: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {

@@ -5,9 +5,10 @@ use std::io::Read;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use teeline_core::{
-    BackupError, Item, PlannedResource, RecordBatch, ResourceCounts, ResourceId, ResourceKind,
-    Scan, ScanPlan,
+    BackupError, Class, Conditions, Item, LineOrigin, PlannedResource, Query, RecordBatch,
+    ResourceCounts, ResourceId, ResourceKind, Scan, ScanPlan, check_lines,
 };
 
 use super::files::{ResourceFile, read_error};
@@ -55,20 +56,94 @@ impl Opening {
     }
 
     /// Opens it, and reads the first lines.
-    fn open(self, limits: LineLimits) -> Batch {
+    fn open(self, limits: LineLimits, conditions: Option<Conditions>) -> Batch {
         let input = match self.input {
             OpeningInput::Reader(reader) => reader,
             OpeningInput::File(file) => file
                 .open()
                 .map_err(|error| read_error(&self.label, error))?,
         };
-        next_batch(Lines::new(input, self.label, limits))
+        next_batch(Wanted {
+            lines: Lines::new(input, self.label, limits),
+            conditions,
+        })
     }
 }
 
-type Batch = Result<Option<(Lines, RecordBatch)>, BackupError>;
+/// Lines of which those are wanted that meet the conditions, where there are some.
+struct Wanted {
+    lines: Lines,
+    conditions: Option<Conditions>,
+}
 
-fn next_batch(mut lines: Lines) -> Batch {
+impl Wanted {
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, BackupError> {
+        while let Some(batch) = self.lines.next_batch()? {
+            let batch = match &self.conditions {
+                Some(conditions) => those_that_meet(conditions, &batch)?,
+                None => batch,
+            };
+            if !batch.ends.is_empty() {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The lines of a batch that meet conditions. They don't follow each other in the file any more, so they are checked here.
+fn those_that_meet(
+    conditions: &Conditions,
+    batch: &RecordBatch,
+) -> Result<RecordBatch, BackupError> {
+    if let Some(origin) = &batch.origin {
+        check_lines(&batch.bytes, origin)?;
+    }
+    let mut wanted = Vec::new();
+    let mut ends = Vec::new();
+    let mut begin = 0;
+    for (index, end) in batch.ends.iter().enumerate() {
+        let line = &batch.bytes[begin..*end];
+        begin = *end;
+        let meets = match serde_json::from_slice(line) {
+            Ok(Value::Object(document)) => conditions.meets(&document),
+            // A line of another kind of JSON has no values by path.
+            Ok(_) => false,
+            Err(error) => return Err(not_readable(batch.origin.as_ref(), index, &error)),
+        };
+        if meets {
+            wanted.extend_from_slice(line);
+            ends.push(wanted.len());
+        }
+    }
+    Ok(RecordBatch {
+        bytes: wanted.into(),
+        ends,
+        ..RecordBatch::default()
+    })
+}
+
+/// A line of JSON of which the values can't be had: it nests too deeply, or has a number that is too large.
+fn not_readable(
+    origin: Option<&LineOrigin>,
+    index: usize,
+    error: &serde_json::Error,
+) -> BackupError {
+    let subject = origin.map_or_else(String::new, |origin| {
+        format!("{}, line {}", origin.file, origin.line + index as u64)
+    });
+    // The place that it names is within the line.
+    let words = error.to_string();
+    let reason = words
+        .rsplit_once(" at line")
+        .map_or(&*words, |(reason, _)| reason);
+    let message = format!("it can't be told whether the query asks for it: {reason}");
+    BackupError::new(Class::Permanent, "read", subject, message)
+}
+
+type Batch = Result<Option<(Wanted, RecordBatch)>, BackupError>;
+
+fn next_batch(mut lines: Wanted) -> Batch {
     Ok(lines.next_batch()?.map(|batch| (lines, batch)))
 }
 
@@ -89,19 +164,20 @@ pub(super) struct JsonlScan {
     endless: bool,
     io: Io,
     limits: LineLimits,
+    query: Query,
 }
 
 /// What comes next.
 enum Step {
     Next,
     Open(ResourceId, Opening),
-    Lines(ResourceId, Lines),
+    Lines(ResourceId, Wanted),
     /// A call failed, or its caller stopped waiting for it: what it was reading is gone.
     Lost,
 }
 
 impl JsonlScan {
-    pub(super) fn new(openings: Vec<Opening>, io: Io, limits: LineLimits) -> Self {
+    pub(super) fn new(openings: Vec<Opening>, io: Io, limits: LineLimits, query: Query) -> Self {
         let resources = openings.iter().map(Opening::planned).collect();
         JsonlScan {
             plan: ScanPlan {
@@ -114,10 +190,11 @@ impl JsonlScan {
             endless: false,
             io,
             limits,
+            query,
         }
     }
 
-    fn after(&mut self, id: ResourceId, batch: Option<(Lines, RecordBatch)>) -> Item {
+    fn after(&mut self, id: ResourceId, batch: Option<(Wanted, RecordBatch)>) -> Item {
         match batch {
             Some((lines, batch)) => {
                 self.step = Step::Lines(id, lines);
@@ -153,7 +230,9 @@ impl Scan for JsonlScan {
             }
             Step::Open(id, opening) => {
                 self.endless = matches!(opening.input, OpeningInput::Reader(_));
-                let batch = run(self.io, self.endless, move || opening.open(limits)).await?;
+                let conditions = self.query.of(&opening.resource).cloned();
+                let open = move || opening.open(limits, conditions);
+                let batch = run(self.io, self.endless, open).await?;
                 Ok(Some(self.after(id, batch)))
             }
             Step::Lines(id, lines) => {

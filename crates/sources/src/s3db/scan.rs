@@ -12,7 +12,7 @@ use teeline_core::{BackupError, Item, ResourceCounts, ResourceId, ResourceKind, 
 use tokio::sync::mpsc;
 
 use super::bucket::Head;
-use super::fetch::{FetchContext, Fetched, Identity, Line, Place, frame};
+use super::fetch::{FetchContext, Fetched, Framed, Identity, Line, Place, frame};
 use super::items::{Batch, Items};
 use super::keys::KeysReceiver;
 use super::large::{self, Content};
@@ -163,6 +163,11 @@ impl Reading {
                 self.take_line(line).await?;
                 identity
             }
+            Fetched::WithEntries(line, entries) => {
+                self.take_line(line).await?;
+                self.take_entries(entries).await?;
+                return Ok(());
+            }
             Fetched::Frame {
                 frame,
                 row,
@@ -179,6 +184,7 @@ impl Reading {
                 self.counts(&place).vanished += 1;
                 return Ok(());
             }
+            Fetched::Unwanted => return Ok(()),
         };
         if let Some(settle) = &mut self.settle {
             settle.note(&listed, identity);
@@ -207,6 +213,13 @@ impl Reading {
         Ok(())
     }
 
+    async fn take_entries(&mut self, entries: Vec<Framed>) -> Result<(), BackupError> {
+        for Framed { frame, row } in entries {
+            self.take_frame(&frame, row).await?;
+        }
+        Ok(())
+    }
+
     async fn take_frame(&mut self, frame: &[u8], row: Vec<u8>) -> Result<(), BackupError> {
         self.objects.batch.push(frame, row);
         if self.objects.batch.is_full() {
@@ -227,7 +240,9 @@ impl Reading {
             return Ok(None);
         };
         if let Some(line) = opened.line {
+            let entries = context.entries(&line).await?;
             self.take_line(line).await?;
+            self.take_entries(entries).await?;
         }
         if let Some((head, content)) = opened.object {
             self.stream(key, &head, content).await?;

@@ -19,6 +19,7 @@ use super::fetch::FetchContext;
 use super::keys::Lister;
 use super::listing::PAGE_KEYS;
 use super::pace::CALLS_MAX;
+use super::part::Parts;
 use super::scan::S3dbScan;
 use super::settle::Settle;
 use super::walk::{CATALOGUE, UnknownObjects, is_destination};
@@ -141,6 +142,16 @@ impl S3dbSource {
         Ok((bytes, catalogue))
     }
 
+    /// Refuses to read again what was read in part: what else has changed can't be told from what wasn't asked for.
+    fn check_settles(&self, parts: &Parts) -> Result<(), BackupError> {
+        if self.options.settle_passes_max == 0 || parts.are_whole() {
+            return Ok(());
+        }
+        let message = "what changes meanwhile is read again of whole resources only, not of partitions or what a query asks for";
+        Err(BackupError::usage("settle_passes_max", message)
+            .suggest("set it to 0 (--settle=0) for this backup, or back up whole resources"))
+    }
+
     /// Begins to note what is read, where it is asked for.
     async fn settle(
         &self,
@@ -222,9 +233,11 @@ impl Source for S3dbSource {
                 .suggest("keep the database and the backups under different prefixes"));
         }
         let (bytes, catalogue) = self.read_catalogue().await?;
-        let wanted: Vec<usize> = (0..catalogue.resources.len())
+        let mut wanted: Vec<usize> = (0..catalogue.resources.len())
             .filter(|index| selection.wants(&catalogue.resources[*index].name))
             .collect();
+        let parts = Arc::new(Parts::new(&catalogue, &mut wanted, &selection)?);
+        self.check_settles(&parts)?;
         let settle = self.settle(&bytes, &selection).await?;
         let plan = plan(&catalogue, &wanted, bytes, settle.is_some());
         let catalogue = Arc::new(catalogue);
@@ -234,12 +247,14 @@ impl Source for S3dbSource {
             selection,
             unknown: self.options.unknown_objects,
             wanted,
+            parts: Arc::clone(&parts),
         };
         let context = FetchContext {
             bucket: bucket.clone(),
             catalogue,
             options: self.options,
             identifies: settle.is_some(),
+            parts,
         };
         Ok(Box::new(S3dbScan::new(plan, context, keys.start(), settle)))
     }

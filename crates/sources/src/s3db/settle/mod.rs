@@ -34,7 +34,8 @@ use super::walk::{CATALOGUE, UnknownObjects};
 
 use clock::server_time;
 use entries::{Entries, LINE_BYTES_SPARE};
-use known::{KeyDigest, Known, digest_of};
+use known::Known;
+pub(super) use known::{KeyDigest, digest_of};
 
 /// What was written less than this before a pass began counts as young: the second of its time may not have been over, and
 /// the servers of a store don't all have the same time.
@@ -214,6 +215,8 @@ impl Settle {
             selection: self.selection.clone(),
             unknown: self.unknown,
             wanted: wanted.collect(),
+            // What is read of a part only isn't read again.
+            parts: Arc::default(),
         };
         let mut found = Found::default();
         let mut seen = HashSet::new();
@@ -288,7 +291,8 @@ impl Settle {
                 }
                 None => None,
             },
-            Fetched::Vanished(_) => None,
+            // What is read of a part only isn't read again.
+            Fetched::WithEntries(..) | Fetched::Unwanted | Fetched::Vanished(_) => None,
         };
         if found.is_some() {
             self.known.note(key, listed.version);
