@@ -77,7 +77,7 @@ pub use manifest::{
 };
 pub use mask::{looks_like_url, masked};
 pub use metadata::{METADATA_BYTES_MAX, Metadata};
-pub use part::{Conditions, Partitions, Query};
+pub use part::{Conditions, InPart, Partitions, Query};
 pub use path_template::PathTemplate;
 pub use piece::Piece;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};

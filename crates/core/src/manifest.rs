@@ -11,7 +11,7 @@ use crate::id::{BackupId, BackupType};
 use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
 use crate::layout;
 use crate::metadata::Metadata;
-use crate::part::{Partitions, Query};
+use crate::part::{InPart, Partitions, Query};
 use crate::placing::ResourceKind;
 use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
 use crate::source::{ResourceCounts, Settling};
@@ -141,6 +141,15 @@ impl PlanEntry {
     /// Whether only some records of a resource were asked for.
     pub fn is_of_some_records(&self, resource: &str) -> bool {
         !self.partitions.is_empty() || self.query.of(resource).is_some()
+    }
+
+    /// Which records were asked for, where that isn't all.
+    pub fn in_part(&self) -> Option<InPart> {
+        let is_whole = self.partitions.is_empty() && self.query.is_empty();
+        (!is_whole).then(|| InPart {
+            partitions: self.partitions.clone(),
+            query: self.query.clone(),
+        })
     }
 }
 

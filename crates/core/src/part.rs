@@ -1,6 +1,7 @@
 //! Which records of its resources a run takes in, where that isn't all of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -187,6 +188,44 @@ impl Conditions {
     }
 }
 
+/// Which records a backup has, that hasn't all of those that there were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InPart {
+    /// Those in these partitions.
+    #[serde(skip_serializing_if = "Partitions::is_empty")]
+    pub partitions: Partitions,
+    /// Those that meet this.
+    #[serde(skip_serializing_if = "Query::is_empty")]
+    pub query: Query,
+}
+
+/// `only the records in byRegion at "US", "EU" and in byDay at "2026-11-23"; of orders only those with status "active"`
+impl fmt::Display for InPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |values: &[Value]| {
+            let values = values.iter().map(ToString::to_string);
+            values.collect::<Vec<_>>().join(", ")
+        };
+        let partitions = self.partitions.iter();
+        let partitions = partitions.map(|(name, values)| format!("in {name} at {}", at(values)));
+        let partitions: Vec<String> = partitions.collect();
+        let mut parts = Vec::new();
+        if !partitions.is_empty() {
+            parts.push(format!("only the records {}", partitions.join(" and ")));
+        }
+        for (resource, conditions) in self.query.iter() {
+            let conditions = conditions.iter();
+            let conditions = conditions.map(|(path, values)| format!("{path} {}", at(values)));
+            let conditions: Vec<String> = conditions.collect();
+            parts.push(format!(
+                "of {resource} only those with {}",
+                conditions.join(" and ")
+            ));
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
 fn one_or_more(value: Value) -> Vec<Value> {
     match value {
         Value::Array(values) => values,
@@ -291,6 +330,28 @@ mod tests {
                 "{said}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn a_part_is_said_in_words() {
+        let part = InPart {
+            partitions: Partitions::new(json!({"byRegion": ["US", 7], "byDay": "x"})).unwrap(),
+            query: Query::new(json!({"orders": {"a.b": true, "c": null}})).unwrap(),
+        };
+        assert_eq!(
+            part.to_string(),
+            "only the records in byDay at \"x\" and in byRegion at \"US\", 7; \
+             of orders only those with a.b true and c null"
+        );
+        let of_query = InPart {
+            partitions: Partitions::default(),
+            ..part
+        };
+        let json = serde_json::to_value(of_query).unwrap();
+        assert_eq!(
+            json,
+            json!({"query": {"orders": {"a.b": [true], "c": [null]}}})
+        );
     }
 
     #[test]

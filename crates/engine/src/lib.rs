@@ -91,8 +91,8 @@ pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, CronExpression, DestinationId,
-    DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy,
-    LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, Partitions, PathTemplate,
+    DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, InPart, Judged,
+    KeptBy, LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, Partitions, PathTemplate,
     ProgressEvent, Query, RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts,
     Settling, Sink, Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified,
     WithdrawalReason, looks_like_url, masked,

@@ -10,8 +10,8 @@ mod verify;
 use serde::Serialize;
 use teeline_actors::StageReport;
 use teeline_core::{
-    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, Metadata, RestoreCounts,
-    RunStatus, Settling, Timestamp,
+    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, InPart, Metadata,
+    RestoreCounts, RunStatus, Settling, Timestamp,
 };
 
 use crate::hooks::HookFailure;
@@ -230,6 +230,8 @@ pub struct StatusReport {
     pub metadata: Metadata,
     /// What was read.
     pub source: Option<teeline_core::SourceEntry>,
+    /// Which records it has, where it was made of some only.
+    pub in_part: Option<InPart>,
     /// What it holds.
     pub resources: Vec<ResourceStatus>,
     /// Where it is.
@@ -371,6 +373,8 @@ pub struct RestoreReport {
     pub status: RestoreStatus,
     /// Where to, without secrets.
     pub target: String,
+    /// Which records the backup has, where it was made of some only: the others of these resources aren't in it.
+    pub in_part: Option<InPart>,
     /// The resources.
     pub restored: Vec<RestoredResource>,
     /// Objects that are no records.

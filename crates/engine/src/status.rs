@@ -131,6 +131,7 @@ impl StatusReport {
             checksum: None,
             metadata: Metadata::default(),
             source: None,
+            in_part: None,
             resources: Vec::new(),
             destinations: Vec::new(),
             runs: Vec::new(),
@@ -161,6 +162,7 @@ impl StatusReport {
                     .collect(),
             })
             .collect();
+        self.in_part = manifest.plan.in_part();
         self.source = Some(manifest.source);
     }
 }

@@ -13,9 +13,11 @@ use std::sync::Arc;
 
 use futures::{FutureExt, TryStreamExt};
 use teeline_core::{
-    BackupError, BackupId, Class, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
-    Timestamp,
+    BackupError, BackupId, Class, Manifest, ResourceEntry, ResourceKind, RestoreCounts, Restoring,
+    Target, Timestamp,
 };
+
+use teeline_sources::s3db::RestoreMode;
 
 use crate::catalog::{ask_all, resolve};
 use crate::copies::Copies;
@@ -60,6 +62,7 @@ impl RestoreReport {
             backup_id: None,
             status: RestoreStatus::Failed,
             target: target.to_owned(),
+            in_part: None,
             restored: Vec::new(),
             objects_restored: 0,
             objects: RestoreCounts::default(),
@@ -107,6 +110,7 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
         resources: request.resources,
         ids: request.ids,
         renames: request.renames,
+        replaces: request.mode == Some(RestoreMode::Replace),
         dry_run: request.dry_run,
     };
     let target = match request.target.open(request.overwrite, request.mode).await {
@@ -166,6 +170,8 @@ struct Wanted {
     resources: Vec<String>,
     ids: Vec<String>,
     renames: Vec<(String, String)>,
+    /// Whether what isn't in the backup is deleted at the target.
+    replaces: bool,
     dry_run: bool,
 }
 
@@ -217,6 +223,7 @@ impl Restore {
         let copies = Arc::clone(copies);
         let manifest = Arc::clone(&copies.manifest);
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
+        self.say_in_part(&manifest, &choice, wanted.replaces)?;
         let contents = Contents::open(copies).await?;
         let restoring = Restoring {
             backup: id,
@@ -241,6 +248,32 @@ impl Restore {
         self.note(&chosen, &records);
         self.report.objects_restored = self.write_frames(&contents, &chosen, &choice).await?;
         Ok(true)
+    }
+
+    /// Says what of the chosen resources the backup hasn't, which must not be taken for what is to be deleted.
+    fn say_in_part(
+        &mut self,
+        manifest: &Manifest,
+        choice: &Choice,
+        replaces: bool,
+    ) -> Result<(), BackupError> {
+        let plan = &manifest.plan;
+        let chosen = choice.of(manifest);
+        let some = chosen
+            .into_iter()
+            .find(|chosen| plan.is_of_some_records(&chosen.name));
+        let Some(some) = some else {
+            return Ok(());
+        };
+        self.report.in_part = plan.in_part();
+        if !replaces {
+            return Ok(());
+        }
+        let message = format!(
+            "the backup has some records of {} only, and replace would delete the others",
+            some.name
+        );
+        Err(BackupError::usage("mode", message).suggest("use merge or skip-existing"))
     }
 
     /// What would be restored to a target where that doesn't depend on what is there.

@@ -15,6 +15,7 @@ use super::listing::Listed;
 use super::mapping::{Inexact, decode, raw_line};
 use super::object::RawObject;
 use super::part::{Part, Parts};
+use super::partition::Record;
 use super::source::{OnUndecodable, ScanOptions};
 use super::walk::{record_id, record_key};
 
@@ -161,11 +162,21 @@ impl FetchContext {
     }
 
     /// The keys of the entries of a record that is asked for; `None` of another one.
-    fn wanted(&self, index: usize, id: &str, document: &Map<String, Value>) -> Option<Vec<String>> {
-        match self.parts.of(index) {
-            Some(part) => part.entries_of(id, document),
-            None => Some(Vec::new()),
-        }
+    fn wanted(
+        &self,
+        index: usize,
+        id: &str,
+        metadata: &BTreeMap<String, String>,
+        document: &Map<String, Value>,
+    ) -> Option<Vec<String>> {
+        let Some(part) = self.parts.of(index) else {
+            return Some(Vec::new());
+        };
+        part.entries_of(&Record {
+            id,
+            version: metadata.get("_v").map(String::as_str),
+            document,
+        })
     }
 
     /// The line of a record.
@@ -181,7 +192,7 @@ impl FetchContext {
         let row = head.row(&record_key(&resource.name, id));
         let object = raw_object(head, body);
         let decoded = decode(resource, id, &object);
-        let Some(entry_keys) = self.wanted(index, id, &decoded.document) else {
+        let Some(entry_keys) = self.wanted(index, id, &object.metadata, &decoded.document) else {
             return Ok(Mapped::Unwanted);
         };
         self.check_decoded(index, id, decoded.reason.as_ref())?;
@@ -210,7 +221,7 @@ impl FetchContext {
         let resource = &self.catalogue.resources[index];
         let row = head.row(&record_key(&resource.name, id));
         let decoded = decode(resource, id, &raw_object(head.clone(), body));
-        let Some(entry_keys) = self.wanted(index, id, &decoded.document) else {
+        let Some(entry_keys) = self.wanted(index, id, &head.metadata, &decoded.document) else {
             return Ok(None);
         };
         let with_object = |mut document: Map<String, Value>| {

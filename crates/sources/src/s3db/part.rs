@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use teeline_core::{BackupError, Conditions, Partitions, Selection};
 
 use super::bucket::Bucket;
 use super::catalogue::Catalogue;
 use super::listing::Listed;
-use super::partition::{Partition, Text};
+use super::partition::{Partition, Record, Text};
 use super::schema::Resource;
 use super::settle::{KeyDigest, digest_of};
 use super::walk::{id_of, record_key};
@@ -155,22 +155,18 @@ impl Part {
     }
 
     /// The keys of the entries of a record that is wanted; `None` of one that isn't.
-    pub(super) fn entries_of(
-        &self,
-        id: &str,
-        document: &Map<String, Value>,
-    ) -> Option<Vec<String>> {
+    pub(super) fn entries_of(&self, record: &Record<'_>) -> Option<Vec<String>> {
         let meets = self
             .conditions
             .as_ref()
-            .is_none_or(|conditions| conditions.meets(document));
-        if !meets || !self.wanted.iter().all(|wanted| wanted.has(document)) {
+            .is_none_or(|conditions| conditions.meets(record.document));
+        if !meets || !self.wanted.iter().all(|wanted| wanted.has(record)) {
             return None;
         }
         let keys = self
             .partitions
             .iter()
-            .filter_map(|partition| partition.key(id, document));
+            .filter_map(|partition| partition.key(record));
         Some(keys.collect())
     }
 
@@ -241,12 +237,12 @@ impl WantedPartition {
     }
 
     /// Whether a record is there, as far as that can be told from its document.
-    fn has(&self, document: &Map<String, Value>) -> bool {
+    fn has(&self, record: &Record<'_>) -> bool {
         let found: Vec<Text> = self
             .partition
             .fields
             .iter()
-            .map(|field| field.text_in(document))
+            .map(|field| field.text_in(record))
             .collect();
         let is_at = |value: &WantedValue| {
             let mut both = found.iter().zip(&value.texts);

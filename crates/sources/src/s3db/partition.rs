@@ -30,6 +30,14 @@ pub(super) struct Field {
     rule: String,
 }
 
+/// A record, as far as its entries depend on it.
+pub(super) struct Record<'a> {
+    pub(super) id: &'a str,
+    /// The version of the schema that wrote it, where it says so.
+    pub(super) version: Option<&'a str>,
+    pub(super) document: &'a Map<String, Value>,
+}
+
 /// What a key has for a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Text {
@@ -76,17 +84,17 @@ impl Partition {
     }
 
     /// The key of the entry that a record has; `None` where it has none, or that can't be told.
-    pub(super) fn key(&self, id: &str, document: &Map<String, Value>) -> Option<String> {
+    pub(super) fn key(&self, record: &Record<'_>) -> Option<String> {
         let texts: Vec<String> = self
             .fields
             .iter()
-            .map(|field| match field.text_in(document) {
+            .map(|field| match field.text_in(record) {
                 Text::Is(text) => Some(text),
                 Text::Absent | Text::Unknown => None,
             })
             .collect::<Option<_>>()?;
         let known = self.fields.iter().zip(texts.iter().map(String::as_str));
-        Some(format!("{}/id={id}", self.joined(known)))
+        Some(format!("{}/id={}", self.joined(known), record.id))
     }
 
     /// Joins as POSIX paths are: what is between two slashes may lead up again.
@@ -108,12 +116,13 @@ impl Partition {
 
 impl Field {
     /// What the key of a record has for it.
-    pub(super) fn text_in(&self, document: &Map<String, Value>) -> Text {
-        // What begins so is s3db.js's own, which a document hasn't.
-        if self.path.starts_with('_') {
-            return Text::Unknown;
+    pub(super) fn text_in(&self, record: &Record<'_>) -> Text {
+        match (self.path.as_str(), record.version) {
+            ("_v", Some(version)) => Text::Is(version.to_owned()),
+            // What begins so is s3db.js's own, which a document hasn't.
+            (path, _) if path.starts_with('_') => Text::Unknown,
+            (path, _) => self.text(value_at(record.document, path).unwrap_or(&Value::Null)),
         }
-        self.text(value_at(document, &self.path).unwrap_or(&Value::Null))
     }
 
     /// What a key has for a value.
@@ -191,13 +200,18 @@ fn day(text: &str) -> Option<String> {
         ([4, 2, 2], [_, month, day]) => (*month, *day),
         _ => return None,
     };
-    // Longer months aren't looked into: such a day is sure in any of them.
-    let is_sure = (1..=12).contains(&month) && (1..=28).contains(&day)
-        || matches!(
-            (month, day),
-            (4 | 6 | 9 | 11, 29..=30) | (1 | 3 | 5 | 7 | 8 | 10 | 12, 29..=31)
-        );
+    let last = match month {
+        2 if is_leap(numbers[0]) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let is_sure = (1..=12).contains(&month) && (1..=last).contains(&day);
     is_sure.then(|| format!("{}-{month:02}-{day:02}", parts[0]))
+}
+
+fn is_leap(year: u32) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
 
 /// The order of `localeCompare`, as far as names of attributes go: other characters before letters, whose case counts last.
@@ -227,7 +241,12 @@ mod tests {
     }
 
     fn key(fields: &Value, document: &Value) -> Option<String> {
-        let key = partition(fields).key("order-1", document.as_object().unwrap())?;
+        let record = Record {
+            id: "order-1",
+            version: Some("v3"),
+            document: document.as_object().unwrap(),
+        };
+        let key = partition(fields).key(&record)?;
         Some(key.strip_prefix("resource=orders/").unwrap().to_owned())
     }
 
@@ -273,6 +292,12 @@ mod tests {
             (json!({"day": "date"}), json!({"day": "2024-02-30"}), None),
             (
                 json!({"day": "date"}),
+                json!({"day": "2024-02-29"}),
+                Some("partition=by/day=2024-02-29/id=order-1"),
+            ),
+            (json!({"day": "date"}), json!({"day": "2100-02-29"}), None),
+            (
+                json!({"day": "date"}),
                 json!({"day": 20}),
                 Some("partition=by/day=20/id=order-1"),
             ),
@@ -308,7 +333,12 @@ mod tests {
                 json!({"s": "a//b/./c="}),
                 Some("partition=by/s=a/b/c=/id=order-1"),
             ),
-            (json!({"_v": "string"}), json!({}), None),
+            (
+                json!({"_v": "string"}),
+                json!({}),
+                Some("partition=by/_v=v3/id=order-1"),
+            ),
+            (json!({"_etag": "string"}), json!({}), None),
         ] {
             assert_eq!(
                 key(&fields, &document).as_deref(),

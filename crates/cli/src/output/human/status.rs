@@ -33,6 +33,9 @@ impl Shown for StatusReport {
             if let Some(ended_at) = source.scan_ended_at {
                 let _ = writeln!(text, "  read      {} to {ended_at}", source.scan_started_at);
             }
+            if let Some(part) = &self.in_part {
+                let _ = writeln!(text, "  a part    {part}");
+            }
             if let Some(settling) = &source.settle {
                 let _ = writeln!(text, "            {}", settled(settling));
             }
@@ -152,6 +155,7 @@ mod tests {
             checksum: None,
             metadata: Metadata::default(),
             source: None,
+            in_part: None,
             resources: vec![resource("notes", 0), resource("users", 1234)],
             destinations: Vec::new(),
             runs: Vec::new(),
