@@ -60,7 +60,7 @@ impl Documented {
                         .and_then(|(_, rest)| rest.split_once(')'));
                     match (shared, member) {
                         // Whatever somebody says of a backup.
-                        (None, _) if kind == "values" => {}
+                        (None, _) if kind.starts_with("values") => {}
                         // Described in a section of its own.
                         (Some((shared, _)), Value::Array(items)) => {
                             items.iter().for_each(|item| self.check(shared, "", item));
