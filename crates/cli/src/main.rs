@@ -99,6 +99,14 @@ async fn carry_out(
             drop(progress);
             Ok(output.report(&report))
         }
+        Command::Validate(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::validate(&typed, &setting, output, &signals.cancel)?;
+            let progress = Progress::start(output, "validating");
+            let report = setting.plain_engine()?.validate(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
         Command::Restore(typed) => restore(&typed, output, signals).await,
         Command::Repair(typed) => {
             let id = resolve::repair_id(&typed)?;

@@ -1,6 +1,6 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
-//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), once or by a [`Schedule`], lists them, checks them ([`VerifyRequest`]), restores them
+//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), once or by a [`Schedule`], lists them, checks them ([`VerifyRequest`], [`ValidateRequest`]), restores them
 //! ([`RestoreRequest`]), makes lost manifests again ([`RepairRequest`]) and deletes what is no longer wanted
 //! ([`CleanupRequest`], [`DeleteRequest`]); and it says what can be had of the backups of
 //! another, the plugin of s3db.js ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in
@@ -55,6 +55,7 @@ mod schedule;
 mod status;
 mod sync;
 mod unpublished;
+mod validate;
 mod verify;
 mod withdrawal;
 
@@ -76,12 +77,13 @@ pub use list::{ListRequest, ListedStatus};
 pub use monitor::MonitorRequest;
 pub use repair::RepairRequest;
 pub use report::{
-    BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
-    CleanupStatus, Contained, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy,
-    DestinationError, LastRun, ListReport, ListedBackup, MonitorReport, MonitoredDestination,
-    Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
-    RestoreReport, RestoreStatus, RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport,
-    StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy, VerifiedBackup, VerifiedCopy,
+    BackupReport, BackupState, BackupValidation, CheckResult, CleanedBackup, CleanedDestination,
+    CleanedUpload, CleanupReport, CleanupStatus, Contained, CopyState, CopyStatus, Damage,
+    DeleteReport, DeletedCopy, DestinationError, LastRun, ListReport, ListedBackup, MonitorReport,
+    MonitoredDestination, Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy,
+    RepairedRun, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, ScheduleList,
+    ScheduledBackup, SchedulesReport, StatusReport, SyncReport, SyncStatus, SyncedBackup,
+    SyncedCopy, ValidationChecks, ValidationReport, Verdict, VerifiedBackup, VerifiedCopy,
     VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
@@ -103,4 +105,5 @@ pub use teeline_sources::jsonl::JsonlSource;
 pub use teeline_sources::s3db::{
     Connection, OnUndecodable, RestoreMode, S3dbSource, ScanOptions, UnknownObjects,
 };
+pub use validate::{Scratch, ValidateRequest};
 pub use verify::{VerifyRequest, WhichBackups};

@@ -5,6 +5,7 @@ mod monitor;
 mod repair;
 mod schedules;
 mod sync;
+mod validation;
 mod verify;
 
 use serde::Serialize;
@@ -26,6 +27,7 @@ pub use monitor::{MonitorReport, MonitoredDestination};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
+pub use validation::{BackupValidation, CheckResult, ValidationChecks, ValidationReport, Verdict};
 pub use verify::{Contained, VerifiedBackup, VerifiedCopy, VerifyReport};
 
 /// Exit codes of the command, which every report can give.

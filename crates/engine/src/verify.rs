@@ -19,8 +19,23 @@ use crate::request::{Cancel, Which};
 pub enum WhichBackups {
     /// Every one that a destination lists.
     All,
+    /// So many of these, the newest.
+    Last(usize),
     /// One.
     One(Which),
+}
+
+impl WhichBackups {
+    /// Those of all backups, which are the newest first.
+    pub(crate) fn of(&self, mut ids: Vec<BackupId>) -> Vec<BackupId> {
+        match self {
+            WhichBackups::All => {}
+            WhichBackups::Last(count) => ids.truncate(*count),
+            WhichBackups::One(Which::Latest) => ids.truncate(1),
+            WhichBackups::One(Which::Id(one)) => ids.retain(|id| id == one),
+        }
+        ids
+    }
 }
 
 /// A check to be made.
@@ -88,10 +103,10 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
     }
     let ids = match &request.which {
         // Nothing to check is no success: the place may be mistyped, or its disk not there.
-        WhichBackups::All => resolve(&Which::Latest, &asked)
-            .await
-            .map(|_| all_ids(&asked)),
         WhichBackups::One(which) => resolve(which, &asked).await.map(|id| vec![id]),
+        which => resolve(&Which::Latest, &asked)
+            .await
+            .map(|_| which.of(all_ids(&asked))),
     };
     let ids = match ids {
         Ok(ids) => ids,
@@ -149,7 +164,8 @@ pub(crate) fn all_ids(asked: &[Result<Asked, (String, BackupError)>]) -> Vec<Bac
     ids
 }
 
-async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
+/// Checks the copy of a backup at one destination.
+pub(crate) async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
     let mut check = Check::new(&asked.opened);
     let mut contained = None;
     for (_, key, error) in asked.catalog.damaged_of(id) {

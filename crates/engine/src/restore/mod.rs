@@ -103,7 +103,8 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
     report
 }
 
-async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
+/// Restores, and tells nobody.
+pub(crate) async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
     let mut report = RestoreReport::failed(&request.target.to_string());
     let wanted = Wanted {
         which: request.which,

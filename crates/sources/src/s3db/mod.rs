@@ -16,6 +16,7 @@ pub mod catalogue;
 mod cell;
 mod client;
 pub mod connection;
+mod erase;
 mod export;
 mod extras;
 mod fetch;
@@ -56,6 +57,7 @@ mod write_back;
 
 pub use catalogue::{Catalogue, CatalogueError};
 pub use connection::{Connection, ConnectionError, Keys};
+pub use erase::erase;
 pub use export::{ExportedBackup, schema_export};
 pub use mapping::{Decoded, decode, encode, line, raw_line, restore_object};
 pub use object::RawObject;

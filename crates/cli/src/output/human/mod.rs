@@ -12,6 +12,7 @@ mod schedules;
 mod settle;
 mod status;
 mod sync;
+mod validation;
 mod verify;
 mod words;
 
