@@ -96,7 +96,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 15);
+    assert_eq!(examples, 17);
 }
 
 #[test]
@@ -201,6 +201,10 @@ fn every_field_of_real_reports_is_documented() {
         "verify",
         scratch.teeline(0, &["verify", "--at", "a", "--at", "b", "--json"]),
     );
+    let validate = ["validate", "--last", "1", "--at", "a", "--json"];
+    check("validate", scratch.teeline(0, &validate));
+    let validate = ["validate", "--at", "a", "--at", dead, "--json"];
+    check("validate", scratch.teeline(1, &validate));
     let sync = ["sync", "--at", "a", "--at", "c", "--json"];
     check("sync", scratch.teeline(0, &sync));
     check(

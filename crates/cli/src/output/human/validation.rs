@@ -38,13 +38,12 @@ impl Shown for ValidationReport {
     fn problems(&self, problems: &mut Vec<Problem>) {
         for validation in &self.validations {
             problems.extend(validation.damage.iter().map(Problem::damage));
-            if let Some(error) = validation
-                .error
-                .as_ref()
-                .filter(|_| validation.damage.is_empty())
-            {
-                problems.push(Problem::plain(error));
-            }
+            // Damage was said, and that a destination can't be asked is said once, for all backups.
+            let is_said = !validation.damage.is_empty()
+                || validation.overall == Verdict::Inconclusive
+                    && !self.destination_errors.is_empty();
+            let error = validation.error.as_ref().filter(|_| !is_said);
+            problems.extend(error.map(Problem::plain));
         }
         for failed in &self.destination_errors {
             problems.push(Problem::of(&failed.destination, &failed.error));
