@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, Index, ObjectKey, Placement, SegmentEntry, SegmentId, Sink, Upload,
+    BackupError, Index, ObjectKey, Placement, ReadBack, SegmentEntry, SegmentId, Sink, Upload,
 };
 use tokio::sync::mpsc;
 
@@ -36,7 +36,8 @@ pub(crate) struct Driver<R> {
 pub(crate) struct BackupFolder {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) path: ObjectKey,
-    pub(crate) read_back: bool,
+    /// What is read again of what is written.
+    pub(crate) read_back: ReadBack,
 }
 
 impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
@@ -59,7 +60,11 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                     let folder = &self.folder;
                     let publishing = || (self.report)(DriverEvent::Publishing);
                     publication
-                        .publish(folder.sink.as_ref(), folder.read_back, publishing)
+                        .publish(
+                            folder.sink.as_ref(),
+                            folder.read_back.has_documents(),
+                            publishing,
+                        )
                         .await?;
                     self.meter.lap(Phase::Work("publish"));
                     (self.report)(DriverEvent::Published);
@@ -83,7 +88,8 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         match step {
             Step::Claim(bytes) => {
                 let folder = &self.folder;
-                claim(folder.sink.as_ref(), &folder.path, bytes, folder.read_back).await
+                let read_back = folder.read_back.has_documents();
+                claim(folder.sink.as_ref(), &folder.path, bytes, read_back).await
             }
             Step::Segment(Placement::Open {
                 segment,
@@ -151,7 +157,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
 impl BackupFolder {
     /// That a data file is what was written.
     async fn check(&self, entry: &SegmentEntry, index: &[u8]) -> Result<(), BackupError> {
-        if self.read_back {
+        if self.read_back.has_data() {
             return self.read_back(entry, index).await;
         }
         let key = self.path.join(&entry.file)?;
@@ -175,6 +181,7 @@ impl BackupFolder {
 
     async fn put_checked(&self, file: &str, bytes: Bytes) -> Result<(), BackupError> {
         let key = self.path.join(file)?;
-        put_checked(self.sink.as_ref(), &key, bytes, self.read_back).await
+        let read_back = self.read_back.has_documents();
+        put_checked(self.sink.as_ref(), &key, bytes, read_back).await
     }
 }

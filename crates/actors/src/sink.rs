@@ -8,7 +8,7 @@ use actix::fut::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use teeline_core::{
     BackupError, Class, DestinationId, DestinationReport, DestinationState, DestinationStatus,
-    ErrorReport, LagPolicy, ObjectKey, ProgressEvent, Sink, Verified,
+    ErrorReport, LagPolicy, ObjectKey, ProgressEvent, ReadBack, Sink, Verified,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, timeout};
@@ -58,7 +58,8 @@ pub(crate) struct SinkActor {
     report: DestinationReport,
     /// Whether the supervisor has the report.
     reported: bool,
-    verification: Verification,
+    /// What is read again of what is written.
+    read_back: ReadBack,
     stages: Stages,
     _alive: Alive,
 }
@@ -80,9 +81,9 @@ impl SinkActor {
     /// An actor whose driver isn't started yet.
     pub(crate) fn new(parts: SinkParts) -> Self {
         let sink = &parts.destination.sink;
-        let verification = match parts.verification {
-            Verification::Read if sink.capabilities().can_read_back => Verification::Read,
-            _ => Verification::Attested,
+        let read_back = match parts.verification {
+            Verification::Read => sink.capabilities().read_back,
+            Verification::Attested => ReadBack::Nothing,
         };
         let report = DestinationReport {
             name: parts.destination.name.clone(),
@@ -112,7 +113,7 @@ impl SinkActor {
             spool_error: None,
             report,
             reported: false,
-            verification,
+            read_back,
             stages: parts.stages,
             _alive: parts.alive,
         }
@@ -140,9 +141,9 @@ impl SinkActor {
             DriverEvent::Publishing => self.publishing = true,
             DriverEvent::Published => {
                 self.report.status = DestinationStatus::Committed;
-                self.report.verified = match self.verification {
-                    Verification::Read => Verified::Read,
-                    Verification::Attested => Verified::Attested,
+                self.report.verified = match self.read_back.has_data() {
+                    true => Verified::Read,
+                    false => Verified::Attested,
                 };
                 self.supervisor.do_send(SupervisorMessage::Published(id));
                 self.tell(DestinationState::Committed, None);
@@ -197,7 +198,7 @@ impl Actor for SinkActor {
             folder: BackupFolder {
                 sink: Arc::clone(&self.destination.sink),
                 path,
-                read_back: self.verification == Verification::Read,
+                read_back: self.read_back,
             },
             report: move |event| address.do_send(SinkMessage::Driver(event)),
             open: HashMap::new(),

@@ -8,10 +8,11 @@ mod schedule;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use teeline::{Operation, ThawTier};
 
 pub(crate) use self::backup::{
-    BackupArguments, EngineArguments, ExecutorArgument, SourceArguments, UndecodableArgument,
-    UnknownArgument, ValidateArgument, VerificationArgument,
+    BackupArguments, ConnectionArguments, EngineArguments, ExecutorArgument, SourceArguments,
+    UndecodableArgument, UnknownArgument, ValidateArgument, VerificationArgument,
 };
 pub(crate) use self::bench::BenchArguments;
 pub(crate) use self::cleanup::{CleanupArguments, DeleteArguments};
@@ -28,15 +29,10 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 done but a destination
 13 damage found, 130 interrupted."
 )]
 pub(crate) struct Arguments {
-    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as teeline=debug
-    #[arg(
-        long,
-        global = true,
-        env = "TEELINE_LOG",
-        default_value = "warn",
-        value_name = "FILTER"
-    )]
-    pub(crate) log_level: String,
+    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as teeline=debug. Without, as the
+    /// configuration says, or warn
+    #[arg(long, global = true, env = "TEELINE_LOG", value_name = "FILTER")]
+    pub(crate) log_level: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -88,6 +84,8 @@ pub(crate) struct PlacesArguments {
     /// ./backups
     #[arg(long, value_name = "DEST")]
     pub(crate) at: Vec<String>,
+    #[command(flatten)]
+    pub(crate) database: ConnectionArguments,
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
@@ -119,6 +117,22 @@ pub(crate) struct ListArguments {
     /// Backups, or the runs that failed and left none
     #[arg(long, value_enum, default_value_t)]
     pub(crate) status: ListedStatusArgument,
+}
+
+impl ListArguments {
+    /// All of them.
+    fn of(places: PlacesArguments) -> Self {
+        ListArguments {
+            places,
+            limit: None,
+            prefix: None,
+            backup_type: None,
+            since: None,
+            until: None,
+            metadata: Vec::new(),
+            status: ListedStatusArgument::default(),
+        }
+    }
 }
 
 /// `teeline check`.
@@ -182,8 +196,12 @@ pub(crate) struct RestoreArguments {
     /// The backup: its id, or latest
     pub(crate) id: String,
     /// Where to: a target of the configuration, a folder, the connection string of a database, or - for standard output
-    #[arg(long, value_name = "NAME|DIR|URL|-")]
-    pub(crate) target: String,
+    #[arg(
+        long,
+        value_name = "NAME|DIR|URL|-",
+        required_unless_present = "ConnectionArguments"
+    )]
+    pub(crate) target: Option<String>,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
     /// Write also where something is already; for a database the same as --mode merge
@@ -206,6 +224,18 @@ pub(crate) struct RestoreArguments {
     /// Call a resource something else; may be repeated
     #[arg(long, value_name = "OLD=NEW")]
     pub(crate) rename: Vec<String>,
+    /// Have data thawed that is archived everywhere
+    #[arg(long)]
+    pub(crate) thaw: bool,
+    /// For so many days it is to be readable then
+    #[arg(long, value_name = "N", default_value_t = 7, requires = "thaw", value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub(crate) thaw_days: u32,
+    /// How fast: standard, in hours; bulk, in up to two days; expedited, in minutes
+    #[arg(long, value_name = "TIER", default_value_t, requires = "thaw")]
+    pub(crate) thaw_tier: ThawTier,
+    /// Wait for data that is being thawed
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// Say what would be restored, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -284,6 +314,33 @@ pub(crate) enum ModeArgument {
 }
 
 impl Command {
+    /// What it tries, should it fail before there is a report.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Command::Backup(_) | Command::Run(_) | Command::Schedule(_) | Command::Bench(_) => {
+                Operation::Backup
+            }
+            Command::List(_) | Command::Status(_) | Command::Check(_) => Operation::List,
+            Command::Verify(_) | Command::Validate(_) | Command::InspectPlugin(_) => {
+                Operation::Verify
+            }
+            Command::Restore(_) => Operation::Restore,
+            Command::Repair(_) => Operation::Repair,
+            Command::Sync(_) => Operation::Sync,
+            Command::Delete(_) => Operation::Delete,
+            Command::Cleanup(_) => Operation::Cleanup,
+            Command::Config(_) => Operation::ValidateConfig,
+        }
+    }
+
+    /// The same, where there is another way to say it: what `backup --list` and `backup --status` look at.
+    pub(crate) fn plain(self) -> Self {
+        match self {
+            Command::Backup(typed) => typed.looks().unwrap_or(Command::Backup(typed)),
+            command => command,
+        }
+    }
+
     /// Whether the report is to be printed as JSON.
     pub(crate) fn json(&self) -> bool {
         match self {
@@ -383,6 +440,13 @@ mod tests {
         assert!(parse("teeline backup --resource a").is_err());
         assert!(parse("teeline backup weekly --from - --resource a --json").is_ok());
         assert!(parse("teeline restore latest --target - --at x").is_ok());
+        assert!(parse("teeline restore latest --connection-env A").is_ok());
+        assert!(parse("teeline restore latest").is_err());
+        assert!(parse("teeline restore latest --target x --connection-env A").is_ok());
+        assert!(parse("teeline backup --connection a --connection-env A").is_err());
+        assert!(parse("teeline backup --list --connection x").is_ok());
+        assert!(parse("teeline backup --status a --list").is_err());
+        assert!(parse("teeline backup full --list").is_err());
         assert!(parse("teeline list --at x --config y").is_err());
         assert!(parse("teeline list --limit 0").is_err());
         assert!(parse("teeline list --status degraded").is_err());

@@ -8,6 +8,7 @@
 mod args;
 mod bench;
 mod embedded;
+mod logging;
 mod output;
 mod progress;
 mod resolve;
@@ -20,13 +21,13 @@ mod systemd;
 use std::process::ExitCode;
 
 use clap::Parser;
-use teeline::{BackupError, Class, DestinationStatus, Engine};
-use tracing_subscriber::EnvFilter;
+use teeline::{BackupError, Class, DestinationStatus, Engine, Operation};
 
 use crate::args::{
     Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, RestoreArguments,
     ScheduleCommand,
 };
+use crate::logging::Logging;
 use crate::output::{Made, Next, Output};
 use crate::progress::Progress;
 use crate::resolve::Setting;
@@ -34,22 +35,26 @@ use crate::signals::Signals;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+        Ok(arguments) => Arguments {
+            command: arguments.command.plain(),
+            ..arguments
+        },
         Err(error) => {
             // What was typed isn't known, so how the answer is to look is read off the words.
-            let output = Output::new(std::env::args_os().any(|word| word == "--json"));
+            let json = std::env::args_os().any(|word| word == "--json");
+            let output = Output::new(json, Operation::ValidateConfig);
             let code = output.refused(&error);
             return ExitCode::from(output.end(code));
         }
     };
-    let mut output = Output::new(arguments.command.json());
+    let mut output = Output::new(arguments.command.json(), arguments.command.operation());
     let code = begin(arguments, &mut output).unwrap_or_else(|error| output.failed(&error));
     ExitCode::from(output.end(code))
 }
 
 /// Sets up what every command needs, and runs the one that was asked for.
 fn begin(arguments: Arguments, output: &mut Output) -> Result<u8, BackupError> {
-    log_to_stderr(&arguments.log_level, output)?;
+    output.logging = Logging::begin(arguments.log_level.as_deref(), &output.stderr)?;
     let signals = Signals::listen(output.stderr.clone())?;
     // The engine has a runtime of its own; this one only waits for it.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -207,19 +212,4 @@ async fn restore(
     let report = setting.plain_engine()?.restore(request).await;
     drop(progress);
     Ok(output.report(&report))
-}
-
-/// Logs to standard error, where nothing else that a program would read is printed.
-fn log_to_stderr(level: &str, output: &Output) -> Result<(), BackupError> {
-    let filter = EnvFilter::try_new(level).map_err(|error| {
-        BackupError::usage("--log-level", error).suggest(
-            "accepted: error, warn, info, debug, trace, off, or a filter such as teeline=debug",
-        )
-    })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(output.stderr.clone())
-        .with_ansi(output.stderr.is_terminal())
-        .init();
-    Ok(())
 }

@@ -96,7 +96,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 17);
+    assert_eq!(examples, 18);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub enum Class {
     Permanent,
     /// Nothing is there.
     NotFound,
+    /// It is there, and can't be read before it is thawed.
+    Archived,
     /// Something is there that must not be replaced.
     Conflict,
     /// What was read isn't what was written.

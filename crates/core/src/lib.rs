@@ -93,7 +93,10 @@ pub use reorder::Reorder;
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};
 pub use schedule::{Agenda, Awaited, CronExpression, NoCalendarEvent, NotACronExpression, Timing};
-pub use sink::{Capabilities, ObjectMeta, Reading, Sink, UnfinishedUpload, Upload};
+pub use sink::{
+    Availability, Capabilities, ObjectMeta, ReadBack, Reading, Sink, Thaw, ThawTier,
+    UnfinishedUpload, Upload,
+};
 pub use source::{
     Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,
     Selection, SettleOutcome, SettledCounts, Settling, Source,

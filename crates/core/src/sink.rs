@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,10 +22,97 @@ use crate::time::Timestamp;
 /// What a store can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Whether what was written can be read again at once. Where not, digests are attested.
-    pub can_read_back: bool,
+    /// What can be read again at once after it was written. Of the rest, digests are attested.
+    pub read_back: ReadBack,
     /// How a large object is best read.
     pub reading: Reading,
+}
+
+/// What of a store can be read again at once after it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadBack {
+    /// Nothing.
+    Nothing,
+    /// Documents, which are put whole; not data, which is uploaded.
+    Documents,
+    /// Everything.
+    Everything,
+}
+
+impl ReadBack {
+    /// Whether documents can be.
+    pub fn has_documents(self) -> bool {
+        self != ReadBack::Nothing
+    }
+
+    /// Whether data can be.
+    pub fn has_data(self) -> bool {
+        self == ReadBack::Everything
+    }
+}
+
+/// Whether an object can be read now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// It can.
+    Readable,
+    /// Not before it is thawed, which nobody has asked for.
+    Archived,
+    /// Not yet: it is being thawed.
+    Thawing,
+}
+
+/// How an archived object is to be made readable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thaw {
+    /// For how many days it is to be readable, from 1.
+    pub days: u32,
+    /// How fast, and so how dear.
+    pub tier: ThawTier,
+}
+
+/// How fast an archived object is made readable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ThawTier {
+    /// In hours.
+    #[default]
+    Standard,
+    /// In half a day to two days, at the least cost.
+    Bulk,
+    /// In minutes; not every class has it.
+    Expedited,
+}
+
+impl ThawTier {
+    /// Every one, as it is written.
+    pub const NAMES: [&'static str; 3] = ["standard", "bulk", "expedited"];
+}
+
+impl FromStr for ThawTier {
+    type Err = BackupError;
+
+    fn from_str(text: &str) -> Result<Self, BackupError> {
+        match text {
+            "standard" => Ok(ThawTier::Standard),
+            "bulk" => Ok(ThawTier::Bulk),
+            "expedited" => Ok(ThawTier::Expedited),
+            _ => {
+                let accepted = Self::NAMES.join(", ");
+                let message = format!("unknown word {text:?}; accepted: {accepted}");
+                Err(BackupError::usage("thaw tier", message))
+            }
+        }
+    }
+}
+
+impl fmt::Display for ThawTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ThawTier::Standard => "standard",
+            ThawTier::Bulk => "bulk",
+            ThawTier::Expedited => "expedited",
+        })
+    }
 }
 
 /// How a large object is best read from a store: what it holds in memory is the product.
@@ -76,11 +164,23 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError>;
 
     /// Reads exactly `range` of an object. Fewer bytes are [`Class::Corrupt`](crate::Class::Corrupt), no object is
-    /// [`Class::NotFound`](crate::Class::NotFound).
+    /// [`Class::NotFound`](crate::Class::NotFound), and one that must be thawed first
+    /// [`Class::Archived`](crate::Class::Archived).
     async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError>;
 
     /// What is known of an object without reading it.
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError>;
+
+    /// Whether an object can be read now.
+    async fn availability(&self, _key: &ObjectKey) -> Result<Availability, BackupError> {
+        Ok(Availability::Readable)
+    }
+
+    /// Asks for an archived object to be made readable. One that is being thawed goes on as it was asked before; one that
+    /// can be read stays so, those that were thawed for as long as is asked now.
+    async fn thaw(&self, _key: &ObjectKey, _thaw: Thaw) -> Result<(), BackupError> {
+        Ok(())
+    }
 
     /// Makes sure that the next read comes from the store and not from a cache of this machine.
     async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError>;

@@ -186,6 +186,12 @@ pub trait Source: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// The kind.
     fn kind(&self) -> SourceKind;
 
+    /// Why what is written below `prefix` of a bucket would be taken for its data, if it would be. `endpoint` is the server's
+    /// address, without a slash at its end; none is AWS.
+    fn reads(&self, _endpoint: Option<&str>, _bucket: &str, _prefix: &str) -> Option<&'static str> {
+        None
+    }
+
     /// Whether it can be read a second time.
     fn is_rereadable(&self) -> bool;
 

@@ -112,11 +112,6 @@ impl Timestamp {
     pub fn date(self) -> String {
         self.0.format("%Y-%m-%d").to_string()
     }
-
-    /// `02-00-00`.
-    pub fn time_of_day(self) -> String {
-        self.0.format("%H-%M-%S").to_string()
-    }
 }
 
 impl fmt::Display for Timestamp {

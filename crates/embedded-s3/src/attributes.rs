@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use percent_encoding::percent_decode_str;
 use s3s::dto::{Metadata, Timestamp};
 use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,14 @@ pub(crate) struct Attributes {
     /// `None` is the standard class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) storage_class: Option<String>,
+    /// How it was asked to be encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kms_key_id: Option<String>,
+    /// As a query: `name=value&…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tagging: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
 }
@@ -48,6 +57,12 @@ macro_rules! stated_attributes {
                 .storage_class
                 .as_ref()
                 .map(|class| class.as_str().to_owned()),
+            encryption: $input
+                .server_side_encryption
+                .as_ref()
+                .map(|encryption| encryption.as_str().to_owned()),
+            kms_key_id: $input.ssekms_key_id.clone(),
+            tagging: $input.tagging.clone(),
             metadata: $input
                 .metadata
                 .clone()
@@ -70,6 +85,8 @@ macro_rules! show_attributes {
         $output.content_language = attributes.content_language;
         $output.expires = attributes.expires;
         $output.storage_class = attributes.storage_class.map(Into::into);
+        $output.server_side_encryption = attributes.encryption.map(Into::into);
+        $output.ssekms_key_id = attributes.kms_key_id;
         $output.metadata = $crate::attributes::shown_metadata(attributes.metadata);
     }};
 }
@@ -97,10 +114,10 @@ macro_rules! refuse_unsupported {
             ("object lock", input.object_lock_legal_hold_status.is_some()),
             ("object lock", input.object_lock_mode.is_some()),
             ("object lock", input.object_lock_retain_until_date.is_some()),
-            ("encryption", input.server_side_encryption.is_some()),
-            ("encryption", input.ssekms_key_id.is_some()),
-            ("encryption", input.sse_customer_algorithm.is_some()),
-            ("tags", input.tagging.is_some()),
+            (
+                "encryption with a client's key",
+                input.sse_customer_algorithm.is_some(),
+            ),
             ("redirects", input.website_redirect_location.is_some()),
         ];
         $crate::attributes::refuse(&asked)?;
@@ -156,6 +173,19 @@ impl Attributes {
         self.content_encoding = self
             .content_encoding
             .and_then(|value| stored_encoding(&value));
+        match self.encryption.as_deref() {
+            None if self.kms_key_id.is_some() => {
+                return Err(s3_error!(InvalidArgument, "a key needs aws:kms"));
+            }
+            None | Some("aws:kms") => {}
+            Some("AES256") if self.kms_key_id.is_none() => {}
+            Some(_) => {
+                return Err(s3_error!(
+                    InvalidArgument,
+                    "encryption is AES256, or aws:kms with or without a key"
+                ));
+            }
+        }
         match self.storage_class.as_deref() {
             None => {}
             Some(STANDARD) => self.storage_class = None,
@@ -176,6 +206,30 @@ impl Attributes {
             }
         }
         Ok(self)
+    }
+
+    /// Whether it can only be read after it was thawed.
+    pub(crate) fn is_archived(&self) -> bool {
+        matches!(
+            self.storage_class.as_deref(),
+            Some("GLACIER" | "DEEP_ARCHIVE")
+        )
+    }
+
+    /// The tags, each a name and a value.
+    pub(crate) fn tags(&self) -> Vec<(String, String)> {
+        let decoded = |text: &str| {
+            let spaced = text.replace('+', " ");
+            percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+        };
+        let query = self.tagging.as_deref().unwrap_or_default();
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        pairs
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (decoded(name), decoded(value))
+            })
+            .collect()
     }
 
     /// The storage class as a listing shows it.

@@ -8,7 +8,7 @@ use s3s::dto::{
 };
 use s3s::{S3Result, s3_error};
 
-use crate::attributes::{refuse, refuse_version, stated_attributes};
+use crate::attributes::{Attributes, refuse, refuse_version, stated_attributes};
 use crate::checksums::{Digests, show_checksums};
 use crate::conditions::{Conditions, WriteMode};
 use crate::object_file::Header;
@@ -62,13 +62,17 @@ pub(crate) fn copy(
         if_unmodified_since: input.copy_source_if_unmodified_since.clone(),
     };
     conditions.check_copy(&source.header)?;
+    store.check_readable(bucket, &source.header)?;
 
     let mut attributes = stated_attributes!(input)?;
     if !replaces {
-        let storage_class = attributes.storage_class;
-        attributes = source.header.attributes.clone();
-        // The class isn't copied: a copy is a standard object unless told otherwise.
-        attributes.storage_class = storage_class;
+        // Class and encryption aren't copied: a copy is a standard object unless told otherwise.
+        attributes = Attributes {
+            storage_class: attributes.storage_class,
+            encryption: attributes.encryption,
+            kms_key_id: attributes.kms_key_id,
+            ..source.header.attributes.clone()
+        };
     }
     let mut header = Header::new(&input.key, attributes);
     let mut draft = store.draft(&header).or_internal()?;

@@ -8,8 +8,11 @@
 //! - **An object appears whole or not at all**: it is staged beside the buckets, then published by
 //!   one rename, or by one hard link where the caller asked for create-if-absent. Of any number of
 //!   concurrent creators exactly one wins.
-//! - **What isn't honoured is refused.** A request for tags, locks, ACLs, encryption or versions is
-//!   answered `NotImplemented`; nothing is accepted and dropped.
+//! - **What isn't honoured is refused.** A request for locks, ACLs or versions is answered
+//!   `NotImplemented`; nothing is accepted and dropped. Encryption is a word here: how an object was
+//!   asked to be encrypted is kept with it and given back, and its file is as plain as all others.
+//! - **What is archived can't be read** until it is thawed, as at S3. A thaw takes no time, unless
+//!   [`EmbeddedS3::hold_thaws`] has it wait.
 //! - **Bodies are streamed** both ways, in blocks of 256 KiB.
 //!
 //! Deliberately absent: fsync (a power cut may lose objects), virtual-hosted addressing, TLS, more
@@ -30,9 +33,11 @@ mod listing;
 mod multipart;
 mod object_file;
 mod receive;
+mod record;
 mod respond;
 mod service;
 mod store;
+mod thaw;
 mod uploads;
 mod walk;
 
@@ -55,6 +60,8 @@ use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::oneshot;
 
+pub use crate::record::RecordedRequest;
+use crate::record::Recorder;
 use crate::service::FolderS3;
 use crate::store::Store;
 
@@ -112,6 +119,7 @@ pub struct EmbeddedS3 {
     credentials: Credentials,
     store: Arc<Store>,
     requests: Arc<AtomicU64>,
+    recorded: Arc<Recorder>,
     /// Dropped to tell the server thread to stop.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -153,15 +161,16 @@ impl EmbeddedS3 {
             .enable_all()
             .build()?;
         let requests = Arc::new(AtomicU64::new(0));
+        let recorded = Arc::new(Recorder::default());
         let (stop, stopped) = oneshot::channel();
         let thread = {
-            let requests = Arc::clone(&requests);
+            let (requests, recorded) = (Arc::clone(&requests), Arc::clone(&recorded));
             std::thread::Builder::new()
                 .name("embedded-s3".into())
                 .spawn(move || {
                     runtime.block_on(async {
                         tokio::select! {
-                            served = serve(listener, service, requests) => {
+                            served = serve(listener, service, requests, recorded) => {
                                 if let Err(error) = served {
                                     tracing::error!(%error, "embedded S3 server ended");
                                 }
@@ -178,6 +187,7 @@ impl EmbeddedS3 {
             credentials,
             store,
             requests,
+            recorded,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -224,6 +234,22 @@ impl EmbeddedS3 {
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
+
+    /// Keeps the head of every request from now on, for [`EmbeddedS3::recorded`].
+    pub fn record(&self) {
+        self.recorded.begin();
+    }
+
+    /// The heads of the requests that have reached this server since [`EmbeddedS3::record`].
+    pub fn recorded(&self) -> Vec<RecordedRequest> {
+        self.recorded.heads()
+    }
+
+    /// Has every thaw go on for as long as this isn't taken back; none by default: what is thawed can
+    /// be read at once.
+    pub fn hold_thaws(&self, hold: bool) {
+        self.store.holds_thaws.store(hold, Ordering::Relaxed);
+    }
 }
 
 impl fmt::Debug for EmbeddedS3 {
@@ -251,6 +277,7 @@ async fn serve(
     listener: TcpListener,
     service: S3Service,
     requests: Arc<AtomicU64>,
+    recorded: Arc<Recorder>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
@@ -267,9 +294,10 @@ async fn serve(
             tracing::debug!(%error, "could not set TCP_NODELAY");
         }
         let service = service.clone();
-        let requests = Arc::clone(&requests);
+        let (requests, recorded) = (Arc::clone(&requests), Arc::clone(&recorded));
         let counted = service_fn(move |request: Request<Incoming>| {
             requests.fetch_add(1, Ordering::Relaxed);
+            recorded.note(&request);
             Service::call(&service, request)
         });
         tokio::spawn(async move {

@@ -75,6 +75,7 @@ pub(crate) fn head(
     let selected = select(input.range.as_ref(), opened.size)?;
     let mut output = HeadObjectOutput::default();
     describe!(output, opened, selected, input.checksum_mode);
+    output.restore = store.frost(&input.bucket, &opened.header)?.shown();
     Ok(match selected.content_range {
         Some(_) => S3Response::with_status(output, StatusCode::PARTIAL_CONTENT),
         None => S3Response::new(output),
@@ -89,9 +90,11 @@ pub(crate) fn get(
     check_read!(input);
     let mut opened = store.open_object(&input.bucket, &input.key)?;
     conditions!(input).check_read(&opened.header)?;
+    let restore = store.check_readable(&input.bucket, &opened.header)?;
     let selected = select(input.range.as_ref(), opened.size)?;
     let mut output = GetObjectOutput::default();
     describe!(output, opened, selected, input.checksum_mode);
+    output.restore = restore;
     output.content_type = input.response_content_type.or(output.content_type);
     output.cache_control = input.response_cache_control.or(output.cache_control);
     output.content_disposition = input

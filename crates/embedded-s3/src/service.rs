@@ -156,6 +156,8 @@ impl S3 for FolderS3 {
         header.checksums = computed.checksums;
         let mut output = PutObjectOutput {
             e_tag: Some(ETag::Strong(header.etag.clone())),
+            server_side_encryption: input.server_side_encryption,
+            ssekms_key_id: input.ssekms_key_id,
             ..Default::default()
         };
         show_checksums!(output, header.checksums.clone());
@@ -189,6 +191,35 @@ impl S3 for FolderS3 {
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         self.work(move |store| respond::head(store, request.input))
             .await
+    }
+
+    async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        let input = request.input;
+        refuse_version(input.version_id.as_deref())?;
+        let opened = self
+            .work(move |store| store.open_object(&input.bucket, &input.key))
+            .await?;
+        let tags = opened.header.attributes.tags().into_iter();
+        let tag = |(name, value)| Tag {
+            key: Some(name),
+            value: Some(value),
+        };
+        Ok(S3Response::new(GetObjectTaggingOutput {
+            tag_set: tags.map(tag).collect(),
+            version_id: None,
+        }))
+    }
+
+    async fn restore_object(
+        &self,
+        request: S3Request<RestoreObjectInput>,
+    ) -> S3Result<S3Response<RestoreObjectOutput>> {
+        self.work(move |store| store.thaw(&request.input))
+            .await
+            .map(|status| S3Response::with_status(RestoreObjectOutput::default(), status))
     }
 
     async fn delete_object(
@@ -305,6 +336,8 @@ impl S3 for FolderS3 {
             upload_id: Some(id),
             checksum_algorithm: input.checksum_algorithm,
             checksum_type: input.checksum_type,
+            server_side_encryption: input.server_side_encryption,
+            ssekms_key_id: input.ssekms_key_id,
             ..Default::default()
         }))
     }

@@ -4,6 +4,7 @@
 //! root/.staging/            files being written
 //! root/<bucket>/objects/    see key_path
 //! root/<bucket>/uploads/    see multipart
+//! root/<bucket>/thaws/      see thaw
 //! ```
 //!
 //! `objects`, its directories and `uploads` come and go with their contents, so every step expects
@@ -13,7 +14,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use s3s::dto::Timestamp;
@@ -23,6 +24,7 @@ use s3s::{S3Error, S3Result, s3_error};
 use crate::conditions::{self, WriteMode};
 use crate::key_path;
 use crate::object_file::{Draft, Header, Opened};
+use crate::thaw::THAWS;
 use crate::walk::Walk;
 
 /// How often publishing makes the directories again that a deletion took away meanwhile.
@@ -35,6 +37,8 @@ static STAGED: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub(crate) struct Store {
     root: PathBuf,
+    /// Whether no thaw comes to its end for now.
+    pub(crate) holds_thaws: AtomicBool,
 }
 
 impl Store {
@@ -44,6 +48,7 @@ impl Store {
         // Absolute, since the process may change its directory later.
         Ok(Store {
             root: root.canonicalize()?,
+            holds_thaws: AtomicBool::new(false),
         })
     }
 
@@ -101,7 +106,9 @@ impl Store {
         }
         // Removing only empty directories, so that an object published right now stops it.
         remove_empty_tree(&bucket.join("objects"))?;
-        found(fs::remove_dir_all(bucket.join("uploads"))).or_internal()?;
+        for folder in ["uploads", THAWS] {
+            found(fs::remove_dir_all(bucket.join(folder))).or_internal()?;
+        }
         match fs::remove_dir(&bucket) {
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Err(bucket_not_empty()),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(no_such_bucket()),
@@ -181,6 +188,7 @@ impl Store {
         let objects = bucket.join("objects");
         let path = self.object_path(&bucket, key);
         if found(fs::remove_file(&path)).or_internal()?.is_some() {
+            self.forget_thaw(&bucket, key).or_internal()?;
             // Up to the first directory that something is in.
             let parents = path
                 .ancestors()

@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use teeline_actors::{Publication, claim, put_checked};
 use teeline_core::{
-    BackupError, Class, Index, ObjectKey, ResourceEntry, RunClaim, SealedManifest, SegmentEntry,
-    Upload, Verified, document, layout,
+    BackupError, Class, Index, ObjectKey, ReadBack, ResourceEntry, RunClaim, SealedManifest,
+    SegmentEntry, Upload, Verified, document, layout,
 };
 
 use crate::catalog::{located, read_whole};
@@ -43,21 +43,25 @@ impl Completion<'_> {
             }
         }
         Publication::new(self.sealed, self.path)
-            .publish(self.to.sink.as_ref(), self.reads_back(), || ())
+            .publish(
+                self.to.sink.as_ref(),
+                self.read_back().has_documents(),
+                || (),
+            )
             .await?;
         Ok(bytes)
     }
 
     /// How a copy that was completed is checked.
     pub(crate) fn verified(&self) -> Verified {
-        match self.reads_back() {
+        match self.read_back().has_data() {
             true => Verified::Read,
             false => Verified::Attested,
         }
     }
 
-    fn reads_back(&self) -> bool {
-        self.to.sink.capabilities().can_read_back
+    fn read_back(&self) -> ReadBack {
+        self.to.sink.capabilities().read_back
     }
 
     async fn claim(&self) -> Result<(), BackupError> {
@@ -69,7 +73,8 @@ impl Completion<'_> {
             let message = format!("it is about {}", run.head.id);
             return Err(BackupError::corrupt(located(from, &key), message));
         }
-        claim(to, &ObjectKey::new(self.path)?, bytes, self.reads_back()).await
+        let read_back = self.read_back().has_documents();
+        claim(to, &ObjectKey::new(self.path)?, bytes, read_back).await
     }
 
     /// Writes a file whose content was compared with its digest, unless the same one is there.
@@ -81,7 +86,7 @@ impl Completion<'_> {
         }
         let bytes = content.len() as u64;
         let key = file_of(self.path, file.name)?;
-        put_checked(sink, &key, content, self.reads_back()).await?;
+        put_checked(sink, &key, content, self.read_back().has_documents()).await?;
         Ok(bytes)
     }
 
@@ -150,7 +155,7 @@ impl Completion<'_> {
         index: &Index,
     ) -> Result<(), BackupError> {
         let mut check = Check::new(self.to);
-        if self.reads_back() {
+        if self.read_back().has_data() {
             check.pieces(self.path, resource, segment, index).await?;
         } else {
             check.size_only(self.path, segment).await?;

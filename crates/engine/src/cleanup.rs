@@ -12,6 +12,7 @@ use teeline_core::{BackupError, BackupId, TimeZone, Timestamp};
 use crate::catalog::ask_all;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::failure::{Failure, Operation};
 use crate::report::{CleanedDestination, CleanupReport, CleanupStatus, DestinationError};
 use crate::request::{Cancel, RetentionPolicy};
 
@@ -77,6 +78,7 @@ impl Engine {
             .and_then(|cleaned| cleaned)
             .unwrap_or_else(|error| CleanupReport {
                 dry_run,
+                failure: Some(Failure::of(Operation::Cleanup, &error)),
                 errors: vec![DestinationError::of_none(&error)],
                 ..CleanupReport::default()
             })
@@ -151,8 +153,12 @@ fn summary(
             false => kept.push(id),
         }
     }
+    let of_places = destinations.iter().flat_map(|at| &at.errors);
+    let of_none = errors.iter().map(|failed| &failed.error);
+    let failure = Failure::first(Operation::Cleanup, of_places.chain(of_none));
     CleanupReport {
         dry_run,
+        failure,
         count: deleted.len() as u64,
         kept,
         deleted,

@@ -3,6 +3,9 @@
 //! Nothing leaves here that wasn't compared with a digest that leads back to the manifest. *Not found*, *transient* and
 //! *corrupt* are told apart; a copy that fails transiently, after its retries, isn't asked again.
 
+mod frozen;
+
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,6 +38,25 @@ pub(crate) struct Copies {
 struct Copy {
     opened: Opened,
     gone: AtomicBool,
+    /// Data files that can't be read here before they are thawed.
+    archived: Mutex<HashSet<ObjectKey>>,
+}
+
+impl Copy {
+    fn note_archived(&self, key: &ObjectKey, is_archived: bool) {
+        if let Ok(mut archived) = self.archived.lock() {
+            match is_archived {
+                true => archived.insert(key.clone()),
+                false => archived.remove(key),
+            };
+        }
+    }
+
+    fn has_archived(&self, key: &ObjectKey) -> bool {
+        self.archived
+            .lock()
+            .is_ok_and(|archived| archived.contains(key))
+    }
 }
 
 /// Consecutive chunks of a segment.
@@ -131,6 +153,7 @@ impl Copies {
         let copies = copies.into_iter().map(|opened| Copy {
             opened,
             gone: AtomicBool::new(false),
+            archived: Mutex::default(),
         });
         Copies {
             manifest: Arc::new(manifest),
@@ -210,6 +233,9 @@ impl Copies {
                 continue;
             }
             let key = file_of(&self.path, &segment.file)?;
+            if copy.has_archived(&key) {
+                continue;
+            }
             if let Err(error) = self.fill(copy, &key, resource, window, &mut found).await {
                 failure = Some(error);
             }
@@ -231,10 +257,15 @@ impl Copies {
     ) -> Result<(), BackupError> {
         let sink = copy.opened.sink.as_ref();
         let nothing_yet = found.iter().all(Option::is_none);
-        let whole = if nothing_yet {
-            sink.read(key, window.range.clone()).await.ok()
-        } else {
-            None
+        let whole = match nothing_yet {
+            true => match sink.read(key, window.range.clone()).await {
+                Err(error) if error.class() == Class::Archived => {
+                    copy.note_archived(key, true);
+                    return Err(error);
+                }
+                read => read.ok(),
+            },
+            false => None,
         };
         let mut result = Ok(());
         let mut begin = window.range.start;
@@ -335,6 +366,13 @@ fn no_copy(failure: Option<BackupError>, resource: &str, file: &str) -> BackupEr
         Some(error) => format!("no destination has a right copy; the last one: {error}"),
         None => "no destination that can be asked has a copy".to_owned(),
     };
-    BackupError::new(class, "read", format!("{resource} ({file})"), message)
-        .suggest("`teeline verify` shows what is damaged where; restore from a further destination with --at")
+    let suggestion = match class {
+        Class::Archived => {
+            "have it thawed (--thaw), or restore from a further destination with --at"
+        }
+        _ => {
+            "`teeline verify` shows what is damaged where; restore from a further destination with --at"
+        }
+    };
+    BackupError::new(class, "read", format!("{resource} ({file})"), message).suggest(suggestion)
 }

@@ -13,6 +13,7 @@ use crate::clocks;
 use crate::dead_runs::{self, Bound};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::failure::{Failure, Operation};
 use crate::removal::Remains;
 use crate::report::{DeleteReport, DeletedCopy, Removal, RemovalStatus};
 use crate::request::{Cancel, RetentionPolicy, Which};
@@ -60,13 +61,19 @@ impl Engine {
                 .await
         };
         let result = self.0.host.spawn(deleting).await;
-        result
+        let mut report = result
             .and_then(|deleted| deleted)
             .unwrap_or_else(|error| DeleteReport {
                 id,
                 destinations: Vec::new(),
                 error: Some((&error).into()),
-            })
+                failure: None,
+            });
+        let at_destinations = report.destinations.iter().map(|at| &at.removal.error);
+        let errors = at_destinations.chain([&report.error]).flatten();
+        let failure = Failure::first(Operation::Delete, errors);
+        report.failure = failure.map(|failure| failure.about(Some(&report.id)));
+        report
     }
 
     /// As [`Engine::delete`], for hosts without an executor.
@@ -115,6 +122,7 @@ async fn delete(engine: &Engine, request: &DeleteRequest) -> DeleteReport {
         id: request.id.clone(),
         destinations,
         error,
+        failure: None,
     }
 }
 

@@ -11,16 +11,21 @@
 //!
 //! Whether the place exists or lets anyone in is found out by the sinks, not here.
 
+mod beside_source;
 mod names;
 mod parse;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use teeline_core::{BackupError, LagPolicy, Sink, StrategyKind};
+use teeline_sinks::object_store::ObjectStore;
+use teeline_sinks::object_store::multipart::MultipartStore;
+use teeline_sinks::{Modes, ObjectStoreSink, Storing};
 
 use crate::request::RetentionPolicy;
 
@@ -43,6 +48,10 @@ pub struct DestinationSpec {
     pub lag: Option<LagPolicy>,
     /// What becomes of the backups there in time. `None`: as the request says.
     pub retention: Option<RetentionPolicy>,
+    /// What files and folders are made with, where it is a folder.
+    pub modes: Modes,
+    /// Bytes a second that may be written there, and as many that may be read. `None`: as many as go.
+    pub bytes_per_second_max: Option<NonZeroU64>,
     /// Whether nobody chose the name, so that it may be made longer to tell it from another.
     derived: bool,
 }
@@ -91,7 +100,7 @@ impl Eq for CustomSink {}
 /// A bucket, or a prefix in one, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct S3Place {
-    /// The bucket.
+    /// The bucket; empty for that of the database that is backed up, which [`DestinationSpec::beside`] puts in.
     pub bucket: String,
     /// What all keys begin with, without a slash at either end; empty for the whole bucket.
     pub prefix: String,
@@ -109,6 +118,11 @@ pub struct S3Place {
     pub profile: Option<String>,
     /// Whether the bucket is named in the path instead of the host name. `None`: where there is an endpoint.
     pub path_style: Option<bool>,
+    /// How the server is to keep what it is sent.
+    pub storing: Storing,
+    /// Whether what isn't said of its server is as the database has it that is backed up, and its keys too where the server is
+    /// the same. Always so without a bucket.
+    pub follows_source: bool,
 }
 
 /// Text that must not be shown: it prints as `***`.
@@ -139,8 +153,39 @@ impl DestinationSpec {
             required: None,
             lag: None,
             retention: None,
+            modes: Modes::default(),
+            bytes_per_second_max: None,
             derived: true,
         }
+    }
+
+    /// A destination with a chosen name at a store that is ready, below `prefix`: a client of S3 that was set up elsewhere, of
+    /// another service, or one in memory. It is used as it is, with its own keys, limits and storage class.
+    ///
+    /// ```
+    /// use teeline::object_store::memory::InMemory;
+    /// use teeline::{BackupRequest, DestinationSpec, Engine, JsonlSource};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let events = folder.path().join("events.jsonl");
+    /// std::fs::write(&events, "{\"n\":1}\n{\"n\":2}\n")?;
+    /// let ready = DestinationSpec::object_store("ready", InMemory::new(), "backups")?;
+    /// let engine = Engine::new()?;
+    /// let report = engine.backup_blocking(BackupRequest::new(JsonlSource::path(events), vec![ready.clone()]));
+    /// assert_eq!((report.exit_code(), report.record_count), (0, 2), "{report:?}");
+    /// assert_eq!(engine.list_blocking(&[ready]).backups.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Where the name isn't one, as in [`DestinationSpec::new`], or the prefix can't be one.
+    pub fn object_store(
+        name: &str,
+        store: impl ObjectStore + MultipartStore,
+        prefix: &str,
+    ) -> Result<Self, BackupError> {
+        let sink = ObjectStoreSink::ready(store, prefix)?;
+        Self::new(name, Place::Sink(CustomSink::new(sink)))
     }
 
     /// Reads a destination as it is written on a command line: a path, `file://…`, `s3://[KEY:SECRET@]bucket/prefix?…`
@@ -178,6 +223,8 @@ impl DestinationSpec {
             required: None,
             lag: None,
             retention: None,
+            modes: Modes::default(),
+            bytes_per_second_max: None,
             derived: false,
         }
     }
@@ -249,6 +296,9 @@ impl Place {
                 let last = path.file_name().unwrap_or_default();
                 names::name_from(&last.to_string_lossy(), "folder")
             }
+            Place::S3(place) if place.bucket.is_empty() => {
+                names::name_from(&place.prefix, "backups")
+            }
             Place::S3(place) => names::name_from(&place.bucket, "s3"),
             Place::Sink(custom) => names::name_from(&custom.0.to_string(), "store"),
         }
@@ -262,8 +312,13 @@ impl S3Place {
             Some(endpoint) => format!("{endpoint}/"),
             None => "s3://".to_owned(),
         };
-        let slash = if self.prefix.is_empty() { "" } else { "/" };
-        format!("{server}{}{slash}{}", self.bucket, self.prefix)
+        let prefix = self.shown_prefix();
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        let bucket = match self.bucket.as_str() {
+            "" => parse::OWN_BUCKET,
+            bucket => bucket,
+        };
+        format!("{server}{bucket}{slash}{prefix}")
     }
 
     /// Whether the credentials go together. The message names settings, not values.

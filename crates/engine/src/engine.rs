@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use teeline_actors::{Budget, Clock, Executor, Host, block_lease_bytes};
 use teeline_core::{BackupError, Timestamp};
 
+use crate::events::Emitter;
 use crate::schedule::Schedules;
 
 /// The budget unless another is set, in bytes: 8 MiB, and 2 MiB for each processor.
@@ -76,6 +77,7 @@ pub(crate) struct Inner {
     pub(crate) random: Random,
     pub(crate) sleep: Sleep,
     pub(crate) schedules: Schedules,
+    pub(crate) events: Emitter,
     /// Runs under way, for hosts that wait for quiet.
     running: AtomicU64,
 }
@@ -111,6 +113,7 @@ pub struct EngineBuilder {
     clock: Clock,
     random: Random,
     sleep: Sleep,
+    emits_events: bool,
 }
 
 impl Engine {
@@ -131,6 +134,7 @@ impl Engine {
             clock: Arc::new(system_time),
             random: Arc::new(system_random),
             sleep: Arc::new(|time| Box::pin(async move { tokio::time::sleep(time).await })),
+            emits_events: true,
         }
     }
 
@@ -216,6 +220,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Whether [`Engine::events`] has anything in it; by default it does.
+    #[must_use]
+    pub fn emit_events(mut self, emits_events: bool) -> Self {
+        self.emits_events = emits_events;
+        self
+    }
+
     /// Starts the engine's threads.
     ///
     /// # Errors
@@ -231,6 +242,7 @@ impl EngineBuilder {
             random: self.random,
             sleep: self.sleep,
             schedules: Schedules::default(),
+            events: Emitter::new(self.emits_events),
             running: AtomicU64::new(0),
         })))
     }

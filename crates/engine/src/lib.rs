@@ -37,7 +37,9 @@ mod dead_runs;
 mod delete;
 mod destination;
 mod engine;
+mod events;
 mod failed_runs;
+mod failure;
 mod files;
 mod hooks;
 mod inspect_plugin;
@@ -64,6 +66,7 @@ pub use config::Config;
 pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
 pub use engine::{Engine, EngineBuilder, Random, Sleep, budget_bytes_default};
+pub use failure::{FailedDestination, Failure, FailureMetadata, Operation};
 pub use hooks::{
     CommandHook, HOOK_TIMEOUT_MS_DEFAULT, Hook, HookFailure, Hooks, Moment, PingHook, RunEvent,
     WebhookHook,
@@ -79,12 +82,12 @@ pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, BackupValidation, CheckResult, CleanedBackup, CleanedDestination,
     CleanedUpload, CleanupReport, CleanupStatus, Contained, CopyState, CopyStatus, Damage,
-    DeleteReport, DeletedCopy, DestinationError, LastRun, ListReport, ListedBackup, MonitorReport,
-    MonitoredDestination, Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy,
-    RepairedRun, ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, ScheduleList,
-    ScheduledBackup, SchedulesReport, StatusReport, SyncReport, SyncStatus, SyncedBackup,
-    SyncedCopy, ValidationChecks, ValidationReport, Verdict, VerifiedBackup, VerifiedCopy,
-    VerifyReport, exit, exit_code_of,
+    DeleteReport, DeletedCopy, DestinationError, DriverInfo, DriverOutcome, LastRun, ListReport,
+    ListedBackup, MonitorReport, MonitoredDestination, PluginResult, Removal, RemovalStatus,
+    RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport,
+    RestoreStatus, RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport, StatusReport,
+    SyncReport, SyncStatus, SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict,
+    VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
@@ -96,10 +99,12 @@ pub use teeline_core::{
     DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, InPart, Judged,
     KeptBy, LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, Partitions, PathTemplate,
     ProgressEvent, Query, RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts,
-    Settling, Sink, Source, Span, StrategyKind, Target, TimeZone, Timestamp, Timing, Verified,
-    WithdrawalReason, looks_like_url, masked,
+    Settling, Sink, Source, Span, StrategyKind, Target, Thaw, ThawTier, TimeZone, Timestamp,
+    Timing, Verified, WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
+pub use teeline_sinks::object_store;
+pub use teeline_sinks::{Modes, ServerSideEncryption, StorageClass, Storing};
 pub use teeline_sources as sources;
 pub use teeline_sources::jsonl::JsonlSource;
 pub use teeline_sources::s3db::{

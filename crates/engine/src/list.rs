@@ -9,6 +9,7 @@ use crate::catalog::{Asked, Wanted, ask_for};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failed_runs;
+use crate::failure::{Failure, Operation};
 use crate::report::{DestinationError, ListReport, ListedBackup};
 
 /// What is to be listed.
@@ -95,14 +96,18 @@ impl Engine {
                 ListedStatus::Failed => failed_runs::list(&engine, &request).await,
             }
         };
-        self.0
+        let mut report = self
+            .0
             .host
             .spawn(listing)
             .await
             .unwrap_or_else(|error| ListReport {
-                backups: Vec::new(),
                 errors: vec![DestinationError::of_none(&error)],
-            })
+                ..ListReport::default()
+            });
+        let errors = report.errors.iter().map(|failed| &failed.error);
+        report.failure = Failure::first(Operation::List, errors);
+        report
     }
 
     /// As [`Engine::list`], for hosts without an executor.

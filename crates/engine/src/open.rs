@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use teeline_core::{BackupError, RetryPolicy, Sink};
 use teeline_sinks::{
     AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
-    PermitSink, RetrySink, S3Options,
+    PermitSink, RateSink, RetrySink, S3Options,
 };
 use tokio::sync::Semaphore;
 
@@ -41,6 +41,8 @@ pub(crate) async fn open(
     destination: &DestinationSpec,
     permits: &Arc<Semaphore>,
 ) -> Result<Opened, BackupError> {
+    // What of it follows from a database was put in by whoever knows that.
+    let destination = &destination.clone().beside(None)?;
     let store: Arc<dyn Sink> = match &destination.place {
         Place::Folder(path) => {
             let io = if engine.0.is_inline() {
@@ -48,7 +50,11 @@ pub(crate) async fn open(
             } else {
                 Io::Pool
             };
-            Arc::new(FilesystemSink::new(path.clone(), FilesystemOptions { io }))
+            let options = FilesystemOptions {
+                io,
+                modes: destination.modes,
+            };
+            Arc::new(FilesystemSink::new(path.clone(), options))
         }
         Place::S3(place) => Arc::new(ObjectStoreSink::s3(s3_options(place)).await?),
         Place::Sink(custom) => custom.sink(),
@@ -56,10 +62,15 @@ pub(crate) async fn open(
     let mut seed = [0; 8];
     (engine.0.random)(&mut seed)?;
     let seed = u64::from_le_bytes(seed);
-    // From the inside out: a deadline covers one call and not the wait for its permit; a retry waits without a permit.
+    // From the inside out: a deadline covers one call and not the wait for its permit; the rate and a retry wait without a
+    // permit.
     let timed = Arc::new(DeadlineSink::new(store, Deadlines::default()));
-    let permitted = Arc::new(PermitSink::new(timed, Arc::clone(permits)));
-    let retried = RetrySink::new(permitted, RetryPolicy::default(), seed);
+    let permitted: Arc<dyn Sink> = Arc::new(PermitSink::new(timed, Arc::clone(permits)));
+    let paced = match destination.bytes_per_second_max {
+        Some(rate) => Arc::new(RateSink::new(permitted, rate)),
+        None => permitted,
+    };
+    let retried = RetrySink::new(paced, RetryPolicy::default(), seed);
     let retries = retried.retries();
     Ok(Opened {
         name: destination.name.clone(),
@@ -103,5 +114,6 @@ fn s3_options(place: &S3Place) -> S3Options {
     });
     options.profile = place.profile.clone();
     options.path_style = place.path_style;
+    options.storing = place.storing.clone();
     options
 }

@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod monitor;
+mod plugin_result;
 mod repair;
 mod schedules;
 mod sync;
@@ -15,6 +16,7 @@ use teeline_core::{
     RestoreCounts, RunStatus, Settling, Timestamp,
 };
 
+use crate::failure::Failure;
 use crate::hooks::HookFailure;
 
 pub use sync::{SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
@@ -24,6 +26,7 @@ pub use cleanup::{
     DeletedCopy, Removal, RemovalStatus,
 };
 pub use monitor::{MonitorReport, MonitoredDestination};
+pub use plugin_result::{DriverInfo, DriverOutcome, PluginResult};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
@@ -100,15 +103,20 @@ pub struct BackupReport {
     /// Milliseconds.
     pub duration: u64,
     /// The folder of the backup's files below each destination's root.
-    pub path: Option<String>,
+    pub folder: Option<String>,
     /// Names of the resources.
     pub resources: Vec<String>,
+    /// The same and more, as s3db.js's plugin documents it.
+    #[serde(flatten)]
+    pub plugin: PluginResult,
     /// What became of it at each destination.
     pub destinations: Vec<DestinationReport>,
     /// What was cleaned up afterwards, where that was asked for.
     pub cleanup: Option<CleanupReport>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// That it failed, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
     /// Hooks that failed. They change nothing of what became of it.
     pub hook_failures: Vec<HookFailure>,
     /// What each stage did with its time, pass by pass. Not part of the JSON.
@@ -167,6 +175,8 @@ pub struct ListReport {
     pub backups: Vec<ListedBackup>,
     /// What couldn't be read.
     pub errors: Vec<DestinationError>,
+    /// That something couldn't be read, as [`BackupReport::failure`].
+    pub failure: Option<Failure>,
 }
 
 /// A backup, as its catalogue entry says; or a run that left none, as its record says.
@@ -302,6 +312,8 @@ pub struct CopyStatus {
 pub enum CopyState {
     /// It is there; for `verify`: and whole.
     Ok,
+    /// It is there, and some of its data is archived: what could be read is right, and the rest has the right sizes.
+    Attested,
     /// It is there, and damaged.
     Damaged,
     /// It isn't there.
@@ -325,7 +337,7 @@ impl CopyState {
     /// What a command that found it exits with, where `absent` is what it is about a copy that isn't there.
     fn exit_code(self, absent: u8) -> u8 {
         match self {
-            CopyState::Ok | CopyState::Withdrawn => exit::DONE,
+            CopyState::Ok | CopyState::Attested | CopyState::Withdrawn => exit::DONE,
             CopyState::Damaged => exit::DAMAGED,
             CopyState::Absent => absent,
             CopyState::Unreachable => exit::FAILED,
@@ -389,6 +401,8 @@ pub struct RestoreReport {
     pub avoided: Vec<Damage>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
+    /// That it failed, as [`BackupReport::failure`].
+    pub failure: Option<Failure>,
     /// Hooks that failed. They change nothing of what became of it.
     pub hook_failures: Vec<HookFailure>,
 }
@@ -401,6 +415,8 @@ pub enum RestoreStatus {
     Completed,
     /// Nothing was written; this is what would be.
     DryRun,
+    /// Nothing was written yet: data is being thawed.
+    Thawing,
     /// Nothing, or not everything, is there.
     Failed,
 }
@@ -421,9 +437,10 @@ pub struct RestoredResource {
 }
 
 impl RestoreReport {
-    /// 0; 3 where a copy was avoided; 13 where damage left no copy; 1, 2 or 130.
+    /// 0; 3 where a copy was avoided, or data is being thawed; 13 where damage left no copy; 1, 2 or 130.
     pub fn exit_code(&self) -> u8 {
         match &self.error {
+            Some(_) if self.status == RestoreStatus::Thawing => exit::DEGRADED,
             Some(error) => exit_code_of(error),
             None if self.avoided.is_empty() => exit::DONE,
             None => exit::DEGRADED,

@@ -67,7 +67,7 @@ pub struct BackupRequest {
     /// What is cleaned up once the backup is made, at the destinations that have it; nothing. After a run that failed nothing
     /// ever is.
     pub cleanup: Option<RetentionPolicy>,
-    /// Where days, weeks, months and years begin, for the cleanup; UTC.
+    /// Where days, weeks, months and years begin, for the cleanup, and whose clocks `path` goes by; UTC.
     pub time_zone: TimeZone,
     /// Is told what happens. Called from the engine's thread: it must not block.
     pub observer: Option<Observer>,

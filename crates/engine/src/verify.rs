@@ -3,12 +3,13 @@
 
 mod deep;
 
-use teeline_core::{BackupError, BackupId, layout};
+use teeline_core::{BackupError, BackupId, ErrorReport, layout};
 
 use crate::catalog::{Asked, ask_all, resolve};
 use crate::check::Check;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::failure::{Failure, Operation};
 use crate::report::{
     CopyState, Damage, DestinationError, VerifiedBackup, VerifiedCopy, VerifyReport,
 };
@@ -75,21 +76,38 @@ impl Engine {
                 .await
         };
         let result = self.0.host.spawn(checking).await;
-        result
+        let mut report = result
             .and_then(|checked| checked)
             .unwrap_or_else(|error| VerifyReport {
-                backups: Vec::new(),
-                errors: vec![DestinationError {
-                    destination: String::new(),
-                    error: (&error).into(),
-                }],
-            })
+                errors: vec![DestinationError::of_none(&error)],
+                ..VerifyReport::default()
+            });
+        report.failure = failure(&report);
+        report
     }
 
     /// As [`Engine::verify`], for hosts without an executor.
     pub fn verify_blocking(&self, request: VerifyRequest) -> VerifyReport {
         futures::executor::block_on(self.verify(request))
     }
+}
+
+fn failure(report: &VerifyReport) -> Option<Failure> {
+    let errors = report.errors.iter().map(|failed| &failed.error);
+    let damage = report.backups.iter().find_map(|backup| {
+        let mut copies = backup.destinations.iter();
+        let damage = copies.find_map(|copy| copy.damage.first())?;
+        let error = ErrorReport {
+            class: damage.class,
+            message: format!(
+                "{} at {}: {}",
+                damage.file, damage.destination, damage.message
+            ),
+            suggestion: None,
+        };
+        Some(Failure::new(Operation::Verify, &error).about(Some(&backup.id)))
+    });
+    damage.or_else(|| Failure::first(Operation::Verify, errors))
 }
 
 async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
@@ -130,6 +148,8 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
                     name: name.clone(),
                     status: CopyState::Unreachable,
                     bytes: 0,
+                    attested_files: 0,
+                    attested_bytes: 0,
                     contained: None,
                     damage: Vec::new(),
                 },
@@ -173,7 +193,8 @@ pub(crate) async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> Ver
     }
     if let Some(entry) = asked.entry(id) {
         check.listed(entry).await;
-        if deep && check.damage.is_empty() {
+        // What is archived can't be decoded; that is said by its number.
+        if deep && check.damage.is_empty() && check.attested_files == 0 {
             match deep::read_through(&asked.opened, entry).await {
                 Ok(found) => contained = Some(found),
                 Err(error) => {
@@ -192,6 +213,8 @@ pub(crate) async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> Ver
             name,
             status,
             bytes: 0,
+            attested_files: 0,
+            attested_bytes: 0,
             contained,
             damage: Vec::new(),
         };
@@ -199,6 +222,7 @@ pub(crate) async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> Ver
     let unreachable =
         |damage: &Damage| CopyState::of_failure(damage.class) == CopyState::Unreachable;
     let status = match check.damage.as_slice() {
+        [] if check.attested_files > 0 => CopyState::Attested,
         [] => CopyState::Ok,
         damage if damage.iter().all(unreachable) => CopyState::Unreachable,
         _ => CopyState::Damaged,
@@ -207,6 +231,8 @@ pub(crate) async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> Ver
         name: asked.opened.name.clone(),
         status,
         bytes: check.bytes,
+        attested_files: check.attested_files,
+        attested_bytes: check.attested_bytes,
         contained,
         damage: check.damage,
     }

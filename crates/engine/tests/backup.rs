@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use common::{SpySink, assert_idle, engine, objects, records, request, source, store, whole};
 use teeline::sinks::{MemorySink, Operation};
 use teeline::{
-    Cancel, Executor, JsonlSource, ProgressEvent, RestoreRequest, RestoreTarget, RunStatus, Which,
+    Cancel, Engine, Executor, JsonlSource, ProgressEvent, RestoreRequest, RestoreTarget, RunStatus,
+    VerifyRequest, Which, WhichBackups,
 };
 use teeline_core::{Index, Manifest, ObjectKey, RunClaim, document};
 
@@ -298,7 +299,7 @@ async fn the_claim_names_the_files_and_the_last_index_ends_them() {
     let report = engine.backup(asked).await;
     assert_eq!(report.exit_code(), 0, "{report:?}");
 
-    let path = report.path.unwrap();
+    let path = report.folder.unwrap();
     let at = |file: &str| ObjectKey::new(format!("{path}/{file}")).unwrap();
     let claim: RunClaim = document::open("run.json", &whole(&sink, &at("run.json")).await).unwrap();
     let stems: Vec<_> = claim
@@ -368,4 +369,42 @@ async fn a_store_is_told_what_a_segment_will_take() {
     let (last, full) = expected.split_last().unwrap();
     assert!(full.iter().all(|bytes| *bytes == 16 << 10), "{expected:?}");
     assert!(*last <= 16 << 10, "{expected:?}");
+}
+
+#[tokio::test]
+async fn two_backups_at_once_of_disjoint_resources_are_both_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["users", "events", "others"] {
+        std::fs::write(folder.path().join(format!("{name}.jsonl")), records(2000)).unwrap();
+    }
+    let engine = Engine::new().unwrap();
+    let (sink, to) = store("one");
+    let of = |name: &str| {
+        let mut asked = request(b"", std::slice::from_ref(&to));
+        asked.source = Arc::new(JsonlSource::path(folder.path()));
+        asked.resources = Some(vec![name.to_owned()]);
+        asked
+    };
+    let (users, events) = tokio::join!(engine.backup(of("users")), engine.backup(of("events")));
+    for (report, name) in [(&users, "users"), (&events, "events")] {
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        assert_eq!(
+            (report.record_count, &report.resources),
+            (2000, &vec![name.to_owned()])
+        );
+    }
+    assert_ne!(users.id, events.id);
+    assert_eq!(
+        engine.list(std::slice::from_ref(&to)).await.backups.len(),
+        2
+    );
+    let mut all = VerifyRequest::new(vec![to]);
+    all.which = WhichBackups::All;
+    assert_eq!(engine.verify(all).await.exit_code(), 0);
+    assert!(
+        sink.keys()
+            .iter()
+            .all(|key| !key.as_str().contains("others"))
+    );
+    assert_idle(&engine);
 }

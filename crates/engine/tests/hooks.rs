@@ -93,7 +93,7 @@ async fn a_backup_and_its_restore_are_announced_and_reported() {
         ("status", "completed".into()),
         ("size", report.size.into()),
         ("duration", report.duration.into()),
-        ("path", report.path.clone().unwrap().into()),
+        ("path", report.plugin.path.clone().unwrap().into()),
         ("recordCount", 10.into()),
     ] {
         let value: Value = value;

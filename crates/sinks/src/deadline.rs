@@ -17,7 +17,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, UnfinishedUpload, Upload,
+    Availability, BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Thaw,
+    UnfinishedUpload, Upload,
 };
 
 /// What a store may hold back of what was written to it: two parts of an object store, and some. A call that finds the
@@ -63,6 +64,7 @@ impl Call {
     const DISCARD: Call = Call::remote("discard");
     const READ: Call = Call::remote("read");
     const HEAD: Call = Call::remote("look at");
+    const THAW: Call = Call::remote("thaw");
     const LIST: Call = Call::remote("list");
     const DROP_CACHED: Call = Call::local("drop from the cache");
 
@@ -235,6 +237,16 @@ impl Sink for DeadlineSink {
 
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         self.wait(Call::HEAD, 0, key, self.inner.head(key)).await
+    }
+
+    async fn availability(&self, key: &ObjectKey) -> Result<Availability, BackupError> {
+        let call = self.inner.availability(key);
+        self.wait(Call::HEAD, 0, key, call).await
+    }
+
+    async fn thaw(&self, key: &ObjectKey, thaw: Thaw) -> Result<(), BackupError> {
+        let call = self.inner.thaw(key, thaw);
+        self.wait(Call::THAW, 0, key, call).await
     }
 
     async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {

@@ -2,6 +2,8 @@
 //!
 //! What goes wrong follows from the plan, its seed and the order of the calls, so a run that failed can be run again.
 
+mod plan;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,121 +14,11 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, UnfinishedUpload, Upload,
+    Availability, BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, Thaw,
+    UnfinishedUpload, Upload,
 };
 
-/// What goes wrong, and when.
-#[derive(Debug, Clone, Default)]
-pub struct FaultPlan {
-    /// Decides what is left to chance.
-    pub seed: u64,
-    /// The first one that applies to a call does.
-    pub rules: Vec<Fault>,
-}
-
-impl FaultPlan {
-    /// A plan by which nothing goes wrong.
-    pub fn new(seed: u64) -> Self {
-        FaultPlan {
-            seed,
-            rules: Vec::new(),
-        }
-    }
-
-    /// The plan with one more rule.
-    #[must_use]
-    pub fn with(mut self, fault: Fault) -> Self {
-        self.rules.push(fault);
-        self
-    }
-}
-
-/// One thing that goes wrong.
-#[derive(Debug, Clone)]
-pub struct Fault {
-    /// In which calls.
-    pub operation: Operation,
-    /// In which of those whose key holds this text; for a list, the folder's. `None` is all of them.
-    pub key_part: Option<String>,
-    /// In which of those.
-    pub when: When,
-    /// What happens instead.
-    pub what: What,
-}
-
-impl Fault {
-    /// `what` happens to `operation`, `when`, whatever the key.
-    pub fn new(operation: Operation, when: When, what: What) -> Self {
-        Fault {
-            operation,
-            key_part: None,
-            when,
-            what,
-        }
-    }
-
-    /// The same, but only for keys that hold `text`.
-    #[must_use]
-    pub fn on_keys_with(mut self, text: impl Into<String>) -> Self {
-        self.key_part = Some(text.into());
-        self
-    }
-}
-
-/// A call that can go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// [`Sink::begin`]
-    Begin,
-    /// [`Upload::write`]
-    Write,
-    /// [`Upload::commit`]
-    Commit,
-    /// [`Sink::put`]
-    Put,
-    /// [`Sink::read`]
-    Read,
-    /// [`Sink::head`]
-    Head,
-    /// [`Sink::list`]: each item is a call, and so is finding the end.
-    List,
-    /// [`Sink::delete`]
-    Delete,
-    /// [`Sink::drop_cached`]
-    DropCached,
-    /// [`Sink::unfinished`], as [`Operation::List`]
-    Unfinished,
-    /// [`Sink::discard`]
-    Discard,
-}
-
-/// Which calls go wrong, among those of the operation and key.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum When {
-    /// Only this one; the first is 1.
-    Nth(u64),
-    /// This one and all that follow.
-    From(u64),
-    /// Each with this probability.
-    Probability(f64),
-}
-
-/// What happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
-    /// An error, without any effect.
-    Fail(Class),
-    /// The call never ends.
-    Stall,
-    /// One bit of what is read, or of what is stored, is another. Calls without bytes go well.
-    FlipBit,
-    /// The last byte of what is read, or of what is stored, is missing. Calls without bytes go well.
-    LoseByte,
-    /// It takes effect, and fails with [`Class::Transient`] all the same.
-    LoseReply,
-    /// The code panics.
-    Panic,
-}
+pub use plan::{Fault, FaultPlan, Operation, What, When};
 
 /// A store in which things go wrong by plan.
 #[derive(Debug)]
@@ -325,6 +217,18 @@ impl Sink for FaultSink {
         let after = self.before(Operation::Head, key).await?;
         let meta = self.inner.head(key).await?;
         after.reply(meta, &self.subject(key))
+    }
+
+    async fn availability(&self, key: &ObjectKey) -> Result<Availability, BackupError> {
+        let after = self.before(Operation::Head, key).await?;
+        let availability = self.inner.availability(key).await?;
+        after.reply(availability, &self.subject(key))
+    }
+
+    async fn thaw(&self, key: &ObjectKey, thaw: Thaw) -> Result<(), BackupError> {
+        let after = self.before(Operation::Thaw, key).await?;
+        self.inner.thaw(key, thaw).await?;
+        after.reply((), &self.subject(key))
     }
 
     async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {

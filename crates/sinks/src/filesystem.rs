@@ -6,7 +6,8 @@
 //! - A commit returns once the file, its folder and the folders above it up to the root are on the disk.
 //! - Temporary files are named `.tmp-…`. They aren't objects: they are never listed, and no key may be named so. One that
 //!   a crash left behind does no harm; [`Sink::unfinished`] names them, by the keys that their own names would be.
-//! - Files are for their owner alone, and so are folders made on the way.
+//! - Files are for their owner alone, and so are folders made on the way, unless [`Modes`] say otherwise. Temporary files are
+//!   like the files that they become.
 //! - Symbolic links below the root aren't followed in writing, and aren't listed.
 //! - A `put` whose object exists with the same bytes succeeds: it can't tell a repetition from a second writer. An upload
 //!   can, so for a second one the same bytes are a conflict too.
@@ -14,6 +15,7 @@
 mod disk;
 mod draft;
 mod failure;
+mod modes;
 mod upload;
 mod walk;
 
@@ -27,12 +29,13 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, UnfinishedUpload,
-    Upload,
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, ReadBack, Reading, Sink,
+    UnfinishedUpload, Upload,
 };
 
 use disk::{Disk, READ_BYTES};
 use draft::Draft;
+pub use modes::Modes;
 use upload::FileUpload;
 use walk::{Find, Walk};
 
@@ -54,6 +57,8 @@ pub enum Io {
 pub struct FilesystemOptions {
     /// Where the system calls are made.
     pub io: Io,
+    /// What files and folders are made with.
+    pub modes: Modes,
 }
 
 /// A folder as a store. `Display` is its path.
@@ -67,7 +72,7 @@ impl FilesystemSink {
     /// The store in the folder `root`, which is made when something is written to it.
     pub fn new(root: PathBuf, options: FilesystemOptions) -> Self {
         FilesystemSink {
-            disk: Arc::new(Disk::new(root)),
+            disk: Arc::new(Disk::new(root, options.modes)),
             io: options.io,
         }
     }
@@ -136,7 +141,7 @@ impl fmt::Display for FilesystemSink {
 impl Sink for FilesystemSink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            can_read_back: true,
+            read_back: ReadBack::Everything,
             // One is read while another is compared.
             reading: Reading {
                 calls: 2,

@@ -4,14 +4,14 @@
 //! | store | for |
 //! | --- | --- |
 //! | [`FilesystemSink`] | a folder: a local disk, a mounted share |
-//! | [`ObjectStoreSink`] | a bucket of S3, or of a server that speaks S3 |
+//! | [`ObjectStoreSink`] | a bucket of S3, or of a server that speaks S3; or any store of `object_store` that is ready |
 //! | [`MemorySink`] | tests of whoever embeds the engine |
 //! | [`NullSink`], [`SimulatedSink`] | measuring: no store at all, and one as slow or far away as one likes |
 //!
 //! Every concern that all stores share is a decorator, one a file, from the inside out: [`FaultSink`] (tests),
-//! [`DeadlineSink`] (no call takes for ever), [`PermitSink`] (how many calls at once), [`RetrySink`] (the only place that
-//! repeats). In this order the wait for a permit isn't held against a call, and a pause between two tries holds none. They
-//! are stores themselves, and every store and every stack of them passes the one suite in [`conformance`].
+//! [`DeadlineSink`] (no call takes for ever), [`PermitSink`] (how many calls at once), [`RateSink`] (how many bytes a
+//! second), [`RetrySink`] (the only place that repeats). In this order the wait for a permit or for the rate isn't held
+//! against a call, and neither that nor a pause between two tries holds a permit. They are stores themselves, and every store and every stack of them passes the one suite in [`conformance`].
 //!
 //! What is written is visible whole or not at all, and is never replaced:
 //!
@@ -70,17 +70,23 @@ mod memory;
 mod null;
 mod object_store_sink;
 mod permit;
+mod rate;
 mod retry;
 mod s3;
 mod simulated;
 
+/// As [`ObjectStoreSink::ready`] takes stores of it.
+pub use object_store;
+
 pub use deadline::{DeadlineSink, Deadlines};
 pub use fault::{Fault, FaultPlan, FaultSink, Operation, What, When};
-pub use filesystem::{FilesystemOptions, FilesystemSink, Io};
+pub use filesystem::{FilesystemOptions, FilesystemSink, Io, Modes};
 pub use memory::MemorySink;
 pub use null::NullSink;
 pub use object_store_sink::ObjectStoreSink;
 pub use permit::PermitSink;
+pub use rate::RateSink;
 pub use retry::RetrySink;
 pub use s3::options::{AccessKeys, S3Options, Timeouts};
+pub use s3::storing::{ServerSideEncryption, StorageClass, Storing};
 pub use simulated::{Behaviour, SimulatedSink};

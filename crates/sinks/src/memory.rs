@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, Upload,
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, ReadBack, Reading, Sink, Upload,
 };
 
 /// A store in memory. A clone is the same store.
@@ -95,7 +95,7 @@ impl fmt::Debug for MemorySink {
 impl Sink for MemorySink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            can_read_back: true,
+            read_back: ReadBack::Everything,
             reading: Reading {
                 calls: 1,
                 bytes: 1 << 20,

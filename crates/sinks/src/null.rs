@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, Upload,
+    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, ReadBack, Reading, Sink, Upload,
 };
 
 /// A store that keeps the sizes of objects and nothing else. A clone is the same store.
@@ -48,7 +48,7 @@ impl fmt::Display for NullSink {
 impl Sink for NullSink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            can_read_back: false,
+            read_back: ReadBack::Nothing,
             reading: Reading {
                 calls: 1,
                 bytes: 1 << 20,

@@ -18,13 +18,14 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::ObjectStore;
+use object_store::multipart::MultipartStore;
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, UnfinishedUpload,
-    Upload,
+    Availability, BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Reading, Sink, Thaw,
+    UnfinishedUpload, Upload,
 };
 
-use crate::s3::options::S3Options;
-use crate::s3::store::Store;
+use crate::s3::options::{PART_BYTES_MIN, S3Options};
+use crate::s3::store::{Client, Content, Store};
 use crate::s3::upload::PartsUpload;
 
 /// A bucket, or a folder in one, as a store. `Display` is `s3://bucket/prefix`.
@@ -45,6 +46,44 @@ impl ObjectStoreSink {
             store: Arc::new(store),
         })
     }
+
+    /// A store that is ready: a client of S3 or of another service that was set up elsewhere, or one in memory. What is
+    /// written goes below `prefix`, which has no slash at either end; empty is all of it.
+    ///
+    /// It repeats and waits as it was set up to. What it is written with, such as a storage class, is its own affair.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use object_store::memory::InMemory;
+    /// use teeline_core::{ObjectKey, Sink};
+    /// use teeline_sinks::ObjectStoreSink;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), teeline_core::BackupError> {
+    /// let sink = ObjectStoreSink::ready(InMemory::new(), "backups")?;
+    /// let key = ObjectKey::new("run.json")?;
+    /// sink.put(&key, Bytes::from_static(b"{}")).await?;
+    /// assert_eq!(sink.read(&key, 0..2).await?, "{}");
+    /// assert_eq!(sink.to_string(), "InMemory/backups");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Class::Usage`] where the prefix can't be one.
+    pub fn ready(
+        store: impl ObjectStore + MultipartStore,
+        prefix: &str,
+    ) -> Result<Self, BackupError> {
+        if !prefix.is_empty() {
+            ObjectKey::new(prefix)?;
+        }
+        let client: Arc<dyn Client> = Arc::new(store);
+        let store = Store::ready(client, prefix.to_owned(), PART_BYTES_MIN);
+        Ok(ObjectStoreSink {
+            store: Arc::new(store),
+        })
+    }
 }
 
 impl fmt::Display for ObjectStoreSink {
@@ -57,7 +96,7 @@ impl fmt::Display for ObjectStoreSink {
 impl Sink for ObjectStoreSink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            can_read_back: true,
+            read_back: self.store.read_back(),
             // Each takes a way there and back.
             reading: Reading {
                 calls: 4,
@@ -76,7 +115,11 @@ impl Sink for ObjectStoreSink {
     }
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
-        match self.store.create(key, bytes.clone()).await {
+        match self
+            .store
+            .create(key, bytes.clone(), Content::Document)
+            .await
+        {
             Err(error) if error.class() == Class::Conflict => {
                 if self.store.holds(key, &bytes).await? {
                     Ok(())
@@ -94,6 +137,14 @@ impl Sink for ObjectStoreSink {
 
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         self.store.head(key).await
+    }
+
+    async fn availability(&self, key: &ObjectKey) -> Result<Availability, BackupError> {
+        self.store.availability(key).await
+    }
+
+    async fn thaw(&self, key: &ObjectKey, thaw: Thaw) -> Result<(), BackupError> {
+        self.store.thaw(key, thaw).await
     }
 
     async fn drop_cached(&self, _key: &ObjectKey) -> Result<(), BackupError> {

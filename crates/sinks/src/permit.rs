@@ -12,7 +12,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, UnfinishedUpload, Upload,
+    Availability, BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Thaw,
+    UnfinishedUpload, Upload,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -100,6 +101,16 @@ impl Sink for PermitSink {
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         let _permit = self.permit().await?;
         self.inner.head(key).await
+    }
+
+    async fn availability(&self, key: &ObjectKey) -> Result<Availability, BackupError> {
+        let _permit = self.permit().await?;
+        self.inner.availability(key).await
+    }
+
+    async fn thaw(&self, key: &ObjectKey, thaw: Thaw) -> Result<(), BackupError> {
+        let _permit = self.permit().await?;
+        self.inner.thaw(key, thaw).await
     }
 
     async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {

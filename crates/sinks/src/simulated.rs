@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use teeline_core::{
-    BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, UnfinishedUpload, Upload,
+    Availability, BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, Thaw,
+    UnfinishedUpload, Upload,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -150,6 +151,16 @@ impl Sink for SimulatedSink {
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         self.road.call(self).await?;
         self.inner.head(key).await
+    }
+
+    async fn availability(&self, key: &ObjectKey) -> Result<Availability, BackupError> {
+        self.road.call(self).await?;
+        self.inner.availability(key).await
+    }
+
+    async fn thaw(&self, key: &ObjectKey, thaw: Thaw) -> Result<(), BackupError> {
+        self.road.call(self).await?;
+        self.inner.thaw(key, thaw).await
     }
 
     async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {

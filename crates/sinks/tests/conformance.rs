@@ -3,18 +3,20 @@
 // Helpers of tests may panic as tests do, and say what they run.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials as Keys, Region};
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::memory::InMemory;
 use teeline_core::{Class, ObjectKey, RetryPolicy, Sink};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 use teeline_sinks::{
     AccessKeys, Behaviour, DeadlineSink, Deadlines, Fault, FaultPlan, FaultSink, FilesystemOptions,
-    FilesystemSink, Io, MemorySink, ObjectStoreSink, Operation, PermitSink, RetrySink, S3Options,
-    SimulatedSink, What, When, conformance,
+    FilesystemSink, Io, MemorySink, ObjectStoreSink, Operation, PermitSink, RateSink, RetrySink,
+    S3Options, SimulatedSink, What, When, conformance,
 };
 use tokio::sync::Semaphore;
 
@@ -25,7 +27,10 @@ fn folder() -> ObjectKey {
 fn filesystem(root: &Path, io: Io) -> Arc<dyn Sink> {
     Arc::new(FilesystemSink::new(
         root.to_owned(),
-        FilesystemOptions { io },
+        FilesystemOptions {
+            io,
+            ..FilesystemOptions::default()
+        },
     ))
 }
 
@@ -34,13 +39,21 @@ fn stacked(inner: Arc<dyn Sink>) -> Arc<dyn Sink> {
     let faulty = Arc::new(FaultSink::new(inner, FaultPlan::new(1)));
     let timed = Arc::new(DeadlineSink::new(faulty, Deadlines::default()));
     let permitted = Arc::new(PermitSink::new(timed, Arc::new(Semaphore::new(2))));
-    Arc::new(RetrySink::new(permitted, RetryPolicy::default(), 1))
+    let rate = NonZeroU64::new(1 << 40).unwrap();
+    let paced = Arc::new(RateSink::new(permitted, rate));
+    Arc::new(RetrySink::new(paced, RetryPolicy::default(), 1))
 }
 
 /// Both, and each decorator alone.
 async fn check(make: impl AsyncFn() -> Arc<dyn Sink>) {
     conformance::all(&*make().await, &folder()).await;
     conformance::all(&*stacked(make().await), &folder()).await;
+}
+
+#[tokio::test]
+async fn ready_store() {
+    let ready = || ObjectStoreSink::ready(InMemory::new(), "some/folder").unwrap();
+    check(async || Arc::new(ready()) as Arc<dyn Sink>).await;
 }
 
 #[tokio::test]

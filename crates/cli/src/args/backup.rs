@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use teeline::config::SETTLE_PASSES_MAX;
 
-use super::{MIB, size};
+use super::{Command, ListArguments, MIB, PlacesArguments, StatusArguments, size};
 
 /// `teeline backup`.
 #[derive(Debug, Args)]
@@ -19,6 +19,12 @@ pub(crate) struct BackupArguments {
     /// As this schedule of the configuration makes it
     #[arg(long, value_name = "NAME", conflicts_with = "backup_type")]
     pub(crate) schedule: Option<String>,
+    /// Make none: list the backups there are, as `teeline list` does
+    #[arg(long, conflicts_with_all = ["backup_type", "schedule", "status"])]
+    pub(crate) list: bool,
+    /// Make none: show everything that is known of this one, as `teeline status` does
+    #[arg(long, value_name = "ID", conflicts_with_all = ["backup_type", "schedule"])]
+    pub(crate) status: Option<String>,
     #[command(flatten)]
     pub(crate) source: SourceArguments,
     /// A destination: a path, s3://… or http(s)://…, with name= before it to name it. Added to those of the
@@ -104,6 +110,26 @@ pub(crate) struct BackupArguments {
     pub(crate) json: bool,
 }
 
+impl BackupArguments {
+    /// What is looked at instead of making a backup, in the form that the commands for it have.
+    pub(crate) fn looks(&self) -> Option<Command> {
+        let places = || PlacesArguments {
+            config: self.config.clone(),
+            at: self.to.clone(),
+            database: self.source.database.clone(),
+            json: self.json,
+        };
+        match &self.status {
+            Some(id) => Some(Command::Status(StatusArguments {
+                id: id.clone(),
+                places: places(),
+            })),
+            None if self.list => Some(Command::List(ListArguments::of(places()))),
+            None => None,
+        }
+    }
+}
+
 /// What the process may use.
 #[derive(Debug, Default, Args)]
 pub(crate) struct EngineArguments {
@@ -121,20 +147,28 @@ pub(crate) struct EngineArguments {
     pub(crate) temp_dir: Option<PathBuf>,
 }
 
-/// Where records come from; at most one of the four.
-#[derive(Debug, Args)]
-pub(crate) struct SourceArguments {
+/// The database that is backed up, or restored; destinations in its bucket are found by it. At most one of the three.
+#[derive(Debug, Clone, Args)]
+#[group(multiple = false)]
+pub(crate) struct ConnectionArguments {
     /// Connection string of the database. Everyone on the machine can see it: prefer the next two
-    #[arg(long, value_name = "URL", group = "place")]
+    #[arg(long, value_name = "URL")]
     pub(crate) connection: Option<String>,
     /// The environment variable that holds the connection string
-    #[arg(long, value_name = "NAME", group = "place")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) connection_env: Option<String>,
     /// The file that holds the connection string
-    #[arg(long, value_name = "FILE", group = "place")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) connection_file: Option<PathBuf>,
+}
+
+/// Where records come from: a database or JSON lines.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArguments {
+    #[command(flatten)]
+    pub(crate) database: ConnectionArguments,
     /// JSON lines instead of a database: a file, a folder of files, or - for standard input
-    #[arg(long, value_name = "PATH", group = "place")]
+    #[arg(long, value_name = "PATH", conflicts_with = "ConnectionArguments")]
     pub(crate) from: Option<PathBuf>,
     /// What the records of standard input are called; without it, stdin
     #[arg(long, value_name = "NAME", requires = "from")]

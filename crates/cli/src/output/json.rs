@@ -2,7 +2,8 @@
 
 use clap::error::ContextKind;
 use serde::Serialize;
-use teeline::{BackupError, BackupType, ErrorReport};
+use teeline::config::ConfigWarning;
+use teeline::{BackupError, BackupType, ErrorReport, Operation};
 
 /// A document, indented, with a newline at its end.
 pub(super) fn document(value: &impl Serialize) -> String {
@@ -16,13 +17,15 @@ pub(super) fn document(value: &impl Serialize) -> String {
 pub(super) struct Failure<'a> {
     status: &'static str,
     error: &'a ErrorReport,
+    failure: teeline::Failure,
 }
 
 impl<'a> Failure<'a> {
-    pub(super) fn new(error: &'a ErrorReport) -> Self {
+    pub(super) fn new(operation: Operation, error: &'a ErrorReport) -> Self {
         Failure {
             status: "failed",
             error,
+            failure: teeline::Failure::new(operation, error),
         }
     }
 }
@@ -40,6 +43,8 @@ pub(crate) struct Checked {
     pub(crate) destinations: Vec<CheckedDestination>,
     pub(crate) schedules: Vec<CheckedSchedule>,
     pub(crate) targets: Vec<CheckedTarget>,
+    /// What is accepted and has no effect.
+    pub(crate) warnings: Vec<ConfigWarning>,
 }
 
 /// A schedule of a configuration.

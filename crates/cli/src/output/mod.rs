@@ -13,31 +13,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use teeline::{BackupError, ErrorReport, exit, exit_code_of, masked};
+use teeline::{BackupError, ErrorReport, Operation, exit, exit_code_of, masked};
 
 pub(crate) use self::human::{Made, Problem, Shown, bytes, ended, grouped};
 pub(crate) use self::json::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget};
 pub(crate) use self::next::Next;
+use crate::logging::Logging;
 
 /// Where the command prints.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
     json: bool,
+    /// What the command tries.
+    operation: Operation,
     /// Whether standard output is taken by restored data.
     data_on_stdout: bool,
     stdout: Stdout,
     /// Standard error.
     pub(crate) stderr: Stderr,
+    /// How much is logged there.
+    pub(crate) logging: Logging,
 }
 
 impl Output {
     /// To the process's own streams.
-    pub(crate) fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool, operation: Operation) -> Self {
         Output {
             json,
+            operation,
             data_on_stdout: false,
             stdout: Stdout::default(),
             stderr: Stderr::new(),
+            logging: Logging::default(),
         }
     }
 
@@ -76,7 +83,7 @@ impl Output {
     pub(crate) fn failed(&self, error: &BackupError) -> u8 {
         let error = ErrorReport::from(error);
         match self.json {
-            true => self.result(&json::document(&json::Failure::new(&error))),
+            true => self.result(&json::document(&json::Failure::new(self.operation, &error))),
             false => self.stderr.problem(&human::Problem::plain(&error)),
         }
         exit_code_of(&error)

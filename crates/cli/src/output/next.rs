@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use teeline::{BackupId, DestinationSpec, Place};
+use teeline::{BackupId, DestinationSpec, Place, masked};
 
 /// How the places of a run are named again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,24 @@ impl fmt::Display for Next {
             "  {program} restore {id} --target ./backups/restored/{id} {places}"
         )
     }
+}
+
+/// The command that this process was called with, about the backup `id`, to be typed again; secrets are masked.
+pub(crate) fn again(id: &BackupId) -> String {
+    typed_again(std::env::args().skip(1), id)
+}
+
+fn typed_again(arguments: impl Iterator<Item = String>, id: &BackupId) -> String {
+    let mut command = program();
+    for argument in arguments {
+        let argument = match argument.as_str() {
+            "latest" => id.to_string(),
+            other => masked(other).into_owned(),
+        };
+        command.push(' ');
+        command.push_str(&quoted(&argument));
+    }
+    command
 }
 
 /// A destination as it may be typed again; none where that takes a secret.
@@ -138,6 +156,27 @@ mod tests {
             "{next}"
         );
         assert_eq!(made(id, |name| name != "local"), "", "it isn't there");
+    }
+
+    #[test]
+    fn a_command_is_typed_again_without_its_secrets() {
+        let id: BackupId = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+        let typed = [
+            "restore",
+            "latest",
+            "--thaw",
+            "--target",
+            "s3://k:secret@b/x",
+            "a b",
+        ];
+        let again = typed_again(typed.map(str::to_owned).into_iter(), &id);
+        let (_, arguments) = again.split_once(" restore ").unwrap();
+        assert!(
+            arguments.starts_with(&format!("{id} --thaw --target "))
+                && arguments.ends_with(" 'a b'"),
+            "{again}"
+        );
+        assert!(!again.contains("secret"), "{again}");
     }
 
     #[test]

@@ -9,12 +9,12 @@ use teeline::{
     Metadata, Source, Verification,
 };
 
-use super::destinations::destinations;
+use super::destinations::{beside_source, destinations};
 use super::exposed::Exposed;
 use super::records::{partitions, query};
 use super::schedules::named;
 use super::setting::Setting;
-use super::source::source;
+use super::source::{database_of_backup, source};
 use super::to_usize;
 use crate::args::{BackupArguments, VerificationArgument};
 use crate::output::Output;
@@ -43,6 +43,7 @@ pub(crate) fn backup(
     let how = schedule.map_or(&setting.config.backup, |schedule| &schedule.backup);
     let mut exposed = Exposed::default();
     let destinations = destinations(&setting.config, &typed.to, &mut exposed)?;
+    let destinations = beside_source(destinations, || database_of_backup(&typed.source, setting))?;
     let source = source(typed, how, setting, &mut exposed)?;
     exposed.warn(output);
     let mut request = configured(&setting.config, how, source, destinations)?;

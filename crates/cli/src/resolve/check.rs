@@ -7,7 +7,7 @@ use teeline::config::ScheduleConfig;
 use teeline::{BackupError, DestinationSpec, Source};
 
 use super::backup;
-use super::destinations::or_default;
+use super::destinations::configured_places;
 use super::setting::Setting;
 use super::{schedules, source, target};
 use crate::output::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget};
@@ -47,6 +47,7 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
         destinations: config.destinations.iter().map(destination).collect(),
         schedules: config.schedules.iter().map(schedule).collect(),
         targets: targets.collect::<Result<_, _>>()?,
+        warnings: config.warnings.clone(),
     })
 }
 
@@ -54,14 +55,14 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
 fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(), BackupError> {
     // A source that isn't configured is typed; all that is known of it is that it goes with the rest.
     let source = source.unwrap_or_else(schedules::source_unread);
-    let destinations = or_default(setting.config.destinations.clone())?;
+    let destinations = configured_places(setting)?;
     let config = &setting.config;
     let request = backup::configured(config, &config.backup, Arc::clone(&source), destinations)?;
     let engine = setting.plain_engine()?;
     engine.check(&request)?;
     let mut schedules = config.schedules.iter();
     schedules
-        .try_for_each(|schedule| schedules::add(&engine, config, schedule, Arc::clone(&source)))
+        .try_for_each(|schedule| schedules::add(&engine, setting, schedule, Arc::clone(&source)))
 }
 
 /// An error about settings that don't go together; it names them by itself.

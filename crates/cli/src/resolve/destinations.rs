@@ -1,9 +1,10 @@
 //! Where backups go, and where they are.
 
-use teeline::{BackupError, Config, DestinationSpec, unique_names};
+use teeline::{BackupError, Config, Connection, DestinationSpec, Place, unique_names};
 
 use super::exposed::Exposed;
 use super::setting::Setting;
+use super::source::{configured_database, database, note_database};
 use crate::args::PlacesArguments;
 
 /// Where backups are unless something is said.
@@ -31,13 +32,15 @@ pub(super) fn destinations(
             Some(known) => {
                 new.required = known.required;
                 new.retention = known.retention;
+                new.modes = known.modes;
+                new.bytes_per_second_max = known.bytes_per_second_max;
                 *known = new;
             }
             None => destinations.push(new),
         }
     }
     unique_names(&mut destinations)?;
-    or_default(destinations)
+    Ok(or_default(destinations))
 }
 
 pub(super) fn places_of(
@@ -45,8 +48,10 @@ pub(super) fn places_of(
     setting: &Setting,
     exposed: &mut Exposed,
 ) -> Result<Vec<DestinationSpec>, BackupError> {
+    note_database(&typed.database, exposed);
     if typed.at.is_empty() {
-        return or_default(setting.config.destinations.clone());
+        let destinations = or_default(setting.config.destinations.clone());
+        return beside_source(destinations, || database(&typed.database, setting));
     }
     let mut places = Vec::with_capacity(typed.at.len());
     for text in &typed.at {
@@ -55,15 +60,38 @@ pub(super) fn places_of(
         places.push(place);
     }
     unique_names(&mut places)?;
-    Ok(places)
+    beside_source(places, || database(&typed.database, setting))
+}
+
+/// The destinations of the configuration.
+pub(super) fn configured_places(setting: &Setting) -> Result<Vec<DestinationSpec>, BackupError> {
+    let destinations = or_default(setting.config.destinations.clone());
+    beside_source(destinations, || configured_database(setting))
+}
+
+/// The destinations with what they leave to the database that is backed up, which is looked for only where there are such.
+pub(super) fn beside_source(
+    destinations: Vec<DestinationSpec>,
+    database: impl FnOnce() -> Result<Option<Connection>, BackupError>,
+) -> Result<Vec<DestinationSpec>, BackupError> {
+    if !destinations.iter().any(DestinationSpec::follows_source) {
+        return Ok(destinations);
+    }
+    let database = database()?;
+    let mut placed = destinations
+        .into_iter()
+        .map(|destination| destination.beside(database.as_ref()))
+        .collect::<Result<Vec<_>, _>>()?;
+    unique_names(&mut placed)?;
+    Ok(placed)
 }
 
 /// The destinations, or the default one where there is none.
-pub(super) fn or_default(
-    destinations: Vec<DestinationSpec>,
-) -> Result<Vec<DestinationSpec>, BackupError> {
+fn or_default(destinations: Vec<DestinationSpec>) -> Vec<DestinationSpec> {
     match destinations.is_empty() {
-        true => Ok(vec![DestinationSpec::parse(DESTINATION_DEFAULT)?]),
-        false => Ok(destinations),
+        true => vec![DestinationSpec::derived(Place::Folder(
+            DESTINATION_DEFAULT.into(),
+        ))],
+        false => destinations,
     }
 }

@@ -3,7 +3,7 @@
 use teeline::{
     BackupError, BackupId, Cancel, DestinationSpec, InspectPluginRequest, ListRequest,
     ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest, RestoreTarget,
-    Scratch, SyncRequest, Timestamp, ValidateRequest, VerifyRequest, Which, WhichBackups,
+    Scratch, SyncRequest, Thaw, Timestamp, ValidateRequest, VerifyRequest, Which, WhichBackups,
 };
 
 use super::backup::said;
@@ -207,7 +207,7 @@ pub(crate) fn restore(
     cancel: &Cancel,
 ) -> Result<RestoreRequest, BackupError> {
     let mut exposed = Exposed::default();
-    let target = target(&typed.target, setting, output, &mut exposed)?;
+    let target = target(typed, setting, output, &mut exposed)?;
     let places = places_of(&typed.places, setting, &mut exposed)?;
     exposed.warn(output);
     let mut request = RestoreRequest::new(which(&typed.id)?, places, target);
@@ -216,6 +216,11 @@ pub(crate) fn restore(
     request.resources = typed.resources.clone();
     request.ids = typed.ids.clone();
     request.renames = renames(&typed.rename)?;
+    request.thaw = typed.thaw.then_some(Thaw {
+        days: typed.thaw_days,
+        tier: typed.thaw_tier,
+    });
+    request.wait_for_thaw = typed.wait;
     request.dry_run = typed.dry_run;
     request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();

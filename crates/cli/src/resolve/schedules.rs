@@ -7,7 +7,7 @@ use teeline::config::ScheduleConfig;
 use teeline::{BackupError, Config, Engine, JsonlSource, Schedule, Source, Timing};
 
 use super::backup::configured;
-use super::destinations::or_default;
+use super::destinations::configured_places;
 use super::setting::Setting;
 use super::source::of_config;
 use crate::args::EngineArguments;
@@ -56,7 +56,7 @@ fn with_schedules(
     }
     let engine = setting.engine(typed)?;
     for schedule in &config.schedules {
-        add(&engine, config, schedule, source(schedule)?)?;
+        add(&engine, setting, schedule, source(schedule)?)?;
     }
     Ok(engine)
 }
@@ -64,11 +64,12 @@ fn with_schedules(
 /// Adds a schedule, which must be one that can be run.
 pub(super) fn add(
     engine: &Engine,
-    config: &Config,
+    setting: &Setting,
     schedule: &ScheduleConfig,
     source: Arc<dyn Source>,
 ) -> Result<(), BackupError> {
-    let destinations = or_default(config.destinations.clone())?;
+    let config = &setting.config;
+    let destinations = configured_places(setting)?;
     let mut request = configured(config, &schedule.backup, source, destinations)?;
     request.backup_type = schedule.backup_type.clone();
     request.resources.clone_from(&schedule.resources);

@@ -30,6 +30,12 @@ impl Setting {
         signals: &Signals,
     ) -> Result<Self, BackupError> {
         let setting = Self::read(path)?;
+        if let Some(level) = setting.config.engine.log_level {
+            output.logging.configured(level);
+        }
+        for warning in &setting.config.warnings {
+            output.stderr.warn(&warning.message, &warning.help);
+        }
         let Some(embedded) = &setting.config.embedded_s3 else {
             return Ok(setting);
         };
@@ -91,7 +97,7 @@ impl Setting {
             return Err(BackupError::usage("--workers", message));
         }
         let configured = &self.config.engine;
-        let mut builder = Engine::builder();
+        let mut builder = Engine::builder().emit_events(self.config.emits_events);
         if let Some(bytes) = typed.budget_bytes.or(configured.budget_bytes) {
             builder = builder.budget_bytes(bytes);
         }

@@ -12,7 +12,8 @@ use teeline::{
 use super::exposed::Exposed;
 use super::setting::Setting;
 use crate::args::{
-    BackupArguments, SourceArguments, UndecodableArgument, UnknownArgument, ValidateArgument,
+    BackupArguments, ConnectionArguments, SourceArguments, UndecodableArgument, UnknownArgument,
+    ValidateArgument,
 };
 
 /// What the records of standard input are called unless something is said.
@@ -25,10 +26,7 @@ pub(super) fn source(
     setting: &Setting,
     exposed: &mut Exposed,
 ) -> Result<Arc<dyn Source>, BackupError> {
-    exposed.note(
-        typed.source.connection.as_deref().is_some_and(has_keys),
-        "--connection",
-    );
+    note_database(&typed.source.database, exposed);
     let configured = setting.config.source.as_ref();
     let location = match typed_place(&typed.source)? {
         Some(place) => place,
@@ -98,6 +96,46 @@ pub(super) fn of_config(
     }
 }
 
+/// The database that a backup is made of; none where the source is another.
+pub(super) fn database_of_backup(
+    typed: &SourceArguments,
+    setting: &Setting,
+) -> Result<Option<Connection>, BackupError> {
+    match typed.from {
+        Some(_) => Ok(None),
+        None => database(&typed.database, setting),
+    }
+}
+
+/// The database that was typed, or else the one that the configuration names as source.
+pub(super) fn database(
+    typed: &ConnectionArguments,
+    setting: &Setting,
+) -> Result<Option<Connection>, BackupError> {
+    match typed_database(typed)? {
+        Some(place) => place.resolve(&setting.environment()).map(Some),
+        None => configured_database(setting),
+    }
+}
+
+/// The database that the configuration names as source, if it does.
+pub(super) fn configured_database(setting: &Setting) -> Result<Option<Connection>, BackupError> {
+    match &setting.config.source {
+        Some(source) => connection_of(&source.location, setting),
+        None => Ok(None),
+    }
+}
+
+fn connection_of(
+    location: &SourceLocation,
+    setting: &Setting,
+) -> Result<Option<Connection>, BackupError> {
+    match location {
+        SourceLocation::S3db(place) => place.resolve(&setting.environment()).map(Some),
+        _ => Ok(None),
+    }
+}
+
 fn settles_lines() -> BackupError {
     let message = "it reads again what of a database has changed, and JSON lines are read once";
     BackupError::usage("--settle", message).suggest("leave it out")
@@ -110,23 +148,36 @@ fn validates_records() -> BackupError {
 }
 
 fn typed_place(typed: &SourceArguments) -> Result<Option<SourceLocation>, BackupError> {
-    let place = match (
-        &typed.connection,
-        &typed.connection_env,
-        &typed.connection_file,
-    ) {
-        (Some(text), ..) => Some(Place::inline(text, "--connection")?),
-        (_, Some(name), _) => Some(Place::variable(name, "--connection-env")),
-        (.., Some(path)) => Some(Place::file(path, "--connection-file")),
-        _ => None,
-    };
     let files = || {
         typed.from.clone().map(|path| SourceLocation::Jsonl {
             path,
             resource: typed.resource.clone(),
         })
     };
-    Ok(place.map(SourceLocation::S3db).or_else(files))
+    let database = typed_database(&typed.database)?;
+    Ok(database.map(SourceLocation::S3db).or_else(files))
+}
+
+/// The database that was typed, if one was.
+pub(super) fn typed_database(typed: &ConnectionArguments) -> Result<Option<Place>, BackupError> {
+    Ok(
+        match (
+            &typed.connection,
+            &typed.connection_env,
+            &typed.connection_file,
+        ) {
+            (Some(text), ..) => Some(Place::inline(text, "--connection")?),
+            (_, Some(name), _) => Some(Place::variable(name, "--connection-env")),
+            (.., Some(path)) => Some(Place::file(path, "--connection-file")),
+            _ => None,
+        },
+    )
+}
+
+/// Notes whether it was typed with a secret in it.
+pub(super) fn note_database(typed: &ConnectionArguments, exposed: &mut Exposed) {
+    let has_secret = typed.connection.as_deref().is_some_and(has_keys);
+    exposed.note(has_secret, "--connection");
 }
 
 fn has_keys(text: &str) -> bool {

@@ -5,10 +5,31 @@ use teeline::{BackupError, RestoreTarget};
 
 use super::exposed::Exposed;
 use super::setting::Setting;
+use super::source::typed_database;
+use crate::args::RestoreArguments;
 use crate::output::Output;
 
-/// The target that was typed: standard output, one that the configuration names, a folder's path, or a URL.
+/// The target that was typed: a database, or what `--target` says.
 pub(super) fn target(
+    typed: &RestoreArguments,
+    setting: &Setting,
+    output: &mut Output,
+    exposed: &mut Exposed,
+) -> Result<RestoreTarget, BackupError> {
+    if let Some(text) = &typed.target {
+        return target_of(text, setting, output, exposed);
+    }
+    let Some(database) = typed_database(&typed.places.database)? else {
+        return Err(BackupError::usage(
+            "--target",
+            "nothing is named to restore to",
+        ));
+    };
+    configured(&TargetLocation::Database(database), setting)
+}
+
+/// Standard output, a target that the configuration names, a folder's path, or a URL.
+fn target_of(
     typed: &str,
     setting: &Setting,
     output: &mut Output,

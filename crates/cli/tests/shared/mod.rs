@@ -5,6 +5,8 @@
 )]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+mod shop;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,9 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
+pub(crate) use shop::Shop;
 
 /// A folder of its own for a test, which the command runs in.
 pub(crate) struct Scratch(TempDir);

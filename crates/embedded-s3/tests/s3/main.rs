@@ -6,6 +6,7 @@ mod listing;
 mod multipart;
 mod objects;
 mod sharing;
+mod storing;
 
 use std::path::Path;
 

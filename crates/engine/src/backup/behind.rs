@@ -12,7 +12,7 @@ impl Run<'_> {
         let is = |status| move |at: &DestinationReport| at.status == status;
         let mut all = report.destinations.iter();
         let donor = all.position(is(DestinationStatus::Committed));
-        let (Some(sealed), Some(path), Some(donor)) = (&self.made, &report.path, donor) else {
+        let (Some(sealed), Some(path), Some(donor)) = (&self.made, &report.folder, donor) else {
             return;
         };
         for (to, destination) in self.opened.iter().zip(&mut report.destinations) {

@@ -4,7 +4,7 @@ use teeline_actors::Executor;
 use teeline_core::{BackupError, BackupId, LagPolicy, RECORD_BYTES_MAX, Strategy, StrategyKind};
 
 use super::wanted::Wanted;
-use crate::destination::check_apart;
+use crate::destination::{Place, check_apart};
 use crate::engine::{Engine, budget_needed};
 use crate::request::BackupRequest;
 
@@ -23,6 +23,7 @@ impl Engine {
 pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strategy, BackupError> {
     check_sizes(engine, request)?;
     check_path(engine, request)?;
+    check_apart_from_source(request)?;
     check_type(request)?;
     Wanted::new(request)?;
     check_apart(&request.destinations)?;
@@ -115,9 +116,28 @@ fn check_sizes(engine: &Engine, request: &BackupRequest) -> Result<(), BackupErr
     )))
 }
 
+/// Refuses to write where the source reads.
+fn check_apart_from_source(request: &BackupRequest) -> Result<(), BackupError> {
+    for destination in &request.destinations {
+        let Place::S3(place) = &destination.place else {
+            continue;
+        };
+        let endpoint = place.endpoint.as_deref();
+        if let Some(why) = request.source.reads(endpoint, &place.bucket, &place.prefix) {
+            let message = format!("{why}, so the next backup would read this one as data");
+            let error = BackupError::usage(destination, message);
+            return Err(error.suggest("choose another prefix for it, such as backups"));
+        }
+    }
+    Ok(())
+}
+
 /// Fills the template as a run will, with an id like any other.
 fn check_path(engine: &Engine, request: &BackupRequest) -> Result<(), BackupError> {
     let started_at = (engine.0.clock)();
     let id = BackupId::new(&request.backup_type, started_at, &[0; 10]);
-    request.path.path(&id, started_at).map(drop)
+    request
+        .path
+        .path(&id, started_at, request.time_zone)
+        .map(drop)
 }

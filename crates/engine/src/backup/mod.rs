@@ -19,9 +19,10 @@ use teeline_core::{
 use self::wanted::Wanted;
 pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
+use crate::failure::Failure;
 use crate::hooks::{Moment, RunEvent};
 use crate::open::{Opened, open_all};
-use crate::report::BackupReport;
+use crate::report::{BackupReport, PluginResult};
 use crate::request::{BackupRequest, CatchUp};
 
 /// Bytes that one destination may have outstanding: what the tee has sent it and it has not taken over. At most a third of
@@ -91,6 +92,7 @@ impl<'a> Run<'a> {
         if self.request.catch_up == CatchUp::Wait {
             self.complete_who_is_behind(&mut report).await;
         }
+        let of_the_run = report.error.clone();
         report.say_where_half_published();
         let ended_at = (self.engine.0.clock)();
         report.duration =
@@ -101,7 +103,12 @@ impl<'a> Run<'a> {
                 .get_or_insert_with(|| ErrorReport::from(&error));
         }
         report.cleanup = self.clean_up(&report).await;
+        report.failure =
+            Failure::of_backup(&report, of_the_run, self.announced.as_ref(), self.request);
+        let made = self.made.as_ref().map(|made| &made.manifest);
+        report.plugin = PluginResult::of(&report, made, &self.request.destinations);
         let event = RunEvent::backed_up(&report, self.announced.take(), ended_at);
+        self.engine.0.events.emit(&event);
         let told = self.request.hooks.tell(&event).await;
         report.hook_failures.extend(told);
         report
@@ -123,6 +130,7 @@ impl<'a> Run<'a> {
             backup_type,
             started_at,
         );
+        self.engine.0.events.emit(&start);
         let started = request.hooks.start(&start, &mut report.hook_failures);
         request.cancel.guard(started).await?;
         self.passes(strategy, id, report).await
@@ -190,7 +198,7 @@ impl<'a> Run<'a> {
         required: &[bool],
     ) -> Result<Pass, BackupError> {
         let (request, inner) = (self.request, &self.engine.0);
-        let path = request.path.path(&id, started_at)?;
+        let path = request.path.path(&id, started_at, request.time_zone)?;
         let planned: Vec<PlannedDestination> = self
             .opened
             .iter()

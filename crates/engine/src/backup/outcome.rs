@@ -7,7 +7,7 @@ use teeline_core::{
 };
 
 use super::Run;
-use crate::report::BackupReport;
+use crate::report::{BackupReport, PluginResult};
 
 impl Run<'_> {
     pub(super) fn take(
@@ -18,7 +18,7 @@ impl Run<'_> {
         report: &mut BackupReport,
     ) {
         report.id = Some(id);
-        report.path = Some(path);
+        report.folder = Some(path);
         report.error = done.error.as_ref().map(ErrorReport::from);
         for (DestinationId(index), destination) in done.destinations {
             self.reports[index] = Some(destination);
@@ -122,11 +122,13 @@ impl BackupReport {
             plain_bytes: 0,
             checksum: None,
             duration: 0,
-            path: None,
+            folder: None,
             resources: Vec::new(),
+            plugin: PluginResult::default(),
             destinations: Vec::new(),
             cleanup: None,
             error: None,
+            failure: None,
             hook_failures: Vec::new(),
             stages: Vec::new(),
             budget_peak_bytes: 0,

@@ -14,6 +14,18 @@ pub(super) struct Position {
     pub(super) column: usize,
 }
 
+impl Position {
+    /// That of the byte at `offset`.
+    pub(super) fn of(text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Position {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
 /// The keys of a file, with their positions where the format's parser gives them.
 pub(super) type FileKeys = BTreeMap<KeyPath, Option<Position>>;
 /// The names of the variables that replace settings.

@@ -1,5 +1,7 @@
 //! `[destinations.<name>]`: a folder, or a URL with settings beside it.
 
+use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use teeline_core::BackupError;
@@ -9,6 +11,7 @@ use super::node::{KeyPath, Node};
 use super::reader::{Known, Table};
 use super::retention::{RETENTION, retention};
 use super::sections::lag_policy;
+use super::storing::{ModeKeys, StoringKeys, modes, storing};
 use crate::destination::{
     DestinationSpec, NAME_FORM, Place, S3Place, Secret, endpoint, folder, is_name, unique_names,
 };
@@ -27,8 +30,18 @@ const DESTINATION: Known = Known {
         "session_token",
         "profile",
         "path_style",
+        "permissions",
+        "directory_permissions",
+        "storage_class",
+        "server_side_encryption",
+        "kms_key_id",
+        "tags",
+        "bytes_per_second_max",
     ],
     hints: &[
+        ("rate_limit", "write `bytes_per_second_max = \"10MB\"`"),
+        ("mode", "write `permissions = \"644\"`"),
+        ("sse", "write `server_side_encryption = \"AES256\"`"),
         ("bucket", "the bucket is part of `url`: s3://bucket/prefix"),
         ("prefix", "the prefix is part of `url`: s3://bucket/prefix"),
         ("type", "a folder has `path`, everything else has `url`"),
@@ -36,8 +49,11 @@ const DESTINATION: Known = Known {
     ],
 };
 
+/// Less, and documents would wait for minutes behind data.
+const RATE: RangeInclusive<u64> = 16 << 10..=1 << 40;
+
 /// The settings that stand beside `url`.
-const BESIDE_URL: [&str; 7] = [
+const BESIDE_URL: [&str; 11] = [
     "region",
     "endpoint",
     "access_key_id",
@@ -45,7 +61,23 @@ const BESIDE_URL: [&str; 7] = [
     "session_token",
     "profile",
     "path_style",
+    STORING.class,
+    STORING.encryption,
+    STORING.key_id,
+    STORING.tags,
 ];
+
+const MODES: ModeKeys = ModeKeys {
+    file: "permissions",
+    folder: "directory_permissions",
+};
+
+const STORING: StoringKeys = StoringKeys {
+    class: "storage_class",
+    encryption: "server_side_encryption",
+    key_id: "kms_key_id",
+    tags: "tags",
+};
 
 pub(super) fn destinations(
     entries: Vec<(KeyPath, String, Node)>,
@@ -61,10 +93,14 @@ pub(super) fn destinations(
         let required = table.boolean("required")?;
         let lag = lag_policy(&mut table)?;
         let retained = table.table("retention", &RETENTION)?;
+        let bytes_per_second_max = table.size("bytes_per_second_max", RATE)?;
         let place = place(&mut table)?;
+        let modes = modes(&mut table, MODES)?;
         let mut destination = DestinationSpec::named(&name, place);
         destination.required = required;
         destination.lag = lag;
+        destination.modes = modes;
+        destination.bytes_per_second_max = bytes_per_second_max.and_then(NonZeroU64::new);
         destination.retention = retained.map(retention).transpose()?;
         destinations.push(destination);
     }
@@ -90,7 +126,10 @@ fn place(table: &mut Table<'_>) -> Result<Place, BackupError> {
         (false, true) => {
             let text = table.needed_text("url")?;
             match url(table, &text)? {
-                Place::S3(place) => beside_url(table, place).map(Place::S3),
+                Place::S3(place) => {
+                    refuse_beside_bucket(table)?;
+                    beside_url(table, place).map(Place::S3)
+                }
                 place => refuse_beside_folder(table).map(|()| place),
             }
         }
@@ -125,6 +164,16 @@ fn refuse_beside_folder(table: &Table<'_>) -> Result<(), BackupError> {
     }
 }
 
+fn refuse_beside_bucket(table: &Table<'_>) -> Result<(), BackupError> {
+    match [MODES.file, MODES.folder]
+        .into_iter()
+        .find(|name| table.has(name))
+    {
+        None => Ok(()),
+        Some(name) => Err(table.error_at(name, "is a setting of folders; this one is a bucket")),
+    }
+}
+
 /// Sets what stands beside the URL in the place of what the URL says.
 fn beside_url(table: &mut Table<'_>, mut place: S3Place) -> Result<S3Place, BackupError> {
     let secret = |text: &str| Ok(Secret::new(text));
@@ -139,6 +188,7 @@ fn beside_url(table: &mut Table<'_>, mut place: S3Place) -> Result<S3Place, Back
         .or(place.session_token);
     place.profile = table.text("profile")?.or(place.profile);
     place.path_style = table.boolean("path_style")?.or(place.path_style);
+    place.storing = storing(table, STORING)?;
     place.check().map_err(|message| table.error(message))?;
     Ok(place)
 }

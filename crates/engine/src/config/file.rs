@@ -2,24 +2,31 @@
 //!
 //! Messages of parsers are passed on only where they are known to quote nothing of the file.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use config::{FileFormat, Format as _, Map, Value, ValueKind};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use teeline_core::{BackupError, plain_words};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::blame::{FileKeys, Position, in_file};
+use super::json::{check_json, parse_json5};
 use super::node::KeyPath;
 
 /// No configuration comes near; a larger file is some other file.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
 /// Characters before the content of a line. Each is a level at most; the YAML parser would run out of stack.
 const INDENTATION_MAX: usize = 256;
+
+#[derive(Clone, Copy)]
+enum Format {
+    Toml,
+    Yaml,
+    Json,
+    Json5,
+}
 
 /// A file without errors of syntax.
 pub(super) struct File {
@@ -31,19 +38,21 @@ pub(super) struct File {
     pub(super) keys: FileKeys,
 }
 
-type SyntaxError = (Option<Position>, String);
+/// Where, and what.
+pub(super) type SyntaxError = (Option<Position>, String);
 
 impl File {
     pub(super) fn read(path: &Path) -> Result<File, BackupError> {
         let name = path.display().to_string();
         let extension = path.extension().and_then(|extension| extension.to_str());
         let format = match extension.map(str::to_ascii_lowercase).as_deref() {
-            Some("toml") => FileFormat::Toml,
-            Some("yaml" | "yml") => FileFormat::Yaml,
-            Some("json") => FileFormat::Json,
+            Some("toml") => Format::Toml,
+            Some("yaml" | "yml") => Format::Yaml,
+            Some("json") => Format::Json,
+            Some("json5") => Format::Json5,
             _ => {
                 let message = "the file's name doesn't tell the format; \
-                               accepted: .toml, .yaml, .yml, .json";
+                               accepted: .toml, .yaml, .yml, .json, .json5";
                 return Err(BackupError::usage(name, message));
             }
         };
@@ -62,13 +71,18 @@ impl File {
         File::parse(name, format, text.trim_start_matches('\u{feff}'))
     }
 
-    fn parse(name: String, format: FileFormat, text: &str) -> Result<File, BackupError> {
+    fn parse(name: String, format: Format, text: &str) -> Result<File, BackupError> {
         let parsed = match format {
-            FileFormat::Toml => {
-                toml_keys(text).and_then(|keys| Ok((parse_values(format, text)?, keys)))
+            Format::Toml => {
+                toml_keys(text).and_then(|keys| Ok((parse_values(FileFormat::Toml, text)?, keys)))
             }
-            FileFormat::Json => check_json(text).and_then(|()| with_keys(format, text)),
-            _ => check_yaml_depth(text).and_then(|()| with_keys(format, text)),
+            Format::Json => check_json(text)
+                .and_then(|()| parse_values(FileFormat::Json, text))
+                .map(with_keys),
+            Format::Json5 => parse_json5(text).map(with_keys),
+            Format::Yaml => check_yaml_depth(text)
+                .and_then(|()| parse_values(FileFormat::Yaml, text))
+                .map(with_keys),
         };
         match parsed {
             Ok((table, keys)) => Ok(File { name, table, keys }),
@@ -88,14 +102,11 @@ fn parse_values(format: FileFormat, text: &str) -> Result<Map<String, Value>, Sy
     })
 }
 
-fn with_keys(
-    format: FileFormat,
-    text: &str,
-) -> Result<(Map<String, Value>, FileKeys), SyntaxError> {
-    let table = parse_values(format, text)?;
+/// A table and its keys, where the parser doesn't say at which line they stand.
+fn with_keys(table: Map<String, Value>) -> (Map<String, Value>, FileKeys) {
     let mut keys = BTreeMap::new();
     collect_keys(&table, &KeyPath::default(), &mut keys);
-    Ok((table, keys))
+    (table, keys)
 }
 
 fn collect_keys(table: &Map<String, Value>, above: &KeyPath, keys: &mut FileKeys) {
@@ -122,7 +133,7 @@ fn collect_value(value: &Value, key: &KeyPath, keys: &mut FileKeys) {
 /// Checks the syntax, and finds every key. The error's own text isn't used: it quotes the line.
 fn toml_keys(text: &str) -> Result<FileKeys, SyntaxError> {
     let document = DeTable::parse(text).map_err(|error| {
-        let position = error.span().map(|span| position(text, span.start));
+        let position = error.span().map(|span| Position::of(text, span.start));
         (position, error.message().to_owned())
     })?;
     let mut keys = BTreeMap::new();
@@ -138,7 +149,7 @@ fn toml_table_keys(
 ) -> Result<(), SyntaxError> {
     for (name, value) in table {
         let key = above.join(name.get_ref());
-        keys.insert(key.clone(), Some(position(text, name.span().start)));
+        keys.insert(key.clone(), Some(Position::of(text, name.span().start)));
         toml_value_keys(text, value, &key, keys)?;
     }
     Ok(())
@@ -152,14 +163,14 @@ fn toml_value_keys(
 ) -> Result<(), SyntaxError> {
     let too_large = || {
         let message = format!("`{key}` is a number that is too large");
-        Err((Some(position(text, value.span().start)), message))
+        Err((Some(Position::of(text, value.span().start)), message))
     };
     match value.get_ref() {
         DeValue::Table(table) => toml_table_keys(text, table, key, keys),
         DeValue::Array(values) => {
             for (index, value) in values.iter().enumerate() {
                 let key = key.index(index);
-                keys.insert(key.clone(), Some(position(text, value.span().start)));
+                keys.insert(key.clone(), Some(Position::of(text, value.span().start)));
                 toml_value_keys(text, value, &key, keys)?;
             }
             Ok(())
@@ -171,15 +182,6 @@ fn toml_value_keys(
         }
         DeValue::Float(float) if float.as_str().parse::<f64>().is_err() => too_large(),
         _ => Ok(()),
-    }
-}
-
-fn position(text: &str, offset: usize) -> Position {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Position {
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
     }
 }
 
@@ -227,79 +229,5 @@ fn check_yaml_depth(text: &str) -> Result<(), SyntaxError> {
                 "is nested too deeply for a configuration".to_owned(),
             ))
         }
-    }
-}
-
-/// Checks the syntax, and that no key is given twice: the parser would silently take the last.
-fn check_json(text: &str) -> Result<(), SyntaxError> {
-    serde_json::from_str::<AnyJson>(text)
-        .map(|_| ())
-        .map_err(|error| {
-            let position = Position {
-                line: error.line(),
-                column: error.column(),
-            };
-            // The place is shown before the message.
-            let message = error.to_string();
-            let message = message
-                .rsplit_once(" at line ")
-                .map_or(message.as_str(), |(head, _)| head);
-            (Some(position), message.to_owned())
-        })
-}
-
-/// Any JSON without a key twice in one table.
-struct AnyJson;
-
-impl<'de> Deserialize<'de> for AnyJson {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyJson)
-    }
-}
-
-impl<'de> Visitor<'de> for AnyJson {
-    type Value = AnyJson;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<AnyJson, E> {
-        Ok(AnyJson)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<AnyJson, E> {
-        Ok(AnyJson)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<AnyJson, E> {
-        Ok(AnyJson)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<AnyJson, E> {
-        Ok(AnyJson)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<AnyJson, E> {
-        Ok(AnyJson)
-    }
-
-    fn visit_unit<E>(self) -> Result<AnyJson, E> {
-        Ok(AnyJson)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<AnyJson, A::Error> {
-        while values.next_element::<AnyJson>()?.is_some() {}
-        Ok(AnyJson)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<AnyJson, A::Error> {
-        let mut names = BTreeSet::new();
-        while let Some((name, AnyJson)) = entries.next_entry::<String, AnyJson>()? {
-            if !names.insert(name) {
-                return Err(A::Error::custom("a key is given twice"));
-            }
-        }
-        Ok(AnyJson)
     }
 }

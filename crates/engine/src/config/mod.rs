@@ -18,15 +18,19 @@ mod destinations;
 mod file;
 mod hooks;
 mod interpolate;
+mod javascript;
+mod json;
 mod nearest;
 mod node;
 mod overrides;
 mod places;
+mod plugin;
 mod reader;
 mod retention;
 mod schedules;
 mod sections;
 mod size;
+mod storing;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -46,16 +50,17 @@ pub use self::hooks::{HookCall, HookConfig};
 use self::interpolate::interpolate;
 pub(crate) use self::nearest::nearest;
 use self::overrides::Overrides;
+use self::plugin::Plugin;
 pub use self::types::{
-    BackupConfig, EmbeddedS3Config, EngineConfig, SETTLE_PASSES_MAX, SampleConfig, ScheduleConfig,
-    SourceConfig, SourceLocation, TargetLocation, Verification,
+    BackupConfig, ConfigWarning, EmbeddedS3Config, EngineConfig, LogLevel, SETTLE_PASSES_MAX,
+    SampleConfig, ScheduleConfig, SourceConfig, SourceLocation, TargetLocation, Verification,
 };
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;
 use crate::request::RetentionPolicy;
 
 /// A configuration, as written.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where days, weeks, months and years begin, and clocks show the times of schedules. Default: UTC.
     pub time_zone: TimeZone,
@@ -77,6 +82,29 @@ pub struct Config {
     pub hooks: Vec<HookConfig>,
     /// An S3 server over a folder, to be run for as long as the command. Default: none.
     pub embedded_s3: Option<EmbeddedS3Config>,
+    /// Whether the engine's [`events`](crate::Engine::events) have anything in them. Default: yes.
+    pub emits_events: bool,
+    /// What is accepted and has no effect, each with its place.
+    pub warnings: Vec<ConfigWarning>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            time_zone: TimeZone::default(),
+            retention: RetentionPolicy::default(),
+            source: None,
+            backup: BackupConfig::default(),
+            schedules: Vec::new(),
+            engine: EngineConfig::default(),
+            destinations: Vec::new(),
+            targets: BTreeMap::new(),
+            hooks: Vec::new(),
+            embedded_s3: None,
+            emits_events: true,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 impl Config {
@@ -89,6 +117,17 @@ impl Config {
         self.hooks
             .iter()
             .try_fold(none, |hooks, hook| hook.after(hooks))
+    }
+
+    /// What the options of s3db.js's plugin say, in the place of what sections do.
+    fn take(&mut self, plugin: Plugin<'_>) {
+        self.backup = plugin.backup;
+        self.destinations = plugin.destinations;
+        self.retention = plugin.retention.unwrap_or(self.retention);
+        self.engine.temp_dir.get_or_insert(plugin.temp_dir);
+        self.engine.log_level = self.engine.log_level.or(plugin.log_level);
+        self.emits_events = plugin.emits_events;
+        self.warnings = plugin.warnings;
     }
 
     /// What the variables among `env_vars` whose names begin with `TEELINE__` say, where there is no file: they replace
@@ -124,7 +163,7 @@ impl Config {
         let overrides = Overrides::collect(env_vars)?;
         let blame = Blame::new(name, keys, overrides.variables().clone());
         // Before the variables are laid over it, since that would read a dot in such a key as a path.
-        sections::check_names(table.keys(), &blame)?;
+        sections::check_names(&table, &blame)?;
         let mut root = overrides.over(table)?;
         interpolate(&mut root, &blame, environment)?;
         sections::config(root, &blame)

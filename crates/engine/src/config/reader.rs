@@ -20,6 +20,23 @@ pub(super) struct Known {
     pub(super) hints: &'static [(&'static str, &'static str)],
 }
 
+/// The keys of both, which are `N`.
+pub(super) const fn join_keys<const N: usize>(
+    first: &[&'static str],
+    second: &[&'static str],
+) -> [&'static str; N] {
+    let mut keys = [""; N];
+    let mut index = 0;
+    while index < N {
+        keys[index] = match index < first.len() {
+            true => first[index],
+            false => second[index - first.len()],
+        };
+        index += 1;
+    }
+    keys
+}
+
 /// A table whose keys are known ones.
 pub(super) struct Table<'a> {
     blame: &'a Blame,
@@ -49,9 +66,30 @@ impl<'a> Table<'a> {
         self.entries.iter().any(|(entry, _)| entry == name)
     }
 
+    /// Who is to blame for what is in it.
+    pub(super) fn blame(&self) -> &'a Blame {
+        self.blame
+    }
+
+    /// Whether the value of `name` says nothing, which in JavaScript is `null` or an empty text.
+    pub(super) fn is_null_or_empty(&self, name: &str) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|(entry, node)| {
+            let is_nothing = match node {
+                Node::Null => true,
+                Node::Text(text, _) => text.is_empty(),
+                _ => false,
+            };
+            entry == name && is_nothing
+        })
+    }
+
     /// An error about what the table holds or lacks as a whole.
     pub(super) fn error(&self, message: &str) -> BackupError {
-        let message = format!("`{}` {message}", self.key);
+        let message = match self.key == KeyPath::default() {
+            true => format!("the configuration {message}"),
+            false => format!("`{}` {message}", self.key),
+        };
         self.blame.error(&self.key, message)
     }
 
@@ -134,6 +172,17 @@ impl<'a> Table<'a> {
                 Some(Ok(value)) => Ok(Some(value)),
                 _ => Err(self.blame.wrong(&key, &node, "true, false")),
             },
+        }
+    }
+
+    /// The value of a key that may be a boolean or something else; something else is left.
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+        let mut entries = self.entries.iter();
+        let index = entries
+            .position(|entry| matches!(entry, (entry, Node::Boolean(_)) if entry == name))?;
+        match self.entries.remove(index) {
+            (_, Node::Boolean(value)) => Some(value),
+            _ => None,
         }
     }
 
@@ -279,6 +328,34 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// A table that needs not be there.
+    pub(super) fn table_or_empty(
+        &mut self,
+        name: &str,
+        known: &Known,
+    ) -> Result<Table<'a>, BackupError> {
+        let (key, node) = self
+            .take(name)
+            .unwrap_or_else(|| (self.key.join(name), Node::Null));
+        Table::open(self.blame, key, node, known)
+    }
+
+    /// A list of values of any kind.
+    pub(super) fn list(&mut self, name: &str) -> Result<Option<Vec<(KeyPath, Node)>>, BackupError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some((key, Node::List(nodes))) => {
+                let nodes = nodes.into_iter().enumerate();
+                Ok(Some(
+                    nodes
+                        .map(|(index, node)| (key.index(index), node))
+                        .collect(),
+                ))
+            }
+            Some((key, node)) => Err(self.blame.wrong(&key, &node, "a list")),
+        }
+    }
+
     /// A table whose keys are names that the user chose.
     pub(super) fn tables(
         &mut self,
@@ -301,7 +378,8 @@ impl<'a> Table<'a> {
         Ok(values)
     }
 
-    fn take(&mut self, name: &str) -> Option<(KeyPath, Node)> {
+    /// A value of any type.
+    pub(super) fn take(&mut self, name: &str) -> Option<(KeyPath, Node)> {
         let index = self.entries.iter().position(|(entry, _)| entry == name)?;
         let (_, node) = self.entries.remove(index);
         Some((self.key.join(name), node))

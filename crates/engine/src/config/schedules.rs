@@ -7,7 +7,7 @@ use teeline_core::{BackupError, BackupType, CronExpression, Span};
 use super::blame::Blame;
 use super::node::{KeyPath, Node};
 use super::places::no_url;
-use super::reader::{Known, Table};
+use super::reader::{Known, Table, join_keys};
 use super::sections::{BACKUP, backup};
 use super::types::{BackupConfig, ScheduleConfig};
 use crate::destination::{NAME_FORM, is_name};
@@ -35,7 +35,8 @@ pub(super) const SHORT: Known = Known {
 };
 
 const OWN_KEYS: [&str; 4] = ["cron", "type", "jitter", "resources"];
-const KEYS: [&str; OWN_KEYS.len() + BACKUP.keys.len()] = own_and_backup_keys();
+/// A run may differ in whatever `[backup]` says.
+const KEYS: [&str; OWN_KEYS.len() + BACKUP.keys.len()] = join_keys(&OWN_KEYS, BACKUP.keys);
 const SCHEDULE: Known = Known {
     keys: &KEYS,
     hints: &[
@@ -52,20 +53,6 @@ const SCHEDULE: Known = Known {
 };
 
 const JITTER_MAX: Span = Span::from_days(31);
-
-/// A run may differ in whatever `[backup]` says.
-const fn own_and_backup_keys() -> [&'static str; OWN_KEYS.len() + BACKUP.keys.len()] {
-    let mut keys = [""; OWN_KEYS.len() + BACKUP.keys.len()];
-    let mut index = 0;
-    while index < keys.len() {
-        keys[index] = match index < OWN_KEYS.len() {
-            true => OWN_KEYS[index],
-            false => BACKUP.keys[index - OWN_KEYS.len()],
-        };
-        index += 1;
-    }
-    keys
-}
 
 /// The schedules of both forms; what they don't say of their backups is as `all` has it.
 pub(super) fn schedules(

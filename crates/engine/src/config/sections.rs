@@ -15,13 +15,14 @@ use super::destinations::destinations;
 use super::hooks::hooks;
 use super::node::{KeyPath, Node};
 use super::places::{NamedPlace, named_place, no_url};
-use super::reader::{Known, Table, check_known};
+use super::plugin::{CONSTRUCTOR, is_at_the_top, plugin as plugin_of};
+use super::reader::{Known, Table, check_known, join_keys};
 use super::retention::{RETENTION, retention};
 use super::schedules::{SHORT, schedules};
 use super::targets::targets;
 use super::types::{
-    BackupConfig, EmbeddedS3Config, EngineConfig, SETTLE_PASSES_MAX, SampleConfig, SourceConfig,
-    SourceLocation, Verification,
+    BackupConfig, EmbeddedS3Config, EngineConfig, LogLevel, SETTLE_PASSES_MAX, SampleConfig,
+    SourceConfig, SourceLocation, Verification,
 };
 use crate::backup::glob;
 use crate::destination::{Secret, bucket_name, folder, key_prefix};
@@ -43,9 +44,28 @@ const ROOT: Known = Known {
         "targets",
         "hooks",
         "embedded_s3",
+        "plugin",
     ],
     hints: &[],
 };
+/// Where the options of s3db.js's plugin stand at the top: beside the sections that they don't stand for.
+const ROOT_OF_PLUGIN: Known = Known {
+    keys: &join_keys::<{ CONSTRUCTOR.keys.len() + BESIDE_PLUGIN.len() }>(
+        CONSTRUCTOR.keys,
+        &BESIDE_PLUGIN,
+    ),
+    hints: CONSTRUCTOR.hints,
+};
+const BESIDE_PLUGIN: [&str; 8] = [
+    "time_zone",
+    "source",
+    "backup",
+    "schedules",
+    "engine",
+    "targets",
+    "hooks",
+    "embedded_s3",
+];
 const SOURCE: Known = Known {
     keys: &[
         "connection",
@@ -103,7 +123,7 @@ pub(super) const BACKUP: Known = Known {
     ],
 };
 const ENGINE: Known = Known {
-    keys: &["workers", "budget_bytes", "temp_dir"],
+    keys: &["workers", "budget_bytes", "temp_dir", "log_level"],
     hints: &[],
 };
 const EMBEDDED_S3: Known = Known {
@@ -125,44 +145,116 @@ pub(super) const SECTIONS: [(&str, &[&str]); 5] = [
 ];
 
 /// Refuses a section that isn't known.
-pub(super) fn check_names<'n>(
-    names: impl Iterator<Item = &'n String>,
+pub(super) fn check_names(
+    table: &config::Map<String, config::Value>,
     blame: &Blame,
 ) -> Result<(), BackupError> {
-    check_known(blame, &KeyPath::default(), names, &ROOT)
+    let destinations = table.get("destinations").map(|value| &value.kind);
+    let is_list = matches!(destinations, Some(config::ValueKind::Array(_)));
+    let known = root_keys(table.keys().map(String::as_str), is_list);
+    check_known(blame, &KeyPath::default(), table.keys(), known)
+}
+
+fn root_keys<'n>(
+    names: impl Iterator<Item = &'n str>,
+    destinations_are_a_list: bool,
+) -> &'static Known {
+    match is_at_the_top(names, destinations_are_a_list) {
+        true => &ROOT_OF_PLUGIN,
+        false => &ROOT,
+    }
 }
 
 /// Reads the whole.
 pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
-    let mut root = Table::open(blame, KeyPath::default(), root, &ROOT)?;
+    let (root, at_the_top) = without_plugin(root);
+    let known = if at_the_top.is_some() {
+        &ROOT_OF_PLUGIN
+    } else {
+        &ROOT
+    };
+    let mut root = Table::open(blame, KeyPath::default(), root, known)?;
     let time_zone = root.text_as("time_zone", |text| {
         text.parse::<TimeZone>().map_err(|error| error.to_string())
     })?;
-    let retained = root
-        .table("retention", &RETENTION)?
-        .map(retention)
-        .transpose()?;
-    let source = root.table("source", &SOURCE)?.map(source).transpose()?;
     let backup = match root.table("backup", &BACKUP)? {
         Some(mut table) => backup(&mut table, BackupConfig::default())?,
         None => BackupConfig::default(),
     };
+    let plugin = match at_the_top {
+        Some(node) => Some((KeyPath::default(), node)),
+        None => root.take("plugin"),
+    };
+    let plugin = plugin.map(|(key, node)| plugin_of(blame, key, node, backup.clone()));
+    let mut plugin = plugin.transpose()?;
+    let retained = root.table("retention", &RETENTION)?.map(retention);
+    let retained = retained.transpose()?;
     let short = root.table("schedule", &SHORT)?;
-    let schedules = schedules(short, root.tables("schedules")?, blame, &backup)?;
-    let engine = root.table("engine", &ENGINE)?.map(engine).transpose()?;
-    let embedded = root.table("embedded_s3", &EMBEDDED_S3)?;
-    Ok(Config {
+    let named = root.tables("destinations")?;
+    if let Some(plugin) = &plugin {
+        refuse_twice(
+            &root,
+            "retention",
+            retained.is_some() && plugin.retention.is_some(),
+        )?;
+        refuse_twice(
+            &root,
+            "schedule",
+            short.is_some() && plugin.schedule.is_some(),
+        )?;
+        refuse_twice(&root, "destinations", !named.is_empty())?;
+    }
+    let short = plugin
+        .as_mut()
+        .and_then(|plugin| plugin.schedule.take())
+        .or(short);
+    let mut config = Config {
         time_zone: time_zone.unwrap_or_default(),
         retention: retained.unwrap_or_default(),
-        source,
-        backup,
-        schedules,
-        engine: engine.unwrap_or_default(),
-        destinations: destinations(root.tables("destinations")?, blame)?,
+        source: root.table("source", &SOURCE)?.map(source).transpose()?,
+        engine: root
+            .table("engine", &ENGINE)?
+            .map(engine)
+            .transpose()?
+            .unwrap_or_default(),
+        destinations: destinations(named, blame)?,
         targets: targets(root.tables("targets")?, blame)?,
         hooks: hooks(root.tables("hooks")?, blame)?,
-        embedded_s3: embedded.map(embedded_s3).transpose()?,
-    })
+        embedded_s3: root
+            .table("embedded_s3", &EMBEDDED_S3)?
+            .map(embedded_s3)
+            .transpose()?,
+        backup,
+        ..Config::default()
+    };
+    if let Some(plugin) = plugin {
+        config.take(plugin);
+    }
+    config.schedules = schedules(short, root.tables("schedules")?, blame, &config.backup)?;
+    Ok(config)
+}
+
+/// Takes the options of s3db.js's plugin out of the top of a file.
+fn without_plugin(root: Node) -> (Node, Option<Node>) {
+    let Node::Table(entries) = root else {
+        return (root, None);
+    };
+    let is_list =
+        |(name, node): &(String, Node)| name == "destinations" && matches!(node, Node::List(_));
+    let has_list = entries.iter().any(is_list);
+    if !is_at_the_top(entries.iter().map(|(name, _)| name.as_str()), has_list) {
+        return (Node::Table(entries), None);
+    }
+    let is_option = |(name, _): &(String, Node)| CONSTRUCTOR.keys.contains(&name.as_str());
+    let (options, sections) = entries.into_iter().partition(is_option);
+    (Node::Table(sections), Some(Node::Table(options)))
+}
+
+fn refuse_twice(root: &Table<'_>, name: &str, is_twice: bool) -> Result<(), BackupError> {
+    match is_twice {
+        true => Err(root.error_at(name, "is said by `plugin` too; one of them is accepted")),
+        false => Ok(()),
+    }
 }
 
 fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
@@ -329,7 +421,7 @@ fn compression(table: &mut Table<'_>, default: Compression) -> Result<Compressio
     compression.with_level(level).map_err(refused)
 }
 
-fn check_glob(text: &str) -> Result<(), String> {
+pub(super) fn check_glob(text: &str) -> Result<(), String> {
     glob(text).map(|_| ())
 }
 
@@ -338,6 +430,7 @@ fn engine(mut table: Table<'_>) -> Result<EngineConfig, BackupError> {
         workers: table.integer("workers", 1..=256)?.map(to_usize),
         budget_bytes: table.size("budget_bytes", 8 * MIB..=1024 * GIB)?,
         temp_dir: table.text_as("temp_dir", no_url)?.map(PathBuf::from),
+        log_level: table.word("log_level", &LogLevel::NAMES, LogLevel::named)?,
     })
 }
 

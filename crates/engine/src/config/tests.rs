@@ -1,8 +1,10 @@
 //! Configurations in, typed data or exact messages out.
 
 mod accepted;
+mod plugin;
 mod refused;
 mod schedules;
+mod storing;
 mod syntax;
 mod variables;
 

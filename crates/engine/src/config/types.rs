@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
 use teeline_core::{
     BackupType, Compression, CronExpression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, LineCheck,
     Metadata, Partitions, PathTemplate, Query, SPILL_BYTES_DEFAULT, Span, StrategyKind,
@@ -143,6 +144,74 @@ pub struct EngineConfig {
     /// The folder for what slow destinations are yet to be sent, where they spill. Default: none, which means the operating
     /// system's temporary folder.
     pub temp_dir: Option<PathBuf>,
+    /// How much is logged, where the command isn't told otherwise. Default: none, which means warnings.
+    pub log_level: Option<LogLevel>,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What failed.
+    Error,
+    /// And what somebody should look at.
+    Warn,
+    /// And what is done.
+    Info,
+    /// And how.
+    Debug,
+    /// All there is.
+    Trace,
+}
+
+impl LogLevel {
+    /// As they are written.
+    pub const NAMES: [&'static str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    /// As s3db.js calls them.
+    pub(super) const NAMES_OF_THE_PLUGIN: [&'static str; 7] =
+        ["silent", "fatal", "error", "warn", "info", "debug", "trace"];
+
+    /// The name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Off => "off",
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "off" => LogLevel::Off,
+            "error" => LogLevel::Error,
+            "warn" => LogLevel::Warn,
+            "info" => LogLevel::Info,
+            "debug" => LogLevel::Debug,
+            "trace" => LogLevel::Trace,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn of_the_plugin(name: &str) -> Option<Self> {
+        match name {
+            "silent" => Some(LogLevel::Off),
+            "fatal" => Some(LogLevel::Error),
+            name => Self::named(name).filter(|level| *level != LogLevel::Off),
+        }
+    }
+}
+
+/// What a configuration says that is accepted, and has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfigWarning {
+    /// Where it is, and what.
+    pub message: String,
+    /// What to say instead.
+    pub help: String,
 }
 
 /// An S3 server over a folder, for trying things out without an account anywhere.

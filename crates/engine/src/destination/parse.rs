@@ -12,7 +12,7 @@ use url::Url;
 use super::{Place, S3Place, Secret};
 
 /// What is accepted, for messages.
-pub(super) const FORMS: &str = "a path, file:///path, s3://[KEY:SECRET@]bucket/prefix?region=…&endpoint=…, \
+pub(super) const FORMS: &str = "a path, file:///path, s3://[KEY:SECRET@]bucket/prefix?region=…&endpoint=…, s3://./prefix (the database's own bucket), \
      http(s)://[KEY:SECRET@]host:port/bucket/prefix; each with name= before it to name it";
 
 const PARAMETERS: [&str; 5] = [
@@ -22,6 +22,8 @@ const PARAMETERS: [&str; 5] = [
     "path_style",
     "session_token",
 ];
+/// Stands for the bucket of the database that is backed up. No bucket is called so.
+pub(super) const OWN_BUCKET: &str = ".";
 const BUCKET_CHARACTERS_MAX: usize = 255;
 
 /// Why the text is no place. Never quotes it, save the scheme and names of parameters that can't be secrets.
@@ -115,6 +117,7 @@ fn s3(rest: &str, web_scheme: Option<&str>) -> Result<Place, Refusal> {
     }
     let (keys, path) = split_keys(before_query, web_scheme.is_some())?;
     let mut place = S3Place::default();
+    let keys_given = keys.is_some();
     if let Some((key_id, secret)) = keys {
         place.access_key_id = Some(decoded(key_id, "the access key id")?);
         place.secret_access_key = Some(Secret::new(decoded(secret, "the secret access key")?));
@@ -128,7 +131,10 @@ fn s3(rest: &str, web_scheme: Option<&str>) -> Result<Place, Refusal> {
         }
     };
     let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
-    place.bucket = bucket_name(bucket)?;
+    // An empty name may be a variable of a shell that isn't set, so the database's own bucket has one.
+    if web_scheme.is_some() || keys_given || bucket != OWN_BUCKET {
+        place.bucket = bucket_name(bucket)?;
+    }
     if !prefix.is_empty() {
         place.prefix = key_prefix(&decoded(prefix, "the prefix")?)?;
     }

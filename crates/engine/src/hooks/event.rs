@@ -8,7 +8,7 @@ use teeline_core::{
     BackupError, BackupId, BackupType, Class, DestinationReport, ErrorReport, RunStatus, Timestamp,
 };
 
-use crate::report::{BackupReport, RestoreReport, RestoreStatus, RestoredResource};
+use crate::report::{BackupReport, DriverInfo, RestoreReport, RestoreStatus, RestoredResource};
 
 /// When a hook is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,9 +110,12 @@ pub struct RunEvent {
     /// What became of the backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<RunStatus>,
-    /// The folder of the backup's files below each root.
+    /// The backup's folder at the first destination that has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// What each destination's driver has done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver_info: Option<DriverInfo>,
     /// Stored bytes of one copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -149,6 +152,7 @@ impl RunEvent {
             backup_type,
             status: None,
             path: None,
+            driver_info: None,
             size: None,
             record_count: None,
             duration: None,
@@ -171,7 +175,8 @@ impl RunEvent {
         let backup_type = report.backup_type.clone();
         RunEvent {
             status: Some(report.status),
-            path: report.path.clone().filter(|_| is_made),
+            path: report.plugin.path.clone().filter(|_| is_made),
+            driver_info: is_made.then(|| report.plugin.driver_info.clone()),
             size: is_made.then_some(report.size),
             record_count: is_made.then_some(report.record_count),
             duration: Some(report.duration),
@@ -187,7 +192,7 @@ impl RunEvent {
             (RestoreStatus::Failed, Some(error)) if error.class == Class::Cancelled => {
                 Moment::RestoreCancelled
             }
-            (RestoreStatus::Failed, _) => Moment::RestoreError,
+            (RestoreStatus::Failed | RestoreStatus::Thawing, _) => Moment::RestoreError,
             (RestoreStatus::Completed | RestoreStatus::DryRun, _) => Moment::RestoreComplete,
         };
         let backup_type = report.id.as_ref().map(BackupId::backup_type);

@@ -116,7 +116,7 @@ impl<'a> Lost<'a> {
     /// Makes the backup visible.
     pub(super) async fn publish(&self, sealed: &SealedManifest) -> Result<(), BackupError> {
         let sink = self.opened.sink.as_ref();
-        let read_back = sink.capabilities().can_read_back;
+        let read_back = sink.capabilities().read_back.has_documents();
         Publication::new(sealed, self.path)
             .publish(sink, read_back, || ())
             .await
@@ -160,6 +160,13 @@ impl<'a> Lost<'a> {
     async fn check(&self, manifest: &Manifest) -> Result<(), Refusal> {
         let mut check = Check::new(self.opened);
         check.named(manifest, self.path).await;
+        if check.attested_files > 0 {
+            let message = format!(
+                "{} of its data files are archived: they can't be compared before they are thawed",
+                check.attested_files
+            );
+            return Err(error(self.opened, self.path, Class::Archived, message).into());
+        }
         let (missing, wrong): (Vec<Damage>, Vec<Damage>) = check
             .damage
             .into_iter()

@@ -5,6 +5,7 @@ use teeline_core::{
     BackupError, BackupId, ErrorReport, KeptBy, ObjectKey, Timestamp, WithdrawalReason,
 };
 
+use crate::failure::Failure;
 use crate::removal::Removed;
 
 use super::{DestinationError, exit, exit_code_of};
@@ -19,6 +20,8 @@ pub struct DeleteReport {
     pub destinations: Vec<DeletedCopy>,
     /// Why nothing could be done.
     pub error: Option<ErrorReport>,
+    /// That it isn't deleted everywhere, as [`BackupReport::failure`](super::BackupReport::failure).
+    pub failure: Option<Failure>,
 }
 
 /// What became of it at one destination.
@@ -48,6 +51,8 @@ pub struct CleanupReport {
     pub destinations: Vec<CleanedDestination>,
     /// What concerns no destination in particular.
     pub errors: Vec<DestinationError>,
+    /// That something couldn't be cleaned up, as [`BackupReport::failure`](super::BackupReport::failure).
+    pub failure: Option<Failure>,
 }
 
 /// What a cleanup did at one destination.

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use teeline_core::BackupId;
 
+use crate::failure::Failure;
+
 use super::{CopyState, Damage, DestinationError, exit, exit_code_of};
 
 /// What a check of stored bytes found.
@@ -12,6 +14,8 @@ pub struct VerifyReport {
     pub backups: Vec<VerifiedBackup>,
     /// What couldn't be read at all.
     pub errors: Vec<DestinationError>,
+    /// That something was wrong, as [`BackupReport::failure`](super::BackupReport::failure).
+    pub failure: Option<Failure>,
 }
 
 /// What a check of one backup found.
@@ -34,6 +38,10 @@ pub struct VerifiedCopy {
     pub status: CopyState,
     /// Bytes that were read and found right.
     pub bytes: u64,
+    /// Data files that are archived, and so couldn't be read: the store has them, and their sizes are right.
+    pub attested_files: u64,
+    /// The bytes of these.
+    pub attested_bytes: u64,
     /// What it holds, where it was checked deeply and nothing was wrong.
     pub contained: Option<Contained>,
     /// What was wrong.

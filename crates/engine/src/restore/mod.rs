@@ -10,19 +10,20 @@ mod writer;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{FutureExt, TryStreamExt};
 use teeline_core::{
-    BackupError, BackupId, Class, Manifest, ResourceEntry, ResourceKind, RestoreCounts, Restoring,
-    Target, Timestamp,
+    BackupError, BackupId, Class, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
+    Thaw, Timestamp,
 };
-
 use teeline_sources::s3db::RestoreMode;
 
 use crate::catalog::{ask_all, resolve};
 use crate::copies::Copies;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::failure::{Failure, Operation};
 use crate::hooks::{Hooks, Moment, RunEvent};
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
 use crate::request::{Cancel, Which};
@@ -30,9 +31,12 @@ use crate::request::{Cancel, Which};
 pub use request::RestoreRequest;
 pub use target::RestoreTarget;
 
-use choice::Choice;
+use choice::{Choice, in_part};
 use reading::Tally;
 pub(crate) use reading::{Contents, count_first, count_lines};
+
+/// Thaws take minutes to days.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Restores a backup. Failures are in the report.
@@ -69,6 +73,7 @@ impl RestoreReport {
             duration: 0,
             avoided: Vec::new(),
             error: None,
+            failure: None,
             hook_failures: Vec::new(),
         }
     }
@@ -76,16 +81,21 @@ impl RestoreReport {
 
 /// Restores, and tells the hooks before and after.
 async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -> RestoreReport {
-    let hooks = match request.dry_run {
-        true => Hooks::default(),
-        false => request.hooks.clone(),
+    let is_announced = !request.dry_run;
+    let hooks = match is_announced {
+        true => request.hooks.clone(),
+        false => Hooks::default(),
     };
     let id = match &request.which {
         Which::Id(id) => Some(id.clone()),
         Which::Latest => None,
     };
+    let asked_for = id.clone();
     let backup_type = id.as_ref().map(BackupId::backup_type);
     let start = RunEvent::new(Moment::RestoreStart, id, backup_type, begun);
+    if is_announced {
+        engine.0.events.emit(&start);
+    }
     let mut failures = Vec::new();
     let started = request.cancel.guard(hooks.start(&start, &mut failures));
     let mut report = match started.await {
@@ -98,7 +108,14 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
     let ended = (engine.0.clock)();
     report.duration = u64::try_from(ended.unix_ms() - begun.unix_ms()).unwrap_or(0);
     report.hook_failures = failures;
-    let told = hooks.tell(&RunEvent::restored(&report, ended)).await;
+    let failure = Failure::first(Operation::Restore, &report.error);
+    report.failure =
+        failure.map(|failure| failure.about(report.id.as_ref().or(asked_for.as_ref())));
+    let event = RunEvent::restored(&report, ended);
+    if is_announced {
+        engine.0.events.emit(&event);
+    }
+    let told = hooks.tell(&event).await;
     report.hook_failures.extend(told);
     report
 }
@@ -112,6 +129,8 @@ pub(crate) async fn restore(engine: &Engine, request: RestoreRequest) -> Restore
         ids: request.ids,
         renames: request.renames,
         replaces: request.mode == Some(RestoreMode::Replace),
+        thaw: request.thaw.filter(|_| !request.dry_run),
+        waits: request.wait_for_thaw,
         dry_run: request.dry_run,
     };
     let target = match request.target.open(request.overwrite, request.mode).await {
@@ -137,7 +156,9 @@ pub(crate) async fn restore(engine: &Engine, request: RestoreRequest) -> Restore
         report.avoided = copies.avoided();
     }
     if let Err(error) = result {
-        report.status = RestoreStatus::Failed;
+        if report.status != RestoreStatus::Thawing {
+            report.status = RestoreStatus::Failed;
+        }
         report.restored.clear();
         report.objects_restored = 0;
         report.error = Some((&error).into());
@@ -173,6 +194,8 @@ struct Wanted {
     renames: Vec<(String, String)>,
     /// Whether what isn't in the backup is deleted at the target.
     replaces: bool,
+    thaw: Option<Thaw>,
+    waits: bool,
     dry_run: bool,
 }
 
@@ -224,7 +247,9 @@ impl Restore {
         let copies = Arc::clone(copies);
         let manifest = Arc::clone(&copies.manifest);
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
-        self.say_in_part(&manifest, &choice, wanted.replaces)?;
+        let chosen = choice.of(&manifest);
+        self.report.in_part = in_part(&manifest, &chosen, wanted.replaces)?;
+        self.have_readable(engine, &copies, &chosen, wanted).await?;
         let contents = Contents::open(copies).await?;
         let restoring = Restoring {
             backup: id,
@@ -235,7 +260,6 @@ impl Restore {
             dry_run: wanted.dry_run,
         };
         self.target.check(&restoring).await?;
-        let chosen = choice.of(&manifest);
         contents.find_ids(&chosen, &choice).await?;
         if wanted.dry_run && !self.target.compares() {
             self.describe(&contents, &chosen, &choice).await?;
@@ -251,30 +275,32 @@ impl Restore {
         Ok(true)
     }
 
-    /// Says what of the chosen resources the backup hasn't, which must not be taken for what is to be deleted.
-    fn say_in_part(
+    /// Has what is archived thawed, and waits for it, as far as either is wanted.
+    async fn have_readable(
         &mut self,
-        manifest: &Manifest,
-        choice: &Choice,
-        replaces: bool,
+        engine: &Engine,
+        copies: &Copies,
+        chosen: &[&ResourceEntry],
+        wanted: &Wanted,
     ) -> Result<(), BackupError> {
-        let plan = &manifest.plan;
-        let chosen = choice.of(manifest);
-        let some = chosen
-            .into_iter()
-            .find(|chosen| plan.is_of_some_records(&chosen.name));
-        let Some(some) = some else {
-            return Ok(());
-        };
-        self.report.in_part = plan.in_part();
-        if !replaces {
+        let mut frozen = copies.frozen(chosen).await?;
+        if let Some(thaw) = wanted.thaw
+            && !frozen.is_empty()
+        {
+            frozen.thaw(thaw).await?;
+            frozen = copies.frozen(chosen).await?;
+        }
+        while wanted.waits && frozen.is_thawing() && !frozen.is_empty() {
+            (engine.0.sleep)(LOOK_AGAIN_AFTER).await;
+            frozen = copies.frozen(chosen).await?;
+        }
+        if frozen.is_empty() {
             return Ok(());
         }
-        let message = format!(
-            "the backup has some records of {} only, and replace would delete the others",
-            some.name
-        );
-        Err(BackupError::usage("mode", message).suggest("use merge or skip-existing"))
+        if wanted.thaw.is_some() && frozen.is_thawing() {
+            self.report.status = RestoreStatus::Thawing;
+        }
+        Err(frozen.error())
     }
 
     /// What would be restored to a target where that doesn't depend on what is there.

@@ -1,5 +1,6 @@
 //! What a restore is asked for.
 
+use teeline_core::Thaw;
 use teeline_sources::s3db::RestoreMode;
 
 use crate::destination::DestinationSpec;
@@ -28,6 +29,10 @@ pub struct RestoreRequest {
     pub ids: Vec<String>,
     /// What resources are to be called instead of their names in the backup.
     pub renames: Vec<(String, String)>,
+    /// How data that is archived is to be thawed, where no copy of it can be read. Without, it isn't, and the restore fails.
+    pub thaw: Option<Thaw>,
+    /// Whether to wait for data that is being thawed; no.
+    pub wait_for_thaw: bool,
     /// Whether only to say what would be done; no.
     pub dry_run: bool,
     /// Who is told of it, and may stop it; nobody. Nobody is told of what a restore would do.
@@ -48,6 +53,8 @@ impl RestoreRequest {
             resources: Vec::new(),
             ids: Vec::new(),
             renames: Vec::new(),
+            thaw: None,
+            wait_for_thaw: false,
             dry_run: false,
             hooks: Hooks::default(),
             cancel: Cancel::new(),

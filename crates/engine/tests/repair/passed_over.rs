@@ -60,7 +60,7 @@ async fn a_run_that_may_be_going_on_is_left_alone_unless_it_is_named() {
     let manifest = folder
         .path()
         .join("copy")
-        .join(made.path.unwrap())
+        .join(made.folder.unwrap())
         .join("manifest.json");
     let after = |minutes: i64| {
         let now = made.started_at.unix_ms() + minutes * 60_000;

@@ -90,7 +90,7 @@ async fn several_resources_come_back_and_what_is_absent_or_dead_is_said() {
     let made = engine.backup(asked).await;
     assert_eq!(made.exit_code(), exit::DONE, "{made:?}");
     let before = objects(&sink).await;
-    let manifest = ObjectKey::new(format!("{}/manifest.json", made.path.unwrap())).unwrap();
+    let manifest = ObjectKey::new(format!("{}/manifest.json", made.folder.unwrap())).unwrap();
     sink.delete(&manifest).await.unwrap();
 
     let dead = DestinationSpec::parse("dead=http://key:secret@127.0.0.1:1/bucket/copies").unwrap();

@@ -86,7 +86,7 @@ impl Made {
     }
 
     fn file(&self, name: &str) -> ObjectKey {
-        let path = self.report.path.as_ref().unwrap();
+        let path = self.report.folder.as_ref().unwrap();
         ObjectKey::new(format!("{path}/{name}")).unwrap()
     }
 

@@ -1,10 +1,10 @@
 //! The system calls on a root folder. Everything here blocks.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use teeline_core::{BackupError, Buffers, Class, ObjectKey, ObjectMeta, Timestamp};
 
 use super::failure::failure;
+use super::modes::Modes;
 
 /// What the names of temporary files begin with.
 pub(super) const TEMPORARY: &str = ".tmp-";
@@ -26,6 +27,7 @@ pub(super) const READ_BYTES: usize = 512 << 10;
 #[derive(Debug)]
 pub(super) struct Disk {
     root: PathBuf,
+    modes: Modes,
     /// Folders that are known to be durable in the folders above them, up to the root.
     durable: Mutex<HashSet<PathBuf>>,
     /// What is read into.
@@ -33,10 +35,11 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn new(root: PathBuf) -> Self {
+    pub(super) fn new(root: PathBuf, modes: Modes) -> Self {
         Disk {
             // Fails only where there is no current folder; a relative path then fails at its first use.
             root: std::path::absolute(&root).unwrap_or(root),
+            modes,
             durable: Mutex::default(),
             buffers: Buffers::default(),
         }
@@ -44,6 +47,10 @@ impl Disk {
 
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    pub(super) fn modes(&self) -> Modes {
+        self.modes
     }
 
     pub(super) fn path(&self, key: &ObjectKey) -> PathBuf {
@@ -171,7 +178,8 @@ impl Disk {
     pub(super) fn make_folder(&self, folder: &Path) -> Result<(), BackupError> {
         self.check_root("make")?;
         if !self.root.is_dir() {
-            make_root(&self.root).map_err(|error| failure("make", &self.root, error))?;
+            make_root(&self.root, self.modes)
+                .map_err(|error| failure("make", &self.root, error))?;
         }
         let below = folder.strip_prefix(&self.root).unwrap_or(Path::new(""));
         let mut at = self.root.clone();
@@ -194,7 +202,7 @@ impl Disk {
             )),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.durable().remove(at);
-                match DirBuilder::new().mode(0o700).create(at) {
+                match self.modes.create_folder(at) {
                     // Somebody else was faster.
                     Err(error) if error.kind() == ErrorKind::AlreadyExists && at.is_dir() => Ok(()),
                     made => made.map_err(|error| failure("make", at, error)),
@@ -263,10 +271,10 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 }
 
 /// The root and what is missing above it, each durable in the folder above.
-fn make_root(root: &Path) -> io::Result<()> {
+fn make_root(root: &Path, modes: Modes) -> io::Result<()> {
     let missing: Vec<_> = root.ancestors().take_while(|path| !path.is_dir()).collect();
     for folder in missing.into_iter().rev() {
-        match DirBuilder::new().mode(0o700).create(folder) {
+        match modes.create_folder(folder) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
             made => made?,
         }

@@ -1,9 +1,9 @@
 //! An object that isn't one yet: a temporary file beside its place. Everything here blocks.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -161,11 +161,7 @@ fn create_beside(disk: &Disk, target: &Path) -> Result<(PathBuf, File), BackupEr
         disk.make_folder(folder)?;
         let name = format!("{TEMPORARY}{:016x}", RandomState::new().hash_one(()));
         let temporary = folder.join(name);
-        let created = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary);
+        let created = disk.modes().create_file(&temporary);
         attempts += 1;
         match created {
             Ok(file) => return Ok((temporary, file)),

@@ -11,8 +11,15 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey::new(name).unwrap()
 }
 
+fn with_modes(modes: Modes) -> FilesystemOptions {
+    FilesystemOptions {
+        io: Io::Inline,
+        modes,
+    }
+}
+
 fn inline(root: &Path) -> FilesystemSink {
-    FilesystemSink::new(root.to_owned(), FilesystemOptions { io: Io::Inline })
+    FilesystemSink::new(root.to_owned(), with_modes(Modes::default()))
 }
 
 fn in_folder() -> (TempDir, FilesystemSink) {
@@ -109,6 +116,39 @@ async fn files_are_for_their_owner() {
     for folder in [root.join("a"), root.clone(), parent.path().join("new")] {
         assert_eq!(mode(&folder), 0o700, "{}", folder.display());
     }
+}
+
+#[tokio::test]
+async fn files_and_folders_are_made_with_what_was_asked_for() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("new/root");
+    // More than a umask leaves, so that it has to be set.
+    let modes = Modes {
+        file: Some(0o666),
+        folder: Some(0o777),
+    };
+    let sink = FilesystemSink::new(root.clone(), with_modes(modes));
+    let mut upload = sink.begin(&key("a/data"), 1).await.unwrap();
+    upload.write(Bytes::from_static(b"x")).await.unwrap();
+    sink.put(&key("a/b"), Bytes::from_static(b"x"))
+        .await
+        .unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let written = files(&root);
+    assert_eq!(written.len(), 2);
+    assert!(written.iter().any(|path| path.contains(".tmp-")));
+    for path in written {
+        assert_eq!(mode(Path::new(&path)), 0o666, "{path}");
+    }
+    for folder in [root.join("a"), root.clone(), parent.path().join("new")] {
+        assert_eq!(mode(&folder), 0o777, "{}", folder.display());
+    }
+    upload.commit().await.unwrap();
+    assert_eq!(mode(&root.join("a/data")), 0o666);
+    // What is there already is as somebody made it.
+    fs::set_permissions(root.join("a"), fs::Permissions::from_mode(0o700)).unwrap();
+    sink.put(&key("a/c"), Bytes::new()).await.unwrap();
+    assert_eq!(mode(&root.join("a")), 0o700);
 }
 
 #[tokio::test]

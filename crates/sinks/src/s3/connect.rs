@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3ConfigKey, Checksum};
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use teeline_core::{BackupError, Class};
@@ -14,6 +15,7 @@ use super::credentials::ChainedCredentials;
 use super::failure::deepest;
 use super::options::S3Options;
 use super::service::Connector;
+use super::storing::ServerSideEncryption;
 
 /// What servers that aren't AWS take for theirs.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -37,11 +39,12 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
     let connector = || Connector {
         conditional_completion: Arc::clone(&conditional_completion),
     };
+    let unusable = |error: object_store::Error| {
+        BackupError::new(Class::Usage, "open", options.place(), deepest(&error))
+    };
     let requests = connector()
         .connect(&client_options(options))
-        .map_err(|error| {
-            BackupError::new(Class::Usage, "open", options.place(), deepest(&error))
-        })?;
+        .map_err(unusable)?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&options.bucket)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
@@ -51,6 +54,12 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
         .with_client_options(client_options(options))
         .with_retry(no_retries())
         .with_http_connector(connector());
+
+    builder = encrypted(builder, options.storing.encryption.as_ref()).map_err(unusable)?;
+    if options.storing.is_archived() {
+        // It can't be read back: S3 compares what it receives with this, and keeps it.
+        builder = builder.with_checksum_algorithm(Checksum::SHA256);
+    }
 
     let mut region = options.region.clone();
     let mut chain = None;
@@ -87,9 +96,7 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
     if let Some(endpoint) = endpoint(options) {
         builder = builder.with_endpoint(endpoint);
     }
-    let client = builder.with_region(&region).build().map_err(|error| {
-        BackupError::new(Class::Usage, "open", options.place(), deepest(&error))
-    })?;
+    let client = builder.with_region(&region).build().map_err(unusable)?;
     Ok(Connected {
         client,
         host,
@@ -97,6 +104,19 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
         conditional_completion,
         requests,
         region,
+    })
+}
+
+fn encrypted(
+    builder: AmazonS3Builder,
+    encryption: Option<&ServerSideEncryption>,
+) -> object_store::Result<AmazonS3Builder> {
+    let kind = "aws_server_side_encryption".parse::<AmazonS3ConfigKey>()?;
+    Ok(match encryption {
+        None => builder,
+        Some(ServerSideEncryption::S3) => builder.with_config(kind, "AES256"),
+        Some(ServerSideEncryption::Kms(None)) => builder.with_config(kind, "aws:kms"),
+        Some(ServerSideEncryption::Kms(Some(key_id))) => builder.with_sse_kms_encryption(key_id),
     })
 }
 

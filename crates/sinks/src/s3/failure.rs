@@ -39,7 +39,19 @@ impl Context<'_> {
             self.error(Class::Permanent, deepest(error))
                 .suggest("something else writes here too: give the backups a prefix of their own")
         } else {
-            self.error(Class::Permanent, deepest(error))
+            self.ready_store(error)
+        }
+    }
+
+    /// What a store says that isn't reached through our own connections: it has the kinds of object_store only.
+    fn ready_store(&self, error: &object_store::Error) -> BackupError {
+        use object_store::Error as E;
+        match error {
+            E::NotFound { .. } => self.error(Class::NotFound, "no such object"),
+            E::AlreadyExists { .. } | E::Precondition { .. } | E::NotModified { .. } => {
+                self.error(Class::Conflict, deepest(error))
+            }
+            _ => self.error(Class::Permanent, deepest(error)),
         }
     }
 
@@ -89,6 +101,9 @@ impl Context<'_> {
         if class == Class::NotFound {
             return self.error(class, "no such object");
         }
+        if class == Class::Archived {
+            return self.error(class, "it is archived, and must be thawed to be read");
+        }
         let error = self.error(class, rejected);
         match suggestion(rejected) {
             Some(suggestion) => error.suggest(suggestion),
@@ -112,6 +127,7 @@ fn class_of(rejected: &Rejected, renews_keys: bool) -> Class {
         | ("XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _) => Class::Transient,
         ("ExpiredToken" | "TokenRefreshRequired", _) if renews_keys => Class::Transient,
         ("NotImplemented" | "QuotaExceeded" | "XMinioStorageFull", _) => Class::Permanent,
+        ("InvalidObjectState", _) => Class::Archived,
         (_, 404) => Class::NotFound,
         // Nothing is there that isn't there already: 412 as AWS says it, 304 and 409 as some others do.
         (_, 304 | 409 | 412) => Class::Conflict,
@@ -145,8 +161,8 @@ fn suggestion(rejected: &Rejected) -> Option<String> {
             "use a server that can write only where nothing is (If-None-Match), and in parts"
         }
         (_, 403) => {
-            "allow s3:GetObject, s3:PutObject, s3:ListBucket and s3:AbortMultipartUpload on the bucket, and to delete \
-             s3:DeleteObject and s3:ListBucketMultipartUploads"
+            "allow s3:GetObject, s3:PutObject, s3:ListBucket and s3:AbortMultipartUpload on the bucket, for tags \
+             s3:PutObjectTagging, to thaw s3:RestoreObject, and to delete s3:DeleteObject and s3:ListBucketMultipartUploads"
         }
         _ => return None,
     };

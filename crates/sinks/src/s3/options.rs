@@ -4,6 +4,8 @@ use std::fmt;
 
 use teeline_core::{BackupError, ObjectKey};
 
+use super::storing::Storing;
+
 /// S3 takes no smaller part but the last one.
 pub(crate) const PART_BYTES_MIN: usize = 5 * 1024 * 1024;
 /// S3 takes no larger part.
@@ -29,6 +31,8 @@ pub struct S3Options {
     pub path_style: Option<bool>,
     /// The size of a part, at least 5 MiB. An upload holds two of them in memory.
     pub part_bytes: usize,
+    /// How S3 is to keep what it is sent.
+    pub storing: Storing,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -45,6 +49,7 @@ impl S3Options {
             profile: None,
             path_style: None,
             part_bytes: PART_BYTES_MIN,
+            storing: Storing::default(),
             timeouts: Timeouts::default(),
         }
     }
@@ -121,6 +126,9 @@ impl S3Options {
         }
         if !(PART_BYTES_MIN..=PART_BYTES_MAX).contains(&self.part_bytes) {
             return refuse("a part has at least 5 MiB and at most 1 GiB");
+        }
+        if let Err(message) = self.storing.check() {
+            return refuse(&message);
         }
         let Some(endpoint) = &self.endpoint else {
             return Ok(());

@@ -6,33 +6,54 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use object_store::aws::AmazonS3;
-use object_store::client::HttpClient;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    Attributes, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload,
 };
-use teeline_core::{BackupError, Class, ObjectKey, ObjectMeta, Timestamp};
+use teeline_core::{BackupError, Class, ObjectKey, ObjectMeta, ReadBack, Timestamp};
 
 use super::connect::{Connected, connect};
 use super::credentials::ChainedCredentials;
 use super::failure::{Context, find};
 use super::options::S3Options;
 use super::service::Rejected;
+use super::signed::SignedRequests;
+use super::storing::Storing;
+
+/// What a store is written with and read by.
+pub(crate) trait Client: ObjectStore + MultipartStore {}
+
+impl<T: ObjectStore + MultipartStore> Client for T {}
 
 /// A bucket, or a folder in one.
 pub(crate) struct Store {
-    pub(super) client: AmazonS3,
+    pub(super) client: Arc<dyn Client>,
     place: String,
+    prefix: String,
+    /// What is known of a server that speaks S3; nothing of a store that the host brought.
+    pub(super) s3: Option<S3>,
+    pub(crate) part_bytes: usize,
+    pub(super) storing: Storing,
+}
+
+/// A bucket's server.
+pub(super) struct S3 {
     bucket: String,
     host: String,
-    prefix: String,
     chain: Option<Arc<ChainedCredentials>>,
-    pub(super) conditional_completion: Arc<AtomicBool>,
-    /// For what the client has no call for.
-    pub(super) requests: HttpClient,
-    pub(super) region: String,
-    pub(crate) part_bytes: usize,
+    conditional_completion: Arc<AtomicBool>,
+    pub(super) signed: SignedRequests,
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// What is in data files: it goes into the class that was asked for.
+    Data,
+    /// What it takes to find and check them.
+    Document,
 }
 
 impl Store {
@@ -45,35 +66,87 @@ impl Store {
             requests,
             region,
         } = connect(&options).await?;
-        Ok(Store {
-            client,
-            place: options.place(),
+        let place = options.place();
+        let signed = SignedRequests::new(client.clone(), requests, region);
+        let s3 = S3 {
             bucket: options.bucket,
             host,
-            prefix: options.prefix,
             chain,
             conditional_completion,
-            requests,
-            region,
+            signed,
+        };
+        Ok(Store {
+            client: Arc::new(client),
+            place,
+            prefix: options.prefix,
+            s3: Some(s3),
             part_bytes: options.part_bytes,
+            storing: options.storing,
         })
     }
 
-    pub(crate) fn client(&self) -> &AmazonS3 {
-        &self.client
+    /// A store that the host brought, or the folder `prefix` in it.
+    pub(crate) fn ready(client: Arc<dyn Client>, prefix: String, part_bytes: usize) -> Self {
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        Store {
+            place: format!("{client}{slash}{prefix}"),
+            client,
+            prefix,
+            s3: None,
+            part_bytes,
+            storing: Storing::default(),
+        }
+    }
+
+    pub(crate) fn client(&self) -> &dyn Client {
+        self.client.as_ref()
+    }
+
+    /// What can be read again at once after it was written.
+    pub(crate) fn read_back(&self) -> ReadBack {
+        match self.storing.is_archived() {
+            true => ReadBack::Documents,
+            false => ReadBack::Everything,
+        }
     }
 
     /// Writes where nothing is.
     ///
     /// # Errors
     /// [`Class::Conflict`] where something is, be it the same: whether that is fine only the caller knows.
-    pub(crate) async fn create(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
+    pub(crate) async fn create(
+        &self,
+        key: &ObjectKey,
+        bytes: Bytes,
+        content: Content,
+    ) -> Result<(), BackupError> {
         let path = self.path("write", key)?;
-        let create = PutOptions::from(PutMode::Create);
+        let create = PutOptions {
+            mode: PutMode::Create,
+            attributes: self.attributes(content),
+            tags: self.storing.tag_set(),
+            ..PutOptions::default()
+        };
         let put = self.client.put_opts(&path, PutPayload::from(bytes), create);
         put.await
             .map(drop)
             .map_err(|error| self.failure("write", key, &error))
+    }
+
+    /// How data in parts is begun.
+    pub(super) fn multipart_options(&self) -> PutMultipartOptions {
+        PutMultipartOptions {
+            attributes: self.attributes(Content::Data),
+            tags: self.storing.tag_set(),
+            ..PutMultipartOptions::default()
+        }
+    }
+
+    fn attributes(&self, content: Content) -> Attributes {
+        match content {
+            Content::Data => self.storing.data_attributes(),
+            Content::Document => Attributes::default(),
+        }
     }
 
     /// Reads exactly a range.
@@ -134,13 +207,16 @@ impl Store {
         Ok(self.meta(key.clone(), &meta))
     }
 
-    /// Whether an object holds exactly `bytes`.
+    /// Whether an object holds exactly `bytes`. Of one that is archived only the size is compared: no more is to be had.
     pub(crate) async fn holds(&self, key: &ObjectKey, bytes: &Bytes) -> Result<bool, BackupError> {
         let length = bytes.len() as u64;
         if self.head(key).await?.bytes != length {
             return Ok(false);
         }
-        Ok(self.read(key, 0..length).await? == *bytes)
+        match self.read(key, 0..length).await {
+            Err(error) if error.class() == Class::Archived => Ok(true),
+            read => Ok(read? == *bytes),
+        }
     }
 
     pub(crate) async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
@@ -175,7 +251,8 @@ impl Store {
         subject: &str,
         error: &object_store::Error,
     ) -> BackupError {
-        if let (Some(chain), Some(rejected)) = (&self.chain, find::<Rejected>(error))
+        let chain = self.s3.as_ref().and_then(|s3| s3.chain.as_ref());
+        if let (Some(chain), Some(rejected)) = (chain, find::<Rejected>(error))
             && matches!(
                 rejected.code.as_str(),
                 "ExpiredToken" | "TokenRefreshRequired"
@@ -183,12 +260,16 @@ impl Store {
         {
             chain.refuse();
         }
+        let (host, bucket) = match &self.s3 {
+            Some(s3) => (s3.host.as_str(), s3.bucket.as_str()),
+            None => (self.place.as_str(), self.place.as_str()),
+        };
         let context = Context {
             operation,
             subject,
-            host: &self.host,
-            bucket: &self.bucket,
-            renews_keys: self.chain.is_some(),
+            host,
+            bucket,
+            renews_keys: chain.is_some(),
         };
         context.explain(error)
     }
@@ -196,7 +277,8 @@ impl Store {
     /// Ends uploads in parts without a condition from now on, if `error` is that this server can't do it.
     pub(super) fn gives_up_condition(&self, error: &object_store::Error) -> bool {
         let refused = find::<Rejected>(error).is_some_and(Rejected::is_not_implemented);
-        refused && self.conditional_completion.swap(false, Ordering::Relaxed)
+        let gives_up = |s3: &S3| s3.conditional_completion.swap(false, Ordering::Relaxed);
+        refused && self.s3.as_ref().is_some_and(gives_up)
     }
 
     pub(crate) fn subject(&self, key: &ObjectKey) -> String {
@@ -260,6 +342,9 @@ impl fmt::Display for Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The client's own shows its configuration.
-        write!(f, "{} at {}", self.place, self.host)
+        match &self.s3 {
+            Some(s3) => write!(f, "{} at {}", self.place, s3.host),
+            None => f.write_str(&self.place),
+        }
     }
 }

@@ -1,25 +1,15 @@
-//! Uploads in parts that nobody has ended, as the server lists them. object_store can end them but doesn't list them, so the
-//! request is made here, with its keys and over connections like its own.
+//! Uploads in parts that nobody has ended, as the server lists them. object_store can end them but doesn't list them.
 
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use object_store::aws::AwsAuthorizer;
-use object_store::client::{HttpRequest, HttpRequestBody};
-use object_store::multipart::MultipartStore;
-use object_store::path::Path;
-use object_store::signer::Signer;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use teeline_core::{BackupError, Class, ObjectKey, Timestamp, UnfinishedUpload};
 
 use super::failure::find;
 use super::service::Rejected;
+use super::signed::generic;
 use super::store::Store;
-
-/// What the signed URL is for isn't sent, so it may be short.
-const SIGNED_FOR: std::time::Duration = std::time::Duration::from_secs(60);
-/// An object whose URL leads to that of the bucket. Any would do.
-const SAMPLE_KEY: &str = "key";
 
 /// Where the next page begins: after this upload of this key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -86,15 +76,14 @@ impl Store {
 
     async fn page(&self, prefix: &str, after: &Marker) -> Result<Page, BackupError> {
         let failed = |error: object_store::Error| self.explain("list", &self.to_string(), &error);
-        let url = self.uploads_url(prefix, after).await.map_err(failed)?;
-        let mut request = HttpRequest::new(HttpRequestBody::empty());
-        *request.uri_mut() = url.parse().map_err(|error| failed(generic(error)))?;
-        let credential = self.client.credentials().get_credential().await;
-        let credential = credential.map_err(failed)?;
-        AwsAuthorizer::new(&credential, "s3", &self.region)
-            .try_authorize(&mut request, None)
-            .map_err(failed)?;
-        let response = match self.requests.execute(request).await.map_err(generic) {
+        let Some(s3) = &self.s3 else {
+            return Ok(Page::default());
+        };
+        let response = match s3
+            .signed
+            .to_bucket("GET", &uploads_query(prefix, after))
+            .await
+        {
             // A server that knows of none has none to end.
             Err(error) if find::<Rejected>(&error).is_some_and(Rejected::is_not_implemented) => {
                 return Ok(Page::default());
@@ -110,39 +99,22 @@ impl Store {
             BackupError::new(Class::Permanent, "list", self, message)
         })
     }
-
-    /// The bucket's URL is that of an object less its key.
-    async fn uploads_url(&self, prefix: &str, after: &Marker) -> object_store::Result<String> {
-        let sample = Path::from(SAMPLE_KEY);
-        let signed = self
-            .client
-            .signed_url("GET".parse().map_err(generic)?, &sample, SIGNED_FOR);
-        let signed = signed.await?.to_string();
-        let bucket = signed.split('?').next().unwrap_or_default();
-        let bucket = bucket.strip_suffix(SAMPLE_KEY).unwrap_or(bucket);
-        let mut url = format!("{bucket}?uploads=");
-        let parameters = [
-            ("prefix", prefix),
-            ("key-marker", &after.key),
-            ("upload-id-marker", &after.upload),
-        ];
-        for (name, value) in parameters {
-            if !value.is_empty() {
-                url.push_str(&format!(
-                    "&{name}={}",
-                    utf8_percent_encode(value, NON_ALPHANUMERIC)
-                ));
-            }
-        }
-        Ok(url)
-    }
 }
 
-fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
-    object_store::Error::Generic {
-        store: "S3",
-        source: Box::new(error),
+fn uploads_query(prefix: &str, after: &Marker) -> String {
+    let mut query = "uploads=".to_owned();
+    let parameters = [
+        ("prefix", prefix),
+        ("key-marker", &after.key),
+        ("upload-id-marker", &after.upload),
+    ];
+    for (name, value) in parameters {
+        if !value.is_empty() {
+            let encoded = utf8_percent_encode(value, NON_ALPHANUMERIC);
+            query.push_str(&format!("&{name}={encoded}"));
+        }
     }
+    query
 }
 
 /// Reads a page; none, where it is no list of uploads.

@@ -176,11 +176,6 @@ impl Bucket {
         self.list(prefix).by_folder("/")
     }
 
-    /// Whether there is any object.
-    pub(super) async fn is_empty(&self) -> Result<bool, BackupError> {
-        Ok(self.list("").first().await?.is_none())
-    }
-
     /// Opens an object; `None` where there is none.
     pub(super) async fn open(&self, key: &str) -> Result<Option<(Head, Body)>, BackupError> {
         self.at_pace(async || {

@@ -204,6 +204,28 @@ impl Source for S3dbSource {
         true
     }
 
+    fn reads(&self, endpoint: Option<&str>, bucket: &str, prefix: &str) -> Option<&'static str> {
+        let own = &self.connection;
+        let its_endpoint = own.endpoint.as_deref();
+        let its_endpoint = its_endpoint.map(|endpoint| endpoint.trim_end_matches('/'));
+        if (its_endpoint, own.bucket.as_str()) != (endpoint, bucket) {
+            return None;
+        }
+        let below = match own.prefix.as_str() {
+            "" => prefix,
+            own if own == prefix => "",
+            own => prefix.strip_prefix(own)?.strip_prefix('/')?,
+        };
+        let of_s3db = ["resource=", "plugin="];
+        if below.is_empty() {
+            Some("it is the database's own prefix")
+        } else if of_s3db.iter().any(|folder| below.starts_with(folder)) {
+            Some("it is in a folder that s3db.js keeps its objects in")
+        } else {
+            None
+        }
+    }
+
     fn describe(&self, placed: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {
         let catalogue = placed
             .attachments

@@ -22,7 +22,7 @@ use super::listing::PAGE_KEYS;
 use super::merge::merged;
 use super::object::RawObject;
 use super::pace::CALLS_MAX;
-use super::walk::{CATALOGUE, is_destination};
+use super::walk::{CATALOGUE, is_destination, is_vacant};
 use super::write::{RestoreMode, Situation, Writer};
 use super::write_back::WriteBack;
 
@@ -99,7 +99,7 @@ impl S3dbTarget {
 
     /// What is at the target, if a restore may go there.
     async fn look(&self, bucket: &Bucket, restoring: &Restoring) -> Result<Found, BackupError> {
-        if bucket.is_empty().await? {
+        if is_vacant(bucket).await? {
             return Ok(Found {
                 situation: Situation::Empty,
                 marker: None,

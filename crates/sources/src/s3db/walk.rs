@@ -247,6 +247,22 @@ pub(super) async fn is_destination(bucket: &Bucket, folder: &str) -> Result<bool
     Ok(format == Some(DestinationMarker::FORMAT))
 }
 
+/// Whether there is nothing but destinations directly below the root.
+pub(super) async fn is_vacant(bucket: &Bucket) -> Result<bool, BackupError> {
+    let mut listing = bucket.list_folder("");
+    while let Some(page) = listing.next().await? {
+        if !page.objects.is_empty() {
+            return Ok(false);
+        }
+        for folder in &page.folders {
+            if !is_destination(bucket, folder).await? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -114,7 +114,7 @@ fn written(report: &BackupReport, destination: &DestinationReport) -> String {
             "unknown: it failed while it published, so the backup may be there"
         }
     };
-    let place = match (&report.path, destination.status) {
+    let place = match (&report.folder, destination.status) {
         (Some(path), DestinationStatus::Committed) => {
             format!("{}/{path}", destination.location.trim_end_matches('/'))
         }

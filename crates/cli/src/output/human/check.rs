@@ -53,6 +53,13 @@ impl Shown for Checked {
         if !rows.is_empty() {
             text.push_str(&format!("\n{}", table(&rows)));
         }
+        for warning in &self.warnings {
+            let _ = writeln!(
+                text,
+                "\nwarning: {}\n  help: {}",
+                warning.message, warning.help
+            );
+        }
         text
     }
 

@@ -6,6 +6,7 @@ use teeline::{RestoreCounts, RestoreReport, RestoreStatus};
 
 use super::words::{counted, grouped, seconds, table};
 use super::{Problem, Shown};
+use crate::output::next::again;
 
 impl Shown for RestoreReport {
     fn exit_code(&self) -> u8 {
@@ -19,6 +20,7 @@ impl Shown for RestoreReport {
         let (state, done) = match self.status {
             RestoreStatus::Completed => ("restored", "restored"),
             RestoreStatus::DryRun => ("would be restored", "to restore"),
+            RestoreStatus::Thawing => ("not restored yet", "restored"),
             RestoreStatus::Failed => ("not restored", "restored"),
         };
         let mut text = format!(
@@ -52,6 +54,9 @@ impl Shown for RestoreReport {
             ]);
         }
         text.push_str(&table(&rows));
+        if self.status == RestoreStatus::Thawing {
+            text.push_str(&format!("\nto come back with:\n  {}\n", again(id)));
+        }
         text
     }
 

@@ -31,6 +31,12 @@ impl Shown for VerifyReport {
                         let read = bytes(copy.bytes);
                         format!("{read} read, every digest right{contained}")
                     }
+                    CopyState::Attested => format!(
+                        "{} read, every digest right; {} in {} archived, not read: the sizes are right",
+                        bytes(copy.bytes),
+                        bytes(copy.attested_bytes),
+                        counted(copy.attested_files, "file")
+                    ),
                     CopyState::Damaged => counted(copy.damage.len() as u64, "fault"),
                     CopyState::Absent | CopyState::Withdrawn | CopyState::Unreachable => {
                         String::new()

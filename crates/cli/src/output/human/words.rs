@@ -17,6 +17,7 @@ pub(super) fn of_run(status: RunStatus) -> &'static str {
 pub(super) fn of_copy(state: CopyState) -> &'static str {
     match state {
         CopyState::Ok => "ok",
+        CopyState::Attested => "attested",
         CopyState::Damaged => "damaged",
         CopyState::Absent => "absent",
         CopyState::Withdrawn => "withdrawn",

@@ -6,6 +6,7 @@ use teeline_core::{
     Compression, LagPolicy, LineCheck, Partitions, PathTemplate, Query, Retention, Span,
     StrategyKind,
 };
+use teeline_sinks::Storing;
 use teeline_sources::s3db::OnUndecodable;
 
 use super::*;
@@ -54,6 +55,7 @@ cleanup = true
 workers = 3
 budget_bytes = "32MiB"
 temp_dir = "/var/spool"
+log_level = "info"
 [destinations.local]
 path = "./backups/local"
 required = true
@@ -137,6 +139,7 @@ fn every_key_is_read() {
             workers: Some(3),
             budget_bytes: Some(32 << 20),
             temp_dir: Some("/var/spool".into()),
+            log_level: Some(LogLevel::Info),
         }
     );
     let embedded = config.embedded_s3.unwrap();
@@ -240,6 +243,8 @@ fn keys_beside_a_url_replace_what_it_says() {
         session_token: Some(Secret::new("CANARY")),
         profile: None,
         path_style: Some(false),
+        storing: Storing::default(),
+        follows_source: false,
     };
     assert_eq!(
         (primary.place, primary.required),
@@ -454,6 +459,9 @@ fn every_sample_is_accepted() {
     let mut found = Vec::new();
     for entry in fs::read_dir(samples).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let environment = |name: &str| match name {
             "DATABASE_URL" => Some("s3://key:secret@bucket".to_owned()),
             other => Some(other.to_lowercase()),
@@ -463,7 +471,7 @@ fn every_sample_is_accepted() {
         assert!(!config.destinations.is_empty(), "{path:?}");
         found.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
-    for sample in ["folders.toml", "s3.yaml", "priority.json"] {
+    for sample in ["folders.toml", "s3.yaml", "priority.json", "archive.toml"] {
         assert!(found.iter().any(|name| name == sample), "{found:?}");
     }
 }

@@ -9,7 +9,7 @@ fn unknown_keys_are_found_at_their_line() {
          block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude, partitions, query, metadata, cleanup",
         Some("did you mean `strategy`?"),
     );
-    let sections = "accepted here: time_zone, source, backup, retention, schedule, schedules, engine, destinations, targets, hooks, embedded_s3";
+    let sections = "accepted here: time_zone, source, backup, retention, schedule, schedules, engine, destinations, targets, hooks, embedded_s3, plugin";
     for (text, place, key, hint) in [
         (
             "\nbackups = 1",
@@ -35,7 +35,8 @@ fn unknown_keys_are_found_at_their_line() {
         toml(text).refused(&format!("{place}: unknown key `{key}`; {sections}"), hint);
     }
     let destination = "accepted here: path, url, required, lag, retention, region, endpoint, access_key_id, \
-                       secret_access_key, session_token, profile, path_style";
+                       secret_access_key, session_token, profile, path_style, permissions, directory_permissions, \
+                       storage_class, server_side_encryption, kms_key_id, tags, bytes_per_second_max";
     let bucket = Some("the bucket is part of `url`: s3://bucket/prefix");
     let at = |place: &str, key: &str| format!("{place}: unknown key `{key}`; {destination}");
     toml("[destinations.primary]\nurl = \"s3://a\"\nbukcet = \"CANARY\"")
@@ -153,8 +154,8 @@ fn a_wrong_type_says_what_is_accepted() {
     );
     toml("backup = \"CANARY\"").refused("c.toml:1:1: `backup` is text; accepted: a table", None);
     toml("[[destinations]]\npath = \"x\"").refused(
-        "c.toml:1:3: `destinations` is a list; accepted: a table",
-        None,
+        "c.toml:2:1: unknown key `destinations[0].path`; accepted here: driver, config",
+        Some("a driver has it in `config`; a destination of ours is a table, [destinations.NAME]"),
     );
     yaml("destinations:\n  a:\n    path: null\n").refused(
         "c.yaml: `destinations.a.path` is null; accepted: text",

@@ -29,7 +29,8 @@ fn syntax_errors_name_the_line_and_quote_nothing() {
 
 #[test]
 fn files_that_are_no_configuration_are_refused() {
-    let message = "the file's name doesn't tell the format; accepted: .toml, .yaml, .yml, .json";
+    let message =
+        "the file's name doesn't tell the format; accepted: .toml, .yaml, .yml, .json, .json5";
     for file in ["c.ini", "c"] {
         let text = "CANARY";
         Case {

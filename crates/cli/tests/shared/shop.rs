@@ -1,0 +1,51 @@
+//! A shop's database on a server of its own, as s3db.js would have left it.
+
+use teeline_embedded_s3::{Credentials, EmbeddedS3};
+
+use super::Scratch;
+
+const KEY: &str = "shop";
+const SECRET: &str = "shop-secret";
+
+/// A folder to run the command in, beside a server with the database in the bucket `shop`.
+pub(crate) struct Shop {
+    pub(crate) scratch: Scratch,
+    server: EmbeddedS3,
+}
+
+impl Shop {
+    pub(crate) fn open() -> Self {
+        let scratch = Scratch::new();
+        let configuration = format!(
+            "[embedded_s3]\nroot = \"s3\"\naccess_key = \"{KEY}\"\nsecret_key = \"{SECRET}\"\nbuckets = [\"shop\"]\n\
+             [embedded_s3.sample]\nbucket = \"shop\"\nrecords = 120\n"
+        );
+        scratch.write("sample.toml", configuration);
+        // Whatever uses the server makes the sample.
+        scratch.teeline(0, &["list", "--config", "sample.toml"]);
+        let credentials = Credentials {
+            access_key: KEY.into(),
+            secret_key: SECRET.into(),
+        };
+        let server = EmbeddedS3::start(scratch.path("s3"), credentials).unwrap();
+        Shop { scratch, server }
+    }
+
+    /// The connection string of the database, or of another one in that bucket.
+    pub(crate) fn database(&self, bucket: &str) -> String {
+        let address = self.server.address();
+        format!("http://{KEY}:{SECRET}@{address}/{bucket}?forcePathStyle=true")
+    }
+
+    pub(crate) fn bucket(&self, name: &str) {
+        self.server.create_bucket(name).unwrap();
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        self.server.endpoint()
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.server.requests()
+    }
+}

@@ -1,0 +1,123 @@
+use futures::TryStreamExt;
+use teeline_core::Class;
+
+use super::*;
+use crate::{DeadlineSink, Deadlines, Fault, FaultPlan, FaultSink, MemorySink};
+use crate::{Operation, What, When};
+
+fn sink(rules: Vec<Fault>, policy: RetryPolicy) -> (MemorySink, RetrySink) {
+    let memory = MemorySink::new("m");
+    let faulty = FaultSink::new(Arc::new(memory.clone()), FaultPlan { seed: 1, rules });
+    (memory, RetrySink::new(Arc::new(faulty), policy, 1))
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new(name).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeats_what_may_succeed_and_gives_up_in_bounds() {
+    let always = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Transient));
+    let (_, sink) = sink(vec![always], RetryPolicy::default());
+    let start = Instant::now();
+    let error = sink.put(&key("a"), Bytes::new()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Transient);
+    assert_eq!(sink.retries().load(Ordering::Relaxed), 3);
+    // At most 100 + 200 + 400 ms of pauses.
+    assert!(start.elapsed() <= Duration::from_millis(700));
+}
+
+#[tokio::test(start_paused = true)]
+async fn never_repeats_what_will_fail_again() {
+    for class in [
+        Class::Permanent,
+        Class::Conflict,
+        Class::Corrupt,
+        Class::NotFound,
+    ] {
+        let once = Fault::new(Operation::Put, When::Nth(1), What::Fail(class));
+        let (_, sink) = sink(vec![once], RetryPolicy::default());
+        let error = sink.put(&key("a"), Bytes::new()).await.unwrap_err();
+        assert_eq!(error.class(), class);
+        assert_eq!(sink.retries().load(Ordering::Relaxed), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttled_waits_at_least_half_of_the_bound() {
+    let once = Fault::new(Operation::Put, When::Nth(1), What::Fail(Class::Throttled));
+    let (_, sink) = sink(vec![once], RetryPolicy::default());
+    let start = Instant::now();
+    sink.put(&key("a"), Bytes::new()).await.unwrap();
+    assert!((50..=100).contains(&start.elapsed().as_millis()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_ended_by_its_deadline_is_repeated() {
+    let stall = Fault::new(Operation::Put, When::Nth(1), What::Stall);
+    let memory = MemorySink::new("m");
+    let plan = FaultPlan::new(1).with(stall);
+    let stuck = FaultSink::new(Arc::new(memory), plan);
+    let timed = DeadlineSink::new(Arc::new(stuck), Deadlines::default());
+    let sink = RetrySink::new(Arc::new(timed), RetryPolicy::default(), 1);
+    sink.put(&key("a"), Bytes::new()).await.unwrap();
+    assert_eq!(sink.retries().load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_try_starts_too_late() {
+    let always = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Transient));
+    let policy = RetryPolicy {
+        attempts: u32::MAX,
+        elapsed_max_ms: 10_000,
+        ..RetryPolicy::default()
+    };
+    let (_, sink) = sink(vec![always], policy);
+    let start = Instant::now();
+    sink.put(&key("a"), Bytes::new()).await.unwrap_err();
+    assert!(start.elapsed() <= Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_reply_is_no_conflict() {
+    let lost = |operation| Fault::new(operation, When::Nth(1), What::LoseReply);
+    let rules = vec![
+        lost(Operation::Put),
+        lost(Operation::Write),
+        lost(Operation::Commit),
+        lost(Operation::Delete),
+    ];
+    let (memory, sink) = sink(rules, RetryPolicy::default());
+    sink.put(&key("put"), Bytes::from_static(b"1"))
+        .await
+        .unwrap();
+    let mut upload = sink.begin(&key("upload"), 6).await.unwrap();
+    upload.write(Bytes::from_static(b"abc")).await.unwrap();
+    upload.write(Bytes::from_static(b"def")).await.unwrap();
+    upload.commit().await.unwrap();
+    assert_eq!(memory.read(&key("upload"), 0..6).await.unwrap(), "abcdef");
+    sink.delete(&key("put")).await.unwrap();
+    assert_eq!(memory.keys(), [key("upload")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_goes_on_without_giving_anything_twice() {
+    let sometimes = Fault::new(
+        Operation::List,
+        When::Probability(0.3),
+        What::Fail(Class::Transient),
+    );
+    let policy = RetryPolicy {
+        attempts: u32::MAX,
+        elapsed_max_ms: u64::MAX,
+        ..RetryPolicy::default()
+    };
+    let (memory, sink) = sink(vec![sometimes], policy);
+    for n in 0..20 {
+        memory.overwrite(&key(&format!("{n:02}")), b"x");
+    }
+    let items: Vec<_> = sink.list(None).try_collect().await.unwrap();
+    let keys: Vec<_> = items.into_iter().map(|item| item.key).collect();
+    assert_eq!(keys, memory.keys());
+    assert!(sink.retries().load(Ordering::Relaxed) > 0);
+}

@@ -1,0 +1,207 @@
+//! What a bucket is asked for with each object, as it arrives at the server; and objects that are archived.
+
+// Helpers of tests may panic as tests do.
+#![allow(clippy::unwrap_used)]
+
+use bytes::Bytes;
+use teeline_core::{Availability, Class, ObjectKey, ReadBack, Sink, Thaw, ThawTier};
+use teeline_embedded_s3::{Credentials, EmbeddedS3, RecordedRequest};
+use teeline_sinks::{AccessKeys, ObjectStoreSink, S3Options, ServerSideEncryption, Storing};
+use tempfile::TempDir;
+
+const CLASS: &str = "x-amz-storage-class";
+const ENCRYPTION: &str = "x-amz-server-side-encryption";
+const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
+const TAGS: &str = "x-amz-tagging";
+/// More than one part.
+const LARGE: usize = 6 << 20;
+const THAW: Thaw = Thaw {
+    days: 2,
+    tier: ThawTier::Bulk,
+};
+
+async fn bucket(storing: Storing) -> (TempDir, EmbeddedS3, ObjectStoreSink) {
+    let root = tempfile::tempdir().unwrap();
+    let credentials = Credentials {
+        access_key: "test-key".into(),
+        secret_key: "test-secret".into(),
+    };
+    let server = EmbeddedS3::start(root.path(), credentials).unwrap();
+    server.create_bucket("bucket").unwrap();
+    server.record();
+    let mut options = S3Options::new("bucket");
+    options.endpoint = Some(server.endpoint());
+    options.keys = Some(AccessKeys {
+        id: "test-key".into(),
+        secret: "test-secret".into(),
+        session_token: None,
+    });
+    options.storing = storing;
+    let sink = ObjectStoreSink::s3(options).await.unwrap();
+    (root, server, sink)
+}
+
+fn in_class(name: &str) -> Storing {
+    Storing {
+        class: Some(name.parse().unwrap()),
+        ..Storing::default()
+    }
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new(name).unwrap()
+}
+
+async fn upload(sink: &ObjectStoreSink, name: &str, bytes: usize) {
+    let mut upload = sink.begin(&key(name), bytes as u64).await.unwrap();
+    upload.write(vec![7; bytes].into()).await.unwrap();
+    upload.commit().await.unwrap();
+}
+
+/// A document, data in one request, and data in parts.
+async fn write_all(sink: &ObjectStoreSink) {
+    let document = Bytes::from_static(b"{}");
+    sink.put(&key("document"), document).await.unwrap();
+    upload(sink, "small", 10).await;
+    upload(sink, "large", LARGE).await;
+}
+
+/// The one request that makes an object, or begins to.
+fn creation(server: &EmbeddedS3, name: &str) -> RecordedRequest {
+    let is_creation = |request: &RecordedRequest| match request.method.as_str() {
+        "PUT" => !request.query.contains("partNumber"),
+        "POST" => request.query.starts_with("uploads"),
+        _ => false,
+    };
+    let of_it = |request: &RecordedRequest| request.path == format!("/bucket/{name}");
+    let recorded = server.recorded().into_iter();
+    let found: Vec<_> = recorded
+        .filter(|request| of_it(request) && is_creation(request))
+        .collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.into_iter().next().unwrap()
+}
+
+#[tokio::test]
+async fn data_has_the_class_and_documents_have_none() {
+    for name in ["STANDARD", "STANDARD_IA", "GLACIER_IR", "DEEP_ARCHIVE"] {
+        let (_root, server, sink) = bucket(in_class(name)).await;
+        write_all(&sink).await;
+        let class = |name: &str| creation(&server, name).header(CLASS).map(str::to_owned);
+        assert_eq!(class("document"), None);
+        assert_eq!(class("small").as_deref(), Some(name));
+        assert_eq!(class("large").as_deref(), Some(name));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_where_nothing_is_set() {
+    let (_root, server, sink) = bucket(Storing::default()).await;
+    write_all(&sink).await;
+    for name in ["document", "small", "large"] {
+        let created = creation(&server, name);
+        for header in [CLASS, ENCRYPTION, KMS_KEY, TAGS] {
+            assert_eq!(created.header(header), None, "{name} {header}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn everything_is_encrypted_and_tagged() {
+    let key_id = "arn:aws:kms:eu-west-1:1:key/k";
+    for (encryption, kind, key) in [
+        (ServerSideEncryption::S3, "AES256", None),
+        (ServerSideEncryption::Kms(None), "aws:kms", None),
+        (
+            ServerSideEncryption::Kms(Some(key_id.to_owned())),
+            "aws:kms",
+            Some(key_id),
+        ),
+    ] {
+        let tags = [("team", "billing a/b"), ("of", "shop")];
+        let storing = Storing {
+            encryption: Some(encryption),
+            tags: tags.map(|(name, value)| (name.into(), value.into())).into(),
+            ..Storing::default()
+        };
+        let (_root, server, sink) = bucket(storing).await;
+        write_all(&sink).await;
+        for name in ["document", "small", "large"] {
+            let created = creation(&server, name);
+            assert_eq!(created.header(ENCRYPTION), Some(kind), "{name}");
+            assert_eq!(created.header(KMS_KEY), key, "{name}");
+            assert_eq!(
+                created.header(TAGS),
+                Some("of=shop&team=billing+a%2Fb"),
+                "{name}"
+            );
+        }
+        // Reading asks for nothing of it.
+        sink.read(&self::key("large"), 0..10).await.unwrap();
+        let read = server.recorded().pop().unwrap();
+        assert_eq!((&*read.method, read.header(ENCRYPTION)), ("GET", None));
+    }
+}
+
+#[tokio::test]
+async fn what_is_archived_is_attested_by_its_checksum() {
+    let (_root, server, sink) = bucket(in_class("GLACIER")).await;
+    assert_eq!(sink.capabilities().read_back, ReadBack::Documents);
+    write_all(&sink).await;
+    let checksum = "x-amz-checksum-sha256";
+    assert!(creation(&server, "small").header(checksum).is_some());
+    let recorded = server.recorded();
+    let mut parts = recorded
+        .iter()
+        .filter(|request| request.query.contains("partNumber"));
+    assert!(parts.clone().count() > 1);
+    assert!(parts.all(|part| part.header(checksum).is_some()));
+    assert_eq!(sink.head(&key("large")).await.unwrap().bytes, LARGE as u64);
+    assert_eq!(sink.read(&key("document"), 0..2).await.unwrap(), "{}");
+    // A second writer is told so, although nobody can compare.
+    let mut second = sink.begin(&key("small"), 10).await.unwrap();
+    second.write(vec![7; 10].into()).await.unwrap();
+    let refused = second.commit().await.unwrap_err();
+    assert_eq!(refused.class(), Class::Conflict);
+}
+
+#[tokio::test]
+async fn what_is_archived_is_read_once_it_is_thawed() {
+    let (_root, server, sink) = bucket(in_class("DEEP_ARCHIVE")).await;
+    write_all(&sink).await;
+    let data = key("large");
+    let error = sink.read(&data, 0..10).await.unwrap_err();
+    assert_eq!(error.class(), Class::Archived);
+    assert_eq!(
+        error.to_string(),
+        "read s3://bucket/large: it is archived, and must be thawed to be read"
+    );
+    let availability = async |name: &str| sink.availability(&key(name)).await.unwrap();
+    assert_eq!(availability("document").await, Availability::Readable);
+    assert_eq!(availability("large").await, Availability::Archived);
+
+    server.hold_thaws(true);
+    sink.thaw(&data, THAW).await.unwrap();
+    assert_eq!(availability("large").await, Availability::Thawing);
+    assert_eq!(availability("small").await, Availability::Archived);
+    // Asking again changes nothing, nor does asking for what isn't archived.
+    sink.thaw(&data, THAW).await.unwrap();
+    sink.thaw(&key("document"), THAW).await.unwrap();
+    let error = sink.read(&data, 0..10).await.unwrap_err();
+    assert_eq!(error.class(), Class::Archived);
+
+    server.hold_thaws(false);
+    assert_eq!(availability("large").await, Availability::Readable);
+    assert_eq!(sink.read(&data, 0..3).await.unwrap(), [7, 7, 7][..]);
+    sink.thaw(&data, THAW).await.unwrap();
+
+    let missing = sink.availability(&key("none")).await.unwrap_err();
+    assert_eq!(missing.class(), Class::NotFound);
+    let refused = Thaw {
+        tier: ThawTier::Expedited,
+        ..THAW
+    };
+    let refused = sink.thaw(&key("small"), refused).await.unwrap_err();
+    assert_eq!(refused.class(), Class::Permanent);
+    assert!(refused.to_string().contains("Expedited"), "{refused}");
+}
