@@ -189,6 +189,12 @@ async fn backup(
         engine,
         mut request,
     } = resolve::backup(typed, &setting, output, &signals.cancel)?;
+    if typed.dry_run {
+        let progress = Progress::start(output, "looking");
+        let report = engine.dry_run(request).await;
+        drop(progress);
+        return Ok(output.report(&report));
+    }
     let next = Next::new(setting.path(), &request.destinations);
     let progress = Progress::start(output, "starting");
     request.observer = Some(progress.observer());

@@ -40,6 +40,7 @@ mod records;
 mod reorder;
 mod retention;
 mod retry;
+mod sample;
 mod schedule;
 mod sink;
 mod source;
@@ -92,6 +93,7 @@ pub use records::{
 pub use reorder::Reorder;
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};
+pub use sample::{Sample, SampleLimits, SampleShare};
 pub use schedule::{Agenda, Awaited, CronExpression, NoCalendarEvent, NotACronExpression, Timing};
 pub use sink::{
     Availability, Capabilities, ObjectMeta, ReadBack, Reading, Sink, Thaw, ThawTier,

@@ -14,6 +14,7 @@ use crate::manifest::{ResourceEntry, SourceKind};
 use crate::part::{Partitions, Query};
 use crate::placing::ResourceKind;
 use crate::records::RunClaim;
+use crate::sample::{Sample, SampleLimits};
 
 /// Which resources are wanted, and which of their records. A source that can't tell records apart as it is asked to refuses.
 #[derive(Clone)]
@@ -197,6 +198,12 @@ pub trait Source: fmt::Debug + fmt::Display + Send + Sync + 'static {
 
     /// Begins a scan.
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError>;
+
+    /// Begins a scan of a sample of each resource, from which all of it can be judged. Not every source can.
+    async fn sample(&self, _: Selection, _: SampleLimits) -> Result<Sample, BackupError> {
+        let message = "it can't be sampled, so how large a backup would be can't be told";
+        Err(BackupError::usage(self, message))
+    }
 
     /// Whole small files for the backup's folder that describe what was read, now that it is known where it was placed.
     fn describe(&self, placed: &Placed<'_>) -> Result<Vec<Attachment>, BackupError>;

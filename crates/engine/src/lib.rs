@@ -82,12 +82,13 @@ pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, BackupValidation, CheckResult, CleanedBackup, CleanedDestination,
     CleanedUpload, CleanupReport, CleanupStatus, Contained, CopyState, CopyStatus, Damage,
-    DeleteReport, DeletedCopy, DestinationError, DriverInfo, DriverOutcome, LastRun, ListReport,
-    ListedBackup, MonitorReport, MonitoredDestination, PluginResult, Removal, RemovalStatus,
-    RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport,
-    RestoreStatus, RestoredResource, ScheduleList, ScheduledBackup, SchedulesReport, StatusReport,
-    SyncReport, SyncStatus, SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict,
-    VerifiedBackup, VerifiedCopy, VerifyReport, exit, exit_code_of,
+    DeleteReport, DeletedCopy, DestinationError, DriverInfo, DriverOutcome, DryRunReport,
+    DryRunStatus, LastRun, ListReport, ListedBackup, MonitorReport, MonitoredDestination,
+    PluginResult, Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun,
+    ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, SampleReport, SampledResource,
+    ScheduleList, ScheduledBackup, SchedulesReport, StatusReport, SyncReport, SyncStatus,
+    SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict, VerifiedBackup,
+    VerifiedCopy, VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};

@@ -1,6 +1,7 @@
 //! What a host is told: the shapes of `docs/reference/json.md`.
 
 mod cleanup;
+mod dry_run;
 mod monitor;
 mod plugin_result;
 mod repair;
@@ -25,6 +26,7 @@ pub use cleanup::{
     CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport, CleanupStatus, DeleteReport,
     DeletedCopy, Removal, RemovalStatus,
 };
+pub use dry_run::{DryRunReport, DryRunStatus, SampleReport, SampledResource};
 pub use monitor::{MonitorReport, MonitoredDestination};
 pub use plugin_result::{DriverInfo, DriverOutcome, PluginResult};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};

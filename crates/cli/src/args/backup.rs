@@ -105,6 +105,9 @@ pub(crate) struct BackupArguments {
     /// Clean up afterwards, by the rules of the configuration
     #[arg(long)]
     pub(crate) cleanup: bool,
+    /// Say what it would come to, from a sample of what there is, and write nothing
+    #[arg(long, conflicts_with = "cleanup")]
+    pub(crate) dry_run: bool,
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,6 +3,7 @@
 mod behind;
 mod check;
 mod cleanup;
+mod dry_run;
 mod outcome;
 mod record;
 mod wanted;

@@ -5,6 +5,7 @@
 
 mod files;
 mod lines;
+mod sample;
 mod scan;
 
 use std::fmt;
@@ -14,7 +15,8 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use teeline_core::{
-    Attachment, BackupError, Class, LineCheck, Placed, Scan, Selection, Source, SourceKind,
+    Attachment, BackupError, Class, LineCheck, Placed, Sample, SampleLimits, Scan, Selection,
+    Source, SourceKind,
 };
 
 use crate::Io;
@@ -201,12 +203,41 @@ impl Source for JsonlSource {
         let mut openings = self.openings().await?;
         openings.retain(|opening| selection.wants(&opening.resource));
         let (io, limits) = (self.io, self.limits);
-        Ok(Box::new(JsonlScan::new(
-            openings,
-            io,
-            limits,
-            selection.query,
-        )))
+        let query = selection.query;
+        Ok(Box::new(JsonlScan::new(openings, io, limits, query, None)))
+    }
+
+    async fn sample(
+        &self,
+        selection: Selection,
+        limits: SampleLimits,
+    ) -> Result<Sample, BackupError> {
+        self.check_records(&selection)?;
+        let path = match &self.input {
+            Input::Path(path) if self.is_rereadable() => path.clone(),
+            _ => {
+                let message = "what comes through a pipe can't be looked at beforehand";
+                return Err(BackupError::usage(self, message)
+                    .suggest("write it to a file first, or back it up"));
+            }
+        };
+        let (io, line_limits) = (self.io, self.limits);
+        let measure = move || {
+            let mut files = files::find(&path)?;
+            files.retain(|file| selection.wants(&file.resource));
+            let measured = files
+                .iter()
+                .map(|file| sample::measure(file, line_limits, limits));
+            let shares = measured.collect::<Result<Vec<_>, BackupError>>()?;
+            let openings: Vec<Opening> = files.into_iter().map(Opening::file).collect();
+            Ok::<_, BackupError>((openings, shares, selection.query))
+        };
+        let (openings, shares, query) = io.run(measure).await??;
+        let scan = JsonlScan::new(openings, io, line_limits, query, Some(limits));
+        Ok(Sample {
+            scan: Box::new(scan),
+            shares,
+        })
     }
 
     fn describe(&self, _: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {

@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use serde_json::Value;
 use teeline_core::{
     BackupError, Class, Conditions, Item, LineOrigin, PlannedResource, Query, RecordBatch,
-    ResourceCounts, ResourceId, ResourceKind, Scan, ScanPlan, check_lines,
+    ResourceCounts, ResourceId, ResourceKind, SampleLimits, Scan, ScanPlan, check_lines,
 };
 
 use super::files::{ResourceFile, read_error};
 use super::lines::{LineLimits, Lines};
+use super::sample::Until;
 use crate::Io;
 
 /// What is to be read as a resource.
@@ -56,7 +57,12 @@ impl Opening {
     }
 
     /// Opens it, and reads the first lines.
-    fn open(self, limits: LineLimits, conditions: Option<Conditions>) -> Batch {
+    fn open(
+        self,
+        limits: LineLimits,
+        conditions: Option<Conditions>,
+        until: Option<Until>,
+    ) -> Batch {
         let input = match self.input {
             OpeningInput::Reader(reader) => reader,
             OpeningInput::File(file) => file
@@ -66,6 +72,7 @@ impl Opening {
         next_batch(Wanted {
             lines: Lines::new(input, self.label, limits),
             conditions,
+            until,
         })
     }
 }
@@ -74,11 +81,19 @@ impl Opening {
 struct Wanted {
     lines: Lines,
     conditions: Option<Conditions>,
+    /// How many lines, where only a sample is wanted.
+    until: Option<Until>,
 }
 
 impl Wanted {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, BackupError> {
-        while let Some(batch) = self.lines.next_batch()? {
+        while !self.until.is_some_and(|until| until.is_reached()) {
+            let Some(batch) = self.lines.next_batch()? else {
+                return Ok(None);
+            };
+            if let Some(until) = &mut self.until {
+                until.take(batch.ends.len(), batch.bytes.len());
+            }
             let batch = match &self.conditions {
                 Some(conditions) => those_that_meet(conditions, &batch)?,
                 None => batch,
@@ -165,6 +180,7 @@ pub(super) struct JsonlScan {
     io: Io,
     limits: LineLimits,
     query: Query,
+    sample: Option<SampleLimits>,
 }
 
 /// What comes next.
@@ -177,7 +193,13 @@ enum Step {
 }
 
 impl JsonlScan {
-    pub(super) fn new(openings: Vec<Opening>, io: Io, limits: LineLimits, query: Query) -> Self {
+    pub(super) fn new(
+        openings: Vec<Opening>,
+        io: Io,
+        limits: LineLimits,
+        query: Query,
+        sample: Option<SampleLimits>,
+    ) -> Self {
         let resources = openings.iter().map(Opening::planned).collect();
         JsonlScan {
             plan: ScanPlan {
@@ -191,6 +213,7 @@ impl JsonlScan {
             io,
             limits,
             query,
+            sample,
         }
     }
 
@@ -231,7 +254,8 @@ impl Scan for JsonlScan {
             Step::Open(id, opening) => {
                 self.endless = matches!(opening.input, OpeningInput::Reader(_));
                 let conditions = self.query.of(&opening.resource).cloned();
-                let open = move || opening.open(limits, conditions);
+                let until = self.sample.map(Until::new);
+                let open = move || opening.open(limits, conditions, until);
                 let batch = run(self.io, self.endless, open).await?;
                 Ok(Some(self.after(id, batch)))
             }

@@ -42,6 +42,7 @@ mod puts;
 mod ranges;
 mod read_ahead;
 mod registry;
+mod sample;
 mod scan;
 pub mod schema;
 mod settle;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use teeline_core::{
-    Attachment, BackupError, Class, Placed, PlannedResource, ResourceKind, Scan, ScanPlan,
-    Selection, Source, SourceKind, layout,
+    Attachment, BackupError, Class, Placed, PlannedResource, ResourceKind, Sample, SampleLimits,
+    Scan, ScanPlan, Selection, Source, SourceKind, layout,
 };
 use tokio::sync::OnceCell;
 
@@ -20,6 +20,7 @@ use super::keys::Lister;
 use super::listing::PAGE_KEYS;
 use super::pace::CALLS_MAX;
 use super::part::Parts;
+use super::sample::sample;
 use super::scan::S3dbScan;
 use super::settle::Settle;
 use super::walk::{CATALOGUE, UnknownObjects, is_destination};
@@ -142,6 +143,41 @@ impl S3dbSource {
         Ok((bytes, catalogue))
     }
 
+    /// Reads the catalogue, and finds out by it what is to be read.
+    async fn prepare(&self, selection: Selection) -> Result<Prepared, BackupError> {
+        let bucket = self.bucket().await;
+        if is_destination(bucket, "").await? {
+            let message = "the database's prefix is itself a teeline destination; \
+                           a backup would read the backups in it as data";
+            return Err(BackupError::usage(&self.connection, message)
+                .suggest("keep the database and the backups under different prefixes"));
+        }
+        let (bytes, catalogue) = self.read_catalogue().await?;
+        let mut wanted: Vec<usize> = (0..catalogue.resources.len())
+            .filter(|index| selection.wants(&catalogue.resources[*index].name))
+            .collect();
+        let parts = Arc::new(Parts::new(&catalogue, &mut wanted, &selection)?);
+        let catalogue = Arc::new(catalogue);
+        Ok(Prepared {
+            bytes,
+            lister: Lister {
+                bucket: bucket.clone(),
+                catalogue: Arc::clone(&catalogue),
+                selection,
+                unknown: self.options.unknown_objects,
+                wanted,
+                parts: Arc::clone(&parts),
+            },
+            context: FetchContext {
+                bucket: bucket.clone(),
+                catalogue,
+                options: self.options,
+                identifies: false,
+                parts,
+            },
+        })
+    }
+
     /// Refuses to read again what was read in part: what else has changed can't be told from what wasn't asked for.
     fn check_settles(&self, parts: &Parts) -> Result<(), BackupError> {
         if self.options.settle_passes_max == 0 || parts.are_whole() {
@@ -168,6 +204,14 @@ impl S3dbSource {
         let settle = Settle::begin(bucket, catalogue_bytes, selection, unknown, passes_max);
         settle.await.map(Some)
     }
+}
+
+/// What it takes to read a database.
+struct Prepared {
+    /// The catalogue's.
+    bytes: Bytes,
+    lister: Lister,
+    context: FetchContext,
 }
 
 /// Reads the bytes of a database's catalogue.
@@ -247,38 +291,42 @@ impl Source for S3dbSource {
     }
 
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
-        let bucket = self.bucket().await;
-        if is_destination(bucket, "").await? {
-            let message = "the database's prefix is itself a teeline destination; \
-                           a backup would read the backups in it as data";
-            return Err(BackupError::usage(&self.connection, message)
-                .suggest("keep the database and the backups under different prefixes"));
-        }
-        let (bytes, catalogue) = self.read_catalogue().await?;
-        let mut wanted: Vec<usize> = (0..catalogue.resources.len())
-            .filter(|index| selection.wants(&catalogue.resources[*index].name))
-            .collect();
-        let parts = Arc::new(Parts::new(&catalogue, &mut wanted, &selection)?);
-        self.check_settles(&parts)?;
-        let settle = self.settle(&bytes, &selection).await?;
-        let plan = plan(&catalogue, &wanted, bytes, settle.is_some());
-        let catalogue = Arc::new(catalogue);
-        let keys = Lister {
-            bucket: bucket.clone(),
-            catalogue: Arc::clone(&catalogue),
-            selection,
-            unknown: self.options.unknown_objects,
-            wanted,
-            parts: Arc::clone(&parts),
-        };
-        let context = FetchContext {
-            bucket: bucket.clone(),
-            catalogue,
-            options: self.options,
-            identifies: settle.is_some(),
-            parts,
-        };
-        Ok(Box::new(S3dbScan::new(plan, context, keys.start(), settle)))
+        let prepared = self.prepare(selection).await?;
+        self.check_settles(&prepared.context.parts)?;
+        let Prepared {
+            bytes,
+            lister,
+            mut context,
+        } = prepared;
+        let settle = self.settle(&bytes, &lister.selection).await?;
+        context.identifies = settle.is_some();
+        let plan = plan(&context.catalogue, &lister.wanted, bytes, settle.is_some());
+        Ok(Box::new(S3dbScan::new(
+            plan,
+            context,
+            lister.start(),
+            settle,
+        )))
+    }
+
+    async fn sample(
+        &self,
+        selection: Selection,
+        limits: SampleLimits,
+    ) -> Result<Sample, BackupError> {
+        let prepared = self.prepare(selection).await?;
+        self.check_settles(&prepared.context.parts)?;
+        let Prepared {
+            bytes,
+            lister,
+            context,
+        } = prepared;
+        let plan = plan(&context.catalogue, &lister.wanted, bytes, false);
+        let (keys, shares) = sample(&context.catalogue, lister.start(), limits).await?;
+        Ok(Sample {
+            scan: Box::new(S3dbScan::new(plan, context, keys, None)),
+            shares,
+        })
     }
 }
 

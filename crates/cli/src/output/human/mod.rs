@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod cleanup;
+mod dry_run;
 mod inspection;
 mod list;
 mod monitor;
