@@ -17,7 +17,7 @@ fi
 
 venv=$CARGO_TARGET_DIR/interop/venv
 if ! cmp -s requirements.txt "$venv/installed.txt"; then
-  echo 'installing SeaweedFS, DuckDB and pandas'
+  echo 'installing SeaweedFS, DuckDB, pandas and cryptography'
   python3 -m venv --clear "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
   cp requirements.txt "$venv/installed.txt"

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use teeline_core::seal::TAG_BYTES;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// No lease is smaller, so that the number of chunks in flight is bounded as well.
@@ -15,9 +16,11 @@ pub const LEASE_BYTES_MIN: u64 = 64 << 10;
 const CHUNK_LINE_BYTES_MAX: usize = 256;
 
 /// What a block of so many bytes is leased, with so many bytes of rows that the index is to say of it: the most that they
-/// can take once they are encoded.
+/// can take once they are encoded, and sealed.
 pub fn block_lease_bytes(plain: usize, rows: usize) -> u64 {
-    encoded_bytes_max(plain) + encoded_bytes_max(rows + CHUNK_LINE_BYTES_MAX)
+    // Sealed rows are base64, of which compression leaves a little more than there was before.
+    let rows = rows + rows / 16;
+    encoded_bytes_max(plain + TAG_BYTES) + encoded_bytes_max(rows + CHUNK_LINE_BYTES_MAX)
 }
 
 /// Deflate stores what it can't compress, at 5 bytes for each 64 KiB or less, between a gzip header and trailer (RFC 1951
@@ -167,6 +170,7 @@ mod tests {
             };
             let block = Block {
                 resource: ResourceId(0),
+                number: 0,
                 records: u32::MAX,
                 bytes: noise(bytes).into(),
                 rows: noise(rows).into(),

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use actix::Recipient;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use teeline_core::seal::Sealer;
 use teeline_core::{BackupError, Block, BlockEncoder, Class, Compression, Seq};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -66,13 +67,14 @@ impl Encoders {
     pub(crate) fn start(
         executor: Executor,
         compression: Compression,
+        sealer: Option<Arc<Sealer>>,
         placer: Recipient<Sequenced>,
         alive: &Alive,
         stages: &Stages,
     ) -> Result<Self, BackupError> {
         let workers = match executor {
             Executor::Inline => {
-                let encoder = Box::new(BlockEncoder::new(compression)?);
+                let encoder = Box::new(BlockEncoder::new(compression)?.sealing(sealer));
                 let meter = stages.meter(STAGE);
                 return Ok(Encoders::Inline {
                     encoder,
@@ -95,7 +97,7 @@ impl Encoders {
         };
         for number in 0..workers {
             let (receiver, placer) = (receiver.clone(), placer.clone());
-            let mut encoder = BlockEncoder::new(compression)?;
+            let mut encoder = BlockEncoder::new(compression)?.sealing(sealer.clone());
             let stages = stages.clone();
             let (abandoned, alive) = (Arc::clone(&pool.abandoned), alive.clone());
             let thread = std::thread::Builder::new()

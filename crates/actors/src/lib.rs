@@ -35,7 +35,7 @@ pub use budget::{Budget, LEASE_BYTES_MIN, Lease, block_lease_bytes};
 pub use driver::Verification;
 pub use encoder::Executor;
 pub use host::Host;
-pub use placer::{Epilogue, Prologue};
+pub use placer::{Epilogue, Prologue, Sealing};
 pub use publish::{Publication, claim, put_checked};
 pub use read_back::compare_pieces;
 pub use reader::Clock;

@@ -1,7 +1,10 @@
 //! The placer: puts chunks back into the source's order, gives each its segment and offset, and hands every destination
 //! the same steps.
 
+use std::sync::Arc;
+
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
+use teeline_core::seal::{self, SEALED_SUFFIX, SealedKey, Sealer};
 use teeline_core::{
     Attachment, AttachmentEntry, BackupError, Manifest, Placed, Placement, Placer, ProgressEvent,
     Reorder, RunClaim, RunHead, ScanPlan, SealedManifest, SourceEntry, SourceKind, Timestamp,
@@ -18,6 +21,15 @@ pub type Prologue = Box<dyn FnOnce(&ScanPlan) -> Result<(), BackupError> + Send>
 
 /// Makes the attachments that depend on what was placed. The last word before the manifest: its error fails the backup.
 pub type Epilogue = Box<dyn FnOnce(&Placed<'_>) -> Result<Vec<Attachment>, BackupError> + Send>;
+
+/// How a backup is sealed.
+#[derive(Debug, Clone)]
+pub struct Sealing {
+    /// Seals its parts.
+    pub sealer: Arc<Sealer>,
+    /// Its key, sealed for who may open it.
+    pub keys: Vec<SealedKey>,
+}
 
 pub(crate) struct PlacerActor {
     state: State,
@@ -47,13 +59,16 @@ pub(crate) struct RunOpening {
     pub(crate) location: String,
     pub(crate) prologue: Prologue,
     pub(crate) epilogue: Epilogue,
+    pub(crate) sealing: Option<Sealing>,
 }
 
 struct Placing {
     placer: Placer,
     claim: RunClaim,
+    /// What the source planned, as it gave it.
     attachments: Vec<Attachment>,
     epilogue: Epilogue,
+    sealer: Option<Arc<Sealer>>,
 }
 
 /// Stops the placer.
@@ -125,10 +140,17 @@ impl PlacerActor {
             location,
             prologue,
             epilogue,
+            sealing,
         } = opening;
         prologue(&plan)?;
         let (compression, segment_bytes) = (head.plan.compression, head.plan.segment_bytes);
-        let placer = Placer::new(head.id.clone(), compression, segment_bytes, &plan.resources)?;
+        let (sealer, keys) = match sealing {
+            None => (None, Vec::new()),
+            Some(Sealing { sealer, keys }) => (Some(sealer), keys),
+        };
+        let placer = Placer::new(head.id.clone(), compression, segment_bytes, &plan.resources)?
+            .sealing(sealer.clone())?;
+        let stored = stored(sealer.as_deref(), &plan.attachments);
         let claim = RunClaim {
             head,
             source: SourceEntry {
@@ -139,16 +161,27 @@ impl PlacerActor {
                 settle: None,
             },
             claimed: placer.claimed(),
-            attachments: entries(&plan.attachments),
+            attachments: entries(&stored),
         };
-        let sealed = document::seal_within(layout::RUN_CLAIM, &claim, document::BYTES_MAX)?;
+        let sealed = match &sealer {
+            None => document::seal(&claim),
+            Some(sealer) => {
+                document::seal_authenticated(&claim, |body| sealer.mac(seal::Context::Claim, body))
+            }
+        };
+        let sealed = document::within(layout::RUN_CLAIM, sealed, document::BYTES_MAX)?;
         self.step(Step::Claim(sealed));
-        self.attach(&plan.attachments)?;
+        let keys = keys
+            .iter()
+            .map(|key| (layout::key_object(&key.name), document::seal(key)));
+        self.attach(&keys.collect::<Vec<_>>())?;
+        self.attach(&stored)?;
         Ok(Placing {
             placer,
             claim,
             attachments: plan.attachments,
             epilogue,
+            sealer,
         })
     }
 
@@ -187,8 +220,9 @@ impl PlacerActor {
         let Placing {
             placer,
             claim,
-            mut attachments,
+            attachments,
             epilogue,
+            sealer,
         } = placing;
         let compression = claim.head.plan.compression;
         let placed = placer.finish()?;
@@ -198,11 +232,13 @@ impl PlacerActor {
             resources: &placed.resources,
             attachments: &attachments,
         })?;
+        let made = stored(sealer.as_deref(), &made);
         self.attach(&made)?;
-        attachments.extend(made);
+        let mut attachments = claim.attachments.clone();
+        attachments.extend(entries(&made));
         let path = claim.head.path.clone();
-        let attachments = entries(&attachments);
-        let manifest = SealedManifest::new(Manifest::new(claim, placed, attachments))?;
+        let manifest = Manifest::new(claim, placed, attachments);
+        let manifest = SealedManifest::authenticated(manifest, sealer.as_deref())?;
         // The supervisor must know how many segments there are before a destination can say that it has them all.
         self.supervisor
             .do_send(SupervisorMessage::SourceEnded(Box::new(manifest), path));
@@ -224,6 +260,18 @@ impl PlacerActor {
     fn step(&self, step: Step) {
         self.tee.do_send(TeeMessage::Step(step, None));
     }
+}
+
+/// Small files as they are stored: where the backup is sealed, sealed and under another name.
+fn stored(sealer: Option<&Sealer>, attachments: &[Attachment]) -> Vec<Attachment> {
+    let seal = |(file, bytes): &Attachment| match sealer {
+        None => (file.clone(), bytes.clone()),
+        Some(sealer) => {
+            let sealed = sealer.seal(seal::Context::File(file), bytes);
+            (format!("{file}{SEALED_SUFFIX}"), sealed)
+        }
+    };
+    attachments.iter().map(seal).collect()
 }
 
 fn entries(attachments: &[Attachment]) -> Vec<AttachmentEntry> {

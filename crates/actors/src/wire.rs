@@ -15,7 +15,7 @@ use crate::budget::Budget;
 use crate::driver::Verification;
 use crate::encoder::{Encoders, Executor};
 use crate::messages::SupervisorMessage;
-use crate::placer::{Epilogue, PlacerActor, Prologue, RunOpening};
+use crate::placer::{Epilogue, PlacerActor, Prologue, RunOpening, Sealing};
 use crate::reader::{Clock, Reader, Reading};
 use crate::sink::{PassDestination, SinkActor, SinkParts};
 use crate::spool::{Spool, SpoolQueue};
@@ -37,6 +37,8 @@ pub struct Pass {
     pub head: RunHead,
     /// The folder of the backup below each root.
     pub path: ObjectKey,
+    /// How the backup is sealed, where its head says that it is.
+    pub sealing: Option<Sealing>,
     /// Says whether what the source is going to give is what is wanted.
     pub prologue: Prologue,
     /// Makes the attachments that depend on what was placed.
@@ -130,12 +132,14 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     }));
 
     let compression = pass.head.plan.compression;
+    let sealer = pass.sealing.as_ref().map(|it| Arc::clone(&it.sealer));
     let opening = RunOpening {
         head: pass.head,
         source: pass.source.kind(),
         location: pass.source.to_string(),
         prologue: pass.prologue,
         epilogue: pass.epilogue,
+        sealing: pass.sealing,
     };
     let placer = PlacerActor::new(
         opening,
@@ -149,6 +153,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     let encoders = Encoders::start(
         pass.executor,
         compression,
+        sealer,
         placer.clone().recipient(),
         &alive,
         &stages,

@@ -3,6 +3,7 @@
 mod backup;
 mod bench;
 mod cleanup;
+mod keys;
 mod schedule;
 
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ pub(crate) use self::backup::{
 };
 pub(crate) use self::bench::BenchArguments;
 pub(crate) use self::cleanup::{CleanupArguments, DeleteArguments};
+pub(crate) use self::keys::{
+    KeyArguments, KeyCommand, KeyCommandArguments, NewKeyArguments, WhichArguments,
+};
 pub(crate) use self::schedule::{RunArguments, ScheduleArguments, ScheduleCommand};
 
 /// Reads a database once and leaves verified, restorable copies of it on many destinations.
@@ -26,7 +30,7 @@ pub(crate) use self::schedule::{RunArguments, ScheduleArguments, ScheduleCommand
     max_term_width = 100,
     after_help = "\
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 done but a destination is behind or was avoided, \
-13 damage found, 130 interrupted."
+12 no key opens it, 13 damage found, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as teeline=debug. Without, as the
@@ -62,6 +66,8 @@ pub(crate) enum Command {
     Delete(DeleteArguments),
     /// Delete the backups that no rule keeps, and what dead runs have left
     Cleanup(CleanupArguments),
+    /// Say who can open sealed backups, and change it
+    Key(KeyCommandArguments),
     /// Stay, and make the backups that are scheduled
     Run(RunArguments),
     /// Look at schedules
@@ -171,6 +177,8 @@ pub(crate) struct VerifyArguments {
     pub(crate) deep: bool,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
 }
 
 /// `teeline validate`.
@@ -186,6 +194,8 @@ pub(crate) struct ValidateArguments {
     /// the connection string of a database. Without, the temporary folder
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) scratch: Option<String>,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
 }
@@ -239,6 +249,11 @@ pub(crate) struct RestoreArguments {
     /// Say what would be restored, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Restore a backup that isn't sealed although a key is given: whoever can write to the destination may have made it
+    #[arg(long)]
+    pub(crate) allow_unsealed: bool,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
 }
 
 /// `teeline repair`.
@@ -251,6 +266,8 @@ pub(crate) struct RepairArguments {
     pub(crate) rebuild_manifest: bool,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
 }
 
 /// `teeline sync`.
@@ -327,6 +344,7 @@ impl Command {
             Command::Restore(_) => Operation::Restore,
             Command::Repair(_) => Operation::Repair,
             Command::Sync(_) => Operation::Sync,
+            Command::Key(_) => Operation::Keys,
             Command::Delete(_) => Operation::Delete,
             Command::Cleanup(_) => Operation::Cleanup,
             Command::Config(_) => Operation::ValidateConfig,
@@ -355,6 +373,7 @@ impl Command {
             Command::Sync(sync) => sync.places.json,
             Command::Delete(delete) => delete.places.json,
             Command::Cleanup(cleanup) => cleanup.places.json,
+            Command::Key(key) => key.command.json(),
             Command::Run(_) => false,
             Command::Schedule(schedule) => schedule.command.json(),
             Command::InspectPlugin(inspect) => inspect.json,

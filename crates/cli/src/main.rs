@@ -8,6 +8,7 @@
 mod args;
 mod bench;
 mod embedded;
+mod generate;
 mod logging;
 mod output;
 mod progress;
@@ -24,9 +25,10 @@ use clap::Parser;
 use teeline::{BackupError, Class, DestinationStatus, Engine, Operation};
 
 use crate::args::{
-    Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, RestoreArguments,
-    ScheduleCommand,
+    Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, KeyCommand,
+    RestoreArguments, ScheduleCommand,
 };
+use crate::generate::generate;
 use crate::logging::Logging;
 use crate::output::{Made, Next, Output};
 use crate::progress::Progress;
@@ -98,7 +100,7 @@ async fn carry_out(
         }
         Command::Verify(typed) => {
             let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
-            let request = resolve::verify(&typed, &setting, output, &signals.cancel)?;
+            let request = resolve::verify(&typed, &setting, output, &signals.cancel).await?;
             let progress = Progress::start(output, "verifying");
             let report = setting.plain_engine()?.verify(request).await;
             drop(progress);
@@ -106,7 +108,7 @@ async fn carry_out(
         }
         Command::Validate(typed) => {
             let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
-            let request = resolve::validate(&typed, &setting, output, &signals.cancel)?;
+            let request = resolve::validate(&typed, &setting, output, &signals.cancel).await?;
             let progress = Progress::start(output, "validating");
             let report = setting.plain_engine()?.validate(request).await;
             drop(progress);
@@ -116,7 +118,7 @@ async fn carry_out(
         Command::Repair(typed) => {
             let id = resolve::repair_id(&typed)?;
             let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
-            let request = resolve::repair(&typed, id, &setting, output, &signals.cancel)?;
+            let request = resolve::repair(&typed, id, &setting, output, &signals.cancel).await?;
             let progress = Progress::start(output, "repairing");
             let report = setting.plain_engine()?.repair(request).await;
             drop(progress);
@@ -146,6 +148,7 @@ async fn carry_out(
             drop(progress);
             Ok(output.report(&report))
         }
+        Command::Key(typed) => key(&typed.command, output, signals).await,
         Command::Run(typed) => run::run(&typed, output, signals).await,
         Command::Schedule(typed) => schedule(&typed.command, output, signals).await,
         Command::InspectPlugin(typed) => {
@@ -158,6 +161,22 @@ async fn carry_out(
             command: ConfigCommand::Check { file, .. },
         }) => Ok(output.report(&resolve::check(&file)?)),
     }
+}
+
+async fn key(typed: &KeyCommand, output: &Output, signals: &Signals) -> Result<u8, BackupError> {
+    let places = match typed {
+        KeyCommand::Generate { x25519, out, .. } => {
+            return Ok(output.report(&generate(*x25519, out.as_deref())?));
+        }
+        KeyCommand::Remove { places, .. } => places,
+        KeyCommand::List { which }
+        | KeyCommand::Add { which, .. }
+        | KeyCommand::Rotate { which, .. } => &which.places,
+    };
+    let setting = Setting::open(places.config.as_deref(), output, signals).await?;
+    let request = resolve::key(typed, &setting, output, &signals.cancel).await?;
+    let report = setting.plain_engine()?.keys(request).await;
+    Ok(output.report(&report))
 }
 
 async fn schedule(
@@ -188,7 +207,7 @@ async fn backup(
     let resolve::Backup {
         engine,
         mut request,
-    } = resolve::backup(typed, &setting, output, &signals.cancel)?;
+    } = resolve::backup(typed, &setting, output, &signals.cancel).await?;
     if typed.dry_run {
         let progress = Progress::start(output, "looking");
         let report = engine.dry_run(request).await;
@@ -213,7 +232,7 @@ async fn restore(
     signals: &Signals,
 ) -> Result<u8, BackupError> {
     let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
-    let request = resolve::restore(typed, &setting, output, &signals.cancel)?;
+    let request = resolve::restore(typed, &setting, output, &signals.cancel).await?;
     let progress = Progress::start(output, "restoring");
     let report = setting.plain_engine()?.restore(request).await;
     drop(progress);

@@ -17,7 +17,7 @@ pub(crate) async fn run(
     signals: &Signals,
 ) -> Result<u8, BackupError> {
     let setting = Setting::open(typed.config.as_deref(), output, signals).await?;
-    let engine = resolve::scheduled(&setting, &typed.engine)?;
+    let engine = resolve::scheduled(&setting, &typed.engine).await?;
     let log = Log {
         stderr: output.stderr.clone(),
         time_zone: setting.time_zone(),

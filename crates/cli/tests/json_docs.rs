@@ -241,6 +241,53 @@ fn every_field_of_real_reports_is_documented() {
         ),
     );
 
+    let keys = scratch.teeline(0, &["key", "generate", "--out", "key", "--json"]);
+    check("key generate", keys);
+    let pair = check(
+        "key generate",
+        scratch.teeline(0, &["key", "generate", "--x25519", "--json"]),
+    );
+    let sealed = [
+        "backup",
+        "--from",
+        "in",
+        "--to",
+        "sealed",
+        "--key-file",
+        "key",
+        "--recipient",
+        pair["recipient"].as_str().unwrap(),
+    ];
+    scratch.teeline(0, &sealed);
+    scratch.teeline(0, &sealed);
+    let verify = [
+        "verify",
+        "--at",
+        "sealed",
+        "--key-file",
+        "key",
+        "--deep",
+        "--json",
+    ];
+    let verified = check("verify", scratch.teeline(0, &verify));
+    let seal = &verified["backups"][0]["destinations"][0]["seal"];
+    assert_eq!(
+        (&seal["authentic"], &seal["previous"]),
+        (&true.into(), &"present".into())
+    );
+    scratch.write("passphrase", "hidden");
+    let of_key = |code, words: &[&str]| {
+        let words = [&["key"], words, &["--at", "sealed", "--json"]].concat();
+        check("key", scratch.teeline(code, &words))
+    };
+    let new = ["--new-passphrase-command", "cat passphrase"];
+    of_key(12, &[&["add"], &new[..]].concat());
+    of_key(0, &[&["add", "--key-file", "key"], &new[..]].concat());
+    let listed = of_key(0, &["list"]);
+    let name = &listed["backups"][0]["destinations"][0]["keys"][0]["name"];
+    let id_of = listed["backups"][0]["id"].as_str().unwrap().to_owned();
+    of_key(0, &["remove", &id_of, name.as_str().unwrap()]);
+
     scratch.flip_byte(&format!(
         "a/{}/users.jsonl.gz",
         second["id"].as_str().unwrap()

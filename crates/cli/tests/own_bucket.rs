@@ -1,4 +1,8 @@
 //! Backups in the database's own bucket, beside what is backed up.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 mod shared;
 

@@ -1,4 +1,8 @@
 //! Who may read a backup in a folder, whatever the umask is.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 mod shared;
 

@@ -30,6 +30,7 @@ fn block_of(compression: Compression) -> Block {
     let count = compression.block_bytes_default() / LINE_BYTES;
     Block {
         resource: ResourceId(0),
+        number: 0,
         records: u32::try_from(count).expect("blocks are small"),
         bytes: Bytes::from(lines(count, LINE_BYTES)),
         rows: Bytes::new(),

@@ -33,6 +33,8 @@ pub struct LineOrigin {
 pub struct Block {
     /// The resource of every record.
     pub resource: ResourceId,
+    /// Its number in the resource, from 0.
+    pub number: u64,
     /// How many records begin in it.
     pub records: u32,
     /// The records, each ending in a newline.
@@ -68,6 +70,7 @@ pub struct Cutter {
     rows: Vec<u8>,
     origin: Option<LineOrigin>,
     records_cut: u64,
+    blocks_cut: u64,
 }
 
 impl Cutter {
@@ -83,6 +86,7 @@ impl Cutter {
             rows: Vec::new(),
             origin: None,
             records_cut: 0,
+            blocks_cut: 0,
         }
     }
 
@@ -131,8 +135,11 @@ impl Cutter {
 
     fn cut(&mut self) -> Block {
         self.records_cut += u64::from(self.records);
+        let number = self.blocks_cut;
+        self.blocks_cut += 1;
         Block {
             resource: self.resource,
+            number,
             records: std::mem::take(&mut self.records),
             bytes: self.buffers.lend(
                 std::mem::take(&mut self.buffer),

@@ -1,5 +1,7 @@
 //! Blocks → chunks: compressed, decoded again and compared, digested.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,7 @@ use crate::compress::Compression;
 use crate::digest::Digest;
 use crate::error::{BackupError, Class};
 use crate::piece::Piece;
+use crate::seal::{Context, SEALED_SUFFIX, Sealer, seal_rows};
 use crate::stream::StreamPart;
 use crate::validate::check_lines;
 
@@ -33,6 +36,7 @@ const STORED_SLACK_BYTES: u64 = 1 << 20;
 /// How many bytes come of one at the most, in a data file of this name. Deflate makes no byte into more than 1,032; zstd makes
 /// blocks of up to 128 KiB from four bytes (RFC 8878, section 3.1.1.2), brotli of up to 16 MiB (RFC 7932, section 9.2).
 fn inflation_max(file: &str) -> u64 {
+    let file = file.strip_suffix(SEALED_SUFFIX).unwrap_or(file);
     match file.rsplit_once('.') {
         Some((_, "gz" | "zz")) => 1_100,
         Some((_, "zst")) => 32 << 10,
@@ -68,6 +72,8 @@ impl ChunkEntry {
 pub struct EncodedBlock {
     /// The resource of its records.
     pub resource: ResourceId,
+    /// The number of its block in the resource.
+    pub number: u64,
     /// What the index says of it.
     pub entry: ChunkEntry,
     /// The stored bytes.
@@ -93,6 +99,8 @@ pub enum EncodeStep {
     Compress,
     /// What came of that is decoded and compared.
     Check,
+    /// It is encrypted, where the backup is sealed.
+    Seal,
     /// The chunk's digest.
     Hash,
     /// Its part of the index.
@@ -106,6 +114,7 @@ impl EncodeStep {
             EncodeStep::Validate => "validate",
             EncodeStep::Compress => "compress",
             EncodeStep::Check => "decode and compare",
+            EncodeStep::Seal => "seal",
             EncodeStep::Hash => "hash",
             EncodeStep::Index => "index",
         }
@@ -120,6 +129,7 @@ pub struct BlockEncoder {
     decoder: Decoder,
     /// What a chunk is decoded to, to be compared.
     decoded: Buffers,
+    sealer: Option<Arc<Sealer>>,
 }
 
 impl BlockEncoder {
@@ -141,7 +151,14 @@ impl BlockEncoder {
             index: Encoder::gzip(index_level),
             decoder: Decoder::new(),
             decoded: Buffers::default(),
+            sealer: None,
         })
+    }
+
+    /// As this one, of chunks that are sealed; none where they aren't.
+    #[must_use]
+    pub fn sealing(self, sealer: Option<Arc<Sealer>>) -> Self {
+        BlockEncoder { sealer, ..self }
     }
 
     /// Encodes one block. What leaves here has been decoded again and was equal to the block.
@@ -175,6 +192,14 @@ impl BlockEncoder {
                 stored
             }
         };
+        let bytes = match &self.sealer {
+            None => bytes,
+            Some(sealer) => {
+                let sealed = seal_checked(sealer, &block, &bytes)?;
+                done(EncodeStep::Seal);
+                sealed
+            }
+        };
         let entry = ChunkEntry {
             stored: bytes.len() as u64,
             plain: block.bytes.len() as u64,
@@ -183,10 +208,11 @@ impl BlockEncoder {
         };
         let stream = StreamPart::of(self.compression, &block.bytes);
         done(EncodeStep::Hash);
-        let index_fragment = self.index_fragment(entry, &block.rows)?;
+        let index_fragment = self.index_fragment(entry, &block)?;
         done(EncodeStep::Index);
         Ok(EncodedBlock {
             resource: block.resource,
+            number: block.number,
             entry,
             bytes,
             stream,
@@ -211,11 +237,37 @@ impl BlockEncoder {
         ))
     }
 
-    fn index_fragment(&mut self, entry: ChunkEntry, rows: &[u8]) -> Result<Bytes, BackupError> {
+    fn index_fragment(&mut self, entry: ChunkEntry, block: &Block) -> Result<Bytes, BackupError> {
         let mut lines = json_line(&ChunkLine { chunk: entry });
-        lines.extend_from_slice(rows);
+        match &self.sealer {
+            None => lines.extend_from_slice(&block.rows),
+            Some(sealer) => {
+                let place = (block.resource, block.number);
+                lines.extend(seal_rows(sealer, place, &block.rows, &mut self.index)?);
+            }
+        }
         self.index.encode(&lines)
     }
+}
+
+/// A chunk, sealed for its place; it has been opened again, and was equal.
+fn seal_checked(sealer: &Sealer, block: &Block, chunk: &[u8]) -> Result<Bytes, BackupError> {
+    let context = Context::Chunk {
+        resource: block.resource,
+        number: block.number,
+    };
+    let sealed = sealer.seal(context, chunk);
+    if sealer.open("a chunk", context, &sealed)? == chunk {
+        return Ok(sealed);
+    }
+    let message =
+        "a chunk opens to other bytes than were sealed; memory or processor may be at fault";
+    Err(BackupError::new(
+        Class::Permanent,
+        "seal",
+        "a block",
+        message,
+    ))
 }
 
 /// `value` as one line of JSON.
@@ -233,6 +285,7 @@ mod tests {
     fn what_compresses_best_is_possible_and_more_is_not() {
         let block = Block {
             resource: ResourceId(0),
+            number: 0,
             records: 1,
             bytes: Bytes::from(vec![b' '; 8 << 20]),
             rows: Bytes::new(),

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+use crate::hex32::Hex32;
 
 /// A BLAKE3 digest.
 ///
@@ -12,8 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// let digest = Digest::of(b"teeline");
 /// assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest([u8; 32]);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(Hex32);
 
 /// Text that is no digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,12 +26,12 @@ pub struct NotADigest;
 impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        Digest(*blake3::hash(bytes).as_bytes())
+        Digest(Hex32::new(*blake3::hash(bytes).as_bytes()))
     }
 
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        self.0.as_bytes()
     }
 }
 
@@ -39,18 +42,18 @@ pub struct DigestOfDigests(blake3::Hasher);
 impl DigestOfDigests {
     /// Adds the next digest.
     pub fn push(&mut self, digest: Digest) {
-        self.0.update(&digest.0);
+        self.0.update(digest.as_bytes());
     }
 
     /// The digest of all that was pushed.
     pub fn finish(&self) -> Digest {
-        Digest(*self.0.finalize().as_bytes())
+        Digest(Hex32::new(*self.0.finalize().as_bytes()))
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
@@ -64,26 +67,6 @@ impl FromStr for Digest {
     type Err = NotADigest;
 
     fn from_str(text: &str) -> Result<Self, NotADigest> {
-        let canonical = text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        match blake3::Hash::from_hex(text) {
-            Ok(hash) if canonical => Ok(Digest(*hash.as_bytes())),
-            _ => Err(NotADigest),
-        }
-    }
-}
-
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        text.parse().map(Digest)
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::digest::Digest;
 use crate::error::{BackupError, Class};
+use crate::hex32::Hex32;
 
 /// A kind of stored document, with the versions that this code writes and reads.
 pub trait Document: Serialize + DeserializeOwned {
@@ -29,6 +30,10 @@ pub trait Document: Serialize + DeserializeOwned {
 /// do, so that nothing is published that can't be read again.
 pub const BYTES_MAX: u64 = 256 << 20;
 
+const MAC_OPEN: &str = ",\"mac\":\"";
+const MAC_CLOSE: &str = "\"";
+const MAC_BYTES: usize = MAC_OPEN.len() + 64 + MAC_CLOSE.len();
+
 const SEAL_OPEN: &str = ",\"blake3\":\"";
 const SEAL_CLOSE: &str = "\"}\n";
 const SEAL_BYTES: usize = SEAL_OPEN.len() + 64 + SEAL_CLOSE.len();
@@ -38,6 +43,28 @@ const SEAL_BYTES: usize = SEAL_OPEN.len() + 64 + SEAL_CLOSE.len();
 /// # Panics
 /// Never for the documents of this crate: each is a JSON object with string keys.
 pub fn seal<D: Document>(document: &D) -> Bytes {
+    finish(body(document))
+}
+
+/// As [`seal`], with a member before the digest that authenticates every byte before it, by `mac`.
+pub fn seal_authenticated<D: Document>(document: &D, mac: impl FnOnce(&[u8]) -> Hex32) -> Bytes {
+    let mut text = body(document);
+    let mac = mac(text.as_bytes());
+    text.push_str(&format!("{MAC_OPEN}{mac}{MAC_CLOSE}"));
+    finish(text)
+}
+
+/// The bytes of a document that are authenticated, and what authenticates them; none where the document isn't.
+pub fn authenticated(bytes: &[u8]) -> Option<(&[u8], Hex32)> {
+    let (rest, _) = bytes.split_at_checked(bytes.len().checked_sub(SEAL_BYTES)?)?;
+    let (body, mac) = rest.split_at_checked(rest.len().checked_sub(MAC_BYTES)?)?;
+    let hex = mac.strip_prefix(MAC_OPEN.as_bytes())?;
+    let hex = std::str::from_utf8(hex.strip_suffix(MAC_CLOSE.as_bytes())?).ok()?;
+    Some((body, hex.parse().ok()?))
+}
+
+/// A document without its end.
+fn body<D: Document>(document: &D) -> String {
     let mut members = serde_json::Map::new();
     members.insert("format".to_owned(), D::FORMAT.into());
     members.insert("version".to_owned(), document.version().into());
@@ -47,6 +74,10 @@ pub fn seal<D: Document>(document: &D) -> Bytes {
     }
     let mut text = Value::Object(members).to_string();
     text.pop();
+    text
+}
+
+fn finish(mut text: String) -> Bytes {
     let digest = Digest::of(text.as_bytes());
     text.push_str(SEAL_OPEN);
     text.push_str(&digest.to_string());
@@ -54,18 +85,13 @@ pub fn seal<D: Document>(document: &D) -> Bytes {
     Bytes::from(text)
 }
 
-/// As [`seal`], for a document that grows with what it is about; `subject` names it in errors.
+/// A document that grows with what it is about, if it isn't too large; `subject` names it in errors.
 ///
 /// # Errors
 /// As [`check_size`].
-pub fn seal_within<D: Document>(
-    subject: &str,
-    document: &D,
-    bytes_max: u64,
-) -> Result<Bytes, BackupError> {
-    let bytes = seal(document);
-    match check_size(subject, bytes.len() as u64, bytes_max) {
-        Ok(()) => Ok(bytes),
+pub fn within(subject: &str, document: Bytes, bytes_max: u64) -> Result<Bytes, BackupError> {
+    match check_size(subject, document.len() as u64, bytes_max) {
+        Ok(()) => Ok(document),
         Err(error) => Err(error.suggest("back up fewer resources at once, or raise segment_bytes")),
     }
 }
@@ -111,7 +137,7 @@ pub fn open<D: Document>(subject: &str, bytes: &[u8]) -> Result<D, BackupError> 
     let mut members: serde_json::Map<String, Value> =
         serde_json::from_slice(bytes).map_err(|error| corrupt("not JSON").because(error))?;
     check_version::<D>(subject, &members)?;
-    members.retain(|key, _| !matches!(key.as_str(), "format" | "version" | "blake3"));
+    members.retain(|key, _| !matches!(key.as_str(), "format" | "version" | "mac" | "blake3"));
     serde_json::from_value(Value::Object(members)).map_err(|error| {
         BackupError::new(
             Class::Permanent,
@@ -213,8 +239,8 @@ mod tests {
             text: "hello".to_owned(),
         };
         let bytes = seal(&note).len() as u64;
-        assert_eq!(seal_within("n", &note, bytes).unwrap(), seal(&note));
-        let error = seal_within("n", &note, bytes - 1).unwrap_err();
+        assert_eq!(within("n", seal(&note), bytes).unwrap(), seal(&note));
+        let error = within("n", seal(&note), bytes - 1).unwrap_err();
         assert_eq!(error.class(), Class::Permanent);
         assert!(error.to_string().starts_with("write n: "), "{error}");
     }

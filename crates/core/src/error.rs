@@ -29,6 +29,8 @@ pub enum Class {
     Conflict,
     /// What was read isn't what was written.
     Corrupt,
+    /// What is sealed, and no key that was given opens it.
+    WrongKey,
     /// Abandoned on request.
     Cancelled,
     /// The caller asked for something that can't be: an option, a configuration, a name.

@@ -1,32 +1,39 @@
 //! The index of a segment: JSON lines in gzip members. A header, then for each chunk its entry and the rows about its
 //! records, and an end marker that repeats the sums.
 
-use std::io::{self, BufReader};
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::block::ResourceId;
-use crate::bounded_lines::BoundedLines;
 use crate::chunk::{ChunkEntry, ChunkLine, json_line};
 use crate::codec::Encoder;
 use crate::digest::{Digest, DigestOfDigests};
-use crate::error::{BackupError, Class};
+use crate::error::BackupError;
 use crate::id::BackupId;
 use crate::piece::{Piece, windows};
+use crate::seal::{SEALED_SUFFIX, SealedPlace};
 use crate::source::ResourceCounts;
 use crate::time::Timestamp;
 
+mod lines;
+
+pub(crate) use lines::IndexLines;
+
 /// The value of `format` in the first line of an index.
 pub const INDEX_FORMAT: &str = "teeline-index";
-/// The newest version of the index's format, that of data files with more than chunks in them. This code reads all of them,
-/// and writes the earliest one by which a data file is read rightly.
-pub const INDEX_VERSION: u32 = 2;
+/// The newest version of the index's format, that of sealed data files. This code reads all of them, and writes the
+/// earliest one by which a data file is read rightly.
+pub const INDEX_VERSION: u32 = 5;
 
 /// What the names of indexes end in.
-pub(crate) const INDEX_SUFFIX: &str = ".index";
+pub(crate) fn index_suffix(is_sealed: bool) -> &'static str {
+    match is_sealed {
+        false => ".index",
+        true => ".index.sealed",
+    }
+}
 
 /// No line of an index is longer; the key that a row holds has at most 1,024 bytes.
 pub(crate) const LINE_BYTES_MAX: usize = 64 << 10;
@@ -73,6 +80,8 @@ struct Header {
     file: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     prologue: Option<Piece>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    seal: Option<SealedPlace>,
 }
 
 /// Sums over a segment, in the index's end marker and in the manifest.
@@ -129,13 +138,29 @@ impl IndexBuilder {
     /// # Errors
     /// Where compression fails.
     pub fn new(backup: &BackupId, file: &str, prologue: &[u8]) -> Result<Self, BackupError> {
+        Self::in_place(backup, file, prologue, None)
+    }
+
+    /// As [`IndexBuilder::new`]; of a sealed file with its place.
+    pub(crate) fn in_place(
+        backup: &BackupId,
+        file: &str,
+        prologue: &[u8],
+        seal: Option<SealedPlace>,
+    ) -> Result<Self, BackupError> {
         let prologue = Piece::around(prologue);
+        let version = match (&prologue, seal) {
+            (_, Some(_)) => 5,
+            (Some(_), None) => 2,
+            (None, None) => 1,
+        };
         let header = Header {
             format: INDEX_FORMAT.to_owned(),
-            version: if prologue.is_none() { 1 } else { 2 },
+            version,
             backup: backup.clone(),
             file: file.to_owned(),
             prologue,
+            seal,
         };
         let mut gzip = Encoder::gzip(1);
         let bytes = BytesMut::from(&gzip.encode(&json_line(&header))?[..]);
@@ -215,6 +240,8 @@ pub struct Index {
     pub backup: BackupId,
     /// The data file that it describes.
     pub file: String,
+    /// Where that belongs, if it is sealed.
+    pub seal: Option<SealedPlace>,
     /// What the data file begins with, before its first chunk.
     pub prologue: Option<Piece>,
     /// The chunks, in order.
@@ -239,27 +266,13 @@ impl Index {
     /// [`Class::Corrupt`] unless it is whole and agrees with itself; [`Class::Permanent`] for an unknown version.
     pub fn parse(subject: &str, bytes: &[u8]) -> Result<Self, BackupError> {
         let corrupt = |message: &str| BackupError::corrupt(subject, message);
-        let unread = |error: io::Error| corrupt("not gzip text").because(error);
-        let unpacked = BufReader::new(MultiGzDecoder::new(bytes));
-        let mut lines = BoundedLines::new(unpacked, LINE_BYTES_MAX, PLAIN_BYTES_MAX);
-        let first = lines.next().map_err(unread)?;
-        let first = first.ok_or_else(|| corrupt("empty"))?;
-        let header: Header =
-            serde_json::from_slice(first).map_err(|error| corrupt("no header").because(error))?;
-        if header.format != INDEX_FORMAT || !(1..=INDEX_VERSION).contains(&header.version) {
-            let message = format!(
-                "{} version {} is unknown to this teeline, which reads {INDEX_FORMAT} versions 1 to {INDEX_VERSION}",
-                header.format, header.version
-            );
-            return Err(BackupError::new(Class::Permanent, "read", subject, message)
-                .suggest("use a newer teeline"));
-        }
+        let mut lines = IndexLines::open(subject, bytes)?;
         let mut chunks = Vec::new();
-        while let Some(line) = lines.next().map_err(unread)? {
+        while let Some(line) = lines.next()? {
             if line.starts_with(b"{\"chunk\"") {
                 let ChunkLine { chunk } = serde_json::from_slice(line)
                     .map_err(|error| corrupt("a chunk's line is unreadable").because(error))?;
-                if !chunk.is_possible_in(&header.file)
+                if !chunk.is_possible_in(lines.file())
                     || chunks.len() >= bytes.len() / CHUNK_BYTES_MIN
                 {
                     return Err(corrupt("it has chunks that can't be"));
@@ -268,10 +281,8 @@ impl Index {
             } else if line.starts_with(b"{\"end\"") {
                 let end: EndLine = serde_json::from_slice(line)
                     .map_err(|error| corrupt("the end marker is unreadable").because(error))?;
-                if lines.next().map_err(unread)?.is_some() {
-                    return Err(corrupt("it goes on after its end marker"));
-                }
-                return Self::checked(header, chunks, &end.end)
+                lines.finish()?;
+                return Self::checked(lines.into_header(), chunks, &end.end)
                     .ok_or_else(|| corrupt("the end marker's sums aren't those of the chunks"));
             }
         }
@@ -319,6 +330,7 @@ impl Index {
         agrees.then_some(Index {
             backup: header.backup,
             file: header.file,
+            seal: header.seal,
             prologue: header.prologue,
             chunks,
             epilogue: end.epilogue,
@@ -351,7 +363,7 @@ impl SegmentNames {
         SegmentNames {
             resource,
             file: format!("{base}{suffix}"),
-            index: format!("{base}{INDEX_SUFFIX}"),
+            index: format!("{base}{}", index_suffix(suffix.ends_with(SEALED_SUFFIX))),
         }
     }
 }

@@ -25,6 +25,9 @@ pub const DATABASE_CATALOGUE: &str = "_database.json";
 /// The documented export of the schemas, in the backup's folder.
 pub const SCHEMA_EXPORT: &str = "s3db.json";
 
+/// The folder of the key objects of a sealed backup, in the backup's folder.
+pub const KEYS: &str = "keys";
+
 /// Lies at the root of a database that is being restored.
 pub const RESTORE_MARKER: &str = "teeline-restore.json";
 
@@ -103,6 +106,11 @@ pub fn named_by_run_record(key: &ObjectKey) -> Option<(BackupId, Timestamp)> {
     let is_number = ended.bytes().all(|b| b.is_ascii_digit());
     let ended_ms = ended.parse().ok().filter(|_| is_number)?;
     Some((id.parse().ok()?, Timestamp::from_unix_ms(ended_ms)))
+}
+
+/// Where a key object of this name is, in the backup's folder.
+pub fn key_object(name: &str) -> String {
+    format!("{KEYS}/{name}")
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod document;
 mod error;
 mod file_name;
 mod frame;
+mod hex32;
 mod id;
 mod index;
 mod key;
@@ -42,6 +43,7 @@ mod retention;
 mod retry;
 mod sample;
 mod schedule;
+pub mod seal;
 mod sink;
 mod source;
 mod span;
@@ -65,6 +67,7 @@ pub use document::Document;
 pub use error::{BackupError, Class, ErrorReport, plain_words};
 pub use file_name::Stems;
 pub use frame::{Frame, FrameHeader};
+pub use hex32::Hex32;
 pub use id::{BackupId, BackupType, BadId};
 pub use index::{
     INDEX_FORMAT, INDEX_VERSION, Index, IndexBuilder, ObjectRow, ResourceEnd, SegmentNames,

@@ -14,6 +14,7 @@ use crate::metadata::Metadata;
 use crate::part::{InPart, Partitions, Query};
 use crate::placing::ResourceKind;
 use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
+use crate::seal::{Context, SEALED_SUFFIX, SealEntry, SealedPlace, Sealer};
 use crate::source::{ResourceCounts, Settling};
 use crate::time::Timestamp;
 
@@ -71,12 +72,13 @@ impl Document for Manifest {
 }
 
 /// The newest version of a claim and of a manifest.
-pub(crate) const PLANNED_VERSION: u32 = 3;
+pub(crate) const PLANNED_VERSION: u32 = 5;
 
 /// The version of a claim and of a manifest. Whoever knows the first only would restore what was outdated when the scan
-/// ended; whoever knows the first two has no decoder for a compression that came later.
+/// ended; whoever knows the first two has no decoder for a compression that came later; others can't open what is sealed.
 pub(crate) fn version_of(plan: &PlanEntry, settles: bool) -> u32 {
     match plan.compression {
+        _ if plan.seal.is_some() => 5,
         Compression::Deflate { .. } | Compression::Brotli { .. } => 3,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } if settles => 2,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } => 1,
@@ -135,6 +137,9 @@ pub struct PlanEntry {
     /// Conditions on the records that were asked for; none for all.
     #[serde(skip_serializing_if = "Query::is_empty", default)]
     pub query: Query,
+    /// How it is sealed, if it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seal: Option<SealEntry>,
 }
 
 impl PlanEntry {
@@ -150,6 +155,14 @@ impl PlanEntry {
             partitions: self.partitions.clone(),
             query: self.query.clone(),
         })
+    }
+
+    /// What a small file is called where it is stored.
+    pub fn stored_name(&self, file: &str) -> String {
+        match self.seal {
+            None => file.to_owned(),
+            Some(_) => format!("{file}{SEALED_SUFFIX}"),
+        }
     }
 }
 
@@ -345,6 +358,23 @@ impl Manifest {
         manifest
     }
 
+    /// Where a data file of it belongs, if it is sealed.
+    pub fn sealed_place(&self, file: &str) -> Option<SealedPlace> {
+        self.plan.seal.as_ref()?;
+        let found = (0..)
+            .zip(self.all_resources())
+            .find_map(|(resource, entry)| {
+                let number = entry.segments.iter().position(|it| it.file == file)?;
+                Some((resource, number, &entry.segments[..number]))
+            });
+        let (resource, number, before) = found?;
+        Some(SealedPlace {
+            resource,
+            segment: u32::try_from(number + 1).ok()?,
+            first_chunk: before.iter().map(|it| u64::from(it.chunks)).sum(),
+        })
+    }
+
     /// Every resource, those last that are none of the source's own.
     pub fn all_resources(&self) -> impl Iterator<Item = &ResourceEntry> {
         let others = self.objects.iter().chain(&self.settled);
@@ -369,7 +399,21 @@ impl SealedManifest {
     /// # Errors
     /// Where it is larger than what readers take.
     pub fn new(manifest: Manifest) -> Result<Self, BackupError> {
-        let bytes = document::seal_within(layout::MANIFEST, &manifest, document::BYTES_MAX)?;
+        Self::authenticated(manifest, None)
+    }
+
+    /// As [`SealedManifest::new`]; that of a sealed backup is authenticated.
+    ///
+    /// # Errors
+    /// As [`SealedManifest::new`].
+    pub fn authenticated(manifest: Manifest, sealer: Option<&Sealer>) -> Result<Self, BackupError> {
+        let bytes = match sealer {
+            None => document::seal(&manifest),
+            Some(sealer) => {
+                document::seal_authenticated(&manifest, |body| sealer.mac(Context::Manifest, body))
+            }
+        };
+        let bytes = document::within(layout::MANIFEST, bytes, document::BYTES_MAX)?;
         Ok(SealedManifest {
             manifest,
             checksum: Digest::of(&bytes),
@@ -402,6 +446,7 @@ impl SealedManifest {
             plain_bytes: totals.plain_bytes,
             checksum: self.checksum,
             manifest_bytes: self.bytes.len() as u64,
+            sealed: self.manifest.plan.seal.is_some(),
             metadata: self.manifest.metadata.clone(),
         }
     }

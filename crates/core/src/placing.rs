@@ -4,6 +4,7 @@
 //! to [`INDEX_BYTES_MAX`], which bounds what is held until it is written, and when its resource ends.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -17,6 +18,7 @@ use crate::id::BackupId;
 use crate::index::{Index, IndexBuilder, ResourceEnd, SegmentNames};
 use crate::manifest::{OBJECTS_NAME, PlacedResources, SETTLED_NAME, SegmentEntry};
 use crate::records::{ClaimedResource, ClaimedResources};
+use crate::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer, TAG_BYTES};
 use crate::source::PlannedResource;
 use crate::stream::{Epilogue, prologue};
 
@@ -49,13 +51,14 @@ impl ResourceKind {
     }
 
     /// What the names of its data files end in.
-    pub(crate) fn suffix(&self, compression: Compression) -> String {
+    pub(crate) fn suffix(&self, compression: Compression, is_sealed: bool) -> String {
         let content = match self {
             ResourceKind::Records(_) => ".jsonl",
             ResourceKind::Objects => ".frames",
             ResourceKind::Settled => ".changes",
         };
-        format!("{content}{}", compression.suffix())
+        let sealed = if is_sealed { SEALED_SUFFIX } else { "" };
+        format!("{content}{}{sealed}", compression.suffix())
     }
 }
 
@@ -98,6 +101,7 @@ struct OpenSegment {
     names: SegmentNames,
     index: IndexBuilder,
     epilogue: Epilogue,
+    place: SealedPlace,
 }
 
 struct Resource {
@@ -108,6 +112,7 @@ struct Resource {
     segments: Vec<SegmentEntry>,
     open: Option<OpenSegment>,
     end: Option<ResourceEnd>,
+    chunks: u64,
 }
 
 /// Bytes of the chunks that have a place.
@@ -124,6 +129,7 @@ pub struct Placer {
     segment_bytes: u64,
     resources: Vec<Resource>,
     segments_opened: u32,
+    sealer: Option<Arc<Sealer>>,
 }
 
 impl Placer {
@@ -162,6 +168,7 @@ impl Placer {
                 segments: Vec::new(),
                 open: None,
                 end: None,
+                chunks: 0,
             });
         }
         Ok(Placer {
@@ -170,7 +177,28 @@ impl Placer {
             segment_bytes,
             resources,
             segments_opened: 0,
+            sealer: None,
         })
+    }
+
+    /// As this one, of a backup that is sealed; none where it isn't.
+    ///
+    /// # Errors
+    /// Where the resources aren't in the order in which a manifest has them, by which they are sealed: a defect of the source.
+    pub fn sealing(self, sealer: Option<Arc<Sealer>>) -> Result<Self, BackupError> {
+        let claimed = self.claimed();
+        let written = claimed.with_kinds().map(|(kind, _)| kind);
+        let given = self.resources.iter().map(|resource| &resource.kind);
+        if sealer.is_some() && !written.eq(given.cloned()) {
+            let message = "the source gives them in another order than a manifest has them";
+            return Err(BackupError::new(
+                Class::Permanent,
+                "place",
+                "the resources",
+                message,
+            ));
+        }
+        Ok(Placer { sealer, ..self })
     }
 
     /// What the files of each resource will be called.
@@ -206,25 +234,39 @@ impl Placer {
     ) -> Result<(), BackupError> {
         let (segment_bytes, segment) = (self.segment_bytes, SegmentId(self.segments_opened));
         let (backup, compression) = (self.backup.clone(), self.compression);
+        let sealer = self.sealer.clone();
         let resource = self.open_resource(chunk.resource)?;
+        if sealer.is_some() && chunk.number != resource.chunks {
+            return Err(not_open(
+                chunk.resource,
+                "its chunks don't follow each other",
+            ));
+        }
         resource.placed.plain += chunk.entry.plain;
         resource.placed.stored += chunk.entry.stored;
         let epilogue = Epilogue::new(compression);
-        let epilogue_bytes = epilogue.bytes().len() as u64;
+        let tag_bytes = sealer.as_ref().map_or(0, |_| TAG_BYTES);
+        let epilogue_bytes = (epilogue.bytes().len() + tag_bytes) as u64;
         let full = resource.open.as_ref().is_some_and(|open| {
             open.index.sums().stored + chunk.entry.stored + epilogue_bytes > segment_bytes
                 || open.index.len() >= INDEX_BYTES_MAX
         });
         if full {
-            resource.close(None, out)?;
+            resource.close(None, sealer.as_deref(), out)?;
         }
         let opens = resource.open.is_none();
         if opens {
             let number = u32::try_from(resource.segments.len() + 1).unwrap_or(u32::MAX);
-            let suffix = resource.kind.suffix(compression);
+            let suffix = resource.kind.suffix(compression, sealer.is_some());
             let names = SegmentNames::new(chunk.resource, &resource.stem, number, &suffix);
             let prologue = prologue(compression);
-            let index = IndexBuilder::new(&backup, &names.file, prologue)?;
+            let place = SealedPlace {
+                resource: chunk.resource.0,
+                segment: number,
+                first_chunk: chunk.number,
+            };
+            let sealed_place = sealer.as_ref().map(|_| place);
+            let index = IndexBuilder::in_place(&backup, &names.file, prologue, sealed_place)?;
             let least = index.sums().stored + chunk.entry.stored + epilogue_bytes;
             out.push(Placement::Open {
                 segment,
@@ -237,6 +279,7 @@ impl Placer {
                 names,
                 index,
                 epilogue,
+                place,
             });
         }
         if let Some(open) = &mut resource.open {
@@ -247,6 +290,7 @@ impl Placer {
                 bytes: chunk.bytes,
             });
         }
+        resource.chunks += 1;
         self.segments_opened += u32::from(opens);
         Ok(())
     }
@@ -261,11 +305,12 @@ impl Placer {
         end: ResourceEnd,
         out: &mut Vec<Placement>,
     ) -> Result<(), BackupError> {
+        let sealer = self.sealer.clone();
         let resource = self.open_resource(id)?;
         if resource.open.is_none() {
             return Err(not_open(id, "it has no chunk"));
         }
-        resource.close(Some(end), out)?;
+        resource.close(Some(end), sealer.as_deref(), out)?;
         resource.end = Some(end);
         Ok(())
     }
@@ -306,6 +351,7 @@ impl Resource {
     fn close(
         &mut self,
         last: Option<ResourceEnd>,
+        sealer: Option<&Sealer>,
         out: &mut Vec<Placement>,
     ) -> Result<(), BackupError> {
         let Some(OpenSegment {
@@ -313,12 +359,29 @@ impl Resource {
             names,
             index,
             epilogue,
+            place,
         }) = self.open.take()
         else {
             return Ok(());
         };
-        let epilogue = epilogue.bytes();
-        let (index, sums, blake3) = index.finish(&epilogue, last)?;
+        let epilogue = match sealer {
+            None => epilogue.bytes(),
+            Some(sealer) => sealer.seal(
+                Context::End {
+                    resource: place.resource(),
+                    segment: place.segment,
+                    first_chunk: place.first_chunk,
+                    chunks: index.sums().chunks,
+                    is_last: last.is_some(),
+                },
+                &epilogue.bytes(),
+            ),
+        };
+        let (mut index, sums, blake3) = index.finish(&epilogue, last)?;
+        if let Some(sealer) = sealer {
+            let mac = sealer.index_mac(place, &index);
+            index = [index, mac].concat().into();
+        }
         document::check_size(&names.index, index.len() as u64, Index::BYTES_MAX)
             .map_err(|error| error.suggest("lower block_bytes: a block has fewer rows then"))?;
         let entry = SegmentEntry::new(&names, sums, blake3, &index);

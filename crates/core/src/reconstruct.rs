@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 use crate::block::ResourceId;
 use crate::error::BackupError;
 use crate::id::BackupId;
-use crate::index::{INDEX_SUFFIX, Index, ResourceEnd, SegmentNames};
+use crate::index::{Index, ResourceEnd, SegmentNames, index_suffix};
 use crate::layout;
 use crate::manifest::{AttachmentEntry, Manifest, PlacedResources, SegmentEntry, SourceKind};
 use crate::placing::ResourceKind;
 use crate::records::{ClaimedResource, RunClaim};
+use crate::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer};
 
 /// So many missing files of a run are named at most: more don't help anybody.
 pub const MISSING_NAMED_MAX: usize = 1_000;
@@ -43,6 +44,7 @@ pub struct MissingFile {
 #[derive(Debug)]
 pub struct Reconstruction {
     claim: RunClaim,
+    sealer: Option<Sealer>,
     resources: Vec<Resource>,
     attachments: Vec<AttachmentEntry>,
     wanted: VecDeque<Wanted>,
@@ -70,14 +72,16 @@ enum Wanted {
 }
 
 impl Reconstruction {
-    /// Of the run that `claim` is of, with the names of the `files` that are in its folder.
-    pub fn new(claim: RunClaim, files: &BTreeSet<String>) -> Self {
+    /// Of the run that `claim` is of, with the names of the `files` that are in its folder. With the sealer of a sealed
+    /// backup nothing is believed that its key doesn't authenticate; without one, no manifest of it can be sealed again.
+    pub fn new(claim: RunClaim, files: &BTreeSet<String>, sealer: Option<Sealer>) -> Self {
         let compression = claim.head.plan.compression;
+        let is_sealed = claim.head.plan.seal.is_some();
         let resources: Vec<Resource> = claim
             .claimed
             .with_kinds()
             .map(|(kind, claimed)| Resource {
-                highest: highest_number(files, &claimed.stem, &kind.suffix(compression)),
+                highest: highest_number(files, &claimed.stem, &kind.suffix(compression, is_sealed)),
                 kind,
                 claimed: claimed.clone(),
                 segments: Vec::new(),
@@ -86,6 +90,7 @@ impl Reconstruction {
             .collect();
         let mut new = Reconstruction {
             claim,
+            sealer,
             resources,
             attachments: Vec::new(),
             wanted: VecDeque::new(),
@@ -102,7 +107,7 @@ impl Reconstruction {
     pub fn wanted(&self) -> Option<String> {
         Some(match self.wanted.front()? {
             Wanted::Claimed(entry) => entry.file.clone(),
-            Wanted::Export => layout::SCHEMA_EXPORT.to_owned(),
+            Wanted::Export => self.export(),
             Wanted::Index { resource, number } => self.names(*resource, *number).index,
         })
     }
@@ -122,8 +127,8 @@ impl Reconstruction {
                 self.attachments.push(entry);
             }
             Some(Wanted::Export) => {
-                check_export(subject, &self.claim.head.id, bytes)?;
-                let entry = AttachmentEntry::new(layout::SCHEMA_EXPORT, bytes);
+                self.check_export(subject, bytes)?;
+                let entry = AttachmentEntry::new(&self.export(), bytes);
                 self.attachments.push(entry);
             }
             Some(Wanted::Index { resource, number }) => {
@@ -171,9 +176,10 @@ impl Reconstruction {
             }
         }
         if self.claim.source.kind == SourceKind::S3db {
-            match files.contains(layout::SCHEMA_EXPORT) {
+            let export = self.export();
+            match files.contains(&export) {
                 true => self.wanted.push_back(Wanted::Export),
-                false => self.miss(layout::SCHEMA_EXPORT.to_owned(), None, false),
+                false => self.miss(export, None, false),
             }
         }
     }
@@ -203,9 +209,18 @@ impl Reconstruction {
         number: u32,
         bytes: &Bytes,
     ) -> Result<(), BackupError> {
-        let index = Index::parse(subject, bytes)?;
+        let index = match &self.sealer {
+            None => Index::parse(subject, bytes)?,
+            Some(sealer) => sealer.open_index(subject, bytes)?,
+        };
         let names = self.names(resource, number);
-        if index.backup != self.claim.head.id || index.file != names.file {
+        let is_sealed = self.claim.head.plan.seal.is_some();
+        let place = is_sealed.then(|| SealedPlace {
+            resource: names.resource.0,
+            segment: number,
+            first_chunk: self.chunks_before(resource),
+        });
+        if index.backup != self.claim.head.id || index.file != names.file || index.seal != place {
             let message = format!(
                 "it is the index of {} in {}, and should be that of {}",
                 index.file, index.backup, names.file
@@ -232,10 +247,36 @@ impl Reconstruction {
         Ok(())
     }
 
+    /// Its digest was in the manifest only, so it is taken as it is if it is about this backup. One that is sealed can't have been
+    /// sealed for another.
+    fn check_export(&self, subject: &str, bytes: &Bytes) -> Result<(), BackupError> {
+        let id = &self.claim.head.id;
+        match (&self.sealer, &self.claim.head.plan.seal) {
+            (_, None) => check_export(subject, id, bytes),
+            (None, Some(_)) => Ok(()),
+            (Some(sealer), Some(_)) => {
+                let context = Context::File(layout::SCHEMA_EXPORT);
+                check_export(subject, id, &sealer.open(subject, context, bytes)?)
+            }
+        }
+    }
+
+    /// Chunks in the data files of a resource whose indexes were taken.
+    fn chunks_before(&self, resource: usize) -> u64 {
+        let segments = self.resources[resource].segments.iter();
+        segments.map(|segment| u64::from(segment.chunks)).sum()
+    }
+
+    /// The name of the export of the schemas.
+    fn export(&self) -> String {
+        self.claim.head.plan.stored_name(layout::SCHEMA_EXPORT)
+    }
+
     fn names(&self, resource: usize, number: u32) -> SegmentNames {
         let id = ResourceId(u32::try_from(resource).unwrap_or(u32::MAX));
         let Resource { kind, claimed, .. } = &self.resources[resource];
-        let suffix = kind.suffix(self.claim.head.plan.compression);
+        let plan = &self.claim.head.plan;
+        let suffix = kind.suffix(plan.compression, plan.seal.is_some());
         SegmentNames::new(id, &claimed.stem, number, &suffix)
     }
 
@@ -256,7 +297,7 @@ fn highest_number(files: &BTreeSet<String>, stem: &str, suffix: &str) -> u32 {
     let number = |file: &String| -> Option<u32> {
         let rest = &file[numbered.len()..];
         let digits = rest
-            .strip_suffix(INDEX_SUFFIX)
+            .strip_suffix(index_suffix(suffix.ends_with(SEALED_SUFFIX)))
             .or_else(|| rest.strip_suffix(suffix))?;
         let number: u32 = digits.parse().ok()?;
         (format!("{number:04}") == digits).then_some(number)
@@ -271,7 +312,6 @@ fn highest_number(files: &BTreeSet<String>, stem: &str, suffix: &str) -> u32 {
         .max(1)
 }
 
-/// Its digest was in the manifest only, so it is taken as it is if it is about this backup.
 fn check_export(subject: &str, id: &BackupId, bytes: &[u8]) -> Result<(), BackupError> {
     #[derive(Deserialize)]
     struct Export {

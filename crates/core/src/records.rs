@@ -7,11 +7,12 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::ErrorReport;
 use crate::id::{BackupId, BackupType};
-use crate::index::INDEX_SUFFIX;
+use crate::index::index_suffix;
 use crate::layout;
 use crate::manifest::{AttachmentEntry, PLANNED_VERSION, PlanEntry, SourceEntry, version_of};
 use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
+use crate::seal::SEALED_SUFFIX;
 use crate::time::Timestamp;
 
 /// Marks the root of a destination, so that a source which contains it doesn't read it as data.
@@ -124,7 +125,10 @@ impl RunClaim {
             layout::DATABASE_CATALOGUE,
             layout::SCHEMA_EXPORT,
         ];
-        let compression = self.head.plan.compression;
+        let PlanEntry {
+            compression, seal, ..
+        } = &self.head.plan;
+        let is_sealed = seal.is_some();
         let is_attachment = self.attachments.iter().any(|entry| entry.file == file);
         let is_of = |(kind, claimed): (ResourceKind, &ClaimedResource)| {
             let Some(rest) = file.strip_prefix(&claimed.stem) else {
@@ -134,9 +138,12 @@ impl RunClaim {
             let suffix = numbered.map_or(rest, |rest| {
                 rest.trim_start_matches(|c: char| c.is_ascii_digit())
             });
-            suffix == INDEX_SUFFIX || suffix == kind.suffix(compression)
+            suffix == index_suffix(is_sealed) || suffix == kind.suffix(*compression, is_sealed)
         };
-        ALWAYS.contains(&file) || is_attachment || self.claimed.with_kinds().any(is_of)
+        let unsealed = file.strip_suffix(SEALED_SUFFIX).filter(|_| is_sealed);
+        ALWAYS.contains(&unsealed.unwrap_or(file))
+            || is_attachment
+            || self.claimed.with_kinds().any(is_of)
     }
 }
 
@@ -172,6 +179,9 @@ pub struct CatalogEntry {
     pub checksum: Digest,
     /// The manifest's size.
     pub manifest_bytes: u64,
+    /// Whether the backup is sealed.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub sealed: bool,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,

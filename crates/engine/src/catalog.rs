@@ -29,7 +29,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    const ALL: Wanted<'static> = Wanted {
+    pub(crate) const ALL: Wanted<'static> = Wanted {
         takes: &|_, _| true,
         matches: &|_| true,
         limit: usize::MAX,

@@ -13,6 +13,7 @@ use teeline_core::{
 use crate::catalog::{located, read_whole};
 use crate::check::{Check, check_index, check_piece};
 use crate::files::{WholeFile, file_of};
+use crate::keys::copy_keys;
 use crate::open::Opened;
 
 /// The completing of one copy.
@@ -31,7 +32,10 @@ impl Completion<'_> {
     pub(crate) async fn run(&self) -> Result<u64, BackupError> {
         let manifest = &self.sealed.manifest;
         self.claim().await?;
-        let mut bytes = 0;
+        let mut bytes = match manifest.plan.seal {
+            None => 0,
+            Some(_) => copy_keys(self.from, self.to, &manifest.id, self.path).await?,
+        };
         for attachment in &manifest.attachments {
             let file = WholeFile::attachment(attachment);
             let content = file.read(self.from.sink.as_ref(), self.path).await?;
@@ -98,7 +102,7 @@ impl Completion<'_> {
         let file = WholeFile::index(segment);
         let content = file.read(self.from.sink.as_ref(), self.path).await?;
         let index = Index::parse(&segment.index, &content)?;
-        check_index(&self.sealed.manifest.id, segment, &index)?;
+        check_index(&self.sealed.manifest, segment, &index)?;
         let key = file_of(self.path, &segment.file)?;
         let written = match self.to.sink.head(&key).await {
             Ok(_) => 0,

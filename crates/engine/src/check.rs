@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use teeline_actors::compare_pieces;
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Class, DestinationMarker, Digest, Index, Manifest,
-    ObjectKey, Piece, ResourceEntry, RunClaim, SealedManifest, SegmentEntry, SegmentSums, layout,
+    BackupError, CatalogEntry, Class, DestinationMarker, Digest, Index, Manifest, ObjectKey, Piece,
+    ResourceEntry, RunClaim, SealedManifest, SegmentEntry, SegmentSums, layout,
 };
 
 use crate::catalog::{located, read_document, read_whole};
 use crate::files::{WholeFile, file_of};
+use crate::keys::keys_of;
 use crate::open::Opened;
 use crate::report::Damage;
 use crate::run_records;
@@ -57,6 +58,9 @@ impl<'a> Check<'a> {
             Ok(sealed) => {
                 self.bytes += sealed.bytes.len() as u64;
                 self.named(&sealed.manifest, &entry.path).await;
+                if sealed.manifest.plan.seal.is_some() {
+                    self.key_objects(entry).await;
+                }
             }
             Err(error) => {
                 let file = format!("{}/{}", entry.path, layout::MANIFEST);
@@ -85,6 +89,27 @@ impl<'a> Check<'a> {
                     );
                 }
             }
+        }
+    }
+
+    /// The key objects of a sealed backup, which change, and so are in no manifest. They carry their own digests.
+    async fn key_objects(&mut self, entry: &CatalogEntry) {
+        let folder = format!("{}/{}", entry.path, layout::KEYS);
+        match keys_of(self.opened.sink.as_ref(), &entry.id, &entry.path).await {
+            Ok(keys) if keys.is_empty() => {
+                let message =
+                    "there is no key object: nobody can open the backup with what is here";
+                let error = BackupError::corrupt(&self.opened.sink, message);
+                self.found(&folder, None, None, &error);
+            }
+            Ok(keys) => {
+                for (key, read) in keys {
+                    if let Err(error) = read {
+                        self.found(key.as_str(), None, None, &error);
+                    }
+                }
+            }
+            Err(error) => self.found(&folder, None, None, &error),
         }
     }
 
@@ -136,7 +161,7 @@ impl<'a> Check<'a> {
                 return self.size_only(path, segment).await;
             }
         };
-        check_index(&manifest.id, segment, &index)?;
+        check_index(manifest, segment, &index)?;
         match self.pieces(path, resource, segment, &index).await {
             Err(error) if error.class() == Class::Archived => {
                 self.attested_files += 1;
@@ -218,7 +243,7 @@ pub(crate) async fn read_manifest(
 
 /// Whether an index, whose own digest was right, is the one that the manifest means.
 pub(crate) fn check_index(
-    id: &BackupId,
+    manifest: &Manifest,
     segment: &SegmentEntry,
     index: &Index,
 ) -> Result<(), BackupError> {
@@ -228,7 +253,8 @@ pub(crate) fn check_index(
         stored: segment.stored_bytes,
         plain: segment.plain_bytes,
     };
-    let fits = index.backup == *id
+    let fits = index.backup == manifest.id
+        && index.seal == manifest.sealed_place(&segment.file)
         && index.file == segment.file
         && index.blake3 == segment.blake3
         && index.sums == sums;

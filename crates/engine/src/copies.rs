@@ -6,11 +6,14 @@
 mod frozen;
 
 use std::collections::HashSet;
+mod seals;
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use teeline_core::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer};
 use teeline_core::{
     AttachmentEntry, BackupError, BackupId, Buffers, CatalogEntry, ChunkEntry, Class, Decoder,
     Index, Manifest, ObjectKey, SegmentEntry, layout,
@@ -19,8 +22,11 @@ use teeline_core::{
 use crate::catalog::Asked;
 use crate::check::{check_index, check_piece, damage, read_manifest};
 use crate::files::{WholeFile, file_of};
+use crate::keys::Keys;
 use crate::open::Opened;
 use crate::report::Damage;
+
+use seals::open_manifest;
 
 /// How much of a segment is read in one call.
 const WINDOW_BYTES: u64 = 1 << 20;
@@ -29,6 +35,8 @@ const WINDOW_BYTES: u64 = 1 << 20;
 pub(crate) struct Copies {
     pub(crate) manifest: Arc<Manifest>,
     path: String,
+    /// Opens what is sealed.
+    sealer: Option<Sealer>,
     copies: Vec<Copy>,
     avoided: Mutex<Vec<Damage>>,
     /// What chunks are decoded to.
@@ -65,16 +73,19 @@ pub(crate) struct Window {
     pub(crate) range: Range<u64>,
     pub(crate) first_chunk: u32,
     pub(crate) chunks: Vec<ChunkEntry>,
+    /// Where the segment belongs, if it is sealed.
+    place: Option<SealedPlace>,
 }
 
 impl Copies {
-    /// The backup `id`, from whichever of the destinations has it.
+    /// The backup `id`, from whichever of the destinations has it. Of a sealed one the manifest is authentic.
     pub(crate) async fn open(
         id: &BackupId,
         asked: Vec<Result<Asked, (String, BackupError)>>,
+        keys: &Keys,
     ) -> Result<Self, BackupError> {
         let mut avoided = Vec::new();
-        let mut first: Option<(CatalogEntry, Manifest)> = None;
+        let mut first: Option<(CatalogEntry, Manifest, Option<Sealer>)> = None;
         let mut last_error = None;
         let mut copies = Vec::new();
         for asked in asked {
@@ -108,9 +119,16 @@ impl Copies {
             };
             match read_manifest(&asked.opened, &entry).await {
                 Ok(sealed) => match &first {
-                    None => first = Some((entry, sealed.manifest)),
-                    Some((known, _)) if known.checksum == entry.checksum => {}
-                    Some((known, _)) => {
+                    None => match open_manifest(&asked.opened, &entry, &sealed, keys).await {
+                        Ok(sealer) => first = Some((entry, sealed.manifest, sealer)),
+                        Err(error) => {
+                            let file = format!("{}/{}", entry.path, layout::MANIFEST);
+                            avoided.push(damage(&asked.opened.name, &file, None, None, &error));
+                            last_error = Some(error);
+                        }
+                    },
+                    Some((known, ..)) if known.checksum == entry.checksum => {}
+                    Some((known, ..)) => {
                         let message = format!(
                             "its manifest has the checksum {}, another destination's {}",
                             entry.checksum, known.checksum
@@ -128,7 +146,7 @@ impl Copies {
             }
             copies.push(asked.opened);
         }
-        let Some((entry, manifest)) = first else {
+        let Some((entry, manifest, sealer)) = first else {
             return Err(last_error.unwrap_or_else(|| {
                 BackupError::new(
                     Class::NotFound,
@@ -140,16 +158,21 @@ impl Copies {
         };
         Ok(Copies {
             avoided: Mutex::new(avoided),
-            ..Self::of(copies, entry.path, manifest)
+            ..Self::of(copies, entry.path, manifest, sealer)
         })
     }
 
-    /// The copy of a backup at one destination, in the folder `path`.
-    pub(crate) fn of_one(opened: Opened, path: &str, manifest: Manifest) -> Self {
-        Self::of(vec![opened], path.to_owned(), manifest)
+    /// The copy of a backup at one destination, in the folder `path`; of a sealed one with what opens it.
+    pub(crate) fn of_one(
+        opened: Opened,
+        path: &str,
+        manifest: Manifest,
+        sealer: Option<Sealer>,
+    ) -> Self {
+        Self::of(vec![opened], path.to_owned(), manifest, sealer)
     }
 
-    fn of(copies: Vec<Opened>, path: String, manifest: Manifest) -> Self {
+    fn of(copies: Vec<Opened>, path: String, manifest: Manifest, sealer: Option<Sealer>) -> Self {
         let copies = copies.into_iter().map(|opened| Copy {
             opened,
             gone: AtomicBool::new(false),
@@ -158,6 +181,7 @@ impl Copies {
         Copies {
             manifest: Arc::new(manifest),
             path,
+            sealer,
             copies: copies.collect(),
             avoided: Mutex::default(),
             buffers: Buffers::default(),
@@ -172,9 +196,15 @@ impl Copies {
             .unwrap_or_default()
     }
 
-    /// A whole small file of the backup.
+    /// A whole small file of the backup, as it was before it was sealed.
     pub(crate) async fn attachment(&self, entry: &AttachmentEntry) -> Result<Bytes, BackupError> {
-        self.whole(WholeFile::attachment(entry), None).await
+        let stored = self.whole(WholeFile::attachment(entry), None).await?;
+        let Some(sealer) = &self.sealer else {
+            return Ok(stored);
+        };
+        let name = entry.file.strip_suffix(SEALED_SUFFIX);
+        let context = Context::File(name.unwrap_or(&entry.file));
+        sealer.open(&entry.file, context, &stored)
     }
 
     /// The index of a segment, cut into windows.
@@ -186,14 +216,18 @@ impl Copies {
         let bytes = self
             .whole(WholeFile::index(segment), Some(resource))
             .await?;
-        let index = Index::parse(&segment.index, &bytes)?;
-        check_index(&self.manifest.id, segment, &index)?;
+        let index = match &self.sealer {
+            None => Index::parse(&segment.index, &bytes)?,
+            Some(sealer) => sealer.open_index(&segment.index, &bytes)?,
+        };
+        check_index(&self.manifest, segment, &index)?;
         let mut first_chunk = 0;
         let windows = index.windows(WINDOW_BYTES).map(|(range, chunks)| {
             let window = Window {
                 range,
                 first_chunk,
                 chunks: chunks.to_vec(),
+                place: index.seal,
             };
             first_chunk += u32::try_from(chunks.len()).unwrap_or(u32::MAX);
             window
@@ -212,7 +246,9 @@ impl Copies {
         let compression = self.manifest.plan.compression;
         let mut decoder = Decoder::new();
         let mut plain = Vec::with_capacity(stored.len());
-        for (chunk, bytes) in window.chunks.iter().zip(stored) {
+        for (number, (chunk, bytes)) in (window.first_chunk..).zip(window.chunks.iter().zip(stored))
+        {
+            let bytes = self.unseal(segment, window, number, bytes)?;
             let expected = usize::try_from(chunk.plain).unwrap_or(usize::MAX);
             plain.push(decoder.decode(compression, &bytes, expected, &self.buffers)?);
         }

@@ -78,7 +78,7 @@ pub(crate) async fn look(
         return Ok(Left::Dead(Box::new(claim)));
     }
     if !was_published_here(&records, &opened.location) {
-        match unpublished::reconstruct(sink, &folder.path, &claim).await {
+        match unpublished::reconstruct(sink, &folder.path, &claim, None).await {
             Err(Incomplete::Missing(_)) => return Ok(Left::Dead(Box::new(claim))),
             Err(Incomplete::Failed(error, _)) if error.class().is_retriable() => return Err(error),
             Err(Incomplete::Failed(error, _)) => return Ok(Left::Unclear(error)),

@@ -59,6 +59,10 @@ pub struct DestinationSpec {
 /// Where a destination is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are a handful of them, and hosts take them apart"
+)]
 pub enum Place {
     /// A folder; a relative one is relative to the working directory.
     Folder(PathBuf),

@@ -271,7 +271,7 @@ fn system_time() -> Timestamp {
     Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn system_random(bytes: &mut [u8]) -> Result<(), BackupError> {
+pub(crate) fn system_random(bytes: &mut [u8]) -> Result<(), BackupError> {
     getrandom::fill(bytes).map_err(|error| {
         BackupError::new(
             teeline_core::Class::Permanent,

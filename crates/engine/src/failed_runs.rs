@@ -167,6 +167,7 @@ fn listed(record: RunRecord, destinations: Vec<String>) -> ListedBackup {
         plain_bytes: 0,
         checksum: record.checksum,
         path: None,
+        sealed: false,
         destinations,
         metadata: Metadata::default(),
         error,

@@ -35,6 +35,8 @@ pub enum Operation {
     Repair,
     /// Copying backups to where they lack.
     Sync,
+    /// Looking at who can open backups, and changing it.
+    Keys,
     /// Reading what was asked for: a configuration, options, arguments.
     ValidateConfig,
 }
@@ -125,6 +127,7 @@ impl Operation {
             Operation::Cleanup => "Failed to clean up old backups",
             Operation::Repair => "Failed to repair backups",
             Operation::Sync => "Failed to copy backups",
+            Operation::Keys => "Failed to look at keys or change them",
             Operation::ValidateConfig => "Invalid backup driver configuration",
         }
     }
@@ -148,6 +151,7 @@ impl Operation {
             Operation::Repair | Operation::Sync => {
                 "Run `teeline verify` at each destination to see which copies are whole."
             }
+            Operation::Keys => "`teeline key list` shows whose keys open a backup.",
             Operation::ValidateConfig => {
                 "Correct the configuration; `teeline config check` says where."
             }
@@ -296,6 +300,7 @@ fn status_code(operation: Operation, class: Class) -> u16 {
         (Class::Cancelled, _) => 499,
         // Whatever was wrong there, it is the other side that didn't take it.
         (_, Operation::Upload) => 502,
+        (Class::WrongKey, _) => 403,
         (Class::NotFound, _) => 404,
         (Class::Conflict | Class::Archived, _) => 409,
         (Class::Corrupt, _) => 422,
@@ -328,6 +333,7 @@ mod tests {
             (Class::Conflict, 409, false),
             (Class::Archived, 409, false),
             (Class::Corrupt, 422, false),
+            (Class::WrongKey, 403, false),
             (Class::Cancelled, 499, false),
             (Class::Usage, 400, false),
         ] {

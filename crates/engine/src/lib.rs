@@ -43,6 +43,7 @@ mod failure;
 mod files;
 mod hooks;
 mod inspect_plugin;
+mod keys;
 mod list;
 mod monitor;
 mod open;
@@ -76,6 +77,7 @@ pub use inspect_plugin::{
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
     InspectedResource, InspectedResourceState, PluginInspection,
 };
+pub use keys::{KeyChange, KeyForm, KeySource, Keys, KeysRequest, generate_key, generate_pair};
 pub use list::{ListRequest, ListedStatus};
 pub use monitor::MonitorRequest;
 pub use repair::RepairRequest;
@@ -83,18 +85,23 @@ pub use report::{
     BackupReport, BackupState, BackupValidation, CheckResult, CleanedBackup, CleanedDestination,
     CleanedUpload, CleanupReport, CleanupStatus, Contained, CopyState, CopyStatus, Damage,
     DeleteReport, DeletedCopy, DestinationError, DriverInfo, DriverOutcome, DryRunReport,
-    DryRunStatus, LastRun, ListReport, ListedBackup, MonitorReport, MonitoredDestination,
-    PluginResult, Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun,
-    ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, SampleReport, SampledResource,
-    ScheduleList, ScheduledBackup, SchedulesReport, StatusReport, SyncReport, SyncStatus,
-    SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict, VerifiedBackup,
-    VerifiedCopy, VerifyReport, exit, exit_code_of,
+    DryRunStatus, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport, ListedBackup,
+    MonitorReport, MonitoredDestination, PluginResult, PreviousState, Removal, RemovalStatus,
+    RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport,
+    RestoreStatus, RestoredResource, SampleReport, SampledResource, ScheduleList, ScheduledBackup,
+    SchedulesReport, StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy,
+    ValidationChecks, ValidationReport, Verdict, VerifiedBackup, VerifiedCopy, VerifiedSeal,
+    VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest};
 pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
+pub use teeline_core::seal::{
+    DataKey, KdfFunction, KdfStrength, KeySecret, RawKey, Recipient, SecretText, X25519Public,
+    X25519Secret,
+};
 pub use teeline_core::{
     BackupError, BackupId, BackupType, Class, Compression, CronExpression, DestinationId,
     DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, InPart, Judged,

@@ -167,6 +167,7 @@ fn listed(entry: CatalogEntry) -> ListedBackup {
         plain_bytes: entry.plain_bytes,
         checksum: Some(entry.checksum),
         path: Some(entry.path),
+        sealed: entry.sealed,
         destinations: Vec::new(),
         metadata: entry.metadata,
         error: None,

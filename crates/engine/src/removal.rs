@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use futures::{TryStreamExt, stream};
+use teeline_core::seal::SealEntry;
 use teeline_core::{
     BackupError, BackupId, Class, Manifest, ObjectKey, ObjectMeta, RunClaim, SealedManifest,
     UnfinishedUpload, layout,
@@ -12,6 +13,7 @@ use teeline_core::{
 
 use crate::catalog::{located, read_document, read_whole};
 use crate::files::file_of;
+use crate::keys::is_key_object;
 use crate::open::Opened;
 
 /// Files that are removed at once from one destination.
@@ -82,15 +84,17 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
         above.is_some_and(|(above, _)| above == path)
     };
     let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
-    let objects: Vec<ObjectMeta> = objects
-        .into_iter()
-        .filter(|it| is_in_folder(&it.key))
-        .collect();
     let ours = Ours::find(opened, id, path).await?;
-    let (ours, _): (Vec<_>, Vec<_>) = objects
+    let is_ours = |key: &ObjectKey| match is_in_folder(key) {
+        true => ours.has(key.file_name()),
+        false => ours.is_sealed() && is_key_object(path, key),
+    };
+    let ours: Vec<ObjectMeta> = objects
         .into_iter()
-        .partition(|object| ours.has(object.key.file_name()));
+        .filter(|object| is_ours(&object.key))
+        .collect();
     let place = |object: &ObjectMeta| match object.key.file_name() {
+        _ if is_key_object(path, &object.key) => 1,
         layout::MANIFEST => 0,
         layout::RUN_CLAIM => 2,
         _ => 1,
@@ -121,7 +125,7 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
 /// Which files of a folder a run wrote: as its claim says, or, where that can't be read, its manifest.
 enum Ours {
     Claimed(Box<RunClaim>),
-    Named(HashSet<String>),
+    Named(HashSet<String>, Option<SealEntry>),
 }
 
 impl Ours {
@@ -140,11 +144,14 @@ impl Ours {
         let read = read_whole(sink, &manifest).await;
         let sealed = read.and_then(|bytes| SealedManifest::open(&located(sink, &manifest), bytes));
         match sealed {
-            Ok(sealed) if sealed.manifest.id == *id => Ok(Ours::Named(named(&sealed.manifest))),
+            Ok(sealed) if sealed.manifest.id == *id => {
+                let seal = sealed.manifest.plan.seal.clone();
+                Ok(Ours::Named(named(&sealed.manifest), seal))
+            }
             Err(error) if error.class().is_retriable() => Err(error),
             // A claim goes last of all files: nothing that is left was in it.
             Err(error) if is_absent(&error) && claim.as_ref().is_err_and(is_absent) => {
-                Ok(Ours::Named(HashSet::new()))
+                Ok(Ours::Named(HashSet::new(), None))
             }
             _ => {
                 let message =
@@ -156,10 +163,17 @@ impl Ours {
         }
     }
 
+    fn is_sealed(&self) -> bool {
+        match self {
+            Ours::Claimed(claim) => claim.head.plan.seal.is_some(),
+            Ours::Named(_, seal) => seal.is_some(),
+        }
+    }
+
     fn has(&self, file: &str) -> bool {
         match self {
             Ours::Claimed(claim) => claim.writes(file),
-            Ours::Named(files) => {
+            Ours::Named(files, _) => {
                 matches!(file, layout::MANIFEST | layout::RUN_CLAIM) || files.contains(file)
             }
         }

@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod dry_run;
+mod keys;
 mod monitor;
 mod plugin_result;
 mod repair;
@@ -27,13 +28,16 @@ pub use cleanup::{
     DeletedCopy, Removal, RemovalStatus,
 };
 pub use dry_run::{DryRunReport, DryRunStatus, SampleReport, SampledResource};
+pub use keys::{KeyObject, KeysAt, KeysOfBackup, KeysReport};
 pub use monitor::{MonitorReport, MonitoredDestination};
 pub use plugin_result::{DriverInfo, DriverOutcome, PluginResult};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
 pub use validation::{BackupValidation, CheckResult, ValidationChecks, ValidationReport, Verdict};
-pub use verify::{Contained, VerifiedBackup, VerifiedCopy, VerifyReport};
+pub use verify::{
+    Contained, PreviousState, VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport,
+};
 
 /// Exit codes of the command, which every report can give.
 pub mod exit {
@@ -45,14 +49,24 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// The policy is met, but a destination is behind, skipped after a failure, or was avoided.
     pub const DEGRADED: u8 = 3;
+    /// What is sealed, and no key that was given opens it.
+    pub const WRONG_KEY: u8 = 12;
     /// Damage was found.
     pub const DAMAGED: u8 = 13;
     /// Interrupted.
     pub const INTERRUPTED: u8 = 130;
 
-    /// When several apply, the first in this order: 130, 2, 13, 1, 3.
+    /// When several apply, the first in this order: 130, 2, 12, 13, 1, 3.
     pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
-        const ORDER: [u8; 6] = [INTERRUPTED, USAGE, DAMAGED, FAILED, DEGRADED, DONE];
+        const ORDER: [u8; 7] = [
+            INTERRUPTED,
+            USAGE,
+            WRONG_KEY,
+            DAMAGED,
+            FAILED,
+            DEGRADED,
+            DONE,
+        ];
         let rank = |code: &u8| {
             ORDER
                 .iter()
@@ -68,6 +82,7 @@ pub fn exit_code_of(error: &ErrorReport) -> u8 {
     match error.class {
         Class::Cancelled => exit::INTERRUPTED,
         Class::Usage => exit::USAGE,
+        Class::WrongKey => exit::WRONG_KEY,
         Class::Corrupt => exit::DAMAGED,
         _ => exit::FAILED,
     }
@@ -204,6 +219,8 @@ pub struct ListedBackup {
     pub checksum: Option<Digest>,
     /// The folder of its files below each root; unknown of a failed run.
     pub path: Option<String>,
+    /// Whether it is sealed; of a failed run it isn't known, and `false`.
+    pub sealed: bool,
     /// The destinations that have it; of a failed run, those that have its record.
     pub destinations: Vec<String>,
     /// What is said of it.

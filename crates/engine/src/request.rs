@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use teeline_actors::{Observer, Verification};
+use teeline_core::seal::Recipient;
 use teeline_core::{
     BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata, Partitions,
     PathTemplate, Query, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone,
@@ -41,6 +42,8 @@ pub struct BackupRequest {
     pub catch_up: CatchUp,
     /// Calls that all destinations together may have under way; 4.
     pub concurrency: usize,
+    /// Who is to be able to open it. Nobody, by which it isn't sealed, and everybody can.
+    pub recipients: Vec<Recipient>,
     /// How chunks are compressed; gzip, level 5.
     pub compression: Compression,
     /// Blocks are cut to this size, in bytes; [what suits the compression](Compression::block_bytes_default), at most
@@ -97,6 +100,7 @@ impl BackupRequest {
             spill_bytes: SPILL_BYTES_DEFAULT,
             catch_up: CatchUp::default(),
             concurrency: 4,
+            recipients: Vec::new(),
             compression: Compression::default(),
             block_bytes: None,
             segment_bytes: 512 << 20,

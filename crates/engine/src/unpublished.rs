@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::TryStreamExt;
+use teeline_core::seal::Sealer;
 use teeline_core::{
     BackupError, BackupId, Manifest, MissingFile, ObjectKey, Reconstruction, RunClaim, Sink, layout,
 };
@@ -44,11 +45,12 @@ pub(crate) async fn read_claim(
         .suggest("a run's files belong in the folder that run.json names; move them there"))
 }
 
-/// The manifest that the files in the folder of a run come to.
+/// The manifest that the files in the folder of a run come to; that of a sealed backup is only to be believed with its sealer.
 pub(crate) async fn reconstruct(
     sink: &dyn Sink,
     path: &str,
     claim: &RunClaim,
+    sealer: Option<Sealer>,
 ) -> Result<Manifest, Incomplete> {
     let folder = ObjectKey::new(path)?;
     let files: BTreeSet<String> = sink
@@ -56,7 +58,7 @@ pub(crate) async fn reconstruct(
         .map_ok(|object| object.key.file_name().to_owned())
         .try_collect()
         .await?;
-    let mut reconstruction = Reconstruction::new(claim.clone(), &files);
+    let mut reconstruction = Reconstruction::new(claim.clone(), &files, sealer);
     while let Some(file) = reconstruction.wanted() {
         let key = folder.join(&file)?;
         let read = read_whole(sink, &key).await;

@@ -2,6 +2,7 @@
 //! manifest.
 
 mod deep;
+mod seal;
 
 use teeline_core::{BackupError, BackupId, ErrorReport, layout};
 
@@ -10,8 +11,9 @@ use crate::check::Check;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
+use crate::keys::Keys;
 use crate::report::{
-    CopyState, Damage, DestinationError, VerifiedBackup, VerifiedCopy, VerifyReport,
+    CopyState, Damage, DestinationError, VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport,
 };
 use crate::request::{Cancel, Which};
 
@@ -47,6 +49,9 @@ pub struct VerifyRequest {
     pub destinations: Vec<DestinationSpec>,
     /// Which backups; the latest.
     pub which: WhichBackups,
+    /// What opens those that are sealed. Without, their digests are compared all the same; who wrote them isn't known then, and
+    /// nothing of them can be decoded.
+    pub keys: Keys,
     /// Whether all of a copy is decoded, parsed and counted as well, and compared with the manifest; no. It is then read twice.
     pub deep: bool,
     /// Ends the check early.
@@ -59,6 +64,7 @@ impl VerifyRequest {
         VerifyRequest {
             destinations,
             which: WhichBackups::One(Which::Latest),
+            keys: Keys::default(),
             deep: false,
             cancel: Cancel::new(),
         }
@@ -139,10 +145,11 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
             Vec::new()
         }
     };
+    let asked_all: Vec<&Asked> = asked.iter().flatten().collect();
     for id in ids {
         let copies = asked.iter().map(|asked| async {
             match asked {
-                Ok(asked) => verify_copy(asked, &id, request.deep).await,
+                Ok(asked) => verify_copy(request, &asked_all, asked, &id).await,
                 // Why is said once, for all backups.
                 Err((name, _)) => VerifiedCopy {
                     name: name.clone(),
@@ -151,6 +158,7 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
                     attested_files: 0,
                     attested_bytes: 0,
                     contained: None,
+                    seal: None,
                     damage: Vec::new(),
                 },
             }
@@ -185,17 +193,28 @@ pub(crate) fn all_ids(asked: &[Result<Asked, (String, BackupError)>]) -> Vec<Bac
 }
 
 /// Checks the copy of a backup at one destination.
-pub(crate) async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> VerifiedCopy {
+pub(crate) async fn verify_copy(
+    request: &VerifyRequest,
+    asked_all: &[&Asked],
+    asked: &Asked,
+    id: &BackupId,
+) -> VerifiedCopy {
+    let VerifyRequest { keys, deep, .. } = request;
     let mut check = Check::new(&asked.opened);
-    let mut contained = None;
+    let (mut contained, mut seal) = (None, None);
     for (_, key, error) in asked.catalog.damaged_of(id) {
         check.found(key.as_str(), None, None, error);
     }
     if let Some(entry) = asked.entry(id) {
         check.listed(entry).await;
+        if check.damage.is_empty() {
+            seal = seal::look(&mut check, asked_all, asked, entry, request).await;
+        }
+        let is_open = |seal: &VerifiedSeal| seal.authentic;
         // What is archived can't be decoded; that is said by its number.
-        if deep && check.damage.is_empty() && check.attested_files == 0 {
-            match deep::read_through(&asked.opened, entry).await {
+        let is_readable = check.damage.is_empty() && check.attested_files == 0;
+        if *deep && is_readable && seal.as_ref().is_none_or(is_open) {
+            match deep::read_through(&asked.opened, entry, keys).await {
                 Ok(found) => contained = Some(found),
                 Err(error) => {
                     let manifest = format!("{}/{}", entry.path, layout::MANIFEST);
@@ -216,6 +235,7 @@ pub(crate) async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> Ver
             attested_files: 0,
             attested_bytes: 0,
             contained,
+            seal,
             damage: Vec::new(),
         };
     }
@@ -234,6 +254,7 @@ pub(crate) async fn verify_copy(asked: &Asked, id: &BackupId, deep: bool) -> Ver
         attested_files: check.attested_files,
         attested_bytes: check.attested_bytes,
         contained,
+        seal,
         damage: check.damage,
     }
 }

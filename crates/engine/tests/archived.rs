@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{assert_idle, records, request};
-use futures::FutureExt;
+use futures::{FutureExt, TryStreamExt};
 use teeline::{
-    BackupReport, Class, CopyState, DestinationSpec, Engine, Place, RestoreRequest, RestoreStatus,
-    RestoreTarget, Thaw, ThawTier, Verified, VerifyRequest, Which,
+    BackupReport, Class, CopyState, DestinationSpec, Engine, Place, RepairRequest, RestoreRequest,
+    RestoreStatus, RestoreTarget, SyncRequest, Thaw, ThawTier, Verified, VerifyRequest, Which,
 };
+use teeline_core::ObjectKey;
 use teeline_embedded_s3::{Credentials, EmbeddedS3, RecordedRequest};
 use tempfile::TempDir;
 
@@ -160,10 +161,18 @@ async fn a_restore_takes_what_can_be_read_elsewhere() {
     assert_eq!(report.exit_code(), 0, "{report:?}");
     assert_eq!(report.avoided, []);
     assert_eq!(fixture.restored("restored"), fixture.lines);
-    let tried = fixture.server.recorded().into_iter();
+    let recorded = fixture.server.recorded().into_iter();
     let tried =
-        tried.filter(|request| request.method == "GET" && request.path.ends_with(".jsonl.gz"));
-    assert_eq!(tried.count(), 0, "nothing is asked for that can't be had");
+        recorded.filter(|request| request.method == "GET" && request.path.ends_with(".jsonl.gz"));
+    for request in tried {
+        let range = request.header("range");
+        assert_eq!(
+            range,
+            Some("bytes=0-0"),
+            "no more than a look: {}",
+            request.path
+        );
+    }
 }
 
 #[tokio::test]
@@ -206,6 +215,64 @@ async fn a_thaw_is_asked_for_and_come_back_to() {
     let report = engine.restore(fixture.restore(&from, "restored")).await;
     assert_eq!(report.exit_code(), 0, "{report:?}");
     assert_eq!(fixture.restored("restored"), fixture.lines);
+    assert_idle(&engine);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_completed_there_is_attested() {
+    let fixture = Fixture::new();
+    let engine = engine();
+    let to = [fixture.folder("local"), fixture.archive("GLACIER")];
+    let made = fixture.back_up(&engine, &to[..1]).await;
+    for copied in [true, false] {
+        let report = engine.sync(SyncRequest::new(to.to_vec())).await;
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        assert_eq!(report.backups.len(), usize::from(copied), "{report:?}");
+    }
+    let report = engine.verify(VerifyRequest::new(to[1..].to_vec())).await;
+    let copy = &report.backups[0].destinations[0];
+    assert_eq!(copy.status, CopyState::Attested, "{copy:?}");
+
+    // What is archived is nobody's donor.
+    let from = [fixture.archive("GLACIER"), fixture.folder("other")];
+    let report = engine.sync(SyncRequest::new(from.to_vec())).await;
+    let error = report.backups[0]
+        .destinations
+        .iter()
+        .find_map(|at| at.error.as_ref());
+    assert_eq!(error.expect("why not").class, Class::Archived, "{report:?}");
+    assert_eq!(report.backups[0].id, made.id.expect("an id"));
+    assert_idle(&engine);
+}
+
+#[tokio::test]
+async fn a_lost_manifest_is_not_made_again_of_what_could_not_be_compared() {
+    let fixture = Fixture::new();
+    let engine = engine();
+    let archive = [fixture.archive("GLACIER")];
+    let made = fixture.back_up(&engine, &archive).await;
+    let id = made.id.expect("an id");
+    let sink = engine.open(&archive[0]).await.expect("a store");
+    let manifest = ObjectKey::new(format!("{id}/manifest.json")).expect("a key");
+    sink.delete(&manifest).await.expect("deleted");
+    let repair = || {
+        let mut request = RepairRequest::rebuild_manifests(archive.to_vec());
+        request.id = Some(id.clone());
+        engine.repair(request)
+    };
+    let report = repair().await;
+    assert_eq!(report.exit_code(), 1, "{report:?}");
+    let error = report.runs[0].destinations[0].error.clone();
+    assert_eq!(error.expect("why not").class, Class::Archived);
+    assert!(sink.head(&manifest).await.is_err());
+
+    let files = sink.list(None).map_ok(|file| file.key);
+    let data = files.try_filter(|key| std::future::ready(key.as_str().ends_with(".jsonl.gz")));
+    for key in data.try_collect::<Vec<_>>().await.expect("a list") {
+        sink.thaw(&key, THAW).await.expect("thawed");
+    }
+    assert_eq!(repair().await.exit_code(), 0);
+    assert!(sink.head(&manifest).await.is_ok());
     assert_idle(&engine);
 }
 

@@ -292,7 +292,7 @@ async fn a_resource_that_the_database_had_and_the_backup_has_not_is_found_out() 
     let entry: CatalogEntry =
         document::open(entry_key.as_str(), &whole(&sink, &entry_key).await).unwrap();
     let entry = sealed.entry(&entry.path);
-    let bytes = document::seal_within(entry_key.as_str(), &entry, document::BYTES_MAX).unwrap();
+    let bytes = document::seal(&entry);
     assert_eq!(entry.version(), 1);
     sink.overwrite(&entry_key, &bytes);
 

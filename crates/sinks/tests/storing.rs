@@ -205,3 +205,19 @@ async fn what_is_archived_is_read_once_it_is_thawed() {
     assert_eq!(refused.class(), Class::Permanent);
     assert!(refused.to_string().contains("Expedited"), "{refused}");
 }
+
+#[tokio::test]
+async fn keys_of_any_characters_are_thawed() {
+    let (_root, _server, sink) = bucket(in_class("GLACIER")).await;
+    for name in ["a b+c=~(ü)%41&?#;", "deep/er'*!$,:@\"<>"] {
+        upload(&sink, name, 10).await;
+        let key = key(name);
+        assert_eq!(
+            sink.availability(&key).await.unwrap(),
+            Availability::Archived,
+            "{name}"
+        );
+        sink.thaw(&key, THAW).await.unwrap();
+        assert_eq!(sink.read(&key, 0..1).await.unwrap(), [7][..], "{name}");
+    }
+}

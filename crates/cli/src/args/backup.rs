@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use teeline::config::SETTLE_PASSES_MAX;
 
-use super::{Command, ListArguments, MIB, PlacesArguments, StatusArguments, size};
+use super::{Command, KeyArguments, ListArguments, MIB, PlacesArguments, StatusArguments, size};
 
 /// `teeline backup`.
 #[derive(Debug, Args)]
@@ -111,6 +111,12 @@ pub(crate) struct BackupArguments {
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+    /// Seal it for the holder of the secret half of this: x25519:…; may be repeated. With this or a key, whatever the
+    /// configuration says of encryption doesn't count
+    #[arg(long, value_name = "x25519:…")]
+    pub(crate) recipient: Vec<String>,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
 }
 
 impl BackupArguments {

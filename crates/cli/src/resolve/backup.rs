@@ -11,6 +11,7 @@ use teeline::{
 
 use super::destinations::{beside_source, destinations};
 use super::exposed::Exposed;
+use super::keys::recipients;
 use super::records::{partitions, query};
 use super::schedules::named;
 use super::setting::Setting;
@@ -26,7 +27,7 @@ pub(crate) struct Backup {
 }
 
 /// The request of `teeline backup`.
-pub(crate) fn backup(
+pub(crate) async fn backup(
     typed: &BackupArguments,
     setting: &Setting,
     output: &Output,
@@ -64,6 +65,7 @@ pub(crate) fn backup(
     if let Some(concurrency) = typed.concurrency {
         request.concurrency = to_usize(concurrency);
     }
+    request.recipients = recipients(&typed.keys, &typed.recipient, setting).await?;
     request.compression = compression(typed, request.compression)?;
     if let Some(bytes) = typed.block_bytes {
         request.block_bytes = Some(to_usize(bytes));

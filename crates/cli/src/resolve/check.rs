@@ -61,8 +61,9 @@ fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(
     let engine = setting.plain_engine()?;
     engine.check(&request)?;
     let mut schedules = config.schedules.iter();
-    schedules
-        .try_for_each(|schedule| schedules::add(&engine, setting, schedule, Arc::clone(&source)))
+    schedules.try_for_each(|schedule| {
+        schedules::add(&engine, setting, schedule, Arc::clone(&source), &[])
+    })
 }
 
 /// An error about settings that don't go together; it names them by itself.

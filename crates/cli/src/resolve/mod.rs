@@ -5,6 +5,7 @@ mod check;
 mod cleanup;
 mod destinations;
 mod exposed;
+mod keys;
 mod records;
 mod requests;
 mod schedules;
@@ -15,6 +16,7 @@ mod target;
 pub(crate) use self::backup::{Backup, backup};
 pub(crate) use self::check::check;
 pub(crate) use self::cleanup::{cleanup, delete, delete_id};
+pub(crate) use self::keys::key;
 pub(crate) use self::requests::{
     inspect_plugin, list, monitor, places, repair, repair_id, restore, status, sync, sync_id,
     validate, verify,

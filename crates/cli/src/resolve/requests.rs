@@ -9,6 +9,7 @@ use teeline::{
 use super::backup::said;
 use super::destinations::places_of;
 use super::exposed::Exposed;
+use super::keys::keys;
 use super::setting::Setting;
 use super::target::target;
 use super::to_usize;
@@ -110,7 +111,7 @@ pub(crate) fn repair_id(typed: &RepairArguments) -> Result<Option<BackupId>, Bac
 }
 
 /// The request of `teeline repair`.
-pub(crate) fn repair(
+pub(crate) async fn repair(
     typed: &RepairArguments,
     id: Option<BackupId>,
     setting: &Setting,
@@ -120,6 +121,7 @@ pub(crate) fn repair(
     let places = places(&typed.places, setting, output)?;
     let mut request = RepairRequest::rebuild_manifests(places);
     request.id = id;
+    request.keys = keys(&typed.keys, setting).await?;
     request.cancel = cancel.clone();
     Ok(request)
 }
@@ -149,7 +151,7 @@ pub(crate) fn sync(
 }
 
 /// The request of `teeline verify`.
-pub(crate) fn verify(
+pub(crate) async fn verify(
     typed: &VerifyArguments,
     setting: &Setting,
     output: &Output,
@@ -161,12 +163,13 @@ pub(crate) fn verify(
         false => WhichBackups::One(which(&typed.id)?),
     };
     request.deep = typed.deep;
+    request.keys = keys(&typed.keys, setting).await?;
     request.cancel = cancel.clone();
     Ok(request)
 }
 
 /// The request of `teeline validate`.
-pub(crate) fn validate(
+pub(crate) async fn validate(
     typed: &ValidateArguments,
     setting: &Setting,
     output: &Output,
@@ -195,12 +198,13 @@ pub(crate) fn validate(
         };
     }
     exposed.warn(output);
+    request.keys = keys(&typed.keys, setting).await?;
     request.cancel = cancel.clone();
     Ok(request)
 }
 
 /// The request of `teeline restore`.
-pub(crate) fn restore(
+pub(crate) async fn restore(
     typed: &RestoreArguments,
     setting: &Setting,
     output: &mut Output,
@@ -222,6 +226,8 @@ pub(crate) fn restore(
     });
     request.wait_for_thaw = typed.wait;
     request.dry_run = typed.dry_run;
+    request.keys = keys(&typed.keys, setting).await?;
+    request.keys.allow_unsealed = typed.allow_unsealed;
     request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(request)

@@ -4,32 +4,35 @@ use std::path::Path;
 use std::sync::Arc;
 
 use teeline::config::ScheduleConfig;
-use teeline::{BackupError, Config, Engine, JsonlSource, Schedule, Source, Timing};
+use teeline::{BackupError, Config, Engine, JsonlSource, Recipient, Schedule, Source, Timing};
 
 use super::backup::configured;
 use super::destinations::configured_places;
+use super::keys::recipients;
 use super::setting::Setting;
 use super::source::of_config;
-use crate::args::EngineArguments;
+use crate::args::{EngineArguments, KeyArguments};
 
 /// An engine with the schedules of the configuration, which it can run.
-pub(crate) fn scheduled(setting: &Setting, typed: &EngineArguments) -> Result<Engine, BackupError> {
+pub(crate) async fn scheduled(
+    setting: &Setting,
+    typed: &EngineArguments,
+) -> Result<Engine, BackupError> {
     let source = setting.config.source.as_ref().ok_or_else(|| {
         BackupError::usage("source", "nothing to back up is named")
             .suggest("name it in a section [source] of the configuration")
     })?;
-    with_schedules(setting, typed, |schedule| {
+    let recipients = recipients(&KeyArguments::default(), &[], setting).await?;
+    with_schedules(setting, typed, &recipients, |schedule| {
         of_config(source, &schedule.backup, setting)
     })
 }
 
-/// The same, where they are only looked at: what they read need not be there.
+/// The same, where they are only looked at: what they read need not be there, nor the keys of who could open them.
 pub(crate) fn schedules_to_look_at(setting: &Setting) -> Result<Engine, BackupError> {
-    with_schedules(
-        setting,
-        &EngineArguments::default(),
-        |_| Ok(source_unread()),
-    )
+    with_schedules(setting, &EngineArguments::default(), &[], |_| {
+        Ok(source_unread())
+    })
 }
 
 /// As [`schedules_to_look_at`], without what would run on the configuration's behalf.
@@ -45,6 +48,7 @@ pub(super) fn source_unread() -> Arc<dyn Source> {
 fn with_schedules(
     setting: &Setting,
     typed: &EngineArguments,
+    recipients: &[Recipient],
     source: impl Fn(&ScheduleConfig) -> Result<Arc<dyn Source>, BackupError>,
 ) -> Result<Engine, BackupError> {
     let config = &setting.config;
@@ -56,7 +60,7 @@ fn with_schedules(
     }
     let engine = setting.engine(typed)?;
     for schedule in &config.schedules {
-        add(&engine, setting, schedule, source(schedule)?)?;
+        add(&engine, setting, schedule, source(schedule)?, recipients)?;
     }
     Ok(engine)
 }
@@ -67,11 +71,13 @@ pub(super) fn add(
     setting: &Setting,
     schedule: &ScheduleConfig,
     source: Arc<dyn Source>,
+    recipients: &[Recipient],
 ) -> Result<(), BackupError> {
     let config = &setting.config;
     let destinations = configured_places(setting)?;
     let mut request = configured(config, &schedule.backup, source, destinations)?;
     request.backup_type = schedule.backup_type.clone();
+    request.recipients = recipients.to_vec();
     request.resources.clone_from(&schedule.resources);
     let timing = Timing {
         cron: schedule.cron.clone(),

@@ -1,11 +1,14 @@
 //! An index reads back, and what is none is refused before it takes memory.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
 
 use super::*;
 use crate::block::Block;
 use crate::chunk::BlockEncoder;
 use crate::compress::Compression;
+use crate::error::Class;
 
 fn index() -> (Bytes, Digest) {
     let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
@@ -20,6 +23,7 @@ fn index() -> (Bytes, Digest) {
         };
         let block = Block {
             resource: ResourceId(0),
+            number: 0,
             records: 1,
             bytes: Bytes::from(format!("{{\"a\":{number}}}\n")),
             rows: Bytes::from(row.to_line()),

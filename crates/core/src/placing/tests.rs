@@ -17,6 +17,7 @@ fn chunk(resource: u32, stored: u64) -> EncodedBlock {
     let line = json_line(&ChunkLine { chunk: entry });
     EncodedBlock {
         resource: ResourceId(resource),
+        number: 0,
         entry,
         bytes,
         stream: StreamPart::Independent,

@@ -113,6 +113,7 @@ impl Backup {
                         true => Query::default(),
                         false => serde_json::from_str("{\"r\":{\"a.b\":[1,\"x\"]}}").unwrap(),
                     },
+                    seal: None,
                 },
                 metadata: match self.is_database {
                     true => serde_json::from_str("{\"why\":[1,null]}").unwrap(),
@@ -184,6 +185,7 @@ impl Backup {
                 let line: String = (0..*bytes).map(|n| format!("{:x}", n * n * 7919)).collect();
                 let block = Block {
                     resource,
+                    number: 0,
                     records: 1,
                     bytes: Bytes::from(format!("{line}\n")),
                     rows: Bytes::new(),
@@ -232,7 +234,7 @@ fn files_of(placements: Vec<Placement>) -> Vec<(String, Bytes)> {
 /// Makes the manifest again from what is in a folder.
 fn reconstruct(files: &BTreeMap<String, Bytes>) -> Result<Manifest, Refusal> {
     let claim = document::open("run.json", &files[layout::RUN_CLAIM]).unwrap();
-    let mut reconstruction = Reconstruction::new(claim, &files.keys().cloned().collect());
+    let mut reconstruction = Reconstruction::new(claim, &files.keys().cloned().collect(), None);
     while let Some(file) = reconstruction.wanted() {
         if let Err(error) = reconstruction.give(&file, &files[&file]) {
             return Err(Refusal::Wrong(error));
@@ -421,7 +423,8 @@ fn a_stray_number_names_no_end_of_files() {
         .files
         .insert("users~4294967295.index".to_owned(), Bytes::new());
     let claim = document::open("run.json", &written.files[layout::RUN_CLAIM]).unwrap();
-    let reconstruction = Reconstruction::new(claim, &written.files.keys().cloned().collect());
+    let files = written.files.keys().cloned().collect();
+    let reconstruction = Reconstruction::new(claim, &files, None);
     assert_eq!(reconstruction.missing().len(), MISSING_NAMED_MAX);
 }
 

@@ -6,12 +6,14 @@ mod cleanup;
 mod dry_run;
 mod outcome;
 mod record;
+mod seal;
 mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use teeline_actors::{Pass, PassDestination, PassEnd, Spool, block_aside};
+use teeline_actors::{Pass, PassDestination, PassEnd, Sealing, Spool, block_aside};
+use teeline_core::seal::SealEntry;
 use teeline_core::{
     BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, LagPolicy, Outcome,
     PlanEntry, PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
@@ -149,7 +151,8 @@ impl<'a> Run<'a> {
         let mut spool = self.spool().await?;
         let mut started_at = self.started_at;
         loop {
-            let mut pass = self.pass(strategy, (id.clone(), started_at), &required)?;
+            let sealing = self.sealing(&id, started_at).await?;
+            let mut pass = self.pass(strategy, (id.clone(), started_at), sealing, &required)?;
             pass.spool = spool.take();
             let path = pass.path.to_string();
             let done = self.engine.0.host.run(pass).await?;
@@ -196,6 +199,7 @@ impl<'a> Run<'a> {
         &self,
         strategy: Strategy,
         (id, started_at): (BackupId, Timestamp),
+        sealing: Option<(SealEntry, Sealing)>,
         required: &[bool],
     ) -> Result<Pass, BackupError> {
         let (request, inner) = (self.request, &self.engine.0);
@@ -224,6 +228,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         let source = Arc::clone(&request.source);
+        let (seal, sealing) = sealing.unzip();
         let wanted = Wanted::new(request)?;
         let selection = wanted.selection();
         let head = RunHead {
@@ -241,6 +246,7 @@ impl<'a> Run<'a> {
                 exclude: request.exclude.clone(),
                 partitions: request.partitions.clone(),
                 query: request.query.clone(),
+                seal,
             },
             metadata: request.metadata.clone(),
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
@@ -255,6 +261,7 @@ impl<'a> Run<'a> {
             epilogue: Box::new(move |placed| source.describe(placed)),
             head,
             path,
+            sealing,
             verification: request.verification,
             limits: CutLimits {
                 block_bytes: request.block_bytes(),

@@ -15,6 +15,7 @@
 mod blame;
 mod connection;
 mod destinations;
+mod encryption;
 mod file;
 mod hooks;
 mod interpolate;
@@ -45,6 +46,7 @@ use teeline_core::{BackupError, TimeZone};
 
 use self::blame::Blame;
 pub use self::connection::Connection;
+pub use self::encryption::EncryptionConfig;
 use self::file::File;
 pub use self::hooks::{HookCall, HookConfig};
 use self::interpolate::interpolate;
@@ -70,6 +72,8 @@ pub struct Config {
     pub source: Option<SourceConfig>,
     /// How it is backed up.
     pub backup: BackupConfig,
+    /// How backups are sealed. Default: not at all.
+    pub encryption: Option<EncryptionConfig>,
     /// What `teeline run` makes, the short form first, each in the order of the file. Default: nothing.
     pub schedules: Vec<ScheduleConfig>,
     /// What the process may use.
@@ -95,6 +99,7 @@ impl Default for Config {
             retention: RetentionPolicy::default(),
             source: None,
             backup: BackupConfig::default(),
+            encryption: None,
             schedules: Vec::new(),
             engine: EngineConfig::default(),
             destinations: Vec::new(),
@@ -124,6 +129,7 @@ impl Config {
         self.backup = plugin.backup;
         self.destinations = plugin.destinations;
         self.retention = plugin.retention.unwrap_or(self.retention);
+        self.encryption = plugin.encryption.or(self.encryption.take());
         self.engine.temp_dir.get_or_insert(plugin.temp_dir);
         self.engine.log_level = self.engine.log_level.or(plugin.log_level);
         self.emits_events = plugin.emits_events;

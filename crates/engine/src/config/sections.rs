@@ -12,6 +12,7 @@ use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 use super::Config;
 use super::blame::Blame;
 use super::destinations::destinations;
+use super::encryption::{ENCRYPTION, EncryptionConfig, encryption};
 use super::hooks::hooks;
 use super::node::{KeyPath, Node};
 use super::places::{NamedPlace, named_place, no_url};
@@ -36,6 +37,7 @@ const ROOT: Known = Known {
         "time_zone",
         "source",
         "backup",
+        "encryption",
         "retention",
         "schedule",
         "schedules",
@@ -136,9 +138,10 @@ const SAMPLE: Known = Known {
 };
 
 /// Where a key belongs that stands in the wrong place.
-pub(super) const SECTIONS: [(&str, &[&str]); 5] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 6] = [
     ("source", SOURCE.keys),
     ("backup", BACKUP.keys),
+    ("encryption", ENCRYPTION.keys),
     ("retention", RETENTION.keys),
     ("engine", ENGINE.keys),
     ("embedded_s3", EMBEDDED_S3.keys),
@@ -181,6 +184,8 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
         Some(mut table) => backup(&mut table, BackupConfig::default())?,
         None => BackupConfig::default(),
     };
+    let sealed = root.table("encryption", &ENCRYPTION)?;
+    let sealed = sealed.map(encryption).transpose()?;
     let plugin = match at_the_top {
         Some(node) => Some((KeyPath::default(), node)),
         None => root.take("plugin"),
@@ -196,6 +201,11 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
             &root,
             "retention",
             retained.is_some() && plugin.retention.is_some(),
+        )?;
+        refuse_twice(
+            &root,
+            "encryption",
+            sealed.is_some() && plugin.encryption.is_some(),
         )?;
         refuse_twice(
             &root,
@@ -225,10 +235,18 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
             .map(embedded_s3)
             .transpose()?,
         backup,
+        encryption: sealed,
         ..Config::default()
     };
     if let Some(plugin) = plugin {
         config.take(plugin);
+    }
+    if let Some(raised) = config
+        .encryption
+        .as_ref()
+        .and_then(EncryptionConfig::raised)
+    {
+        config.warnings.push(raised);
     }
     config.schedules = schedules(short, root.tables("schedules")?, blame, &config.backup)?;
     Ok(config)

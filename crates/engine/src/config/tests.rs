@@ -1,6 +1,7 @@
 //! Configurations in, typed data or exact messages out.
 
 mod accepted;
+mod encryption;
 mod plugin;
 mod refused;
 mod schedules;

@@ -1,15 +1,17 @@
 //! The files of a run whose manifest is lost, at one destination, and the manifest that they come to.
 
 use teeline_actors::Publication;
+use teeline_core::seal::{Context, Sealer};
 use teeline_core::{
     BackupError, BackupId, Class, Digest, MISSING_NAMED_MAX, Manifest, MissingFile, ObjectKey,
-    RunClaim, SealedManifest, Timestamp, layout,
+    RunClaim, RunHead, SealedManifest, Timestamp, layout,
 };
 
 use super::evidence::Evidence;
 use crate::catalog::{located, read_whole};
 use crate::check::Check;
 use crate::files::file_of;
+use crate::keys::{Keys, unlock};
 use crate::open::Opened;
 use crate::report::{Damage, RepairStatus};
 use crate::run_folders::RunFolder;
@@ -96,10 +98,11 @@ impl<'a> Lost<'a> {
         &self,
         donor: Option<&Donor<'_>>,
         evidence: &Evidence,
+        keys: &Keys,
     ) -> Result<(SealedManifest, RepairStatus), Refusal> {
         let (sealed, status) = match donor {
             Some(donor) => (self.copy(donor)?, RepairStatus::Copied),
-            None => (self.reconstruct().await?, RepairStatus::Reconstructed),
+            None => (self.reconstruct(keys).await?, RepairStatus::Reconstructed),
         };
         let there = self.unlisted.filter(|there| *there != sealed.checksum);
         let there = there.map(|there| (there, "the manifest that is there"));
@@ -140,10 +143,11 @@ impl<'a> Lost<'a> {
             .suggest("its files belong in the same folder everywhere; move them there"))
     }
 
-    async fn reconstruct(&self) -> Result<SealedManifest, Refusal> {
+    async fn reconstruct(&self, keys: &Keys) -> Result<SealedManifest, Refusal> {
         let sink = self.opened.sink.as_ref();
-        match unpublished::reconstruct(sink, self.path, &self.claim).await {
-            Ok(manifest) => Ok(SealedManifest::new(manifest)?),
+        let sealer = self.sealer(keys).await?;
+        match unpublished::reconstruct(sink, self.path, &self.claim, sealer.clone()).await {
+            Ok(manifest) => Ok(SealedManifest::authenticated(manifest, sealer.as_ref())?),
             Err(Incomplete::Missing(missing)) => Err(lacking(
                 self.opened,
                 self.path,
@@ -154,6 +158,27 @@ impl<'a> Lost<'a> {
                 missing: in_folder(self.path, missing),
             }),
         }
+    }
+
+    /// What opens a sealed run, whose claim is authentic then.
+    async fn sealer(&self, keys: &Keys) -> Result<Option<Sealer>, BackupError> {
+        let RunHead { id, plan, .. } = &self.claim.head;
+        let Some(entry) = &plan.seal else {
+            return Ok(None);
+        };
+        let unlocked = unlock(self.opened, self.path, id, entry, keys).await;
+        let unlocked = unlocked.map_err(|error| match error.class() {
+            Class::WrongKey => error.suggest(
+                "what authenticates a manifest is made with the backup's key; or name a destination with a whole copy as well",
+            ),
+            _ => error,
+        })?;
+        let sink = self.opened.sink.as_ref();
+        let key = file_of(self.path, layout::RUN_CLAIM)?;
+        let bytes = read_whole(sink, &key).await?;
+        let sealer = unlocked.sealer;
+        sealer.check_document(&located(sink, &key), Context::Claim, &bytes)?;
+        Ok(Some(sealer))
     }
 
     /// Reads everything that a manifest names: publishing it says that all of it is right.

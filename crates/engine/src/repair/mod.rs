@@ -10,6 +10,7 @@ use teeline_core::{BackupError, BackupId, Class};
 
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::keys::Keys;
 use crate::report::{DestinationError, RepairReport};
 use crate::request::Cancel;
 use crate::run_folders::{RunFolder, Searched, search_all};
@@ -25,6 +26,8 @@ pub struct RepairRequest {
     /// The run whose manifest is lost. Without, each that has no manifest somewhere, save those that may be going on and
     /// those that failed before they published anything.
     pub id: Option<BackupId>,
+    /// What opens sealed runs: a manifest of theirs that can't be copied is made again with their key only.
+    pub keys: Keys,
     /// Ends the repair early.
     pub cancel: Cancel,
 }
@@ -58,6 +61,7 @@ impl RepairRequest {
         RepairRequest {
             destinations,
             id: None,
+            keys: Keys::default(),
             cancel: Cancel::new(),
         }
     }
@@ -120,6 +124,7 @@ async fn rebuild_all(
             clock: &engine.0.clock,
             started_at: (engine.0.clock)(),
             is_named: request.id.is_some(),
+            keys: &request.keys,
         };
         let run = rebuild.run(&mut report.errors).await;
         report.runs.push(run);

@@ -16,6 +16,7 @@ use super::evidence::Evidence;
 use super::lost::{Donor, Lost, Refusal, in_the_way};
 use crate::check::read_manifest;
 use crate::files::file_of;
+use crate::keys::Keys;
 use crate::open::Opened;
 use crate::report::{DestinationError, RepairStatus, RepairedCopy, RepairedRun};
 use crate::run_folders::Searched;
@@ -32,6 +33,8 @@ pub(super) struct Rebuild<'a> {
     pub(super) started_at: Timestamp,
     /// Whether this run was asked for, so that it isn't passed over.
     pub(super) is_named: bool,
+    /// What opens it, if it is sealed.
+    pub(super) keys: &'a Keys,
 }
 
 /// What a destination has of the run.
@@ -63,7 +66,7 @@ impl<'a> Rebuild<'a> {
         if let Some(reason) = self.reason_to_skip(&found, &evidence) {
             skip(&mut found, &reason);
         }
-        let mut steps = prepare(found, &evidence).await;
+        let mut steps = prepare(found, &evidence, self.keys).await;
         refuse_different(&mut steps);
         let destinations = join_all(steps.iter().map(take)).await;
         let taken = steps.iter().zip(&destinations);
@@ -194,7 +197,7 @@ fn skip(found: &mut [Found<'_>], reason: &BackupError) {
 }
 
 /// Has a manifest made wherever it is lost, from one that is whole if there is any.
-async fn prepare<'a>(found: Vec<Found<'a>>, evidence: &Evidence) -> Vec<Step<'a>> {
+async fn prepare<'a>(found: Vec<Found<'a>>, evidence: &Evidence, keys: &Keys) -> Vec<Step<'a>> {
     let donor = found.iter().find_map(|found| match found {
         Found::Whole(donor) => Some(Arc::clone(donor)),
         Found::Lost(_) | Found::Settled(_) => None,
@@ -203,7 +206,7 @@ async fn prepare<'a>(found: Vec<Found<'a>>, evidence: &Evidence) -> Vec<Step<'a>
         match found {
             Found::Settled(copy) => Step::Settled(copy),
             Found::Whole(whole) => Step::Keep(whole),
-            Found::Lost(lost) => match lost.prepare(donor.as_deref(), evidence).await {
+            Found::Lost(lost) => match lost.prepare(donor.as_deref(), evidence, keys).await {
                 Ok((sealed, status)) => Step::Publish(lost, Box::new(sealed), status),
                 Err(refusal) => Step::Settled(refusal.into_copy(&lost.opened.name)),
             },

@@ -80,8 +80,10 @@ impl RepairedCopy {
             RepairStatus::Skipped | RepairStatus::Absent => exit::DEGRADED,
             RepairStatus::Unreachable => exit::FAILED,
             RepairStatus::Refused => match self.error.as_ref().map(|error| error.class) {
-                // Nothing is known to be damaged: a store that refuses to be written, a version that isn't known.
-                Some(Class::Permanent) => exit::FAILED,
+                // Nothing is known to be damaged: a store that refuses to be written, a version that isn't known, data that
+                // must be thawed to be compared.
+                Some(Class::Permanent | Class::Archived) => exit::FAILED,
+                Some(Class::WrongKey) => exit::WRONG_KEY,
                 _ => exit::DAMAGED,
             },
         }

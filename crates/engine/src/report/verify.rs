@@ -1,7 +1,7 @@
 //! What a check of stored bytes comes to.
 
 use serde::Serialize;
-use teeline_core::BackupId;
+use teeline_core::{BackupId, ErrorReport};
 
 use crate::failure::Failure;
 
@@ -44,8 +44,35 @@ pub struct VerifiedCopy {
     pub attested_bytes: u64,
     /// What it holds, where it was checked deeply and nothing was wrong.
     pub contained: Option<Contained>,
+    /// What is known of a sealed backup; absent where it isn't sealed, or damaged.
+    pub seal: Option<VerifiedSeal>,
     /// What was wrong.
     pub damage: Vec<Damage>,
+}
+
+/// What is known of a sealed backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifiedSeal {
+    /// Whether a key opened it, and it is what the holder of its key wrote.
+    pub authentic: bool,
+    /// What there is of the backup that was the newest when it was made; absent where there was none.
+    pub previous: Option<PreviousState>,
+    /// Why no key opened it, where one was given or needed.
+    pub error: Option<ErrorReport>,
+}
+
+/// What there is of a backup's predecessor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PreviousState {
+    /// It is listed, with the manifest that it had.
+    Present,
+    /// It was withdrawn, as deleted backups are.
+    Withdrawn,
+    /// It is nowhere that was asked. A destination may have missed it; or somebody has removed it by other means.
+    Absent,
+    /// It has another manifest.
+    Different,
 }
 
 /// What was found in a copy that was decoded, parsed and counted.
@@ -61,11 +88,14 @@ pub struct Contained {
 }
 
 impl VerifyReport {
-    /// 0; 13 where damage was found, 1 where a destination couldn't be asked, 3 where one lacks a backup.
+    /// 0; 12 where no key opens what is sealed, 13 where damage was found, 1 where a destination couldn't be asked, 3 where one lacks a backup.
     pub fn exit_code(&self) -> u8 {
         let copies = self.backups.iter().flat_map(|backup| &backup.destinations);
         let of_copies = copies.map(|copy| copy.status.exit_code(exit::DEGRADED));
+        let of_seals = self.backups.iter().flat_map(|backup| &backup.destinations);
+        let of_seals = of_seals.filter_map(|copy| copy.seal.as_ref()?.error.as_ref());
+        let of_seals = of_seals.map(exit_code_of);
         let of_errors = self.errors.iter().map(|failed| exit_code_of(&failed.error));
-        exit::worst(of_copies.chain(of_errors))
+        exit::worst(of_copies.chain(of_seals).chain(of_errors))
     }
 }

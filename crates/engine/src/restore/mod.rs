@@ -25,6 +25,7 @@ use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
 use crate::hooks::{Hooks, Moment, RunEvent};
+use crate::keys::Keys;
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
 use crate::request::{Cancel, Which};
 
@@ -132,6 +133,7 @@ pub(crate) async fn restore(engine: &Engine, request: RestoreRequest) -> Restore
         thaw: request.thaw.filter(|_| !request.dry_run),
         waits: request.wait_for_thaw,
         dry_run: request.dry_run,
+        keys: request.keys,
     };
     let target = match request.target.open(request.overwrite, request.mode).await {
         Ok(target) => target,
@@ -197,6 +199,7 @@ struct Wanted {
     thaw: Option<Thaw>,
     waits: bool,
     dry_run: bool,
+    keys: Keys,
 }
 
 struct Restore {
@@ -243,7 +246,7 @@ impl Restore {
         self.report.backup_id = Some(id.clone());
         let copies = &*self
             .copies
-            .insert(Arc::new(Copies::open(&id, asked).await?));
+            .insert(Arc::new(Copies::open(&id, asked, &wanted.keys).await?));
         let copies = Arc::clone(copies);
         let manifest = Arc::clone(&copies.manifest);
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;

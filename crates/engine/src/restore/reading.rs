@@ -33,11 +33,11 @@ impl Contents {
     /// Reads what it takes to read the rest.
     pub(crate) async fn open(copies: Arc<Copies>) -> Result<Self, BackupError> {
         let mut attachments = copies.manifest.attachments.iter();
-        let database_catalogue =
-            match attachments.find(|file| file.file == layout::DATABASE_CATALOGUE) {
-                Some(entry) => Some(copies.attachment(entry).await?),
-                None => None,
-            };
+        let catalogue = copies.manifest.plan.stored_name(layout::DATABASE_CATALOGUE);
+        let database_catalogue = match attachments.find(|file| file.file == catalogue) {
+            Some(entry) => Some(copies.attachment(entry).await?),
+            None => None,
+        };
         let Some(settled) = copies.manifest.settled.clone() else {
             return Ok(Contents {
                 copies,

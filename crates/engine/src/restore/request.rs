@@ -5,6 +5,7 @@ use teeline_sources::s3db::RestoreMode;
 
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;
+use crate::keys::Keys;
 use crate::request::{Cancel, Which};
 
 use super::target::RestoreTarget;
@@ -33,6 +34,8 @@ pub struct RestoreRequest {
     pub thaw: Option<Thaw>,
     /// Whether to wait for data that is being thawed; no.
     pub wait_for_thaw: bool,
+    /// What opens it, if it is sealed.
+    pub keys: Keys,
     /// Whether only to say what would be done; no.
     pub dry_run: bool,
     /// Who is told of it, and may stop it; nobody. Nobody is told of what a restore would do.
@@ -55,6 +58,7 @@ impl RestoreRequest {
             renames: Vec::new(),
             thaw: None,
             wait_for_thaw: false,
+            keys: Keys::default(),
             dry_run: false,
             hooks: Hooks::default(),
             cancel: Cancel::new(),

@@ -10,13 +10,14 @@ use crate::catalog::{Asked, ask_all, resolve};
 use crate::copies::Copies;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::keys::Keys;
 use crate::report::{
     BackupValidation, CheckResult, CopyState, DestinationError, RestoreReport, RestoreStatus,
     ValidationReport, Verdict, VerifiedCopy,
 };
 use crate::request::{Cancel, Which};
 use crate::restore::{RestoreRequest, restore};
-use crate::verify::{WhichBackups, all_ids, verify_copy};
+use crate::verify::{VerifyRequest, WhichBackups, all_ids, verify_copy};
 
 pub use scratch::Scratch;
 
@@ -30,6 +31,8 @@ pub struct ValidateRequest {
     pub destinations: Vec<DestinationSpec>,
     /// Which backups; the last ten.
     pub which: WhichBackups,
+    /// What opens those that are sealed. Without, it can't be told of these whether they can be restored.
+    pub keys: Keys,
     /// Where they are restored to, one after the other; a temporary folder.
     pub scratch: Scratch,
     /// Ends the validation early.
@@ -42,6 +45,7 @@ impl ValidateRequest {
         ValidateRequest {
             destinations,
             which: WhichBackups::Last(10),
+            keys: Keys::default(),
             scratch: Scratch::default(),
             cancel: Cancel::new(),
         }
@@ -140,13 +144,13 @@ async fn check_all(
         .await?;
     let copies = request
         .cancel
-        .guard(async { Ok(look_at_copies(&asked, &id).await) })
+        .guard(async { Ok(look_at_copies(request, &asked, &id).await) })
         .await?;
     check_copies(&asked, copies, validation).await;
     if validation.checks.exists != CheckResult::Pass {
         return Ok(());
     }
-    let copies = match Copies::open(&id, asked).await {
+    let copies = match Copies::open(&id, asked, &request.keys).await {
         Ok(copies) => copies,
         Err(error) => {
             validation.checks.restore = result_of(&error);
@@ -162,11 +166,15 @@ async fn check_all(
 
 /// Each copy, as `verify` finds it; `None` of a destination that can't be asked.
 async fn look_at_copies(
+    request: &ValidateRequest,
     asked: &[Result<Asked, (String, BackupError)>],
     id: &BackupId,
 ) -> Vec<Option<VerifiedCopy>> {
+    let mut verify = VerifyRequest::new(request.destinations.clone());
+    verify.keys = request.keys.clone();
+    let all: Vec<&Asked> = asked.iter().flatten().collect();
     let copies = asked.iter().map(async |asked| match asked {
-        Ok(asked) => Some(verify_copy(asked, id, false).await),
+        Ok(asked) => Some(verify_copy(&verify, &all, asked, id).await),
         Err(_) => None,
     });
     futures::future::join_all(copies).await
@@ -184,13 +192,17 @@ async fn check_copies(
     let any = |wanted| copies.iter().any(|copy| state(copy) == wanted);
     let checks = &mut validation.checks;
     checks.exists = match () {
-        () if any(CopyState::Ok) || any(CopyState::Damaged) => CheckResult::Pass,
+        () if is_there(&copies) => CheckResult::Pass,
         () if any(CopyState::Unreachable) => CheckResult::Inconclusive,
         () => CheckResult::Fail,
     };
     checks.integrity = match () {
         () if any(CopyState::Damaged) => CheckResult::Fail,
-        () if any(CopyState::Unreachable) || !any(CopyState::Ok) => CheckResult::Inconclusive,
+        () if any(CopyState::Unreachable) || any(CopyState::Attested) || !any(CopyState::Ok) => {
+            CheckResult::Inconclusive
+        }
+        // Digests are right whoever wrote it.
+        () if is_of_anybody(&copies) => CheckResult::Inconclusive,
         () => CheckResult::Pass,
     };
     let all = copies.into_iter().flatten();
@@ -215,6 +227,26 @@ async fn check_copies(
     }
 }
 
+/// Whether a destination has a copy, in whatever state.
+fn is_there(copies: &[Option<VerifiedCopy>]) -> bool {
+    let has = |copy: &VerifiedCopy| {
+        matches!(
+            copy.status,
+            CopyState::Ok | CopyState::Attested | CopyState::Damaged
+        )
+    };
+    copies.iter().flatten().any(has)
+}
+
+/// Whether a sealed copy isn't known to be by who has the keys.
+fn is_of_anybody(copies: &[Option<VerifiedCopy>]) -> bool {
+    let seals = copies
+        .iter()
+        .flatten()
+        .filter_map(|copy| copy.seal.as_ref());
+    seals.into_iter().any(|seal| !seal.authentic)
+}
+
 /// Restores, and compares what was restored.
 async fn check_restored(
     engine: &Engine,
@@ -226,6 +258,7 @@ async fn check_restored(
     let which = Which::Id(validation.backup_id.clone());
     let destinations = request.destinations.clone();
     let mut restoring = RestoreRequest::new(which, destinations, scratch.target());
+    restoring.keys = request.keys.clone();
     restoring.cancel = request.cancel.clone();
     let restored: RestoreReport = restore(engine, restoring).await;
     if restored.status != RestoreStatus::Completed {

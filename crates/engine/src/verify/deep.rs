@@ -10,6 +10,7 @@ use teeline_core::{
 
 use crate::check::read_manifest;
 use crate::copies::Copies;
+use crate::keys::{Keys, authenticate};
 use crate::open::Opened;
 use crate::report::Contained;
 use crate::restore::{Contents, count_first, count_lines};
@@ -21,11 +22,16 @@ use crate::restore::{Contents, count_first, count_lines};
 pub(super) async fn read_through(
     opened: &Opened,
     entry: &CatalogEntry,
+    keys: &Keys,
 ) -> Result<Contained, BackupError> {
     let sealed = read_manifest(opened, entry).await?;
-    let copies = Copies::of_one(opened.clone(), &entry.path, sealed.manifest);
+    let unlocked = authenticate(opened, &entry.path, &sealed, keys).await?;
+    let sealer = unlocked.map(|unlocked| unlocked.sealer);
+    let copies = Copies::of_one(opened.clone(), &entry.path, sealed.manifest, sealer);
     let manifest = Arc::clone(&copies.manifest);
-    let contents = Contents::open(Arc::new(copies)).await?;
+    let copies = Arc::new(copies);
+    copies.check_seals().await?;
+    let contents = Contents::open(copies).await?;
     let resources: Vec<&ResourceEntry> = manifest.resources.iter().collect();
     let mut contained = Contained::default();
     let mut all = contents.lines(&resources);

@@ -38,6 +38,7 @@ fn entry(number: u32) -> CatalogEntry {
         plain_bytes: 1,
         checksum: Digest::of(b""),
         manifest_bytes: 1,
+        sealed: false,
         metadata: Metadata::default(),
         id,
     }

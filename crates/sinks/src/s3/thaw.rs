@@ -1,10 +1,11 @@
 //! Objects in archive classes: whether they can be read, and asking for it.
 //!
 //! Whether an object is archived is the server's to say: a rule of the bucket may have moved it, and the options may be
-//! others now than when it was written.
+//! others now than when it was written. There are servers that keep the name of a class and nothing more of it, so what looks
+//! archived is tried to be read.
 
 use object_store::HeaderMap;
-use teeline_core::{Availability, BackupError, ObjectKey, Thaw, ThawTier};
+use teeline_core::{Availability, BackupError, Class, ObjectKey, Thaw, ThawTier};
 
 use super::failure::find;
 use super::service::Rejected;
@@ -21,7 +22,13 @@ struct Kept {
 
 impl Store {
     pub(crate) async fn availability(&self, key: &ObjectKey) -> Result<Availability, BackupError> {
-        Ok(self.kept(key).await?.availability)
+        match self.kept(key).await?.availability {
+            Availability::Archived => match self.read(key, 0..1).await {
+                Err(error) if error.class() == Class::Archived => Ok(Availability::Archived),
+                _ => Ok(Availability::Readable),
+            },
+            found => Ok(found),
+        }
     }
 
     pub(crate) async fn thaw(&self, key: &ObjectKey, thaw: Thaw) -> Result<(), BackupError> {

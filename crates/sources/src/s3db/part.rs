@@ -17,6 +17,11 @@ use super::walk::{id_of, record_key};
 /// How large a record may be isn't in a listing of entries. Most have no body.
 const BYTES_ASSUMED: u64 = 64 << 10;
 
+/// Whether the size of an object is such a guess: entries say as little of when their records were written.
+pub(super) fn is_assumed(listed: &Listed) -> bool {
+    listed.last_modified.is_none()
+}
+
 /// What is read of each resource of a catalogue.
 #[derive(Debug, Default)]
 pub(super) struct Parts(Vec<Option<Part>>);

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::catalogue::Catalogue;
 use super::keys::{Keys, KeysReceiver};
 use super::listing::Listed;
+use super::part::is_assumed;
 use super::walk::record_id;
 
 /// What an object counts besides its body: a listing doesn't tell how much metadata there is.
@@ -83,7 +84,10 @@ fn is_chosen(listed: &Listed, halvings: u32) -> bool {
 }
 
 fn weight(listed: &Listed) -> u64 {
-    listed.size.saturating_add(METADATA_BYTES)
+    match is_assumed(listed) {
+        true => METADATA_BYTES,
+        false => listed.size.saturating_add(METADATA_BYTES),
+    }
 }
 
 /// Lists all keys; gives those of the sample, and the shares: of the resources in their order, then of all other objects.
@@ -140,6 +144,8 @@ pub(super) async fn sample(
 
 #[cfg(test)]
 mod tests {
+    use teeline_core::Timestamp;
+
     use super::*;
 
     fn spread(
@@ -151,7 +157,7 @@ mod tests {
             spread.push(Listed {
                 key: number.to_string(),
                 size,
-                last_modified: None,
+                last_modified: Some(Timestamp::from_unix_ms(0)),
                 version: 0,
             });
         }

@@ -5,6 +5,7 @@ mod check;
 mod cleanup;
 mod dry_run;
 mod inspection;
+mod keys;
 mod list;
 mod monitor;
 mod repair;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use teeline::{Contained, CopyState, VerifyReport};
+use teeline::{Contained, CopyState, PreviousState, VerifiedSeal, VerifyReport};
 
 use super::words::{bytes, counted, grouped, of_copy, table};
 use super::{Problem, Shown};
@@ -29,7 +29,8 @@ impl Shown for VerifyReport {
                     CopyState::Ok => {
                         let contained = copy.contained.map_or(String::new(), contained);
                         let read = bytes(copy.bytes);
-                        format!("{read} read, every digest right{contained}")
+                        let seal = copy.seal.as_ref().map_or("", sealed);
+                        format!("{read} read, every digest right{contained}{seal}")
                     }
                     CopyState::Attested => format!(
                         "{} read, every digest right; {} in {} archived, not read: the sizes are right",
@@ -55,12 +56,27 @@ impl Shown for VerifyReport {
 
     fn problems(&self, problems: &mut Vec<Problem>) {
         let copies = self.backups.iter().flat_map(|backup| &backup.destinations);
-        problems.extend(copies.flat_map(|copy| &copy.damage).map(Problem::damage));
+        for copy in copies {
+            problems.extend(copy.damage.iter().map(Problem::damage));
+            let error = copy.seal.as_ref().and_then(|seal| seal.error.as_ref());
+            problems.extend(error.map(|error| Problem::of(&copy.name, error)));
+        }
         problems.extend(
             self.errors
                 .iter()
                 .map(|failed| Problem::of(&failed.destination, &failed.error)),
         );
+    }
+}
+
+/// What a key told of a sealed copy.
+fn sealed(seal: &VerifiedSeal) -> &'static str {
+    match (seal.authentic, seal.previous) {
+        (false, _) => "; sealed, and not opened",
+        (true, Some(PreviousState::Absent)) => {
+            "; authentic, but the backup before it is nowhere, nor was it withdrawn"
+        }
+        (true, _) => "; authentic",
     }
 }
 

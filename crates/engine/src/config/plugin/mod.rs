@@ -4,6 +4,7 @@
 //! It says the same as sections do, in other words, and no more: what it comes to is plain configuration.
 
 mod driver;
+mod encryption;
 mod template;
 
 use std::path::PathBuf;
@@ -11,7 +12,9 @@ use std::path::PathBuf;
 use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind};
 
 use self::driver::{Driver, Drivers, drivers};
+use self::encryption::{ENCRYPTION, encryption};
 use super::blame::Blame;
+use super::encryption::EncryptionConfig;
 use super::node::{KeyPath, Node};
 use super::reader::{Known, Table};
 use super::retention::{RETENTION, retention};
@@ -60,7 +63,7 @@ const FUNCTION: &str =
     "functions are given through the API; in a file, `hooks` name commands and webhooks";
 
 /// Options of those above that no section of ours has as its name.
-const ONLY_ITS_OWN: [&str; 15] = [
+const ONLY_ITS_OWN: [&str; 14] = [
     "driver",
     "config",
     "drivers",
@@ -69,7 +72,6 @@ const ONLY_ITS_OWN: [&str; 15] = [
     "include",
     "exclude",
     "compression",
-    "encryption",
     "verification",
     "tempDir",
     "logLevel",
@@ -95,6 +97,7 @@ pub(super) struct Plugin<'a> {
     pub(super) backup: BackupConfig,
     pub(super) destinations: Vec<DestinationSpec>,
     pub(super) retention: Option<RetentionPolicy>,
+    pub(super) encryption: Option<EncryptionConfig>,
     pub(super) schedule: Option<Table<'a>>,
     pub(super) temp_dir: PathBuf,
     pub(super) log_level: Option<LogLevel>,
@@ -152,11 +155,13 @@ pub(super) fn plugin<'a>(
         cleanup: retention.is_some_and(|policy| !policy.rules.is_empty()),
         ..default
     };
+    let encryption = table.table("encryption", &ENCRYPTION)?.map(encryption);
     let temp_dir = table.text_as("tempDir", |text| Ok(PathBuf::from(text)))?;
     Ok(Plugin {
         backup,
         destinations,
         retention,
+        encryption: encryption.transpose()?,
         schedule: table.table("schedule", &SHORT)?,
         temp_dir: temp_dir.unwrap_or_else(|| std::env::temp_dir().join("s3db/backups")),
         log_level: log_level(&mut table)?,

@@ -7,7 +7,7 @@ use super::*;
 use crate::destination::{Place, S3Place};
 use crate::request::RetentionPolicy;
 
-fn json5(text: &str) -> Case<'_> {
+pub(super) fn json5(text: &str) -> Case<'_> {
     let file = "c.json5";
     Case {
         file,

@@ -9,7 +9,7 @@ fn unknown_keys_are_found_at_their_line() {
          block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude, partitions, query, metadata, cleanup",
         Some("did you mean `strategy`?"),
     );
-    let sections = "accepted here: time_zone, source, backup, retention, schedule, schedules, engine, destinations, targets, hooks, embedded_s3, plugin";
+    let sections = "accepted here: time_zone, source, backup, encryption, retention, schedule, schedules, engine, destinations, targets, hooks, embedded_s3, plugin";
     for (text, place, key, hint) in [
         (
             "\nbackups = 1",

@@ -1,0 +1,37 @@
+//! Keys of sealed backups: where secrets come from ([`KeySource`]), the key objects beside a backup, and how a backup is
+//! opened with them.
+
+mod change;
+mod generate;
+mod objects;
+mod source;
+mod unlock;
+
+use teeline_core::seal::KeySecret;
+
+pub(crate) use change::seal_keys;
+pub use change::{KeyChange, KeysRequest};
+pub use generate::{generate_key, generate_pair};
+pub(crate) use objects::{copy_keys, is_key_object, keys_of};
+pub use source::{KeyForm, KeySource};
+pub(crate) use unlock::{authenticate, unlock};
+
+/// What a reader opens backups with.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    /// Any of them may be the one; none, by which only backups that aren't sealed can be opened.
+    pub secrets: Vec<KeySecret>,
+    /// Whether a backup that isn't sealed is restored although there are keys; no, since whoever can write to a destination
+    /// can put one there.
+    pub allow_unsealed: bool,
+}
+
+impl Keys {
+    /// These secrets.
+    pub fn new(secrets: Vec<KeySecret>) -> Self {
+        Keys {
+            secrets,
+            allow_unsealed: false,
+        }
+    }
+}

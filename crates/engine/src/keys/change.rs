@@ -1,0 +1,268 @@
+//! Who can open backups that are there: shown, added to, taken from, or replaced. Neither data nor a manifest is touched.
+
+use std::sync::Arc;
+
+use teeline_actors::block_aside;
+use teeline_core::seal::{DataKey, Recipient, SealEntry, SealedKey};
+use teeline_core::{BackupError, BackupId, CatalogEntry, Class, Timestamp};
+
+use super::Keys;
+use super::objects::{key_of, keys_of, put_key};
+use super::unlock::{Unlocked, authenticate};
+use crate::catalog::{Asked, ask_all, resolve};
+use crate::check::read_manifest;
+use crate::destination::DestinationSpec;
+use crate::engine::Engine;
+use crate::open::Opened;
+use crate::report::{DestinationError, KeyObject, KeysAt, KeysOfBackup, KeysReport};
+use crate::request::{Cancel, Which};
+use crate::verify::{WhichBackups, all_ids};
+
+/// What is to become of who can open backups.
+#[derive(Debug, Clone)]
+pub enum KeyChange {
+    /// Nothing; they are only shown.
+    List,
+    /// These can as well.
+    Add(Vec<Recipient>),
+    /// The one of the key object with this name can't any more. Who has the data key already keeps it.
+    Remove(String),
+    /// These can, and nobody else any more.
+    Rotate(Vec<Recipient>),
+}
+
+/// Who can open backups, and what is to become of that.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct KeysRequest {
+    /// Where the copies are.
+    pub destinations: Vec<DestinationSpec>,
+    /// Which backups; the latest.
+    pub which: WhichBackups,
+    /// What opens them now; only needed for who is added.
+    pub keys: Keys,
+    /// What is to be done; nothing.
+    pub change: KeyChange,
+    /// Ends it early. What was done until then stays.
+    pub cancel: Cancel,
+}
+
+impl KeysRequest {
+    /// Of the latest backup.
+    pub fn new(destinations: Vec<DestinationSpec>) -> Self {
+        KeysRequest {
+            destinations,
+            which: WhichBackups::One(Which::Latest),
+            keys: Keys::default(),
+            change: KeyChange::List,
+            cancel: Cancel::new(),
+        }
+    }
+}
+
+impl Engine {
+    /// Says who can open backups, and changes it. Removing needs the right to delete objects; who has read a key object, or
+    /// the data key, before can go on to open the backup.
+    pub async fn keys(&self, request: KeysRequest) -> KeysReport {
+        let engine = self.clone();
+        let changing = async move {
+            let mut report = KeysReport::default();
+            let work = change_all(&engine, &request, &mut report);
+            if let Err(error) = request.cancel.guard(work).await {
+                report.errors.push(DestinationError::of_none(&error));
+            }
+            Ok(report)
+        };
+        let result = self.0.host.spawn(changing).await;
+        result
+            .and_then(|changed| changed)
+            .unwrap_or_else(|error| KeysReport {
+                backups: Vec::new(),
+                errors: vec![DestinationError::of_none(&error)],
+            })
+    }
+
+    /// As [`Engine::keys`], for hosts without an executor.
+    pub fn keys_blocking(&self, request: KeysRequest) -> KeysReport {
+        futures::executor::block_on(self.keys(request))
+    }
+}
+
+async fn change_all(
+    engine: &Engine,
+    request: &KeysRequest,
+    report: &mut KeysReport,
+) -> Result<(), BackupError> {
+    let asked = ask_all(engine, &request.destinations).await;
+    for (destination, error) in asked.iter().filter_map(|asked| asked.as_ref().err()) {
+        report.errors.push(DestinationError {
+            destination: destination.clone(),
+            error: error.into(),
+        });
+    }
+    let ids = match &request.which {
+        WhichBackups::One(which) => vec![resolve(which, &asked).await?],
+        which => which.of(all_ids(&asked)),
+    };
+    let asked: Vec<Asked> = asked.into_iter().flatten().collect();
+    for id in ids {
+        let of_backup = OfBackup {
+            engine,
+            request,
+            asked: &asked,
+            id: &id,
+        };
+        report.backups.push(of_backup.change().await);
+    }
+    Ok(())
+}
+
+struct OfBackup<'a> {
+    engine: &'a Engine,
+    request: &'a KeysRequest,
+    asked: &'a [Asked],
+    id: &'a BackupId,
+}
+
+impl OfBackup<'_> {
+    async fn change(&self) -> KeysOfBackup {
+        let made = match &self.request.change {
+            KeyChange::List | KeyChange::Remove(_) => Ok(Vec::new()),
+            KeyChange::Add(recipients) | KeyChange::Rotate(recipients) => {
+                self.seal_for(recipients).await
+            }
+        };
+        let mut destinations = Vec::new();
+        for place in self.asked {
+            let Some(entry) = place.entry(self.id) else {
+                continue;
+            };
+            let mut at = KeysAt::new(&place.opened.name);
+            let changed = match &made {
+                Ok(made) => self.change_at(&place.opened, entry, made, &mut at).await,
+                Err(error) => Err(BackupError::new(
+                    error.class(),
+                    error.operation(),
+                    error.subject(),
+                    error.message(),
+                )),
+            };
+            at.error = changed.err().map(|error| (&error).into());
+            destinations.push(at);
+        }
+        KeysOfBackup {
+            id: self.id.clone(),
+            destinations,
+        }
+    }
+
+    /// Key objects for new recipients, the same for every destination; none where the backup isn't sealed.
+    async fn seal_for(&self, recipients: &[Recipient]) -> Result<Vec<SealedKey>, BackupError> {
+        let Some((entry, Unlocked { data_key, .. })) = self.unlock().await? else {
+            return Ok(Vec::new());
+        };
+        let (id, now) = (self.id.clone(), (self.engine.0.clock)());
+        seal_keys(self.engine, (id, data_key, entry), recipients.to_vec(), now).await
+    }
+
+    /// Opens the backup at the first destination where that can be done. None where it isn't sealed.
+    async fn unlock(&self) -> Result<Option<(SealEntry, Unlocked)>, BackupError> {
+        let mut failure = None;
+        for place in self.asked {
+            let Some(entry) = place.entry(self.id) else {
+                continue;
+            };
+            let opened = async {
+                let sealed = read_manifest(&place.opened, entry).await?;
+                let keys = &self.request.keys;
+                let unlocked = authenticate(&place.opened, &entry.path, &sealed, keys).await?;
+                Ok(sealed.manifest.plan.seal.zip(unlocked))
+            };
+            match opened.await {
+                Ok(unlocked) => return Ok(unlocked),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+
+    async fn change_at(
+        &self,
+        opened: &Opened,
+        entry: &CatalogEntry,
+        made: &[SealedKey],
+        at: &mut KeysAt,
+    ) -> Result<(), BackupError> {
+        let path = &entry.path;
+        at.sealed = read_manifest(opened, entry)
+            .await?
+            .manifest
+            .plan
+            .seal
+            .is_some();
+        if !at.sealed {
+            return Ok(());
+        }
+        for key in made {
+            put_key(opened, path, key).await?;
+            at.added.push(key.name.clone());
+        }
+        let there = keys_of(opened.sink.as_ref(), self.id, path).await?;
+        let names = || there.iter().map(|(key, _)| key.file_name().to_owned());
+        let goes: Vec<String> = match &self.request.change {
+            KeyChange::List | KeyChange::Add(_) => Vec::new(),
+            KeyChange::Rotate(_) => {
+                let is_made = |name: &String| made.iter().any(|key| key.name == *name);
+                names().filter(|name| !is_made(name)).collect()
+            }
+            KeyChange::Remove(name) => {
+                let readable = there.iter().filter(|(_, read)| read.is_ok());
+                let mut others = readable.filter(|(key, _)| key.file_name() != name);
+                match (names().any(|there| there == *name), others.next()) {
+                    (false, _) => return Err(no_such_key(name)),
+                    (true, None) => return Err(the_last(name)),
+                    (true, Some(_)) => vec![name.clone()],
+                }
+            }
+        };
+        for name in &goes {
+            opened.sink.delete(&key_of(path, name)?).await?;
+            at.removed.push(name.clone());
+        }
+        for (key, read) in there {
+            if !goes.iter().any(|name| name == key.file_name()) {
+                at.keys.push(KeyObject::new(key.file_name(), read));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn no_such_key(name: &str) -> BackupError {
+    let message = format!("there is no key object {name:?} here");
+    BackupError::new(Class::NotFound, "remove", "the key", message)
+        .suggest("`teeline key list` shows their names")
+}
+
+fn the_last(name: &str) -> BackupError {
+    let message = format!("{name} is the only one here: nobody could open the backup any more");
+    BackupError::new(Class::Permanent, "remove", "the key", message)
+        .suggest("add another one first; or delete the backup")
+}
+
+/// Seals a data key for recipients.
+pub(crate) async fn seal_keys(
+    engine: &Engine,
+    (id, data_key, entry): (BackupId, DataKey, SealEntry),
+    recipients: Vec<Recipient>,
+    now: Timestamp,
+) -> Result<Vec<SealedKey>, BackupError> {
+    let random = Arc::clone(&engine.0.random);
+    let seal = move || {
+        let of = |recipient: &Recipient| {
+            SealedKey::seal((&id, &data_key, entry.key), recipient, now, &*random)
+        };
+        recipients.iter().map(of).collect()
+    };
+    block_aside("the keys", seal).await?
+}

@@ -1,0 +1,110 @@
+//! The key objects of a backup at a destination.
+
+use futures::TryStreamExt;
+use teeline_actors::put_checked;
+use teeline_core::seal::SealedKey;
+use teeline_core::{BackupError, BackupId, Class, ObjectKey, ObjectMeta, Sink, document, layout};
+
+use crate::catalog::{located, read_document};
+use crate::files::file_of;
+use crate::open::Opened;
+
+/// No backup has more: each is tried, and a passphrase takes its time.
+const KEYS_MAX: usize = 64;
+
+/// Whether `key` may be that of a key object of the backup whose folder is at `path`.
+pub(crate) fn is_key_object(path: &str, key: &ObjectKey) -> bool {
+    let folder = format!("{path}/{}", layout::KEYS);
+    let above = key.as_str().rsplit_once('/');
+    above.is_some_and(|(above, _)| above == folder)
+}
+
+/// The key objects of the backup whose folder is at `path`, by their names; those that can't be read as well.
+pub(crate) async fn keys_of(
+    sink: &dyn Sink,
+    id: &BackupId,
+    path: &str,
+) -> Result<Vec<(ObjectKey, Result<SealedKey, BackupError>)>, BackupError> {
+    let mut objects = Vec::new();
+    for key in listed(sink, path).await? {
+        let read = read_document::<SealedKey>(sink, &key).await;
+        let read = read.and_then(|sealed| {
+            let is_ours = sealed.backup == *id && sealed.name == key.file_name();
+            is_ours.then_some(sealed).ok_or_else(|| {
+                BackupError::corrupt(
+                    located(sink, &key),
+                    "it is the key object of another backup",
+                )
+            })
+        });
+        objects.push((key, read));
+    }
+    Ok(objects)
+}
+
+/// The keys of those objects.
+async fn listed(sink: &dyn Sink, path: &str) -> Result<Vec<ObjectKey>, BackupError> {
+    let folder = file_of(path, layout::KEYS)?;
+    let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
+    let objects = objects.into_iter().map(|object| object.key);
+    let mut keys: Vec<ObjectKey> = objects.filter(|key| is_key_object(path, key)).collect();
+    if keys.len() > KEYS_MAX {
+        let message = format!(
+            "{} key objects are more than the {KEYS_MAX} that are tried",
+            keys.len()
+        );
+        return Err(BackupError::corrupt(located(sink, &folder), message));
+    }
+    keys.sort();
+    Ok(keys)
+}
+
+/// Writes a key object of the backup whose folder is at `path`.
+pub(super) async fn put_key(
+    opened: &Opened,
+    path: &str,
+    sealed: &SealedKey,
+) -> Result<(), BackupError> {
+    let key = key_of(path, &sealed.name)?;
+    let read_back = opened.sink.capabilities().read_back.has_documents();
+    put_checked(
+        opened.sink.as_ref(),
+        &key,
+        document::seal(sealed),
+        read_back,
+    )
+    .await
+}
+
+/// Where the key object of this name is.
+pub(super) fn key_of(path: &str, name: &str) -> Result<ObjectKey, BackupError> {
+    file_of(path, &layout::key_object(name))
+}
+
+/// Copies the key objects that a copy of a backup lacks. Gives the bytes that were written.
+pub(crate) async fn copy_keys(
+    from: &Opened,
+    to: &Opened,
+    id: &BackupId,
+    path: &str,
+) -> Result<u64, BackupError> {
+    let there = listed(to.sink.as_ref(), path).await?;
+    let mut bytes = 0;
+    for (key, read) in keys_of(from.sink.as_ref(), id, path).await? {
+        // One that can't be read opens nothing.
+        let Some(sealed) = read.ok().filter(|_| !there.contains(&key)) else {
+            continue;
+        };
+        put_key(to, path, &sealed).await?;
+        bytes += document::seal(&sealed).len() as u64;
+    }
+    match bytes == 0 && there.is_empty() {
+        false => Ok(bytes),
+        true => Err(BackupError::new(
+            Class::Corrupt,
+            "copy",
+            located(from.sink.as_ref(), &file_of(path, layout::KEYS)?),
+            "the backup is sealed, and has no key object there: nobody could open the copy",
+        )),
+    }
+}

@@ -1,0 +1,197 @@
+//! Who can open a backup, and how that changes.
+
+use teeline::{
+    KeyChange, KeySecret, KeysReport, KeysRequest, Recipient, Sink, SyncRequest, WhichBackups,
+    X25519Secret, exit,
+};
+use teeline_core::ObjectKey;
+
+use super::common::{objects, store, whole};
+use super::{Made, key, keys, made, made_by, recipient};
+
+fn all() -> Vec<(Recipient, KeySecret)> {
+    let pair = X25519Secret::new([9; 32]);
+    let secrets = [
+        key(1),
+        KeySecret::parse("correct horse battery staple").unwrap(),
+        KeySecret::parse(&pair.to_text()).unwrap(),
+    ];
+    secrets.map(|secret| (recipient(&secret), secret)).to_vec()
+}
+
+#[tokio::test]
+async fn each_recipient_opens_it_alone() {
+    let (recipients, secrets): (Vec<_>, Vec<_>) = all().into_iter().unzip();
+    let made = made_by(|request| request.recipients = recipients).await;
+    for secret in &secrets {
+        made.assert_restores(&made.at, secret).await;
+    }
+    let stranger = KeySecret::parse(&X25519Secret::new([8; 32]).to_text()).unwrap();
+    let (report, _) = made.restore(&made.at, keys(&[stranger])).await;
+    assert_eq!(report.exit_code(), exit::WRONG_KEY, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_can_only_seal_backs_up() {
+    let pair = X25519Secret::new([9; 32]);
+    let public = pair.public().to_string().parse().unwrap();
+    let made = made_by(|request| request.recipients = vec![Recipient::X25519(public)]).await;
+    let secret = KeySecret::parse(&pair.to_text()).unwrap();
+    made.assert_restores(&made.at, &secret).await;
+}
+
+async fn change(made: &Made, change: KeyChange, opens: &[KeySecret]) -> KeysReport {
+    let mut asked = KeysRequest::new(made.at.clone());
+    asked.which = WhichBackups::All;
+    asked.keys = keys(opens);
+    asked.change = change;
+    Box::pin(made.engine.keys(asked)).await
+}
+
+/// Every object but the key objects.
+async fn without_keys(made: &Made, destination: usize) -> Vec<(ObjectKey, Vec<u8>)> {
+    let mut objects = objects(&made.sinks[destination]).await;
+    objects.retain(|(key, _)| !key.as_str().contains("/keys/"));
+    objects
+}
+
+#[tokio::test]
+async fn recipients_change_and_nothing_else_does() {
+    let made = made().await;
+    let before = [without_keys(&made, 0).await, without_keys(&made, 1).await];
+    let [passphrase, pair] = [1, 2].map(|number| all()[number].clone());
+
+    // Adding takes a key, and the right to write.
+    let refused = change(&made, KeyChange::Add(vec![passphrase.0.clone()]), &[key(2)]).await;
+    assert_eq!(refused.exit_code(), exit::WRONG_KEY, "{refused:?}");
+    let added = change(&made, KeyChange::Add(vec![passphrase.0.clone()]), &[key(1)]).await;
+    assert_eq!(added.exit_code(), exit::DONE, "{added:?}");
+    for at in &added.backups[0].destinations {
+        assert_eq!((at.added.len(), at.keys.len()), (1, 2), "{at:?}");
+    }
+    made.assert_restores(&made.at, &passphrase.1).await;
+    made.assert_restores(&made.at, &key(1)).await;
+
+    // Removing takes its name, and no key.
+    let listed = change(&made, KeyChange::List, &[]).await;
+    let kinds: Vec<_> = listed.backups[0].destinations[1]
+        .keys
+        .iter()
+        .map(|it| it.kind)
+        .collect();
+    assert_eq!(kinds, [Some("key"), Some("passphrase")]);
+    let name = listed.backups[0].destinations[0].keys[0].name.clone();
+    let removed = change(&made, KeyChange::Remove(name.clone()), &[]).await;
+    assert_eq!(removed.exit_code(), exit::DONE, "{removed:?}");
+    let (report, _) = made.restore(&made.at, keys(&[key(1)])).await;
+    assert_eq!(report.exit_code(), exit::WRONG_KEY, "{report:?}");
+    made.assert_restores(&made.at, &passphrase.1).await;
+    let again = change(&made, KeyChange::Remove(name), &[]).await;
+    assert_eq!(again.exit_code(), exit::FAILED, "{again:?}");
+
+    // The last one stays.
+    let last = change(&made, KeyChange::List, &[]).await.backups[0].destinations[0].keys[0]
+        .name
+        .clone();
+    let refused = change(&made, KeyChange::Remove(last), &[]).await;
+    assert_eq!(refused.exit_code(), exit::FAILED, "{refused:?}");
+
+    let rotated = change(
+        &made,
+        KeyChange::Rotate(vec![pair.0.clone()]),
+        std::slice::from_ref(&passphrase.1),
+    )
+    .await;
+    assert_eq!(rotated.exit_code(), exit::DONE, "{rotated:?}");
+    for at in &rotated.backups[0].destinations {
+        assert_eq!(
+            (at.added.len(), at.removed.len(), at.keys.len()),
+            (1, 1, 1),
+            "{at:?}"
+        );
+        assert_eq!(
+            at.keys[0].recipient.as_deref(),
+            Some(&*X25519Secret::new([9; 32]).public().to_string())
+        );
+    }
+    made.assert_restores(&made.at, &pair.1).await;
+    let (report, _) = made.restore(&made.at, keys(&[passphrase.1])).await;
+    assert_eq!(report.exit_code(), exit::WRONG_KEY, "{report:?}");
+
+    assert!(before == [without_keys(&made, 0).await, without_keys(&made, 1).await]);
+    let verified = made.verify(keys(&[pair.1]), true).await;
+    assert_eq!(verified.exit_code(), exit::DONE, "{verified:?}");
+}
+
+#[tokio::test]
+async fn a_backup_that_is_not_sealed_has_no_keys() {
+    let made = made_by(|request| request.recipients = Vec::new()).await;
+    let added = change(&made, KeyChange::Add(vec![recipient(&key(1))]), &[key(1)]).await;
+    assert_eq!(added.exit_code(), exit::DONE, "{added:?}");
+    let at = &added.backups[0].destinations[0];
+    assert!(
+        !at.sealed && at.keys.is_empty() && at.added.is_empty(),
+        "{at:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_copy_takes_its_key_objects_along() {
+    let made = made().await;
+    let (sink, third) = store("third");
+    let mut all = made.at.clone();
+    all.push(third.clone());
+    // No key is needed for that.
+    let synced = made.engine.sync(SyncRequest::new(all)).await;
+    assert_eq!(synced.exit_code(), exit::DONE, "{synced:?}");
+    made.assert_restores(&[third], &key(1)).await;
+    assert!(objects(&sink).await == objects(&made.sinks[0]).await);
+}
+
+#[tokio::test]
+async fn key_objects_that_are_lost_or_another_backups_are_damage() {
+    let made = made().await;
+    let names = made.names(0);
+    let name = names.iter().find(|name| name.starts_with("keys/")).unwrap();
+    let object = made.file(name);
+    let right = whole(&made.sinks[0], &object).await;
+
+    let other = made_by(|_| ()).await;
+    let theirs = other
+        .names(0)
+        .into_iter()
+        .find(|name| name.starts_with("keys/"))
+        .unwrap();
+    let theirs = whole(&other.sinks[0], &other.file(&theirs)).await;
+    made.sinks[0].overwrite(&object, &theirs);
+    let verified = made.verify(keys(&[]), false).await;
+    assert_eq!(verified.exit_code(), exit::DAMAGED, "{verified:?}");
+    let (report, _) = made.restore(&made.at[..1], keys(&[key(1)])).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+
+    made.sinks[0].delete(&object).await.unwrap();
+    let verified = made.verify(keys(&[]), false).await;
+    assert_eq!(verified.exit_code(), exit::DAMAGED, "{verified:?}");
+    let (report, _) = made.restore(&made.at[..1], keys(&[key(1)])).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+    // The data of that copy is as good as ever.
+    let (report, lines) = made.restore(&made.at, keys(&[key(1)])).await;
+    assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
+    assert!(lines == made.lines);
+    made.sinks[0].overwrite(&object, &right);
+    made.assert_restores(&made.at[..1], &key(1)).await;
+}
+
+#[tokio::test]
+async fn a_deleted_backup_leaves_no_key_object() {
+    let made = made().await;
+    // Something of somebody else's beside them.
+    let note = made.file("keys/notes/mine");
+    made.sinks[0].put(&note, "x".into()).await.unwrap();
+    let mut asked = teeline::DeleteRequest::new(made.at.clone(), made.report.id.clone().unwrap());
+    asked.retention.grace = teeline::Span::from_days(0);
+    let deleted = made.engine.delete(asked).await;
+    assert_eq!(deleted.exit_code(), exit::DONE, "{deleted:?}");
+    assert_eq!(made.names(0), ["keys/notes/mine"]);
+    assert_eq!(made.names(1), [""; 0]);
+}
