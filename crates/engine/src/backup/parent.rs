@@ -177,6 +177,7 @@ impl Run<'_> {
     fn is_of_the_same(&self, manifest: &Manifest) -> bool {
         let request = self.request;
         manifest.since.is_none()
+            && manifest.plan.in_part().is_none()
             && manifest.source.kind == request.source.kind()
             && manifest.source.location == request.source.to_string()
             && manifest.plan.include == request.included()
