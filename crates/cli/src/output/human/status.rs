@@ -156,6 +156,7 @@ mod tests {
             size: 0,
             plain_bytes: 0,
             checksum: None,
+            sealed: false,
             metadata: Metadata::default(),
             source: None,
             resources: vec![resource("notes", 0), resource("users", 1234)],
