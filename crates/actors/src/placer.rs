@@ -158,6 +158,8 @@ impl PlacerActor {
                 location,
                 scan_started_at,
                 scan_ended_at: None,
+                server_time: plan.server_time,
+                changes: None,
                 settle: None,
             },
             claimed: placer.claimed(),

@@ -3,14 +3,14 @@
 
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, CatalogEntry, Class, DestinationMarker, ObjectKey, SealedManifest, Sink, document,
-    layout,
+    BackupError, BackupRef, CatalogEntry, Class, DestinationMarker, ObjectKey, SealedManifest,
+    Sink, document, layout,
 };
 
 /// What makes a backup visible.
 #[derive(Debug, Clone)]
 pub struct Publication {
-    entry: CatalogEntry,
+    entry: Box<CatalogEntry>,
     manifest: Bytes,
 }
 
@@ -18,19 +18,19 @@ impl Publication {
     /// Of the backup whose files are in the folder `path`.
     pub fn new(sealed: &SealedManifest, path: &str) -> Self {
         Publication {
-            entry: sealed.entry(path),
+            entry: Box::new(sealed.entry(path)),
             manifest: sealed.bytes.clone(),
         }
     }
 
-    /// Writes it to a destination that has every other file of the backup, unless it was withdrawn from there or its claim is
-    /// gone; with `read_back`, what was written is read again and compared. The entry of the catalogue goes first: without a
+    /// Writes it to a destination that has every other file of the backup, unless it was withdrawn from there, its claim is
+    /// gone, or its parent isn't there; with `read_back`, what was written is read again and compared. The entry of the catalogue goes first: without a
     /// manifest it is ignored, so the manifest alone decides, and `publishing` is called just before that is written: whatever
     /// fails afterwards, the backup may be visible. Where both are there already, nothing changes.
     ///
     /// # Errors
     /// [`Class::Conflict`] where another entry or manifest is there; [`Class::Permanent`] where the backup was
-    /// withdrawn, or what was written of it was swept away.
+    /// withdrawn, what was written of it was swept away, or it couldn't be restored from there for want of its parent.
     pub async fn publish(
         &self,
         sink: &dyn Sink,
@@ -38,9 +38,12 @@ impl Publication {
         publishing: impl FnOnce() + Send,
     ) -> Result<(), BackupError> {
         let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
-        put_checked(sink, &entry, document::seal(&self.entry), read_back).await?;
+        put_checked(sink, &entry, document::seal(&*self.entry), read_back).await?;
         let folder = ObjectKey::new(self.entry.path.as_str())?;
         refuse_withdrawn(sink, &entry, &folder).await?;
+        if let Some(parent) = &self.entry.parent {
+            refuse_without(sink, parent, &folder).await?;
+        }
         let manifest = folder.join(layout::MANIFEST)?;
         publishing();
         put_checked(sink, &manifest, self.manifest.clone(), read_back).await
@@ -72,6 +75,43 @@ async fn refuse_withdrawn(
         subject,
         message,
     ))
+}
+
+/// What can't be restored without its parent isn't published where that isn't.
+async fn refuse_without(
+    sink: &dyn Sink,
+    parent: &BackupRef,
+    folder: &ObjectKey,
+) -> Result<(), BackupError> {
+    let key = layout::catalog_entry(&parent.id, parent.started_at)?;
+    let (withdrawal, sweep) = (layout::withdrawal(&key)?, layout::sweep(&key)?);
+    let has_parent = async {
+        if !is_there(sink, &key).await? {
+            return Ok::<_, BackupError>(false);
+        }
+        let size = sink.head(&key).await?.bytes.min(document::BYTES_MAX);
+        let bytes = sink.read(&key, 0..size).await?;
+        let entry: CatalogEntry = document::open(&format!("{sink}: {key}"), &bytes)?;
+        let manifest = ObjectKey::new(entry.path.as_str())?.join(layout::MANIFEST)?;
+        Ok(entry.checksum == parent.checksum && is_there(sink, &manifest).await?)
+    };
+    let (there, withdrawn, swept) = futures::join!(
+        has_parent,
+        is_there(sink, &withdrawal),
+        is_there(sink, &sweep)
+    );
+    if there? && !withdrawn? && !swept? {
+        return Ok(());
+    }
+    let subject = format!("{sink}: {folder}");
+    let message = format!(
+        "{}, without which it can't be restored, isn't there",
+        parent.id
+    );
+    Err(
+        BackupError::new(Class::Permanent, "publish", subject, message)
+            .suggest("`teeline sync` copies what is missing there, the oldest first"),
+    )
 }
 
 async fn is_there(sink: &dyn Sink, key: &ObjectKey) -> Result<bool, BackupError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
 use teeline_core::{
     BackupError, Block, Buffers, Class, CutLimits, Cutter, Item, LineOrigin, RecordBatch,
-    ResourceEnd, ResourceId, Selection, Seq, Source, Timestamp,
+    ResourceEnd, ResourceId, Selection, Seq, Source, Timestamp, chain::Base,
 };
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -46,6 +46,7 @@ pub(crate) struct StopReading;
 impl Reader {
     pub(crate) fn new(
         reading: Reading,
+        base: Option<Base>,
         encoders: Encoders,
         placer: Recipient<Sequenced>,
         tee: Recipient<TeeMessage>,
@@ -63,7 +64,7 @@ impl Reader {
             buffers: Buffers::default(),
             _alive: alive,
         };
-        let running = tokio::spawn(pump.run());
+        let running = tokio::spawn(pump.run(base));
         let abort = running.abort_handle();
         tokio::spawn(async move {
             let error = match running.await {
@@ -107,13 +108,13 @@ struct Pump {
 }
 
 impl Pump {
-    async fn run(mut self) -> Result<(), BackupError> {
+    async fn run(mut self, base: Option<Base>) -> Result<(), BackupError> {
         let scan_started_at = (self.reading.clock)();
-        let mut scan = self
-            .reading
-            .source
-            .scan(self.reading.selection.clone())
-            .await?;
+        let (source, selection) = (&self.reading.source, self.reading.selection.clone());
+        let mut scan = match base {
+            Some(base) => source.scan_changes(selection, base).await?,
+            None => source.scan(selection).await?,
+        };
         self.place(PassItem::Planned {
             plan: scan.plan().clone(),
             scan_started_at,

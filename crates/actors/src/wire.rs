@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context};
 use teeline_core::{
     BackupError, CutLimits, ObjectKey, ProgressEvent, RunHead, Selection, Source, Strategy,
+    chain::Base,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -29,6 +30,8 @@ pub struct Pass {
     pub source: Arc<dyn Source>,
     /// Which resources of it.
     pub selection: Selection,
+    /// What its parent and that one's own parents have, where the backup goes on from one.
+    pub base: Option<Base>,
     /// Where it goes.
     pub destinations: Vec<PassDestination>,
     /// When it is real.
@@ -169,6 +172,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     };
     let reader = Reader::new(
         reading,
+        pass.base,
         encoders,
         placer.clone().recipient(),
         tee.clone(),

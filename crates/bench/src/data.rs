@@ -160,6 +160,7 @@ impl Source for GeneratedSource {
             plan: ScanPlan {
                 resources: vec![resource],
                 attachments: Vec::new(),
+                server_time: None,
             },
             pool: Arc::clone(&self.pool),
             at: 0,

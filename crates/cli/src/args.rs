@@ -16,7 +16,7 @@ pub(crate) use self::backup::{
     UndecodableArgument, UnknownArgument, ValidateArgument, VerificationArgument,
 };
 pub(crate) use self::bench::BenchArguments;
-pub(crate) use self::cleanup::{CleanupArguments, DeleteArguments};
+pub(crate) use self::cleanup::{CleanupArguments, ConsolidateArguments, DeleteArguments};
 pub(crate) use self::keys::{
     KeyArguments, KeyCommand, KeyCommandArguments, NewKeyArguments, WhichArguments,
 };
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Repair(RepairArguments),
     /// Copy backups to destinations that lack them, from others that have them
     Sync(SyncArguments),
+    /// Make a full backup of an incremental one and what it goes on from, without the database
+    Consolidate(ConsolidateArguments),
     /// Delete a backup: it isn't listed any more, and its files go after a grace
     Delete(DeleteArguments),
     /// Delete the backups that no rule keeps, and what dead runs have left
@@ -79,7 +81,7 @@ pub(crate) enum Command {
 }
 
 /// Where backups are.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct PlacesArguments {
     /// The configuration whose destinations are meant
     #[arg(long, value_name = "FILE", conflicts_with = "at")]
@@ -164,7 +166,7 @@ pub(crate) struct StatusArguments {
 /// `teeline verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
-    /// The backup: its id, or latest
+    /// The backup: its id, latest, or a day in UTC or a time (RFC 3339) for what there was then
     #[arg(default_value = "latest")]
     pub(crate) id: String,
     /// Every backup
@@ -182,7 +184,8 @@ pub(crate) struct VerifyArguments {
 /// `teeline restore`.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArguments {
-    /// The backup: its id, or latest
+    /// The backup: its id, latest, or a day in UTC or a time (RFC 3339) for what there was then; a time may be given with --at as well
+    #[arg(default_value = "latest")]
     pub(crate) id: String,
     /// Where to: a target of the configuration, a folder, the connection string of a database, or - for standard output
     #[arg(
@@ -313,9 +316,11 @@ impl Command {
     /// What it tries, should it fail before there is a report.
     pub(crate) fn operation(&self) -> Operation {
         match self {
-            Command::Backup(_) | Command::Run(_) | Command::Schedule(_) | Command::Bench(_) => {
-                Operation::Backup
-            }
+            Command::Backup(_)
+            | Command::Consolidate(_)
+            | Command::Run(_)
+            | Command::Schedule(_)
+            | Command::Bench(_) => Operation::Backup,
             Command::List(_) | Command::Status(_) | Command::Check(_) => Operation::List,
             Command::Verify(_) | Command::InspectPlugin(_) => Operation::Verify,
             Command::Restore(_) => Operation::Restore,
@@ -347,6 +352,7 @@ impl Command {
             Command::Restore(restore) => restore.places.json,
             Command::Repair(repair) => repair.places.json,
             Command::Sync(sync) => sync.places.json,
+            Command::Consolidate(consolidate) => consolidate.places.json,
             Command::Delete(delete) => delete.places.json,
             Command::Cleanup(cleanup) => cleanup.places.json,
             Command::Key(key) => key.command.json(),

@@ -22,7 +22,7 @@ mod systemd;
 use std::process::ExitCode;
 
 use clap::Parser;
-use teeline::{BackupError, Class, DestinationStatus, Engine, Operation};
+use teeline::{BackupError, BackupReport, Class, DestinationStatus, Engine, Operation};
 
 use crate::args::{
     Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, KeyCommand,
@@ -125,6 +125,17 @@ async fn carry_out(
             drop(progress);
             Ok(output.report(&report))
         }
+        Command::Consolidate(typed) => {
+            let id = resolve::consolidate_id(&typed)?;
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request =
+                resolve::consolidate(&typed, id, &setting, output, &signals.cancel).await?;
+            let next = Next::new(setting.path(), &request.destinations);
+            let progress = Progress::start(output, "consolidating");
+            let report = setting.plain_engine()?.consolidate(request).await;
+            drop(progress);
+            Ok(output.report(&made(report, next)))
+        }
         Command::Delete(typed) => {
             let id = resolve::delete_id(&typed)?;
             let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
@@ -205,11 +216,16 @@ async fn backup(
     request.observer = Some(progress.observer());
     let report = engine.backup(request).await;
     drop(progress);
+    Ok(output.report(&made(report, next)))
+}
+
+/// A backup that was made, with what to try next where it is.
+fn made(report: BackupReport, next: Next) -> Made {
     let next = next.made(report.id.clone(), |name| {
         let mut destinations = report.destinations.iter();
         destinations.any(|at| at.name == name && at.status == DestinationStatus::Committed)
     });
-    Ok(output.report(&Made { report, next }))
+    Made { report, next }
 }
 
 async fn restore(

@@ -6,7 +6,7 @@
 
 mod shared;
 
-use shared::Scratch;
+use shared::{Run, Scratch};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 
 fn server(scratch: &Scratch) -> EmbeddedS3 {
@@ -81,6 +81,49 @@ fn what_is_archived_is_attested_thawed_and_restored() {
     server.hold_thaws(false);
     let typed: Vec<&str> = again.split(' ').chain(["--wait"]).collect();
     scratch.teeline(0, &typed);
+    assert_eq!(scratch.read("out/events.jsonl"), b"{\"n\":1}\n{\"n\":2}\n");
+}
+
+#[test]
+fn what_is_sealed_is_archived_alike() {
+    let scratch = Scratch::new();
+    let server = server(&scratch);
+    let config = String::from_utf8(scratch.read("c.toml")).unwrap();
+    scratch.write(
+        "c.toml",
+        format!("{config}[encryption]\nkey = \"${{KEY}}\"\n"),
+    );
+    server.record();
+    let run = |arguments: &[&str]| {
+        let mut command = scratch.command(arguments);
+        command.env("KEY", format!("hex:{}", "5a".repeat(32)));
+        Run::of(0, command.output().unwrap(), &format!("{arguments:?}"))
+    };
+    run(&["backup", "--config", "c.toml"]);
+    let puts = server.recorded().into_iter();
+    let puts: Vec<_> = puts.filter(|request| request.method == "PUT").collect();
+    let archived: Vec<&str> = puts
+        .iter()
+        .filter(|put| put.header("x-amz-storage-class").is_some())
+        .map(|put| put.path.as_str())
+        .collect();
+    // The one data file; keys, index and manifest are among the others.
+    assert_eq!(archived.len(), 1, "{archived:?}");
+    assert!(
+        archived[0].ends_with(".sealed") && puts.len() > 5,
+        "{archived:?}"
+    );
+    assert!(puts.iter().any(|put| put.path.contains("/keys/")));
+
+    let verify = run(&["verify", "--config", "c.toml"]);
+    assert!(
+        verify.stdout.contains("in 1 file archived"),
+        "{}",
+        verify.stdout
+    );
+    run(&[
+        "restore", "latest", "--config", "c.toml", "--target", "./out", "--thaw", "--wait",
+    ]);
     assert_eq!(scratch.read("out/events.jsonl"), b"{\"n\":1}\n{\"n\":2}\n");
 }
 

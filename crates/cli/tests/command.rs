@@ -402,11 +402,29 @@ fn what_is_unknown_is_a_failure() {
 fn usage_is_refused_with_what_to_do() {
     let scratch = with_input();
     for (arguments, part) in [
+        (&["backup", "selective", "--from", "in"][..], "--resources"),
+        (&["backup", "--from", "in", "--base", "full"], "incremental"),
         (
-            &["backup", "incremental", "--from", "in"][..],
-            "don't exist yet",
+            &["backup", "incremental", "--from", "in", "--base", "first"],
+            "accepted: last, full",
         ),
-        (&["backup", "selective", "--from", "in"], "--resources"),
+        (
+            &["backup", "incremental", "--from", "in", "--since", "x"],
+            "--since",
+        ),
+        (&["consolidate", "latest"], "takes the id"),
+        (
+            &[
+                "restore",
+                "--target",
+                "./x",
+                "--at",
+                "2026-11-23",
+                "--at",
+                "2026-11-24",
+            ],
+            "no other time",
+        ),
         (
             &["backup", "--from", "in", "--metadata", "=7"],
             "ticket=OPS-7",

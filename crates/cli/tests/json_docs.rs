@@ -385,6 +385,25 @@ fn every_field_of_real_reports_is_documented() {
 
 #[cfg(feature = "embedded-s3")]
 #[test]
+fn links_are_documented() {
+    let documented = Documented::read(&document());
+    let scratch = Scratch::new();
+    let check = |section: &str, arguments: &[&str]| {
+        let run = scratch.teeline(0, &[arguments, &["--json"]].concat());
+        documented.check(section, "", &run.json());
+        run.json()["id"].as_str().map(str::to_owned)
+    };
+    scratch.write("in/users.jsonl", "{\"id\":1}\n");
+    let backup = ["backup", "incremental", "--from", "in", "--to", "a"];
+    let full = check("backup", &backup).unwrap();
+    let link = check("backup", &backup).unwrap();
+    check("list", &["list", "--at", "a"]);
+    check("status", &["status", &link, "--at", "a"]);
+    check("backup", &["consolidate", &link, "--at", "a"]);
+    check("delete", &["delete", &full, "--cascade", "--at", "a"]);
+}
+
+#[test]
 fn what_had_changed_is_documented_and_said() {
     let documented = Documented::read(&document());
     let scratch = Scratch::new();

@@ -225,7 +225,6 @@ fn what_cannot_be_run_is_refused_before_anything_is() {
         }
     };
     let schedule = |more: &str| format!("[schedules.daily]\ncron = \"@daily\"\n{more}\n{SOURCE}");
-    refused(&schedule("type = \"incremental\""), "schedule daily: ");
     refused(&schedule("type = \"selective\""), "schedule daily: ");
     refused(&schedule("strategy = \"quorum:2\""), "schedule daily: ");
     refused(

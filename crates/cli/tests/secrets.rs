@@ -33,7 +33,7 @@ fn secrets_are_never_printed_and_warned_of_once() {
     scratch.write("connection.txt", url);
     scratch.write(
         "teeline.toml",
-        "[source]\nconnection = \"${PLACE}\"\n[destinations.far]\nurl = \"${PLACE}\"\n",
+        "[source]\nconnection = \"${PLACE}\"\n[destinations.far]\nurl = \"${PLACE}/backups\"\n",
     );
     for (arguments, code, warnings) in [
         (&["backup", "--connection", url, "--to", "a"][..], 1, 1),

@@ -65,6 +65,23 @@ impl ObjectRow {
     pub fn to_line(&self) -> Vec<u8> {
         json_line(&RowLine { object: self })
     }
+
+    /// What a line of an index says of an object, if it is about one; `subject` names the index in errors.
+    ///
+    /// # Errors
+    /// [`Class::Corrupt`] where it isn't what it should be.
+    pub fn of_line(subject: &str, line: &[u8]) -> Result<Option<Self>, BackupError> {
+        #[derive(Deserialize)]
+        struct Line {
+            object: ObjectRow,
+        }
+        if !line.starts_with(b"{\"object\"") {
+            return Ok(None);
+        }
+        let Line { object } = serde_json::from_slice(line)
+            .map_err(|error| BackupError::corrupt(subject, "a row is unreadable").because(error))?;
+        Ok(Some(object))
+    }
 }
 
 #[derive(Serialize)]
@@ -287,6 +304,19 @@ impl Index {
             }
         }
         Err(corrupt("it ends without an end marker"))
+    }
+
+    /// The rows about objects in an index that is known to be right; `subject` names the file in errors.
+    ///
+    /// # Errors
+    /// [`Class::Corrupt`] where a line isn't what it should be.
+    pub fn rows(subject: &str, bytes: &[u8]) -> Result<Vec<ObjectRow>, BackupError> {
+        let mut lines = IndexLines::open(subject, bytes)?;
+        let mut rows = Vec::new();
+        while let Some(line) = lines.next()? {
+            rows.extend(ObjectRow::of_line(subject, line)?);
+        }
+        Ok(rows)
     }
 
     /// The chunks in groups of up to `window_bytes` stored bytes (or one larger chunk), each with its range in the file.

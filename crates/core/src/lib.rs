@@ -13,6 +13,7 @@
 mod block;
 mod bounded_lines;
 mod buffers;
+pub mod chain;
 mod chunk;
 mod codec;
 mod compress;
@@ -56,6 +57,7 @@ pub use block::{
     Block, CutLimits, Cutter, LineOrigin, RECORD_BYTES_MAX, ResourceId, Seq, record_too_large,
 };
 pub use buffers::Buffers;
+pub use chain::{BackupRef, Changes};
 pub use chunk::{BlockEncoder, ChunkEntry, EncodeStep, EncodedBlock};
 pub use codec::{Decoder, Encoder};
 pub use compress::Compression;
@@ -73,8 +75,9 @@ pub use index::{
 pub use key::ObjectKey;
 pub use lag::{LAG_PATIENCE_MS_DEFAULT, LagPolicy, SPILL_BYTES_DEFAULT, Standing};
 pub use manifest::{
-    AttachmentEntry, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry, PlannedDestination,
-    ResourceEntry, SETTLED_NAME, SealedManifest, SegmentEntry, SourceEntry, SourceKind, Totals,
+    AttachmentEntry, DELETED_NAME, LINES_NAME, Manifest, OBJECTS_NAME, PlacedResources, PlanEntry,
+    PlannedDestination, ResourceEntry, SETTLED_NAME, SealedManifest, SegmentEntry, SourceEntry,
+    SourceKind, Totals,
 };
 pub use mask::{looks_like_url, masked};
 pub use metadata::{METADATA_BYTES_MAX, Metadata};

@@ -3,27 +3,33 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::chain::{BackupRef, Changes};
 use crate::compress::Compression;
 use crate::digest::Digest;
-use crate::document::{self, Document};
-use crate::error::BackupError;
+use crate::document::Document;
 use crate::id::{BackupId, BackupType};
 use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
 use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
-use crate::records::{CatalogEntry, ClaimedResource, RunClaim};
+use crate::records::{ClaimedResource, RunClaim};
 use crate::seal::SealEntry;
 use crate::source::{ResourceCounts, Settling};
 use crate::time::Timestamp;
 
 mod seal;
+mod stored;
 mod totals;
 
+pub use stored::SealedManifest;
 pub use totals::Totals;
 use totals::sum;
 
 /// The name, in manifests and reports, of what is no resource: objects that are no records, and large bodies.
 pub const OBJECTS_NAME: &str = "_objects";
+/// The name, in manifests and reports, of what is gone since the parent.
+pub const DELETED_NAME: &str = "_deleted";
+/// The name, in manifests and reports, of the digests of all lines.
+pub const LINES_NAME: &str = "_lines";
 /// The name, in manifests and reports, of what had changed when it was read again.
 pub const SETTLED_NAME: &str = "_settled";
 
@@ -42,6 +48,15 @@ pub struct Manifest {
     pub source: SourceEntry,
     /// How it was to be written, and where.
     pub plan: PlanEntry,
+    /// The backup that this one goes on from: it has only what is other than there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<BackupRef>,
+    /// Where it has no parent and not everything: it has what was written then or later, and says nothing of what is gone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
+    /// The link that this one was made of, which has the same in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub consolidates: Option<BackupRef>,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,
@@ -50,6 +65,12 @@ pub struct Manifest {
     /// Objects that are no records, where there are any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub objects: Option<ResourceEntry>,
+    /// What is gone since the parent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deleted: Option<ResourceEntry>,
+    /// Digests of all lines that the source had, those of the parents among them, where it is of JSON lines.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lines: Option<ResourceEntry>,
     /// What of the resources and the objects had changed when it was read again: it stands instead of what they say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settled: Option<ResourceEntry>,
@@ -66,7 +87,8 @@ impl Document for Manifest {
     const VERSION: u32 = PLANNED_VERSION;
 
     fn version(&self) -> u32 {
-        version_of(&self.plan, self.settled.is_some())
+        let is_part = self.parent.is_some() || self.since.is_some();
+        version_of(&self.plan, self.settled.is_some(), is_part)
     }
 }
 
@@ -74,10 +96,12 @@ impl Document for Manifest {
 pub(crate) const PLANNED_VERSION: u32 = 5;
 
 /// The version of a claim and of a manifest. Whoever knows the first only would restore what was outdated when the scan
-/// ended; whoever knows the first two has no decoder for a compression that came later; others can't open what is sealed.
-pub(crate) fn version_of(plan: &PlanEntry, settles: bool) -> u32 {
+/// ended; whoever knows the first two has no decoder for a compression that came later; whoever knows the first three would
+/// take a link of a chain, or what was written since a time, for all that there is; others can't open what is sealed.
+pub(crate) fn version_of(plan: &PlanEntry, settles: bool, is_part: bool) -> u32 {
     match plan.compression {
         _ if plan.seal.is_some() => 5,
+        _ if is_part => 4,
         Compression::Deflate { .. } | Compression::Brotli { .. } => 3,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } if settles => 2,
         Compression::None | Compression::Gzip { .. } | Compression::Zstd { .. } => 1,
@@ -107,6 +131,12 @@ pub struct SourceEntry {
     /// When it ended, once that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scan_ended_at: Option<Timestamp>,
+    /// What time it was at the source's server then, where it has one that says so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server_time: Option<Timestamp>,
+    /// What was found to be other than in the parent, where there is one, once it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changes: Option<Changes>,
     /// What became of reading again what had changed meanwhile, where that was asked for, once it is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settle: Option<Settling>,
@@ -195,6 +225,12 @@ pub struct PlacedResources {
     pub resources: Vec<ResourceEntry>,
     /// Objects that are no records.
     pub objects: Option<ResourceEntry>,
+    /// What is gone since the parent.
+    pub deleted: Option<ResourceEntry>,
+    /// What was found to be other than there.
+    pub changes: Option<Changes>,
+    /// Digests of all lines.
+    pub lines: Option<ResourceEntry>,
     /// What had changed when it was read again.
     pub settled: Option<ResourceEntry>,
     /// What became of that.
@@ -216,6 +252,11 @@ impl PlacedResources {
         match kind {
             ResourceKind::Records(_) => self.resources.push(entry),
             ResourceKind::Objects => self.objects = Some(entry),
+            ResourceKind::Deleted => {
+                self.deleted = Some(entry);
+                self.changes = end.counts.changes;
+            }
+            ResourceKind::Lines => self.lines = Some(entry),
             ResourceKind::Settled => {
                 self.settled = Some(entry);
                 self.settle = end.counts.settle;
@@ -301,6 +342,9 @@ impl Manifest {
         let PlacedResources {
             resources,
             objects,
+            deleted,
+            changes,
+            lines,
             settled,
             settle,
             ended_at,
@@ -311,14 +355,20 @@ impl Manifest {
             started_at: head.started_at,
             source: SourceEntry {
                 scan_ended_at: ended_at,
+                changes,
                 settle,
                 ..source
             },
             plan: head.plan,
+            parent: head.parent,
+            since: head.since,
+            consolidates: head.consolidates,
             metadata: head.metadata,
             totals: Totals::default(),
             resources,
             objects,
+            deleted,
+            lines,
             settled,
             attachments,
             written_by: head.written_by,
@@ -329,58 +379,8 @@ impl Manifest {
 
     /// Every resource, those last that are none of the source's own.
     pub fn all_resources(&self) -> impl Iterator<Item = &ResourceEntry> {
-        let others = self.objects.iter().chain(&self.settled);
+        let others = self.objects.iter().chain(&self.deleted);
+        let others = others.chain(&self.lines).chain(&self.settled);
         self.resources.iter().chain(others)
-    }
-}
-
-/// A manifest with its bytes and their digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedManifest {
-    /// What it says.
-    pub manifest: Manifest,
-    /// As stored, everywhere.
-    pub bytes: Bytes,
-    /// The backup's checksum.
-    pub checksum: Digest,
-}
-
-impl SealedManifest {
-    /// Seals a manifest.
-    ///
-    /// # Errors
-    /// Where it is larger than what readers take.
-    pub fn new(manifest: Manifest) -> Result<Self, BackupError> {
-        Self::authenticated(manifest, None)
-    }
-
-    /// Reads a stored manifest; `subject` names the file in errors.
-    ///
-    /// # Errors
-    /// As [`document::open`].
-    pub fn open(subject: &str, bytes: Bytes) -> Result<Self, BackupError> {
-        Ok(SealedManifest {
-            manifest: document::open(subject, &bytes)?,
-            checksum: Digest::of(&bytes),
-            bytes,
-        })
-    }
-
-    /// The catalogue's entry of this backup, whose files are in the folder `path`.
-    pub fn entry(&self, path: &str) -> CatalogEntry {
-        let Manifest { totals, .. } = &self.manifest;
-        CatalogEntry {
-            id: self.manifest.id.clone(),
-            backup_type: self.manifest.backup_type.clone(),
-            started_at: self.manifest.started_at,
-            path: path.to_owned(),
-            records: totals.records,
-            stored_bytes: totals.stored_bytes,
-            plain_bytes: totals.plain_bytes,
-            checksum: self.checksum,
-            manifest_bytes: self.bytes.len() as u64,
-            sealed: self.manifest.plan.seal.is_some(),
-            metadata: self.manifest.metadata.clone(),
-        }
     }
 }

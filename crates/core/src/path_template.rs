@@ -58,6 +58,13 @@ impl PathTemplate {
         Ok(template)
     }
 
+    /// Whether a text that isn't a template has a variable of one in it.
+    pub fn is_looked_for_in(text: &str) -> bool {
+        PLACEHOLDERS
+            .iter()
+            .any(|name| text.contains(&format!("{{{name}}}")))
+    }
+
     /// The path of a backup that started at `time`, as that is in `zone`.
     ///
     /// # Errors

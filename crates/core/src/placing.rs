@@ -16,7 +16,9 @@ use crate::error::{BackupError, Class};
 use crate::file_name::Stems;
 use crate::id::BackupId;
 use crate::index::{Index, IndexBuilder, ResourceEnd, SegmentNames};
-use crate::manifest::{OBJECTS_NAME, PlacedResources, SETTLED_NAME, SegmentEntry};
+use crate::manifest::{
+    DELETED_NAME, LINES_NAME, OBJECTS_NAME, PlacedResources, SETTLED_NAME, SegmentEntry,
+};
 use crate::records::{ClaimedResource, ClaimedResources};
 use crate::seal::{SEALED_SUFFIX, SealedPlace, Sealer, TAG_BYTES};
 use crate::source::PlannedResource;
@@ -40,6 +42,10 @@ pub enum ResourceKind {
     Records(String),
     /// Objects that are no records, and bodies too large for a line, carried as frames.
     Objects,
+    /// What is gone of the parent's records and objects, carried as JSON lines.
+    Deleted,
+    /// Digests of all lines that a source of JSON lines has, carried as JSON lines.
+    Lines,
     /// What of all of these had changed when it was read again, carried as JSON lines.
     Settled,
 }
@@ -50,6 +56,8 @@ impl ResourceKind {
         match self {
             ResourceKind::Records(name) => name,
             ResourceKind::Objects => OBJECTS_NAME,
+            ResourceKind::Deleted => DELETED_NAME,
+            ResourceKind::Lines => LINES_NAME,
             ResourceKind::Settled => SETTLED_NAME,
         }
     }
@@ -59,7 +67,8 @@ impl ResourceKind {
         let content = match self {
             ResourceKind::Records(_) => ".jsonl",
             ResourceKind::Objects => ".frames",
-            ResourceKind::Settled => ".changes",
+            ResourceKind::Deleted | ResourceKind::Settled => ".changes",
+            ResourceKind::Lines => ".digests",
         };
         let sealed = if is_sealed { SEALED_SUFFIX } else { "" };
         format!("{content}{}{sealed}", compression.suffix())
@@ -162,7 +171,10 @@ impl Placer {
             let stem = match kind {
                 ResourceKind::Records(name) => stems.take(name),
                 // No resource's stem begins as these do.
-                ResourceKind::Objects | ResourceKind::Settled => kind.name().to_owned(),
+                ResourceKind::Objects
+                | ResourceKind::Deleted
+                | ResourceKind::Lines
+                | ResourceKind::Settled => kind.name().to_owned(),
             };
             resources.push(Resource {
                 kind: kind.clone(),
@@ -196,6 +208,8 @@ impl Placer {
             match kind {
                 ResourceKind::Records(_) => claimed.resources.push(resource),
                 ResourceKind::Objects => claimed.objects = Some(resource),
+                ResourceKind::Deleted => claimed.deleted = Some(resource),
+                ResourceKind::Lines => claimed.lines = Some(resource),
                 ResourceKind::Settled => claimed.settled = Some(resource),
             }
         }

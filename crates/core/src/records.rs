@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain::BackupRef;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::ErrorReport;
@@ -56,6 +57,15 @@ pub struct RunHead {
     pub path: String,
     /// How it is to be written, and where.
     pub plan: PlanEntry,
+    /// The backup that this one goes on from, of which it has what is other.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<BackupRef>,
+    /// Where it has no parent and not everything: it has what was written then or later.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
+    /// The link that this one was made of, which has the same in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub consolidates: Option<BackupRef>,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,
@@ -88,6 +98,12 @@ pub struct ClaimedResources {
     /// Objects that are no records, where the source has such.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub objects: Option<ClaimedResource>,
+    /// What is gone since the parent, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deleted: Option<ClaimedResource>,
+    /// Digests of all lines, where the source is of JSON lines and there is a parent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lines: Option<ClaimedResource>,
     /// What had changed when it was read again, where the source was asked for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settled: Option<ClaimedResource>,
@@ -100,9 +116,14 @@ impl ClaimedResources {
         let records = records.map(|claimed| (ResourceKind::Records(claimed.name.clone()), claimed));
         let objects = self.objects.iter();
         let objects = objects.map(|claimed| (ResourceKind::Objects, claimed));
+        let deleted = self.deleted.iter();
+        let deleted = deleted.map(|claimed| (ResourceKind::Deleted, claimed));
         let settled = self.settled.iter();
         let settled = settled.map(|claimed| (ResourceKind::Settled, claimed));
-        records.chain(objects).chain(settled)
+        let lines = self.lines.iter();
+        let lines = lines.map(|claimed| (ResourceKind::Lines, claimed));
+        let others = objects.chain(deleted).chain(lines).chain(settled);
+        records.chain(others)
     }
 }
 
@@ -152,7 +173,11 @@ impl Document for RunClaim {
     const VERSION: u32 = PLANNED_VERSION;
 
     fn version(&self) -> u32 {
-        version_of(&self.head.plan, self.claimed.settled.is_some())
+        version_of(
+            &self.head.plan,
+            self.claimed.settled.is_some(),
+            self.head.parent.is_some() || self.head.since.is_some(),
+        )
     }
 }
 
@@ -182,6 +207,9 @@ pub struct CatalogEntry {
     /// Whether the backup is sealed.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub sealed: bool,
+    /// The backup without which this one can't be restored.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<BackupRef>,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,
@@ -189,7 +217,15 @@ pub struct CatalogEntry {
 
 impl Document for CatalogEntry {
     const FORMAT: &'static str = "teeline-catalog-entry";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
+
+    /// Whoever doesn't know of parents would delete them.
+    fn version(&self) -> u32 {
+        match self.parent {
+            None => 1,
+            Some(_) => 2,
+        }
+    }
 }
 
 /// Withdraws a backup at a destination, or a run that left no backup there: from then on nothing of it counts, however whole

@@ -204,6 +204,11 @@ impl KeptBy {
         KeptBy { rule, of: None }
     }
 
+    /// By a backup that couldn't be withdrawn, and can't be restored without.
+    pub fn needed() -> Self {
+        KeptBy::new(Rule::NeededBy)
+    }
+
     fn of(rule: Rule, of: impl ToString) -> Self {
         KeptBy {
             rule,

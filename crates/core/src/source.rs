@@ -8,11 +8,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{LineOrigin, ResourceId};
+use crate::chain::{Base, Changes};
 use crate::compress::Compression;
 use crate::error::BackupError;
 use crate::manifest::{ResourceEntry, SourceKind};
 use crate::placing::ResourceKind;
 use crate::records::RunClaim;
+use crate::time::Timestamp;
 
 /// Which resources are wanted.
 #[derive(Clone)]
@@ -75,6 +77,9 @@ pub struct ScanPlan {
     pub resources: Vec<PlannedResource>,
     /// Whole small files for the backup's folder.
     pub attachments: Vec<Attachment>,
+    /// What time it was at the server of the source before anything of it was listed or read, where it has one that says
+    /// so.
+    pub server_time: Option<Timestamp>,
 }
 
 /// A resource that a scan is going to give.
@@ -105,6 +110,9 @@ pub struct ResourceCounts {
     pub kept_raw: u64,
     /// Objects that were listed and gone when they were read.
     pub vanished: u64,
+    /// What was found to be other than in the parent; of [`ResourceKind::Deleted`] only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changes: Option<Changes>,
     /// What the passes after the first reading came to; of [`ResourceKind::Settled`] only.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settle: Option<Settling>,
@@ -175,8 +183,26 @@ pub trait Source: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Whether it can be read a second time.
     fn is_rereadable(&self) -> bool;
 
+    /// Whether it can tell what has changed since a backup; unless said otherwise, it can't.
+    fn tells_changes(&self) -> bool {
+        false
+    }
+
     /// Begins a scan.
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError>;
+
+    /// Begins a scan of what isn't as it was in a backup of the same selection. It plans [`ResourceKind::Deleted`] as well.
+    ///
+    /// # Errors
+    /// Of class [`Usage`](crate::Class::Usage), unless the source [tells changes](Source::tells_changes).
+    async fn scan_changes(
+        &self,
+        _selection: Selection,
+        _base: Base,
+    ) -> Result<Box<dyn Scan>, BackupError> {
+        let message = "this source can't tell what has changed since a backup";
+        Err(BackupError::usage(self, message).suggest("make full backups of it"))
+    }
 
     /// Whole small files for the backup's folder that describe what was read, now that it is known where it was placed.
     fn describe(&self, placed: &Placed<'_>) -> Result<Vec<Attachment>, BackupError>;

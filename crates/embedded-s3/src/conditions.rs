@@ -112,7 +112,7 @@ mod tests {
     use crate::object_file::timestamp;
 
     fn header() -> Header {
-        let mut header = Header::new("k", Attributes::default());
+        let mut header = Header::new("k", Attributes::default(), 0);
         header.etag = "tag".into();
         header.modified_seconds = 1000;
         header

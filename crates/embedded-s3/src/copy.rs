@@ -74,7 +74,7 @@ pub(crate) fn copy(
             ..source.header.attributes.clone()
         };
     }
-    let mut header = Header::new(&input.key, attributes);
+    let mut header = Header::new(&input.key, attributes, store.now_seconds());
     let mut draft = store.draft(&header).or_internal()?;
     let algorithm = input
         .checksum_algorithm

@@ -48,15 +48,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{DATE, HeaderValue};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use s3s::HttpError;
 use s3s::auth::SimpleAuth;
 use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::dto::TimestampFormat;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::oneshot;
 
@@ -74,6 +77,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept: out of file descriptors is the usual cause, and it doesn't pass
 /// any faster by asking again at once.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(20);
+
+/// What time it is.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// The one key pair a server accepts.
 #[derive(Clone, PartialEq, Eq)]
@@ -138,7 +144,37 @@ impl EmbeddedS3 {
         root: impl AsRef<Path>,
         credentials: Credentials,
     ) -> Result<EmbeddedS3, io::Error> {
-        let store = Arc::new(Store::open(root.as_ref())?);
+        Self::serve(
+            root.as_ref(),
+            credentials,
+            Arc::new(SystemTime::now),
+            S3Config::default(),
+        )
+    }
+
+    /// As [`EmbeddedS3::start`], with a clock of its own: by that one it says when objects were written, and when it answers.
+    /// When a request was signed doesn't matter then.
+    ///
+    /// # Errors
+    ///
+    /// As [`EmbeddedS3::start`].
+    pub fn start_at(
+        root: impl AsRef<Path>,
+        credentials: Credentials,
+        clock: Clock,
+    ) -> Result<EmbeddedS3, io::Error> {
+        let mut config = S3Config::default();
+        config.presigned_url_max_skew_time_secs = u32::MAX;
+        Self::serve(root.as_ref(), credentials, clock, config)
+    }
+
+    fn serve(
+        root: &Path,
+        credentials: Credentials,
+        clock: Clock,
+        mut config: S3Config,
+    ) -> Result<EmbeddedS3, io::Error> {
+        let store = Arc::new(Store::open(root, clock)?);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -148,7 +184,6 @@ impl EmbeddedS3 {
             credentials.access_key.clone(),
             credentials.secret_key.clone(),
         ));
-        let mut config = S3Config::default();
         // Form uploads are refused, but only after s3s has gathered them in memory.
         config.post_object_max_file_size = 0;
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
@@ -164,13 +199,14 @@ impl EmbeddedS3 {
         let recorded = Arc::new(Recorder::default());
         let (stop, stopped) = oneshot::channel();
         let thread = {
-            let (requests, recorded) = (Arc::clone(&requests), Arc::clone(&recorded));
+            let (requests, store) = (Arc::clone(&requests), Arc::clone(&store));
+            let recorded = Arc::clone(&recorded);
             std::thread::Builder::new()
                 .name("embedded-s3".into())
                 .spawn(move || {
                     runtime.block_on(async {
                         tokio::select! {
-                            served = serve(listener, service, requests, recorded) => {
+                            served = serve(listener, service, requests, store, recorded) => {
                                 if let Err(error) = served {
                                     tracing::error!(%error, "embedded S3 server ended");
                                 }
@@ -277,6 +313,7 @@ async fn serve(
     listener: TcpListener,
     service: S3Service,
     requests: Arc<AtomicU64>,
+    store: Arc<Store>,
     recorded: Arc<Recorder>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -294,11 +331,19 @@ async fn serve(
             tracing::debug!(%error, "could not set TCP_NODELAY");
         }
         let service = service.clone();
-        let (requests, recorded) = (Arc::clone(&requests), Arc::clone(&recorded));
+        let (requests, store) = (Arc::clone(&requests), Arc::clone(&store));
+        let recorded = Arc::clone(&recorded);
         let counted = service_fn(move |request: Request<Incoming>| {
             requests.fetch_add(1, Ordering::Relaxed);
             recorded.note(&request);
-            Service::call(&service, request)
+            let (answer, store) = (Service::call(&service, request), Arc::clone(&store));
+            async move {
+                let mut answer = answer.await?;
+                if let Some(date) = http_date(store.now_seconds()) {
+                    answer.headers_mut().insert(DATE, date);
+                }
+                Ok::<_, HttpError>(answer)
+            }
         });
         tokio::spawn(async move {
             let connection = hyper::server::conn::http1::Builder::new()
@@ -310,6 +355,14 @@ async fn serve(
             }
         });
     }
+}
+
+/// A time as the head of an answer says it.
+fn http_date(seconds: u64) -> Option<HeaderValue> {
+    let mut text = Vec::new();
+    let date = object_file::timestamp(seconds);
+    date.format(TimestampFormat::HttpDate, &mut text).ok()?;
+    HeaderValue::from_bytes(&text).ok()
 }
 
 #[cfg(test)]

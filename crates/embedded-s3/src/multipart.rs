@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::attributes::Attributes;
 use crate::checksums::{Checksums, Computed, etag_of_parts, stated_checksums};
 use crate::conditions::WriteMode;
-use crate::object_file::{Draft, Header, Opened, now_seconds};
+use crate::object_file::{Draft, Header, Opened};
 use crate::store::{OrInternal as _, Store, ensure_dir, found};
 
 /// The least bytes of every part but the last: 5 MiB.
@@ -174,7 +174,7 @@ impl Store {
             ));
         }
         let etags: Vec<String> = parts.iter().map(|part| part.header.etag.clone()).collect();
-        let mut header = Header::new(&completion.key, upload.attributes);
+        let mut header = Header::new(&completion.key, upload.attributes, self.now_seconds());
         header.etag = etag_of_parts(&etags)
             .ok_or_else(|| s3_error!(InternalError, "a part's ETag is damaged"))?;
         let mut draft = self.draft(&header).or_internal()?;
@@ -246,12 +246,17 @@ impl Store {
 }
 
 impl Upload {
-    /// An upload of `key` that begins now.
-    pub(crate) fn new(key: String, attributes: Attributes, algorithm: Option<String>) -> Upload {
+    /// An upload of `key` that begins at that time.
+    pub(crate) fn new(
+        key: String,
+        attributes: Attributes,
+        algorithm: Option<String>,
+        initiated_seconds: u64,
+    ) -> Upload {
         Upload {
             key,
             attributes,
-            initiated_seconds: now_seconds(),
+            initiated_seconds,
             algorithm,
         }
     }

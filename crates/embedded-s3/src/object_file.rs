@@ -13,7 +13,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use s3s::dto::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,12 +46,12 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// A header for `key` as of now; ETag and checksums are still to be filled in.
-    pub(crate) fn new(key: &str, attributes: Attributes) -> Header {
+    /// A header for `key`, written at that time; ETag and checksums are still to be filled in.
+    pub(crate) fn new(key: &str, attributes: Attributes, modified_seconds: u64) -> Header {
         Header {
             key: key.to_owned(),
             etag: String::new(),
-            modified_seconds: now_seconds(),
+            modified_seconds,
             attributes,
             checksums: Checksums::default(),
         }
@@ -66,13 +66,6 @@ impl Header {
     pub(crate) fn room(&self) -> io::Result<usize> {
         Ok(serde_json::to_vec(self)?.len() + LATE_BYTES)
     }
-}
-
-/// Whole seconds since the Unix epoch.
-pub(crate) fn now_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 /// The moment `seconds` after the Unix epoch.
@@ -229,7 +222,7 @@ mod tests {
     fn header_and_body_come_back_also_when_the_header_is_long() {
         let folder = tempfile::tempdir().expect("folder");
         for key_bytes in [1, 1024, 9000] {
-            let mut header = Header::new(&"k".repeat(key_bytes), Attributes::default());
+            let mut header = Header::new(&"k".repeat(key_bytes), Attributes::default(), 0);
             let room = header.room().expect("room");
             let mut draft = Draft::create(folder.path().join("draft"), room).expect("create");
             draft.write(b"hello ").expect("write");

@@ -16,7 +16,7 @@ use crate::attributes::{
 use crate::checksums::{show_checksums, stated_checksums};
 use crate::conditions::WriteMode;
 use crate::multipart::{Completion, Upload, check_part_number};
-use crate::object_file::{Header, now_seconds};
+use crate::object_file::Header;
 use crate::receive::{Received, Stated, blocking, receive};
 use crate::store::{OrInternal as _, Store};
 use crate::{copy, listing, respond, uploads};
@@ -142,7 +142,7 @@ impl S3 for FolderS3 {
             Ok(attributes) => (attributes, None),
             Err(error) => (Attributes::default(), Some(error)),
         };
-        let mut header = Header::new(&input.key, attributes);
+        let mut header = Header::new(&input.key, attributes, self.store.now_seconds());
         let Received { draft, computed } = receive(&self.store, &header, body, stated).await?;
 
         if let Some(error) = refused {
@@ -151,7 +151,7 @@ impl S3 for FolderS3 {
         refuse_unsupported!(input);
         refuse(&[("appending", input.write_offset_bytes.is_some())])?;
         let mode = WriteMode::of(input.if_none_match.as_ref(), input.if_match.as_ref())?;
-        header.modified_seconds = now_seconds();
+        header.modified_seconds = self.store.now_seconds();
         header.etag = computed.etag();
         header.checksums = computed.checksums;
         let mut output = PutObjectOutput {
@@ -325,7 +325,12 @@ impl S3 for FolderS3 {
             .checksum_algorithm
             .as_ref()
             .map(|name| name.as_str().to_owned());
-        let upload = Upload::new(input.key.clone(), stated_attributes!(input)?, algorithm);
+        let upload = Upload::new(
+            input.key.clone(),
+            stated_attributes!(input)?,
+            algorithm,
+            self.store.now_seconds(),
+        );
         let bucket = input.bucket.clone();
         let id = self
             .work(move |store| store.create_upload(&bucket, &upload))
@@ -349,9 +354,9 @@ impl S3 for FolderS3 {
         let stated = stated!(request);
         let body = request.input.body.take();
         let input = request.input;
-        let mut header = Header::new(&input.key, Attributes::default());
+        let mut header = Header::new(&input.key, Attributes::default(), self.store.now_seconds());
         let Received { draft, computed } = receive(&self.store, &header, body, stated).await?;
-        header.modified_seconds = now_seconds();
+        header.modified_seconds = self.store.now_seconds();
         check_part_number(input.part_number)?;
         refuse(&[("encryption", input.sse_customer_algorithm.is_some())])?;
         self.work(move |store| {

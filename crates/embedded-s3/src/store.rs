@@ -21,6 +21,7 @@ use s3s::dto::Timestamp;
 use s3s::path::check_bucket_name;
 use s3s::{S3Error, S3Result, s3_error};
 
+use crate::Clock;
 use crate::conditions::{self, WriteMode};
 use crate::key_path;
 use crate::object_file::{Draft, Header, Opened};
@@ -34,22 +35,29 @@ const PUBLISH_ATTEMPTS: usize = 1000;
 static STAGED: AtomicU64 = AtomicU64::new(0);
 
 /// The folder a server serves.
-#[derive(Debug)]
 pub(crate) struct Store {
     root: PathBuf,
+    clock: Clock,
     /// Whether no thaw comes to its end for now.
     pub(crate) holds_thaws: AtomicBool,
 }
 
 impl Store {
     /// Opens the folder at `root`, which is created if absent.
-    pub(crate) fn open(root: &Path) -> io::Result<Store> {
+    pub(crate) fn open(root: &Path, clock: Clock) -> io::Result<Store> {
         fs::create_dir_all(root.join(".staging"))?;
         // Absolute, since the process may change its directory later.
         Ok(Store {
             root: root.canonicalize()?,
+            clock,
             holds_thaws: AtomicBool::new(false),
         })
+    }
+
+    /// What time it is here, in whole seconds since the Unix epoch.
+    pub(crate) fn now_seconds(&self) -> u64 {
+        let since = (self.clock)().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
     }
 
     /// Creates a bucket; `AlreadyExists` if it is there, `InvalidInput` for a name S3 forbids.

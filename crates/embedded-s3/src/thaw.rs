@@ -17,7 +17,7 @@ use s3s::{S3Error, S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::refuse_version;
-use crate::object_file::{Header, now_seconds, timestamp};
+use crate::object_file::{Header, timestamp};
 use crate::store::{OrInternal as _, Store, ensure_dir, found};
 
 /// The folder of a bucket's thaws.
@@ -66,7 +66,8 @@ impl Store {
             return Ok(Frost::None);
         }
         let thaw = read(&thaw_path(&self.bucket(bucket)?, &header.key)).or_internal()?;
-        let is_of_it = |thaw: &Thaw| thaw.etag == header.etag && thaw.until_seconds > now_seconds();
+        let is_of_it =
+            |thaw: &Thaw| thaw.etag == header.etag && thaw.until_seconds > self.now_seconds();
         Ok(match thaw.filter(is_of_it) {
             None => Frost::Archived,
             Some(_) if self.holds_thaws.load(Ordering::Relaxed) => Frost::Thawing,
@@ -123,7 +124,9 @@ impl Store {
         };
         let thaw = Thaw {
             etag: opened.header.etag,
-            until_seconds: now_seconds().saturating_add(days.saturating_mul(DAY_SECONDS)),
+            until_seconds: self
+                .now_seconds()
+                .saturating_add(days.saturating_mul(DAY_SECONDS)),
         };
         self.keep_thaw(&self.bucket(&input.bucket)?, &input.key, &thaw)?;
         Ok(status)

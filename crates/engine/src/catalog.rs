@@ -217,6 +217,14 @@ pub(crate) async fn ask_for(
     wanted: &Wanted<'_>,
 ) -> Vec<Result<Asked, (String, BackupError)>> {
     let opened = open_all(engine, destinations, READS_AT_ONCE * destinations.len()).await;
+    ask_opened(opened, wanted).await
+}
+
+/// The same of destinations that are open already.
+pub(crate) async fn ask_opened(
+    opened: Vec<Result<Opened, (String, BackupError)>>,
+    wanted: &Wanted<'_>,
+) -> Vec<Result<Asked, (String, BackupError)>> {
     let asked = opened.into_iter().map(|opened| async move {
         let opened = opened?;
         match Catalog::read(&opened, wanted).await {
@@ -255,6 +263,13 @@ pub(crate) async fn resolve(
     let found = match which {
         // The newest sorts first.
         Which::Latest => known.iter().min().map(|(_, id)| *id),
+        Which::At(time) => {
+            let began = |key: &ObjectKey| layout::catalog_entry_of(key).map(|(began, _)| began);
+            let had_begun = known
+                .iter()
+                .filter(|(key, _)| began(key).is_some_and(|began| began <= *time));
+            had_begun.min().map(|(_, id)| *id)
+        }
         Which::Id(id) => known.iter().map(|(_, id)| *id).find(|known| *known == id),
     };
     if let Some(id) = found {
@@ -286,6 +301,7 @@ pub(crate) fn not_found(which: &Which, some_unreachable: bool) -> BackupError {
     };
     let message = match which {
         Which::Latest => format!("{asked} any"),
+        Which::At(time) => format!("{asked} any that had begun at {time}"),
         Which::Id(id) => format!("{asked} {id}"),
     };
     BackupError::new(Class::NotFound, "find", "the backup", message)

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use teeline_core::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer};
 use teeline_core::{
     AttachmentEntry, BackupError, BackupId, Buffers, CatalogEntry, ChunkEntry, Class, Decoder,
-    Index, Manifest, ObjectKey, SegmentEntry, layout,
+    Digest, Index, Manifest, ObjectKey, ObjectRow, SegmentEntry, layout,
 };
 
 use crate::catalog::Asked;
@@ -26,7 +26,8 @@ use crate::keys::Keys;
 use crate::open::Opened;
 use crate::report::Damage;
 
-use seals::open_manifest;
+pub(crate) use frozen::Frozen;
+use seals::{open_manifest, sealed_rows};
 
 /// How much of a segment is read in one call.
 const WINDOW_BYTES: u64 = 1 << 20;
@@ -34,6 +35,8 @@ const WINDOW_BYTES: u64 = 1 << 20;
 /// A backup, readable as long as each chunk is right at one destination.
 pub(crate) struct Copies {
     pub(crate) manifest: Arc<Manifest>,
+    /// BLAKE3 of it.
+    pub(crate) checksum: Digest,
     path: String,
     /// Opens what is sealed.
     sealer: Option<Sealer>,
@@ -81,7 +84,7 @@ impl Copies {
     /// The backup `id`, from whichever of the destinations has it. Of a sealed one the manifest is authentic.
     pub(crate) async fn open(
         id: &BackupId,
-        asked: Vec<Result<Asked, (String, BackupError)>>,
+        asked: &[Result<Asked, (String, BackupError)>],
         keys: &Keys,
     ) -> Result<Self, BackupError> {
         let mut avoided = Vec::new();
@@ -92,32 +95,24 @@ impl Copies {
             let asked = match asked {
                 Ok(asked) => asked,
                 Err((name, error)) => {
-                    avoided.push(damage(&name, layout::CATALOG, None, None, &error));
-                    last_error = Some(error);
+                    avoided.push(damage(name, layout::CATALOG, None, None, error));
+                    last_error = Some(said_again(error));
                     continue;
                 }
             };
             for (_, key, error) in asked.catalog.damaged_of(id) {
                 avoided.push(damage(&asked.opened.name, key.as_str(), None, None, error));
-                let said = BackupError::new(
-                    error.class(),
-                    error.operation(),
-                    error.subject(),
-                    error.message(),
-                );
-                last_error = Some(match error.suggestion() {
-                    Some(suggestion) => said.suggest(suggestion),
-                    None => said,
-                });
+                last_error = Some(said_again(error));
             }
+            let opened = asked.opened.clone();
             let Some(entry) = asked.entry(id).cloned() else {
                 // Its data may be whole all the same, where only its entry is damaged.
                 if asked.catalog.damaged_of(id).next().is_some() {
-                    copies.push(asked.opened);
+                    copies.push(opened);
                 }
                 continue;
             };
-            match read_manifest(&asked.opened, &entry).await {
+            match read_manifest(&opened, &entry).await {
                 Ok(sealed) => match &first {
                     None => match open_manifest(&asked.opened, &entry, &sealed, keys).await {
                         Ok(sealer) => first = Some((entry, sealed.manifest, sealer)),
@@ -133,18 +128,18 @@ impl Copies {
                             "its manifest has the checksum {}, another destination's {}",
                             entry.checksum, known.checksum
                         );
-                        let error = BackupError::corrupt(&asked.opened.sink, message);
-                        avoided.push(damage(&asked.opened.name, &entry.path, None, None, &error));
+                        let error = BackupError::corrupt(&opened.sink, message);
+                        avoided.push(damage(&opened.name, &entry.path, None, None, &error));
                         continue;
                     }
                 },
                 Err(error) => {
                     let file = format!("{}/{}", entry.path, layout::MANIFEST);
-                    avoided.push(damage(&asked.opened.name, &file, None, None, &error));
+                    avoided.push(damage(&opened.name, &file, None, None, &error));
                     last_error = Some(error);
                 }
             }
-            copies.push(asked.opened);
+            copies.push(opened);
         }
         let Some((entry, manifest, sealer)) = first else {
             return Err(last_error.unwrap_or_else(|| {
@@ -158,21 +153,26 @@ impl Copies {
         };
         Ok(Copies {
             avoided: Mutex::new(avoided),
-            ..Self::of(copies, entry.path, manifest, sealer)
+            ..Self::of(copies, entry, manifest, sealer)
         })
     }
 
-    /// The copy of a backup at one destination, in the folder `path`; of a sealed one with what opens it.
+    /// The copy of a backup at one destination, as the entry there says it; of a sealed one with what opens it.
     pub(crate) fn of_one(
         opened: Opened,
-        path: &str,
+        entry: CatalogEntry,
         manifest: Manifest,
         sealer: Option<Sealer>,
     ) -> Self {
-        Self::of(vec![opened], path.to_owned(), manifest, sealer)
+        Self::of(vec![opened], entry, manifest, sealer)
     }
 
-    fn of(copies: Vec<Opened>, path: String, manifest: Manifest, sealer: Option<Sealer>) -> Self {
+    fn of(
+        copies: Vec<Opened>,
+        entry: CatalogEntry,
+        manifest: Manifest,
+        sealer: Option<Sealer>,
+    ) -> Self {
         let copies = copies.into_iter().map(|opened| Copy {
             opened,
             gone: AtomicBool::new(false),
@@ -180,7 +180,8 @@ impl Copies {
         });
         Copies {
             manifest: Arc::new(manifest),
-            path,
+            checksum: entry.checksum,
+            path: entry.path,
             sealer,
             copies: copies.collect(),
             avoided: Mutex::default(),
@@ -205,6 +206,20 @@ impl Copies {
         let name = entry.file.strip_suffix(SEALED_SUFFIX);
         let context = Context::File(name.unwrap_or(&entry.file));
         sealer.open(&entry.file, context, &stored)
+    }
+
+    /// What the index of a segment says of objects.
+    pub(crate) async fn rows(
+        &self,
+        resource: &str,
+        segment: &SegmentEntry,
+    ) -> Result<Vec<ObjectRow>, BackupError> {
+        let file = WholeFile::index(segment);
+        let bytes = self.whole(file, Some(resource)).await?;
+        match &self.sealer {
+            None => Index::rows(&segment.index, &bytes),
+            Some(sealer) => sealed_rows(sealer, &segment.index, &bytes),
+        }
     }
 
     /// The index of a segment, cut into windows.
@@ -387,6 +402,20 @@ impl Copies {
         {
             avoided.push(damage);
         }
+    }
+}
+
+/// An error that somebody else keeps, less what caused it.
+fn said_again(error: &BackupError) -> BackupError {
+    let said = BackupError::new(
+        error.class(),
+        error.operation(),
+        error.subject(),
+        error.message(),
+    );
+    match error.suggestion() {
+        Some(suggestion) => said.suggest(suggestion),
+        None => said,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use futures::TryStreamExt;
 use futures::future::join_all;
+use teeline_core::chain::{Linked, Links};
 use teeline_core::{
     BackupError, BackupId, Class, ObjectKey, Timestamp, UnfinishedUpload, Withdrawal,
     WithdrawalReason, layout,
@@ -30,6 +31,8 @@ pub struct DeleteRequest {
     pub destinations: Vec<DestinationSpec>,
     /// The backup, or a run that left no backup.
     pub id: BackupId,
+    /// Whether the backups that can't be restored without it go as well; no: then it isn't deleted as long as there are any.
+    pub cascade: bool,
     /// How long its files stay, and when a run is dead, where a destination doesn't say it itself. Its rules have no part in
     /// this: what is named goes.
     pub retention: RetentionPolicy,
@@ -43,6 +46,7 @@ impl DeleteRequest {
         DeleteRequest {
             destinations,
             id,
+            cascade: false,
             retention: RetentionPolicy::default(),
             cancel: Cancel::new(),
         }
@@ -66,6 +70,7 @@ impl Engine {
             .unwrap_or_else(|error| DeleteReport {
                 id,
                 destinations: Vec::new(),
+                links: Vec::new(),
                 error: Some((&error).into()),
                 failure: None,
             });
@@ -84,19 +89,68 @@ impl Engine {
 
 async fn delete(engine: &Engine, request: &DeleteRequest) -> DeleteReport {
     let asked = ask_all(engine, &request.destinations).await;
+    let needing = needing(&asked, &request.id);
+    if !needing.is_empty() && !request.cascade {
+        return DeleteReport {
+            id: request.id.clone(),
+            destinations: Vec::new(),
+            links: Vec::new(),
+            error: Some((&needed(&request.id, &needing)).into()),
+            failure: None,
+        };
+    }
+    let mut links: Vec<DeleteReport> = Vec::new();
+    for link in &needing {
+        let deleted = delete_one(engine, request, &asked, link, &links).await;
+        links.push(deleted);
+    }
+    let deleted = delete_one(engine, request, &asked, &request.id, &links).await;
+    DeleteReport { links, ..deleted }
+}
+
+/// The backups that can't be restored without one, at any of the destinations: what needs another one before that.
+fn needing(asked: &[Result<Asked, (String, BackupError)>], id: &BackupId) -> Vec<BackupId> {
+    let entries = asked.iter().flatten().flat_map(|at| &at.catalog.entries);
+    let needing = Links::new(entries.map(Linked::from)).needing(id);
+    needing.into_iter().map(|backup| backup.id).collect()
+}
+
+fn needed(id: &BackupId, needing: &[BackupId]) -> BackupError {
+    let needing: Vec<&str> = needing.iter().map(BackupId::as_str).collect();
+    let message = format!("it is needed to restore {}", needing.join(", "));
+    BackupError::new(Class::Conflict, "delete", id, message).suggest(
+        "--cascade deletes those as well; `teeline consolidate` makes a backup of one of them that needs no other",
+    )
+}
+
+/// Deletes a backup, but not where something that needs it couldn't be deleted.
+async fn delete_one(
+    engine: &Engine,
+    request: &DeleteRequest,
+    asked: &[Result<Asked, (String, BackupError)>],
+    id: &BackupId,
+    links: &[DeleteReport],
+) -> DeleteReport {
     let now = (engine.0.clock)();
     let deletions = asked
         .iter()
         .zip(&request.destinations)
         .map(|(asked, spec)| async move {
-            let absent = Removal::new(&request.id, RemovalStatus::Absent);
+            let absent = Removal::new(id, RemovalStatus::Absent);
+            let stays = |link: &&DeleteReport| {
+                let here = link.destinations.iter().find(|at| at.name == spec.name);
+                here.is_some_and(|at| at.removal.status == RemovalStatus::Failed)
+            };
             let removal = match asked {
                 Err((_, error)) => absent.failed(error),
+                Ok(_) if let Some(link) = links.iter().find(stays) => {
+                    absent.failed(&needed(id, std::slice::from_ref(&link.id)))
+                }
                 Ok(asked) => {
                     let deletion = Deletion {
                         engine,
                         asked,
-                        id: &request.id,
+                        id,
                         policy: spec.retention.unwrap_or(request.retention),
                         now,
                     };
@@ -115,12 +169,13 @@ async fn delete(engine: &Engine, request: &DeleteRequest) -> DeleteReport {
     let is = |status| destinations.iter().any(|at| at.removal.status == status);
     let is_unknown = !is(RemovalStatus::Withdrawn) && !is(RemovalStatus::Removed);
     let error = match is_unknown && !is(RemovalStatus::Failed) {
-        true => Some((&not_found(&Which::Id(request.id.clone()), false)).into()),
+        true => Some((&not_found(&Which::Id(id.clone()), false)).into()),
         false => None,
     };
     DeleteReport {
-        id: request.id.clone(),
+        id: id.clone(),
         destinations,
+        links: Vec::new(),
         error,
         failure: None,
     }

@@ -32,7 +32,7 @@ use crate::request::RetentionPolicy;
 pub use self::names::unique_names;
 pub(crate) use self::names::{NAME_FORM, check_apart, is_name};
 pub(crate) use self::parse::{
-    bucket_name, check_text, endpoint, file_url, folder, key_prefix, scheme,
+    bucket_name, check_text, endpoint, file_url, folder, key_prefix, no_variables, scheme,
 };
 
 /// A named place that holds backups.

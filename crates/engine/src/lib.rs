@@ -28,10 +28,12 @@
 mod backup;
 mod catalog;
 mod catch_up;
+mod chain;
 mod check;
 mod cleanup;
 mod clocks;
 pub mod config;
+mod consolidate;
 mod copies;
 mod dead_runs;
 mod delete;
@@ -47,6 +49,7 @@ mod keys;
 mod list;
 mod monitor;
 mod open;
+mod plain;
 mod removal;
 mod repair;
 mod report;
@@ -63,6 +66,7 @@ mod withdrawal;
 
 pub use cleanup::CleanupRequest;
 pub use config::Config;
+pub use consolidate::ConsolidateRequest;
 pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
 pub use engine::{Engine, EngineBuilder, Random, Sleep, budget_bytes_default};
@@ -90,7 +94,7 @@ pub use report::{
     SchedulesReport, StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy,
     VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, exit, exit_code_of,
 };
-pub use request::{BackupRequest, Cancel, CatchUp, RetentionPolicy, Which};
+pub use request::{BackupRequest, Cancel, CatchUp, IncrementalBase, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest};
 pub use sync::SyncRequest;
@@ -100,12 +104,12 @@ pub use teeline_core::seal::{
     X25519Secret,
 };
 pub use teeline_core::{
-    BackupError, BackupId, BackupType, Class, Compression, CronExpression, DestinationId,
-    DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport, Judged, KeptBy,
-    LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, PathTemplate, ProgressEvent,
-    RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink,
-    Source, Span, StrategyKind, Target, Thaw, ThawTier, TimeZone, Timestamp, Timing, Verified,
-    WithdrawalReason, looks_like_url, masked,
+    BackupError, BackupId, BackupRef, BackupType, Changes, Class, Compression, CronExpression,
+    DestinationId, DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport,
+    Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, PathTemplate,
+    ProgressEvent, RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts,
+    Settling, Sink, Source, Span, StrategyKind, Target, Thaw, ThawTier, TimeZone, Timestamp,
+    Timing, Verified, WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sinks::object_store;

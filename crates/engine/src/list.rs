@@ -169,6 +169,7 @@ fn listed(entry: CatalogEntry) -> ListedBackup {
         path: Some(entry.path),
         sealed: entry.sealed,
         destinations: Vec::new(),
+        parent: entry.parent,
         metadata: entry.metadata,
         error: None,
     }

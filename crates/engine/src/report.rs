@@ -12,8 +12,8 @@ mod verify;
 use serde::Serialize;
 use teeline_actors::StageReport;
 use teeline_core::{
-    BackupId, BackupType, Class, DestinationReport, Digest, ErrorReport, Metadata, RestoreCounts,
-    RunStatus, Settling, Timestamp,
+    BackupId, BackupRef, BackupType, Changes, Class, DestinationReport, Digest, ErrorReport,
+    Metadata, RestoreCounts, RunStatus, Settling, Timestamp,
 };
 
 use crate::failure::Failure;
@@ -105,6 +105,14 @@ pub struct BackupReport {
     pub kept_raw: u64,
     /// Objects that were gone before they could be read.
     pub vanished: u64,
+    /// The backup that it goes on from, and without which it can't be restored.
+    pub parent: Option<BackupRef>,
+    /// What was found to be other than there.
+    pub changes: Option<Changes>,
+    /// Where it has no parent and not everything: it has what was written then or later, and says nothing of what is gone.
+    pub since: Option<Timestamp>,
+    /// Why a backup that was to be incremental has everything, and no parent.
+    pub whole_because: Option<String>,
     /// What became of reading again what had changed meanwhile, where that was asked for.
     pub settle: Option<Settling>,
     /// Stored bytes of one copy.
@@ -219,6 +227,8 @@ pub struct ListedBackup {
     pub sealed: bool,
     /// The destinations that have it; of a failed run, those that have its record.
     pub destinations: Vec<String>,
+    /// The backup without which it can't be restored.
+    pub parent: Option<BackupRef>,
     /// What is said of it.
     pub metadata: Metadata,
     /// Why it failed.
@@ -253,6 +263,10 @@ pub struct StatusReport {
     pub plain_bytes: u64,
     /// BLAKE3 of the manifest.
     pub checksum: Option<Digest>,
+    /// Where it has no parent and not everything: it has what was written then or later.
+    pub since: Option<Timestamp>,
+    /// What it takes to restore it: the full backup first, itself last. Where some of that isn't known, as far as it is.
+    pub chain: Vec<BackupId>,
     /// Whether it is sealed.
     pub sealed: bool,
     /// What is said of it.

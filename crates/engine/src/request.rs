@@ -7,13 +7,14 @@ use std::time::Duration;
 use teeline_actors::{Observer, Verification};
 use teeline_core::seal::Recipient;
 use teeline_core::{
-    BackupError, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
-    PathTemplate, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone,
+    BackupError, BackupRef, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
+    PathTemplate, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone, Timestamp,
 };
 use tokio::sync::watch;
 
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;
+use crate::keys::Keys;
 
 /// A backup to be made.
 #[derive(Clone)]
@@ -27,6 +28,11 @@ pub struct BackupRequest {
     pub backup_type: BackupType,
     /// The name of the schedule that it is run by, which its record then has; none.
     pub schedule: Option<String>,
+    /// What it goes on from, where it is `incremental`; the last backup.
+    pub base: IncrementalBase,
+    /// Where it is `incremental`: it goes on from the last backup that had begun then. Where there is none, it has what was
+    /// written then or later, by the clock of the source's server, and says nothing of what is gone. None.
+    pub since: Option<Timestamp>,
     /// What is said of it; nothing.
     pub metadata: Metadata,
     /// What makes it a success; `all`.
@@ -44,6 +50,8 @@ pub struct BackupRequest {
     pub concurrency: usize,
     /// Who is to be able to open it. Nobody, by which it isn't sealed, and everybody can.
     pub recipients: Vec<Recipient>,
+    /// What opens the backups that an incremental one goes on from, if they are sealed.
+    pub keys: Keys,
     /// How chunks are compressed; gzip, level 5.
     pub compression: Compression,
     /// Blocks are cut to this size, in bytes; [what suits the compression](Compression::block_bytes_default), at most
@@ -74,6 +82,16 @@ pub struct BackupRequest {
     pub hooks: Hooks,
     /// Ends the run early.
     pub cancel: Cancel,
+    /// What it stands for, where it is made of another backup.
+    pub(crate) as_of: Option<AsOf>,
+}
+
+/// The link that a backup is made of, and when that was made.
+#[derive(Debug, Clone)]
+pub(crate) struct AsOf {
+    pub(crate) link: BackupRef,
+    pub(crate) scan_started_at: Timestamp,
+    pub(crate) scan_ended_at: Timestamp,
 }
 
 impl BackupRequest {
@@ -89,6 +107,8 @@ impl BackupRequest {
             destinations,
             backup_type: "full".parse().expect("a type"),
             schedule: None,
+            base: IncrementalBase::default(),
+            since: None,
             metadata: Metadata::default(),
             strategy: StrategyKind::default(),
             lag: None,
@@ -97,6 +117,7 @@ impl BackupRequest {
             catch_up: CatchUp::default(),
             concurrency: 4,
             recipients: Vec::new(),
+            keys: Keys::default(),
             compression: Compression::default(),
             block_bytes: None,
             segment_bytes: 512 << 20,
@@ -111,6 +132,7 @@ impl BackupRequest {
             observer: None,
             hooks: Hooks::default(),
             cancel: Cancel::new(),
+            as_of: None,
         }
     }
 }
@@ -121,6 +143,11 @@ impl BackupRequest {
         let suitable = self.compression.block_bytes_default();
         self.block_bytes
             .unwrap_or_else(|| suitable.min(self.record_bytes_max))
+    }
+
+    /// Whether it is to have only what has changed.
+    pub(crate) fn is_incremental(&self) -> bool {
+        self.backup_type.as_str() == "incremental"
     }
 
     /// Globs of the resources to read; empty for all.
@@ -190,6 +217,31 @@ impl RetentionPolicy {
 impl Default for RetentionPolicy {
     fn default() -> Self {
         Self::new(Retention::default())
+    }
+}
+
+/// What an incremental backup goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IncrementalBase {
+    /// The last backup of the same, which may be a link itself.
+    #[default]
+    Last,
+    /// The last one that restores alone, so that two backups are enough for a restore, and each link has more in it.
+    Full,
+}
+
+impl std::str::FromStr for IncrementalBase {
+    type Err = BackupError;
+
+    fn from_str(text: &str) -> Result<Self, BackupError> {
+        match text {
+            "last" => Ok(IncrementalBase::Last),
+            "full" => Ok(IncrementalBase::Full),
+            _ => Err(BackupError::usage(
+                "base",
+                format!("unknown word {text:?}; accepted: last, full"),
+            )),
+        }
     }
 }
 
@@ -271,6 +323,8 @@ impl Default for Cancel {
 pub enum Which {
     /// The one that began last.
     Latest,
+    /// Of those that had begun at this time, the one that began last.
+    At(Timestamp),
     /// This one.
     Id(teeline_core::BackupId),
 }
@@ -281,10 +335,14 @@ impl std::str::FromStr for Which {
     fn from_str(text: &str) -> Result<Self, BackupError> {
         match text {
             "latest" => Ok(Which::Latest),
-            id => id.parse().map(Which::Id).map_err(|error| {
-                BackupError::usage("backup", error)
-                    .suggest("`teeline list` shows the ids; `latest` is accepted")
-            }),
+            text => match Timestamp::last_of(text) {
+                Ok(time) => Ok(Which::At(time)),
+                Err(_) => text.parse().map(Which::Id).map_err(|error| {
+                    BackupError::usage("backup", error).suggest(
+                        "`teeline list` shows the ids; `latest` is accepted, and a day or time for what there was then",
+                    )
+                }),
+            },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that destinations know of one backup.
 
+use teeline_core::chain::{Linked, Links};
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, ErrorReport, Manifest, Metadata, RunRecord, Sink,
 };
@@ -35,7 +36,10 @@ impl Engine {
 
 async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId) -> StatusReport {
     let mut report = StatusReport::unknown(id);
-    for (spec, asked) in destinations.iter().zip(ask_all(engine, destinations).await) {
+    let asked = ask_all(engine, destinations).await;
+    let entries = asked.iter().flatten().flat_map(|at| &at.catalog.entries);
+    let known: Vec<Linked> = entries.map(Linked::from).collect();
+    for (spec, asked) in destinations.iter().zip(asked) {
         let mut withdrawn_at = None;
         let (status, error) = match asked {
             Err((_, error)) => (CopyState::Unreachable, Some((&error).into())),
@@ -53,6 +57,11 @@ async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId
             withdrawn_at,
             error,
         });
+    }
+    if report.timestamp.is_some() {
+        report.chain = Links::new(known).needed_by(id);
+        report.chain.reverse();
+        report.chain.push(id.clone());
     }
     let any = |status| report.destinations.iter().any(|copy| copy.status == status);
     report.status = if any(CopyState::Ok) {
@@ -129,6 +138,8 @@ impl StatusReport {
             size: 0,
             plain_bytes: 0,
             checksum: None,
+            since: None,
+            chain: Vec::new(),
             sealed: false,
             metadata: Metadata::default(),
             source: None,
@@ -147,6 +158,7 @@ impl StatusReport {
         self.checksum = Some(entry.checksum);
         self.sealed = manifest.plan.seal.is_some();
         self.metadata = manifest.metadata.clone();
+        self.since = manifest.since;
         self.resources = manifest
             .all_resources()
             .map(|resource| ResourceStatus {

@@ -1,6 +1,7 @@
 //! Filling gaps: a listed backup that a destination lacks is copied there from one that has it. Nothing is deleted, and
 //! nothing that is there is replaced.
 
+use teeline_core::chain::{Linked, Links};
 use teeline_core::{BackupError, BackupId, Class, SealedManifest};
 
 use crate::catalog::{Asked, ask_all, resolve};
@@ -19,7 +20,8 @@ use crate::verify::all_ids;
 pub struct SyncRequest {
     /// The destinations that are to have the same backups.
     pub destinations: Vec<DestinationSpec>,
-    /// The backup that is meant; without, each that a destination lists, the oldest first.
+    /// The backup that is meant, with those that it takes to restore it; without, each that a destination lists, the oldest
+    /// first.
     pub id: Option<BackupId>,
     /// Ends it early. What was completed until then stays.
     pub cancel: Cancel,
@@ -76,14 +78,26 @@ async fn sync(
             error: error.into(),
         });
     }
-    let ids = match &request.id {
-        Some(id) => vec![resolve(&Which::Id(id.clone()), &asked).await?],
-        None => all_ids(&asked).into_iter().rev().collect(),
+    let entries = asked.iter().flatten().flat_map(|at| &at.catalog.entries);
+    let links = Links::new(entries.map(Linked::from));
+    // What others need is copied before them.
+    let ids: Vec<BackupId> = match &request.id {
+        Some(id) => {
+            let id = resolve(&Which::Id(id.clone()), &asked).await?;
+            let needed = links.needed_by(&id).into_iter().rev();
+            needed.chain([id]).collect()
+        }
+        None => {
+            let mut ids: Vec<BackupId> = all_ids(&asked).into_iter().rev().collect();
+            ids.sort_by_cached_key(|id| links.needed_by(id).len());
+            ids
+        }
     };
     let asked: Vec<Asked> = asked.into_iter().flatten().collect();
     for id in ids {
         let is_gap = |place: &Asked| place.entry(&id).is_none() && !place.has_withdrawn(&id);
         if asked.iter().any(is_gap) {
+            let asked: Vec<&Asked> = asked.iter().collect();
             let gap = Gap {
                 engine,
                 asked: &asked,
@@ -96,10 +110,22 @@ async fn sync(
     Ok(())
 }
 
+/// Copies a backup to a destination that lacks it, from the first of the others that can give it.
+pub(crate) async fn complete_at(
+    engine: &Engine,
+    asked: &[&Asked],
+    to: &Asked,
+    id: &BackupId,
+) -> Result<u64, BackupError> {
+    let gap = Gap { engine, asked, id };
+    let donors = gap.donors(&mut Vec::new()).await;
+    gap.complete(to, &donors).await
+}
+
 /// A backup that isn't everywhere.
 struct Gap<'a> {
     engine: &'a Engine,
-    asked: &'a [Asked],
+    asked: &'a [&'a Asked],
     id: &'a BackupId,
 }
 
@@ -145,7 +171,7 @@ impl Gap<'_> {
 
     async fn donors(&self, errors: &mut Vec<DestinationError>) -> Vec<Donor<'_>> {
         let mut donors = Vec::new();
-        for place in self.asked {
+        for place in self.asked.iter().copied() {
             let Some(entry) = place.entry(self.id) else {
                 continue;
             };

@@ -4,6 +4,7 @@
 mod deep;
 mod seal;
 
+use teeline_core::chain::{Linked, Links};
 use teeline_core::{BackupError, BackupId, ErrorReport, layout};
 
 use crate::catalog::{Asked, ask_all, resolve};
@@ -191,6 +192,11 @@ async fn verify_copy(
     }
     if let Some(entry) = asked.entry(id) {
         check.listed(entry).await;
+        let there = Links::new(asked.catalog.entries.iter().map(Linked::from));
+        if let Err(error) = there.chain(id) {
+            let error = BackupError::corrupt(&asked.opened.name, error);
+            check.found(&entry.path, None, None, &error);
+        }
         if check.damage.is_empty() {
             seal = seal::look(&mut check, asked_all, asked, entry, request).await;
         }
@@ -198,7 +204,7 @@ async fn verify_copy(
         // What is archived can't be decoded; that is said by its number.
         let is_readable = check.damage.is_empty() && check.attested_files == 0;
         if *deep && is_readable && seal.as_ref().is_none_or(is_open) {
-            match deep::read_through(&asked.opened, entry, keys).await {
+            match deep::read_through(asked, entry, keys).await {
                 Ok(found) => contained = Some(found),
                 Err(error) => {
                     let manifest = format!("{}/{}", entry.path, layout::MANIFEST);

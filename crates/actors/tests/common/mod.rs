@@ -69,6 +69,7 @@ impl Source for Records {
                 plain_bytes: None,
             }],
             attachments: self.attachments.clone(),
+            server_time: None,
         };
         let records = self.records.clone().into_iter().map(|record| {
             let batch = RecordBatch {
@@ -128,6 +129,7 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
     Pass {
         source: Arc::new(source),
         selection: Selection::everything(),
+        base: None,
         destinations: destinations.collect(),
         strategy,
         head: RunHead {
@@ -145,6 +147,9 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
                 exclude: Vec::new(),
                 seal: None,
             },
+            parent: None,
+            since: None,
+            consolidates: None,
             metadata: Metadata::default(),
             written_by: "a test".to_owned(),
         },

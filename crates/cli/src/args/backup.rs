@@ -10,7 +10,7 @@ use super::{Command, KeyArguments, ListArguments, MIB, PlacesArguments, StatusAr
 /// `teeline backup`.
 #[derive(Debug, Args)]
 pub(crate) struct BackupArguments {
-    /// What the backup calls itself
+    /// What the backup calls itself: full, incremental (only what has changed since the last one), or a name of your own
     #[arg(value_name = "TYPE", default_value = "full")]
     pub(crate) backup_type: String,
     /// A configuration: TOML, YAML or JSON. Options here win over it
@@ -44,6 +44,14 @@ pub(crate) struct BackupArguments {
     /// When a destination that was left behind is completed: wait, by this run; later, by teeline sync
     #[arg(long, value_name = "WHEN")]
     pub(crate) catch_up: Option<String>,
+    /// What an incremental backup goes on from: last, the last backup, which may be an incremental one; full, the last one that
+    /// restores alone
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) base: Option<String>,
+    /// Of an incremental backup: go on from the last backup of this day in UTC, or of this time (RFC 3339), or else have only what
+    /// was written then or later
+    #[arg(long, value_name = "DAY|TIME")]
+    pub(crate) since: Option<String>,
     /// Calls to destinations that may be under way at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) concurrency: Option<u64>,

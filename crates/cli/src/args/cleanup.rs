@@ -1,9 +1,23 @@
-//! What was typed of `teeline delete` and `teeline cleanup`.
+//! What was typed of `teeline consolidate`, `teeline delete` and `teeline cleanup`: of what becomes of backups that are there.
 
 use clap::Args;
 use teeline::{Span, TimeZone};
 
-use super::PlacesArguments;
+use super::{KeyArguments, PlacesArguments};
+
+/// `teeline consolidate`.
+#[derive(Debug, Args)]
+pub(crate) struct ConsolidateArguments {
+    /// The incremental backup
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) places: PlacesArguments,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
+    /// Seal the new backup for the secret half of this public key as well; may be repeated
+    #[arg(long, value_name = "x25519:…")]
+    pub(crate) recipient: Vec<String>,
+}
 
 /// `teeline delete`.
 #[derive(Debug, Args)]
@@ -12,6 +26,9 @@ pub(crate) struct DeleteArguments {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
+    /// Delete as well what can't be restored without it
+    #[arg(long)]
+    pub(crate) cascade: bool,
     /// How long its files stay; 0s removes them at once. Without, as the configuration says, or a day
     #[arg(long, value_name = "SPAN")]
     pub(crate) grace: Option<Span>,

@@ -6,12 +6,12 @@ use std::time::Duration;
 use teeline::config::{self, BackupConfig};
 use teeline::{
     BackupError, BackupRequest, BackupType, Cancel, Compression, Config, DestinationSpec, Engine,
-    Metadata, Source, Verification,
+    IncrementalBase, Metadata, Source, Timestamp, Verification,
 };
 
 use super::destinations::{beside_source, destinations};
 use super::exposed::Exposed;
-use super::keys::recipients;
+use super::keys::{Access, access};
 use super::schedules::named;
 use super::setting::Setting;
 use super::source::{database_of_backup, source};
@@ -61,10 +61,23 @@ pub(crate) async fn backup(
     if let Some(catch_up) = &typed.catch_up {
         request.catch_up = catch_up.parse()?;
     }
+    if request.backup_type.as_str() != "incremental" {
+        // What the configuration says of incremental ones has no part in this one.
+        request.base = IncrementalBase::default();
+    }
+    if let Some(base) = &typed.base {
+        request.base = base.parse()?;
+    }
+    if let Some(since) = &typed.since {
+        let time = Timestamp::first_of(since);
+        request.since = Some(time.map_err(|error| BackupError::usage("--since", error))?);
+    }
     if let Some(concurrency) = typed.concurrency {
         request.concurrency = to_usize(concurrency);
     }
-    request.recipients = recipients(&typed.keys, &typed.recipient, setting).await?;
+    let Access { recipients, keys } = access(&typed.keys, &typed.recipient, setting).await?;
+    request.recipients = recipients;
+    request.keys = keys;
     request.compression = compression(typed, request.compression)?;
     if let Some(bytes) = typed.block_bytes {
         request.block_bytes = Some(to_usize(bytes));
@@ -112,6 +125,7 @@ pub(super) fn configured(
     request.strategy = how.strategy;
     request.lag = how.lag;
     request.catch_up = how.catch_up;
+    request.base = how.base;
     request.spill_bytes = how.spill_bytes;
     request.lag_patience = Duration::from_millis(how.lag_patience_ms);
     request.concurrency = how.concurrency;

@@ -8,6 +8,7 @@ use teeline::{BackupError, DestinationSpec, Source};
 
 use super::backup;
 use super::destinations::configured_places;
+use super::keys::Access;
 use super::setting::Setting;
 use super::{schedules, source, target};
 use crate::output::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget, counted};
@@ -71,7 +72,13 @@ fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(
     engine.check(&request)?;
     let mut schedules = config.schedules.iter();
     schedules.try_for_each(|schedule| {
-        schedules::add(&engine, setting, schedule, Arc::clone(&source), &[])
+        schedules::add(
+            &engine,
+            setting,
+            schedule,
+            Arc::clone(&source),
+            &Access::default(),
+        )
     })
 }
 

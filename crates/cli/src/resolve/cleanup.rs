@@ -14,7 +14,7 @@ use crate::output::Output;
 pub(crate) fn delete_id(typed: &DeleteArguments) -> Result<BackupId, BackupError> {
     match which(&typed.id)? {
         Which::Id(id) => Ok(id),
-        Which::Latest => Err(BackupError::usage("ID", "delete takes the id of a backup")
+        Which::Latest | Which::At(_) => Err(BackupError::usage("ID", "delete takes the id of a backup")
             .suggest("`teeline list` shows the ids; the latest may be another one by the time that it is deleted")),
     }
 }
@@ -33,6 +33,7 @@ pub(crate) fn delete(
     };
     each_policy(&mut places, change);
     let mut request = DeleteRequest::new(places, id);
+    request.cascade = typed.cascade;
     request.retention = setting.config.retention;
     change(&mut request.retention);
     request.cancel = cancel.clone();

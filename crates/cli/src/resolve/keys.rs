@@ -12,24 +12,29 @@ use super::setting::Setting;
 use crate::args::{KeyArguments, KeyCommand, NewKeyArguments, WhichArguments};
 use crate::output::Output;
 
-/// What opens backups: what was typed, and what the configuration says.
-pub(crate) async fn keys(typed: &KeyArguments, setting: &Setting) -> Result<Keys, BackupError> {
-    let mut secrets = read(typed.sources()).await?;
-    if let Some(encryption) = &setting.config.encryption {
-        secrets.extend(encryption.read().await?);
-    }
-    Ok(Keys::new(secrets))
+/// What is needed of keys to make a backup.
+#[derive(Clone, Default)]
+pub(crate) struct Access {
+    /// For whom it is sealed.
+    pub(crate) recipients: Vec<Recipient>,
+    /// What opens the backups that it goes on from.
+    pub(crate) keys: Keys,
 }
 
-/// For whom backups are sealed: whoever was typed, or else as the configuration says.
-pub(crate) async fn recipients(
+/// What opens backups: what was typed, and what the configuration says.
+pub(crate) async fn keys(typed: &KeyArguments, setting: &Setting) -> Result<Keys, BackupError> {
+    Ok(access(typed, &[], setting).await?.keys)
+}
+
+/// Whoever was typed, or else as the configuration says. Each secret is read once: a descriptor gives it no second time.
+pub(crate) async fn access(
     typed: &KeyArguments,
     others: &[String],
     setting: &Setting,
-) -> Result<Vec<Recipient>, BackupError> {
-    let function = setting.config.encryption.as_ref();
-    let function = function.map(|it| it.function()).unwrap_or_default();
-    let secrets = read(typed.sources()).await?;
+) -> Result<Access, BackupError> {
+    let encryption = setting.config.encryption.as_ref();
+    let function = encryption.map(|it| it.function()).unwrap_or_default();
+    let mut secrets = read(typed.sources()).await?;
     let mut recipients: Vec<Recipient> = secrets
         .iter()
         .map(|secret| Recipient::of(secret, function))
@@ -37,10 +42,17 @@ pub(crate) async fn recipients(
     for text in others {
         recipients.push(Recipient::X25519(text.parse()?));
     }
-    match (&setting.config.encryption, recipients.is_empty()) {
-        (Some(encryption), true) => Ok(encryption.recipients(&encryption.read().await?)),
-        _ => Ok(recipients),
+    if let Some(encryption) = encryption {
+        let configured = encryption.read().await?;
+        if recipients.is_empty() {
+            recipients = encryption.recipients(&configured);
+        }
+        secrets.extend(configured);
     }
+    Ok(Access {
+        recipients,
+        keys: Keys::new(secrets),
+    })
 }
 
 async fn read(sources: Vec<(KeySource, KeyForm)>) -> Result<Vec<KeySecret>, BackupError> {
@@ -114,7 +126,7 @@ async fn new_recipients(
     setting: &Setting,
 ) -> Result<Vec<Recipient>, BackupError> {
     let new = typed.keys();
-    let recipients = recipients(&new, &typed.recipient, setting).await?;
+    let recipients = access(&new, &typed.recipient, setting).await?.recipients;
     match recipients.is_empty() {
         false => Ok(recipients),
         true => Err(BackupError::usage("key", "nobody is named who is to be able to open it")

@@ -17,8 +17,8 @@ pub(crate) use self::check::check;
 pub(crate) use self::cleanup::{cleanup, delete, delete_id};
 pub(crate) use self::keys::key;
 pub(crate) use self::requests::{
-    inspect_plugin, list, monitor, places, repair, repair_id, restore, status, sync, sync_id,
-    verify,
+    consolidate, consolidate_id, inspect_plugin, list, monitor, places, repair, repair_id, restore,
+    status, sync, sync_id, verify,
 };
 pub(crate) use self::schedules::{scheduled, schedules_in, schedules_to_look_at};
 pub(crate) use self::setting::Setting;

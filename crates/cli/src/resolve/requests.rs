@@ -1,21 +1,21 @@
 //! The requests of the commands that look at what destinations hold.
 
 use teeline::{
-    BackupError, BackupId, Cancel, DestinationSpec, InspectPluginRequest, ListRequest,
-    ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest, SyncRequest, Thaw,
-    Timestamp, VerifyRequest, Which, WhichBackups,
+    BackupError, BackupId, Cancel, ConsolidateRequest, DestinationSpec, InspectPluginRequest,
+    ListRequest, ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest,
+    SyncRequest, Thaw, Timestamp, VerifyRequest, Which, WhichBackups,
 };
 
 use super::backup::said;
 use super::destinations::places_of;
 use super::exposed::Exposed;
-use super::keys::keys;
+use super::keys::{Access, access, keys};
 use super::setting::Setting;
 use super::target::target;
 use crate::args::{
-    InspectPluginArguments, ListArguments, ListedStatusArgument, ModeArgument, MonitorArguments,
-    PlacesArguments, RepairArguments, RestoreArguments, StatusArguments, SyncArguments,
-    VerifyArguments,
+    ConsolidateArguments, InspectPluginArguments, ListArguments, ListedStatusArgument,
+    ModeArgument, MonitorArguments, PlacesArguments, RepairArguments, RestoreArguments,
+    StatusArguments, SyncArguments, VerifyArguments,
 };
 use crate::output::Output;
 
@@ -88,8 +88,10 @@ pub(crate) fn monitor(
 pub(crate) fn status(typed: &StatusArguments) -> Result<BackupId, BackupError> {
     match which(&typed.id)? {
         Which::Id(id) => Ok(id),
-        Which::Latest => Err(BackupError::usage("ID", "status takes the id of a backup")
-            .suggest("`teeline list` shows the ids, the latest first")),
+        Which::Latest | Which::At(_) => {
+            Err(BackupError::usage("ID", "status takes the id of a backup")
+                .suggest("`teeline list` shows the ids, the latest first"))
+        }
     }
 }
 
@@ -104,7 +106,7 @@ pub(crate) fn repair_id(typed: &RepairArguments) -> Result<Option<BackupId>, Bac
     match typed.id.as_deref().map(which).transpose()? {
         None => Ok(None),
         Some(Which::Id(id)) => Ok(Some(id)),
-        Some(Which::Latest) => Err(BackupError::usage("ID", "repair takes the id of a run")
+        Some(Which::Latest | Which::At(_)) => Err(BackupError::usage("ID", "repair takes the id of a run")
             .suggest("without a manifest a backup isn't listed, so the latest is another one; its folder is called as the run")),
     }
 }
@@ -130,7 +132,7 @@ pub(crate) fn sync_id(typed: &SyncArguments) -> Result<Option<BackupId>, BackupE
     match typed.id.as_deref().map(which).transpose()? {
         None => Ok(None),
         Some(Which::Id(id)) => Ok(Some(id)),
-        Some(Which::Latest) => Err(BackupError::usage("ID", "sync takes the id of a backup")
+        Some(Which::Latest | Which::At(_)) => Err(BackupError::usage("ID", "sync takes the id of a backup")
             .suggest("`teeline list` shows the ids; without one, every backup is copied to wherever it lacks")),
     }
 }
@@ -145,6 +147,34 @@ pub(crate) fn sync(
 ) -> Result<SyncRequest, BackupError> {
     let mut request = SyncRequest::new(places(&typed.places, setting, output)?);
     request.id = id;
+    request.cancel = cancel.clone();
+    Ok(request)
+}
+
+/// The backup that `teeline consolidate` is about.
+pub(crate) fn consolidate_id(typed: &ConsolidateArguments) -> Result<BackupId, BackupError> {
+    match which(&typed.id)? {
+        Which::Id(id) => Ok(id),
+        Which::Latest | Which::At(_) => Err(BackupError::usage(
+            "ID",
+            "consolidate takes the id of an incremental backup",
+        )
+        .suggest("`teeline list` shows the ids, and what goes on from what")),
+    }
+}
+
+/// The request of `teeline consolidate`.
+pub(crate) async fn consolidate(
+    typed: &ConsolidateArguments,
+    id: BackupId,
+    setting: &Setting,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<ConsolidateRequest, BackupError> {
+    let mut request = ConsolidateRequest::new(places(&typed.places, setting, output)?, id);
+    let Access { recipients, keys } = access(&typed.keys, &typed.recipient, setting).await?;
+    request.recipients = recipients;
+    request.keys = keys;
     request.cancel = cancel.clone();
     Ok(request)
 }
@@ -176,9 +206,10 @@ pub(crate) async fn restore(
 ) -> Result<RestoreRequest, BackupError> {
     let mut exposed = Exposed::default();
     let target = target(typed, setting, output, &mut exposed)?;
-    let places = places_of(&typed.places, setting, &mut exposed)?;
+    let (which, places) = restored(typed)?;
+    let places = places_of(&places, setting, &mut exposed)?;
     exposed.warn(output);
-    let mut request = RestoreRequest::new(which(&typed.id)?, places, target);
+    let mut request = RestoreRequest::new(which, places, target);
     request.overwrite = typed.overwrite;
     request.mode = typed.mode.map(mode);
     request.resources = typed.resources.clone();
@@ -195,6 +226,30 @@ pub(crate) async fn restore(
     request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(request)
+}
+
+/// Which backup is restored, and from where: what is a time is no place, whichever of both `--at` is typed for.
+fn restored(typed: &RestoreArguments) -> Result<(Which, PlacesArguments), BackupError> {
+    let mut which = which(&typed.id)?;
+    let mut places = typed.places.clone();
+    let mut times = Vec::new();
+    places.at.retain(|text| match Timestamp::last_of(text) {
+        Ok(time) => {
+            times.push(time);
+            false
+        }
+        Err(_) => true,
+    });
+    match (times.as_slice(), &which) {
+        ([], _) => {}
+        ([time], Which::Latest) => which = Which::At(*time),
+        _ => {
+            let message = "a time goes with no id and no other time";
+            return Err(BackupError::usage("--at", message)
+                .suggest("a folder that is called like a time is written ./2026-11-23"));
+        }
+    }
+    Ok((which, places))
 }
 
 fn mode(typed: ModeArgument) -> RestoreMode {
@@ -239,6 +294,6 @@ pub(super) fn which(text: &str) -> Result<Which, BackupError> {
             "ID",
             "not the id of a backup; one looks like full-2026-11-23T02-00-00-k3j9x0q2mz",
         )
-        .suggest("`teeline list` shows the ids; latest is accepted by verify and restore")
+        .suggest("`teeline list` shows the ids; latest, and a day or a time, are accepted by verify and restore")
     })
 }

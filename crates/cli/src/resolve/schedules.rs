@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use teeline::config::ScheduleConfig;
-use teeline::{BackupError, Config, Engine, JsonlSource, Recipient, Schedule, Source, Timing};
+use teeline::{BackupError, Config, Engine, JsonlSource, Schedule, Source, Timing};
 
 use super::backup::configured;
 use super::destinations::configured_places;
-use super::keys::recipients;
+use super::keys::{Access, access};
 use super::setting::Setting;
 use super::source::of_config;
 use crate::args::{EngineArguments, KeyArguments};
@@ -22,17 +22,20 @@ pub(crate) async fn scheduled(
         BackupError::usage("source", "nothing to back up is named")
             .suggest("name it in a section [source] of the configuration")
     })?;
-    let recipients = recipients(&KeyArguments::default(), &[], setting).await?;
-    with_schedules(setting, typed, &recipients, |schedule| {
+    let access = access(&KeyArguments::default(), &[], setting).await?;
+    with_schedules(setting, typed, &access, |schedule| {
         of_config(source, &schedule.backup, setting)
     })
 }
 
 /// The same, where they are only looked at: what they read need not be there, nor the keys of who could open them.
 pub(crate) fn schedules_to_look_at(setting: &Setting) -> Result<Engine, BackupError> {
-    with_schedules(setting, &EngineArguments::default(), &[], |_| {
-        Ok(source_unread())
-    })
+    with_schedules(
+        setting,
+        &EngineArguments::default(),
+        &Access::default(),
+        |_| Ok(source_unread()),
+    )
 }
 
 /// As [`schedules_to_look_at`], without what would run on the configuration's behalf.
@@ -48,7 +51,7 @@ pub(super) fn source_unread() -> Arc<dyn Source> {
 fn with_schedules(
     setting: &Setting,
     typed: &EngineArguments,
-    recipients: &[Recipient],
+    access: &Access,
     source: impl Fn(&ScheduleConfig) -> Result<Arc<dyn Source>, BackupError>,
 ) -> Result<Engine, BackupError> {
     let config = &setting.config;
@@ -60,7 +63,7 @@ fn with_schedules(
     }
     let engine = setting.engine(typed)?;
     for schedule in &config.schedules {
-        add(&engine, setting, schedule, source(schedule)?, recipients)?;
+        add(&engine, setting, schedule, source(schedule)?, access)?;
     }
     Ok(engine)
 }
@@ -71,13 +74,14 @@ pub(super) fn add(
     setting: &Setting,
     schedule: &ScheduleConfig,
     source: Arc<dyn Source>,
-    recipients: &[Recipient],
+    access: &Access,
 ) -> Result<(), BackupError> {
     let config = &setting.config;
     let destinations = configured_places(setting)?;
     let mut request = configured(config, &schedule.backup, source, destinations)?;
     request.backup_type = schedule.backup_type.clone();
-    request.recipients = recipients.to_vec();
+    request.recipients.clone_from(&access.recipients);
+    request.keys = access.keys.clone();
     request.resources.clone_from(&schedule.resources);
     let timing = Timing {
         cron: schedule.cron.clone(),

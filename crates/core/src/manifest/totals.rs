@@ -8,11 +8,11 @@ use super::Manifest;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
-    /// Records of all resources, as they are after what changed during the scan.
+    /// Records of all resources, those of the parents that stand among them, as they are after what changed during the scan.
     pub records: u64,
-    /// Objects that are no records, as they are after what changed during the scan.
+    /// Objects that are no records, likewise.
     pub objects: u64,
-    /// Records kept raw beside their document.
+    /// Records kept raw beside their document, of its own files.
     pub kept_raw: u64,
     /// Objects that were listed and gone when they were read.
     pub vanished: u64,
@@ -39,6 +39,9 @@ impl Totals {
             .as_ref()
             .map_or(0, |objects| objects.records);
         let settle = manifest.source.settle.as_ref();
+        let unchanged = manifest.source.changes.unwrap_or_default();
+        let records = records.saturating_add(unchanged.records.unchanged);
+        let objects = objects.saturating_add(unchanged.objects.unchanged);
         Totals {
             records: settle.map_or(records, |settle| settle.records.after(records)),
             objects: settle.map_or(objects, |settle| settle.objects.after(objects)),

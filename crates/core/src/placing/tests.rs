@@ -112,6 +112,7 @@ fn only_the_last_index_of_a_resource_says_so() {
     let counts = ResourceCounts {
         kept_raw: 2,
         vanished: 1,
+        changes: None,
         settle: None,
     };
     let end = ResourceEnd {

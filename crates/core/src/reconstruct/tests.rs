@@ -5,8 +5,10 @@ use proptest::sample::Index as Pick;
 
 use super::*;
 use crate::block::Block;
+use crate::chain::{BackupRef, Changes, Compared};
 use crate::chunk::BlockEncoder;
 use crate::compress::Compression;
+use crate::digest::Digest;
 use crate::document;
 use crate::error::Class;
 use crate::manifest::{PlanEntry, SealedManifest, SourceEntry};
@@ -34,12 +36,28 @@ const SETTLING: Settling = Settling {
     },
 };
 
+const CHANGES: Changes = Changes {
+    records: Compared {
+        created: 4,
+        changed: 0,
+        deleted: 2,
+        unchanged: 9,
+    },
+    objects: Compared {
+        created: 0,
+        changed: 0,
+        deleted: 1,
+        unchanged: 6,
+    },
+};
+
 /// What is backed up: for each resource the sizes of its blocks.
 #[derive(Debug, Clone)]
 struct Backup {
     resources: BTreeMap<String, Vec<usize>>,
     is_database: bool,
     settles: bool,
+    is_link: bool,
     compression: Compression,
     segment_bytes: u64,
 }
@@ -57,6 +75,7 @@ fn backups() -> impl Strategy<Value = Backup> {
         prop::collection::btree_map("[aAb.~é]{1,3}", blocks, 0..4),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
         prop_oneof![
             Just(Compression::None),
             Just(Compression::default()),
@@ -66,10 +85,11 @@ fn backups() -> impl Strategy<Value = Backup> {
         50u64..400,
     )
         .prop_map(
-            |(resources, is_database, settles, compression, segment_bytes)| Backup {
+            |(resources, is_database, settles, is_link, compression, segment_bytes)| Backup {
                 resources,
                 is_database,
                 settles: is_database && settles,
+                is_link,
                 compression,
                 segment_bytes,
             },
@@ -84,8 +104,11 @@ impl Backup {
             kind,
             plain_bytes: None,
         };
+        let deleted = self.is_link.then_some(ResourceKind::Deleted);
+        let lines = (self.is_link && !self.is_database).then_some(ResourceKind::Lines);
         let settled = self.settles.then_some(ResourceKind::Settled);
-        let others = objects.into_iter().chain(settled);
+        let others = objects.into_iter().chain(deleted).chain(lines);
+        let others = others.chain(settled);
         records.chain(others).map(planned).collect()
     }
 
@@ -106,6 +129,13 @@ impl Backup {
                     exclude: Vec::new(),
                     seal: None,
                 },
+                parent: self.is_link.then(|| BackupRef {
+                    id: OTHER_ID.parse().unwrap(),
+                    started_at: Timestamp::from_unix_ms(1_795_399_100_000),
+                    checksum: Digest::of(b"it"),
+                }),
+                since: None,
+                consolidates: None,
                 metadata: match self.is_database {
                     true => serde_json::from_str("{\"why\":[1,null]}").unwrap(),
                     false => Metadata::default(),
@@ -121,6 +151,8 @@ impl Backup {
                 location: "somewhere".to_owned(),
                 scan_started_at: Timestamp::from_unix_ms(1_795_399_200_100),
                 scan_ended_at: None,
+                server_time: None,
+                changes: None,
                 settle: None,
             },
             claimed: placer.claimed(),
@@ -163,11 +195,17 @@ impl Backup {
     /// The data files and their indexes.
     fn place(&self, placer: &mut Placer) -> Vec<(String, Bytes)> {
         let objects = self.is_database.then_some(vec![10]);
+        let deleted = self.is_link.then_some(vec![7]);
+        let lines = (self.is_link && !self.is_database).then_some(vec![30, 3]);
         let settled = self.settles.then_some(vec![20, 5]);
         let all = self.resources.values().cloned();
-        let all = all.chain(objects).chain(settled);
+        let all = all
+            .chain(objects)
+            .chain(deleted)
+            .chain(lines)
+            .chain(settled);
         let planned = self.planned();
-        let is_settled = |id: ResourceId| planned[id.0 as usize].kind == ResourceKind::Settled;
+        let is = |id: ResourceId, kind| planned[id.0 as usize].kind == kind;
         let mut encoder = BlockEncoder::new(self.compression).unwrap();
         let mut out = Vec::new();
         for (resource, blocks) in (0..).map(ResourceId).zip(all) {
@@ -190,7 +228,8 @@ impl Backup {
                 counts: ResourceCounts {
                     kept_raw: blocks.len() as u64,
                     vanished: 1,
-                    settle: is_settled(resource).then_some(SETTLING),
+                    changes: is(resource, ResourceKind::Deleted).then_some(CHANGES),
+                    settle: is(resource, ResourceKind::Settled).then_some(SETTLING),
                 },
                 ended_at: Timestamp::from_unix_ms(1_795_399_200_200 + i64::from(resource.0)),
             };
@@ -333,6 +372,7 @@ fn database() -> Written {
         resources: BTreeMap::from([("users".to_owned(), vec![100, 100, 100])]),
         is_database: true,
         settles: false,
+        is_link: false,
         compression: Compression::None,
         segment_bytes: 50,
     };
@@ -441,6 +481,7 @@ fn sums_of_what_indexes_may_say_do_not_overflow() {
     let counts = ResourceCounts {
         kept_raw: u64::MAX,
         vanished: u64::MAX,
+        changes: None,
         settle: None,
     };
     let ended_at = claim.head.started_at;
@@ -461,6 +502,7 @@ fn what_has_settled_counts_in_the_sums_and_is_kept_from_readers_that_do_not_know
         resources: BTreeMap::from([("users".to_owned(), vec![10, 20, 30])]),
         is_database: true,
         settles: true,
+        is_link: false,
         compression: Compression::None,
         segment_bytes: 1 << 20,
     };
@@ -478,4 +520,36 @@ fn what_has_settled_counts_in_the_sums_and_is_kept_from_readers_that_do_not_know
     backup.settles = false;
     let claim = &backup.write(ID).files[layout::RUN_CLAIM];
     assert!(claim.starts_with(b"{\"format\":\"teeline-run\",\"version\":1,"));
+}
+
+#[test]
+fn a_link_counts_what_its_parent_has_and_is_kept_from_readers_that_do_not_know_of_parents() {
+    let mut backup = Backup {
+        resources: BTreeMap::from([("users".to_owned(), vec![10, 20, 30])]),
+        is_database: true,
+        settles: true,
+        is_link: true,
+        compression: Compression::default(),
+        segment_bytes: 1 << 20,
+    };
+    let written = backup.write(ID);
+    let sealed = SealedManifest::open("it", written.manifest).unwrap();
+    let manifest = &sealed.manifest;
+    assert_eq!(manifest.source.changes, Some(CHANGES));
+    // Three of its own and nine of the parent's, and what had changed meanwhile.
+    assert_eq!((manifest.totals.records, manifest.totals.objects), (13, 6));
+    let entry = document::seal(&sealed.entry("it"));
+    assert!(entry.starts_with(b"{\"format\":\"teeline-catalog-entry\",\"version\":2,"));
+    for (file, format) in [
+        (&written.files[layout::RUN_CLAIM], "teeline-run"),
+        (&sealed.bytes, "teeline-manifest"),
+    ] {
+        let begin = format!("{{\"format\":\"{format}\",\"version\":4,");
+        assert!(file.starts_with(begin.as_bytes()), "{format}");
+    }
+
+    backup.is_link = false;
+    let sealed = SealedManifest::open("it", backup.write(ID).manifest).unwrap();
+    let entry = document::seal(&sealed.entry("it"));
+    assert!(entry.starts_with(b"{\"format\":\"teeline-catalog-entry\",\"version\":1,"));
 }

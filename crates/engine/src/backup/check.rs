@@ -6,7 +6,7 @@ use teeline_core::{BackupError, BackupId, LagPolicy, RECORD_BYTES_MAX, Strategy,
 use super::wanted::Wanted;
 use crate::destination::{Place, check_apart};
 use crate::engine::{Engine, budget_needed};
-use crate::request::BackupRequest;
+use crate::request::{BackupRequest, IncrementalBase};
 
 impl Engine {
     /// Whether a backup can be made as it is asked for. [`Engine::backup`] refuses the same, before it opens anything; what
@@ -25,6 +25,7 @@ pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strat
     check_path(engine, request)?;
     check_apart_from_source(request)?;
     check_type(request)?;
+    check_base(request)?;
     Wanted::new(&request.included(), &request.exclude)?;
     check_apart(&request.destinations)?;
     let strategy = Strategy::new(request.strategy, &request.required())?;
@@ -49,15 +50,32 @@ fn check_type(request: &BackupRequest) -> Result<(), BackupError> {
         return Err(BackupError::usage("resources", "it names none"));
     }
     match request.backup_type.as_str() {
-        "incremental" => refused(
-            "incremental backups don't exist yet",
-            "use full: every backup is whole, and restores alone",
+        "incremental" if !request.source.tells_changes() => refused(
+            "this source can't tell what has changed since a backup",
+            "use full: such a backup is whole, and restores alone",
         ),
         "selective" if request.included().is_empty() && request.exclude.is_empty() => refused(
             "it doesn't say which resources are wanted",
             "name them (--resources), or give globs (--include, --exclude); a backup of everything is full",
         ),
         _ => Ok(()),
+    }
+}
+
+/// Refuses what only an incremental backup has.
+fn check_base(request: &BackupRequest) -> Result<(), BackupError> {
+    let refused = |subject: &str| {
+        let message = format!(
+            "it goes with incremental backups, and this one is {}",
+            request.backup_type
+        );
+        Err(BackupError::usage(subject, message).suggest("make it an incremental one"))
+    };
+    match request.is_incremental() {
+        true => Ok(()),
+        false if request.since.is_some() => refused("since"),
+        false if request.base != IncrementalBase::default() => refused("base"),
+        false => Ok(()),
     }
 }
 

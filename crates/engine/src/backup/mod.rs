@@ -4,20 +4,23 @@ mod behind;
 mod check;
 mod cleanup;
 mod outcome;
+mod parent;
 mod record;
 mod seal;
 mod wanted;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use teeline_actors::{Pass, PassDestination, PassEnd, Sealing, Spool, block_aside};
+use teeline_actors::{Clock, Pass, PassDestination, PassEnd, Sealing, Spool, block_aside};
 use teeline_core::seal::SealEntry;
 use teeline_core::{
     BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, LagPolicy, Outcome,
     PlanEntry, PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
 };
 
+use self::parent::Extent;
 use self::wanted::Wanted;
 pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
@@ -67,6 +70,8 @@ struct Run<'a> {
     reports: Vec<Option<DestinationReport>>,
     /// The backup that the hooks were told of at the start.
     announced: Option<BackupId>,
+    /// Why a backup that was to be incremental has everything.
+    whole_because: Option<String>,
     /// What the last pass made.
     made: Option<SealedManifest>,
 }
@@ -80,6 +85,7 @@ impl<'a> Run<'a> {
             opened: Vec::new(),
             reports: Vec::new(),
             announced: None,
+            whole_because: None,
             made: None,
         }
     }
@@ -123,7 +129,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), BackupError> {
         let strategy = check::strategy(self.engine, self.request)?;
         let (request, started_at) = (self.request, self.started_at);
-        let id = self.new_id(started_at)?;
+        let id = self.new_id(self.began_at())?;
         self.announced = Some(id.clone());
         let backup_type = Some(request.backup_type.clone());
         let start = RunEvent::new(
@@ -148,10 +154,15 @@ impl<'a> Run<'a> {
         self.open().await?;
         // Under `priority`, which has several passes, nobody spills.
         let mut spool = self.spool().await?;
-        let mut started_at = self.started_at;
+        let mut started_at = self.began_at();
         loop {
             let sealing = self.sealing(&id, started_at).await?;
-            let mut pass = self.pass(strategy, (id.clone(), started_at), sealing, &required)?;
+            let extent = self.extent(&mut strategy).await?;
+            report.parent = extent.parent();
+            report.since = extent.since();
+            report.whole_because.clone_from(&self.whole_because);
+            let run = (id.clone(), started_at);
+            let mut pass = self.pass(strategy, run, &extent, sealing, &required)?;
             pass.spool = spool.take();
             let path = pass.path.to_string();
             let done = self.engine.0.host.run(pass).await?;
@@ -198,6 +209,7 @@ impl<'a> Run<'a> {
         &self,
         strategy: Strategy,
         (id, started_at): (BackupId, Timestamp),
+        extent: &Extent,
         sealing: Option<(SealEntry, Sealing)>,
         required: &[bool],
     ) -> Result<Pass, BackupError> {
@@ -245,6 +257,9 @@ impl<'a> Run<'a> {
                 exclude: request.exclude.clone(),
                 seal,
             },
+            parent: extent.parent(),
+            since: extent.since(),
+            consolidates: request.as_of.as_ref().map(|as_of| as_of.link.clone()),
             metadata: request.metadata.clone(),
             written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
         };
@@ -252,6 +267,7 @@ impl<'a> Run<'a> {
         Ok(Pass {
             source: Arc::clone(&request.source),
             selection,
+            base: extent.base(),
             destinations,
             strategy,
             prologue: Box::new(move |plan| wanted.check(plan)),
@@ -270,9 +286,27 @@ impl<'a> Run<'a> {
             spool: None,
             starved_after: STARVED_AFTER,
             executor: inner.executor(request.block_bytes()),
-            clock: Arc::clone(&inner.clock),
+            clock: self.clock(),
             observer: observer.unwrap_or_else(|| Arc::new(|_| ())),
             cancel: request.cancel.subscribe(),
+        })
+    }
+
+    /// When the backup began that is made: where it is made of another one, when that did.
+    fn began_at(&self) -> Timestamp {
+        let as_of = self.request.as_of.as_ref();
+        as_of.map_or(self.started_at, |as_of| as_of.link.started_at)
+    }
+
+    /// The time as the source has it: first when a scan begins, then when it ends.
+    fn clock(&self) -> Clock {
+        let Some(as_of) = self.request.as_of.clone() else {
+            return Arc::clone(&self.engine.0.clock);
+        };
+        let has_begun = AtomicBool::new(false);
+        Arc::new(move || match has_begun.swap(true, Ordering::Relaxed) {
+            false => as_of.scan_started_at,
+            true => as_of.scan_ended_at,
         })
     }
 

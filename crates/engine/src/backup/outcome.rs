@@ -97,6 +97,7 @@ impl BackupReport {
         self.object_count = totals.objects;
         self.kept_raw = totals.kept_raw;
         self.vanished = totals.vanished;
+        self.changes = manifest.and_then(|manifest| manifest.source.changes);
         self.settle = manifest.and_then(|manifest| manifest.source.settle);
         self.size = totals.stored_bytes;
         self.plain_bytes = totals.plain_bytes;
@@ -107,7 +108,7 @@ impl BackupReport {
         self.resources = resources.map(|resource| resource.name.clone()).collect();
     }
 
-    pub(super) fn failed(backup_type: BackupType, started_at: Timestamp) -> Self {
+    pub(crate) fn failed(backup_type: BackupType, started_at: Timestamp) -> Self {
         BackupReport {
             id: None,
             backup_type,
@@ -117,6 +118,10 @@ impl BackupReport {
             object_count: 0,
             kept_raw: 0,
             vanished: 0,
+            parent: None,
+            changes: None,
+            since: None,
+            whole_because: None,
             settle: None,
             size: 0,
             plain_bytes: 0,

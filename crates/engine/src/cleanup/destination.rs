@@ -1,8 +1,12 @@
 //! The cleanup of one destination.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
 use futures::TryStreamExt;
+use teeline_core::chain::{Linked, Links};
 use teeline_core::{
-    BackupError, CatalogEntry, Judged, ObjectMeta, Retained, Retention, RunClaim, TimeZone,
+    BackupError, CatalogEntry, Judged, KeptBy, ObjectMeta, Retained, Retention, RunClaim, TimeZone,
     Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
 };
 
@@ -54,9 +58,7 @@ impl Cleaning<'_> {
             clocks::check(self.engine, &self.asked.opened).await?;
             self.delete_probes(&found).await?;
         }
-        for judged in plan.judged {
-            self.withdraw(judged, &found, cleaned).await;
-        }
+        self.withdraw_all(plan.judged, &found, cleaned).await;
         for (removal, remains) in plan.removable {
             let removal = self.remove(removal, &remains).await;
             cleaned.removals.push(removal);
@@ -129,11 +131,42 @@ impl Cleaning<'_> {
             id: entry.id.clone(),
             started_at: entry.started_at,
             is_verified: verified.as_ref() == Some(&entry.id),
-            parent: None,
+            parent: entry.parent.as_ref().map(|parent| parent.id.clone()),
         });
         let retained: Vec<Retained> = retained.collect();
         let rules = &self.policy.rules;
         Ok(rules.judge(&retained, self.now, self.time_zone))
+    }
+
+    /// Withdraws the backups that nothing keeps: what needs another one before that, so that whoever breaks off leaves
+    /// nothing that can't be restored. Where one couldn't be withdrawn, what it needs stays.
+    async fn withdraw_all(
+        &self,
+        judged: Vec<Judged>,
+        found: &RunFolders,
+        cleaned: &mut CleanedDestination,
+    ) {
+        let links = Links::new(self.asked.catalog.entries.iter().map(Linked::from));
+        let mut judged: Vec<(usize, Judged)> = judged
+            .into_iter()
+            .map(|judged| (links.needed_by(&judged.id).len(), judged))
+            .collect();
+        judged.sort_by_key(|(needed, _)| Reverse(*needed));
+        let mut needed = HashSet::new();
+        for (_, mut judged) in judged {
+            if !judged.is_kept() && needed.contains(&judged.id) {
+                judged.kept_by.push(KeptBy::needed());
+            }
+            let id = judged.id.clone();
+            self.withdraw(judged, found, cleaned).await;
+            let last = cleaned.backups.last();
+            if last.is_some_and(|backup| backup.status == CleanupStatus::Failed) {
+                needed.extend(links.needed_by(&id));
+            }
+        }
+        let place =
+            |backup: &CleanedBackup| (Reverse(backup.timestamp), Reverse(backup.id.clone()));
+        cleaned.backups.sort_by_key(place);
     }
 
     /// Withdraws a backup that nothing keeps, and removes it where there is no grace.

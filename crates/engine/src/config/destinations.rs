@@ -13,7 +13,8 @@ use super::retention::{RETENTION, retention};
 use super::sections::lag_policy;
 use super::storing::{ModeKeys, StoringKeys, modes, storing};
 use crate::destination::{
-    DestinationSpec, NAME_FORM, Place, S3Place, Secret, endpoint, folder, is_name, unique_names,
+    DestinationSpec, NAME_FORM, Place, S3Place, Secret, endpoint, folder, is_name, no_variables,
+    unique_names,
 };
 
 const DESTINATION: Known = Known {
@@ -139,7 +140,7 @@ fn place(table: &mut Table<'_>) -> Result<Place, BackupError> {
 fn path(text: &str) -> Result<PathBuf, String> {
     match text.contains("://") {
         true => Err("it looks like a URL, which is `url`".to_owned()),
-        false => folder(text),
+        false => no_variables(text).and_then(|()| folder(text)),
     }
 }
 

@@ -103,6 +103,7 @@ pub(super) const BACKUP: Known = Known {
         "exclude",
         "metadata",
         "cleanup",
+        "base",
     ],
     hints: &[
         ("quorum", "write `strategy = \"quorum:N\"`"),
@@ -338,6 +339,7 @@ pub(super) fn backup(
     let lag_patience_ms = table.integer("lag_patience_ms", 1..=86_400_000)?;
     let spill_bytes = table.size("spill_bytes", MIB..=1024 * GIB)?;
     let catch_up = table.word("catch_up", &["wait", "later"], |word| word.parse().ok())?;
+    let base = table.word("base", &["last", "full"], |word| word.parse().ok())?;
     let concurrency = table.integer("concurrency", 1..=1024)?;
     let block_bytes = table.size("block_bytes", 4 * KIB..=16 * MIB)?;
     let segment_bytes = table.size("segment_bytes", MIB..=8 * GIB)?;
@@ -370,6 +372,7 @@ pub(super) fn backup(
         strategy: strategy.unwrap_or(default.strategy),
         lag: lag.or(default.lag),
         catch_up: catch_up.unwrap_or(default.catch_up),
+        base: base.unwrap_or(default.base),
         lag_patience_ms: lag_patience_ms.unwrap_or(default.lag_patience_ms),
         spill_bytes: spill_bytes.unwrap_or(default.spill_bytes),
         concurrency: concurrency.map_or(default.concurrency, to_usize),

@@ -11,7 +11,7 @@ use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::connection::Connection;
 use crate::destination::Secret;
-use crate::request::CatchUp;
+use crate::request::{CatchUp, IncrementalBase};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -74,6 +74,8 @@ pub struct BackupConfig {
     pub spill_bytes: u64,
     /// When a destination that was left behind is completed. Default: [`CatchUp::Later`].
     pub catch_up: CatchUp,
+    /// What incremental backups go on from. Default: [`IncrementalBase::Last`].
+    pub base: IncrementalBase,
     /// How many calls to destinations may be under way at once, 1 to 1,024. Default: 4.
     pub concurrency: usize,
     /// How chunks are made smaller, with the level in it. Default: gzip, level 5.
@@ -244,6 +246,7 @@ impl Default for BackupConfig {
             lag_patience_ms: LAG_PATIENCE_MS_DEFAULT,
             spill_bytes: SPILL_BYTES_DEFAULT,
             catch_up: CatchUp::Later,
+            base: IncrementalBase::Last,
             concurrency: 4,
             compression: Compression::default(),
             block_bytes: None,

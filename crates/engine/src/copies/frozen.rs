@@ -38,8 +38,24 @@ impl Copies {
     /// Looks at what has to be read to restore these resources: their data files, and those of what belongs to none.
     pub(crate) async fn frozen(&self, resources: &[&ResourceEntry]) -> Result<Frozen, BackupError> {
         let manifest = &self.manifest;
-        let others = manifest.objects.iter().chain(&manifest.settled);
+        let others = manifest.objects.iter().chain(&manifest.deleted);
+        let others = others.chain(&manifest.settled);
         let entries = resources.iter().copied().chain(others);
+        self.frozen_of(entries).await
+    }
+
+    /// Looks at what has to be read to go on from the backup, besides indexes.
+    pub(crate) async fn frozen_changes(&self) -> Result<Frozen, BackupError> {
+        let manifest = &self.manifest;
+        let changes = manifest.deleted.iter().chain(&manifest.settled);
+        self.frozen_of(changes.chain(&manifest.lines)).await
+    }
+
+    async fn frozen_of(
+        &self,
+        entries: impl Iterator<Item = &ResourceEntry>,
+    ) -> Result<Frozen, BackupError> {
+        let manifest = &self.manifest;
         let segments: Vec<SegmentEntry> = entries
             .flat_map(|entry| entry.segments.iter().cloned())
             .collect();
@@ -85,6 +101,13 @@ impl Copies {
 }
 
 impl Frozen {
+    /// These and those of another backup that is needed as well.
+    pub(crate) fn with(mut self, other: Frozen) -> Self {
+        self.files.extend(other.files);
+        self.files_all += other.files_all;
+        self
+    }
+
     /// Whether every file can be read.
     pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty()

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use teeline_core::seal::{Context, Sealer, open_rows};
-use teeline_core::{BackupError, CatalogEntry, Class, SealedManifest, SegmentEntry};
+use teeline_core::{BackupError, CatalogEntry, Class, ObjectRow, SealedManifest, SegmentEntry};
 
 use super::{Copies, Window};
 use crate::files::{WholeFile, file_of};
@@ -94,4 +94,20 @@ pub(super) async fn open_manifest(
         return Err(error.suggest("--allow-unsealed restores it all the same"));
     }
     Ok(unlocked.map(|unlocked| unlocked.sealer))
+}
+
+/// What a sealed index says of objects.
+pub(super) fn sealed_rows(
+    sealer: &Sealer,
+    subject: &str,
+    index: &[u8],
+) -> Result<Vec<ObjectRow>, BackupError> {
+    let mut rows = Vec::new();
+    open_rows(sealer, subject, index, |_, lines| {
+        for line in lines.split(|byte| *byte == b'\n') {
+            rows.extend(ObjectRow::of_line(subject, line)?);
+        }
+        Ok(())
+    })?;
+    Ok(rows)
 }

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use teeline_core::ObjectKey;
+use teeline_core::{ObjectKey, PathTemplate};
 use url::Url;
 
 use super::{Place, S3Place, Secret};
@@ -36,6 +36,7 @@ pub(super) fn place(text: &str) -> Result<Place, Refusal> {
             "{kind} keeps nothing, and is for teeline bench only; for a folder of that name write ./ before it"
         ));
     }
+    no_variables(text)?;
     match scheme(text) {
         None => folder(text).map(Place::Folder),
         Some((scheme, rest)) => match scheme.as_str() {
@@ -44,6 +45,18 @@ pub(super) fn place(text: &str) -> Result<Place, Refusal> {
             "http" | "https" => s3(rest, Some(&scheme)),
             _ => Err(format!("the scheme {scheme}:// isn't supported")),
         },
+    }
+}
+
+/// Refuses a place that would be meant to be another one for each backup.
+pub(crate) fn no_variables(text: &str) -> Result<(), Refusal> {
+    match PathTemplate::is_looked_for_in(text) {
+        true => Err(
+            "it has a variable such as {date} in it; a destination is one place, and where in it a backup goes is \
+             said by `path` in `[backup]`"
+                .to_owned(),
+        ),
+        false => Ok(()),
     }
 }
 

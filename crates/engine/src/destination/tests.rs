@@ -146,6 +146,8 @@ fn what_is_no_destination_is_refused_without_quoting_it() {
         ("file:///a?b", "%3F"),
         ("s3://", "no bucket"),
         ("s3:///prefix", "no bucket"),
+        ("/CANARY/{date}", "variable such as {date}"),
+        ("s3://bucket/CANARY/{backupId}/", "variable such as {date}"),
         ("s3://K:CANARY@./prefix", "the bucket's name"),
         ("http://host:9000/./prefix", "the bucket's name"),
         ("s3://KEY:CANARY", "the bucket's name"),

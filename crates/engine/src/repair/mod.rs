@@ -117,6 +117,9 @@ async fn rebuild_all(
         Some(id) if searched.iter().any(|place| place.knows(id)) => BTreeSet::from([id.clone()]),
         Some(id) => return Err(unknown(id)),
     };
+    // What others go on from is published before them.
+    let mut ids: Vec<BackupId> = ids.into_iter().collect();
+    ids.sort_by_key(BackupId::began);
     for id in ids {
         let rebuild = Rebuild {
             id: &id,

@@ -18,6 +18,8 @@ pub struct DeleteReport {
     pub id: BackupId,
     /// At each destination.
     pub destinations: Vec<DeletedCopy>,
+    /// What couldn't be restored without it, and was deleted before.
+    pub links: Vec<DeleteReport>,
     /// Why nothing could be done.
     pub error: Option<ErrorReport>,
     /// That it isn't deleted everywhere, as [`BackupReport::failure`](super::BackupReport::failure).
@@ -194,6 +196,11 @@ impl DeleteReport {
     /// 0 where it is withdrawn wherever it was; 3 where that failed at some destination, 1 where at each, or nobody knows it; 2
     /// or 130.
     pub fn exit_code(&self) -> u8 {
+        let of_links = self.links.iter().map(DeleteReport::exit_code);
+        exit::worst(of_links.chain([self.own_exit_code()]))
+    }
+
+    fn own_exit_code(&self) -> u8 {
         if let Some(error) = &self.error {
             return exit_code_of(error);
         }

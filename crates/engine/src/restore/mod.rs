@@ -19,7 +19,7 @@ use teeline_core::{
 };
 
 use crate::catalog::{ask_all, resolve};
-use crate::copies::Copies;
+use crate::chain::Chain;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
@@ -31,9 +31,10 @@ use crate::request::{Cancel, Which};
 pub use request::RestoreRequest;
 pub use target::RestoreTarget;
 
+use crate::plain::count_lines;
 use choice::Choice;
 use reading::Tally;
-pub(crate) use reading::{Contents, count_first, count_lines};
+pub(crate) use reading::{Contents, count_first};
 
 /// Thaws take minutes to days.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -87,7 +88,7 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
     };
     let id = match &request.which {
         Which::Id(id) => Some(id.clone()),
-        Which::Latest => None,
+        Which::Latest | Which::At(_) => None,
     };
     let asked_for = id.clone();
     let backup_type = id.as_ref().map(BackupId::backup_type);
@@ -141,17 +142,17 @@ async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
     let mut restore = Restore {
         target,
         report,
-        copies: None,
+        chain: None,
     };
     let work = restore.run(engine, &wanted, &request.destinations, &request.cancel);
     let result = unless_it_panics(work).await;
     let Restore {
         mut target,
         mut report,
-        copies,
+        chain,
     } = restore;
-    if let Some(copies) = copies {
-        report.avoided = copies.avoided();
+    if let Some(chain) = chain {
+        report.avoided = chain.avoided();
     }
     if let Err(error) = result {
         if report.status != RestoreStatus::Thawing {
@@ -199,7 +200,7 @@ struct Wanted {
 struct Restore {
     target: Box<dyn Target>,
     report: RestoreReport,
-    copies: Option<Arc<Copies>>,
+    chain: Option<Chain>,
 }
 
 impl Restore {
@@ -238,15 +239,14 @@ impl Restore {
         let id = resolve(&wanted.which, &asked).await?;
         self.report.id = Some(id.clone());
         self.report.backup_id = Some(id.clone());
-        let copies = &*self
-            .copies
-            .insert(Arc::new(Copies::open(&id, asked, &wanted.keys).await?));
-        let copies = Arc::clone(copies);
-        let manifest = Arc::clone(&copies.manifest);
+        let chain = Chain::open(&id, &asked, &wanted.keys).await?;
+        let chain = &*self.chain.insert(chain);
+        let manifest = Arc::clone(chain.manifest());
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
         let chosen = choice.of(&manifest);
-        self.have_readable(engine, &copies, &chosen, wanted).await?;
-        let contents = Contents::open(copies).await?;
+        let chain = chain.clone();
+        self.have_readable(engine, &chain, &chosen, wanted).await?;
+        let contents = Contents::open(&chain).await?;
         let restoring = Restoring {
             backup: id,
             source: manifest.source.kind,
@@ -267,7 +267,7 @@ impl Restore {
         self.target.begin(&restoring).await?;
         let records = self.write_lines(&contents, &chosen, &choice).await?;
         self.note(&chosen, &records);
-        self.report.objects_restored = self.write_frames(&contents, &chosen, &choice).await?;
+        self.report.objects_restored = self.write_frames(&contents, &choice).await?;
         Ok(true)
     }
 
@@ -275,20 +275,20 @@ impl Restore {
     async fn have_readable(
         &mut self,
         engine: &Engine,
-        copies: &Copies,
+        chain: &Chain,
         chosen: &[&ResourceEntry],
         wanted: &Wanted,
     ) -> Result<(), BackupError> {
-        let mut frozen = copies.frozen(chosen).await?;
+        let mut frozen = chain.frozen(chosen).await?;
         if let Some(thaw) = wanted.thaw
             && !frozen.is_empty()
         {
             frozen.thaw(thaw).await?;
-            frozen = copies.frozen(chosen).await?;
+            frozen = chain.frozen(chosen).await?;
         }
         while wanted.waits && frozen.is_thawing() && !frozen.is_empty() {
             (engine.0.sleep)(LOOK_AGAIN_AFTER).await;
-            frozen = copies.frozen(chosen).await?;
+            frozen = chain.frozen(chosen).await?;
         }
         if frozen.is_empty() {
             return Ok(());
@@ -308,7 +308,7 @@ impl Restore {
     ) -> Result<(), BackupError> {
         let records = contents.count(chosen, choice).await?;
         self.note(chosen, &records);
-        self.report.objects_restored = contents.count_objects(chosen, choice).await?;
+        self.report.objects_restored = contents.count_objects(choice).await?;
         Ok(())
     }
 
@@ -361,11 +361,10 @@ impl Restore {
     async fn write_frames(
         &mut self,
         contents: &Contents,
-        chosen: &[&ResourceEntry],
         choice: &Choice,
     ) -> Result<u64, BackupError> {
         let mut restored = 0;
-        let mut all = contents.frames(chosen);
+        let mut all = contents.frames();
         while let Some(frames) = all.try_next().await? {
             let frames = choice.frames(frames);
             restored += count_first(&frames);

@@ -8,30 +8,26 @@ use teeline_core::{
     BackupError, CatalogEntry, LineCheck, LineOrigin, ResourceEntry, SourceKind, check_lines,
 };
 
-use crate::check::read_manifest;
-use crate::copies::Copies;
-use crate::keys::{Keys, authenticate};
-use crate::open::Opened;
+use crate::catalog::Asked;
+use crate::chain::Chain;
+use crate::keys::Keys;
+use crate::plain::count_lines;
 use crate::report::Contained;
-use crate::restore::{Contents, count_first, count_lines};
+use crate::restore::{Contents, count_first};
 
 /// Reads a copy through, whose digests are right.
 ///
 /// # Errors
 /// Of class [`Corrupt`](teeline_core::Class::Corrupt), where it doesn't hold what the manifest says.
 pub(super) async fn read_through(
-    opened: &Opened,
+    asked: &Asked,
     entry: &CatalogEntry,
     keys: &Keys,
 ) -> Result<Contained, BackupError> {
-    let sealed = read_manifest(opened, entry).await?;
-    let unlocked = authenticate(opened, &entry.path, &sealed, keys).await?;
-    let sealer = unlocked.map(|unlocked| unlocked.sealer);
-    let copies = Copies::of_one(opened.clone(), &entry.path, sealed.manifest, sealer);
-    let manifest = Arc::clone(&copies.manifest);
-    let copies = Arc::new(copies);
-    copies.check_seals().await?;
-    let contents = Contents::open(copies).await?;
+    let chain = Chain::at(asked, entry, keys).await?;
+    let manifest = Arc::clone(chain.manifest());
+    chain.last().check_seals().await?;
+    let contents = Contents::open(&chain).await?;
     let resources: Vec<&ResourceEntry> = manifest.resources.iter().collect();
     let mut contained = Contained::default();
     let mut all = contents.lines(&resources);
@@ -45,7 +41,7 @@ pub(super) async fn read_through(
         }
     }
     drop(all);
-    let mut frames = contents.frames(&resources);
+    let mut frames = contents.frames();
     while let Some(frames) = frames.try_next().await? {
         contained.objects += count_first(&frames);
     }

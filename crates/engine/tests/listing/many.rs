@@ -39,6 +39,7 @@ fn entry(number: u32) -> CatalogEntry {
         checksum: Digest::of(b""),
         manifest_bytes: 1,
         sealed: false,
+        parent: None,
         metadata: Metadata::default(),
         id,
     }

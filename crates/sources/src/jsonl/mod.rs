@@ -3,6 +3,7 @@
 //! Lines are carried byte for byte; the last one of a file gets the newline that it lacks. Whether a line is JSON is
 //! checked later, where there is a processor for it: each batch says which file and line it begins with, and what to check.
 
+mod changes;
 mod files;
 mod lines;
 mod scan;
@@ -15,9 +16,11 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use teeline_core::{
     Attachment, BackupError, Class, LineCheck, Placed, Scan, Selection, Source, SourceKind,
+    chain::Base,
 };
 
 use crate::Io;
+use crate::jsonl::changes::Comparison;
 use crate::jsonl::lines::LineLimits;
 use crate::jsonl::scan::{JsonlScan, Opening};
 
@@ -122,6 +125,18 @@ impl JsonlSource {
         }
     }
 
+    /// Begins a scan, of what isn't as the parent has it where there is one.
+    async fn begin(
+        &self,
+        selection: &Selection,
+        comparison: Option<Comparison>,
+    ) -> Result<Box<dyn Scan>, BackupError> {
+        let mut openings = self.openings().await?;
+        openings.retain(|opening| selection.wants(&opening.resource));
+        let scan = JsonlScan::new(openings, self.io, self.limits, comparison);
+        Ok(Box::new(scan))
+    }
+
     async fn openings(&self) -> Result<Vec<Opening>, BackupError> {
         match &self.input {
             Input::Reader {
@@ -181,10 +196,27 @@ impl Source for JsonlSource {
         }
     }
 
+    fn tells_changes(&self) -> bool {
+        true
+    }
+
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
-        let mut openings = self.openings().await?;
-        openings.retain(|opening| selection.wants(&opening.resource));
-        Ok(Box::new(JsonlScan::new(openings, self.io, self.limits)))
+        self.begin(&selection, None).await
+    }
+
+    async fn scan_changes(
+        &self,
+        selection: Selection,
+        base: Base,
+    ) -> Result<Box<dyn Scan>, BackupError> {
+        if let Some(time) = base.since {
+            let message =
+                format!("lines have no time, so none can be said to be of {time} or later");
+            return Err(BackupError::usage("since", message)
+                .suggest("leave it out: without a backup to go on from, one has everything"));
+        }
+        let comparison = Comparison::read(base).await?;
+        self.begin(&selection, Some(comparison)).await
     }
 
     fn describe(&self, _: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {

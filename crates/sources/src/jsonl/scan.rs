@@ -10,6 +10,7 @@ use teeline_core::{
     Scan, ScanPlan,
 };
 
+use super::changes::Comparison;
 use super::files::{ResourceFile, read_error};
 use super::lines::{LineLimits, Lines};
 use crate::Io;
@@ -89,6 +90,10 @@ pub(super) struct JsonlScan {
     endless: bool,
     io: Io,
     limits: LineLimits,
+    /// What the parent has, where there is one.
+    comparison: Option<Comparison>,
+    /// What is to be given next.
+    given: VecDeque<Item>,
 }
 
 /// What comes next.
@@ -101,12 +106,25 @@ enum Step {
 }
 
 impl JsonlScan {
-    pub(super) fn new(openings: Vec<Opening>, io: Io, limits: LineLimits) -> Self {
-        let resources = openings.iter().map(Opening::planned).collect();
+    pub(super) fn new(
+        openings: Vec<Opening>,
+        io: Io,
+        limits: LineLimits,
+        comparison: Option<Comparison>,
+    ) -> Self {
+        let others = [ResourceKind::Deleted, ResourceKind::Lines];
+        let others = others.map(|kind| PlannedResource {
+            kind,
+            plain_bytes: None,
+        });
+        let others = comparison.iter().flat_map(|_| others.clone());
+        let planned = openings.iter().map(Opening::planned);
+        let resources = planned.chain(others).collect();
         JsonlScan {
             plan: ScanPlan {
                 resources,
                 attachments: Vec::new(),
+                server_time: None,
             },
             waiting: openings.into(),
             step: Step::Next,
@@ -114,20 +132,71 @@ impl JsonlScan {
             endless: false,
             io,
             limits,
+            comparison,
+            given: VecDeque::new(),
         }
     }
 
-    fn after(&mut self, id: ResourceId, batch: Option<(Lines, RecordBatch)>) -> Item {
+    fn after(&mut self, id: ResourceId, batch: Option<(Lines, RecordBatch)>) {
+        let name = self.plan.resources[id.0 as usize].kind.name();
         match batch {
             Some((lines, batch)) => {
                 self.step = Step::Lines(id, lines);
-                Item::Records(id, batch)
+                let batches = match &mut self.comparison {
+                    Some(comparison) => comparison.compare(name, &batch),
+                    None => vec![batch],
+                };
+                let items = batches.into_iter().map(|batch| Item::Records(id, batch));
+                self.given.extend(items);
             }
             None => {
                 self.step = Step::Next;
-                Item::End(id, ResourceCounts::default())
+                if let Some(comparison) = &mut self.comparison {
+                    comparison.end(name);
+                }
+                self.given
+                    .push_back(Item::End(id, ResourceCounts::default()));
             }
         }
+    }
+
+    /// Gives what a comparison comes to, once all was read.
+    fn finish(&mut self) -> Result<(), BackupError> {
+        if let Some(comparison) = self.comparison.take() {
+            let deleted = ResourceId(self.begun);
+            let items = comparison.finish(deleted, ResourceId(self.begun + 1))?;
+            self.given.extend(items);
+        }
+        Ok(())
+    }
+
+    /// Goes on by a step; whether there is one.
+    async fn go_on(&mut self) -> Result<bool, BackupError> {
+        let limits = self.limits;
+        match std::mem::replace(&mut self.step, Step::Lost) {
+            Step::Lost => return Err(BackupError::cancelled("the scan")),
+            Step::Next => {
+                let Some(opening) = self.waiting.pop_front() else {
+                    self.step = Step::Next;
+                    self.finish()?;
+                    return Ok(!self.given.is_empty());
+                };
+                let id = ResourceId(self.begun);
+                self.begun += 1;
+                self.step = Step::Open(id, opening);
+                self.given.push_back(Item::Begin(id));
+            }
+            Step::Open(id, opening) => {
+                self.endless = matches!(opening.input, OpeningInput::Reader(_));
+                let batch = run(self.io, self.endless, move || opening.open(limits)).await?;
+                self.after(id, batch);
+            }
+            Step::Lines(id, lines) => {
+                let batch = run(self.io, self.endless, move || next_batch(lines)).await?;
+                self.after(id, batch);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -138,27 +207,12 @@ impl Scan for JsonlScan {
     }
 
     async fn next(&mut self) -> Result<Option<Item>, BackupError> {
-        let limits = self.limits;
-        match std::mem::replace(&mut self.step, Step::Lost) {
-            Step::Lost => Err(BackupError::cancelled("the scan")),
-            Step::Next => {
-                let Some(opening) = self.waiting.pop_front() else {
-                    self.step = Step::Next;
-                    return Ok(None);
-                };
-                let id = ResourceId(self.begun);
-                self.begun += 1;
-                self.step = Step::Open(id, opening);
-                Ok(Some(Item::Begin(id)))
+        loop {
+            if let Some(item) = self.given.pop_front() {
+                return Ok(Some(item));
             }
-            Step::Open(id, opening) => {
-                self.endless = matches!(opening.input, OpeningInput::Reader(_));
-                let batch = run(self.io, self.endless, move || opening.open(limits)).await?;
-                Ok(Some(self.after(id, batch)))
-            }
-            Step::Lines(id, lines) => {
-                let batch = run(self.io, self.endless, move || next_batch(lines)).await?;
-                Ok(Some(self.after(id, batch)))
+            if !self.go_on().await? {
+                return Ok(None);
             }
         }
     }

@@ -49,6 +49,8 @@ pub(super) struct Head {
     pub(super) size: u64,
     pub(super) etag: Option<String>,
     last_modified: Option<Timestamp>,
+    /// What time it was at the server.
+    pub(super) date: Option<Timestamp>,
 }
 
 impl Head {
@@ -65,6 +67,7 @@ impl Head {
             size: headers.get("content-length")?.parse().ok()?,
             etag: text("etag"),
             last_modified: headers.get("last-modified").and_then(header_time),
+            date: headers.get("date").and_then(header_time),
         })
     }
 

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use aws_sdk_s3::types::{EncodingType, Object};
 use percent_encoding::percent_decode_str;
+use teeline_core::chain::version_of;
 use teeline_core::{BackupError, Class, Timestamp};
 
 use super::bucket::{Bucket, timestamp};
@@ -20,6 +21,21 @@ pub(super) struct Listed {
     /// A hash of what the listing says of the object. Another version of the object has another one, unless it was
     /// written at the same time, as far as the server tells times apart, with a body of the same content.
     pub(super) version: u64,
+    /// The same, of what a GET says as well.
+    pub(super) version_as_read: u64,
+}
+
+impl Listed {
+    /// An object that isn't listed, and may be there all the same.
+    pub(super) fn unlisted(key: String) -> Self {
+        Listed {
+            key,
+            size: 0,
+            last_modified: None,
+            version: 0,
+            version_as_read: 0,
+        }
+    }
 }
 
 /// A page of a listing.
@@ -123,12 +139,14 @@ impl Listing {
         let mut page = Page::default();
         for object in output.contents() {
             let size = object.size().and_then(|size| u64::try_from(size).ok());
-            let last_modified = object.last_modified();
+            let size = size.unwrap_or(0);
+            let last_modified = object.last_modified().and_then(timestamp);
             page.objects.push(Listed {
                 key: self.key(object.key(), encoded)?,
-                size: size.unwrap_or(0),
-                last_modified: last_modified.and_then(timestamp),
+                size,
+                last_modified,
                 version: version(object),
+                version_as_read: version_of(last_modified, object.e_tag(), size),
             });
         }
         for folder in output.common_prefixes() {

@@ -4,6 +4,9 @@
 //! Lines are given as the catalogue has it that was read last, whichever catalogue they were written by: a line that says
 //! nothing of its schema version means the current one.
 
+mod beneath;
+mod record_line;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -19,6 +22,10 @@ use super::mapping::{line, restore_object};
 use super::settled::SettledLine;
 use super::walk::{CATALOGUE, record_key, record_of};
 
+use beneath::Beneath;
+pub use beneath::LaterLinks;
+pub use record_line::{RecordLine, record_line};
+
 /// What `_settled` of a backup says, as far as it takes to read the rest: the keys in it, and the catalogues.
 pub struct Overlay {
     /// Which line about an object is the last.
@@ -30,6 +37,8 @@ pub struct Overlay {
     catalogues: Vec<(u64, Definitions)>,
     /// A catalogue of which the first pieces came.
     arriving: BytesMut,
+    /// What goes on from the backup, where something does.
+    later: Option<Beneath>,
 }
 
 /// What a replay of `_settled` gives: the lines of resources, and pieces of objects.
@@ -82,6 +91,28 @@ impl Overlay {
             lines: 0,
             catalogues: vec![(0, Definitions::parse(database_catalogue)?)],
             arriving: BytesMut::new(),
+            later: None,
+        })
+    }
+
+    /// It as the backup of this number in a chain, whose last link was written by `newest`.
+    ///
+    /// # Errors
+    /// Where that isn't a catalogue.
+    pub fn beneath(
+        self,
+        links: Arc<LaterLinks>,
+        number: u32,
+        newest: Bytes,
+    ) -> Result<Self, BackupError> {
+        let newest = Definitions::parse(newest)?;
+        Ok(Overlay {
+            later: Some(Beneath {
+                links,
+                number,
+                newest,
+            }),
+            ..self
         })
     }
 
@@ -130,7 +161,26 @@ impl Overlay {
     }
 
     fn newest(&self) -> &Definitions {
-        &self.catalogues[self.catalogues.len() - 1].1
+        match &self.later {
+            Some(later) => &later.newest,
+            None => &self.catalogues[self.catalogues.len() - 1].1,
+        }
+    }
+
+    /// Whether something that came later is about an object of the data files.
+    fn is_replaced(&self, key: &str) -> bool {
+        self.last.contains_key(key) || self.is_replaced_by_link(key)
+    }
+
+    fn is_replaced_by_link(&self, key: &str) -> bool {
+        let later = self.later.as_ref();
+        later.is_some_and(|later| later.is_replaced(key))
+    }
+
+    fn has_newer_records(&self, resource: &str) -> bool {
+        let later = self.later.as_ref();
+        self.resources.contains(resource)
+            || later.is_some_and(|later| later.has_records_of(resource))
     }
 
     /// The catalogue by which line number `number` of `_settled` is written; by the first one the data files are.
@@ -145,7 +195,7 @@ impl Overlay {
     /// Where they aren't such lines.
     pub fn lines(&self, resource: &str, lines: Bytes) -> Result<Bytes, BackupError> {
         let is_same = Definitions::agree(self.at(0), self.newest(), resource);
-        if is_same && !self.resources.contains(resource) {
+        if is_same && !self.has_newer_records(resource) {
             return Ok(lines);
         }
         let mut standing = BytesMut::with_capacity(lines.len());
@@ -185,7 +235,7 @@ impl Overlay {
 
     /// Of the pieces of objects, those that stand.
     pub fn frames(&self, mut frames: Vec<Frame>) -> Vec<Frame> {
-        frames.retain(|frame| !self.last.contains_key(&frame.header.key));
+        frames.retain(|frame| !self.is_replaced(&frame.header.key));
         frames
     }
 
@@ -198,12 +248,12 @@ impl Overlay {
     }
 
     fn is_superseded(&self, resource: &str, line: &[u8]) -> Result<bool, BackupError> {
-        if !self.resources.contains(resource) {
+        if !self.has_newer_records(resource) {
             return Ok(false);
         }
         let WithId { id } = serde_json::from_slice(line)
             .map_err(|error| wrong_line(resource, "it has no id").because(error))?;
-        Ok(self.last.contains_key(&record_key(resource, &id)))
+        Ok(self.is_replaced(&record_key(resource, &id)))
     }
 
     /// The line of a record that was written by one catalogue, as the newest has it.
@@ -266,7 +316,8 @@ impl Replay {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let line = SettledLine::decode(line)?;
             self.lines += u64::from(!line.continues());
-            if self.overlay.last.get(line.key.as_ref()) != Some(&self.lines) {
+            let is_last = self.overlay.last.get(line.key.as_ref()) == Some(&self.lines);
+            if !is_last || self.overlay.is_replaced_by_link(&line.key) {
                 continue;
             }
             newer.frames.extend(line.frame()?);

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::changes::Unchanged;
 use super::fetch::{FetchContext, Fetched};
 use super::keys::{Keys, KeysReceiver};
 use super::listing::Listed;
@@ -25,6 +26,8 @@ const OBJECT_BYTES_MIN: usize = 8 << 10;
 pub(super) enum Step<T> {
     Begin(ResourceId),
     Object(T),
+    /// Objects that are as the parent has them.
+    Unchanged(Unchanged),
     End(ResourceId),
 }
 
@@ -33,12 +36,15 @@ pub(super) struct Asked {
     pub(super) listed: Listed,
     /// The place in the catalogue of the resource that it may be a record of.
     pub(super) resource: Option<usize>,
+    /// Whether the parent has it, where there is one.
+    pub(super) is_known: bool,
 }
 
 /// What was read of an object.
 pub(super) struct Answered {
     pub(super) listed: Listed,
     pub(super) fetched: Fetched,
+    pub(super) is_known: bool,
     /// Its share of what is read ahead.
     pub(super) room: OwnedSemaphorePermit,
 }
@@ -63,7 +69,11 @@ pub(super) fn one_by_one(
                 vec![Step::End(id)]
             }
             Keys::Page(page) => {
-                let asked = page.into_iter().map(|listed| Asked { listed, resource });
+                let asked = page.into_iter().map(|listed| Asked {
+                    listed,
+                    resource,
+                    is_known: false,
+                });
                 asked.map(Step::Object).collect()
             }
         };
@@ -86,6 +96,7 @@ pub(super) fn read_ahead(
                 Ok(match step {
                     Step::Begin(id) => Step::Begin(id),
                     Step::End(id) => Step::End(id),
+                    Step::Unchanged(unchanged) => Step::Unchanged(unchanged),
                     Step::Object(asked) => {
                         let room = ahead.acquire_many_owned(room_for(&asked.listed)).await;
                         Step::Object((asked, room.expect("it is never closed")))
@@ -96,7 +107,15 @@ pub(super) fn read_ahead(
         .map_ok(move |step| match step {
             Step::Begin(id) => future::Either::Left(future::ready(Ok(Step::Begin(id)))),
             Step::End(id) => future::Either::Left(future::ready(Ok(Step::End(id)))),
-            Step::Object((Asked { listed, resource }, room)) => {
+            Step::Unchanged(unchanged) => {
+                future::Either::Left(future::ready(Ok(Step::Unchanged(unchanged))))
+            }
+            Step::Object((asked, room)) => {
+                let Asked {
+                    listed,
+                    resource,
+                    is_known,
+                } = asked;
                 let context = Arc::clone(&context);
                 let asked = listed.clone();
                 let fetch = async move { context.fetch(asked, resource).await };
@@ -105,6 +124,7 @@ pub(super) fn read_ahead(
                     Ok(Step::Object(Answered {
                         fetched: task.await.map_err(lost)??,
                         listed,
+                        is_known,
                         room,
                     }))
                 })

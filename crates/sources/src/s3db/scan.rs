@@ -12,6 +12,7 @@ use teeline_core::{BackupError, Item, ResourceCounts, ResourceId, ResourceKind, 
 use tokio::sync::mpsc;
 
 use super::bucket::Head;
+use super::changes::{Deletions, ParentIndex, Unchanged, changed};
 use super::fetch::{FetchContext, Fetched, Identity, Line, Place, frame};
 use super::items::{Batch, Items};
 use super::keys::KeysReceiver;
@@ -29,14 +30,21 @@ pub(super) struct S3dbScan {
 }
 
 impl S3dbScan {
-    /// A scan that gives what is planned: the objects of these keys, and then what `settle` finds.
+    /// A scan that gives what is planned: the objects of these keys, or those of them that aren't as the parent has them, then
+    /// what is gone since, and then what `settle` finds.
     pub(super) fn new(
         plan: ScanPlan,
         context: FetchContext,
         keys: KeysReceiver,
+        parent: Option<ParentIndex>,
         settle: Option<Settle>,
     ) -> Self {
         let (sender, items) = Items::new();
+        let deletions = parent.as_ref().map(|_| {
+            let resources = plan.resources.iter();
+            let planned = resources.map(|resource| resource.kind.clone());
+            Deletions::new(id_of(&plan, &ResourceKind::Deleted), planned)
+        });
         let reading = Reading {
             context: Arc::new(context),
             items: sender,
@@ -47,13 +55,14 @@ impl S3dbScan {
                 batch: Batch::default(),
                 counts: ResourceCounts::default(),
             },
+            deletions,
             settle,
         };
         let settled = id_of(&plan, &ResourceKind::Settled);
         S3dbScan {
             plan,
             items,
-            reading: Some(Box::pin(reading.run(keys, settled))),
+            reading: Some(Box::pin(reading.run(keys, parent, settled))),
             failed: false,
         }
     }
@@ -97,6 +106,8 @@ struct Reading {
     /// The resource that has begun, if one has.
     records: Option<Records>,
     objects: Objects,
+    /// What is gone, and what is other than in the parent, where there is one.
+    deletions: Option<Deletions>,
     /// Where what changes meanwhile is to be read again.
     settle: Option<Settle>,
 }
@@ -117,18 +128,37 @@ struct Records {
 }
 
 impl Reading {
-    async fn run(mut self, keys: KeysReceiver, settled: ResourceId) -> Result<(), BackupError> {
-        let mut steps = read_ahead(Arc::clone(&self.context), one_by_one(keys));
+    async fn run(
+        mut self,
+        keys: KeysReceiver,
+        parent: Option<ParentIndex>,
+        settled: ResourceId,
+    ) -> Result<(), BackupError> {
+        let context = Arc::clone(&self.context);
+        let mut steps = match parent {
+            None => read_ahead(context, one_by_one(keys)),
+            Some(parent) => {
+                let catalogue = Arc::clone(&context.catalogue);
+                read_ahead(
+                    context,
+                    changed(keys, parent, catalogue, self.settle.is_some()),
+                )
+            }
+        };
         while let Some(step) = steps.try_next().await? {
             match step {
                 Step::Begin(id) => self.begin(id).await?,
                 Step::Object(answered) => self.take(answered).await?,
+                Step::Unchanged(unchanged) => self.leave(&unchanged),
                 Step::End(id) => self.end(id).await?,
             }
         }
         self.flush_objects().await?;
         let end = Item::End(self.objects.id, self.objects.counts);
         self.items.give(end).await?;
+        if let Some(deletions) = self.deletions.take() {
+            deletions.end(&self.items).await?;
+        }
         match self.settle {
             Some(settle) => settle.run(self.context, self.items, settled).await,
             None => Ok(()),
@@ -156,6 +186,7 @@ impl Reading {
         let Answered {
             listed,
             fetched,
+            is_known,
             room: _room,
         } = answered;
         let identity = match fetched {
@@ -172,18 +203,42 @@ impl Reading {
                 identity
             }
             Fetched::Large(key, place) => match self.read_large(&key, &place).await? {
-                None => return Ok(()),
+                None => return self.miss(&listed.key, &place, is_known).await,
                 identity => identity,
             },
-            Fetched::Vanished(place) => {
-                self.counts(&place).vanished += 1;
-                return Ok(());
-            }
+            Fetched::Vanished(place) => return self.miss(&listed.key, &place, is_known).await,
         };
+        if let Some(deletions) = &mut self.deletions {
+            deletions.found(&listed.key, is_known);
+        }
         if let Some(settle) = &mut self.settle {
             settle.note(&listed, identity);
         }
         Ok(())
+    }
+
+    /// Takes note of objects that are as the parent has them.
+    fn leave(&mut self, unchanged: &Unchanged) {
+        if let Some(deletions) = &mut self.deletions {
+            deletions.unchanged(unchanged);
+        }
+        if let Some(settle) = &mut self.settle {
+            unchanged
+                .listed
+                .iter()
+                .for_each(|listed| settle.note(listed, None));
+        }
+    }
+
+    /// Takes note that there is no such object: one that the parent has is gone, another one was listed only.
+    async fn miss(&mut self, key: &str, place: &Place, is_known: bool) -> Result<(), BackupError> {
+        match &mut self.deletions {
+            Some(deletions) if is_known => deletions.gone(&self.items, key).await,
+            _ => {
+                self.counts(place).vanished += 1;
+                Ok(())
+            }
+        }
     }
 
     /// What is counted of the resource that an object belongs to.
@@ -223,7 +278,6 @@ impl Reading {
     ) -> Result<Option<Identity>, BackupError> {
         let context = Arc::clone(&self.context);
         let Some(opened) = large::open(&context, key, place).await? else {
-            self.counts(place).vanished += 1;
             return Ok(None);
         };
         if let Some(line) = opened.line {

@@ -157,6 +157,43 @@ impl<'a> SettledLine<'a> {
     }
 }
 
+/// What a line of `_settled` or `_deleted` says of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Its key below the database's prefix.
+    pub key: String,
+    /// Whether it is a record with a line.
+    pub as_line: bool,
+    /// Whether it is, or has, an object.
+    pub as_frame: bool,
+}
+
+impl Said {
+    /// Whether there is no such object any more.
+    pub fn is_gone(&self) -> bool {
+        !self.as_line && !self.as_frame
+    }
+}
+
+/// What lines say, each about its object; those that go on with one say nothing new.
+///
+/// # Errors
+/// Where they aren't such lines.
+pub fn said(lines: &[u8]) -> Result<Vec<Said>, BackupError> {
+    let mut all = Vec::new();
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let line = SettledLine::decode(line)?;
+        if !line.continues() {
+            all.push(Said {
+                as_line: line.record.is_some(),
+                as_frame: line.object.is_some(),
+                key: line.key.into_owned(),
+            });
+        }
+    }
+    Ok(all)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use teeline_core::{
     Attachment, BackupError, Class, Placed, PlannedResource, ResourceKind, Scan, ScanPlan,
-    Selection, Source, SourceKind, layout,
+    Selection, Source, SourceKind, chain::Base, layout,
 };
 use tokio::sync::OnceCell;
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Head};
 use super::catalogue::Catalogue;
+use super::changes::ParentIndex;
 use super::connection::Connection;
 use super::export::{ExportedBackup, schema_export};
 use super::fetch::FetchContext;
@@ -98,7 +99,7 @@ impl S3dbSource {
     /// # Errors
     /// Where the catalogue can't be read.
     pub async fn resource_names(&self) -> Result<Vec<String>, BackupError> {
-        let (_, catalogue) = self.read_catalogue().await?;
+        let (_, _, catalogue) = self.read_catalogue().await?;
         let names = catalogue
             .resources
             .into_iter()
@@ -111,7 +112,7 @@ impl S3dbSource {
     /// # Errors
     /// Where it can't be read, or isn't a catalogue.
     pub async fn database_catalogue(&self) -> Result<Bytes, BackupError> {
-        Ok(self.read_catalogue().await?.0)
+        Ok(self.read_catalogue().await?.1)
     }
 
     async fn bucket(&self) -> &Bucket {
@@ -127,9 +128,9 @@ impl S3dbSource {
             .await
     }
 
-    async fn read_catalogue(&self) -> Result<(Bytes, Catalogue), BackupError> {
+    async fn read_catalogue(&self) -> Result<(Head, Bytes, Catalogue), BackupError> {
         let bucket = self.bucket().await;
-        let Some((_, bytes)) = bucket.read(CATALOGUE).await? else {
+        let Some((head, bytes)) = bucket.read(CATALOGUE).await? else {
             let place = bucket.describe("");
             let message = format!("no {CATALOGUE} at {place}: this is no s3db.js database");
             return Err(
@@ -138,7 +139,7 @@ impl S3dbSource {
             );
         };
         let catalogue = parse_catalogue(bucket, &bytes)?;
-        Ok((bytes, catalogue))
+        Ok((head, bytes, catalogue))
     }
 
     /// Begins to note what is read, where it is asked for.
@@ -193,6 +194,10 @@ impl Source for S3dbSource {
         true
     }
 
+    fn tells_changes(&self) -> bool {
+        true
+    }
+
     fn reads(&self, endpoint: Option<&str>, bucket: &str, prefix: &str) -> Option<&'static str> {
         let own = &self.connection;
         let its_endpoint = own.endpoint.as_deref();
@@ -236,6 +241,26 @@ impl Source for S3dbSource {
     }
 
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
+        self.begin(selection, None).await
+    }
+
+    async fn scan_changes(
+        &self,
+        selection: Selection,
+        base: Base,
+    ) -> Result<Box<dyn Scan>, BackupError> {
+        let parent = ParentIndex::read(base).await?;
+        self.begin(selection, Some(parent)).await
+    }
+}
+
+impl S3dbSource {
+    /// Begins a scan, of what isn't as the parent has it where there is one.
+    async fn begin(
+        &self,
+        selection: Selection,
+        parent: Option<ParentIndex>,
+    ) -> Result<Box<dyn Scan>, BackupError> {
         let bucket = self.bucket().await;
         if is_destination(bucket, "").await? {
             let message = "the database's prefix is itself a teeline destination; \
@@ -243,12 +268,21 @@ impl Source for S3dbSource {
             return Err(BackupError::usage(&self.connection, message)
                 .suggest("keep the database and the backups under different prefixes"));
         }
-        let (bytes, catalogue) = self.read_catalogue().await?;
+        // Before anything is listed: what is written from now on is younger than what it says.
+        let (head, bytes, catalogue) = self.read_catalogue().await?;
         let wanted: Vec<usize> = (0..catalogue.resources.len())
             .filter(|index| selection.wants(&catalogue.resources[*index].name))
             .collect();
         let settle = self.settle(&bytes, &selection).await?;
-        let plan = plan(&catalogue, &wanted, bytes, settle.is_some());
+        let others = [
+            Some(ResourceKind::Objects),
+            parent.is_some().then_some(ResourceKind::Deleted),
+            settle.is_some().then_some(ResourceKind::Settled),
+        ];
+        let plan = ScanPlan {
+            server_time: head.date,
+            ..plan(&catalogue, &wanted, others, bytes)
+        };
         let catalogue = Arc::new(catalogue);
         let keys = Lister {
             bucket: bucket.clone(),
@@ -263,16 +297,17 @@ impl Source for S3dbSource {
             options: self.options,
             identifies: settle.is_some(),
         };
-        Ok(Box::new(S3dbScan::new(plan, context, keys.start(), settle)))
+        let scan = S3dbScan::new(plan, context, keys.start(), parent, settle);
+        Ok(Box::new(scan))
     }
 }
 
-/// The wanted resources, then everything that is no record, then what of these has changed meanwhile.
+/// The wanted resources, then the others.
 fn plan(
     catalogue: &Catalogue,
     wanted: &[usize],
+    others: [Option<ResourceKind>; 3],
     database_catalogue: Bytes,
-    settles: bool,
 ) -> ScanPlan {
     let records = wanted
         .iter()
@@ -284,10 +319,10 @@ fn plan(
     };
     ScanPlan {
         resources: records
-            .chain([ResourceKind::Objects])
-            .chain(settles.then_some(ResourceKind::Settled))
+            .chain(others.into_iter().flatten())
             .map(planned)
             .collect(),
         attachments: vec![(layout::DATABASE_CATALOGUE.to_owned(), database_catalogue)],
+        server_time: None,
     }
 }

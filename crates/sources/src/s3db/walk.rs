@@ -30,7 +30,7 @@ pub fn resource_of(key: &str) -> Option<&str> {
 }
 
 /// The resource and the id of the record that a key is.
-pub(super) fn record_of(key: &str) -> Option<(&str, &str)> {
+pub fn record_of(key: &str) -> Option<(&str, &str)> {
     let name = resource_of(key)?;
     Some((name, record_id(key, name)?))
 }

@@ -11,7 +11,9 @@ mod modes;
 mod proxy;
 mod round_trip;
 mod selection;
+#[allow(dead_code, reason = "tests of the engine use a part of it")]
 mod server;
 mod settle;
 mod walk;
+#[allow(dead_code, reason = "tests of the engine use a part of it")]
 mod writer;

@@ -1,7 +1,9 @@
 //! A server to test on, objects in it, and a scan as the engine would see it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
@@ -14,7 +16,7 @@ use teeline_core::{
     BackupError, Frame, Item, ResourceCounts, ResourceKind, Restoring, RestoringResource, Scan,
     Selection, Source, SourceKind, Target,
 };
-use teeline_embedded_s3::{Credentials as ServerKeys, EmbeddedS3};
+use teeline_embedded_s3::{Clock, Credentials as ServerKeys, EmbeddedS3};
 use teeline_sources::s3db::{
     Catalogue, Connection, RawObject, S3dbSource, ScanOptions, encode, resource_of,
 };
@@ -31,22 +33,28 @@ pub(crate) struct Server {
 impl Server {
     /// A server with an empty bucket.
     pub(crate) async fn start() -> Self {
-        let (url, embedded) = match std::env::var("TEELINE_TEST_S3") {
-            Ok(url) => (
-                url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/"),
-                None,
-            ),
-            Err(_) => {
-                let folder = tempfile::tempdir().unwrap();
-                let keys = ServerKeys {
-                    access_key: "me".into(),
-                    secret_key: "se/c+ret".into(),
-                };
-                let server = EmbeddedS3::start(folder.path(), keys).unwrap();
-                let url = format!("http://me:se%2Fc%2Bret@{}", server.address());
-                (url, Some((server, folder)))
+        match std::env::var("TEELINE_TEST_S3") {
+            Ok(url) => {
+                let url = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+                Self::with_bucket(url, None).await
             }
+            Err(_) => Self::embedded(Arc::new(SystemTime::now)).await,
+        }
+    }
+
+    /// An embedded one with a clock of its own.
+    pub(crate) async fn embedded(clock: Clock) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = ServerKeys {
+            access_key: "me".into(),
+            secret_key: "se/c+ret".into(),
         };
+        let server = EmbeddedS3::start_at(folder.path(), keys, clock).unwrap();
+        let url = format!("http://me:se%2Fc%2Bret@{}", server.address());
+        Self::with_bucket(url, Some((server, folder))).await
+    }
+
+    async fn with_bucket(url: String, embedded: Option<(EmbeddedS3, tempfile::TempDir)>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let bucket = format!("test-{}-{number}", std::process::id());
@@ -58,6 +66,12 @@ impl Server {
             bucket,
             _embedded: embedded,
         }
+    }
+
+    /// How many requests have reached an embedded one.
+    pub(crate) fn requests(&self) -> u64 {
+        let (server, _) = self._embedded.as_ref().unwrap();
+        server.requests()
     }
 
     pub(crate) fn is_embedded(&self) -> bool {
@@ -236,6 +250,8 @@ pub(crate) struct Scanned {
     /// In the scan's order.
     pub(crate) resources: Vec<ScannedResource>,
     pub(crate) objects: Option<ScannedResource>,
+    /// What is gone since the parent.
+    pub(crate) deleted: Option<ScannedResource>,
     /// What had changed when it was read again.
     pub(crate) settled: Option<ScannedResource>,
 }
@@ -369,6 +385,10 @@ pub(crate) async fn take_all(mut scan: Box<dyn Scan>) -> Result<Scanned, BackupE
                     ResourceKind::Objects => {
                         assert!(scanned.objects.replace(resource).is_none());
                     }
+                    ResourceKind::Deleted => {
+                        assert!(scanned.deleted.replace(resource).is_none());
+                    }
+                    ResourceKind::Lines => panic!("a database has no lines"),
                     ResourceKind::Settled => {
                         assert!(scanned.settled.replace(resource).is_none());
                     }

@@ -81,8 +81,12 @@ fn resource_name(resource: bool) -> &'static str {
 
 impl Writer {
     pub(crate) async fn start() -> Arc<Self> {
+        Self::over(Server::start().await).await
+    }
+
+    pub(crate) async fn over(server: Server) -> Arc<Self> {
         let writer = Arc::new(Writer {
-            server: Server::start().await,
+            server,
             state: Mutex::default(),
         });
         let catalogue = catalogue(&[("users", "user-managed"), ("log", "body-overflow")]);
@@ -132,6 +136,17 @@ impl Writer {
             name % 4
         );
         self.put_again(&key, entry()).await;
+    }
+
+    /// Writes records of `users`, without entries, many at a time.
+    pub(crate) async fn put_many(&self, numbers: impl IntoIterator<Item = u32>, size: u32) {
+        let catalogue = self.state.lock().unwrap().catalogue.clone();
+        let objects = numbers.into_iter().map(|number| {
+            let document = json!({ "id": format!("m{number}"), "name": "many", "size": size });
+            record(&catalogue, "users", document)
+        });
+        let objects: Objects = objects.collect();
+        self.server.put_all(PREFIX, &objects).await;
     }
 
     async fn declare(&self, change: impl FnOnce(&mut Value)) {

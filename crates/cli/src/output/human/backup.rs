@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use teeline::{BackupReport, DestinationReport, DestinationStatus, Verified};
+use teeline::{BackupReport, Changes, DestinationReport, DestinationStatus, Verified};
 
 use super::settle::settled;
-use super::words::{bytes, counted, of_run, rates, seconds};
+use super::words::{bytes, counted, grouped, of_run, rates, seconds};
 use super::{Problem, Shown};
 use crate::output::Next;
 
@@ -66,6 +66,7 @@ impl Shown for Made {
                 let _ = writeln!(text, "  {}: {what}", counted(count, "object"));
             }
         }
+        text.push_str(&extent(report));
         if let Some(settling) = &report.settle {
             let _ = writeln!(text, "  {}", settled(settling));
         }
@@ -88,6 +89,36 @@ impl Shown for Made {
     fn problems(&self, problems: &mut Vec<Problem>) {
         problems_of(&self.report, problems);
     }
+}
+
+/// What an incremental backup goes on from, and what it has.
+fn extent(report: &BackupReport) -> String {
+    let mut text = String::new();
+    if let Some(parent) = &report.parent {
+        let _ = writeln!(text, "  goes on from {}", parent.id);
+    }
+    if let Some(Changes { records, .. }) =
+        report.changes.as_ref().filter(|_| report.parent.is_some())
+    {
+        let _ = writeln!(
+            text,
+            "  of the records {} new, {} changed, {} gone, {} as they were",
+            grouped(records.created),
+            grouped(records.changed),
+            grouped(records.deleted),
+            grouped(records.unchanged)
+        );
+    }
+    if let Some(since) = report.since {
+        let _ = writeln!(
+            text,
+            "  has only what was written since {since}, and nothing of what is gone: there is no backup that it could go on from"
+        );
+    }
+    if let Some(why) = &report.whole_because {
+        let _ = writeln!(text, "  has everything: {why}");
+    }
+    text
 }
 
 /// What went wrong with a backup, as a whole and at its destinations.

@@ -24,10 +24,14 @@ impl Shown for DeleteReport {
         };
         let copies = self.destinations.iter();
         let rows: Vec<_> = copies.map(|copy| row(&copy.name, &copy.removal)).collect();
-        format!("{}\n{}", self.id, table(&rows))
+        let links: String = self.links.iter().map(Shown::text).collect();
+        format!("{links}{}\n{}", self.id, table(&rows))
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {
+        for link in &self.links {
+            link.problems(problems);
+        }
         problems.extend(self.error.as_ref().map(Problem::plain));
         for copy in &self.destinations {
             let error = copy.removal.error.as_ref();

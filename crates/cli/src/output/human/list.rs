@@ -26,8 +26,12 @@ impl Shown for ListReport {
             false => &["BACKUP", "BEGAN", "RECORDS", "STORED", "DESTINATIONS"][..],
             true => &["RUN", "BEGAN", "FAILED"],
         };
-        let mut rows = vec![head.iter().map(|&word| word.to_owned()).collect()];
+        let has_links = self.backups.iter().any(|backup| backup.parent.is_some());
+        let goes_on = has_links.then_some("GOES ON FROM");
+        let head = head.iter().copied().chain(goes_on);
+        let mut rows = vec![head.map(str::to_owned).collect()];
         rows.extend(self.backups.iter().map(|backup| {
+            let parent = backup.parent.as_ref();
             let mut row = vec![backup.id.to_string(), backup.timestamp.to_string()];
             match failed {
                 false => row.extend([
@@ -40,6 +44,7 @@ impl Shown for ListReport {
                     row.push(error.map_or_else(String::new, |error| error.message.clone()));
                 }
             }
+            row.extend(parent.map(|parent| parent.id.to_string()));
             row
         }));
         table(&rows)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use teeline::{BackupState, StatusReport};
+use teeline::{BackupId, BackupState, StatusReport};
 
 use super::settle::settled;
 use super::words::{bytes, grouped, of_copy, of_run, table};
@@ -27,6 +27,15 @@ impl Shown for StatusReport {
         let mut text = format!("{id} {state}\n");
         if let Some(timestamp) = self.timestamp {
             let _ = writeln!(text, "  began     {timestamp}");
+        }
+        if let [chain @ .., _] = self.chain.as_slice()
+            && !chain.is_empty()
+        {
+            let chain: Vec<&str> = chain.iter().map(BackupId::as_str).collect();
+            let _ = writeln!(text, "  goes on   from {}", chain.join(", "));
+        }
+        if let Some(since) = self.since {
+            let _ = writeln!(text, "  has only  what was written since {since}");
         }
         if let Some(source) = &self.source {
             let _ = writeln!(text, "  source    {}", source.location);
@@ -156,7 +165,9 @@ mod tests {
             size: 0,
             plain_bytes: 0,
             checksum: None,
+            since: None,
             sealed: false,
+            chain: Vec::new(),
             metadata: Metadata::default(),
             source: None,
             resources: vec![resource("notes", 0), resource("users", 1234)],

@@ -11,7 +11,7 @@ use teeline_sources::s3db::OnUndecodable;
 use super::*;
 use crate::destination::{Place, S3Place, Secret};
 use crate::hooks::Moment;
-use crate::request::CatchUp;
+use crate::request::{CatchUp, IncrementalBase};
 
 const WHOLE: &str = r#"
 time_zone = "Europe/Berlin"
@@ -35,6 +35,7 @@ lag = "block"
 lag_patience_ms = 2000
 spill_bytes = "2GiB"
 catch_up = "wait"
+base = "full"
 concurrency = 2
 compression = "gzip"
 level = 9
@@ -107,6 +108,7 @@ fn every_key_is_read() {
         lag_patience_ms: 2_000,
         spill_bytes: 2 << 30,
         catch_up: CatchUp::Wait,
+        base: IncrementalBase::Full,
         concurrency: 2,
         compression: Compression::Gzip { level: 9 },
         block_bytes: Some(65536),

@@ -158,6 +158,17 @@ fn what_no_bucket_does_is_refused() {
 }
 
 #[test]
+fn a_destination_is_one_place() {
+    toml("[destinations.a]\npath = \"/CANARY/{year}\"").refused(
+        "c.toml:2:1: `destinations.a.path` isn't usable: it has a variable such as {date} in it; a destination is one \
+         place, and where in it a backup goes is said by `path` in `[backup]`",
+        None,
+    );
+    let braces = destination(&toml("[destinations.a]\npath = \"/{x}\""));
+    assert_eq!(braces.place, Place::Folder("/{x}".into()));
+}
+
+#[test]
 fn a_rate_is_a_size_each_second() {
     let rate = |value: &str| {
         let text = format!("[destinations.a]\npath = \"x\"\nbytes_per_second_max = {value}");

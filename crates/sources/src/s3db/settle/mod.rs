@@ -9,7 +9,6 @@
 
 mod clock;
 mod entries;
-mod known;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 use teeline_core::{
     BackupError, Class, Item, ResourceCounts, ResourceId, Selection, SettleOutcome, Settling,
-    Timestamp,
+    Timestamp, chain::young_from,
 };
 
 use super::bucket::Bucket;
@@ -26,6 +25,7 @@ use super::catalogue::Catalogue;
 use super::fetch::{FetchContext, Fetched, Identity};
 use super::items::Items;
 use super::keys::{Keys, Lister};
+use super::known::{KeyDigest, Known, digest_of};
 use super::large;
 use super::listing::Listed;
 use super::read_ahead::{Answered, Asked, Step, read_ahead};
@@ -34,11 +34,6 @@ use super::walk::{CATALOGUE, UnknownObjects};
 
 use clock::server_time;
 use entries::{Entries, LINE_BYTES_SPARE};
-use known::{KeyDigest, Known, digest_of};
-
-/// What was written less than this before a pass began counts as young: the second of its time may not have been over, and
-/// the servers of a store don't all have the same time.
-const YOUNG_MS: i64 = 5_000;
 
 /// Notes what a scan gives, and then gives what changed meanwhile.
 pub(super) struct Settle {
@@ -88,8 +83,7 @@ impl Settle {
 
     /// From when on objects are young in a pass that begins now. Where the server doesn't tell its time, all of them are.
     async fn young_from_now(&self) -> Result<Option<Timestamp>, BackupError> {
-        let now = server_time(&self.bucket).await?;
-        Ok(now.map(|now| Timestamp::from_unix_ms(now.unix_ms().saturating_sub(YOUNG_MS))))
+        Ok(young_from(server_time(&self.bucket).await?))
     }
 
     /// Notes an object that the scan has given, in the version in which it was listed.
@@ -140,6 +134,7 @@ impl Settle {
         let counts = ResourceCounts {
             kept_raw: entries.kept_raw,
             vanished: 0,
+            changes: None,
             settle: Some(settling),
         };
         entries.end(counts).await
@@ -220,7 +215,11 @@ impl Settle {
         let mut ask = |listed: Listed, asked: &mut Vec<Asked>| {
             if seen.insert(digest_of(&listed.key)) {
                 let resource = entries.resource_of(&listed.key, catalogue);
-                asked.push(Asked { listed, resource });
+                asked.push(Asked {
+                    listed,
+                    resource,
+                    is_known: false,
+                });
             }
         };
         let mut keys = lister.start();
@@ -235,13 +234,7 @@ impl Settle {
         }
         for key in self.known.not_listed() {
             found.not_listed.insert(digest_of(&key));
-            let listed = Listed {
-                key,
-                size: 0,
-                last_modified: None,
-                version: 0,
-            };
-            ask(listed, &mut found.asked);
+            ask(Listed::unlisted(key), &mut found.asked);
         }
         Ok(found)
     }
@@ -258,6 +251,7 @@ impl Settle {
             listed,
             fetched,
             room: _room,
+            ..
         } = answered;
         let is_new = !self.known.has(&listed.key);
         let key = listed.key.as_str();
@@ -317,6 +311,7 @@ mod tests {
             size: 0,
             last_modified,
             version: 1,
+            version_as_read: 1,
         };
         assert!(!is_young(&listed(time(9)), time(10)));
         assert!(is_young(&listed(time(10)), time(10)));

@@ -84,11 +84,15 @@ impl Known {
 
     /// Takes note that an object is listed; whether it was in this version before.
     pub(super) fn is_as_before(&mut self, key: &str, version: u64) -> bool {
-        let Some(row) = self.find(&digest_of(key)) else {
-            return false;
-        };
+        self.before(key) == Some(version.max(GONE + 1))
+    }
+
+    /// Takes note that an object is listed; the version in which it was noted, unless it was gone.
+    pub(super) fn before(&mut self, key: &str) -> Option<u64> {
+        let row = self.find(&digest_of(key))?;
         self.listed[row] = true;
-        self.rows[row].version == version.max(GONE + 1).to_ne_bytes()
+        let version = u64::from_ne_bytes(self.rows[row].version);
+        (version != GONE).then_some(version)
     }
 
     /// The objects that the backup has and that weren't listed in this pass.

@@ -1,0 +1,61 @@
+//! A manifest as it is stored.
+
+use bytes::Bytes;
+
+use super::Manifest;
+use crate::digest::Digest;
+use crate::document;
+use crate::error::BackupError;
+use crate::records::CatalogEntry;
+
+/// A manifest with its bytes and their digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedManifest {
+    /// What it says.
+    pub manifest: Manifest,
+    /// As stored, everywhere.
+    pub bytes: Bytes,
+    /// The backup's checksum.
+    pub checksum: Digest,
+}
+
+impl SealedManifest {
+    /// Seals a manifest.
+    ///
+    /// # Errors
+    /// Where it is larger than what readers take.
+    pub fn new(manifest: Manifest) -> Result<Self, BackupError> {
+        Self::authenticated(manifest, None)
+    }
+
+    /// Reads a stored manifest; `subject` names the file in errors.
+    ///
+    /// # Errors
+    /// As [`document::open`].
+    pub fn open(subject: &str, bytes: Bytes) -> Result<Self, BackupError> {
+        Ok(SealedManifest {
+            manifest: document::open(subject, &bytes)?,
+            checksum: Digest::of(&bytes),
+            bytes,
+        })
+    }
+
+    /// The catalogue's entry of this backup, whose files are in the folder `path`.
+    pub fn entry(&self, path: &str) -> CatalogEntry {
+        let Manifest { totals, .. } = &self.manifest;
+        CatalogEntry {
+            id: self.manifest.id.clone(),
+            backup_type: self.manifest.backup_type.clone(),
+            started_at: self.manifest.started_at,
+            path: path.to_owned(),
+            records: totals.records,
+            stored_bytes: totals.stored_bytes,
+            plain_bytes: totals.plain_bytes,
+            checksum: self.checksum,
+            manifest_bytes: self.bytes.len() as u64,
+            sealed: self.manifest.plan.seal.is_some(),
+            parent: self.manifest.parent.clone(),
+            metadata: self.manifest.metadata.clone(),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What an incremental backup goes on from: the same for all destinations of a pass, and each of them has it.
+//!
+//! One that lacks some of the chain is completed first, from another one that has it. Where that fails it sits the pass out
+//! as behind; one that the run can't do without makes it a full backup for all. So nobody ever has a link that can't be
+//! restored from there.
+
+use teeline_core::chain::{Base, Linked, Links};
+use teeline_core::{
+    BackupError, BackupId, BackupRef, CatalogEntry, Class, Command, DestinationId,
+    DestinationReport, DestinationStatus, ErrorReport, Event, Manifest, Strategy, Timestamp,
+    Verified,
+};
+
+use super::Run;
+use crate::catalog::{Asked, Wanted, ask_opened};
+use crate::chain::Chain;
+use crate::request::IncrementalBase;
+use crate::sync::complete_at;
+
+/// So many of the newest backups are looked at first.
+const RECENT: usize = 64;
+
+type AskedAll = Vec<Result<Asked, (String, BackupError)>>;
+
+/// How much a backup is to have.
+pub(super) enum Extent {
+    Everything,
+    /// What is other than in the last backup of this chain.
+    Onwards(Chain),
+    /// What was written at this time or later.
+    Since(Timestamp),
+}
+
+impl Extent {
+    pub(super) fn parent(&self) -> Option<BackupRef> {
+        match self {
+            Extent::Onwards(chain) => Some(chain.reference()),
+            Extent::Everything | Extent::Since(_) => None,
+        }
+    }
+
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        match self {
+            Extent::Since(time) => Some(*time),
+            Extent::Everything | Extent::Onwards(_) => None,
+        }
+    }
+
+    /// What a scan has to know.
+    pub(super) fn base(&self) -> Option<Base> {
+        match self {
+            Extent::Everything => None,
+            Extent::Onwards(chain) => Some(chain.base()),
+            Extent::Since(time) => Some(Base::since(*time)),
+        }
+    }
+}
+
+impl Run<'_> {
+    /// How much the next pass is to have. Those that can't have what it goes on from are behind then.
+    pub(super) async fn extent(&mut self, strategy: &mut Strategy) -> Result<Extent, BackupError> {
+        if !self.request.is_incremental() {
+            return Ok(Extent::Everything);
+        }
+        let looking = async { Ok(self.look().await) };
+        let (asked, chain) = self.request.cancel.guard(looking).await?;
+        let Some(chain) = chain else {
+            if let Some(time) = self.request.since {
+                return Ok(Extent::Since(time));
+            }
+            let message = "there is no backup that it could go on from";
+            self.whole_because = Some(message.to_owned());
+            return Ok(Extent::Everything);
+        };
+        let mut without = strategy.clone();
+        let mut behind = Vec::new();
+        for id in strategy.active() {
+            let healing = self.heal(&asked, id, &chain);
+            let Err(error) = self.request.cancel.guard(healing).await else {
+                continue;
+            };
+            if error.class() == Class::Cancelled {
+                return Err(error);
+            }
+            let mut commands = Vec::new();
+            without.step(Event::FellBehind(id), &mut commands);
+            if !commands.contains(&Command::LeaveBehind(id)) {
+                let name = &self.opened[id.0].name;
+                let parent = &chain.reference().id;
+                let message =
+                    format!("{name} lacks {parent}, and it can't be copied there: {error}");
+                self.whole_because = Some(message);
+                return Ok(Extent::Everything);
+            }
+            behind.push((id, error));
+        }
+        for (id, error) in behind {
+            self.reports[id.0] = Some(self.sits_out(id, &error));
+        }
+        *strategy = without;
+        self.whole_because = None;
+        Ok(Extent::Onwards(chain))
+    }
+
+    /// What destinations have, and the newest backup to go on from. As long as the newest backups are enough to tell, the
+    /// others aren't read.
+    async fn look(&self) -> (AskedAll, Option<Chain>) {
+        let ask = async |limit| {
+            let opened = self.opened.iter().cloned().map(Ok).collect();
+            let wanted = Wanted {
+                limit,
+                ..Wanted::ALL
+            };
+            let asked = ask_opened(opened, &wanted).await;
+            let chain = self.newest(&asked).await;
+            (asked, chain)
+        };
+        let (asked, chain) = ask(RECENT).await;
+        let is_everywhere = chain.as_ref().is_some_and(|chain| {
+            let backups = chain.references();
+            let mut all = asked.iter().flatten();
+            all.all(|at| links_at(at).lacking(&backups).is_empty())
+        });
+        match is_everywhere {
+            true => (asked, chain),
+            false => ask(usize::MAX).await,
+        }
+    }
+
+    /// The newest backup to go on from, that can be had whole from wherever it is.
+    async fn newest(&self, asked: &AskedAll) -> Option<Chain> {
+        let all = asked.iter().flatten();
+        let mut entries: Vec<&CatalogEntry> = all.flat_map(|at| &at.catalog.entries).collect();
+        // Of two of the same time the one that restores alone.
+        let place = |entry: &&CatalogEntry| {
+            let is_link = entry.parent.is_some();
+            (
+                std::cmp::Reverse(entry.started_at),
+                is_link,
+                entry.id.clone(),
+            )
+        };
+        entries.sort_by_key(place);
+        entries.dedup_by(|one, other| one.id == other.id);
+        for entry in entries {
+            let is_too_late = self
+                .request
+                .since
+                .is_some_and(|time| entry.started_at > time);
+            let is_link = entry.parent.is_some();
+            if is_too_late || (is_link && self.request.base == IncrementalBase::Full) {
+                continue;
+            }
+            match self.usable(&entry.id, asked).await {
+                Ok(Some(chain)) => return Some(chain),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(backup = %entry.id, %error, "nothing goes on from it"),
+            }
+        }
+        None
+    }
+
+    /// The chain of a backup, if it is of the same and can be gone on from: what it says of changes isn't archived.
+    async fn usable(&self, id: &BackupId, asked: &AskedAll) -> Result<Option<Chain>, BackupError> {
+        let chain = Chain::open(id, asked, &self.request.keys).await?;
+        if !self.is_of_the_same(chain.manifest()) {
+            return Ok(None);
+        }
+        let frozen = chain.frozen_changes().await?;
+        match frozen.is_empty() {
+            true => Ok(Some(chain)),
+            false => Err(frozen.error()),
+        }
+    }
+
+    /// Whether a backup is of what is backed up now, and has all of that.
+    fn is_of_the_same(&self, manifest: &Manifest) -> bool {
+        let request = self.request;
+        manifest.since.is_none()
+            && manifest.source.kind == request.source.kind()
+            && manifest.source.location == request.source.to_string()
+            && manifest.plan.include == request.included()
+            && manifest.plan.exclude == request.exclude
+    }
+
+    /// Sees to it that a destination has a chain.
+    async fn heal(
+        &self,
+        asked: &AskedAll,
+        id: DestinationId,
+        chain: &Chain,
+    ) -> Result<(), BackupError> {
+        let to = match &asked[id.0] {
+            Ok(to) => to,
+            Err((_, error)) => {
+                let message = "it can't be asked whether it has what the backup goes on from";
+                return Err(BackupError::new(
+                    error.class(),
+                    "ask",
+                    &self.opened[id.0].name,
+                    message,
+                )
+                .because(error.to_string()));
+            }
+        };
+        let there = links_at(to);
+        let from: Vec<&Asked> = asked.iter().flatten().collect();
+        for BackupRef { id, .. } in there.lacking(&chain.references()) {
+            if to.has_withdrawn(&id) {
+                let message = "it was withdrawn from there";
+                return Err(BackupError::new(Class::Permanent, "copy", &id, message));
+            }
+            complete_at(self.engine, &from, to, &id).await?;
+        }
+        Ok(())
+    }
+
+    fn sits_out(
+        &self,
+        DestinationId(index): DestinationId,
+        error: &BackupError,
+    ) -> DestinationReport {
+        DestinationReport {
+            name: self.opened[index].name.clone(),
+            location: self.opened[index].location.clone(),
+            status: DestinationStatus::Behind,
+            required: self.request.required()[index],
+            bytes: 0,
+            segments: 0,
+            verified: Verified::No,
+            retries: 0,
+            duration_ms: 0,
+            lag_bytes_max: 0,
+            spooled_bytes: 0,
+            error: Some(ErrorReport::from(error)),
+        }
+    }
+}
+
+fn links_at(asked: &Asked) -> Links {
+    Links::new(asked.catalog.entries.iter().map(Linked::from))
+}

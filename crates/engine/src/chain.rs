@@ -1,0 +1,199 @@
+//! A backup with everything that it takes to restore it: itself, and where it goes on from another one its whole chain.
+
+mod base;
+mod stages;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use teeline_core::{
+    BackupError, BackupId, BackupRef, CatalogEntry, Class, Manifest, ResourceEntry, SourceKind,
+};
+
+use crate::catalog::Asked;
+use crate::check::read_manifest;
+use crate::copies::{Copies, Frozen};
+use crate::keys::{Keys, authenticate};
+use crate::report::Damage;
+
+pub(crate) use stages::{Stage, Stages};
+
+/// The backups of a chain, the full one first.
+#[derive(Clone)]
+pub(crate) struct Chain {
+    backups: Vec<Arc<Copies>>,
+}
+
+impl Chain {
+    /// The chain of the backup `id`, each of its backups from whichever of the destinations has it.
+    ///
+    /// # Errors
+    /// Where one of them can't be had; of class [`Corrupt`](Class::Corrupt) where it is one that the others need.
+    pub(crate) async fn open(
+        id: &BackupId,
+        asked: &[Result<Asked, (String, BackupError)>],
+        keys: &Keys,
+    ) -> Result<Self, BackupError> {
+        let mut chain = Chain {
+            backups: vec![Arc::new(Copies::open(id, asked, keys).await?)],
+        };
+        let mut seen = HashSet::from([id.clone()]);
+        while let Some(parent) = chain.wanted(&mut seen)? {
+            let copies = Copies::open(&parent.id, asked, keys).await;
+            let copies = copies.map_err(|error| missing(chain.first(), &parent, &error))?;
+            chain.take(copies, &parent)?;
+        }
+        Ok(chain)
+    }
+
+    /// The chain of a backup at one destination.
+    ///
+    /// # Errors
+    /// As [`Chain::open`], where it isn't whole there.
+    pub(crate) async fn at(
+        asked: &Asked,
+        entry: &CatalogEntry,
+        keys: &Keys,
+    ) -> Result<Self, BackupError> {
+        let read = async |entry: &CatalogEntry| {
+            let opened = asked.opened.clone();
+            let sealed = read_manifest(&opened, entry).await?;
+            let unlocked = authenticate(&opened, &entry.path, &sealed, keys).await?;
+            let sealer = unlocked.map(|unlocked| unlocked.sealer);
+            let copies = Copies::of_one(opened, entry.clone(), sealed.manifest, sealer);
+            Ok::<_, BackupError>(copies)
+        };
+        let mut chain = Chain {
+            backups: vec![Arc::new(read(entry).await?)],
+        };
+        let mut seen = HashSet::from([entry.id.clone()]);
+        while let Some(parent) = chain.wanted(&mut seen)? {
+            let copies = match asked.entry(&parent.id) {
+                Some(entry) => read(entry).await,
+                None => {
+                    let message = format!("it isn't at {}", asked.opened.name);
+                    Err(BackupError::new(
+                        Class::NotFound,
+                        "find",
+                        &parent.id,
+                        message,
+                    ))
+                }
+            };
+            let copies = copies.map_err(|error| missing(chain.first(), &parent, &error))?;
+            chain.take(copies, &parent)?;
+        }
+        Ok(chain)
+    }
+
+    /// The backup itself, as another one names it.
+    pub(crate) fn reference(&self) -> BackupRef {
+        reference(self.last())
+    }
+
+    /// Every backup of it, the full one first.
+    pub(crate) fn references(&self) -> Vec<BackupRef> {
+        self.backups
+            .iter()
+            .map(|copies| reference(copies))
+            .collect()
+    }
+
+    /// The manifest of the backup itself.
+    pub(crate) fn manifest(&self) -> &Arc<Manifest> {
+        &self.last().manifest
+    }
+
+    /// The backup itself.
+    pub(crate) fn last(&self) -> &Arc<Copies> {
+        &self.backups[self.backups.len() - 1]
+    }
+
+    /// What was passed over so far, of all of the chain.
+    pub(crate) fn avoided(&self) -> Vec<Damage> {
+        let mut avoided: Vec<Damage> = Vec::new();
+        for damage in self.backups.iter().flat_map(|copies| copies.avoided()) {
+            if !avoided.contains(&damage) {
+                avoided.push(damage);
+            }
+        }
+        avoided
+    }
+
+    /// Looks at what has to be read to restore these resources of the backup.
+    pub(crate) async fn frozen(&self, resources: &[&ResourceEntry]) -> Result<Frozen, BackupError> {
+        let mut frozen = self.last().frozen(resources).await?;
+        for copies in self.backups.iter().rev().skip(1) {
+            let is_wanted = |entry: &&ResourceEntry| {
+                let mut names = resources.iter().map(|wanted| &wanted.name);
+                names.any(|name| *name == entry.name)
+            };
+            let here = copies.manifest.resources.iter().filter(is_wanted);
+            frozen = frozen.with(copies.frozen(&here.collect::<Vec<_>>()).await?);
+        }
+        Ok(frozen)
+    }
+
+    /// Looks at what has to be read to go on from the backup.
+    pub(crate) async fn frozen_changes(&self) -> Result<Frozen, BackupError> {
+        let manifest = self.manifest();
+        if manifest.source.kind == SourceKind::Jsonl && manifest.lines.is_none() {
+            let resources: Vec<&ResourceEntry> = manifest.resources.iter().collect();
+            return self.frozen(&resources).await;
+        }
+        let mut frozen = self.last().frozen_changes().await?;
+        for copies in self.backups.iter().rev().skip(1) {
+            frozen = frozen.with(copies.frozen_changes().await?);
+        }
+        Ok(frozen)
+    }
+
+    fn first(&self) -> &Manifest {
+        &self.backups[0].manifest
+    }
+
+    /// The backup without which what there is so far can't be restored.
+    fn wanted(&self, seen: &mut HashSet<BackupId>) -> Result<Option<BackupRef>, BackupError> {
+        let first = self.first();
+        let Some(parent) = first.parent.clone() else {
+            return Ok(None);
+        };
+        match seen.insert(parent.id.clone()) {
+            true => Ok(Some(parent)),
+            false => Err(BackupError::corrupt(
+                &first.id,
+                "it is among its own parents",
+            )),
+        }
+    }
+
+    fn take(&mut self, copies: Copies, parent: &BackupRef) -> Result<(), BackupError> {
+        if copies.checksum != parent.checksum {
+            let child = &self.first().id;
+            let message = format!("{child} goes on from another one of this id");
+            return Err(BackupError::corrupt(&parent.id, message));
+        }
+        self.backups.insert(0, Arc::new(copies));
+        Ok(())
+    }
+}
+
+fn reference(copies: &Copies) -> BackupRef {
+    BackupRef {
+        id: copies.manifest.id.clone(),
+        started_at: copies.manifest.started_at,
+        checksum: copies.checksum,
+    }
+}
+
+/// What a backup needs can't be had.
+fn missing(child: &Manifest, parent: &BackupRef, error: &BackupError) -> BackupError {
+    let class = match error.class() {
+        Class::NotFound => Class::Corrupt,
+        class => class,
+    };
+    let message = format!("{} can't be restored without it: {error}", child.id);
+    BackupError::new(class, "read", &parent.id, message).suggest(
+        "name a further destination that has it; `teeline sync` copies it to where it is missing",
+    )
+}

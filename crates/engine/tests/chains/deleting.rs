@@ -1,0 +1,92 @@
+//! What others need stays as long as they do.
+
+use teeline::{
+    BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, Retention,
+    RetentionPolicy, Rule, Which, exit,
+};
+
+use crate::common::store;
+use crate::links::put;
+use crate::site::{Site, assert_same};
+
+/// A full backup and two links, the newest first.
+async fn with_chain() -> (Site, Vec<DestinationSpec>, [BackupId; 3]) {
+    let site = Site::new().await;
+    let (_, at) = store("copy");
+    let at = vec![at];
+    site.writer.make(&put(1, 1)).await;
+    let full = site.made("full", &at).await.id.unwrap();
+    let mut links = Vec::new();
+    for id in 2..4 {
+        site.wait(86_400_000);
+        site.writer.make(&put(id, id)).await;
+        links.push(site.made("incremental", &at).await.id.unwrap());
+    }
+    let [first, second] = links.try_into().unwrap();
+    (site, at, [second, first, full])
+}
+
+async fn listed(site: &Site, at: &[DestinationSpec]) -> Vec<BackupId> {
+    let report = site.engine.list(at).await;
+    report.backups.into_iter().map(|it| it.id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parent_is_not_deleted_unless_the_chain_is() {
+    let (site, at, [second, first, full]) = with_chain().await;
+    let mut request = DeleteRequest::new(at.clone(), full.clone());
+    let refused = site.engine.delete(request.clone()).await;
+    let error = refused.error.as_ref().unwrap();
+    assert_eq!(error.class, Class::Conflict);
+    assert!(error.message.contains(second.as_str()), "{error:?}");
+    assert_eq!(refused.exit_code(), exit::FAILED);
+    assert_eq!(listed(&site, &at).await.len(), 3);
+
+    request.cascade = true;
+    request.id = first.clone();
+    let deleted = site.engine.delete(request).await;
+    assert_eq!(deleted.exit_code(), 0, "{deleted:?}");
+    let gone: Vec<_> = deleted.links.iter().map(|link| &link.id).collect();
+    assert_eq!(gone, [&second]);
+    let status = deleted.links[0].destinations[0].removal.status;
+    assert_eq!(status, RemovalStatus::Withdrawn);
+    assert_eq!(listed(&site, &at).await, std::slice::from_ref(&full));
+
+    // What nothing needs goes alone.
+    let alone = site
+        .engine
+        .delete(DeleteRequest::new(at.clone(), full))
+        .await;
+    assert_eq!((alone.exit_code(), alone.links.len()), (0, 0));
+    assert!(listed(&site, &at).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cleanup_keeps_what_a_kept_link_needs() {
+    let (site, at, [second, first, full]) = with_chain().await;
+    let expected = site.objects().await;
+    let newest = Retention {
+        count: 1,
+        ..Retention::default()
+    };
+    let cleanup = || CleanupRequest::new(at.clone(), RetentionPolicy::new(newest));
+    let report = site.engine.cleanup(cleanup()).await;
+    assert_eq!((report.exit_code(), report.count), (0, 0), "{report:?}");
+    let kept_by = |id: &BackupId| {
+        let mut backups = report.destinations[0].backups.iter();
+        let backup = backups.find(|backup| backup.id == *id).unwrap();
+        let rules = backup.kept_by.iter().map(|kept| kept.rule);
+        rules.collect::<Vec<_>>()
+    };
+    assert_eq!(kept_by(&first), [Rule::NeededBy]);
+    assert_eq!(kept_by(&full), [Rule::NeededBy]);
+    let found = site.restored(Which::Id(second), &at).await;
+    assert_same(&found, &expected);
+
+    // Once a full one is newer, the chain goes as a whole.
+    site.wait(86_400_000);
+    let newer = site.made("full", &at).await.id.unwrap();
+    let report = site.engine.cleanup(cleanup()).await;
+    assert_eq!((report.exit_code(), report.count), (0, 3), "{report:?}");
+    assert_eq!(listed(&site, &at).await, [newer]);
+}

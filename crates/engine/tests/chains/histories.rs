@@ -1,0 +1,159 @@
+//! Any history of a database, with its backups.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use teeline::{BackupId, ConsolidateRequest, DestinationSpec, IncrementalBase, Which};
+use tokio::sync::Mutex;
+
+use crate::common::{assert_idle, store};
+use crate::proxy::{Hook, Proxy};
+use crate::server::Objects;
+use crate::site::{Site, assert_same};
+use crate::writer::{Change, changes};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Change(Change),
+    /// Time passes at the server, and by the clock of this machine, which may be wrong.
+    Wait(i64, i64),
+    /// A backup, while the database changes.
+    Backup {
+        full: bool,
+        base: bool,
+        settle_passes_max: u32,
+        meanwhile: Vec<Change>,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let local = prop_oneof![Just(0_i64), 1_i64..9_000, Just(86_400_000)];
+    let server = prop_oneof![Just(0_i64), 1_i64..1_500, 2_000_i64..20_000];
+    let meanwhile = prop_oneof![
+        2 => Just(Vec::new()),
+        1 => prop::collection::vec(changes(), 1..8),
+    ];
+    let backup = (
+        any::<[bool; 2]>(),
+        prop_oneof![3 => Just(0_u32), 1 => Just(2)],
+        meanwhile,
+    );
+    let backup = backup.prop_map(
+        |([full, base], settle_passes_max, meanwhile)| Step::Backup {
+            full: full && base,
+            base,
+            settle_passes_max,
+            meanwhile,
+        },
+    );
+    let step = prop_oneof![
+        6 => changes().prop_map(Step::Change),
+        3 => (server, local).prop_map(|(server, local)| Step::Wait(server, local)),
+        2 => backup,
+    ];
+    prop::collection::vec(step, 0..40)
+}
+
+/// A backup through a proxy, which makes one of the changes before every other request.
+async fn backup(site: &Site, to: &[DestinationSpec], step: &Step) -> BackupId {
+    let Step::Backup {
+        full,
+        base,
+        settle_passes_max,
+        meanwhile,
+    } = step
+    else {
+        panic!("it is none: {step:?}");
+    };
+    let due = Arc::new(Mutex::new((0_u32, VecDeque::from(meanwhile.clone()))));
+    let writer = Arc::clone(&site.writer);
+    let hook: Hook = Arc::new(move |_| {
+        let (due, writer) = (Arc::clone(&due), Arc::clone(&writer));
+        Box::pin(async move {
+            let mut due = due.lock().await;
+            due.0 += 1;
+            if due.0.is_multiple_of(2)
+                && let Some(change) = due.1.pop_front()
+            {
+                writer.make(&change).await;
+            }
+        })
+    });
+    let proxy = Proxy::start(site.writer.server.address(), hook).await;
+    let backup_type = if *full { "full" } else { "incremental" };
+    let mut request = site.request_over(&proxy.address(), *settle_passes_max, backup_type, to);
+    if *base && !*full {
+        request.base = IncrementalBase::Full;
+    }
+    site.local_time.pass(1);
+    let report = site.engine.backup(request).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    report.id.unwrap()
+}
+
+async fn assert_restores(steps: &[Step]) {
+    let site = Site::new().await;
+    let (_, at) = store("copy");
+    let at = [at];
+    let mut rested: Vec<(BackupId, Objects)> = Vec::new();
+    let last = Step::Backup {
+        full: false,
+        base: false,
+        settle_passes_max: 0,
+        meanwhile: Vec::new(),
+    };
+    for step in steps.iter().chain([&last]) {
+        match step {
+            Step::Change(change) => site.writer.make(change).await,
+            Step::Wait(server, local) => {
+                site.server_time.pass(*server);
+                site.local_time.pass(*local);
+            }
+            Step::Backup { meanwhile, .. } => {
+                let id = backup(&site, &at, step).await;
+                if meanwhile.is_empty() {
+                    rested.push((id, site.objects().await));
+                }
+            }
+        }
+    }
+    for (id, expected) in &rested {
+        let found = site.restored(Which::Id(id.clone()), &at).await;
+        assert_same(&found, expected);
+        let verified = site.verify_deep(id, &at).await;
+        assert_eq!(verified.exit_code(), 0, "{verified:?}");
+    }
+    let (last, expected) = &rested[rested.len() - 1];
+    let made = site
+        .engine
+        .consolidate(ConsolidateRequest::new(at.to_vec(), last.clone()))
+        .await;
+    if made.exit_code() == 0 {
+        let id = made.id.unwrap();
+        assert_same(&site.restored(Which::Id(id), &at).await, expected);
+        let next = site.made("incremental", &at).await;
+        let found = site.restored(Which::Id(next.id.unwrap()), &at).await;
+        assert_same(&found, expected);
+    } else {
+        let error = made.error.unwrap();
+        assert!(error.message.contains("restored alone"), "{error:?}");
+    }
+    assert_idle(&site.engine);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(
+        std::env::var("TEELINE_TEST_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(16)
+    ))]
+
+    #[test]
+    fn every_link_restores_to_what_the_database_was(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(assert_restores(&steps));
+    }
+}
