@@ -46,7 +46,7 @@ impl RepairRequest {
     /// let to = vec![DestinationSpec::parse(&copy.display().to_string())?];
     /// let made = engine.backup_blocking(BackupRequest::new(source, to.clone()));
     ///
-    /// std::fs::remove_file(copy.join(made.path.unwrap()).join("manifest.json"))?;
+    /// std::fs::remove_file(copy.join(made.id.as_ref().unwrap().as_str()).join("manifest.json"))?;
     /// assert!(engine.list_blocking(&to).backups.is_empty());
     ///
     /// let mut request = RepairRequest::rebuild_manifests(to.clone());
