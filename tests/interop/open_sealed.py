@@ -88,7 +88,7 @@ class Backup:
         for attachment in self.manifest["attachments"]:
             name = attachment["file"].removesuffix(".sealed")
             yield name, self.open(f"file {name}", (self.folder / attachment["file"]).read_bytes())
-        others = [self.manifest[name] for name in ("objects", "settled") if name in self.manifest]
+        others = [self.manifest[name] for name in ("objects", "deleted", "lines", "settled") if name in self.manifest]
         for number, resource in enumerate(self.manifest["resources"] + others):
             first = 0
             for segment, entry in enumerate(resource["segments"], 1):
