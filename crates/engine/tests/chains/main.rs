@@ -14,6 +14,7 @@ mod lines;
 mod links;
 #[path = "../../../sources/tests/s3db/proxy.rs"]
 mod proxy;
+mod sealed;
 #[allow(dead_code, reason = "these tests use a part of it")]
 #[path = "../../../sources/tests/s3db/server.rs"]
 mod server;
