@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Read stored bytes and check them
     Verify(VerifyArguments),
+    /// Say whether backups can be relied on: check them, restore them to a scratch place, and compare
+    Validate(ValidateArguments),
     /// Say whether destinations have the backups that are expected of them; for monitors
     Check(MonitorArguments),
     /// Restore a backup to a folder, a database or standard output
@@ -179,6 +181,25 @@ pub(crate) struct VerifyArguments {
     pub(crate) places: PlacesArguments,
     #[command(flatten)]
     pub(crate) keys: KeyArguments,
+}
+
+/// `teeline validate`.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArguments {
+    /// The backup: its id, or latest. Without, the last ones
+    pub(crate) id: Option<String>,
+    /// So many backups, the newest
+    #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "id",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) last: u64,
+    /// Where they are restored to, one after the other, in a folder or below a prefix of its own that is removed again: a folder, or
+    /// the connection string of a database. Without, the temporary folder
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) scratch: Option<String>,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
+    #[command(flatten)]
+    pub(crate) places: PlacesArguments,
 }
 
 /// `teeline restore`.
@@ -322,7 +343,9 @@ impl Command {
             | Command::Schedule(_)
             | Command::Bench(_) => Operation::Backup,
             Command::List(_) | Command::Status(_) | Command::Check(_) => Operation::List,
-            Command::Verify(_) | Command::InspectPlugin(_) => Operation::Verify,
+            Command::Verify(_) | Command::Validate(_) | Command::InspectPlugin(_) => {
+                Operation::Verify
+            }
             Command::Restore(_) => Operation::Restore,
             Command::Repair(_) => Operation::Repair,
             Command::Sync(_) => Operation::Sync,
@@ -349,6 +372,7 @@ impl Command {
             Command::Status(status) => status.places.json,
             Command::Check(check) => check.places.json,
             Command::Verify(verify) => verify.places.json,
+            Command::Validate(validate) => validate.places.json,
             Command::Restore(restore) => restore.places.json,
             Command::Repair(repair) => repair.places.json,
             Command::Sync(sync) => sync.places.json,

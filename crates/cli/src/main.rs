@@ -106,6 +106,14 @@ async fn carry_out(
             drop(progress);
             Ok(output.report(&report))
         }
+        Command::Validate(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::validate(&typed, &setting, output, &signals.cancel).await?;
+            let progress = Progress::start(output, "validating");
+            let report = setting.plain_engine()?.validate(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
         Command::Restore(typed) => restore(&typed, output, signals).await,
         Command::Repair(typed) => {
             let id = resolve::repair_id(&typed)?;
@@ -211,6 +219,12 @@ async fn backup(
         engine,
         mut request,
     } = resolve::backup(typed, &setting, output, &signals.cancel).await?;
+    if typed.dry_run {
+        let progress = Progress::start(output, "looking");
+        let report = engine.dry_run(request).await;
+        drop(progress);
+        return Ok(output.report(&report));
+    }
     let next = Next::new(setting.path(), &request.destinations);
     let progress = Progress::start(output, "starting");
     request.observer = Some(progress.observer());

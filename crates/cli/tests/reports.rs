@@ -91,6 +91,7 @@ fn a_destination_that_cannot_be_asked_counts_and_is_named_once() {
         &["verify", "ID"],
         &["verify", "--all"],
         &["verify", UNKNOWN],
+        &["validate", "ID"],
         &["list"],
     ] {
         let run = with_dead(verb);
@@ -172,4 +173,27 @@ fn damage_is_named_with_its_resource() {
     let run = scratch.teeline(13, &["verify", "--at", "a"]);
     let place = format!("destination a, resource users, {id}/users.jsonl.gz, chunk 0: ");
     assert!(run.stderr.contains(&place), "{}", run.stderr);
+}
+
+#[test]
+fn a_validation_is_told_in_the_documented_words() {
+    let (scratch, id) = with_copies();
+    let shown = scratch.teeline(0, &["validate", "--at", "a", "--at", "b"]);
+    assert_eq!(
+        shown.stdout,
+        format!(
+            "✅ Validation pass: {id}\n   exists pass, integrity pass, restore pass, completeness pass\n\n\
+             📋 BACKUP VALIDATION REPORT\nTotal Backups: 1\n✅ Passed: 1\n❌ Failed: 0\n🚨 Errors: 0\n❔ Inconclusive: 0\n"
+        )
+    );
+    scratch.flip_byte(&format!("a/{id}/users.jsonl.gz"));
+    let shown = scratch.teeline(13, &["validate", &id, "--at", "a"]);
+    assert!(shown.stdout.contains("❌ Failed: 1"), "{shown:?}");
+    assert!(shown.stderr.contains("users.jsonl.gz"), "{shown:?}");
+    let kept = scratch.path("mine");
+    std::fs::create_dir(&kept).unwrap();
+    scratch.teeline(0, &["validate", "--at", "b", "--scratch", "./mine"]);
+    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 0);
+    let refused = scratch.teeline(2, &["validate", "--at", "b", "--scratch", "-"]);
+    assert!(refused.stderr.contains("--scratch"), "{refused:?}");
 }

@@ -69,7 +69,7 @@ impl ObjectRow {
     /// What a line of an index says of an object, if it is about one; `subject` names the index in errors.
     ///
     /// # Errors
-    /// [`Class::Corrupt`] where it isn't what it should be.
+    /// [`Class::Corrupt`](crate::Class::Corrupt) where it isn't what it should be.
     pub fn of_line(subject: &str, line: &[u8]) -> Result<Option<Self>, BackupError> {
         #[derive(Deserialize)]
         struct Line {
@@ -280,7 +280,8 @@ impl Index {
     /// Reads an index; `subject` names the file in errors.
     ///
     /// # Errors
-    /// [`Class::Corrupt`] unless it is whole and agrees with itself; [`Class::Permanent`] for an unknown version.
+    /// [`Class::Corrupt`](crate::Class::Corrupt) unless it is whole and agrees with itself;
+    /// [`Class::Permanent`](crate::Class::Permanent) for an unknown version.
     pub fn parse(subject: &str, bytes: &[u8]) -> Result<Self, BackupError> {
         let corrupt = |message: &str| BackupError::corrupt(subject, message);
         let mut lines = IndexLines::open(subject, bytes)?;
@@ -309,7 +310,7 @@ impl Index {
     /// The rows about objects in an index that is known to be right; `subject` names the file in errors.
     ///
     /// # Errors
-    /// [`Class::Corrupt`] where a line isn't what it should be.
+    /// [`Class::Corrupt`](crate::Class::Corrupt) where a line isn't what it should be.
     pub fn rows(subject: &str, bytes: &[u8]) -> Result<Vec<ObjectRow>, BackupError> {
         let mut lines = IndexLines::open(subject, bytes)?;
         let mut rows = Vec::new();

@@ -31,6 +31,7 @@ pub mod layout;
 mod manifest;
 mod mask;
 mod metadata;
+mod part;
 mod path_template;
 mod piece;
 mod placing;
@@ -41,6 +42,7 @@ mod records;
 mod reorder;
 mod retention;
 mod retry;
+mod sample;
 mod schedule;
 pub mod seal;
 mod sink;
@@ -52,6 +54,7 @@ mod target;
 mod time;
 mod time_zone;
 mod validate;
+mod value_at;
 
 pub use block::{
     Block, CutLimits, Cutter, LineOrigin, RECORD_BYTES_MAX, ResourceId, Seq, record_too_large,
@@ -81,6 +84,7 @@ pub use manifest::{
 };
 pub use mask::{looks_like_url, masked};
 pub use metadata::{METADATA_BYTES_MAX, Metadata};
+pub use part::{Conditions, InPart, Partitions, Query};
 pub use path_template::PathTemplate;
 pub use piece::Piece;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
@@ -95,6 +99,7 @@ pub use records::{
 pub use reorder::Reorder;
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};
+pub use sample::{Sample, SampleLimits, SampleShare};
 pub use schedule::{Agenda, Awaited, CronExpression, NoCalendarEvent, NotACronExpression, Timing};
 pub use sink::{
     Availability, Capabilities, ObjectMeta, ReadBack, Reading, Sink, Thaw, ThawTier,
@@ -111,3 +116,4 @@ pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotADayOrTime, NotATime, Timestamp};
 pub use time_zone::{NotATimeZone, TimeZone};
 pub use validate::{LineCheck, check_lines};
+pub use value_at::value_at;

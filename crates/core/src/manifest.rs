@@ -10,6 +10,7 @@ use crate::document::Document;
 use crate::id::{BackupId, BackupType};
 use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
 use crate::metadata::Metadata;
+use crate::part::{InPart, Partitions, Query};
 use crate::placing::ResourceKind;
 use crate::records::{ClaimedResource, RunClaim};
 use crate::seal::SealEntry;
@@ -160,9 +161,31 @@ pub struct PlanEntry {
     pub include: Vec<String>,
     /// Globs of the resources that were left out.
     pub exclude: Vec<String>,
+    /// The partitions whose records were asked for; none for all.
+    #[serde(skip_serializing_if = "Partitions::is_empty", default)]
+    pub partitions: Partitions,
+    /// Conditions on the records that were asked for; none for all.
+    #[serde(skip_serializing_if = "Query::is_empty", default)]
+    pub query: Query,
     /// How it is sealed, if it is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seal: Option<SealEntry>,
+}
+
+impl PlanEntry {
+    /// Whether only some records of a resource were asked for.
+    pub fn is_of_some_records(&self, resource: &str) -> bool {
+        !self.partitions.is_empty() || self.query.of(resource).is_some()
+    }
+
+    /// Which records were asked for, where that isn't all.
+    pub fn in_part(&self) -> Option<InPart> {
+        let is_whole = self.partitions.is_empty() && self.query.is_empty();
+        (!is_whole).then(|| InPart {
+            partitions: self.partitions.clone(),
+            query: self.query.clone(),
+        })
+    }
 }
 
 /// A destination as planned; what became of it is in the run records.

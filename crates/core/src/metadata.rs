@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::BackupError;
+use crate::value_at::value_at;
 
 /// Bytes that metadata may take as JSON. A catalogue's entry has it whole, and thousands of those are read for a list.
 pub const METADATA_BYTES_MAX: usize = 16 << 10;
@@ -58,19 +59,11 @@ impl Metadata {
     /// Whether a value is `text`: a text as it is, another one as JSON. `name` may have dots, which lead into objects where
     /// nothing has the whole name.
     pub fn has(&self, name: &str, text: &str) -> bool {
-        find(&self.0, name).is_some_and(|value| match value {
+        value_at(&self.0, name).is_some_and(|value| match value {
             Value::String(value) => value == text,
             value => serde_json::to_string(value).is_ok_and(|json| json == text),
         })
     }
-}
-
-fn find<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    if let Some(value) = values.get(name) {
-        return Some(value);
-    }
-    let (first, rest) = name.split_once('.')?;
-    find(values.get(first)?.as_object()?, rest)
 }
 
 #[cfg(test)]

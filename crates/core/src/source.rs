@@ -12,16 +12,22 @@ use crate::chain::{Base, Changes};
 use crate::compress::Compression;
 use crate::error::BackupError;
 use crate::manifest::{ResourceEntry, SourceKind};
+use crate::part::{Partitions, Query};
 use crate::placing::ResourceKind;
 use crate::records::RunClaim;
+use crate::sample::{Sample, SampleLimits};
 use crate::time::Timestamp;
 
-/// Which resources are wanted.
+/// Which resources are wanted, and which of their records. A source that can't tell records apart as it is asked to refuses.
 #[derive(Clone)]
 pub struct Selection {
     wants: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Whether only named resources are wanted, so that what belongs to no resource isn't.
     pub only_named: bool,
+    /// The partitions whose records are wanted, and nothing else; none for all.
+    pub partitions: Partitions,
+    /// What records of resources must meet.
+    pub query: Query,
 }
 
 impl Selection {
@@ -30,6 +36,8 @@ impl Selection {
         Selection {
             wants: Arc::new(|_| true),
             only_named: false,
+            partitions: Partitions::default(),
+            query: Query::default(),
         }
     }
 
@@ -38,6 +46,17 @@ impl Selection {
         Selection {
             wants: Arc::new(wants),
             only_named,
+            ..Selection::everything()
+        }
+    }
+
+    /// Of these, the records that are in the partitions and meet the query.
+    #[must_use]
+    pub fn of_records(self, partitions: Partitions, query: Query) -> Self {
+        Selection {
+            partitions,
+            query,
+            ..self
         }
     }
 
@@ -51,6 +70,8 @@ impl fmt::Debug for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Selection")
             .field("only_named", &self.only_named)
+            .field("partitions", &self.partitions)
+            .field("query", &self.query)
             .finish_non_exhaustive()
     }
 }
@@ -202,6 +223,12 @@ pub trait Source: fmt::Debug + fmt::Display + Send + Sync + 'static {
     ) -> Result<Box<dyn Scan>, BackupError> {
         let message = "this source can't tell what has changed since a backup";
         Err(BackupError::usage(self, message).suggest("make full backups of it"))
+    }
+
+    /// Begins a scan of a sample of each resource, from which all of it can be judged. Not every source can.
+    async fn sample(&self, _: Selection, _: SampleLimits) -> Result<Sample, BackupError> {
+        let message = "it can't be sampled, so how large a backup would be can't be told";
+        Err(BackupError::usage(self, message))
     }
 
     /// Whole small files for the backup's folder that describe what was read, now that it is known where it was placed.

@@ -14,6 +14,7 @@ use crate::files::file_of;
 use crate::open::{Opened, open_all};
 use crate::request::Which;
 use crate::run_records::published_without_manifest;
+use crate::verify::WhichBackups;
 use crate::withdrawal::{self, Withdrawn};
 
 /// Small documents that are read at once from one destination.
@@ -235,6 +236,25 @@ pub(crate) async fn ask_opened(
     futures::future::join_all(asked).await
 }
 
+/// The backups that are meant, the newest first.
+///
+/// # Errors
+/// Where there is none: the place may be mistyped, or its disk not there.
+pub(crate) async fn resolve_all(
+    which: &WhichBackups,
+    asked: &[Result<Asked, (String, BackupError)>],
+) -> Result<Vec<BackupId>, BackupError> {
+    if let WhichBackups::One(which) = which {
+        return Ok(vec![resolve(which, asked).await?]);
+    }
+    resolve(&Which::Latest, asked).await?;
+    let mut ids = all_ids(asked);
+    if let WhichBackups::Last(count) = which {
+        ids.truncate(*count);
+    }
+    Ok(ids)
+}
+
 /// The backup that is meant, of those that can be seen. One whose entry is damaged is seen as well: passing it over would
 /// take an older backup for the latest. Where another entry of it can be read, that one says when it began.
 pub(crate) async fn resolve(
@@ -291,6 +311,26 @@ pub(crate) async fn resolve(
         ));
     }
     Err(not_found(which, false))
+}
+
+/// Every backup that is listed or should be, the newest first.
+pub(crate) fn all_ids(asked: &[Result<Asked, (String, BackupError)>]) -> Vec<BackupId> {
+    let mut known: Vec<_> = asked
+        .iter()
+        .flatten()
+        .flat_map(|asked| &asked.catalog.entries)
+        .map(|entry| (entry.started_at, entry.id.clone()))
+        .collect();
+    known.sort_by(|a, b| b.cmp(a));
+    let mut ids: Vec<BackupId> = known.into_iter().map(|(_, id)| id).collect();
+    let damaged = asked
+        .iter()
+        .flatten()
+        .flat_map(|asked| asked.catalog.damaged());
+    ids.extend(damaged.map(|(id, _, _)| id.clone()));
+    let mut seen = std::collections::HashSet::new();
+    ids.retain(|id| seen.insert(id.clone()));
+    ids
 }
 
 /// No destination has the backup, of those that could be asked where not all could be.

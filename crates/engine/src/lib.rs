@@ -1,6 +1,6 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
-//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), once or by a [`Schedule`], lists them, checks them ([`VerifyRequest`]), restores them
+//! Start with [`Engine`]: it makes backups ([`BackupRequest`]), once or by a [`Schedule`], lists them, checks them ([`VerifyRequest`], [`ValidateRequest`]), restores them
 //! ([`RestoreRequest`]), makes lost manifests again ([`RepairRequest`]) and deletes what is no longer wanted
 //! ([`CleanupRequest`], [`DeleteRequest`]); and it says what can be had of the backups of
 //! another, the plugin of s3db.js ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in
@@ -61,6 +61,7 @@ mod schedule;
 mod status;
 mod sync;
 mod unpublished;
+mod validate;
 mod verify;
 mod withdrawal;
 
@@ -85,14 +86,16 @@ pub use list::{ListRequest, ListedStatus};
 pub use monitor::MonitorRequest;
 pub use repair::RepairRequest;
 pub use report::{
-    BackupReport, BackupState, CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport,
-    CleanupStatus, Contained, CopyState, CopyStatus, Damage, DeleteReport, DeletedCopy,
-    DestinationError, DriverInfo, DriverOutcome, KeyObject, KeysAt, KeysOfBackup, KeysReport,
-    LastRun, ListReport, ListedBackup, MonitorReport, MonitoredDestination, PluginResult,
-    PreviousState, Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun,
-    ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, ScheduleList, ScheduledBackup,
+    BackupReport, BackupState, BackupValidation, CheckResult, CleanedBackup, CleanedDestination,
+    CleanedUpload, CleanupReport, CleanupStatus, Contained, CopyState, CopyStatus, Damage,
+    DeleteReport, DeletedCopy, DestinationError, DriverInfo, DriverOutcome, DryRunReport,
+    DryRunStatus, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport, ListedBackup,
+    MonitorReport, MonitoredDestination, PluginResult, PreviousState, Removal, RemovalStatus,
+    RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport,
+    RestoreStatus, RestoredResource, SampleReport, SampledResource, ScheduleList, ScheduledBackup,
     SchedulesReport, StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy,
-    VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, exit, exit_code_of,
+    ValidationChecks, ValidationReport, Verdict, VerifiedBackup, VerifiedCopy, VerifiedSeal,
+    VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, IncrementalBase, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
@@ -106,10 +109,10 @@ pub use teeline_core::seal::{
 pub use teeline_core::{
     BackupError, BackupId, BackupRef, BackupType, Changes, Class, Compression, CronExpression,
     DestinationId, DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport,
-    Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent, PathTemplate,
-    ProgressEvent, RestoreCounts, Retention, Rule, RunStatus, SettleOutcome, SettledCounts,
-    Settling, Sink, Source, Span, StrategyKind, Target, Thaw, ThawTier, TimeZone, Timestamp,
-    Timing, Verified, WithdrawalReason, looks_like_url, masked,
+    InPart, Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent,
+    Partitions, PathTemplate, ProgressEvent, Query, RestoreCounts, Retention, Rule, RunStatus,
+    SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind, Target, Thaw,
+    ThawTier, TimeZone, Timestamp, Timing, Verified, WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sinks::object_store;
@@ -119,4 +122,5 @@ pub use teeline_sources::jsonl::JsonlSource;
 pub use teeline_sources::s3db::{
     Connection, OnUndecodable, RestoreMode, S3dbSource, ScanOptions, UnknownObjects,
 };
+pub use validate::{Scratch, ValidateRequest};
 pub use verify::{VerifyRequest, WhichBackups};

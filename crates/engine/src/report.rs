@@ -1,19 +1,21 @@
 //! What a host is told: the shapes of `docs/reference/json.md`.
 
 mod cleanup;
+mod dry_run;
 mod keys;
 mod monitor;
 mod plugin_result;
 mod repair;
 mod schedules;
 mod sync;
+mod validation;
 mod verify;
 
 use serde::Serialize;
 use teeline_actors::StageReport;
 use teeline_core::{
     BackupId, BackupRef, BackupType, Changes, Class, DestinationReport, Digest, ErrorReport,
-    Metadata, RestoreCounts, RunStatus, Settling, Timestamp,
+    InPart, Metadata, RestoreCounts, RunStatus, Settling, Timestamp,
 };
 
 use crate::failure::Failure;
@@ -25,12 +27,14 @@ pub use cleanup::{
     CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport, CleanupStatus, DeleteReport,
     DeletedCopy, Removal, RemovalStatus,
 };
+pub use dry_run::{DryRunReport, DryRunStatus, SampleReport, SampledResource};
 pub use keys::{KeyObject, KeysAt, KeysOfBackup, KeysReport};
 pub use monitor::{MonitorReport, MonitoredDestination};
 pub use plugin_result::{DriverInfo, DriverOutcome, PluginResult};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
+pub use validation::{BackupValidation, CheckResult, ValidationChecks, ValidationReport, Verdict};
 pub use verify::{
     Contained, PreviousState, VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport,
 };
@@ -273,6 +277,8 @@ pub struct StatusReport {
     pub metadata: Metadata,
     /// What was read.
     pub source: Option<teeline_core::SourceEntry>,
+    /// Which records it has, where it was made of some only.
+    pub in_part: Option<InPart>,
     /// What it holds.
     pub resources: Vec<ResourceStatus>,
     /// Where it is.
@@ -416,6 +422,8 @@ pub struct RestoreReport {
     pub status: RestoreStatus,
     /// Where to, without secrets.
     pub target: String,
+    /// Which records the backup has, where it was made of some only: the others of these resources aren't in it.
+    pub in_part: Option<InPart>,
     /// The resources.
     pub restored: Vec<RestoredResource>,
     /// Objects that are no records.

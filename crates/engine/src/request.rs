@@ -8,7 +8,8 @@ use teeline_actors::{Observer, Verification};
 use teeline_core::seal::Recipient;
 use teeline_core::{
     BackupError, BackupRef, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
-    PathTemplate, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone, Timestamp,
+    Partitions, PathTemplate, Query, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind,
+    TimeZone, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -71,6 +72,10 @@ pub struct BackupRequest {
     pub include: Vec<String>,
     /// Globs of the resources to leave out; they win.
     pub exclude: Vec<String>,
+    /// Only the records that are in these partitions, of the resources that have them, and nothing else; all.
+    pub partitions: Partitions,
+    /// Only the records that meet this, of the resources that it names; all.
+    pub query: Query,
     /// What is cleaned up once the backup is made, at the destinations that have it; nothing. After a run that failed nothing
     /// ever is.
     pub cleanup: Option<RetentionPolicy>,
@@ -127,6 +132,8 @@ impl BackupRequest {
             resources: None,
             include: Vec::new(),
             exclude: Vec::new(),
+            partitions: Partitions::default(),
+            query: Query::default(),
             cleanup: None,
             time_zone: TimeZone::default(),
             observer: None,
@@ -156,6 +163,12 @@ impl BackupRequest {
             Some(names) => names.iter().map(|name| globset::escape(name)).collect(),
             None => self.include.clone(),
         }
+    }
+
+    /// Whether it is of less than everything.
+    pub(crate) fn is_selective(&self) -> bool {
+        let of_resources = !self.included().is_empty() || !self.exclude.is_empty();
+        of_resources || !self.partitions.is_empty() || !self.query.is_empty()
     }
 
     /// What becomes of each destination that falls behind.

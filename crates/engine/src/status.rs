@@ -143,6 +143,7 @@ impl StatusReport {
             sealed: false,
             metadata: Metadata::default(),
             source: None,
+            in_part: None,
             resources: Vec::new(),
             destinations: Vec::new(),
             runs: Vec::new(),
@@ -175,6 +176,7 @@ impl StatusReport {
                     .collect(),
             })
             .collect();
+        self.in_part = manifest.plan.in_part();
         self.source = Some(manifest.source);
     }
 }

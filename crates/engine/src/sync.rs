@@ -4,7 +4,7 @@
 use teeline_core::chain::{Linked, Links};
 use teeline_core::{BackupError, BackupId, Class, SealedManifest};
 
-use crate::catalog::{Asked, ask_all, resolve};
+use crate::catalog::{Asked, all_ids, ask_all, resolve};
 use crate::catch_up::Completion;
 use crate::check::read_manifest;
 use crate::destination::DestinationSpec;
@@ -12,7 +12,6 @@ use crate::engine::Engine;
 use crate::report::{DestinationError, SyncReport, SyncStatus, SyncedBackup, SyncedCopy};
 use crate::request::{Cancel, Which};
 use crate::run_records;
-use crate::verify::all_ids;
 
 /// Gaps to be filled.
 #[derive(Debug, Clone)]

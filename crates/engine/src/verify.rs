@@ -7,7 +7,7 @@ mod seal;
 use teeline_core::chain::{Linked, Links};
 use teeline_core::{BackupError, BackupId, ErrorReport, layout};
 
-use crate::catalog::{Asked, ask_all, resolve};
+use crate::catalog::{Asked, ask_all, resolve_all};
 use crate::check::Check;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
@@ -23,6 +23,8 @@ use crate::request::{Cancel, Which};
 pub enum WhichBackups {
     /// Every one that a destination lists.
     All,
+    /// So many of these, the newest.
+    Last(usize),
     /// One.
     One(Which),
 }
@@ -111,13 +113,7 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
             error: error.into(),
         });
     }
-    let ids = match &request.which {
-        // Nothing to check is no success: the place may be mistyped, or its disk not there.
-        WhichBackups::All => resolve(&Which::Latest, &asked)
-            .await
-            .map(|_| all_ids(&asked)),
-        WhichBackups::One(which) => resolve(which, &asked).await.map(|id| vec![id]),
-    };
+    let ids = resolve_all(&request.which, &asked).await;
     let ids = match ids {
         Ok(ids) => ids,
         Err(error) => {
@@ -158,27 +154,8 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
     report
 }
 
-/// Every backup that is listed or should be, the newest first.
-pub(crate) fn all_ids(asked: &[Result<Asked, (String, BackupError)>]) -> Vec<BackupId> {
-    let mut known: Vec<_> = asked
-        .iter()
-        .flatten()
-        .flat_map(|asked| &asked.catalog.entries)
-        .map(|entry| (entry.started_at, entry.id.clone()))
-        .collect();
-    known.sort_by(|a, b| b.cmp(a));
-    let mut ids: Vec<BackupId> = known.into_iter().map(|(_, id)| id).collect();
-    let damaged = asked
-        .iter()
-        .flatten()
-        .flat_map(|asked| asked.catalog.damaged());
-    ids.extend(damaged.map(|(id, _, _)| id.clone()));
-    let mut seen = std::collections::HashSet::new();
-    ids.retain(|id| seen.insert(id.clone()));
-    ids
-}
-
-async fn verify_copy(
+/// Checks the copy of a backup at one destination.
+pub(crate) async fn verify_copy(
     request: &VerifyRequest,
     asked_all: &[&Asked],
     asked: &Asked,

@@ -217,7 +217,7 @@ async fn a_selective_backup_says_of_what() {
         asked
     };
     for (names, message) in [
-        (None, "which resources are wanted"),
+        (None, "what is wanted"),
         (Some(&[][..]), "it names none"),
         (Some(&["event?"]), "there are: events"),
         (Some(&["*"]), "there are: events"),

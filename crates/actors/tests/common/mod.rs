@@ -13,8 +13,8 @@ use futures::stream::BoxStream;
 use teeline_actors::{Budget, Executor, Pass, PassDestination, Verification};
 use teeline_core::{
     Attachment, BackupError, BackupId, BackupType, Capabilities, Compression, CutLimits,
-    DestinationId, Item, LagPolicy, Metadata, ObjectKey, ObjectMeta, Placed, PlanEntry,
-    PlannedResource, RecordBatch, ResourceCounts, ResourceId, ResourceKind, RunHead, Scan,
+    DestinationId, Item, LagPolicy, Metadata, ObjectKey, ObjectMeta, Partitions, Placed, PlanEntry,
+    PlannedResource, Query, RecordBatch, ResourceCounts, ResourceId, ResourceKind, RunHead, Scan,
     ScanPlan, Selection, Sink, Source, SourceKind, Strategy, StrategyKind, Timestamp, Upload,
 };
 use teeline_sinks::MemorySink;
@@ -145,6 +145,8 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
                 segment_bytes: 1 << 20,
                 include: Vec::new(),
                 exclude: Vec::new(),
+                partitions: Partitions::default(),
+                query: Query::default(),
                 seal: None,
             },
             parent: None,

@@ -89,6 +89,14 @@ pub(crate) struct BackupArguments {
     /// Not the resources that this glob matches; wins over --include
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
+    /// Only the records in these partitions of a database, and nothing else, such as byRegion=US,EU; a value that has a comma,
+    /// or several fields, as JSON: byArea=[{"area":"a1","zone":"north"}]. May be repeated: a record has to be in each
+    #[arg(long, value_name = "NAME=VALUE,…")]
+    pub(crate) partition: Vec<String>,
+    /// Only the records of a resource that have this value, such as orders.status=active or orders.address.city=Bonn; all of
+    /// other resources. May be repeated: one of the values of a path, and each of the paths
+    #[arg(long = "where", value_name = "RESOURCE.PATH=VALUE")]
+    pub(crate) conditions: Vec<String>,
     /// What is checked of JSON lines: that each is JSON, that each is a line of text, or nothing
     #[arg(long, value_name = "WHAT")]
     pub(crate) validate: Option<ValidateArgument>,
@@ -105,6 +113,9 @@ pub(crate) struct BackupArguments {
     /// Clean up afterwards, by the rules of the configuration
     #[arg(long)]
     pub(crate) cleanup: bool,
+    /// Say what it would come to, from a sample of what there is, and write nothing
+    #[arg(long, conflicts_with = "cleanup")]
+    pub(crate) dry_run: bool,
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,

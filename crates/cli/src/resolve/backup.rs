@@ -12,6 +12,7 @@ use teeline::{
 use super::destinations::{beside_source, destinations};
 use super::exposed::Exposed;
 use super::keys::{Access, access};
+use super::records::{partitions, query};
 use super::schedules::named;
 use super::setting::Setting;
 use super::source::{database_of_backup, source};
@@ -104,6 +105,12 @@ pub(crate) async fn backup(
     if !typed.exclude.is_empty() {
         request.exclude.clone_from(&typed.exclude);
     }
+    if !typed.partition.is_empty() {
+        request.partitions = partitions(&typed.partition)?;
+    }
+    if !typed.conditions.is_empty() {
+        request.query = query(&typed.conditions)?;
+    }
     if typed.cleanup {
         request.cleanup = Some(setting.config.retention);
     }
@@ -141,6 +148,8 @@ pub(super) fn configured(
     request.metadata = how.metadata.clone();
     request.include.clone_from(&how.include);
     request.exclude.clone_from(&how.exclude);
+    request.partitions.clone_from(&how.partitions);
+    request.query.clone_from(&how.query);
     request.time_zone = config.time_zone;
     if how.cleanup {
         request.cleanup = Some(config.retention);

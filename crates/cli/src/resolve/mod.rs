@@ -6,6 +6,7 @@ mod cleanup;
 mod destinations;
 mod exposed;
 mod keys;
+mod records;
 mod requests;
 mod schedules;
 mod setting;
@@ -18,7 +19,7 @@ pub(crate) use self::cleanup::{cleanup, delete, delete_id};
 pub(crate) use self::keys::key;
 pub(crate) use self::requests::{
     consolidate, consolidate_id, inspect_plugin, list, monitor, places, repair, repair_id, restore,
-    status, sync, sync_id, verify,
+    status, sync, sync_id, validate, verify,
 };
 pub(crate) use self::schedules::{scheduled, schedules_in, schedules_to_look_at};
 pub(crate) use self::setting::Setting;

@@ -3,7 +3,8 @@
 use teeline::{
     BackupError, BackupId, Cancel, ConsolidateRequest, DestinationSpec, InspectPluginRequest,
     ListRequest, ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest,
-    SyncRequest, Thaw, Timestamp, VerifyRequest, Which, WhichBackups,
+    RestoreTarget, Scratch, SyncRequest, Thaw, Timestamp, ValidateRequest, VerifyRequest, Which,
+    WhichBackups,
 };
 
 use super::backup::said;
@@ -12,10 +13,11 @@ use super::exposed::Exposed;
 use super::keys::{Access, access, keys};
 use super::setting::Setting;
 use super::target::target;
+use super::to_usize;
 use crate::args::{
     ConsolidateArguments, InspectPluginArguments, ListArguments, ListedStatusArgument,
     ModeArgument, MonitorArguments, PlacesArguments, RepairArguments, RestoreArguments,
-    StatusArguments, SyncArguments, VerifyArguments,
+    StatusArguments, SyncArguments, ValidateArguments, VerifyArguments,
 };
 use crate::output::Output;
 
@@ -192,6 +194,41 @@ pub(crate) async fn verify(
         false => WhichBackups::One(which(&typed.id)?),
     };
     request.deep = typed.deep;
+    request.keys = keys(&typed.keys, setting).await?;
+    request.cancel = cancel.clone();
+    Ok(request)
+}
+
+/// The request of `teeline validate`.
+pub(crate) async fn validate(
+    typed: &ValidateArguments,
+    setting: &Setting,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<ValidateRequest, BackupError> {
+    let mut exposed = Exposed::default();
+    let places = places_of(&typed.places, setting, &mut exposed)?;
+    let mut request = ValidateRequest::new(places);
+    request.which = match &typed.id {
+        Some(id) => WhichBackups::One(which(id)?),
+        None => WhichBackups::Last(to_usize(typed.last)),
+    };
+    if let Some(scratch) = &typed.scratch {
+        request.scratch = match RestoreTarget::parse(scratch) {
+            Ok(RestoreTarget::Folder(folder)) => Scratch::Folder(folder),
+            Ok(RestoreTarget::Database(connection)) => {
+                exposed.note(connection.credentials.is_some(), "--scratch");
+                Scratch::Database(connection)
+            }
+            Ok(_) => {
+                let message = "it isn't a place that can be removed again";
+                return Err(BackupError::usage("--scratch", message)
+                    .suggest("accepted: a folder, or the connection string of a database"));
+            }
+            Err(error) => return Err(BackupError::usage("--scratch", error.message())),
+        };
+    }
+    exposed.warn(output);
     request.keys = keys(&typed.keys, setting).await?;
     request.cancel = cancel.clone();
     Ok(request)

@@ -13,6 +13,7 @@ use crate::document;
 use crate::error::Class;
 use crate::manifest::{PlanEntry, SealedManifest, SourceEntry};
 use crate::metadata::Metadata;
+use crate::part::{Partitions, Query};
 use crate::placing::{Placement, Placer};
 use crate::records::RunHead;
 use crate::source::{PlannedResource, ResourceCounts, SettleOutcome, SettledCounts, Settling};
@@ -127,6 +128,14 @@ impl Backup {
                     segment_bytes: self.segment_bytes,
                     include: Vec::new(),
                     exclude: Vec::new(),
+                    partitions: match self.is_database {
+                        true => serde_json::from_str("{\"byRegion\":[\"US\"]}").unwrap(),
+                        false => Partitions::default(),
+                    },
+                    query: match self.is_database {
+                        true => Query::default(),
+                        false => serde_json::from_str("{\"r\":{\"a.b\":[1,\"x\"]}}").unwrap(),
+                    },
                     seal: None,
                 },
                 parent: self.is_link.then(|| BackupRef {

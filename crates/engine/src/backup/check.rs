@@ -26,7 +26,7 @@ pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strat
     check_apart_from_source(request)?;
     check_type(request)?;
     check_base(request)?;
-    Wanted::new(&request.included(), &request.exclude)?;
+    Wanted::new(request)?;
     check_apart(&request.destinations)?;
     let strategy = Strategy::new(request.strategy, &request.required())?;
     if request.strategy == StrategyKind::Priority && !request.source.is_rereadable() {
@@ -54,9 +54,10 @@ fn check_type(request: &BackupRequest) -> Result<(), BackupError> {
             "this source can't tell what has changed since a backup",
             "use full: such a backup is whole, and restores alone",
         ),
-        "selective" if request.included().is_empty() && request.exclude.is_empty() => refused(
-            "it doesn't say which resources are wanted",
-            "name them (--resources), or give globs (--include, --exclude); a backup of everything is full",
+        "selective" if !request.is_selective() => refused(
+            "it doesn't say what is wanted",
+            "name resources (--resources), give globs (--include, --exclude), or say which records (--partition, --where); \
+             a backup of everything is full",
         ),
         _ => Ok(()),
     }
@@ -72,6 +73,11 @@ fn check_base(request: &BackupRequest) -> Result<(), BackupError> {
         Err(BackupError::usage(subject, message).suggest("make it an incremental one"))
     };
     match request.is_incremental() {
+        true if !request.partitions.is_empty() || !request.query.is_empty() => {
+            let message = "it has what has changed of whole resources, not of partitions or what a query asks for";
+            Err(BackupError::usage("incremental", message)
+                .suggest("make it a full or selective one, or leave --partition and --where out"))
+        }
         true => Ok(()),
         false if request.since.is_some() => refused("since"),
         false if request.base != IncrementalBase::default() => refused("base"),

@@ -3,6 +3,7 @@
 mod behind;
 mod check;
 mod cleanup;
+mod dry_run;
 mod outcome;
 mod parent;
 mod record;
@@ -240,7 +241,7 @@ impl<'a> Run<'a> {
             .collect();
         let source = Arc::clone(&request.source);
         let (seal, sealing) = sealing.unzip();
-        let wanted = Wanted::new(&request.included(), &request.exclude)?;
+        let wanted = Wanted::new(request)?;
         let selection = wanted.selection();
         let head = RunHead {
             id: id.clone(),
@@ -255,6 +256,8 @@ impl<'a> Run<'a> {
                 segment_bytes: request.segment_bytes,
                 include: request.included(),
                 exclude: request.exclude.clone(),
+                partitions: request.partitions.clone(),
+                query: request.query.clone(),
                 seal,
             },
             parent: extent.parent(),

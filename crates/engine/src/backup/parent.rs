@@ -68,7 +68,11 @@ impl Run<'_> {
             if let Some(time) = self.request.since {
                 return Ok(Extent::Since(time));
             }
-            let message = "there is no backup that it could go on from";
+            let has_sealed = |at: &Asked| at.catalog.entries.iter().any(|entry| entry.sealed);
+            let message = match asked.iter().flatten().any(has_sealed) {
+                true => "no key opens the backups that it could go on from",
+                false => "there is no backup that it could go on from",
+            };
             self.whole_because = Some(message.to_owned());
             return Ok(Extent::Everything);
         };
@@ -151,9 +155,17 @@ impl Run<'_> {
             if is_too_late || (is_link && self.request.base == IncrementalBase::Full) {
                 continue;
             }
+            // A host that can't read its backups needn't try.
+            if entry.sealed && self.request.keys.secrets.is_empty() {
+                continue;
+            }
             match self.usable(&entry.id, asked).await {
                 Ok(Some(chain)) => return Some(chain),
                 Ok(None) => {}
+                Err(error) if error.class() == Class::WrongKey => {
+                    tracing::warn!(backup = %entry.id, %error, "nothing goes on from it, nor from older ones");
+                    return None;
+                }
                 Err(error) => tracing::warn!(backup = %entry.id, %error, "nothing goes on from it"),
             }
         }
@@ -180,6 +192,7 @@ impl Run<'_> {
         let is_sealed = manifest.plan.seal.is_some();
         is_sealed != request.recipients.is_empty()
             && manifest.since.is_none()
+            && manifest.plan.in_part().is_none()
             && manifest.source.kind == request.source.kind()
             && manifest.source.location == request.source.to_string()
             && manifest.plan.include == request.included()

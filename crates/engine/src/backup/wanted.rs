@@ -1,17 +1,22 @@
-//! Which resources are wanted.
+//! Which resources are wanted, and which of their records.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use teeline_core::{
-    BackupError, PlannedResource, ResourceKind, ScanPlan, Selection, looks_like_url,
+    BackupError, Partitions, PlannedResource, Query, ResourceKind, ScanPlan, Selection,
+    looks_like_url,
 };
+
+use crate::request::BackupRequest;
 
 /// Globs of resources, and which of them have met one.
 pub(super) struct Wanted {
     include: GlobSet,
     exclude: GlobSet,
     patterns: Vec<String>,
+    partitions: Partitions,
+    query: Query,
     met: Arc<Mutex<Met>>,
 }
 
@@ -22,15 +27,18 @@ struct Met {
 }
 
 impl Wanted {
-    pub(super) fn new(include: &[String], exclude: &[String]) -> Result<Self, BackupError> {
+    pub(super) fn new(request: &BackupRequest) -> Result<Self, BackupError> {
+        let include = request.included();
         let met = Met {
             patterns: vec![false; include.len()],
             names: Vec::new(),
         };
         Ok(Wanted {
-            include: glob_set("include", include)?,
-            exclude: glob_set("exclude", exclude)?,
-            patterns: include.to_vec(),
+            include: glob_set("include", &include)?,
+            exclude: glob_set("exclude", &request.exclude)?,
+            patterns: include,
+            partitions: request.partitions.clone(),
+            query: request.query.clone(),
             met: Arc::new(Mutex::new(met)),
         })
     }
@@ -38,7 +46,7 @@ impl Wanted {
     pub(super) fn selection(&self) -> Selection {
         let (include, exclude) = (self.include.clone(), self.exclude.clone());
         let met = Arc::clone(&self.met);
-        Selection::new(!self.patterns.is_empty(), move |name| {
+        let selection = Selection::new(!self.patterns.is_empty(), move |name| {
             let matches = include.matches(name);
             // Names and flags, right also after a panic elsewhere.
             let mut met = met.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +57,8 @@ impl Wanted {
                 met.names.push(name.to_owned());
             }
             (include.is_empty() || !matches.is_empty()) && !exclude.is_match(name)
-        })
+        });
+        selection.of_records(self.partitions.clone(), self.query.clone())
     }
 
     /// Refuses a pattern that no resource answers to, and patterns that leave none: mistakes that would be found out at the
@@ -62,13 +71,71 @@ impl Wanted {
             let message = format!("no resource is called so; there are: {there_are}");
             return Err(BackupError::usage(subject, message));
         }
-        let is_left = |planned: &PlannedResource| matches!(planned.kind, ResourceKind::Records(_));
-        if met.names.is_empty() || plan.resources.iter().any(is_left) {
+        self.check_query(plan)?;
+        self.check_partitions(plan, &met)?;
+        if met.names.is_empty()
+            || plan
+                .resources
+                .iter()
+                .any(|planned| name_of(planned).is_some())
+        {
             return Ok(());
         }
         let message = format!("it leaves no resource; there are: {there_are}");
         Err(BackupError::usage("exclude", message))
     }
+
+    /// Refuses conditions on a resource that isn't read.
+    fn check_query(&self, plan: &ScanPlan) -> Result<(), BackupError> {
+        let Some(name) = self.query.resources().find(|name| !plans(plan, name)) else {
+            return Ok(());
+        };
+        let read: Vec<&str> = plan.resources.iter().filter_map(name_of).collect();
+        let message = format!(
+            "no resource that is read is called so; there are: {}",
+            read.join(", ")
+        );
+        Err(BackupError::usage(format!("query {name:?}"), message))
+    }
+
+    /// Refuses a pattern whose resources all lack a partition. Of resources that nobody named, those that have it are read.
+    fn check_partitions(&self, plan: &ScanPlan, met: &Met) -> Result<(), BackupError> {
+        if self.partitions.is_empty() {
+            return Ok(());
+        }
+        for (index, pattern) in self.patterns.iter().enumerate() {
+            let answers = |name: &&String| {
+                self.include.matches(name).contains(&index) && !self.exclude.is_match(name)
+            };
+            let answering: Vec<&String> = met.names.iter().filter(answers).collect();
+            if !answering.is_empty() && !answering.iter().any(|name| plans(plan, name)) {
+                let partitions: Vec<&str> = self.partitions.names().collect();
+                let message = format!(
+                    "it hasn't all of the partitions that are asked for: {}",
+                    partitions.join(", ")
+                );
+                return Err(BackupError::usage(format!("include {pattern:?}"), message)
+                    .suggest("leave it out, or back it up by itself"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name_of(planned: &PlannedResource) -> Option<&str> {
+    match &planned.kind {
+        ResourceKind::Records(name) => Some(name),
+        ResourceKind::Objects
+        | ResourceKind::Deleted
+        | ResourceKind::Lines
+        | ResourceKind::Settled => None,
+    }
+}
+
+fn plans(plan: &ScanPlan, name: &str) -> bool {
+    plan.resources
+        .iter()
+        .any(|planned| name_of(planned) == Some(name))
 }
 
 fn glob_set(option: &str, patterns: &[String]) -> Result<GlobSet, BackupError> {

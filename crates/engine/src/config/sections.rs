@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use serde_json::{Map, Value};
 use teeline_core::{
-    BackupError, Compression, LagPolicy, LineCheck, Metadata, PathTemplate, StrategyKind, TimeZone,
+    BackupError, Compression, LagPolicy, LineCheck, Metadata, Partitions, PathTemplate, Query,
+    StrategyKind, TimeZone,
 };
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
@@ -101,6 +103,8 @@ pub(super) const BACKUP: Known = Known {
         "path",
         "include",
         "exclude",
+        "partitions",
+        "query",
         "metadata",
         "cleanup",
         "base",
@@ -110,6 +114,10 @@ pub(super) const BACKUP: Known = Known {
         (
             "time_zone",
             "it stands before all sections: time_zone = \"Europe/Berlin\"",
+        ),
+        (
+            "where",
+            "write it as [backup.query.orders] status = \"active\"",
         ),
         (
             "schedule",
@@ -362,12 +370,9 @@ pub(super) fn backup(
                 .to_owned()
         })
     })?;
-    let metadata = match table.has("metadata") {
-        false => default.metadata,
-        true => Metadata::new(table.values("metadata")?).map_err(|error| {
-            table.error_at("metadata", &format!("isn't usable: {}", error.message()))
-        })?,
-    };
+    let metadata = as_said(table, "metadata", Metadata::new)?;
+    let partitions = as_said(table, "partitions", |said| Partitions::new(said.into()))?;
+    let query = as_said(table, "query", |said| Query::new(said.into()))?;
     Ok(BackupConfig {
         strategy: strategy.unwrap_or(default.strategy),
         lag: lag.or(default.lag),
@@ -389,9 +394,27 @@ pub(super) fn backup(
         exclude: table
             .texts("exclude", check_glob)?
             .unwrap_or(default.exclude),
-        metadata,
+        partitions: partitions.unwrap_or(default.partitions),
+        query: query.unwrap_or(default.query),
+        metadata: metadata.unwrap_or(default.metadata),
         cleanup: table.boolean("cleanup")?.unwrap_or(default.cleanup),
     })
+}
+
+/// What a table of values under names that the user chose says, where it is there.
+fn as_said<T>(
+    table: &mut Table<'_>,
+    name: &str,
+    read: impl Fn(Map<String, Value>) -> Result<T, BackupError>,
+) -> Result<Option<T>, BackupError> {
+    if !table.has(name) {
+        return Ok(None);
+    }
+    let read = read(table.values(name)?).map_err(|error| {
+        let message = format!("isn't usable: {}: {}", error.subject(), error.message());
+        table.error_at(name, &message)
+    });
+    read.map(Some)
 }
 
 /// What becomes of a destination that falls behind, where it is said.

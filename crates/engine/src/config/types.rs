@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use teeline_core::{
     BackupType, Compression, CronExpression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, LineCheck,
-    Metadata, PathTemplate, SPILL_BYTES_DEFAULT, Span, StrategyKind,
+    Metadata, Partitions, PathTemplate, Query, SPILL_BYTES_DEFAULT, Span, StrategyKind,
 };
 use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
@@ -98,6 +98,10 @@ pub struct BackupConfig {
     pub include: Vec<String>,
     /// Globs of the resources that are left out, also where `include` names them. Default: none.
     pub exclude: Vec<String>,
+    /// Only the records in these partitions, of the resources that have them, and nothing else. Default: none, which means all.
+    pub partitions: Partitions,
+    /// Only the records that meet this, of the resources that it names. Default: no condition.
+    pub query: Query,
     /// What is said of each backup. Default: nothing.
     pub metadata: Metadata,
     /// Whether each backup that succeeds is followed by a cleanup where it has been made. Default: no.
@@ -257,6 +261,8 @@ impl Default for BackupConfig {
             path: PathTemplate::default(),
             include: Vec::new(),
             exclude: Vec::new(),
+            partitions: Partitions::default(),
+            query: Query::default(),
             metadata: Metadata::default(),
             cleanup: false,
         }

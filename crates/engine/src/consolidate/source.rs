@@ -32,7 +32,8 @@ impl ChainSource {
     pub(super) async fn new(chain: Chain) -> Result<Self, BackupError> {
         let manifest = Arc::clone(chain.manifest());
         let mut attachments = manifest.attachments.iter();
-        let export = match attachments.find(|file| file.file == layout::SCHEMA_EXPORT) {
+        let name = manifest.plan.stored_name(layout::SCHEMA_EXPORT);
+        let export = match attachments.find(|file| file.file == name) {
             Some(entry) => Some(chain.last().attachment(entry).await?),
             None => None,
         };

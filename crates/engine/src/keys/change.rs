@@ -9,14 +9,14 @@ use teeline_core::{BackupError, BackupId, CatalogEntry, Class, Timestamp};
 use super::Keys;
 use super::objects::{key_of, keys_of, put_key};
 use super::unlock::{Unlocked, authenticate};
-use crate::catalog::{Asked, ask_all, resolve};
+use crate::catalog::{Asked, ask_all, resolve_all};
 use crate::check::read_manifest;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::open::Opened;
 use crate::report::{DestinationError, KeyObject, KeysAt, KeysOfBackup, KeysReport};
 use crate::request::{Cancel, Which};
-use crate::verify::{WhichBackups, all_ids};
+use crate::verify::WhichBackups;
 
 /// What is to become of who can open backups.
 #[derive(Debug, Clone)]
@@ -100,10 +100,7 @@ async fn change_all(
             error: error.into(),
         });
     }
-    let ids = match &request.which {
-        WhichBackups::All => all_ids(&asked),
-        WhichBackups::One(which) => vec![resolve(which, &asked).await?],
-    };
+    let ids = resolve_all(&request.which, &asked).await?;
     let asked: Vec<Asked> = asked.into_iter().flatten().collect();
     for id in ids {
         let of_backup = OfBackup {

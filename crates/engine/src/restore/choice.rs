@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::Value;
-use teeline_core::{BackupError, Class, Frame, Manifest, ResourceEntry, RestoringResource};
+use teeline_core::{BackupError, Class, Frame, InPart, Manifest, ResourceEntry, RestoringResource};
 use teeline_sources::s3db;
 
 /// What is to be restored.
@@ -163,6 +163,28 @@ fn id_of(line: &[u8]) -> Result<Option<String>, BackupError> {
         Value::Number(id) => Some(id.to_string()),
         _ => None,
     })
+}
+
+/// Which records the backup has of the chosen resources, where that isn't all of some. What it hasn't must not be taken for what is
+/// to be deleted.
+pub(super) fn in_part(
+    manifest: &Manifest,
+    chosen: &[&ResourceEntry],
+    replaces: bool,
+) -> Result<Option<InPart>, BackupError> {
+    let plan = &manifest.plan;
+    let is_some = |chosen: &&&ResourceEntry| plan.is_of_some_records(&chosen.name);
+    match chosen.iter().find(is_some) {
+        None => Ok(None),
+        Some(some) if replaces => {
+            let message = format!(
+                "the backup has some records of {} only, and replace would delete the others",
+                some.name
+            );
+            Err(BackupError::usage("mode", message).suggest("use merge or skip-existing"))
+        }
+        Some(_) => Ok(plan.in_part()),
+    }
 }
 
 /// Ids that no record has.

@@ -17,6 +17,7 @@ use teeline_core::{
     BackupError, BackupId, Class, ResourceEntry, ResourceKind, RestoreCounts, Restoring, Target,
     Thaw, Timestamp,
 };
+use teeline_sources::s3db::RestoreMode;
 
 use crate::catalog::{ask_all, resolve};
 use crate::chain::Chain;
@@ -32,7 +33,7 @@ pub use request::RestoreRequest;
 pub use target::RestoreTarget;
 
 use crate::plain::count_lines;
-use choice::Choice;
+use choice::{Choice, in_part};
 use reading::Tally;
 pub(crate) use reading::{Contents, count_first};
 
@@ -67,6 +68,7 @@ impl RestoreReport {
             backup_id: None,
             status: RestoreStatus::Failed,
             target: target.to_owned(),
+            in_part: None,
             restored: Vec::new(),
             objects_restored: 0,
             objects: RestoreCounts::default(),
@@ -120,13 +122,15 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
     report
 }
 
-async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
+/// Restores, and tells nobody.
+pub(crate) async fn restore(engine: &Engine, request: RestoreRequest) -> RestoreReport {
     let mut report = RestoreReport::failed(&request.target.to_string());
     let wanted = Wanted {
         which: request.which,
         resources: request.resources,
         ids: request.ids,
         renames: request.renames,
+        replaces: request.mode == Some(RestoreMode::Replace),
         thaw: request.thaw.filter(|_| !request.dry_run),
         waits: request.wait_for_thaw,
         dry_run: request.dry_run,
@@ -191,6 +195,8 @@ struct Wanted {
     resources: Vec<String>,
     ids: Vec<String>,
     renames: Vec<(String, String)>,
+    /// Whether what isn't in the backup is deleted at the target.
+    replaces: bool,
     thaw: Option<Thaw>,
     waits: bool,
     dry_run: bool,
@@ -244,6 +250,7 @@ impl Restore {
         let manifest = Arc::clone(chain.manifest());
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
         let chosen = choice.of(&manifest);
+        self.report.in_part = in_part(&manifest, &chosen, wanted.replaces)?;
         let chain = chain.clone();
         self.have_readable(engine, &chain, &chosen, wanted).await?;
         let contents = Contents::open(&chain).await?;

@@ -170,3 +170,35 @@ async fn every_stored_bit_still_counts_for_who_has_no_key() {
         made.sinks[0].overwrite(&file, &right);
     }
 }
+
+#[tokio::test]
+async fn no_flipped_bit_of_any_file_gives_other_records() {
+    let made = made_by(|request| {
+        request.source = std::sync::Arc::new(super::common::source(b"{\"n\":1}\n{\"n\":2}\n"));
+    })
+    .await;
+    let right = "{\"n\":1}\n{\"n\":2}\n".as_bytes();
+    let (mut tried, mut restored) = (0, 0);
+    for key_of_file in made.sinks[0].keys() {
+        let stored = whole(&made.sinks[0], &key_of_file).await;
+        for position in (0..stored.len()).step_by(5) {
+            let mut damaged = stored.to_vec();
+            damaged[position] ^= 1 << (position % 8);
+            made.sinks[0].overwrite(&key_of_file, &damaged);
+            let (report, lines) = made.restore(&made.at[..1], keys(&[key(1)])).await;
+            let is_right = report.exit_code() == exit::DONE && lines == right;
+            assert!(
+                is_right || lines.is_empty(),
+                "{key_of_file} at {position}: {report:?}"
+            );
+            tried += 1;
+            restored += u32::from(is_right);
+        }
+        made.sinks[0].overwrite(&key_of_file, &stored);
+    }
+    // What a restore doesn't look at is the marker, the claim and the record of the run.
+    assert!(
+        tried > 500 && restored < tried / 2 + tried / 8,
+        "{restored} of {tried}"
+    );
+}

@@ -10,6 +10,7 @@ mod common;
 #[allow(dead_code, reason = "of what it was before, and not of what it became")]
 mod database;
 mod forged;
+mod links;
 mod recipients;
 mod repaired;
 mod written;

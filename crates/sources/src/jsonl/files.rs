@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 use teeline_core::{BackupError, Class, plain_words};
@@ -162,11 +164,19 @@ impl ResourceFile {
 
     /// Its lines, decompressed.
     pub(super) fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        self.open_counted(Arc::default())
+    }
+
+    /// The same; how many of a compressed file's bytes they were made of is counted.
+    pub(super) fn open_counted(&self, count: Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
         let file = File::open(&self.path)?;
         if self.packing == Packing::Plain {
             return Ok(Box::new(file));
         }
-        let mut packed = BufReader::with_capacity(READ_BYTES, file);
+        let mut packed = Counted {
+            inner: BufReader::with_capacity(READ_BYTES, file),
+            count,
+        };
         self.packing.check_beginning(packed.fill_buf()?)?;
         if self.packing == Packing::Gzip {
             return Ok(Box::new(MultiGzDecoder::new(packed)));
@@ -174,6 +184,31 @@ impl ResourceFile {
         let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
         decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
         Ok(Box::new(decoder))
+    }
+}
+
+/// Counts the bytes that are taken.
+struct Counted {
+    inner: BufReader<File>,
+    count: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.count.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+impl BufRead for Counted {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.inner.consume(amount);
+        self.count.fetch_add(amount as u64, Ordering::Relaxed);
     }
 }
 

@@ -6,6 +6,7 @@
 mod changes;
 mod files;
 mod lines;
+mod sample;
 mod scan;
 
 use std::fmt;
@@ -15,8 +16,8 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use teeline_core::{
-    Attachment, BackupError, Class, LineCheck, Placed, Scan, Selection, Source, SourceKind,
-    chain::Base,
+    Attachment, BackupError, Class, LineCheck, Placed, Sample, SampleLimits, Scan, Selection,
+    Source, SourceKind, chain::Base,
 };
 
 use crate::Io;
@@ -128,13 +129,35 @@ impl JsonlSource {
     /// Begins a scan, of what isn't as the parent has it where there is one.
     async fn begin(
         &self,
-        selection: &Selection,
+        selection: Selection,
         comparison: Option<Comparison>,
     ) -> Result<Box<dyn Scan>, BackupError> {
+        self.check_records(&selection)?;
         let mut openings = self.openings().await?;
         openings.retain(|opening| selection.wants(&opening.resource));
-        let scan = JsonlScan::new(openings, self.io, self.limits, comparison);
+        let scan = JsonlScan::new(
+            openings,
+            (self.io, self.limits),
+            selection.query,
+            comparison,
+            None,
+        );
         Ok(Box::new(scan))
+    }
+
+    /// Refuses to look for records by what lines don't say.
+    fn check_records(&self, selection: &Selection) -> Result<(), BackupError> {
+        if !selection.partitions.is_empty() {
+            let message = "JSON lines have none; a database has";
+            return Err(BackupError::usage("partitions", message)
+                .suggest("choose records by their values: --where, or backup.query"));
+        }
+        if !selection.query.is_empty() && self.limits.check != LineCheck::Json {
+            let message = "it asks for values, and lines aren't checked to be JSON";
+            return Err(BackupError::usage("query", message)
+                .suggest("have that checked: --validate json, or source.validate = \"json\""));
+        }
+        Ok(())
     }
 
     async fn openings(&self) -> Result<Vec<Opening>, BackupError> {
@@ -201,7 +224,7 @@ impl Source for JsonlSource {
     }
 
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
-        self.begin(&selection, None).await
+        self.begin(selection, None).await
     }
 
     async fn scan_changes(
@@ -216,7 +239,40 @@ impl Source for JsonlSource {
                 .suggest("leave it out: without a backup to go on from, one has everything"));
         }
         let comparison = Comparison::read(base).await?;
-        self.begin(&selection, Some(comparison)).await
+        self.begin(selection, Some(comparison)).await
+    }
+
+    async fn sample(
+        &self,
+        selection: Selection,
+        limits: SampleLimits,
+    ) -> Result<Sample, BackupError> {
+        self.check_records(&selection)?;
+        let path = match &self.input {
+            Input::Path(path) if self.is_rereadable() => path.clone(),
+            _ => {
+                let message = "what comes through a pipe can't be looked at beforehand";
+                return Err(BackupError::usage(self, message)
+                    .suggest("write it to a file first, or back it up"));
+            }
+        };
+        let (io, line_limits) = (self.io, self.limits);
+        let measure = move || {
+            let mut files = files::find(&path)?;
+            files.retain(|file| selection.wants(&file.resource));
+            let measured = files
+                .iter()
+                .map(|file| sample::measure(file, line_limits, limits));
+            let shares = measured.collect::<Result<Vec<_>, BackupError>>()?;
+            let openings: Vec<Opening> = files.into_iter().map(Opening::file).collect();
+            Ok::<_, BackupError>((openings, shares, selection.query))
+        };
+        let (openings, shares, query) = io.run(measure).await??;
+        let scan = JsonlScan::new(openings, (io, line_limits), query, None, Some(limits));
+        Ok(Sample {
+            scan: Box::new(scan),
+            shares,
+        })
     }
 
     fn describe(&self, _: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {

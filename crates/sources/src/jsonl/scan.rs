@@ -5,14 +5,16 @@ use std::io::Read;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use teeline_core::{
-    BackupError, Item, PlannedResource, RecordBatch, ResourceCounts, ResourceId, ResourceKind,
-    Scan, ScanPlan,
+    BackupError, Class, Conditions, Item, LineOrigin, PlannedResource, Query, RecordBatch,
+    ResourceCounts, ResourceId, ResourceKind, SampleLimits, Scan, ScanPlan, check_lines,
 };
 
 use super::changes::Comparison;
 use super::files::{ResourceFile, read_error};
 use super::lines::{LineLimits, Lines};
+use super::sample::Until;
 use crate::Io;
 
 /// What is to be read as a resource.
@@ -56,20 +58,108 @@ impl Opening {
     }
 
     /// Opens it, and reads the first lines.
-    fn open(self, limits: LineLimits) -> Batch {
+    fn open(
+        self,
+        limits: LineLimits,
+        conditions: Option<Conditions>,
+        until: Option<Until>,
+    ) -> Batch {
         let input = match self.input {
             OpeningInput::Reader(reader) => reader,
             OpeningInput::File(file) => file
                 .open()
                 .map_err(|error| read_error(&self.label, error))?,
         };
-        next_batch(Lines::new(input, self.label, limits))
+        next_batch(Wanted {
+            lines: Lines::new(input, self.label, limits),
+            conditions,
+            until,
+        })
     }
 }
 
-type Batch = Result<Option<(Lines, RecordBatch)>, BackupError>;
+/// Lines of which those are wanted that meet the conditions, where there are some.
+struct Wanted {
+    lines: Lines,
+    conditions: Option<Conditions>,
+    /// How many lines, where only a sample is wanted.
+    until: Option<Until>,
+}
 
-fn next_batch(mut lines: Lines) -> Batch {
+impl Wanted {
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, BackupError> {
+        while !self.until.is_some_and(|until| until.is_reached()) {
+            let Some(batch) = self.lines.next_batch()? else {
+                return Ok(None);
+            };
+            if let Some(until) = &mut self.until {
+                until.take(batch.ends.len(), batch.bytes.len());
+            }
+            let batch = match &self.conditions {
+                Some(conditions) => those_that_meet(conditions, &batch)?,
+                None => batch,
+            };
+            if !batch.ends.is_empty() {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The lines of a batch that meet conditions. They don't follow each other in the file any more, so they are checked here.
+fn those_that_meet(
+    conditions: &Conditions,
+    batch: &RecordBatch,
+) -> Result<RecordBatch, BackupError> {
+    if let Some(origin) = &batch.origin {
+        check_lines(&batch.bytes, origin)?;
+    }
+    let mut wanted = Vec::new();
+    let mut ends = Vec::new();
+    let mut begin = 0;
+    for (index, end) in batch.ends.iter().enumerate() {
+        let line = &batch.bytes[begin..*end];
+        begin = *end;
+        let meets = match serde_json::from_slice(line) {
+            Ok(Value::Object(document)) => conditions.meets(&document),
+            // A line of another kind of JSON has no values by path.
+            Ok(_) => false,
+            Err(error) => return Err(not_readable(batch.origin.as_ref(), index, &error)),
+        };
+        if meets {
+            wanted.extend_from_slice(line);
+            ends.push(wanted.len());
+        }
+    }
+    Ok(RecordBatch {
+        bytes: wanted.into(),
+        ends,
+        ..RecordBatch::default()
+    })
+}
+
+/// A line of JSON of which the values can't be had: it nests too deeply, or has a number that is too large.
+fn not_readable(
+    origin: Option<&LineOrigin>,
+    index: usize,
+    error: &serde_json::Error,
+) -> BackupError {
+    let subject = origin.map_or_else(String::new, |origin| {
+        format!("{}, line {}", origin.file, origin.line + index as u64)
+    });
+    // The place that it names is within the line.
+    let words = error.to_string();
+    let reason = words
+        .rsplit_once(" at line")
+        .map_or(&*words, |(reason, _)| reason);
+    let message = format!("it can't be told whether the query asks for it: {reason}");
+    BackupError::new(Class::Permanent, "read", subject, message)
+}
+
+type Batch = Result<Option<(Wanted, RecordBatch)>, BackupError>;
+
+fn next_batch(mut lines: Wanted) -> Batch {
     Ok(lines.next_batch()?.map(|batch| (lines, batch)))
 }
 
@@ -90,6 +180,8 @@ pub(super) struct JsonlScan {
     endless: bool,
     io: Io,
     limits: LineLimits,
+    query: Query,
+    sample: Option<SampleLimits>,
     /// What the parent has, where there is one.
     comparison: Option<Comparison>,
     /// What is to be given next.
@@ -100,7 +192,7 @@ pub(super) struct JsonlScan {
 enum Step {
     Next,
     Open(ResourceId, Opening),
-    Lines(ResourceId, Lines),
+    Lines(ResourceId, Wanted),
     /// A call failed, or its caller stopped waiting for it: what it was reading is gone.
     Lost,
 }
@@ -108,9 +200,10 @@ enum Step {
 impl JsonlScan {
     pub(super) fn new(
         openings: Vec<Opening>,
-        io: Io,
-        limits: LineLimits,
+        (io, limits): (Io, LineLimits),
+        query: Query,
         comparison: Option<Comparison>,
+        sample: Option<SampleLimits>,
     ) -> Self {
         let others = [ResourceKind::Deleted, ResourceKind::Lines];
         let others = others.map(|kind| PlannedResource {
@@ -132,12 +225,14 @@ impl JsonlScan {
             endless: false,
             io,
             limits,
+            query,
+            sample,
             comparison,
             given: VecDeque::new(),
         }
     }
 
-    fn after(&mut self, id: ResourceId, batch: Option<(Lines, RecordBatch)>) {
+    fn after(&mut self, id: ResourceId, batch: Option<(Wanted, RecordBatch)>) {
         let name = self.plan.resources[id.0 as usize].kind.name();
         match batch {
             Some((lines, batch)) => {
@@ -188,7 +283,10 @@ impl JsonlScan {
             }
             Step::Open(id, opening) => {
                 self.endless = matches!(opening.input, OpeningInput::Reader(_));
-                let batch = run(self.io, self.endless, move || opening.open(limits)).await?;
+                let conditions = self.query.of(&opening.resource).cloned();
+                let until = self.sample.map(Until::new);
+                let open = move || opening.open(limits, conditions, until);
+                let batch = run(self.io, self.endless, open).await?;
                 self.after(id, batch);
             }
             Step::Lines(id, lines) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::try_join_all;
 use serde_json::{Map, Value, json};
 use teeline_core::{BackupError, Class, Digest, Frame, FrameHeader};
 
@@ -13,6 +14,8 @@ use super::extras::MEMBER;
 use super::listing::Listed;
 use super::mapping::{Inexact, decode, raw_line};
 use super::object::RawObject;
+use super::part::{Part, Parts};
+use super::partition::Record;
 use super::source::{OnUndecodable, ScanOptions};
 use super::walk::{record_id, record_key};
 
@@ -24,6 +27,8 @@ pub(super) struct FetchContext {
     pub(super) options: ScanOptions,
     /// Whether to tell what was read from other content.
     pub(super) identifies: bool,
+    /// What of each resource is read.
+    pub(super) parts: Arc<Parts>,
 }
 
 /// What a listed object is.
@@ -40,6 +45,8 @@ pub(super) enum Place {
 /// What reading an object gave.
 pub(super) enum Fetched {
     Line(Line, Option<Identity>),
+    /// A line, and the entries of its record that are there.
+    WithEntries(Line, Vec<Framed>),
     Frame {
         frame: Vec<u8>,
         row: Vec<u8>,
@@ -48,6 +55,8 @@ pub(super) enum Fetched {
     /// It is to be read alone.
     Large(String, Place),
     Vanished(Place),
+    /// A record that isn't among those that are asked for.
+    Unwanted,
 }
 
 /// A digest of all that an object holds. Where that is another, so is this.
@@ -58,6 +67,23 @@ pub(super) struct Line {
     pub(super) line: Vec<u8>,
     pub(super) row: Vec<u8>,
     pub(super) kept_raw: bool,
+    /// Where not all of its resource is read: the keys of its entries in partitions.
+    entry_keys: Vec<String>,
+}
+
+/// What a record is made into.
+pub(super) enum Mapped {
+    Line(Line),
+    /// Its object has to go elsewhere.
+    TooLarge,
+    /// It isn't among those that are asked for.
+    Unwanted,
+}
+
+/// An object of which one frame is all, and its row of the index.
+pub(super) struct Framed {
+    pub(super) frame: Vec<u8>,
+    pub(super) row: Vec<u8>,
 }
 
 impl FetchContext {
@@ -86,6 +112,8 @@ impl FetchContext {
         }
         let (head, body) = match self.bucket.find(&key, inline_bytes_max).await? {
             Found::Small(head, body) => (head, body),
+            // An entry may name a record that is long gone.
+            Found::Absent if self.is_named_by_entries(&place) => return Ok(Fetched::Unwanted),
             Found::Absent => return Ok(Fetched::Vanished(place)),
             // It has grown since it was listed.
             Found::Larger => return Ok(Fetched::Large(key, place)),
@@ -98,58 +126,117 @@ impl FetchContext {
                 identity,
             }),
             Place::Record { index, id } => match self.line(*index, id, head, body)? {
-                Some(line) => Ok(Fetched::Line(line, identity)),
-                None => Ok(Fetched::Large(key, place)),
+                Mapped::Line(line) if self.parts.of(*index).is_some() => {
+                    let entries = self.entries(&line).await?;
+                    Ok(Fetched::WithEntries(line, entries))
+                }
+                Mapped::Line(line) => Ok(Fetched::Line(line, identity)),
+                Mapped::TooLarge => Ok(Fetched::Large(key, place)),
+                Mapped::Unwanted => Ok(Fetched::Unwanted),
             },
         }
     }
 
-    /// The line of a record; `None` where it would be too large, so that its object has to go elsewhere.
+    fn is_named_by_entries(&self, place: &Place) -> bool {
+        match place {
+            Place::Record { index, .. } => self.parts.of(*index).is_some_and(Part::is_by_entries),
+            Place::Object => false,
+        }
+    }
+
+    /// Reads the entries of a record that are there.
+    pub(super) async fn entries(&self, line: &Line) -> Result<Vec<Framed>, BackupError> {
+        let read = async |key: &String| {
+            let found = self.bucket.find(key, self.options.inline_bytes_max).await?;
+            Ok::<_, BackupError>(match found {
+                Found::Small(head, body) => Some(Framed {
+                    frame: frame(key, &head, 0, body).encode(),
+                    row: head.row(key),
+                }),
+                // Whatever is that large is no entry.
+                Found::Absent | Found::Larger => None,
+            })
+        };
+        let entries = try_join_all(line.entry_keys.iter().map(read)).await?;
+        Ok(entries.into_iter().flatten().collect())
+    }
+
+    /// The keys of the entries of a record that is asked for; `None` of another one.
+    fn wanted(
+        &self,
+        index: usize,
+        id: &str,
+        metadata: &BTreeMap<String, String>,
+        document: &Map<String, Value>,
+    ) -> Option<Vec<String>> {
+        let Some(part) = self.parts.of(index) else {
+            return Some(Vec::new());
+        };
+        part.entries_of(&Record {
+            id,
+            version: metadata.get("_v").map(String::as_str),
+            document,
+        })
+    }
+
+    /// The line of a record.
     pub(super) fn line(
         &self,
         index: usize,
         id: &str,
         head: Head,
         body: Bytes,
-    ) -> Result<Option<Line>, BackupError> {
+    ) -> Result<Mapped, BackupError> {
         let resource = &self.catalogue.resources[index];
         let inline = head.size <= self.options.inline_bytes_max;
         let row = head.row(&record_key(&resource.name, id));
         let object = raw_object(head, body);
         let decoded = decode(resource, id, &object);
+        let Some(entry_keys) = self.wanted(index, id, &object.metadata, &decoded.document) else {
+            return Ok(Mapped::Unwanted);
+        };
         self.check_decoded(index, id, decoded.reason.as_ref())?;
         if !decoded.exact && !inline {
-            return Ok(None);
+            return Ok(Mapped::TooLarge);
         }
         let document = match decoded.exact {
             true => decoded.document,
             false => raw_line(decoded.document, &object),
         };
-        let line = Line::new(document, row, !decoded.exact);
-        Ok(Some(line).filter(|line| line.line.len() <= self.options.record_bytes_max))
+        let line = Line::new(document, row, !decoded.exact, entry_keys);
+        Ok(match line.line.len() <= self.options.record_bytes_max {
+            true => Mapped::Line(line),
+            false => Mapped::TooLarge,
+        })
     }
 
-    /// The line of a record whose object is elsewhere.
+    /// The line of a record whose object is elsewhere; `None` of one that isn't asked for.
     pub(super) fn object_line(
         &self,
         index: usize,
         id: &str,
         head: &Head,
         body: Bytes,
-    ) -> Result<Line, BackupError> {
+    ) -> Result<Option<Line>, BackupError> {
         let resource = &self.catalogue.resources[index];
         let row = head.row(&record_key(&resource.name, id));
         let decoded = decode(resource, id, &raw_object(head.clone(), body));
+        let Some(entry_keys) = self.wanted(index, id, &head.metadata, &decoded.document) else {
+            return Ok(None);
+        };
         let with_object = |mut document: Map<String, Value>| {
             document.shift_remove(MEMBER);
             document.insert(MEMBER.to_owned(), json!({ "object": true }));
-            Line::new(document, row.clone(), true)
+            Line::new(document, row.clone(), true, entry_keys.clone())
         };
         let line = with_object(decoded.document);
         if line.line.len() <= self.options.record_bytes_max {
-            return Ok(line);
+            return Ok(Some(line));
         }
-        Ok(with_object(Map::from_iter([("id".to_owned(), id.into())])))
+        Ok(Some(with_object(Map::from_iter([(
+            "id".to_owned(),
+            id.into(),
+        )]))))
     }
 
     fn check_decoded(
@@ -195,13 +282,19 @@ fn raw_object(head: Head, body: Bytes) -> RawObject {
 }
 
 impl Line {
-    fn new(document: Map<String, Value>, row: Vec<u8>, kept_raw: bool) -> Self {
+    fn new(
+        document: Map<String, Value>,
+        row: Vec<u8>,
+        kept_raw: bool,
+        entry_keys: Vec<String>,
+    ) -> Self {
         let mut line = Value::Object(document).to_string().into_bytes();
         line.push(b'\n');
         Line {
             line,
             row,
             kept_raw,
+            entry_keys,
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::bucket::Bucket;
 use super::catalogue::Catalogue;
 use super::listing::Listed;
+use super::part::{Part, Parts};
 use super::ranges::{Begun, list_in_ranges};
 use super::walk::{UnknownObjects, Walk, has_folder, is_left_out, resource_prefix};
 
@@ -41,6 +42,8 @@ pub(super) struct Lister {
     pub(super) unknown: UnknownObjects,
     /// The wanted resources, by their places in the catalogue.
     pub(super) wanted: Vec<usize>,
+    /// What of each is.
+    pub(super) parts: Arc<Parts>,
 }
 
 impl Lister {
@@ -60,11 +63,7 @@ impl Lister {
         let wanted: Vec<(u32, usize)> = (0..).zip(self.wanted.iter().copied()).collect();
         let resources = stream::iter(wanted)
             .map(|(id, index)| async move {
-                let name = &self.catalogue.resources[index].name;
-                let begun = match has_folder(name) {
-                    true => Some(self.begin(name).await?),
-                    false => None,
-                };
+                let begun = self.begin(index).await?;
                 Ok::<_, BackupError>((ResourceId(id), index, begun))
             })
             .buffered(RESOURCES_AHEAD);
@@ -73,8 +72,15 @@ impl Lister {
             send(out, Keys::Begin(id, index)).await?;
             if let Some(begun) = begun {
                 list_in_ranges(begun, |page| send_page(out, page)).await?;
+            } else if let Some(part) = self.parts.of(index) {
+                let resource = &self.catalogue.resources[index];
+                part.list(&self.bucket, resource, |page| send_page(out, page))
+                    .await?;
             }
             send(out, Keys::End(id)).await?;
+        }
+        if !self.selection.partitions.is_empty() {
+            return Ok(());
         }
         let (catalogue, selection) = (Arc::clone(&self.catalogue), self.selection.clone());
         let mut walk = Walk::new(&self.bucket, catalogue, selection, self.unknown);
@@ -84,11 +90,21 @@ impl Lister {
         Ok(())
     }
 
-    /// Begins to list what is in a resource's folder, which is most of all records.
-    async fn begin(&self, name: &str) -> Result<Begun, BackupError> {
+    /// Begins to list what is in a resource's folder, most of which are records, or only these where not all are read. `None`
+    /// where it has no folder, or its records are those that entries name.
+    async fn begin(&self, index: usize) -> Result<Option<Begun>, BackupError> {
+        let name = &self.catalogue.resources[index].name;
+        let part = self.parts.of(index);
+        if !has_folder(name) || part.is_some_and(Part::is_by_entries) {
+            return Ok(None);
+        }
         let folder = resource_prefix(name);
         let records = format!("{folder}data/id=");
-        Begun::list(&self.bucket, folder, records).await
+        let listed = match part {
+            Some(_) => records.clone(),
+            None => folder,
+        };
+        Begun::list(&self.bucket, listed, records).await.map(Some)
     }
 }
 

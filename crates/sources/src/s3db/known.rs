@@ -6,7 +6,7 @@
 use teeline_core::Digest;
 
 /// Keys are told apart by as many bytes of their digests.
-pub(super) type KeyDigest = [u8; 16];
+pub(in crate::s3db) type KeyDigest = [u8; 16];
 
 /// The version of an object that is gone.
 const GONE: u64 = 0;
@@ -123,7 +123,7 @@ impl Row {
 }
 
 /// By what a key is told from others.
-pub(super) fn digest_of(key: &str) -> KeyDigest {
+pub(in crate::s3db) fn digest_of(key: &str) -> KeyDigest {
     let mut digest = [0; 16];
     digest.copy_from_slice(&Digest::of(key.as_bytes()).as_bytes()[..16]);
     digest

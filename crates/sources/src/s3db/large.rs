@@ -6,9 +6,9 @@ use teeline_core::{BackupError, Class, Digest};
 
 use super::body::Body;
 use super::bucket::Head;
-use super::fetch::{FetchContext, Identity, Line, Place};
+use super::fetch::{FetchContext, Identity, Line, Mapped, Place};
 
-/// A large object, as far as it is read: what a backup carries of it.
+/// A large object, as far as it is read: what a backup carries of it. Nothing of a record that isn't asked for.
 pub(super) struct Opened {
     /// Of a record: its line.
     pub(super) line: Option<Line>,
@@ -53,19 +53,19 @@ async fn open_once(
             let body = body.whole().await?;
             let line = context.line(*index, id, head.clone(), body.clone())?;
             return Ok(Some(match line {
-                Some(line) => Opened {
-                    identity: identity(&head),
-                    line: Some(line),
-                    object: None,
+                Mapped::Line(line) => Opened::of(&head, Some(line)),
+                Mapped::TooLarge => match context.object_line(*index, id, &head, body.clone())? {
+                    Some(line) => Opened::object(head, Content::Held(body), Some(line)),
+                    None => Opened::of(&head, None),
                 },
-                None => {
-                    let line = context.object_line(*index, id, &head, body.clone())?;
-                    Opened::object(head, Content::Held(body), Some(line))
-                }
+                Mapped::Unwanted => Opened::of(&head, None),
             }));
         }
         Place::Record { index, id } => {
-            Some(context.object_line(*index, id, &head, Bytes::new())?)
+            match context.object_line(*index, id, &head, Bytes::new())? {
+                Some(line) => Some(line),
+                None => return Ok(Some(Opened::of(&head, None))),
+            }
         }
         Place::Object => None,
     };
@@ -77,6 +77,15 @@ async fn open_once(
 }
 
 impl Opened {
+    /// One without an object.
+    fn of(head: &Head, line: Option<Line>) -> Self {
+        Opened {
+            identity: identity(head),
+            line,
+            object: None,
+        }
+    }
+
     fn object(head: Head, content: Content, line: Option<Line>) -> Self {
         Opened {
             identity: identity(&head),

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::bucket::Head;
 use super::changes::{Deletions, ParentIndex, Unchanged, changed};
-use super::fetch::{FetchContext, Fetched, Identity, Line, Place, frame};
+use super::fetch::{FetchContext, Fetched, Framed, Identity, Line, Place, frame};
 use super::items::{Batch, Items};
 use super::keys::KeysReceiver;
 use super::large::{self, Content};
@@ -194,6 +194,11 @@ impl Reading {
                 self.take_line(line).await?;
                 identity
             }
+            Fetched::WithEntries(line, entries) => {
+                self.take_line(line).await?;
+                self.take_entries(entries).await?;
+                return Ok(());
+            }
             Fetched::Frame {
                 frame,
                 row,
@@ -207,6 +212,7 @@ impl Reading {
                 identity => identity,
             },
             Fetched::Vanished(place) => return self.miss(&listed.key, &place, is_known).await,
+            Fetched::Unwanted => return Ok(()),
         };
         if let Some(deletions) = &mut self.deletions {
             deletions.found(&listed.key, is_known);
@@ -262,6 +268,13 @@ impl Reading {
         Ok(())
     }
 
+    async fn take_entries(&mut self, entries: Vec<Framed>) -> Result<(), BackupError> {
+        for Framed { frame, row } in entries {
+            self.take_frame(&frame, row).await?;
+        }
+        Ok(())
+    }
+
     async fn take_frame(&mut self, frame: &[u8], row: Vec<u8>) -> Result<(), BackupError> {
         self.objects.batch.push(frame, row);
         if self.objects.batch.is_full() {
@@ -281,7 +294,9 @@ impl Reading {
             return Ok(None);
         };
         if let Some(line) = opened.line {
+            let entries = context.entries(&line).await?;
             self.take_line(line).await?;
+            self.take_entries(entries).await?;
         }
         if let Some((head, content)) = opened.object {
             self.stream(key, &head, content).await?;

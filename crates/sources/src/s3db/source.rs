@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use teeline_core::{
-    Attachment, BackupError, Class, Placed, PlannedResource, ResourceKind, Scan, ScanPlan,
-    Selection, Source, SourceKind, chain::Base, layout,
+    Attachment, BackupError, Class, Placed, PlannedResource, ResourceKind, Sample, SampleLimits,
+    Scan, ScanPlan, Selection, Source, SourceKind, chain::Base, layout,
 };
 use tokio::sync::OnceCell;
 
@@ -20,6 +20,8 @@ use super::fetch::FetchContext;
 use super::keys::Lister;
 use super::listing::PAGE_KEYS;
 use super::pace::CALLS_MAX;
+use super::part::Parts;
+use super::sample::sample;
 use super::scan::S3dbScan;
 use super::settle::Settle;
 use super::walk::{CATALOGUE, UnknownObjects, is_destination};
@@ -142,6 +144,53 @@ impl S3dbSource {
         Ok((head, bytes, catalogue))
     }
 
+    /// Reads the catalogue, and finds out by it what is to be read.
+    async fn prepare(&self, selection: Selection) -> Result<Prepared, BackupError> {
+        let bucket = self.bucket().await;
+        if is_destination(bucket, "").await? {
+            let message = "the database's prefix is itself a teeline destination; \
+                           a backup would read the backups in it as data";
+            return Err(BackupError::usage(&self.connection, message)
+                .suggest("keep the database and the backups under different prefixes"));
+        }
+        // Before anything is listed: what is written from now on is younger than what it says.
+        let (head, bytes, catalogue) = self.read_catalogue().await?;
+        let mut wanted: Vec<usize> = (0..catalogue.resources.len())
+            .filter(|index| selection.wants(&catalogue.resources[*index].name))
+            .collect();
+        let parts = Arc::new(Parts::new(&catalogue, &mut wanted, &selection)?);
+        let catalogue = Arc::new(catalogue);
+        Ok(Prepared {
+            head,
+            bytes,
+            lister: Lister {
+                bucket: bucket.clone(),
+                catalogue: Arc::clone(&catalogue),
+                selection,
+                unknown: self.options.unknown_objects,
+                wanted,
+                parts: Arc::clone(&parts),
+            },
+            context: FetchContext {
+                bucket: bucket.clone(),
+                catalogue,
+                options: self.options,
+                identifies: false,
+                parts,
+            },
+        })
+    }
+
+    /// Refuses to read again what was read in part: what else has changed can't be told from what wasn't asked for.
+    fn check_settles(&self, parts: &Parts) -> Result<(), BackupError> {
+        if self.options.settle_passes_max == 0 || parts.are_whole() {
+            return Ok(());
+        }
+        let message = "what changes meanwhile is read again of whole resources only, not of partitions or what a query asks for";
+        Err(BackupError::usage("settle_passes_max", message)
+            .suggest("set it to 0 (--settle=0) for this backup, or back up whole resources"))
+    }
+
     /// Begins to note what is read, where it is asked for.
     async fn settle(
         &self,
@@ -158,6 +207,16 @@ impl S3dbSource {
         let settle = Settle::begin(bucket, catalogue_bytes, selection, unknown, passes_max);
         settle.await.map(Some)
     }
+}
+
+/// What it takes to read a database.
+struct Prepared {
+    /// What the server said with the catalogue.
+    head: Head,
+    /// The catalogue's.
+    bytes: Bytes,
+    lister: Lister,
+    context: FetchContext,
 }
 
 /// Reads the bytes of a database's catalogue.
@@ -252,6 +311,28 @@ impl Source for S3dbSource {
         let parent = ParentIndex::read(base).await?;
         self.begin(selection, Some(parent)).await
     }
+
+    async fn sample(
+        &self,
+        selection: Selection,
+        limits: SampleLimits,
+    ) -> Result<Sample, BackupError> {
+        let prepared = self.prepare(selection).await?;
+        self.check_settles(&prepared.context.parts)?;
+        let Prepared {
+            bytes,
+            lister,
+            context,
+            ..
+        } = prepared;
+        let others = [Some(ResourceKind::Objects), None, None];
+        let plan = plan(&context.catalogue, &lister.wanted, others, bytes);
+        let (keys, shares) = sample(&context.catalogue, lister.start(), limits).await?;
+        Ok(Sample {
+            scan: Box::new(S3dbScan::new(plan, context, keys, None, None)),
+            shares,
+        })
+    }
 }
 
 impl S3dbSource {
@@ -261,19 +342,16 @@ impl S3dbSource {
         selection: Selection,
         parent: Option<ParentIndex>,
     ) -> Result<Box<dyn Scan>, BackupError> {
-        let bucket = self.bucket().await;
-        if is_destination(bucket, "").await? {
-            let message = "the database's prefix is itself a teeline destination; \
-                           a backup would read the backups in it as data";
-            return Err(BackupError::usage(&self.connection, message)
-                .suggest("keep the database and the backups under different prefixes"));
-        }
-        // Before anything is listed: what is written from now on is younger than what it says.
-        let (head, bytes, catalogue) = self.read_catalogue().await?;
-        let wanted: Vec<usize> = (0..catalogue.resources.len())
-            .filter(|index| selection.wants(&catalogue.resources[*index].name))
-            .collect();
-        let settle = self.settle(&bytes, &selection).await?;
+        let prepared = self.prepare(selection).await?;
+        self.check_settles(&prepared.context.parts)?;
+        let Prepared {
+            head,
+            bytes,
+            lister,
+            mut context,
+        } = prepared;
+        let settle = self.settle(&bytes, &lister.selection).await?;
+        context.identifies = settle.is_some();
         let others = [
             Some(ResourceKind::Objects),
             parent.is_some().then_some(ResourceKind::Deleted),
@@ -281,23 +359,9 @@ impl S3dbSource {
         ];
         let plan = ScanPlan {
             server_time: head.date,
-            ..plan(&catalogue, &wanted, others, bytes)
+            ..plan(&context.catalogue, &lister.wanted, others, bytes)
         };
-        let catalogue = Arc::new(catalogue);
-        let keys = Lister {
-            bucket: bucket.clone(),
-            catalogue: Arc::clone(&catalogue),
-            selection,
-            unknown: self.options.unknown_objects,
-            wanted,
-        };
-        let context = FetchContext {
-            bucket: bucket.clone(),
-            catalogue,
-            options: self.options,
-            identifies: settle.is_some(),
-        };
-        let scan = S3dbScan::new(plan, context, keys.start(), parent, settle);
+        let scan = S3dbScan::new(plan, context, lister.start(), parent, settle);
         Ok(Box::new(scan))
     }
 }

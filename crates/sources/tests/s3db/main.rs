@@ -8,6 +8,7 @@
 
 mod failures;
 mod modes;
+mod partitions;
 mod proxy;
 mod round_trip;
 mod selection;

@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod cleanup;
+mod dry_run;
 mod inspection;
 mod keys;
 mod list;
@@ -13,6 +14,7 @@ mod schedules;
 mod settle;
 mod status;
 mod sync;
+mod validation;
 mod verify;
 mod words;
 

@@ -1,5 +1,7 @@
 //! What a restore came to.
 
+use std::fmt::Write;
+
 use teeline::{RestoreCounts, RestoreReport, RestoreStatus};
 
 use super::words::{counted, grouped, seconds, table};
@@ -26,6 +28,9 @@ impl Shown for RestoreReport {
             self.target,
             seconds(self.duration)
         );
+        if let Some(part) = &self.in_part {
+            let _ = writeln!(text, "  the backup holds a part: {part}");
+        }
         let mut rows = Vec::new();
         for resource in &self.restored {
             let records = match resource.records_restored == resource.total_records {

@@ -42,6 +42,9 @@ impl Shown for StatusReport {
             if let Some(ended_at) = source.scan_ended_at {
                 let _ = writeln!(text, "  read      {} to {ended_at}", source.scan_started_at);
             }
+            if let Some(part) = &self.in_part {
+                let _ = writeln!(text, "  a part    {part}");
+            }
             if let Some(settling) = &source.settle {
                 let _ = writeln!(text, "            {}", settled(settling));
             }
@@ -170,6 +173,7 @@ mod tests {
             chain: Vec::new(),
             metadata: Metadata::default(),
             source: None,
+            in_part: None,
             resources: vec![resource("notes", 0), resource("users", 1234)],
             destinations: Vec::new(),
             runs: Vec::new(),

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use teeline_core::{
-    Compression, LagPolicy, LineCheck, PathTemplate, Retention, Span, StrategyKind,
+    Compression, LagPolicy, LineCheck, Partitions, PathTemplate, Query, Retention, Span,
+    StrategyKind,
 };
 use teeline_sinks::Storing;
 use teeline_sources::s3db::OnUndecodable;
@@ -48,6 +49,8 @@ path = "{year}/{month}/"
 include = ["users*", "orders"]
 exclude = ["*_tmp"]
 metadata = { team = "billing", of = { year = 2026, tags = ["a", true] } }
+partitions = { byRegion = ["US", "EU"], byDay = "2026-11-23" }
+query = { orders = { status = "active", size = [1, 2] } }
 cleanup = true
 [engine]
 workers = 3
@@ -123,6 +126,12 @@ fn every_key_is_read() {
             r#"{"team":"billing","of":{"year":2026,"tags":["a",true]}}"#,
         )
         .unwrap(),
+        partitions: Partitions::new(
+            serde_json::json!({"byRegion": ["US", "EU"], "byDay": ["2026-11-23"]}),
+        )
+        .unwrap(),
+        query: Query::new(serde_json::json!({"orders": {"status": ["active"], "size": [1, 2]}}))
+            .unwrap(),
         cleanup: true,
     };
     assert_eq!(config.backup, backup);

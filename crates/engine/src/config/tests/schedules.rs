@@ -13,6 +13,7 @@ schedule = { weekly = "0 3 * * 0", daily = "0 2 * * *" }
 strategy = "any"
 level = 7
 exclude = ["cache_*"]
+query = { orders = { status = "active" } }
 [schedules.archive]
 cron = "0 0 1 * *"
 type = "archive"
@@ -28,6 +29,7 @@ resources = ["users"]
 [schedules.again]
 cron = "@hourly"
 level = 9
+partitions = { byRegion = ["EU"] }
 "#,
     )
     .accepted();
@@ -68,6 +70,13 @@ level = 9
     let gzip = config.backup.compression.with_level(9).unwrap();
     assert_eq!(again.backup.compression, gzip);
     assert_eq!(again.backup.exclude, ["cache_*"]);
+    let names: Vec<&str> = again.backup.partitions.names().collect();
+    assert_eq!(names, ["byRegion"]);
+    assert!(daily.backup.partitions.is_empty());
+    assert_eq!(
+        again.backup.query.resources().collect::<Vec<_>>(),
+        ["orders"]
+    );
 }
 
 #[test]

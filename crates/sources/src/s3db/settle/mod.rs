@@ -209,6 +209,8 @@ impl Settle {
             selection: self.selection.clone(),
             unknown: self.unknown,
             wanted: wanted.collect(),
+            // What is read of a part only isn't read again.
+            parts: Arc::default(),
         };
         let mut found = Found::default();
         let mut seen = HashSet::new();
@@ -282,7 +284,8 @@ impl Settle {
                 }
                 None => None,
             },
-            Fetched::Vanished(_) => None,
+            // What is read of a part only isn't read again.
+            Fetched::WithEntries(..) | Fetched::Unwanted | Fetched::Vanished(_) => None,
         };
         if found.is_some() {
             self.known.note(key, listed.version);
