@@ -188,7 +188,10 @@ impl Run<'_> {
     /// Whether a backup is of what is backed up now, and has all of that.
     fn is_of_the_same(&self, manifest: &Manifest) -> bool {
         let request = self.request;
-        manifest.since.is_none()
+        // Whoever can write to a destination could put one there that isn't sealed.
+        let is_sealed = manifest.plan.seal.is_some();
+        is_sealed != request.recipients.is_empty()
+            && manifest.since.is_none()
             && manifest.plan.in_part().is_none()
             && manifest.source.kind == request.source.kind()
             && manifest.source.location == request.source.to_string()

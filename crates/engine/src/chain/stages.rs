@@ -91,7 +91,7 @@ impl Chain {
         };
         Ok(Stages {
             stages: self.backups.iter().map(stage).collect(),
-            database_catalogue: None,
+            database_catalogue: database_catalogue(self.last()).await?,
             gone,
         })
     }

@@ -15,6 +15,7 @@ use crate::catalog::{ask_all, resolve};
 use crate::chain::Chain;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::failure::{Failure, Operation};
 use crate::keys::Keys;
 use crate::report::BackupReport;
 use crate::request::{AsOf, BackupRequest, Cancel, Which};
@@ -65,6 +66,7 @@ impl Engine {
                 let started_at = (self.0.clock)();
                 let mut report = BackupReport::failed(full(), started_at);
                 report.error = Some((&error).into());
+                report.failure = Failure::first(Operation::Backup, &report.error);
                 report
             }
         }

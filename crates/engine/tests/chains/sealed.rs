@@ -19,6 +19,7 @@ async fn sealed(site: &Site, backup_type: &str, to: &[DestinationSpec]) -> teeli
     site.local_time.pass(1);
     let mut request = site.request(backup_type, to);
     request.recipients = vec![Recipient::of(&key(), Default::default())];
+    request.keys = Keys::new(vec![key()]);
     let report = site.engine.backup(request).await;
     assert_eq!(report.exit_code(), 0, "{report:?}");
     report
@@ -80,6 +81,12 @@ async fn who_can_not_open_what_there_is_makes_a_whole_one() {
     let plain = site.made("incremental", &at).await;
     assert_eq!(plain.parent, None);
     // What isn't sealed may have been put there by anybody.
+    let plain = plain.id.unwrap();
     let again = sealed(&site, "incremental", &at).await;
-    assert_ne!(again.parent.unwrap().id, plain.id.unwrap());
+    assert_ne!(again.parent.unwrap().id, plain);
+    site.local_time.pass(1);
+    let mut request = site.request("incremental", &at);
+    request.recipients = vec![Recipient::of(&key(), Default::default())];
+    let blind = site.engine.backup(request).await;
+    assert_eq!((blind.exit_code(), blind.parent), (0, None));
 }
