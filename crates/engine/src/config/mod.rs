@@ -31,6 +31,7 @@ mod retention;
 mod schedules;
 mod sections;
 mod size;
+mod source;
 mod storing;
 mod targets;
 #[cfg(test)]

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use teeline_core::{
-    BackupError, Compression, LagPolicy, LineCheck, Metadata, Partitions, PathTemplate, Query,
-    StrategyKind, TimeZone,
+    BackupError, Compression, LagPolicy, Metadata, Partitions, PathTemplate, Query, StrategyKind,
+    TimeZone,
 };
-use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::Config;
 use super::blame::Blame;
@@ -15,15 +14,15 @@ use super::destinations::destinations;
 use super::encryption::{ENCRYPTION, EncryptionConfig, encryption};
 use super::hooks::hooks;
 use super::node::{KeyPath, Node};
-use super::places::{NamedPlace, named_place, no_url};
+use super::places::no_url;
 use super::plugin::{CONSTRUCTOR, is_at_the_top, plugin as plugin_of};
 use super::reader::{Known, Table, check_known, join_keys};
 use super::retention::{RETENTION, retention};
 use super::schedules::{SHORT, schedules};
+use super::source::{SOURCE, source};
 use super::targets::targets;
 use super::types::{
-    BackupConfig, EmbeddedS3Config, EngineConfig, LogLevel, SETTLE_PASSES_MAX, SampleConfig,
-    SourceConfig, SourceLocation, Verification,
+    BackupConfig, EmbeddedS3Config, EngineConfig, LogLevel, SampleConfig, Verification,
 };
 use crate::backup::glob;
 use crate::destination::{Secret, bucket_name, folder, key_prefix};
@@ -68,23 +67,6 @@ const BESIDE_PLUGIN: [&str; 8] = [
     "hooks",
     "embedded_s3",
 ];
-const SOURCE: Known = Known {
-    keys: &[
-        "connection",
-        "connection_env",
-        "connection_file",
-        "path",
-        "resource",
-        "on_undecodable",
-        "unknown_objects",
-        "settle_passes_max",
-        "validate",
-    ],
-    hints: &[
-        ("url", "a database's connection string is `connection`"),
-        ("settle", "write `settle_passes_max = 5`"),
-    ],
-};
 pub(super) const BACKUP: Known = Known {
     keys: &[
         "strategy",
@@ -274,63 +256,6 @@ fn refuse_twice(root: &Table<'_>, name: &str, is_twice: bool) -> Result<(), Back
         true => Err(root.error_at(name, "is said by `plugin` too; one of them is accepted")),
         false => Ok(()),
     }
-}
-
-fn source(mut table: Table<'_>) -> Result<SourceConfig, BackupError> {
-    let place = named_place(&mut table)?;
-    let resource = table.text_as("resource", no_url)?;
-    let location = match place {
-        NamedPlace::Database(_) if resource.is_some() => {
-            return Err(table.error_at("resource", "goes with `path`, not with a database"));
-        }
-        NamedPlace::Path(path) if path != "-" && resource.is_some() => {
-            let message = "goes with path = \"-\" only; files are resources of their own names";
-            return Err(table.error_at("resource", message));
-        }
-        NamedPlace::Database(connection) => SourceLocation::S3db(connection),
-        NamedPlace::Path(path) => SourceLocation::Jsonl {
-            path: PathBuf::from(path),
-            resource,
-        },
-    };
-    let on_undecodable = table.word("on_undecodable", &["keep", "fail"], |word| match word {
-        "keep" => Some(OnUndecodable::Keep),
-        "fail" => Some(OnUndecodable::Fail),
-        _ => None,
-    })?;
-    let unknown_objects =
-        table.word(
-            "unknown_objects",
-            &["keep", "skip", "fail"],
-            |word| match word {
-                "keep" => Some(UnknownObjects::Keep),
-                "skip" => Some(UnknownObjects::Skip),
-                "fail" => Some(UnknownObjects::Fail),
-                _ => None,
-            },
-        )?;
-    let settle_passes_max = table.integer("settle_passes_max", 0..=SETTLE_PASSES_MAX.into())?;
-    if settle_passes_max.is_some() && matches!(location, SourceLocation::Jsonl { .. }) {
-        let message = "goes with a database, not with `path`";
-        return Err(table.error_at("settle_passes_max", message));
-    }
-    let validate = table.word("validate", &["json", "lines", "none"], |word| match word {
-        "json" => Some(LineCheck::Json),
-        "lines" => Some(LineCheck::Lines),
-        "none" => Some(LineCheck::None),
-        _ => None,
-    })?;
-    if validate.is_some() && matches!(location, SourceLocation::S3db(_)) {
-        return Err(table.error_at("validate", "goes with `path`, not with a database"));
-    }
-    let settle_passes_max = settle_passes_max.and_then(|passes| u32::try_from(passes).ok());
-    Ok(SourceConfig {
-        location,
-        on_undecodable: on_undecodable.unwrap_or_default(),
-        unknown_objects: unknown_objects.unwrap_or_default(),
-        settle_passes_max: settle_passes_max.unwrap_or(0),
-        validate: validate.unwrap_or_default(),
-    })
 }
 
 /// How backups are made: as `default`, save what the table says.
