@@ -155,8 +155,10 @@ impl Run<'_> {
             if is_too_late || (is_link && self.request.base == IncrementalBase::Full) {
                 continue;
             }
-            // A host that can't read its backups needn't try.
-            if entry.sealed && self.request.keys.secrets.is_empty() {
+            // A host that can't read its backups needn't try. What isn't sealed alike is none of its own: where it isn't sealed,
+            // there would be nothing that a key opens, and that mustn't end the search.
+            let is_unreadable = entry.sealed && self.request.keys.secrets.is_empty();
+            if is_unreadable || entry.sealed == self.request.recipients.is_empty() {
                 continue;
             }
             match self.usable(&entry.id, asked).await {
