@@ -226,6 +226,7 @@ fn restoring() -> Restoring {
             .expect("an id"),
         source: SourceKind::S3db,
         resources: RESOURCES.map(resource).into(),
+        is_of_some: false,
         ids: None,
         database_catalogue: Some(catalogue()),
         dry_run: false,

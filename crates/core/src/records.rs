@@ -210,6 +210,9 @@ pub struct CatalogEntry {
     /// The backup without which this one can't be restored.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent: Option<BackupRef>,
+    /// Whether it has some records of its resources only.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub in_part: bool,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,

@@ -21,6 +21,8 @@ pub struct Restoring {
     pub source: SourceKind,
     /// Every resource of the backup, in the manifest's order.
     pub resources: Vec<RestoringResource>,
+    /// Whether the backup was made of chosen resources only, so that what it hasn't is nothing that was gone.
+    pub is_of_some: bool,
     /// Ids of the records to restore; absent for all.
     pub ids: Option<Vec<String>>,
     /// The database's own `s3db.json`, where the source was a database.
@@ -50,6 +52,11 @@ impl Restoring {
     pub fn is_everything(&self) -> bool {
         let chosen = |resource: &RestoringResource| resource.restored_as.is_some();
         self.ids.is_none() && self.resources.iter().all(chosen)
+    }
+
+    /// Whether what the backup doesn't have wasn't there when it was made, so that a restore that replaces may delete it.
+    pub fn is_all_there_was(&self) -> bool {
+        self.is_everything() && !self.is_of_some
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use teeline_core::chain::{Linked, Links};
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, Class, ObjectKey, ObjectMeta, Sink, Timestamp, document,
     layout,
@@ -102,6 +103,12 @@ impl Catalog {
         catalog.withdrawn = withdrawn;
         catalog.lost = published_without_manifest(opened, &catalog.without_manifest).await?;
         Ok(catalog)
+    }
+
+    /// What needs what, of all that may be restored or made whole again: also what has no manifest, which may be lost, or come.
+    pub(crate) fn links(&self) -> Links {
+        let entries = self.entries.iter().chain(&self.without_manifest);
+        Links::new(entries.map(Linked::from))
     }
 
     /// The entries that lead to no backup, though they should.

@@ -173,6 +173,12 @@ impl Chain {
             let message = format!("{child} goes on from another one of this id");
             return Err(BackupError::corrupt(&parent.id, message));
         }
+        let is_sealed = |manifest: &Manifest| manifest.plan.seal.is_some();
+        if is_sealed(self.first()) && !is_sealed(&copies.manifest) {
+            let child = &self.first().id;
+            let message = format!("it isn't sealed, and {child} that goes on from it is");
+            return Err(BackupError::corrupt(&parent.id, message));
+        }
         self.backups.insert(0, Arc::new(copies));
         Ok(())
     }

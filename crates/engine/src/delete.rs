@@ -21,7 +21,7 @@ use crate::request::{Cancel, RetentionPolicy, Which};
 use crate::run_folders::{RunFolder, run_folders};
 use crate::run_records;
 use crate::unpublished::read_claim;
-use crate::withdrawal::{Withdrawn, removable_from, withdraw};
+use crate::withdrawal::{Withdrawn, keep_if_needed, removable_from, withdraw};
 
 /// A backup to be deleted.
 #[derive(Debug, Clone)]
@@ -110,7 +110,9 @@ async fn delete(engine: &Engine, request: &DeleteRequest) -> DeleteReport {
 
 /// The backups that can't be restored without one, at any of the destinations: what needs another one before that.
 fn needing(asked: &[Result<Asked, (String, BackupError)>], id: &BackupId) -> Vec<BackupId> {
-    let entries = asked.iter().flatten().flat_map(|at| &at.catalog.entries);
+    let catalogs = asked.iter().flatten().map(|at| &at.catalog);
+    let entries =
+        catalogs.flat_map(|catalog| catalog.entries.iter().chain(&catalog.without_manifest));
     let needing = Links::new(entries.map(Linked::from)).needing(id);
     needing.into_iter().map(|backup| backup.id).collect()
 }
@@ -212,6 +214,7 @@ impl Deletion<'_> {
             reason: WithdrawalReason::Deleted,
         };
         let withdrawn = withdraw(opened, &known.entry, &withdrawal).await?;
+        keep_if_needed(self.asked, &withdrawn).await?;
         let removal = Removal {
             reason: Some(withdrawal.reason),
             withdrawn_at: Some(self.now),

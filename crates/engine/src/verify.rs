@@ -169,6 +169,17 @@ pub(crate) async fn verify_copy(
     }
     if let Some(entry) = asked.entry(id) {
         check.listed(entry).await;
+        let mut others = asked_all.iter().filter_map(|other| other.entry(id));
+        if others.any(|other| other.checksum != entry.checksum) {
+            let message = "another destination has another backup of this id";
+            let error = BackupError::corrupt(&asked.opened.sink, message);
+            check.found(
+                &format!("{}/{}", entry.path, layout::MANIFEST),
+                None,
+                None,
+                &error,
+            );
+        }
         let there = Links::new(asked.catalog.entries.iter().map(Linked::from));
         if let Err(error) = there.chain(id) {
             let error = BackupError::corrupt(&asked.opened.name, error);

@@ -1,14 +1,14 @@
 //! What withdraws backups from a destination: beside the catalogue's entries, and whatever it holds, that it is there decides.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 
 use teeline_core::{
     BackupError, BackupId, Class, ObjectKey, ObjectMeta, Span, Timestamp, Withdrawal,
     WithdrawalReason, document, layout,
 };
 
-use crate::catalog::{located, read_document};
+use crate::catalog::{Asked, Catalog, Wanted, located, read_document};
 use crate::open::Opened;
 use crate::report::{Removal, RemovalStatus};
 
@@ -139,6 +139,45 @@ pub(crate) async fn withdraw(
         key,
         entries: vec![entry.clone()],
     })
+}
+
+/// A backup that has come since the catalogue was read, and can't be restored without this one: whoever publishes a backup
+/// writes its entry, and then looks whether its parent is there, so one of the two sees the other.
+pub(crate) async fn needed_meanwhile(
+    asked: &Asked,
+    id: &BackupId,
+) -> Result<Option<BackupId>, BackupError> {
+    let known: HashSet<&BackupId> = {
+        let catalog = &asked.catalog;
+        let entries = catalog.entries.iter().chain(&catalog.without_manifest);
+        let damaged = catalog.damaged().map(|(id, ..)| id);
+        entries.map(|entry| &entry.id).chain(damaged).collect()
+    };
+    let wanted = Wanted {
+        takes: &|new, _| !known.contains(new),
+        ..Wanted::ALL
+    };
+    let now = Catalog::read(&asked.opened, &wanted).await?;
+    let needing = now.links().needing(id);
+    Ok(needing.into_iter().next().map(|backup| backup.id))
+}
+
+/// Takes a withdrawal back where something that has come meanwhile needs the backup.
+pub(crate) async fn keep_if_needed(
+    asked: &Asked,
+    withdrawn: &Withdrawn,
+) -> Result<(), BackupError> {
+    let Some(link) = needed_meanwhile(asked, &withdrawn.id).await? else {
+        return Ok(());
+    };
+    asked.opened.sink.delete(&withdrawn.key).await?;
+    let message = format!("{link} was made meanwhile, and can't be restored without it");
+    Err(BackupError::new(
+        Class::Conflict,
+        "withdraw",
+        &withdrawn.id,
+        message,
+    ))
 }
 
 /// When the files of what was withdrawn may be removed: a grace after the later of what is said and what the store says.

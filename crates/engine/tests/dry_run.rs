@@ -126,6 +126,7 @@ async fn database() -> (EmbeddedS3, tempfile::TempDir, Connection) {
             name: "orders".to_owned(),
             restored_as: Some("orders".to_owned()),
         }],
+        is_of_some: false,
         ids: None,
         database_catalogue: Some(Bytes::from(catalogue.to_string())),
         dry_run: false,

@@ -55,6 +55,7 @@ impl SealedManifest {
             manifest_bytes: self.bytes.len() as u64,
             sealed: self.manifest.plan.seal.is_some(),
             parent: self.manifest.parent.clone(),
+            in_part: self.manifest.since.is_some() || self.manifest.plan.in_part().is_some(),
             metadata: self.manifest.metadata.clone(),
         }
     }

@@ -33,7 +33,7 @@ impl Run<'_> {
             started_at: self.started_at,
             ended_at,
             checksum: report.checksum,
-            error: report.error.clone(),
+            error: report.error.as_ref().map(|error| self.recorded(error)),
             destinations: report.destinations.clone(),
         };
         let bytes = document::seal(&record);
@@ -62,6 +62,20 @@ impl Run<'_> {
         });
         let failed = futures::future::join_all(writes).await;
         failed.into_iter().flatten().collect()
+    }
+}
+
+impl Run<'_> {
+    /// What a record says of a failure: it is in the clear, and what isn't to be read by everybody has ids of records in it.
+    fn recorded(&self, error: &ErrorReport) -> ErrorReport {
+        match self.request.recipients.is_empty() {
+            true => error.clone(),
+            false => ErrorReport {
+                class: error.class,
+                message: "not said here, since the backup was to be encrypted".to_owned(),
+                suggestion: None,
+            },
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::Run;
 use crate::catalog::{Catalog, Wanted};
-use crate::keys::seal_keys;
+use crate::keys::{KEYS_MAX, seal_keys};
 
 /// How long all destinations together may take to say which backup is their newest.
 const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,6 +26,13 @@ impl Run<'_> {
         let recipients = &self.request.recipients;
         if recipients.is_empty() {
             return Ok(None);
+        }
+        if recipients.len() > KEYS_MAX {
+            let message = format!(
+                "{} are more than the {KEYS_MAX} that are tried",
+                recipients.len()
+            );
+            return Err(BackupError::usage("recipients", message));
         }
         let data_key = DataKey::new(self.random()?);
         let epoch = Hex32::new(self.random()?);

@@ -4,10 +4,9 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use futures::TryStreamExt;
-use teeline_core::chain::{Linked, Links};
 use teeline_core::{
-    BackupError, CatalogEntry, Judged, KeptBy, ObjectMeta, Retained, Retention, RunClaim, TimeZone,
-    Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
+    BackupError, BackupId, CatalogEntry, Class, Judged, KeptBy, ObjectMeta, Retained, Retention,
+    RunClaim, TimeZone, Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
 };
 
 use super::verified::last_verified;
@@ -21,7 +20,7 @@ use crate::report::{
 };
 use crate::request::RetentionPolicy;
 use crate::run_folders::{RunFolder, RunFolders, run_folders};
-use crate::withdrawal::{Withdrawn, removable_from, withdraw};
+use crate::withdrawal::{Withdrawn, keep_if_needed, removable_from, withdraw};
 
 pub(super) struct Cleaning<'a> {
     pub(super) engine: &'a Engine,
@@ -122,20 +121,49 @@ impl Cleaning<'_> {
         let entries = &self.asked.catalog.entries;
         let mut newest_first: Vec<&CatalogEntry> = entries
             .iter()
-            .filter(|entry| Retention::is_plausible(entry.started_at, self.now))
+            .filter(|entry| Retention::is_plausible(entry.started_at, self.now) && !entry.in_part)
             .collect();
         newest_first.sort_by(|a, b| (b.started_at, &b.id).cmp(&(a.started_at, &a.id)));
         let opened = &self.asked.opened;
         let verified = last_verified(opened, &newest_first, &found.records).await?;
-        let retained = entries.iter().map(|entry| Retained {
-            id: entry.id.clone(),
-            started_at: entry.started_at,
-            is_verified: verified.as_ref() == Some(&entry.id),
-            parent: entry.parent.as_ref().map(|parent| parent.id.clone()),
-        });
-        let retained: Vec<Retained> = retained.collect();
-        let rules = &self.policy.rules;
-        Ok(rules.judge(&retained, self.now, self.time_zone))
+        let retained = |in_part: bool| -> Vec<Retained> {
+            let those = entries.iter().filter(|entry| entry.in_part == in_part);
+            let retained = those.map(|entry| Retained {
+                id: entry.id.clone(),
+                started_at: entry.started_at,
+                is_verified: verified.as_ref() == Some(&entry.id),
+                parent: entry.parent.as_ref().map(|parent| parent.id.clone()),
+            });
+            retained.collect()
+        };
+        let judge = |retained: Vec<Retained>| {
+            let rules = &self.policy.rules;
+            rules.judge(&retained, self.now, self.time_zone)
+        };
+        // What has some records only takes the place of none that has all.
+        let mut judged = judge(retained(false));
+        judged.extend(judge(retained(true)));
+        self.keep_what_damaged_ones_may_need(&mut judged);
+        Ok(judged)
+    }
+
+    /// What is damaged may be made whole again, as long as there is what it goes on from. Where that can't be read, it may be any
+    /// older one.
+    fn keep_what_damaged_ones_may_need(&self, judged: &mut [Judged]) {
+        let catalog = &self.asked.catalog;
+        let links = catalog.links();
+        let is_listed = |id: &BackupId| catalog.entries.iter().any(|entry| entry.id == *id);
+        let unreadable = catalog.unreadable.iter();
+        let began = unreadable.filter_map(|(_, key, _)| Some(layout::catalog_entry_of(key)?.0));
+        let newest_unreadable = began.max();
+        for judged in judged.iter_mut().filter(|judged| !judged.is_kept()) {
+            let needing = links.needing(&judged.id);
+            let of_damaged = needing.iter().any(|backup| !is_listed(&backup.id));
+            let is_older = newest_unreadable.is_some_and(|began| judged.started_at < began);
+            if of_damaged || is_older {
+                judged.kept_by.push(KeptBy::needed());
+            }
+        }
     }
 
     /// Withdraws the backups that nothing keeps: what needs another one before that, so that whoever breaks off leaves
@@ -146,7 +174,7 @@ impl Cleaning<'_> {
         found: &RunFolders,
         cleaned: &mut CleanedDestination,
     ) {
-        let links = Links::new(self.asked.catalog.entries.iter().map(Linked::from));
+        let links = self.asked.catalog.links();
         let mut judged: Vec<(usize, Judged)> = judged
             .into_iter()
             .map(|judged| (links.needed_by(&judged.id).len(), judged))
@@ -222,9 +250,9 @@ impl Cleaning<'_> {
             withdrawn_at: self.now,
             reason: WithdrawalReason::Expired,
         };
-        withdraw(&self.asked.opened, &key, &withdrawal)
-            .await
-            .map(Some)
+        let withdrawn = withdraw(&self.asked.opened, &key, &withdrawal).await?;
+        keep_if_needed(self.asked, &withdrawn).await?;
+        Ok(Some(withdrawn))
     }
 
     /// What was withdrawn before and isn't gone. What may be removed now is given, what has to wait is reported.
@@ -234,6 +262,7 @@ impl Cleaning<'_> {
         cleaned: &mut CleanedDestination,
     ) -> Vec<(Removal, Remains)> {
         let mut removable = Vec::new();
+        let links = self.asked.catalog.links();
         for withdrawn in self.asked.catalog.withdrawn.values() {
             let mut remains = found.remains(&withdrawn.id);
             remains.entries.clone_from(&withdrawn.entries);
@@ -247,6 +276,12 @@ impl Cleaning<'_> {
             let looked = withdrawn.look(&self.asked.opened, self.policy.grace, self.now);
             let looked = looked.await;
             remains.leave_copies(looked.path.as_deref());
+            if let Some(link) = links.needing(&withdrawn.id).first() {
+                let message = format!("{} is there, and can't be restored without it", link.id);
+                let error = BackupError::new(Class::Conflict, "remove", &withdrawn.id, message);
+                cleaned.removals.push(looked.removal.failed(&error));
+                continue;
+            }
             match looked.may_go {
                 _ if remains.is_empty() => {}
                 true => removable.push((looked.removal, remains)),

@@ -7,7 +7,7 @@ use teeline_core::seal::{DataKey, Recipient, SealEntry, SealedKey};
 use teeline_core::{BackupError, BackupId, CatalogEntry, Class, Timestamp};
 
 use super::Keys;
-use super::objects::{key_of, keys_of, put_key};
+use super::objects::{KEYS_MAX, key_of, keys_of, put_key};
 use super::unlock::{Unlocked, authenticate};
 use crate::catalog::{Asked, ask_all, resolve_all};
 use crate::check::read_manifest;
@@ -176,7 +176,9 @@ impl OfBackup<'_> {
                 Ok(sealed.manifest.plan.seal.zip(unlocked))
             };
             match opened.await {
-                Ok(unlocked) => return Ok(unlocked),
+                Ok(Some(unlocked)) => return Ok(Some(unlocked)),
+                // One copy that isn't sealed says nothing of the others: anybody may have put it there.
+                Ok(None) => {}
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
@@ -191,14 +193,18 @@ impl OfBackup<'_> {
         at: &mut KeysAt,
     ) -> Result<(), BackupError> {
         let path = &entry.path;
-        at.sealed = read_manifest(opened, entry)
-            .await?
-            .manifest
-            .plan
-            .seal
-            .is_some();
-        if !at.sealed {
+        let sealed = read_manifest(opened, entry).await?.manifest.plan.seal;
+        at.sealed = sealed.is_some();
+        let Some(seal) = sealed else {
             return Ok(());
+        };
+        let changes = matches!(
+            self.request.change,
+            KeyChange::Add(_) | KeyChange::Rotate(_)
+        );
+        if changes {
+            let before = keys_of(opened.sink.as_ref(), self.id, path).await?.len();
+            check_made(made, &seal, opened, before)?;
         }
         for key in made {
             put_key(opened, path, key).await?;
@@ -213,7 +219,10 @@ impl OfBackup<'_> {
                 names().filter(|name| !is_made(name)).collect()
             }
             KeyChange::Remove(name) => {
-                let readable = there.iter().filter(|(_, read)| read.is_ok());
+                let opens = |read: &SealedKey| read.key == seal.key;
+                let readable = there
+                    .iter()
+                    .filter(|(_, read)| read.as_ref().is_ok_and(opens));
                 let mut others = readable.filter(|(key, _)| key.file_name() != name);
                 match (names().any(|there| there == *name), others.next()) {
                     (false, _) => return Err(no_such_key(name)),
@@ -233,6 +242,34 @@ impl OfBackup<'_> {
         }
         Ok(())
     }
+}
+
+/// Refuses to put key objects at a copy that they don't open, or more of them than are tried: with them in the place of the right
+/// ones nobody could open it any more.
+fn check_made(
+    made: &[SealedKey],
+    seal: &SealEntry,
+    opened: &Opened,
+    before: usize,
+) -> Result<(), BackupError> {
+    if made.is_empty() {
+        let message = "nobody is named who is to be able to open it";
+        return Err(BackupError::usage("key", message));
+    }
+    if made.iter().any(|key| key.key != seal.key) {
+        let message = "the copy is sealed with another key than the one that was opened";
+        return Err(BackupError::corrupt(&opened.sink, message)
+            .suggest("`teeline verify` with the key says which copy is authentic"));
+    }
+    if before + made.len() > KEYS_MAX {
+        let message = format!(
+            "with {before} key objects there, {} more are too many: {KEYS_MAX} are tried",
+            made.len()
+        );
+        return Err(BackupError::new(Class::Permanent, "add", "keys", message)
+            .suggest("`teeline key remove` takes away those that aren't needed"));
+    }
+    Ok(())
 }
 
 fn no_such_key(name: &str) -> BackupError {

@@ -10,7 +10,7 @@ use crate::files::file_of;
 use crate::open::Opened;
 
 /// No backup has more: each is tried, and a passphrase takes its time.
-const KEYS_MAX: usize = 64;
+pub(crate) const KEYS_MAX: usize = 64;
 
 /// Whether `key` may be that of a key object of the backup whose folder is at `path`.
 pub(crate) fn is_key_object(path: &str, key: &ObjectKey) -> bool {

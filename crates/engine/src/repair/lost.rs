@@ -4,7 +4,7 @@ use teeline_actors::Publication;
 use teeline_core::seal::{Context, Sealer};
 use teeline_core::{
     BackupError, BackupId, Class, Digest, MISSING_NAMED_MAX, Manifest, MissingFile, ObjectKey,
-    RunClaim, RunHead, SealedManifest, Timestamp, layout,
+    RunClaim, RunHead, SealedManifest, Timestamp, document, layout,
 };
 
 use super::evidence::Evidence;
@@ -177,7 +177,15 @@ impl<'a> Lost<'a> {
         let key = file_of(self.path, layout::RUN_CLAIM)?;
         let bytes = read_whole(sink, &key).await?;
         let sealer = unlocked.sealer;
-        sealer.check_document(&located(sink, &key), Context::Claim, &bytes)?;
+        let subject = located(sink, &key);
+        sealer.check_document(&subject, Context::Claim, &bytes)?;
+        // What is authentic is what was read just now, and not before.
+        if document::open::<RunClaim>(&subject, &bytes)? != self.claim {
+            return Err(BackupError::corrupt(
+                subject,
+                "it was another one a moment ago",
+            ));
+        }
         Ok(Some(sealer))
     }
 

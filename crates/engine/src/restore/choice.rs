@@ -173,6 +173,12 @@ pub(super) fn in_part(
     replaces: bool,
 ) -> Result<Option<InPart>, BackupError> {
     let plan = &manifest.plan;
+    if let Some(since) = manifest.since.filter(|_| replaces) {
+        let message = format!(
+            "the backup has only what was written since {since}, and replace would delete what is older"
+        );
+        return Err(BackupError::usage("mode", message).suggest("use merge or skip-existing"));
+    }
     let is_some = |chosen: &&&ResourceEntry| plan.is_of_some_records(&chosen.name);
     match chosen.iter().find(is_some) {
         None => Ok(None),

@@ -258,6 +258,7 @@ impl Restore {
             backup: id,
             source: manifest.source.kind,
             resources: choice.resources.clone(),
+            is_of_some: !manifest.plan.include.is_empty() || !manifest.plan.exclude.is_empty(),
             ids: (!wanted.ids.is_empty()).then(|| wanted.ids.clone()),
             database_catalogue: contents.database_catalogue.clone(),
             dry_run: wanted.dry_run,

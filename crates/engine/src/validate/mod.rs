@@ -271,6 +271,16 @@ async fn check_restored(
         };
     }
     validation.checks.restore = CheckResult::Pass;
+    // What the restore passed over, of the backup or of what it goes on from, isn't right at some destination.
+    if let Some(damage) = restored.avoided.first() {
+        let subject = format!("{} at {}", damage.file, damage.destination);
+        let error = BackupError::new(damage.class, "read", subject, &damage.message);
+        let found = result_of(&error);
+        if validation.checks.integrity == CheckResult::Pass || found == CheckResult::Fail {
+            validation.checks.integrity = found;
+        }
+        validation.because(&error);
+    }
     let lines = scratch.count_lines().await?;
     let (completeness, error) = completeness::check(copies, &restored, lines).await;
     validation.checks.completeness = completeness;

@@ -40,6 +40,7 @@ fn entry(number: u32) -> CatalogEntry {
         manifest_bytes: 1,
         sealed: false,
         parent: None,
+        in_part: false,
         metadata: Metadata::default(),
         id,
     }

@@ -113,6 +113,7 @@ impl Database {
                     restored_as: Some(name.clone()),
                 })
                 .collect(),
+            is_of_some: false,
             ids: None,
             database_catalogue: Some(Bytes::from(format!("{:#}", self.catalogue))),
             dry_run: false,

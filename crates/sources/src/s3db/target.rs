@@ -150,7 +150,11 @@ impl S3dbTarget {
         let replaced = situation == Situation::Filled(RestoreMode::Replace);
         let stays = matches!(situation, Situation::Filled(_)) && !replaced;
         let is_renamed = restoring.chosen().any(|(name, new)| name != new);
-        if restoring.is_everything() && !is_renamed && !stays {
+        let is_whole = match replaced {
+            true => restoring.is_all_there_was(),
+            false => restoring.is_everything(),
+        };
+        if is_whole && !is_renamed && !stays {
             return Ok(original.clone());
         }
         let there = match situation {

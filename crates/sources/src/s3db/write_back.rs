@@ -36,7 +36,7 @@ pub(super) struct WriteBack {
     new_names: HashMap<String, String>,
     /// Whether the marker of a restore is there, to be taken away.
     is_marked: bool,
-    is_everything: bool,
+    is_all_there_was: bool,
     puts: Puts<Done>,
     /// Whether records are on their way.
     records_pending: bool,
@@ -96,7 +96,7 @@ impl WriteBack {
                 .map(|(name, new)| (name.to_owned(), new.to_owned()))
                 .collect(),
             is_marked,
-            is_everything: restoring.is_everything(),
+            is_all_there_was: restoring.is_all_there_was(),
             puts: Puts::new(),
             records_pending: false,
             object: None,

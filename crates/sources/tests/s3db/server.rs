@@ -411,6 +411,7 @@ pub(crate) fn restoring(scanned: &Scanned, resources: &[&str]) -> Restoring {
         backup: "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap(),
         source: SourceKind::S3db,
         resources: scanned.names().into_iter().map(resource).collect(),
+        is_of_some: false,
         ids: None,
         database_catalogue: Some(scanned.catalogue.clone()),
         dry_run: false,

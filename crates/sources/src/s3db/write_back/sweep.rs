@@ -40,7 +40,7 @@ impl WriteBack {
     }
 
     /// What the keys begin with of which nothing stays but what was restored, where the restore replaces them: the resources;
-    /// where everything is restored, also others and plugins. What isn't s3db.js's own stays. Otherwise, the keys of the
+    /// where that is all there was, also others and plugins. What isn't s3db.js's own stays. Otherwise, the keys of the
     /// resources' partitions.
     async fn swept_prefixes(&self) -> Result<Vec<String>, BackupError> {
         let names = self.new_names.values();
@@ -48,7 +48,7 @@ impl WriteBack {
             let partitions = names.map(|name| resource_prefix(name) + PARTITION);
             return Ok(partitions.collect());
         }
-        if !self.is_everything {
+        if !self.is_all_there_was {
             return Ok(names.map(|name| resource_prefix(name)).collect());
         }
         let mut folders = Vec::new();
