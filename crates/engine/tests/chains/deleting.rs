@@ -1,13 +1,15 @@
 //! What others need stays as long as they do.
 
 use teeline::{
-    BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, Retention,
-    RetentionPolicy, Rule, Which, exit,
+    BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, RestoreMode,
+    RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule, Sink, Which, exit,
 };
+use teeline_core::ObjectKey;
 
 use crate::common::store;
 use crate::links::put;
 use crate::site::{Site, assert_same};
+use crate::writer::PREFIX;
 
 /// A full backup and two links, the newest first.
 async fn with_chain() -> (Site, Vec<DestinationSpec>, [BackupId; 3]) {
@@ -89,4 +91,76 @@ async fn a_cleanup_keeps_what_a_kept_link_needs() {
     let report = site.engine.cleanup(cleanup()).await;
     assert_eq!((report.exit_code(), report.count), (0, 3), "{report:?}");
     assert_eq!(listed(&site, &at).await, [newer]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_damaged_link_goes_on_from_stays() {
+    let site = Site::new().await;
+    let (sink, at) = store("copy");
+    let at = vec![at];
+    site.writer.make(&put(1, 1)).await;
+    let full = site.made("full", &at).await.id.unwrap();
+    site.wait(86_400_000);
+    site.writer.make(&put(2, 2)).await;
+    let link = site.made("incremental", &at).await;
+    site.wait(86_400_000);
+    let newest = site.made("full", &at).await.id.unwrap();
+    let manifest = format!("{}/manifest.json", link.folder.unwrap());
+    sink.delete(&ObjectKey::new(manifest).unwrap())
+        .await
+        .unwrap();
+    let rules = Retention {
+        count: 1,
+        ..Retention::default()
+    };
+    site.engine
+        .cleanup(CleanupRequest::new(at.clone(), RetentionPolicy::new(rules)))
+        .await;
+    assert_eq!(listed(&site, &at).await, [newest, full.clone()]);
+    let refused = site.engine.delete(DeleteRequest::new(at, full)).await;
+    assert_eq!(refused.error.unwrap().class, Class::Conflict);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_some_records_takes_the_place_of_none_that_has_all() {
+    let site = Site::new().await;
+    let (_, at) = store("copy");
+    let at = vec![at];
+    site.writer.make(&put(1, 1)).await;
+    let since = site.server_time.now();
+    let mut request = site.request("incremental", &at);
+    request.since = Some(since);
+    let part = site.engine.backup(request).await;
+    assert_eq!((part.exit_code(), part.since), (0, Some(since)));
+    let part = part.id.unwrap();
+    site.wait(86_400_000);
+    let full = site.made("full", &at).await.id.unwrap();
+    site.wait(86_400_000);
+    let mut request = site.request("incremental", &at);
+    request.since = Some("2000-01-01T00:00:00.000Z".parse().unwrap());
+    let newer = site.engine.backup(request).await.id.unwrap();
+    let rules = Retention {
+        count: 1,
+        ..Retention::default()
+    };
+    let cleanup = CleanupRequest::new(at.clone(), RetentionPolicy::new(rules));
+    let report = site.engine.cleanup(cleanup).await;
+    assert_eq!(report.deleted, [part], "{report:?}");
+    assert_eq!(listed(&site, &at).await, [newer.clone(), full]);
+
+    // Nor is what it hasn't taken for what is to be deleted.
+    let address = site.writer.server.address().to_owned();
+    let place = site
+        .writer
+        .server
+        .connection_over(&address, PREFIX.trim_end_matches('/'));
+    let target = RestoreTarget::Database(place);
+    let mut request = RestoreRequest::new(Which::Id(newer), at, target);
+    request.mode = Some(RestoreMode::Replace);
+    let refused = site.engine.restore(request).await.error.unwrap();
+    assert_eq!(refused.class, Class::Usage);
+    assert!(
+        refused.message.contains("only what was written since"),
+        "{refused:?}"
+    );
 }

@@ -1,7 +1,7 @@
 //! Whoever can write to a destination can make every digest fit. Without the key that is noticed by who has the key.
 
 use bytes::Bytes;
-use teeline::{DestinationSpec, RestoreStatus, Sink, exit};
+use teeline::{DestinationSpec, KeyChange, KeysRequest, RestoreStatus, Sink, WhichBackups, exit};
 use teeline_core::{CatalogEntry, Manifest, ObjectKey, SealedManifest, document, layout};
 
 use super::common::{request, whole};
@@ -201,4 +201,30 @@ async fn no_flipped_bit_of_any_file_gives_other_records() {
         tried > 500 && restored < tried / 2 + tried / 8,
         "{restored} of {tried}"
     );
+}
+
+#[tokio::test]
+async fn a_copy_that_is_not_sealed_takes_no_key_from_another_one() {
+    let made = made().await;
+    let mut manifest = made.manifest().await;
+    manifest.plan.seal = None;
+    made.forge(SealedManifest::new(manifest).unwrap().bytes)
+        .await;
+    let mut asked = KeysRequest::new(made.at.clone());
+    asked.which = WhichBackups::All;
+    asked.keys = keys(&[key(1)]);
+    asked.change = KeyChange::Rotate(vec![recipient(&key(2))]);
+    let report = made.engine.keys(asked.clone()).await;
+    let good = &report.backups[0].destinations[1];
+    assert_eq!((good.added.len(), good.removed.len()), (1, 1), "{report:?}");
+    made.assert_restores(&made.at[1..], &key(2)).await;
+
+    asked.keys = keys(&[key(2)]);
+    asked.change = KeyChange::Rotate(Vec::new());
+    let report = made.engine.keys(asked).await;
+    assert!(
+        report.backups[0].destinations[1].error.is_some(),
+        "{report:?}"
+    );
+    made.assert_restores(&made.at[1..], &key(2)).await;
 }
