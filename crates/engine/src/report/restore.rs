@@ -33,7 +33,7 @@ pub struct RestoreReport {
     pub avoided: Vec<Damage>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
-    /// That it failed, as [`BackupReport::failure`].
+    /// That it failed, as [`BackupReport::failure`](super::BackupReport::failure).
     pub failure: Option<Failure>,
     /// Hooks that failed. They change nothing of what became of it.
     pub hook_failures: Vec<HookFailure>,
