@@ -83,6 +83,19 @@ impl Default for KdfFunction {
 }
 
 impl KdfFunction {
+    /// How much work it is, compared with others: of Argon2id, passes over a KiB of memory, about as much as an iteration of the
+    /// other.
+    pub fn work(self) -> u64 {
+        match self {
+            KdfFunction::Argon2id {
+                memory_kib,
+                iterations,
+                ..
+            } => u64::from(memory_kib) * u64::from(iterations),
+            KdfFunction::Pbkdf2Sha256 { iterations } => u64::from(iterations),
+        }
+    }
+
     /// How it stands to what is recommended today.
     pub fn strength(self) -> KdfStrength {
         let is_enough = match self {

@@ -106,6 +106,14 @@ pub enum SealedFor {
 }
 
 impl SealedFor {
+    /// How much work it is to find out whether a secret opens it, compared with others: none but for a passphrase.
+    pub fn work(&self) -> u64 {
+        match self {
+            SealedFor::Passphrase { kdf } => kdf.function.work(),
+            SealedFor::Key { .. } | SealedFor::X25519 { .. } => 0,
+        }
+    }
+
     /// The kind, as names have it.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -20,6 +20,9 @@ use crate::sync::complete_at;
 /// So many of the newest backups are looked at first.
 const RECENT: usize = 64;
 
+/// So many backups that no key opens are tried: they may be another source's, and each takes a passphrase its time.
+const UNOPENED_MAX: usize = 3;
+
 type AskedAll = Vec<Result<Asked, (String, BackupError)>>;
 
 /// How much a backup is to have.
@@ -146,6 +149,7 @@ impl Run<'_> {
         };
         entries.sort_by_key(place);
         entries.dedup_by(|one, other| one.id == other.id);
+        let mut unopened = 0;
         for entry in entries {
             let is_too_late = self
                 .request
@@ -165,8 +169,11 @@ impl Run<'_> {
                 Ok(Some(chain)) => return Some(chain),
                 Ok(None) => {}
                 Err(error) if error.class() == Class::WrongKey => {
-                    tracing::warn!(backup = %entry.id, %error, "nothing goes on from it, nor from older ones");
-                    return None;
+                    tracing::warn!(backup = %entry.id, %error, "nothing goes on from it");
+                    unopened += 1;
+                    if unopened == UNOPENED_MAX {
+                        return None;
+                    }
                 }
                 Err(error) => tracing::warn!(backup = %entry.id, %error, "nothing goes on from it"),
             }

@@ -64,7 +64,8 @@ pub(crate) async fn unlock(
     }
 }
 
-/// The first key object that a secret opens. One that asks for too much work is passed over, if another one opens.
+/// The first key object that a secret opens, those first that take least work: whoever can write may have put some there that
+/// take much. One that asks for too much is passed over, if another one opens.
 fn try_all(
     id: &BackupId,
     entry: &SealEntry,
@@ -72,7 +73,10 @@ fn try_all(
     secrets: &[KeySecret],
 ) -> Result<Option<Unlocked>, BackupError> {
     let mut failure = None;
-    for object in objects.iter().filter(|object| object.key == entry.key) {
+    let ours = objects.iter().filter(|object| object.key == entry.key);
+    let mut ours: Vec<&SealedKey> = ours.collect();
+    ours.sort_by_key(|object| object.recipient.work());
+    for object in ours {
         for secret in secrets {
             match object.open(secret) {
                 Ok(Some(data_key)) => {
