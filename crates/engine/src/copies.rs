@@ -4,10 +4,9 @@
 //! *corrupt* are told apart; a copy that fails transiently, after its retries, isn't asked again.
 
 mod frozen;
-
-use std::collections::HashSet;
 mod seals;
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

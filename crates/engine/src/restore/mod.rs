@@ -26,13 +26,13 @@ use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
 use crate::hooks::{Hooks, Moment, RunEvent};
 use crate::keys::Keys;
+use crate::plain::count_lines;
 use crate::report::{RestoreReport, RestoreStatus, RestoredResource};
 use crate::request::{Cancel, Which};
 
 pub use request::RestoreRequest;
 pub use target::RestoreTarget;
 
-use crate::plain::count_lines;
 use choice::{Choice, in_part};
 use reading::Tally;
 pub(crate) use reading::{Contents, count_first};
