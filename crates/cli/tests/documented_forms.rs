@@ -6,7 +6,7 @@
 
 mod shared;
 
-use shared::Shop;
+use shared::shop::Shop;
 
 #[test]
 fn backups_are_made_listed_and_restored_by_the_connection_alone() {

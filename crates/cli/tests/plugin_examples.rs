@@ -11,7 +11,8 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
-use shared::{Run, Shop, workspace};
+use shared::shop::Shop;
+use shared::{Run, workspace};
 
 /// The buckets that are named in the examples, and exist.
 const BUCKETS: [&str; 12] = [

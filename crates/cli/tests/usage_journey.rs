@@ -12,7 +12,8 @@ mod shared;
 use std::fs;
 
 use serde_json::Value;
-use shared::{Run, Shop, workspace};
+use shared::shop::Shop;
+use shared::{Run, workspace};
 
 /// A folder with the configuration of a level, and a database to back up.
 struct Journey {

@@ -5,7 +5,7 @@
 )]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-mod shop;
+pub(crate) mod shop;
 
 use std::fs;
 use std::io::Write;
@@ -14,9 +14,6 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
-
-#[allow(unused_imports, reason = "each test binary uses a part of it")]
-pub(crate) use shop::Shop;
 
 /// A folder of its own for a test, which the command runs in.
 pub(crate) struct Scratch(TempDir);
