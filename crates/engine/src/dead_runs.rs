@@ -131,9 +131,14 @@ pub(crate) fn orphans(
     found: &RunFolders,
     bound: Bound,
 ) -> Vec<UnfinishedUpload> {
-    let is_ours = |path: &str| {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        name.parse::<BackupId>().is_ok() || matches!(path, layout::CATALOG | layout::RUNS)
+    let is_ours = |upload: &UnfinishedUpload| match run_folder(&upload.key) {
+        // Others may upload there as well. What has no name but its key is a file that only teeline calls so.
+        "" => upload.name.is_empty() || upload.key.as_str() == layout::MARKER,
+        layout::CATALOG | layout::RUNS => true,
+        path => {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            name.parse::<BackupId>().is_ok()
+        }
     };
     let may_go_on = |path: &str| {
         let mut folders = found.folders.iter();
@@ -143,7 +148,7 @@ pub(crate) fn orphans(
     };
     let is_orphan = |upload: &&UnfinishedUpload| {
         let path = run_folder(&upload.key);
-        is_ours(path)
+        is_ours(upload)
             && !found.is_of_another(&format!("{path}/"))
             && upload.touched_at.is_some_and(|at| bound.is_passed_by(at))
             && !may_go_on(path)

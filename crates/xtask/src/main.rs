@@ -5,7 +5,9 @@
     reason = "a command for people"
 )]
 
+mod kill_points;
 mod races;
+mod teeline_command;
 
 use std::process::ExitCode;
 
@@ -23,11 +25,14 @@ struct Arguments {
 enum Command {
     /// Writers that claim the same id at once: one wins each race
     Races(races::Arguments),
+    /// The real command, killed at each of its system calls (needs strace)
+    KillPoints(kill_points::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Races(arguments) => races::run(&arguments),
+        Command::KillPoints(arguments) => kill_points::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
