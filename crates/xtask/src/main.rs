@@ -6,6 +6,7 @@
 )]
 
 mod kill_points;
+mod model;
 mod races;
 mod teeline_command;
 
@@ -23,6 +24,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Every interleaving of runs, cleanups, repairs and restores, over the rules that decide in them
+    Model(model::Arguments),
     /// Writers that claim the same id at once: one wins each race
     Races(races::Arguments),
     /// The real command, killed at each of its system calls (needs strace)
@@ -31,6 +34,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Model(arguments) => model::run(&arguments),
         Command::Races(arguments) => races::run(&arguments),
         Command::KillPoints(arguments) => kill_points::run(&arguments),
     };
