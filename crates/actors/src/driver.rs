@@ -1,7 +1,7 @@
 //! The driver of a destination: the only code that awaits its sink. It does the steps of its lane one after the other, so
 //! their order at the destination is the order of the pass.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,7 +28,7 @@ pub enum Verification {
 pub(crate) struct Driver<R> {
     pub(crate) folder: BackupFolder,
     pub(crate) report: R,
-    pub(crate) open: HashMap<SegmentId, Box<dyn Upload>>,
+    pub(crate) open: BTreeMap<SegmentId, Box<dyn Upload>>,
     pub(crate) meter: Meter,
 }
 
@@ -78,7 +78,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
 
     /// Gives up what isn't committed.
     pub(crate) async fn abort(&mut self) -> Result<(), BackupError> {
-        for (_, mut upload) in self.open.drain() {
+        for (_, mut upload) in std::mem::take(&mut self.open) {
             upload.abort().await?;
         }
         Ok(())

@@ -6,6 +6,7 @@
 )]
 
 mod races;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -23,11 +24,14 @@ struct Arguments {
 enum Command {
     /// Writers that claim the same id at once: one wins each race
     Races(races::Arguments),
+    /// Lives of backups in which anything may go wrong, by seeds: no promise is broken
+    Simulate(simulate::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Races(arguments) => races::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,6 +14,7 @@ use rustix::fs::{Advice, fadvise, statvfs};
 use rustix::io::Errno;
 use teeline_core::{BackupError, Buffers, Class, ObjectKey, ObjectMeta, Timestamp};
 
+use super::calls::{Calls, DiskCall};
 use super::failure::failure;
 use super::modes::Modes;
 
@@ -28,6 +29,7 @@ pub(super) const READ_BYTES: usize = 512 << 10;
 pub(super) struct Disk {
     root: PathBuf,
     modes: Modes,
+    calls: Calls,
     /// Folders that are known to be durable in the folders above them, up to the root.
     durable: Mutex<HashSet<PathBuf>>,
     /// What is read into.
@@ -35,11 +37,12 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn new(root: PathBuf, modes: Modes) -> Self {
+    pub(super) fn new(root: PathBuf, modes: Modes, calls: Calls) -> Self {
         Disk {
             // Fails only where there is no current folder; a relative path then fails at its first use.
             root: std::path::absolute(&root).unwrap_or(root),
             modes,
+            calls,
             durable: Mutex::default(),
             buffers: Buffers::default(),
         }
@@ -53,6 +56,10 @@ impl Disk {
         self.modes
     }
 
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     pub(super) fn path(&self, key: &ObjectKey) -> PathBuf {
         self.root.join(key.as_str())
     }
@@ -60,7 +67,7 @@ impl Disk {
     pub(super) fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
         let path = self.path(key);
         let failed = |error| failure("read", &path, error);
-        let (file, held) = open(&path).map_err(failed)?;
+        let (file, held) = self.open(&path).map_err(failed)?;
         let shorter = || {
             let message = format!(
                 "shorter than expected: it holds {held} bytes, and bytes {} to {} were asked for",
@@ -75,7 +82,9 @@ impl Disk {
 
         // Of few sizes, so that they are used again.
         let mut buffer = self.buffers.take(length.next_multiple_of(READ_BYTES));
-        match file.read_exact_at(&mut buffer[..length], range.start) {
+        let into = &mut buffer[..length];
+        let reading = self.calls.before(DiskCall::Read);
+        match reading.and_then(|()| file.read_exact_at(into, range.start)) {
             Ok(()) => Ok(self.buffers.lend(buffer, length)),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(shorter()),
             Err(error) => Err(failed(error)),
@@ -86,7 +95,7 @@ impl Disk {
     pub(super) fn holds(&self, key: &ObjectKey, bytes: &[u8]) -> Result<bool, BackupError> {
         let path = self.path(key);
         let failed = |error| failure("read", &path, error);
-        let (mut file, held) = match open(&path) {
+        let (mut file, held) = match self.open(&path) {
             Ok(opened) => opened,
             Err(error) => {
                 // Deleted in the meantime, or a folder.
@@ -101,14 +110,18 @@ impl Disk {
             return Ok(false);
         }
         let mut stored = Vec::with_capacity(bytes.len());
-        file.read_to_end(&mut stored).map_err(failed)?;
+        let reading = self.calls.before(DiskCall::Read);
+        reading
+            .and_then(|()| file.read_to_end(&mut stored))
+            .map_err(failed)?;
         Ok(stored == bytes)
     }
 
     pub(super) fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         let path = self.path(key);
         let failed = |error| failure("look at", &path, error);
-        let metadata = fs::metadata(&path).map_err(failed)?;
+        let looking = self.calls.before(DiskCall::Look);
+        let metadata = looking.and_then(|()| fs::metadata(&path)).map_err(failed)?;
         if !metadata.is_file() {
             return Err(failed(Errno::ISDIR.into()));
         }
@@ -118,13 +131,15 @@ impl Disk {
     pub(super) fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
         let path = self.path(key);
         let failed = |error| failure("drop from the cache", &path, error);
-        let (file, _) = open(&path).map_err(failed)?;
+        let (file, _) = self.open(&path).map_err(failed)?;
+        self.calls.before(DiskCall::DropCached).map_err(failed)?;
         fadvise(&file, 0, None, Advice::DontNeed).map_err(|errno| failed(errno.into()))
     }
 
     pub(super) fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
         let path = self.path(key);
-        match fs::remove_file(&path) {
+        let removing = self.calls.before(DiskCall::Remove);
+        match removing.and_then(|()| fs::remove_file(&path)) {
             Ok(()) => {}
             Err(error) if is_absence(&error) || path.is_dir() => return Ok(()),
             Err(error) => return Err(failure("delete", &path, error)),
@@ -158,7 +173,9 @@ impl Disk {
     /// Refuses to begin what won't fit.
     pub(super) fn check_space(&self, target: &Path, expected: u64) -> Result<(), BackupError> {
         let folder = target.parent().unwrap_or(&self.root);
-        let space = statvfs(folder).map_err(|errno| failure("look at", folder, errno.into()))?;
+        let failed = |error| failure("look at", folder, error);
+        self.calls.before(DiskCall::Space).map_err(failed)?;
+        let space = statvfs(folder).map_err(|errno| failed(errno.into()))?;
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         // Some filesystems don't tell, and say that they have no blocks at all.
         if space.f_blocks == 0 || free >= expected {
@@ -178,7 +195,7 @@ impl Disk {
     pub(super) fn make_folder(&self, folder: &Path) -> Result<(), BackupError> {
         self.check_root("make")?;
         if !self.root.is_dir() {
-            make_root(&self.root, self.modes)
+            self.make_root()
                 .map_err(|error| failure("make", &self.root, error))?;
         }
         let below = folder.strip_prefix(&self.root).unwrap_or(Path::new(""));
@@ -192,7 +209,8 @@ impl Disk {
 
     fn make_one_folder(&self, at: &Path) -> Result<(), BackupError> {
         let refused = |message| BackupError::new(Class::Conflict, "make", at.display(), message);
-        match fs::symlink_metadata(at) {
+        let looking = self.calls.before(DiskCall::Look);
+        match looking.and_then(|()| fs::symlink_metadata(at)) {
             Ok(there) if there.is_dir() => Ok(()),
             Ok(there) if there.is_symlink() => Err(refused(
                 "it is a symbolic link, and those aren't followed in writing",
@@ -202,7 +220,7 @@ impl Disk {
             )),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.durable().remove(at);
-                match self.modes.create_folder(at) {
+                match self.create_folder(at) {
                     // Somebody else was faster.
                     Err(error) if error.kind() == ErrorKind::AlreadyExists && at.is_dir() => Ok(()),
                     made => made.map_err(|error| failure("make", at, error)),
@@ -218,7 +236,8 @@ impl Disk {
             return Ok(());
         };
         let sync = |folder: &Path| {
-            sync_folder(folder).map_err(|error| failure("make durable", folder, error))
+            self.sync_folder(folder)
+                .map_err(|error| failure("make durable", folder, error))
         };
         sync(folder)?;
         if self.durable().contains(folder) {
@@ -235,6 +254,50 @@ impl Disk {
     fn folders_above<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Path> {
         let above = path.ancestors().skip(1);
         above.take_while(|folder| folder.starts_with(&self.root))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<(File, u64)> {
+        self.calls.before(DiskCall::Open)?;
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(Errno::ISDIR.into());
+        }
+        Ok((file, metadata.len()))
+    }
+
+    /// The root and what is missing above it, each durable in the folder above.
+    fn make_root(&self) -> io::Result<()> {
+        let above = self.root.ancestors();
+        let missing: Vec<_> = above.take_while(|path| !path.is_dir()).collect();
+        for folder in missing.into_iter().rev() {
+            match self.create_folder(folder) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+                made => made?,
+            }
+            match folder.parent().map(|above| self.sync_folder(above)) {
+                // One may write to a folder without the right to open it.
+                Some(Err(error)) if error.kind() != ErrorKind::PermissionDenied => {
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        self.calls.before(DiskCall::MakeFolder)?;
+        self.modes.create_folder(folder)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.calls.before(DiskCall::SyncFolder)?;
+        match File::open(folder)?.sync_all() {
+            // Some filesystems have no such thing as a folder that isn't durable.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => Ok(()),
+            result => result,
+        }
     }
 
     fn durable(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
@@ -258,39 +321,5 @@ pub(super) fn meta(key: ObjectKey, metadata: &fs::Metadata) -> ObjectMeta {
         key,
         bytes: metadata.len(),
         modified_at: since_1970.map(Timestamp::from_unix_ms),
-    }
-}
-
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(Errno::ISDIR.into());
-    }
-    Ok((file, metadata.len()))
-}
-
-/// The root and what is missing above it, each durable in the folder above.
-fn make_root(root: &Path, modes: Modes) -> io::Result<()> {
-    let missing: Vec<_> = root.ancestors().take_while(|path| !path.is_dir()).collect();
-    for folder in missing.into_iter().rev() {
-        match modes.create_folder(folder) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
-            made => made?,
-        }
-        match folder.parent().map(sync_folder) {
-            // One may write to a folder without the right to open it.
-            Some(Err(error)) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
-        // Some filesystems have no such thing as a folder that isn't durable.
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => Ok(()),
-        result => result,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use teeline_core::{BackupError, ObjectKey, ObjectMeta};
 
+use super::calls::DiskCall;
 use super::disk::{Disk, TEMPORARY, is_absence, meta};
 use super::draft::is_draft;
 use super::failure::failure;
@@ -72,7 +73,8 @@ impl Iterator for Walk {
         loop {
             let Some((folder, entries)) = &mut self.open else {
                 let folder = self.ahead.pop()?;
-                match fs::read_dir(&folder) {
+                let listing = self.disk.calls().before(DiskCall::List);
+                match listing.and_then(|()| fs::read_dir(&folder)) {
                     Ok(entries) => self.open = Some((folder, entries)),
                     Err(error) if is_absence(&error) => {
                         // Nothing is below a folder that isn't there; but where the root is a file, no folder is meant.
