@@ -48,6 +48,17 @@ impl Publication {
         publishing();
         put_checked(sink, &manifest, self.manifest.clone(), read_back).await
     }
+
+    /// Takes back what was published and isn't what was written, so that nobody sees a backup there that can't be restored.
+    ///
+    /// # Errors
+    /// Where the store doesn't delete it. It may be visible then.
+    pub(crate) async fn take_back(&self, sink: &dyn Sink) -> Result<(), BackupError> {
+        let folder = ObjectKey::new(self.entry.path.as_str())?;
+        sink.delete(&folder.join(layout::MANIFEST)?).await?;
+        let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
+        sink.delete(&entry).await
+    }
 }
 
 /// What has been withdrawn stays so, and what was taken for dead isn't there any more: of both, some files may be gone.
@@ -138,7 +149,13 @@ pub async fn claim(
         Err(error) if error.class() == Class::Conflict => {
             let size = sink.head(&marker).await?.bytes;
             let found = sink.read(&marker, 0..size).await?;
-            document::open::<DestinationMarker>(&format!("{sink}: {marker}"), &found)?;
+            document::open::<DestinationMarker>(&format!("{sink}: {marker}"), &found).map_err(
+                |error| {
+                    error.suggest(format!(
+                        "if the backups there are teeline's, remove {marker}: the next backup makes it again"
+                    ))
+                },
+            )?;
         }
         other => other?,
     }
@@ -156,7 +173,11 @@ pub async fn put_checked(
     bytes: Bytes,
     read_back: bool,
 ) -> Result<(), BackupError> {
-    sink.put(key, bytes.clone()).await?;
+    match sink.put(key, bytes.clone()).await {
+        // A try whose answer was lost may have written it, whatever the store then says of the next one.
+        Err(error) if error.class() == Class::Conflict && holds(sink, key, &bytes).await? => {}
+        written => written?,
+    }
     if !read_back {
         return attest(sink, key, bytes.len() as u64).await;
     }
@@ -165,6 +186,15 @@ pub async fn put_checked(
         return Err(differs(sink, key));
     }
     Ok(())
+}
+
+/// Whether exactly `bytes` stand under a key.
+async fn holds(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> Result<bool, BackupError> {
+    let length = bytes.len() as u64;
+    if !is_there(sink, key).await? || sink.head(key).await?.bytes != length {
+        return Ok(false);
+    }
+    Ok(sink.read(key, 0..length).await? == *bytes)
 }
 
 /// Compares the size that the store says with what it was sent.

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use teeline::{BackupError, BackupId, Class, Source, Target};
+use teeline::sinks::MemorySink;
+use teeline::{BackupError, BackupId, Class, Sink, Source, Target};
 use teeline_core::{
-    Attachment, Frame, Item, Placed, PlannedResource, Random, RecordBatch, ResourceCounts,
-    ResourceId, ResourceKind, Restoring, Scan, ScanPlan, Selection, SourceKind,
+    Attachment, Frame, Item, ObjectKey, Placed, PlannedResource, Random, RecordBatch,
+    ResourceCounts, ResourceId, ResourceKind, Restoring, Scan, ScanPlan, Selection, SourceKind,
 };
 
 /// Lines by the names of their resources.
@@ -56,6 +57,17 @@ pub(crate) struct Records {
     pub(crate) fault: Option<(u64, SourceFault)>,
     /// What the source takes for each item.
     pub(crate) pause: Duration,
+}
+
+impl Records {
+    /// A source that gives these lines, and doesn't go wrong.
+    pub(crate) fn of(lines: &Arc<Lines>) -> Self {
+        Records {
+            lines: Arc::clone(lines),
+            fault: None,
+            pause: Duration::ZERO,
+        }
+    }
 }
 
 impl fmt::Display for Records {
@@ -228,4 +240,11 @@ impl Target for Restored {
     async fn abort(&mut self) -> Result<(), BackupError> {
         Ok(())
     }
+}
+
+/// The bytes of an object.
+pub(crate) async fn whole(sink: &MemorySink, key: &ObjectKey) -> Result<Bytes, String> {
+    let looked = sink.head(key).await.map_err(|error| error.to_string())?;
+    let read = sink.read(key, 0..looked.bytes).await;
+    read.map_err(|error| error.to_string())
 }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use teeline::{
-    BackupId, BackupReport, CustomSink, DestinationSpec, DestinationStatus, Digest, Engine, Place,
-    RestoreRequest, RestoreStatus, RestoreTarget, RunStatus, Sink, StrategyKind, Which,
+    BackupId, BackupReport, CustomSink, DestinationSpec, DestinationStatus, Digest, Engine, Keys,
+    Observer, Place, ProgressEvent, RestoreRequest, RestoreStatus, RestoreTarget, RunStatus, Sink,
+    StrategyKind, Which,
 };
-use teeline_core::{DigestOfDigests, ObjectKey, Random, layout};
+use teeline_core::{DestinationMarker, DigestOfDigests, ObjectKey, Random, document, layout};
 
 use crate::data::{Lines, Restored};
 use crate::life;
@@ -34,6 +35,16 @@ impl Made {
 
     pub(crate) fn lines(&self, id: &BackupId) -> Option<Arc<Lines>> {
         self.made().get(id).cloned()
+    }
+
+    /// Notes the backups that are begun of these lines.
+    pub(crate) fn observer(&self, lines: &Arc<Lines>) -> Observer {
+        let (made, lines) = (self.clone(), Arc::clone(lines));
+        Arc::new(move |event| {
+            if let ProgressEvent::PassStarted { id, .. } = event {
+                made.begins(id, &lines);
+            }
+        })
     }
 
     fn made(&self) -> MutexGuard<'_, BTreeMap<BackupId, Arc<Lines>>> {
@@ -123,8 +134,9 @@ impl Oracle {
         for (number, destination) in self.destinations()?.into_iter().enumerate() {
             let now = self.look_at(&engine, number, destination).await?;
             self.nothing_is_lost(number, &now, happened)?;
+            let ids = now.keys().cloned().collect();
             for reported in &happened.reported {
-                says_the_truth(&name(number), reported, &now, happened)?;
+                says_the_truth(&name(number), reported, &ids, happened)?;
             }
             self.listed[number] = now;
         }
@@ -156,7 +168,7 @@ impl Oracle {
             };
             let digest = digest_of(&self.shelves[number], &id).await?;
             if self.listed[number].get(&id) != Some(&digest) {
-                restores(engine, &alone, &id, &lines)
+                restores(engine, &alone, &id, &lines, &Keys::default())
                     .await
                     .map_err(|wrong| format!("P1: {} lists {id}: {wrong}", name(number)))?;
                 self.world.restored();
@@ -164,6 +176,18 @@ impl Oracle {
             now.insert(id, digest);
         }
         Ok(now)
+    }
+
+    /// Whether the marker of a store isn't what it was written as.
+    pub(crate) fn has_damaged_marker(&self) -> Result<bool, String> {
+        let marker = layout::marker().map_err(|error| error.to_string())?;
+        let right = document::seal(&DestinationMarker {});
+        let is_damaged = |shelf: &Shelf| {
+            let read = shelf.objects.read(&marker, 0..right.len() as u64);
+            let stands = shelf.objects.keys().contains(&marker);
+            stands && !futures::executor::block_on(read).is_ok_and(|read| read == right)
+        };
+        Ok(self.shelves.iter().any(is_damaged))
     }
 
     /// A file of a run that has no manifest at a store.
@@ -215,7 +239,15 @@ pub(crate) fn name(number: usize) -> String {
 }
 
 pub(crate) fn destination(number: usize, sink: impl Sink) -> Result<DestinationSpec, String> {
-    DestinationSpec::new(&name(number), Place::Sink(CustomSink::new(sink)))
+    destination_of(number, Arc::new(sink))
+}
+
+/// The same, of one that is shared already.
+pub(crate) fn destination_of(
+    number: usize,
+    sink: Arc<dyn Sink>,
+) -> Result<DestinationSpec, String> {
+    DestinationSpec::new(&name(number), Place::Sink(CustomSink::of(sink)))
         .map_err(|error| error.to_string())
 }
 
@@ -225,10 +257,12 @@ pub(crate) async fn restores(
     from: &[DestinationSpec],
     id: &BackupId,
     lines: &Lines,
+    keys: &Keys,
 ) -> Result<(), String> {
     let restored = Restored::default();
     let target = RestoreTarget::Custom(Box::new(restored.clone()));
-    let request = RestoreRequest::new(Which::Id(id.clone()), from.to_vec(), target);
+    let mut request = RestoreRequest::new(Which::Id(id.clone()), from.to_vec(), target);
+    request.keys = keys.clone();
     let report = engine.restore(request).await;
     if report.status != RestoreStatus::Completed || !report.avoided.is_empty() {
         return Err(format!("its restore came to {report:?}"));
@@ -255,17 +289,17 @@ async fn digest_of(shelf: &Shelf, id: &BackupId) -> Result<Digest, String> {
 }
 
 /// Whether what a run says of a destination is what that one lists now.
-fn says_the_truth(
+pub(crate) fn says_the_truth(
     name: &str,
     reported: &Reported,
-    now: &BTreeMap<BackupId, Digest>,
+    now: &BTreeSet<BackupId>,
     happened: &Happened,
 ) -> Result<(), String> {
     let mut destinations = reported.report.destinations.iter();
     let Some(said) = destinations.find(|said| said.name == name) else {
         return Ok(());
     };
-    let is_listed = |id: &BackupId| now.contains_key(id);
+    let is_listed = |id: &BackupId| now.contains(id);
     let wrong = |what: &str| Err(format!("P2: {name} is said to be {said:?}, and {what}"));
     match said.status {
         DestinationStatus::Committed => match &reported.report.id {
@@ -283,7 +317,7 @@ fn says_the_truth(
 }
 
 /// Whether the verdict of a run follows from what it says of its destinations.
-fn verdict_is_the_strategys(reported: &Reported) -> Result<(), String> {
+pub(crate) fn verdict_is_the_strategys(reported: &Reported) -> Result<(), String> {
     let report = &reported.report;
     let count = |status| {
         let said = report.destinations.iter();
@@ -315,4 +349,32 @@ fn verdict_is_the_strategys(reported: &Reported) -> Result<(), String> {
             reported.strategy
         )),
     }
+}
+
+/// Nothing is emitted but what was backed up; and all of it, where the report says so.
+pub(crate) fn emitted_the_truth(
+    made: &Made,
+    restored: &Restored,
+    status: RestoreStatus,
+) -> Result<(), String> {
+    let emitted = restored.emitted();
+    let Some(id) = emitted.backup else {
+        return match status {
+            RestoreStatus::Completed => Err("P2: a restore of nothing is complete".to_owned()),
+            _ => Ok(()),
+        };
+    };
+    let Some(lines) = made.lines(&id) else {
+        return Err(format!("P7: {id} was restored, which nobody made"));
+    };
+    if status == RestoreStatus::Completed && (!emitted.is_finished || emitted.lines != *lines) {
+        return Err(format!("P2: the restore of {id} is said to be complete"));
+    }
+    for (resource, emitted) in &emitted.lines {
+        let expected = lines.get(resource).map_or(&[][..], Vec::as_slice);
+        if !expected.starts_with(emitted) {
+            return Err(format!("P7: {id} emitted something else of {resource}"));
+        }
+    }
+    Ok(())
 }

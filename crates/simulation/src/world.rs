@@ -99,10 +99,15 @@ struct State {
 impl World {
     /// With `keeps_trace`, every line of what happens is kept, and not only their digest.
     pub(crate) fn new(seed: u64, keeps_trace: bool) -> Arc<Self> {
+        Self::at(1_795_399_200_000, seed, keeps_trace)
+    }
+
+    /// The same, that begins at another time.
+    pub(crate) fn at(began_ms: i64, seed: u64, keeps_trace: bool) -> Arc<Self> {
         Arc::new(World {
             random: Random::new(seed),
             state: Mutex::new(State {
-                began_ms: 1_795_399_200_000,
+                began_ms,
                 began: None,
                 calls_of_life: 0,
                 crash_at: None,
@@ -234,7 +239,7 @@ impl World {
 }
 
 /// What a key is of.
-fn about(key: Option<&ObjectKey>) -> &'static str {
+pub(crate) fn about(key: Option<&ObjectKey>) -> &'static str {
     let Some(key) = key else {
         return "everything";
     };
@@ -251,7 +256,8 @@ fn about(key: Option<&ObjectKey>) -> &'static str {
         _ if layout::withdrawn_id(key).is_some() => "a withdrawal",
         _ if layout::catalog_entry_id(key).is_some() => "an entry",
         _ if layout::run_record_id(key).is_some() => "a run record",
-        _ if name.ends_with(".index") => "an index",
+        _ if key.as_str().contains("/keys/") => "a key object",
+        _ if name.contains(".index") => "an index",
         _ if name.contains(".jsonl") => "a data file",
         _ => "something else",
     }

@@ -5,6 +5,8 @@
     reason = "a command for people"
 )]
 
+mod bitflips;
+mod nth_fault;
 mod races;
 mod simulate;
 
@@ -22,6 +24,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Every bit of a backup flipped, plain and sealed: each is found and named
+    Bitflips(bitflips::Arguments),
+    /// The first call of each kind that fails, the second, and so on: nothing is lost
+    NthFault(nth_fault::Arguments),
     /// Writers that claim the same id at once: one wins each race
     Races(races::Arguments),
     /// Lives of backups in which anything may go wrong, by seeds: no promise is broken
@@ -30,6 +36,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Bitflips(arguments) => bitflips::run(&arguments),
+        Command::NthFault(arguments) => nth_fault::run(&arguments),
         Command::Races(arguments) => races::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
     };
