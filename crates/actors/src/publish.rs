@@ -178,14 +178,30 @@ pub async fn put_checked(
         Err(error) if error.class() == Class::Conflict && holds(sink, key, &bytes).await? => {}
         written => written?,
     }
-    if !read_back {
-        return attest(sink, key, bytes.len() as u64).await;
-    }
+    let checked = match read_back {
+        true => check(sink, key, &bytes).await,
+        false => attest(sink, key, bytes.len() as u64).await,
+    };
+    checked.map_err(no_conflict)
+}
+
+/// Compares what the store now gives with what it was sent.
+async fn check(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> Result<(), BackupError> {
     sink.drop_cached(key).await?;
-    if sink.read(key, 0..bytes.len() as u64).await? != bytes {
-        return Err(differs(sink, key));
+    match sink.read(key, 0..bytes.len() as u64).await? == *bytes {
+        true => Ok(()),
+        false => Err(differs(sink, key)),
     }
-    Ok(())
+}
+
+/// What was written stands there, so whatever a store then says of reading it, it isn't that something else does.
+fn no_conflict(error: BackupError) -> BackupError {
+    if error.class() != Class::Conflict {
+        return error;
+    }
+    let (operation, subject) = (error.operation().to_owned(), error.subject().to_owned());
+    let message = error.message().to_owned();
+    BackupError::new(Class::Permanent, operation, subject, message).because(error)
 }
 
 /// Whether exactly `bytes` stand under a key.

@@ -18,7 +18,7 @@ use crate::secrets::{opened_by, recipient};
 use crate::world::{World, about};
 
 /// Bytes of the records: stored, and with what else there is of a backup, they are 64 KiB and some.
-const LINES_BYTES: usize = 120_000;
+const LINES_BYTES: usize = 190_000;
 
 /// What flipping bits came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

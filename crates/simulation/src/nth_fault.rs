@@ -14,7 +14,7 @@ use teeline::sinks::{
     MemorySink, Operation, What, When,
 };
 use teeline::{
-    BackupId, BackupRequest, Class, CleanupRequest, DestinationSpec, Engine, KeyChange,
+    BackupId, BackupRequest, Class, CleanupRequest, DestinationSpec, Engine, KeyChange, Keys,
     KeysRequest, RepairRequest, RestoreRequest, RestoreStatus, RestoreTarget, Retention,
     RetentionPolicy, Sink, Span, StrategyKind, SyncRequest, Which, exit,
 };
@@ -412,6 +412,10 @@ impl Scene<'_> {
 
     /// What each destination lists: each restores from there alone.
     async fn look(&self, made: &Made) -> Result<Vec<BTreeSet<BackupId>>, String> {
+        let keys = match self.set.doing {
+            Doing::KeyChange => opened_by(&[1, 2]),
+            _ => Keys::default(),
+        };
         let mut all = Vec::new();
         for (number, destination) in self.stores.destinations()?.into_iter().enumerate() {
             let alone = vec![destination];
@@ -420,15 +424,9 @@ impl Scene<'_> {
                 let Some(lines) = made.lines(&backup.id) else {
                     return Err(format!("P3: {} lists what nobody made", name(number)));
                 };
-                restores(
-                    &self.engine,
-                    &alone,
-                    &backup.id,
-                    &lines,
-                    &opened_by(&[1, 2]),
-                )
-                .await
-                .map_err(|wrong| format!("P1: {}: {wrong}", name(number)))?;
+                restores(&self.engine, &alone, &backup.id, &lines, &keys)
+                    .await
+                    .map_err(|wrong| format!("P1: {}: {wrong}", name(number)))?;
                 now.insert(backup.id);
             }
             all.push(now);
