@@ -101,7 +101,9 @@ impl Cleaning<'_> {
         let unfinished = self.asked.opened.sink.unfinished(None);
         match unfinished.try_collect::<Vec<_>>().await {
             Ok(uploads) => {
-                plan.dead = self.dead_runs(found, &uploads, cleaned).await?;
+                plan.dead = self
+                    .dead_runs(found, &uploads, &mut plan.judged, cleaned)
+                    .await?;
                 plan.orphans = dead_runs::orphans(&uploads, found, self.bound());
             }
             // Without, it can't be told whether a run may be going on; the rules don't ask for that.
@@ -174,6 +176,16 @@ impl Cleaning<'_> {
             let of_damaged = needing.iter().any(|backup| !is_listed(&backup.id));
             let is_older = newest_unreadable.is_some_and(|began| judged.started_at < began);
             if of_damaged || is_older {
+                judged.kept_by.push(KeptBy::needed());
+            }
+        }
+    }
+
+    fn keep_with_what_it_needs(&self, id: Option<&BackupId>, judged: &mut [Judged]) {
+        let links = self.asked.catalog.links();
+        let needed = id.map_or(Vec::new(), |id| links.needed_by(id));
+        for judged in judged.iter_mut().filter(|judged| !judged.is_kept()) {
+            if id == Some(&judged.id) || needed.contains(&judged.id) {
                 judged.kept_by.push(KeptBy::needed());
             }
         }
@@ -342,11 +354,12 @@ impl Cleaning<'_> {
         removal.after(removed)
     }
 
-    /// The folders of dead runs. Those that are left are reported.
+    /// The folders of dead runs. Those that are left are reported, and what they go on from is kept.
     async fn dead_runs(
         &self,
         found: &RunFolders,
         uploads: &[UnfinishedUpload],
+        judged: &mut [Judged],
         cleaned: &mut CleanedDestination,
     ) -> Result<Vec<(RunFolder, RunClaim)>, BackupError> {
         let mut dead = Vec::new();
@@ -359,10 +372,13 @@ impl Cleaning<'_> {
             match looked.await? {
                 Left::Quiet => {}
                 Left::Dead(claim) => dead.push((folder.clone(), *claim)),
-                Left::Wanted(error) => cleaned.removals.push(Removal {
-                    error: Some((&error).into()),
-                    ..Removal::new(&folder.id, RemovalStatus::Left)
-                }),
+                Left::Wanted(error, parent) => {
+                    cleaned.removals.push(Removal {
+                        error: Some((&error).into()),
+                        ..Removal::new(&folder.id, RemovalStatus::Left)
+                    });
+                    self.keep_with_what_it_needs(parent.as_ref(), judged);
+                }
                 Left::Unclear(error) => {
                     let removal = Removal::new(&folder.id, RemovalStatus::Left);
                     cleaned.removals.push(removal.failed(&error));
