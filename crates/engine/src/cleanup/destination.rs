@@ -303,8 +303,8 @@ impl Cleaning<'_> {
             let looked = looked.await;
             remains.leave_copies(looked.path.as_deref());
             let needing = links.needing(&withdrawn.id);
-            let is_listed = |link: &&BackupRef| self.asked.entry(&link.id).is_some();
-            if !withdrawn.is_of_dead_run() && needing.iter().find(is_listed).is_some() {
+            let is_listed = |link: &BackupRef| self.asked.entry(&link.id).is_some();
+            if !withdrawn.is_of_dead_run() && needing.iter().any(is_listed) {
                 plan.needed.push((looked.removal, withdrawn.key.clone()));
                 continue;
             }
