@@ -114,6 +114,22 @@ async fn carry_out(
             drop(progress);
             Ok(output.report(&report))
         }
+        Command::Scrub(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::scrub(&typed, &setting, output, &signals.cancel).await?;
+            let progress = Progress::start(output, "scrubbing");
+            let report = setting.plain_engine()?.scrub(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
+        Command::Drill(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::drill(&typed, &setting, output, &signals.cancel).await?;
+            let progress = Progress::start(output, "drilling");
+            let report = setting.plain_engine()?.drill(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
         Command::Restore(typed) => restore(&typed, output, signals).await,
         Command::Repair(typed) => {
             let id = resolve::repair_id(&typed)?;

@@ -96,7 +96,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 19);
+    assert_eq!(examples, 21);
 }
 
 #[test]
@@ -211,6 +211,21 @@ fn every_field_of_real_reports_is_documented() {
     check("validate", scratch.teeline(0, &validate));
     let validate = ["validate", "--at", "a", "--at", dead, "--json"];
     check("validate", scratch.teeline(1, &validate));
+    let scrub = ["scrub", "--budget", "1", "--at", "a", "--json"];
+    let scrubbed = check("scrub", scratch.teeline(0, &scrub));
+    assert_eq!(scrubbed["copies"].as_array().unwrap().len(), 1);
+    let scrub = ["scrub", "--deep", "--at", "a", "--at", dead, "--json"];
+    check("scrub", scratch.teeline(1, &scrub));
+    check(
+        "drill",
+        scratch.teeline(0, &["drill", "--at", "a", "--json"]),
+    );
+    check(
+        "drill",
+        scratch.teeline(1, &["drill", "--at", dead, "--json"]),
+    );
+    let listed = check("list", scratch.teeline(0, &["list", "--at", "a", "--json"]));
+    assert!(listed["backups"][0]["copies"][0]["lastVerified"].is_object());
     let sync = ["sync", "--at", "a", "--at", "c", "--json"];
     check("sync", scratch.teeline(0, &sync));
     check(

@@ -55,6 +55,7 @@ mod time;
 mod time_zone;
 mod validate;
 mod value_at;
+mod verification;
 
 pub use block::{
     Block, CutLimits, Cutter, LineOrigin, RECORD_BYTES_MAX, ResourceId, Seq, record_too_large,
@@ -117,3 +118,6 @@ pub use time::{NotADayOrTime, NotATime, Timestamp};
 pub use time_zone::{NotATimeZone, TimeZone};
 pub use validate::{LineCheck, check_lines};
 pub use value_at::value_at;
+pub use verification::{
+    Depth, RecordedDamage, Verification, VerificationRecord, VerificationResult, Verifications,
+};

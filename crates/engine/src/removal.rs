@@ -26,7 +26,7 @@ pub(crate) struct Remains {
     pub(crate) folders: Vec<String>,
     /// Its entries in the catalogue.
     pub(crate) entries: Vec<ObjectKey>,
-    /// The records of its runs.
+    /// The records of its runs, and of its checks.
     pub(crate) records: Vec<ObjectKey>,
 }
 

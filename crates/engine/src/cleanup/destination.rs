@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use futures::TryStreamExt;
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, Class, Judged, KeptBy, ObjectMeta, Retained, Retention,
-    RunClaim, TimeZone, Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
+    RunClaim, TimeZone, Timestamp, UnfinishedUpload, Verification, Withdrawal, WithdrawalReason,
+    layout,
 };
 
 use super::verified::last_verified;
@@ -14,6 +15,7 @@ use crate::catalog::Asked;
 use crate::clocks;
 use crate::dead_runs::{self, Bound, Left};
 use crate::engine::Engine;
+use crate::ledger::Ledger;
 use crate::removal::Remains;
 use crate::report::{
     CleanedBackup, CleanedDestination, CleanedUpload, CleanupStatus, Removal, RemovalStatus,
@@ -37,12 +39,18 @@ struct Plan {
     removable: Vec<(Removal, Remains)>,
     dead: Vec<(RunFolder, RunClaim)>,
     orphans: Vec<UnfinishedUpload>,
+    /// Checks whose entries in the ledger say nothing any more.
+    superseded: Vec<Verification>,
 }
 
 impl Plan {
     fn is_empty(&self) -> bool {
         let nothing_goes = self.judged.iter().all(Judged::is_kept);
-        nothing_goes && self.removable.is_empty() && self.dead.is_empty() && self.orphans.is_empty()
+        nothing_goes
+            && self.removable.is_empty()
+            && self.dead.is_empty()
+            && self.orphans.is_empty()
+            && self.superseded.is_empty()
     }
 }
 
@@ -70,6 +78,13 @@ impl Cleaning<'_> {
             let upload = self.discard(upload).await;
             cleaned.uploads.push(upload);
         }
+        for check in plan.superseded {
+            if !self.dry_run {
+                let key = layout::verification(&check)?;
+                self.asked.opened.sink.delete(&key).await?;
+            }
+            cleaned.verifications += 1;
+        }
         Ok(())
     }
 
@@ -79,11 +94,13 @@ impl Cleaning<'_> {
         found: &RunFolders,
         cleaned: &mut CleanedDestination,
     ) -> Result<Plan, BackupError> {
+        let ledger = Ledger::of(&self.asked.opened, &found.verifications, self.now);
         let mut plan = Plan {
-            judged: self.judge(found).await?,
+            judged: self.judge(found, &ledger).await?,
             removable: self.removable(found, cleaned).await,
             dead: Vec::new(),
             orphans: Vec::new(),
+            superseded: ledger.superseded().cloned().collect(),
         };
         let unfinished = self.asked.opened.sink.unfinished(None);
         match unfinished.try_collect::<Vec<_>>().await {
@@ -117,7 +134,7 @@ impl Cleaning<'_> {
     }
 
     /// What keeps each backup. What is damaged isn't among them: nothing is decided about it.
-    async fn judge(&self, found: &RunFolders) -> Result<Vec<Judged>, BackupError> {
+    async fn judge(&self, found: &RunFolders, ledger: &Ledger) -> Result<Vec<Judged>, BackupError> {
         let entries = &self.asked.catalog.entries;
         let mut newest_first: Vec<&CatalogEntry> = entries
             .iter()
@@ -125,7 +142,7 @@ impl Cleaning<'_> {
             .collect();
         newest_first.sort_by(|a, b| (b.started_at, &b.id).cmp(&(a.started_at, &a.id)));
         let opened = &self.asked.opened;
-        let verified = last_verified(opened, &newest_first, &found.records).await?;
+        let verified = last_verified(opened, &newest_first, &found.records, ledger).await?;
         let retained = |in_part: bool| -> Vec<Retained> {
             let those = entries.iter().filter(|entry| entry.in_part == in_part);
             let retained = those.map(|entry| Retained {

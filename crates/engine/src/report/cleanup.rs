@@ -69,6 +69,8 @@ pub struct CleanedDestination {
     pub removals: Vec<Removal>,
     /// Unfinished uploads that nobody goes on with.
     pub uploads: Vec<CleanedUpload>,
+    /// Entries of the ledger of verification that newer ones have taken the place of, and that were removed.
+    pub verifications: u64,
     /// What couldn't be read, or why it broke off.
     pub errors: Vec<ErrorReport>,
 }
@@ -247,6 +249,7 @@ impl CleanedDestination {
             backups: Vec::new(),
             removals: Vec::new(),
             uploads: Vec::new(),
+            verifications: 0,
             errors: Vec::new(),
         }
     }
