@@ -76,7 +76,7 @@ pub(crate) enum Command {
     Cleanup(CleanupArguments),
     /// Say who can open sealed backups, and change it
     Key(KeyCommandArguments),
-    /// Stay, and make the backups that are scheduled
+    /// Stay, and make the backups that are scheduled, and what else is
     Run(RunArguments),
     /// Look at schedules
     Schedule(ScheduleArguments),
@@ -393,7 +393,7 @@ impl Command {
             Command::Delete(delete) => delete.places.json,
             Command::Cleanup(cleanup) => cleanup.places.json,
             Command::Key(key) => key.command.json(),
-            Command::Run(_) => false,
+            Command::Run(run) => run.json,
             Command::Schedule(schedule) => schedule.command.json(),
             Command::InspectPlugin(inspect) => inspect.json,
             Command::Bench(bench) => bench.json,

@@ -218,6 +218,19 @@ async fn schedule(
             let report = signals.guard(engine.list_schedules()).await?;
             Ok(output.report(&report))
         }
+        ScheduleCommand::Run {
+            name,
+            config,
+            engine,
+            ..
+        } => {
+            let setting = Setting::open(config.as_deref(), output, signals).await?;
+            let engine = resolve::scheduled(&setting, engine, Some(name)).await?;
+            let progress = Progress::start(output, "running");
+            let report = engine.run_schedule(name, &signals.cancel).await;
+            drop(progress);
+            Ok(output.report(&report?))
+        }
         ScheduleCommand::Systemd { config, user, .. } => {
             let engine = resolve::schedules_in(config)?;
             Ok(output.report(&systemd::Units::new(&engine, config, *user)?))

@@ -96,7 +96,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 21);
+    assert_eq!(examples, 22);
 }
 
 #[test]
@@ -342,6 +342,12 @@ fn every_field_of_real_reports_is_documented() {
     );
 
     let gone = second["id"].as_str().unwrap();
+    // Whole again, and found to be, or it wouldn't be the last verified one.
+    scratch.flip_byte(&format!(
+        "a/{}/users.jsonl.gz",
+        second["id"].as_str().unwrap()
+    ));
+    scratch.teeline(0, &["verify", "--all", "--at", "a"]);
     let cleanup = ["cleanup", "--at", "a", "--keep-count", "1", "--json"];
     let said = check(
         "cleanup",
@@ -406,6 +412,26 @@ fn every_field_of_real_reports_is_documented() {
         "failure",
         scratch.teeline(2, &["backup", "--nonsense", "--json"]),
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn runs_of_schedules_are_documented() {
+    use std::io::{BufRead, BufReader};
+
+    let documented = Documented::read(&document());
+    let scratch = Scratch::new();
+    scratch.write("in/users.jsonl", "{\"id\":1}\n");
+    scratch.write(
+        "c.toml",
+        "[schedules.often]\ncron = \"* * * * * *\"\n[source]\npath = \"in\"\n[destinations.a]\npath = \"a\"\n",
+    );
+    let mut running = shared::running::Running::start_with(&scratch, &["--json"]);
+    let mut lines = BufReader::new(running.child.stdout.take().unwrap()).lines();
+    let ran: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    documented.check("run", "", &ran);
+    documented.check("backup", "", &ran["report"]);
+    running.terminate();
 }
 
 #[cfg(feature = "embedded-s3")]

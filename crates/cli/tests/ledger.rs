@@ -27,10 +27,11 @@ fn lists_and_states_show_where_each_was_verified_and_how() {
     let both = ["--at", "a", "--at", "b"];
     let shown = |verb: &[&str]| scratch.teeline(0, &[verb, &both[..]].concat()).stdout;
     let line = |text: &str, id: &str| {
-        let mut lines = text.lines().filter(|line| line.starts_with(id));
-        lines.next().unwrap().to_owned()
+        let mut lines = text.lines().filter(|line| line.trim().starts_with(id));
+        let words = lines.next().unwrap().split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
     };
-    assert!(line(&shown(&["list"]), &older).ends_with("a, b  -"));
+    assert!(line(&shown(&["list"]), &older).ends_with(" a, b -"));
     scratch.teeline(0, &["verify", &older, "--at", "a", "--at", "b"]);
     scratch.teeline(
         0,
@@ -39,10 +40,10 @@ fn lists_and_states_show_where_each_was_verified_and_how() {
     scratch.teeline(0, &["verify", &newer, "--at", "a"]);
     let listed = shown(&["list"]);
     assert!(line(&listed, &older).ends_with("Z digest"), "{listed}");
-    assert!(line(&listed, &newer).ends_with("a, b  -"), "{listed}");
+    assert!(line(&listed, &newer).ends_with(" a, b -"), "{listed}");
     let status = shown(&["status", &older]);
-    assert!(line(&status, "  a ").contains("Z digest"), "{status}");
-    assert!(line(&status, "  b ").contains("Z restored"), "{status}");
+    assert!(line(&status, "a ").contains("Z digest"), "{status}");
+    assert!(line(&status, "b ").contains("Z restored"), "{status}");
 
     // What nobody has looked at is made today, and so isn't late.
     let check = ["check", "--max-unverified", "1d", "--at", "b"];

@@ -53,6 +53,7 @@ mod stream;
 mod target;
 mod time;
 mod time_zone;
+mod turn;
 mod validate;
 mod value_at;
 mod verification;
@@ -116,6 +117,7 @@ pub use stream::StreamPart;
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotADayOrTime, NotATime, Timestamp};
 pub use time_zone::{NotATimeZone, TimeZone};
+pub use turn::{ProcessMark, Turn, TurnEnd};
 pub use validate::{LineCheck, check_lines};
 pub use value_at::value_at;
 pub use verification::{

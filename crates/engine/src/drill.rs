@@ -59,6 +59,28 @@ impl DrillRequest {
     }
 }
 
+impl DrillRequest {
+    /// Looks whether it can be held at all.
+    pub(crate) fn check(&self) -> Result<(), BackupError> {
+        let is_it = |name: &String| self.destinations.iter().any(|spec| spec.name == *name);
+        match &self.from {
+            Some(name) if !is_it(name) => {
+                let known = self.destinations.iter().map(|spec| spec.name.as_str());
+                let known: Vec<&str> = known.collect();
+                let message = format!(
+                    "no destination is called {name}; accepted: {}",
+                    known.join(", ")
+                );
+                Err(BackupError::usage("from", message))
+            }
+            _ if self.destinations.is_empty() => {
+                Err(BackupError::usage("destinations", "there are none"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Engine {
     /// Restores a backup from one destination alone, compares what came of it with what it should be, leaves word of that in the
     /// destination's ledger, and removes what was restored. Whatever goes wrong is in the report.
@@ -97,7 +119,8 @@ async fn hold(
     let mut seed = [0; 8];
     (engine.0.random)(&mut seed)?;
     let random = Random::new(u64::from_le_bytes(seed));
-    let destination = chosen(request, &random)?;
+    request.check()?;
+    let destination = chosen(request, &random);
     report.destination = Some(destination.name.clone());
     let from = vec![destination.clone()];
     let asking = async { Ok(ask_all(engine, &from).await) };
@@ -117,24 +140,11 @@ async fn hold(
 }
 
 /// The destination to restore from. One that can't be asked then is a failure of the drill: nobody else is asked instead.
-fn chosen<'a>(
-    request: &'a DrillRequest,
-    random: &Random,
-) -> Result<&'a DestinationSpec, BackupError> {
+fn chosen<'a>(request: &'a DrillRequest, random: &Random) -> &'a DestinationSpec {
     let all = &request.destinations;
-    match &request.from {
-        Some(name) => all.iter().find(|spec| spec.name == *name).ok_or_else(|| {
-            let known: Vec<&str> = all.iter().map(|spec| spec.name.as_str()).collect();
-            let message = format!(
-                "no destination is called {name}; accepted: {}",
-                known.join(", ")
-            );
-            BackupError::usage("from", message)
-        }),
-        None => all
-            .get(index_below(random, all.len()))
-            .ok_or_else(|| BackupError::usage("destinations", "there are none")),
-    }
+    let named = |name: &String| all.iter().position(|spec| spec.name == *name);
+    let index = request.from.as_ref().and_then(named);
+    &all[index.unwrap_or_else(|| index_below(random, all.len()))]
 }
 
 /// A backup that is listed, or should be.

@@ -104,7 +104,7 @@ pub use report::{
 };
 pub use request::{BackupRequest, Cancel, CatchUp, IncrementalBase, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
-pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest};
+pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest, Work, WorkReport};
 pub use scrub::ScrubRequest;
 pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};

@@ -35,6 +35,8 @@ pub(crate) struct RunFolders {
     written: HashMap<BackupId, Vec<String>>,
     /// What is in the ledger of verification.
     pub(crate) verifications: Vec<ObjectMeta>,
+    /// What is there of the turns of schedules.
+    pub(crate) turns: Vec<ObjectKey>,
     /// What is left of looks at the store's clock that broke off.
     pub(crate) probes: Vec<ObjectMeta>,
     /// The roots of other destinations below this one, each with a slash: what is there belongs to them.
@@ -87,6 +89,9 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
         }
         if path == layout::VERIFICATIONS {
             found.verifications.push(object.clone());
+        }
+        if layout::turn_of(&object.key).is_some() {
+            found.turns.push(object.key.clone());
         }
         // Whatever the template, the folder of a run is called as the run.
         let Ok(id) = path.rsplit('/').next().unwrap_or(path).parse() else {

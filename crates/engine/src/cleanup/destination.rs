@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use futures::TryStreamExt;
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Class, Judged, KeptBy, ObjectMeta, Retained, Retention,
-    RunClaim, TimeZone, Timestamp, UnfinishedUpload, Verification, Withdrawal, WithdrawalReason,
-    layout,
+    BackupError, BackupId, CatalogEntry, Class, Judged, KeptBy, ObjectKey, ObjectMeta, Retained,
+    Retention, RunClaim, TimeZone, Timestamp, UnfinishedUpload, Verification, Withdrawal,
+    WithdrawalReason, layout,
 };
 
 use super::verified::last_verified;
@@ -22,6 +22,7 @@ use crate::report::{
 };
 use crate::request::RetentionPolicy;
 use crate::run_folders::{RunFolder, RunFolders, run_folders};
+use crate::schedule::past_turns;
 use crate::withdrawal::{Withdrawn, keep_if_needed, removable_from, withdraw};
 
 pub(super) struct Cleaning<'a> {
@@ -41,6 +42,8 @@ struct Plan {
     orphans: Vec<UnfinishedUpload>,
     /// Checks whose entries in the ledger say nothing any more.
     superseded: Vec<Verification>,
+    /// Of schedules, the keys of turns before the last one that has ended.
+    past: Vec<ObjectKey>,
 }
 
 impl Plan {
@@ -51,6 +54,7 @@ impl Plan {
             && self.dead.is_empty()
             && self.orphans.is_empty()
             && self.superseded.is_empty()
+            && self.past.is_empty()
     }
 }
 
@@ -79,11 +83,13 @@ impl Cleaning<'_> {
             cleaned.uploads.push(upload);
         }
         for check in plan.superseded {
-            if !self.dry_run {
-                let key = layout::verification(&check)?;
-                self.asked.opened.sink.delete(&key).await?;
-            }
+            self.forget(&layout::verification(&check)?).await?;
             cleaned.verifications += 1;
+        }
+        for key in plan.past {
+            self.forget(&key).await?;
+            // Of a turn and its end there is one.
+            cleaned.turns += u64::from(!layout::is_turn_end(&key));
         }
         Ok(())
     }
@@ -101,6 +107,7 @@ impl Cleaning<'_> {
             dead: Vec::new(),
             orphans: Vec::new(),
             superseded: ledger.superseded().cloned().collect(),
+            past: past_turns(&found.turns),
         };
         let unfinished = self.asked.opened.sink.unfinished(None);
         match unfinished.try_collect::<Vec<_>>().await {
@@ -375,6 +382,13 @@ impl Cleaning<'_> {
             remains.remove(&self.asked.opened, &folder.id).await
         };
         removal.after(sweeping.await)
+    }
+
+    async fn forget(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        match self.dry_run {
+            true => Ok(()),
+            false => self.asked.opened.sink.delete(key).await,
+        }
     }
 
     async fn discard(&self, upload: UnfinishedUpload) -> CleanedUpload {

@@ -37,6 +37,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod types;
+mod upkeep;
 mod value;
 
 use std::collections::BTreeMap;
@@ -56,7 +57,8 @@ use self::overrides::Overrides;
 use self::plugin::Plugin;
 pub use self::types::{
     BackupConfig, ConfigWarning, EmbeddedS3Config, EngineConfig, LogLevel, SETTLE_PASSES_MAX,
-    SampleConfig, ScheduleConfig, SourceConfig, SourceLocation, TargetLocation, Verification,
+    SampleConfig, ScheduleConfig, SourceConfig, SourceLocation, TargetLocation, UpkeepConfig,
+    Verification,
 };
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;

@@ -71,6 +71,8 @@ pub struct CleanedDestination {
     pub uploads: Vec<CleanedUpload>,
     /// Entries of the ledger of verification that newer ones have taken the place of, and that were removed.
     pub verifications: u64,
+    /// Turns of schedules that came before the last one that has ended, and that were removed.
+    pub turns: u64,
     /// What couldn't be read, or why it broke off.
     pub errors: Vec<ErrorReport>,
 }
@@ -250,6 +252,7 @@ impl CleanedDestination {
             removals: Vec::new(),
             uploads: Vec::new(),
             verifications: 0,
+            turns: 0,
             errors: Vec::new(),
         }
     }
