@@ -73,8 +73,8 @@ impl ScrubReport {
         });
     }
 
-    /// 0, also where something is left for the next one; 13 where damage was found; 1 where something couldn't be asked or read, or what
-    /// was found couldn't be noted, since the next one begins with that again; 130.
+    /// 0, also where something is left for the next one; 12 where no key opens what is sealed, 13 where damage was found; 1 where something
+    /// couldn't be asked or read, or what was found couldn't be noted, since the next one begins with that again; 130.
     pub fn exit_code(&self) -> u8 {
         let of_copies = self.copies.iter().flat_map(|copy| {
             let noted = match copy.found.unrecorded {
@@ -83,7 +83,9 @@ impl ScrubReport {
             };
             [copy.found.status.exit_code(exit::DONE), noted]
         });
+        let of_seals = self.copies.iter();
+        let of_seals = of_seals.filter_map(|copy| copy.found.seal.as_ref()?.error.as_ref());
         let of_errors = self.errors.iter().map(|failed| exit_code_of(&failed.error));
-        exit::worst(of_copies.chain(of_errors))
+        exit::worst(of_copies.chain(of_seals.map(exit_code_of)).chain(of_errors))
     }
 }

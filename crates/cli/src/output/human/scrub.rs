@@ -36,6 +36,8 @@ impl Shown for ScrubReport {
             let found = &copy.found;
             let damage = found.damage.iter().map(Problem::damage);
             problems.extend(damage.map(|problem| problem.with_help(copy.repair.as_deref())));
+            let error = found.seal.as_ref().and_then(|seal| seal.error.as_ref());
+            problems.extend(error.map(|error| Problem::of(&found.name, error)));
             let unrecorded = found.unrecorded.as_ref();
             problems.extend(unrecorded.map(|error| Problem::unrecorded(&found.name, error)));
         }
