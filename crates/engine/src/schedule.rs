@@ -3,6 +3,7 @@
 //! Nothing is kept of them but the records of their runs and their turns, which each destination has: when a schedule last ran is
 //! asked there.
 
+mod events;
 mod last_runs;
 mod process;
 mod runner;
@@ -14,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use teeline_core::{BackupError, Timestamp, Timing};
 use tokio::sync::watch;
 
-pub use self::runner::{ScheduleEvent, ScheduleObserver, SchedulesRequest};
+pub use self::events::{ScheduleEvent, ScheduleObserver};
+pub use self::runner::SchedulesRequest;
 pub(crate) use self::turns::past_turns;
 pub use self::work::{Work, WorkReport};
 use crate::destination::{DestinationSpec, NAME_FORM, is_name};

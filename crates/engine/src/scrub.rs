@@ -106,7 +106,8 @@ async fn scrub(
         // Whoever is first is read: what is larger than every budget would have no turn otherwise. Whoever is next waits for that,
         // rather than let smaller ones pass for ever.
         if report.bytes > 0 && report.bytes.saturating_add(copy.bytes()) > budget {
-            return Ok(left(&due[number..], report));
+            left(&due[number..], report);
+            return Ok(());
         }
         let began = (engine.0.clock)();
         let id = &copy.entry.id;

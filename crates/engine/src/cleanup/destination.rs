@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use futures::TryStreamExt;
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Class, Judged, KeptBy, ObjectKey, ObjectMeta, Retained,
-    Retention, RunClaim, TimeZone, Timestamp, UnfinishedUpload, Verification, Withdrawal,
-    WithdrawalReason, layout,
+    BackupError, BackupId, CatalogEntry, Class, Judged, KeptBy, ObjectMeta, Retained, Retention,
+    RunClaim, TimeZone, Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
 };
 
+use super::outdated::Outdated;
 use super::verified::last_verified;
 use crate::catalog::Asked;
 use crate::clocks;
@@ -22,7 +22,6 @@ use crate::report::{
 };
 use crate::request::RetentionPolicy;
 use crate::run_folders::{RunFolder, RunFolders, run_folders};
-use crate::schedule::past_turns;
 use crate::withdrawal::{Withdrawn, keep_if_needed, removable_from, withdraw};
 
 pub(super) struct Cleaning<'a> {
@@ -40,10 +39,7 @@ struct Plan {
     removable: Vec<(Removal, Remains)>,
     dead: Vec<(RunFolder, RunClaim)>,
     orphans: Vec<UnfinishedUpload>,
-    /// Checks whose entries in the ledger say nothing any more.
-    superseded: Vec<Verification>,
-    /// Of schedules, the keys of turns before the last one that has ended.
-    past: Vec<ObjectKey>,
+    outdated: Outdated,
 }
 
 impl Plan {
@@ -53,8 +49,7 @@ impl Plan {
             && self.removable.is_empty()
             && self.dead.is_empty()
             && self.orphans.is_empty()
-            && self.superseded.is_empty()
-            && self.past.is_empty()
+            && self.outdated.is_empty()
     }
 }
 
@@ -82,16 +77,8 @@ impl Cleaning<'_> {
             let upload = self.discard(upload).await;
             cleaned.uploads.push(upload);
         }
-        for check in plan.superseded {
-            self.forget(&layout::verification(&check)?).await?;
-            cleaned.verifications += 1;
-        }
-        for key in plan.past {
-            self.forget(&key).await?;
-            // Of a turn and its end there is one.
-            cleaned.turns += u64::from(!layout::is_turn_end(&key));
-        }
-        Ok(())
+        let opened = &self.asked.opened;
+        plan.outdated.sweep(opened, self.dry_run, cleaned).await
     }
 
     /// Finds what is to be done, and reports what isn't.
@@ -106,8 +93,7 @@ impl Cleaning<'_> {
             removable: self.removable(found, cleaned).await,
             dead: Vec::new(),
             orphans: Vec::new(),
-            superseded: ledger.superseded().cloned().collect(),
-            past: past_turns(&found.turns),
+            outdated: Outdated::find(&ledger, found)?,
         };
         let unfinished = self.asked.opened.sink.unfinished(None);
         match unfinished.try_collect::<Vec<_>>().await {
@@ -382,13 +368,6 @@ impl Cleaning<'_> {
             remains.remove(&self.asked.opened, &folder.id).await
         };
         removal.after(sweeping.await)
-    }
-
-    async fn forget(&self, key: &ObjectKey) -> Result<(), BackupError> {
-        match self.dry_run {
-            true => Ok(()),
-            false => self.asked.opened.sink.delete(key).await,
-        }
     }
 
     async fn discard(&self, upload: UnfinishedUpload) -> CleanedUpload {

@@ -4,112 +4,19 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod again;
+#[path = "../common/mod.rs"]
 mod common;
+mod world;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
-
-use common::{failing, records, request, store, whole};
-use teeline::sinks::{Fault, MemorySink, Operation, What, When};
+use common::{failing, store, whole};
+use teeline::sinks::{Fault, Operation, What, When};
 use teeline::{
-    BackupId, BackupState, Class, CleanupRequest, CopyState, Depth, DestinationSpec, DrillRequest,
-    Engine, KeptBy, MonitorRequest, Retention, RetentionPolicy, Rule, ScrubReport, ScrubRequest,
-    Span, Timestamp, ValidateRequest, VerificationResult, VerifyRequest, Which, WhichBackups, exit,
+    BackupState, Class, CleanupRequest, CopyState, Depth, DestinationSpec, KeptBy, MonitorRequest,
+    Retention, RetentionPolicy, Rule, Span, ValidateRequest, VerificationResult, exit,
 };
-use teeline_core::{ObjectKey, Sink, VerificationRecord, document, layout};
-
-const DAY_MS: i64 = 86_400_000;
-
-/// An engine with a clock that is set by hand.
-struct World {
-    engine: Engine,
-    now_ms: Arc<AtomicI64>,
-    scratch: tempfile::TempDir,
-}
-
-impl World {
-    fn new() -> Self {
-        let began: Timestamp = "2026-11-01T02:00:00.000Z".parse().unwrap();
-        let now_ms = Arc::new(AtomicI64::new(began.unix_ms()));
-        let (clock, ids) = (Arc::clone(&now_ms), AtomicU8::new(0));
-        let scratch = tempfile::tempdir().unwrap();
-        let engine = Engine::builder()
-            .workers(1)
-            .temp_dir(scratch.path())
-            .clock(Arc::new(move || {
-                Timestamp::from_unix_ms(clock.load(Ordering::SeqCst))
-            }))
-            .random(Arc::new(move |bytes| {
-                bytes.fill(ids.fetch_add(1, Ordering::SeqCst));
-                Ok(())
-            }))
-            .build()
-            .unwrap();
-        World {
-            engine,
-            now_ms,
-            scratch,
-        }
-    }
-
-    fn after_days(&self, days: i64) {
-        self.now_ms.fetch_add(days * DAY_MS, Ordering::SeqCst);
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::from_unix_ms(self.now_ms.load(Ordering::SeqCst))
-    }
-
-    async fn backed_up(&self, count: u64, to: &[DestinationSpec]) -> BackupId {
-        let report = self.engine.backup(request(&records(count), to)).await;
-        assert_eq!(report.exit_code(), 0, "{report:?}");
-        report.id.unwrap()
-    }
-
-    /// Verifies one backup, and says with which exit code.
-    async fn verified(&self, id: &BackupId, at: &[DestinationSpec]) -> u8 {
-        let report = self.engine.verify(verify(id, at)).await;
-        report.exit_code()
-    }
-
-    async fn scrubbed(&self, budget: u64, at: &[DestinationSpec]) -> ScrubReport {
-        let mut request = ScrubRequest::new(at.to_vec());
-        request.budget_bytes = Some(budget);
-        request.max_age = Some(Span::from_days(1));
-        self.engine.scrub(request).await
-    }
-}
-
-fn verify(id: &BackupId, at: &[DestinationSpec]) -> VerifyRequest {
-    let mut request = VerifyRequest::new(at.to_vec());
-    request.which = WhichBackups::One(Which::Id(id.clone()));
-    request
-}
-
-fn entries(sink: &MemorySink) -> Vec<ObjectKey> {
-    let keys = sink.keys().into_iter();
-    let is_entry = |key: &ObjectKey| key.as_str().starts_with("verifications/");
-    keys.filter(is_entry).collect()
-}
-
-async fn only_entry(sink: &MemorySink) -> VerificationRecord {
-    let keys = entries(sink);
-    assert_eq!(keys.len(), 1, "{keys:?}");
-    document::open("it", &whole(sink, &keys[0]).await).unwrap()
-}
-
-fn data_file(sink: &MemorySink, id: &BackupId) -> ObjectKey {
-    let of_it = |key: &ObjectKey| {
-        key.as_str().contains(id.as_str()) && key.as_str().ends_with("events.jsonl.gz")
-    };
-    sink.keys().into_iter().find(of_it).unwrap()
-}
-
-async fn flip(sink: &MemorySink, key: &ObjectKey) {
-    let mut bytes = whole(sink, key).await.to_vec();
-    bytes[20] ^= 1;
-    sink.overwrite(key, &bytes);
-}
+use teeline_core::{ObjectKey, Sink, layout};
+use world::{DAY_MS, World, data_file, entries, flip, only_entry, verify};
 
 #[tokio::test]
 async fn each_check_is_noted_with_how_thorough_it_was_and_what_it_found() {
@@ -336,109 +243,6 @@ async fn the_last_verified_backup_is_what_checks_say_it_is() {
     flip(&sink, &data_file(&sink, &ids[2])).await;
     assert_eq!(world.verified(&ids[2], &at).await, exit::DAMAGED);
     assert_eq!(last_verified().await, ids[1]);
-}
-
-#[tokio::test]
-async fn scrubs_give_each_copy_its_turn_within_the_budget() {
-    let world = World::new();
-    let ((a_sink, a), (_, b)) = (store("a"), store("b"));
-    let both = [a.clone(), b];
-    // The largest is the oldest, and larger than the budget.
-    let mut ids = Vec::new();
-    for count in [3_000, 100, 100, 2_000, 100] {
-        ids.push(world.backed_up(count, &both).await);
-        world.after_days(1);
-    }
-    world.after_days(1);
-    let listed = world.engine.list(&both[..]).await;
-    let size = |id: &BackupId| {
-        let mut backups = listed.backups.iter();
-        backups.find(|backup| backup.id == *id).unwrap().size
-    };
-    let budget = 3 * size(&ids[1]);
-    assert!(size(&ids[0]) > budget && size(&ids[3]) > budget);
-    let mut read = Vec::new();
-    for _ in 0..20 {
-        let report = world.scrubbed(budget, &both).await;
-        assert_eq!(report.exit_code(), 0, "{report:?}");
-        if report.copies.is_empty() {
-            break;
-        }
-        assert!(
-            report.bytes <= budget || report.copies.len() == 1,
-            "{report:?}"
-        );
-        let looks: Vec<Timestamp> = report.copies.iter().map(|copy| copy.last_look).collect();
-        assert!(looks.is_sorted(), "{looks:?}");
-        let done = report.copies.iter();
-        read.extend(done.map(|copy| (copy.id.clone(), copy.found.name.clone())));
-    }
-    let expected: Vec<(BackupId, String)> = ids
-        .iter()
-        .flat_map(|id| ["a", "b"].map(|name| (id.clone(), name.to_owned())))
-        .collect();
-    assert_eq!(read, expected, "each once, the oldest first");
-
-    world.after_days(2);
-    flip(&a_sink, &data_file(&a_sink, &ids[1])).await;
-    let mut all = ScrubRequest::new(vec![a]);
-    all.max_age = Some(Span::from_days(1));
-    let report = world.engine.scrub(all).await;
-    assert_eq!(report.exit_code(), exit::DAMAGED);
-    let mut damaged = report
-        .copies
-        .iter()
-        .filter_map(|copy| copy.repair.as_deref());
-    assert_eq!(damaged.next(), Some(&*format!("teeline repair {}", ids[1])));
-    assert_eq!((damaged.next(), report.left), (None, 0));
-}
-
-#[tokio::test]
-async fn a_drill_restores_from_one_destination_alone_and_leaves_nothing_but_word_of_it() {
-    let world = World::new();
-    let ((sink, a), (other, b)) = (store("a"), store("b"));
-    let both = [a, b];
-    let mut ids = Vec::new();
-    for _ in 0..4 {
-        ids.push(world.backed_up(300, &both).await);
-        world.after_days(1);
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    for _ in 0..12 {
-        let mut request = DrillRequest::new(both.to_vec());
-        request.from = Some("a".to_owned());
-        let report = world.engine.drill(request).await;
-        assert_eq!(report.exit_code(), 0, "{report:?}");
-        assert_eq!(
-            (report.candidates, report.destination.as_deref()),
-            (4, Some("a"))
-        );
-        seen.insert(report.backup.unwrap().backup_id);
-        world.after_days(1);
-    }
-    assert!(seen.len() > 1, "{seen:?}");
-    let left = std::fs::read_dir(world.scratch.path()).unwrap().count();
-    assert_eq!(left, 0, "nothing stays behind");
-    assert!(entries(&other).is_empty());
-    let noted: Vec<_> = entries(&sink)
-        .iter()
-        .filter_map(layout::verification_of)
-        .collect();
-    assert_eq!(noted.len(), 12);
-    assert!(noted.iter().all(|check| check.how == Depth::Restored));
-
-    // The other destination would have it whole; that isn't what is asked.
-    let file = data_file(&sink, &ids[2]);
-    flip(&sink, &file).await;
-    let mut request = DrillRequest::new(both.to_vec());
-    request.from = Some("a".to_owned());
-    request.which = Some(Which::Id(ids[2].clone()));
-    let report = world.engine.drill(request).await;
-    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
-    let mut elsewhere = DrillRequest::new(both.to_vec());
-    elsewhere.from = Some("c".to_owned());
-    let report = world.engine.drill(elsewhere).await;
-    assert_eq!(report.exit_code(), exit::USAGE, "{report:?}");
 }
 
 #[tokio::test]
