@@ -10,11 +10,13 @@ use teeline_core::{
     WithdrawalReason, layout,
 };
 
+use super::outdated::Outdated;
 use super::verified::last_verified;
 use crate::catalog::Asked;
 use crate::clocks;
 use crate::dead_runs::{self, Bound, Left};
 use crate::engine::Engine;
+use crate::ledger::Ledger;
 use crate::removal::Remains;
 use crate::report::{
     CleanedBackup, CleanedDestination, CleanedUpload, CleanupStatus, Removal, RemovalStatus,
@@ -39,6 +41,7 @@ struct Plan {
     needed: Vec<(Removal, ObjectKey)>,
     dead: Vec<(RunFolder, RunClaim)>,
     orphans: Vec<UnfinishedUpload>,
+    outdated: Outdated,
 }
 
 impl Plan {
@@ -50,6 +53,7 @@ impl Plan {
             && self.removable.is_empty()
             && self.dead.is_empty()
             && self.orphans.is_empty()
+            && self.outdated.is_empty()
     }
 }
 
@@ -81,7 +85,8 @@ impl Cleaning<'_> {
             let upload = self.discard(upload).await;
             cleaned.uploads.push(upload);
         }
-        Ok(())
+        let opened = &self.asked.opened;
+        plan.outdated.sweep(opened, self.dry_run, cleaned).await
     }
 
     /// Finds what is to be done, and reports what isn't.
@@ -90,12 +95,14 @@ impl Cleaning<'_> {
         found: &RunFolders,
         cleaned: &mut CleanedDestination,
     ) -> Result<Plan, BackupError> {
+        let ledger = Ledger::of(&self.asked.opened, &found.verifications, self.now);
         let mut plan = Plan {
-            judged: self.judge(found).await?,
+            judged: self.judge(found, &ledger).await?,
             removable: Vec::new(),
             needed: Vec::new(),
             dead: Vec::new(),
             orphans: Vec::new(),
+            outdated: Outdated::find(&ledger, found)?,
         };
         self.look_at_withdrawn(found, &mut plan, cleaned).await;
         let unfinished = self.asked.opened.sink.unfinished(None);
@@ -132,7 +139,7 @@ impl Cleaning<'_> {
     }
 
     /// What keeps each backup. What is damaged isn't among them: nothing is decided about it.
-    async fn judge(&self, found: &RunFolders) -> Result<Vec<Judged>, BackupError> {
+    async fn judge(&self, found: &RunFolders, ledger: &Ledger) -> Result<Vec<Judged>, BackupError> {
         let entries = &self.asked.catalog.entries;
         let mut newest_first: Vec<&CatalogEntry> = entries
             .iter()
@@ -140,7 +147,7 @@ impl Cleaning<'_> {
             .collect();
         newest_first.sort_by(|a, b| (b.started_at, &b.id).cmp(&(a.started_at, &a.id)));
         let opened = &self.asked.opened;
-        let verified = last_verified(opened, &newest_first, &found.records).await?;
+        let verified = last_verified(opened, &newest_first, &found.records, ledger).await?;
         let retained = |in_part: bool| -> Vec<Retained> {
             let those = entries.iter().filter(|entry| entry.in_part == in_part);
             let retained = those.map(|entry| Retained {
