@@ -13,9 +13,11 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-    HttpResponseBody, HttpService, ReqwestConnector,
+    HttpResponseBody, HttpService,
 };
 use object_store::{ClientOptions, HeaderValue};
+
+use super::lock::Locking;
 
 /// Of an answer that is an error, no more than this is read.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -23,29 +25,30 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 const MESSAGE_CHARS_MAX: usize = 300;
 
 /// Makes clients whose errors are [`Rejected`].
-#[derive(Debug)]
-pub(crate) struct Connector {
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    pub(super) client: HttpClient,
     /// Whether an upload in parts is ended with `If-None-Match: *`. Not every server can.
-    pub(crate) conditional_completion: Arc<AtomicBool>,
+    pub(super) conditional_completion: Arc<AtomicBool>,
+    /// What is asked for with each request that makes an object.
+    pub(super) locking: Option<Locking>,
 }
 
-impl HttpConnector for Connector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Service {
-            inner: ReqwestConnector::default().connect(options)?,
-            conditional_completion: Arc::clone(&self.conditional_completion),
-        }))
+impl Connector {
+    pub(super) fn connected(&self) -> HttpClient {
+        HttpClient::new(self.clone())
     }
 }
 
-#[derive(Debug)]
-struct Service {
-    inner: HttpClient,
-    conditional_completion: Arc<AtomicBool>,
+impl HttpConnector for Connector {
+    /// All of them are the same one: how it is to be set up was said when it was made.
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(self.connected())
+    }
 }
 
 #[async_trait]
-impl HttpService for Service {
+impl HttpService for Connector {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let query = request.uri().query().unwrap_or_default();
         let is_completion = request.method() == "POST" && query.starts_with("uploadId=");
@@ -54,7 +57,10 @@ impl HttpService for Service {
             let any = HeaderValue::from_static("*");
             request.headers_mut().insert("if-none-match", any);
         }
-        let response = self.inner.execute(request).await?;
+        if let Some(locking) = &self.locking {
+            locking.ask(&mut request).await?;
+        }
+        let response = self.client.execute(request).await?;
         let status = response.status();
         if !status.is_success() {
             return Err(rejected(response).await);
