@@ -157,12 +157,17 @@ pub struct Swept {
 /// # Errors
 /// The first promise that was broken, and by which call.
 pub fn sweep(set: &Set, wrong: Wrong, step: u64, folder: &Path) -> Result<Swept, String> {
-    life::quiet_injected_panics();
+    life::watch_panics();
+    life::on_a_thread(|| sweep_on(set, wrong, step, folder))
+}
+
+fn sweep_on(set: &Set, wrong: Wrong, step: u64, folder: &Path) -> Result<Swept, String> {
     let doing = set.doing;
     let mut swept = Swept::default();
     let mut nth = 1;
     loop {
         let ran = one_run(set, wrong, nth, folder)
+            .and_then(|ran| life::panicked().map(|()| ran))
             .map_err(|broken| format!("{doing:?}, {wrong}, call {nth}: {broken}"))?;
         if !ran.was_hit {
             return Ok(swept);
@@ -455,6 +460,10 @@ impl Set {
     /// # Errors
     /// Where it can't be made.
     pub fn of(doing: Doing) -> Result<Self, String> {
+        life::on_a_thread(|| Self::made(doing))
+    }
+
+    fn made(doing: Doing) -> Result<Self, String> {
         let world = World::at(now_ms() - 120_000, 1, false);
         let setting = async {
             let engine = life::engine(&world, &Arc::new(Random::new(7)), BUDGET_BYTES)?;
