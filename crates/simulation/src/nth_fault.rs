@@ -315,6 +315,8 @@ struct Scene<'a> {
 /// What came of doing it.
 struct Came {
     is_success: bool,
+    /// The report.
+    said: String,
     reported: Option<Reported>,
 }
 
@@ -337,7 +339,7 @@ impl Scene<'_> {
         }
         let was_hit = hits.load(Ordering::Relaxed) > 0;
         if !was_hit && !came.is_success {
-            return Err("without a fault it fails".to_owned());
+            return Err(format!("without a fault it fails: {}", came.said));
         }
         self.again(&made).await?;
         match self.engine.is_idle() {
@@ -354,7 +356,7 @@ impl Scene<'_> {
         sleep(Duration::from_secs(60)).await;
         let came = self.act(&self.stores.destinations()?, made).await?;
         if !came.is_success {
-            return Err("P4: done again, it fails".to_owned());
+            return Err(format!("P4: done again, it fails: {}", came.said));
         }
         for (number, now) in self.look(made).await?.iter().enumerate() {
             if let Some(lost) = self.set.in_the_end.difference(now).next() {
@@ -366,11 +368,12 @@ impl Scene<'_> {
 
     async fn act(&self, to: &[DestinationSpec], made: &Made) -> Result<Came, String> {
         let (engine, to) = (&self.engine, to.to_vec());
-        let code = match self.set.doing {
+        let (code, said) = match self.set.doing {
             Doing::Backup => {
                 let reported = self.set.back_up(engine, to, made, 3).await;
                 return Ok(Came {
                     is_success: reported.report.exit_code() == exit::DONE,
+                    said: format!("{:?}", reported.report),
                     reported: Some(reported),
                 });
             }
@@ -383,22 +386,31 @@ impl Scene<'_> {
                 let mut policy = RetentionPolicy::new(newest);
                 policy.grace = Span::default();
                 let request = CleanupRequest::new(to, policy);
-                engine.cleanup(request).await.exit_code()
+                let report = engine.cleanup(request).await;
+                (report.exit_code(), format!("{report:?}"))
             }
             Doing::Repair => {
-                let request = RepairRequest::rebuild_manifests(to);
-                engine.repair(request).await.exit_code()
+                let mut request = RepairRequest::rebuild_manifests(to);
+                // Otherwise one whose files are young is passed over.
+                request.id = self.set.newer.clone();
+                let report = engine.repair(request).await;
+                (report.exit_code(), format!("{report:?}"))
             }
-            Doing::Sync => engine.sync(SyncRequest::new(to)).await.exit_code(),
+            Doing::Sync => {
+                let report = engine.sync(SyncRequest::new(to)).await;
+                (report.exit_code(), format!("{report:?}"))
+            }
             Doing::KeyChange => {
                 let mut request = KeysRequest::new(to);
                 request.keys = opened_by(&[1, 2]);
                 request.change = KeyChange::Rotate(vec![recipient(2)]);
-                engine.keys(request).await.exit_code()
+                let report = engine.keys(request).await;
+                (report.exit_code(), format!("{report:?}"))
             }
         };
         Ok(Came {
             is_success: code == exit::DONE,
+            said,
             reported: None,
         })
     }
@@ -411,6 +423,7 @@ impl Scene<'_> {
         emitted_the_truth(made, &restored, report.status)?;
         Ok(Came {
             is_success: report.status == RestoreStatus::Completed,
+            said: format!("{report:?}"),
             reported: None,
         })
     }
@@ -448,6 +461,7 @@ pub struct Set {
     doing: Doing,
     objects: [Objects; 2],
     made: Made,
+    newer: Option<BackupId>,
     /// What must stay at each destination.
     to_stay: [BTreeSet<BackupId>; 2],
     /// What both must have once it is done.
@@ -481,6 +495,7 @@ impl Set {
             doing,
             objects: Default::default(),
             made: Made::default(),
+            newer: None,
             to_stay: Default::default(),
             in_the_end: BTreeSet::new(),
         };
@@ -525,6 +540,7 @@ impl Set {
             _ => ([both.clone(), both.clone()], both),
         };
         drop(is_lost);
+        set.newer = Some(newer);
         Ok(set)
     }
 
