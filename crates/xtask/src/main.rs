@@ -6,9 +6,12 @@
 )]
 
 mod bitflips;
+mod kill_points;
+mod model;
 mod nth_fault;
 mod races;
 mod simulate;
+mod teeline_command;
 
 use std::process::ExitCode;
 
@@ -24,21 +27,27 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Every interleaving of runs, cleanups, repairs and restores, over the rules that decide in them
+    Model(model::Arguments),
+    /// Writers that claim the same id at once: one wins each race
+    Races(races::Arguments),
+    /// The real command, killed at each of its system calls (needs strace)
+    KillPoints(kill_points::Arguments),
     /// Every bit of a backup flipped, plain and sealed: each is found and named
     Bitflips(bitflips::Arguments),
     /// The first call of each kind that fails, the second, and so on: nothing is lost
     NthFault(nth_fault::Arguments),
-    /// Writers that claim the same id at once: one wins each race
-    Races(races::Arguments),
     /// Lives of backups in which anything may go wrong, by seeds: no promise is broken
     Simulate(simulate::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Model(arguments) => model::run(&arguments),
+        Command::Races(arguments) => races::run(&arguments),
+        Command::KillPoints(arguments) => kill_points::run(&arguments),
         Command::Bitflips(arguments) => bitflips::run(&arguments),
         Command::NthFault(arguments) => nth_fault::run(&arguments),
-        Command::Races(arguments) => races::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match result {
