@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod checks;
 mod cleanup;
 mod keys;
 mod schedule;
@@ -16,6 +17,7 @@ pub(crate) use self::backup::{
     UndecodableArgument, UnknownArgument, ValidateArgument, VerificationArgument,
 };
 pub(crate) use self::bench::BenchArguments;
+pub(crate) use self::checks::{DrillArguments, ScrubArguments};
 pub(crate) use self::cleanup::{CleanupArguments, ConsolidateArguments, DeleteArguments};
 pub(crate) use self::keys::{
     KeyArguments, KeyCommand, KeyCommandArguments, NewKeyArguments, OpeningArguments,
@@ -55,6 +57,10 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Say whether backups can be relied on: check them, restore them to a scratch place, and compare
     Validate(ValidateArguments),
+    /// Read stored bytes again, those first that nobody has looked at for longest, within a budget
+    Scrub(ScrubArguments),
+    /// Restore a backup, any of them, from one destination alone to a scratch place, and compare
+    Drill(DrillArguments),
     /// Say whether destinations have the backups that are expected of them; for monitors
     Check(MonitorArguments),
     /// Restore a backup to a folder, a database or standard output
@@ -71,7 +77,7 @@ pub(crate) enum Command {
     Cleanup(CleanupArguments),
     /// Say who can open sealed backups, and change it
     Key(KeyCommandArguments),
-    /// Stay, and make the backups that are scheduled
+    /// Stay, and make the backups that are scheduled, and what else is
     Run(RunArguments),
     /// Look at schedules
     Schedule(ScheduleArguments),
@@ -155,6 +161,9 @@ pub(crate) struct MonitorArguments {
     /// How many backups there must be
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) min_count: u64,
+    /// How long ago each backup may have been verified, or made, if nobody has looked since, such as 30d
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) max_unverified: Option<String>,
 }
 
 /// `teeline status`.
@@ -341,9 +350,11 @@ impl Command {
             | Command::Schedule(_)
             | Command::Bench(_) => Operation::Backup,
             Command::List(_) | Command::Status(_) | Command::Check(_) => Operation::List,
-            Command::Verify(_) | Command::Validate(_) | Command::InspectPlugin(_) => {
-                Operation::Verify
-            }
+            Command::Verify(_)
+            | Command::Validate(_)
+            | Command::Scrub(_)
+            | Command::Drill(_)
+            | Command::InspectPlugin(_) => Operation::Verify,
             Command::Restore(_) => Operation::Restore,
             Command::Repair(_) => Operation::Repair,
             Command::Sync(_) => Operation::Sync,
@@ -371,6 +382,8 @@ impl Command {
             Command::Check(check) => check.places.json,
             Command::Verify(verify) => verify.places.json,
             Command::Validate(validate) => validate.places.json,
+            Command::Scrub(scrub) => scrub.places.json,
+            Command::Drill(drill) => drill.places.json,
             Command::Restore(restore) => restore.places.json,
             Command::Repair(repair) => repair.places.json,
             Command::Sync(sync) => sync.places.json,
@@ -378,7 +391,7 @@ impl Command {
             Command::Delete(delete) => delete.places.json,
             Command::Cleanup(cleanup) => cleanup.places.json,
             Command::Key(key) => key.command.json(),
-            Command::Run(_) => false,
+            Command::Run(run) => run.json,
             Command::Schedule(schedule) => schedule.command.json(),
             Command::InspectPlugin(inspect) => inspect.json,
             Command::Bench(bench) => bench.json,

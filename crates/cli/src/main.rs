@@ -114,6 +114,22 @@ async fn carry_out(
             drop(progress);
             Ok(output.report(&report))
         }
+        Command::Scrub(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::scrub(&typed, &setting, output, &signals.cancel).await?;
+            let progress = Progress::start(output, "scrubbing");
+            let report = setting.plain_engine()?.scrub(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
+        Command::Drill(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::drill(&typed, &setting, output, &signals.cancel).await?;
+            let progress = Progress::start(output, "drilling");
+            let report = setting.plain_engine()?.drill(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
         Command::Restore(typed) => restore(&typed, output, signals).await,
         Command::Repair(typed) => {
             let id = resolve::repair_id(&typed)?;
@@ -201,6 +217,19 @@ async fn schedule(
             let engine = resolve::schedules_to_look_at(&setting)?;
             let report = signals.guard(engine.list_schedules()).await?;
             Ok(output.report(&report))
+        }
+        ScheduleCommand::Run {
+            name,
+            config,
+            engine,
+            ..
+        } => {
+            let setting = Setting::open(config.as_deref(), output, signals).await?;
+            let engine = resolve::scheduled(&setting, engine, Some(name)).await?;
+            let progress = Progress::start(output, "running");
+            let report = engine.run_schedule(name, &signals.cancel).await;
+            drop(progress);
+            Ok(output.report(&report?))
         }
         ScheduleCommand::Systemd { config, user, .. } => {
             let engine = resolve::schedules_in(config)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use teeline::{BackupError, Class, Engine, Schedule, Span, exit};
+use teeline::{BackupError, Class, Engine, Schedule, Span, Work, exit};
 
 use crate::output::{Problem, Shown};
 
@@ -44,7 +44,7 @@ impl Units {
         };
         let mut units = Vec::new();
         for schedule in engine.schedules() {
-            units.push(place.unit(schedule.name(), "service", place.service(schedule.name())));
+            units.push(place.unit(schedule.name(), "service", place.service(&schedule)));
             units.push(place.unit(schedule.name(), "timer", timer(&schedule)?));
         }
         Ok(Units { units })
@@ -61,7 +61,12 @@ impl Place<'_> {
         Unit { file, content }
     }
 
-    fn service(&self, name: &str) -> String {
+    fn service(&self, schedule: &Schedule) -> String {
+        let name = schedule.name();
+        let (what, command) = match schedule.work() {
+            Work::Backup(_) => ("backup".to_owned(), format!("backup --schedule {name}")),
+            other => (other.label().to_string(), format!("schedule run {name}")),
+        };
         // The manager of a user doesn't know of the network.
         let network = match self.user {
             true => "",
@@ -72,13 +77,13 @@ impl Place<'_> {
         let degraded = exit::DEGRADED;
         format!(
             "[Unit]\n\
-             Description=teeline backup by the schedule {name}\n\
+             Description=teeline {what} by the schedule {name}\n\
              {network}\n\
              [Service]\n\
              Type=oneshot\n\
              WorkingDirectory={folder}\n\
              EnvironmentFile=-%E/teeline/environment\n\
-             ExecStart={program} backup --schedule {name} --config {config}\n\
+             ExecStart={program} {command} --config {config}\n\
              SuccessExitStatus={degraded}\n"
         )
     }

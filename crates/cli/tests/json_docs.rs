@@ -96,7 +96,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 19);
+    assert_eq!(examples, 22);
 }
 
 #[test]
@@ -211,6 +211,21 @@ fn every_field_of_real_reports_is_documented() {
     check("validate", scratch.teeline(0, &validate));
     let validate = ["validate", "--at", "a", "--at", dead, "--json"];
     check("validate", scratch.teeline(1, &validate));
+    let scrub = ["scrub", "--budget", "1", "--at", "a", "--json"];
+    let scrubbed = check("scrub", scratch.teeline(0, &scrub));
+    assert_eq!(scrubbed["copies"].as_array().unwrap().len(), 1);
+    let scrub = ["scrub", "--deep", "--at", "a", "--at", dead, "--json"];
+    check("scrub", scratch.teeline(1, &scrub));
+    check(
+        "drill",
+        scratch.teeline(0, &["drill", "--at", "a", "--json"]),
+    );
+    check(
+        "drill",
+        scratch.teeline(1, &["drill", "--at", dead, "--json"]),
+    );
+    let listed = check("list", scratch.teeline(0, &["list", "--at", "a", "--json"]));
+    assert!(listed["backups"][0]["copies"][0]["lastVerified"].is_object());
     let sync = ["sync", "--at", "a", "--at", "c", "--json"];
     check("sync", scratch.teeline(0, &sync));
     check(
@@ -327,6 +342,9 @@ fn every_field_of_real_reports_is_documented() {
     );
 
     let gone = second["id"].as_str().unwrap();
+    // Whole again, and found to be, or it wouldn't be the last verified one.
+    scratch.flip_byte(&format!("a/{gone}/users.jsonl.gz"));
+    scratch.teeline(0, &["verify", gone, "--at", "a"]);
     let cleanup = ["cleanup", "--at", "a", "--keep-count", "1", "--json"];
     let said = check(
         "cleanup",
@@ -391,6 +409,26 @@ fn every_field_of_real_reports_is_documented() {
         "failure",
         scratch.teeline(2, &["backup", "--nonsense", "--json"]),
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn runs_of_schedules_are_documented() {
+    use std::io::{BufRead, BufReader};
+
+    let documented = Documented::read(&document());
+    let scratch = Scratch::new();
+    scratch.write("in/users.jsonl", "{\"id\":1}\n");
+    scratch.write(
+        "c.toml",
+        "[schedules.often]\ncron = \"* * * * * *\"\n[source]\npath = \"in\"\n[destinations.a]\npath = \"a\"\n",
+    );
+    let mut running = shared::running::Running::start_with(&scratch, &["--json"]);
+    let mut lines = BufReader::new(running.child.stdout.take().unwrap()).lines();
+    let ran: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    documented.check("run", "", &ran);
+    documented.check("backup", "", &ran["report"]);
+    running.terminate();
 }
 
 #[cfg(feature = "embedded-s3")]

@@ -7,51 +7,13 @@
 
 mod shared;
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::process::{Child, ChildStderr, Command};
+use std::process::Command;
 
 use serde_json::Value;
 use shared::Scratch;
+use shared::running::Running;
 use teeline::{CronExpression, Span, TimeZone, Timestamp, Timing};
-
-/// A command that is running, and what it says.
-struct Running {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-}
-
-impl Running {
-    fn start(scratch: &Scratch) -> Self {
-        let mut child = scratch.start(&["run", "--config", "c.toml"]);
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        Running { child, stderr }
-    }
-
-    /// Reads on until a line has this in it; it must be among the next hundred.
-    #[track_caller]
-    fn wait_for(&mut self, part: &str) -> String {
-        for _ in 0..100 {
-            let mut line = String::new();
-            let read = self.stderr.read_line(&mut line).unwrap();
-            assert_ne!(read, 0, "{part} never came");
-            if line.contains(part) {
-                return line;
-            }
-        }
-        panic!("{part} doesn't come");
-    }
-
-    fn terminate(mut self) -> (Option<i32>, String) {
-        let sent = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success());
-        let mut said = String::new();
-        self.stderr.read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap().code(), said)
-    }
-}
 
 fn with_records() -> Scratch {
     let scratch = Scratch::new();

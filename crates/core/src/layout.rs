@@ -4,6 +4,7 @@ use crate::error::BackupError;
 use crate::id::BackupId;
 use crate::key::ObjectKey;
 use crate::time::Timestamp;
+use crate::verification::{Depth, Verification, VerificationResult};
 
 /// Marks a destination's root.
 pub const MARKER: &str = "teeline.json";
@@ -16,6 +17,12 @@ const WITHDRAWN_SUFFIX: &str = ".withdrawn";
 const SWEPT_SUFFIX: &str = ".swept";
 /// The folder of the run records.
 pub const RUNS: &str = "runs";
+/// The folder of the ledger of verification.
+pub const VERIFICATIONS: &str = "verifications";
+/// The folder of the turns of schedules, in which each schedule has one.
+pub const SCHEDULES: &str = "schedules";
+/// What the key of a turn ends in where it says what came of it.
+const DONE_SUFFIX: &str = ".done";
 /// The claim of an id, in the backup's folder.
 pub const RUN_CLAIM: &str = "run.json";
 /// The manifest, in the backup's folder.
@@ -108,6 +115,85 @@ pub fn named_by_run_record(key: &ObjectKey) -> Option<(BackupId, Timestamp)> {
     Some((id.parse().ok()?, Timestamp::from_unix_ms(ended_ms)))
 }
 
+/// The key of a check's entry in the ledger, which says all that a listing needs.
+///
+/// # Errors
+/// Never: an id is a component.
+pub fn verification(of: &Verification) -> Result<ObjectKey, BackupError> {
+    let Verification {
+        id,
+        at,
+        how,
+        result,
+    } = of;
+    let ended = at.unix_ms();
+    ObjectKey::new(format!(
+        "{VERIFICATIONS}/{id}-{ended}-{how}-{}",
+        result.name()
+    ))
+}
+
+/// The check that a key in the ledger is about.
+pub fn verification_of(key: &ObjectKey) -> Option<Verification> {
+    let (rest, result) = key.file_name().rsplit_once('-')?;
+    let (rest, how) = rest.rsplit_once('-')?;
+    let (id, ended) = rest.rsplit_once('-')?;
+    let mut results = VerificationResult::ALL.into_iter();
+    let found = Verification {
+        id: id.parse().ok()?,
+        at: Timestamp::from_unix_ms(ended.parse().ok()?),
+        how: Depth::ALL.into_iter().find(|known| known.name() == how)?,
+        result: results.find(|known| known.name() == result)?,
+    };
+    // Of each check there is one key.
+    let is_its = verification(&found).is_ok_and(|its| its == *key);
+    is_its.then_some(found)
+}
+
+/// The folder of a schedule's turns.
+///
+/// # Errors
+/// Where the name isn't one of a schedule.
+pub fn turns_of(schedule: &str) -> Result<ObjectKey, BackupError> {
+    ObjectKey::new(format!("{SCHEDULES}/{schedule}"))
+}
+
+/// The key of a schedule's turn for the time `at`, when it is taken for the `attempt`th time, from 0.
+///
+/// # Errors
+/// As [`turns_of`].
+pub fn turn(schedule: &str, at: Timestamp, attempt: u32) -> Result<ObjectKey, BackupError> {
+    turns_of(schedule)?.join(&format!("{}-{attempt}", at.unix_ms()))
+}
+
+/// The key of what says what came of the turn with the key `turn`.
+///
+/// # Errors
+/// Never: such a key is short.
+pub fn turn_end(turn: &ObjectKey) -> Result<ObjectKey, BackupError> {
+    ObjectKey::new(format!("{turn}{DONE_SUFFIX}"))
+}
+
+/// The schedule, the time and the attempt that the key of a turn, or of its end, is about.
+pub fn turn_of(key: &ObjectKey) -> Option<(String, Timestamp, u32)> {
+    let rest = key.as_str().strip_prefix(SCHEDULES)?.strip_prefix('/')?;
+    let (schedule, name) = rest.split_once('/')?;
+    let (at, attempt) = name
+        .strip_suffix(DONE_SUFFIX)
+        .unwrap_or(name)
+        .split_once('-')?;
+    let at = Timestamp::from_unix_ms(at.parse().ok()?);
+    let found = (schedule.to_owned(), at, attempt.parse().ok()?);
+    let its = turn(schedule, at, found.2).ok()?;
+    let is_its = *key == its || turn_end(&its).is_ok_and(|end| *key == end);
+    is_its.then_some(found)
+}
+
+/// Whether a key says what came of a turn.
+pub fn is_turn_end(key: &ObjectKey) -> bool {
+    key.as_str().ends_with(DONE_SUFFIX)
+}
+
 /// Where a key object of this name is, in the backup's folder.
 pub fn key_object(name: &str) -> String {
     format!("{KEYS}/{name}")
@@ -131,5 +217,57 @@ mod tests {
         }
         assert_eq!(keys.each_ref().map(is_sweep), [false, true]);
         assert_eq!(withdrawn_id(&entry), None);
+    }
+
+    #[test]
+    fn the_key_of_a_turn_and_of_its_end_say_which_it_is_and_no_other_key_does() {
+        let at = Timestamp::from_unix_ms(1_795_399_200_000);
+        let key = turn("each-night", at, 2).unwrap();
+        assert_eq!(key.as_str(), "schedules/each-night/1795399200000-2");
+        let end = turn_end(&key).unwrap();
+        for key in [&key, &end] {
+            assert_eq!(turn_of(key), Some(("each-night".to_owned(), at, 2)));
+        }
+        assert_eq!([&key, &end].map(is_turn_end), [false, true]);
+        for other in [
+            "schedules/a/1",
+            "schedules/a/01-0",
+            "schedules/a/b/1-0",
+            "runs/a/1-0",
+        ] {
+            assert_eq!(turn_of(&ObjectKey::new(other).unwrap()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_check_says_what_it_was_and_no_other_key_does() {
+        let check = Verification {
+            id: "my-own-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap(),
+            at: Timestamp::from_unix_ms(1_795_399_200_123),
+            how: Depth::Decoded,
+            result: VerificationResult::Damaged,
+        };
+        let key = verification(&check).unwrap();
+        assert_eq!(
+            key.as_str(),
+            "verifications/my-own-2026-11-23T02-00-00-k3j9x0q2mz-1795399200123-decoded-damaged"
+        );
+        assert_eq!(verification_of(&key), Some(check));
+        assert_eq!(run_record_id(&key), None);
+        for other in [
+            "verifications/full-2026-11-23T02-00-00-k3j9x0q2mz-1-decoded",
+            "verifications/full-2026-11-23T02-00-00-k3j9x0q2mz-1-thought-ok",
+            "verifications/full-2026-11-23T02-00-00-k3j9x0q2mz-01-size-ok",
+            "verifications/full-2026-11-23T02-00-00-k3j9x0q2mz-+1-size-ok",
+            "verifications/full-2026-11-23T02-00-00-k3j9x0q2mz-99999999999999999999-size-ok",
+            "verifications/1-size-ok",
+            "elsewhere/full-2026-11-23T02-00-00-k3j9x0q2mz-1-size-ok",
+        ] {
+            assert_eq!(
+                verification_of(&ObjectKey::new(other).unwrap()),
+                None,
+                "{other}"
+            );
+        }
     }
 }

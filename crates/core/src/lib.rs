@@ -54,8 +54,10 @@ mod stream;
 mod target;
 mod time;
 mod time_zone;
+mod turn;
 mod validate;
 mod value_at;
+mod verification;
 
 pub use block::{
     Block, CutLimits, Cutter, LineOrigin, RECORD_BYTES_MAX, ResourceId, Seq, record_too_large,
@@ -116,5 +118,9 @@ pub use stream::StreamPart;
 pub use target::{RestoreCounts, Restoring, RestoringResource, Target};
 pub use time::{NotADayOrTime, NotATime, Timestamp};
 pub use time_zone::{NotATimeZone, TimeZone};
+pub use turn::{ProcessMark, Turn, TurnEnd};
 pub use validate::{LineCheck, check_lines};
 pub use value_at::value_at;
+pub use verification::{
+    Depth, RecordedDamage, Verification, VerificationRecord, VerificationResult, Verifications,
+};

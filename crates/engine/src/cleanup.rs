@@ -2,6 +2,7 @@
 //! runs have left. Each destination by itself.
 
 mod destination;
+mod outdated;
 mod verified;
 
 use std::collections::BTreeMap;

@@ -31,8 +31,8 @@ impl Bound {
 pub(crate) enum Left {
     /// What a dead run has left. It has this claim.
     Dead(Box<RunClaim>),
-    /// Nothing that is to be removed: it may be wanted, as this says.
-    Wanted(BackupError),
+    /// Nothing that is to be removed: it may be wanted, as this says; and with it what it goes on from.
+    Wanted(BackupError, Option<BackupId>),
     /// What can't be told, since this is in the way.
     Unclear(BackupError),
     /// Nothing that anything is to be said about: it may be of a run that goes on, or of nobody that is known.
@@ -92,10 +92,14 @@ pub(crate) async fn look(
     }
     let message = "it may be a backup whose manifest is lost";
     let error = alone(opened, &folder.path, Class::Corrupt, message);
-    Ok(Left::Wanted(error.suggest(format!(
+    let error = error.suggest(format!(
         "`teeline repair {id} --rebuild-manifest` makes that again, `teeline delete {id}` removes it",
         id = folder.id
-    ))))
+    ));
+    Ok(Left::Wanted(
+        error,
+        claim.head.parent.map(|parent| parent.id),
+    ))
 }
 
 /// Whether nothing in a folder was written lately, as far as the store says.

@@ -16,6 +16,7 @@ use crate::dead_runs::{self, Bound};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
+use crate::ledger;
 use crate::removal::Remains;
 use crate::report::{DeleteReport, DeletedCopy, Removal, RemovalStatus};
 use crate::request::{Cancel, RetentionPolicy, Which};
@@ -253,11 +254,13 @@ impl Deletion<'_> {
             let mut remains = match path {
                 None => run_folders(opened.sink.as_ref()).await?.remains(self.id),
                 Some(path) => {
-                    let records = run_records::keys(opened.sink.as_ref(), |about| about == self.id);
+                    let is_it = |about: &BackupId| about == self.id;
+                    let runs = run_records::keys(opened.sink.as_ref(), is_it).await?;
+                    let checks = ledger::keys(opened, is_it).await?;
                     Remains {
                         folders: vec![path],
                         entries: Vec::new(),
-                        records: records.await?.into_iter().map(|(_, key)| key).collect(),
+                        records: runs.into_iter().map(|(_, key)| key).chain(checks).collect(),
                     }
                 }
             };

@@ -170,6 +170,7 @@ fn listed(record: RunRecord, destinations: Vec<String>) -> ListedBackup {
         path: None,
         sealed: false,
         destinations,
+        copies: Vec::new(),
         parent: None,
         metadata: Metadata::default(),
         error,

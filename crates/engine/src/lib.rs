@@ -38,6 +38,7 @@ mod copies;
 mod dead_runs;
 mod delete;
 mod destination;
+mod drill;
 mod engine;
 mod events;
 mod failed_runs;
@@ -46,6 +47,7 @@ mod files;
 mod hooks;
 mod inspect_plugin;
 mod keys;
+mod ledger;
 mod list;
 mod monitor;
 mod open;
@@ -58,6 +60,7 @@ mod restore;
 mod run_folders;
 mod run_records;
 mod schedule;
+mod scrub;
 mod status;
 mod sync;
 mod unpublished;
@@ -70,6 +73,7 @@ pub use config::Config;
 pub use consolidate::ConsolidateRequest;
 pub use delete::DeleteRequest;
 pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
+pub use drill::DrillRequest;
 pub use engine::{Engine, EngineBuilder, Random, Sleep, budget_bytes_default};
 pub use failure::{FailedDestination, Failure, FailureMetadata, Operation};
 pub use hooks::{
@@ -82,24 +86,26 @@ pub use inspect_plugin::{
     InspectedResource, InspectedResourceState, PluginInspection,
 };
 pub use keys::{KeyChange, KeyForm, KeySource, Keys, KeysRequest, generate_key, generate_pair};
+pub use ledger::LastVerified;
 pub use list::{ListRequest, ListedStatus};
 pub use monitor::MonitorRequest;
 pub use repair::RepairRequest;
 pub use report::{
     BackupReport, BackupState, BackupValidation, CheckResult, CleanedBackup, CleanedDestination,
     CleanedUpload, CleanupReport, CleanupStatus, Contained, CopyState, CopyStatus, Damage,
-    DeleteReport, DeletedCopy, DestinationError, DriverInfo, DriverOutcome, DryRunReport,
-    DryRunStatus, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport, ListedBackup,
-    MonitorReport, MonitoredDestination, PluginResult, PreviousState, Removal, RemovalStatus,
-    RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport,
-    RestoreStatus, RestoredResource, SampleReport, SampledResource, ScheduleList, ScheduledBackup,
-    SchedulesReport, StatusReport, SyncReport, SyncStatus, SyncedBackup, SyncedCopy,
-    ValidationChecks, ValidationReport, Verdict, VerifiedBackup, VerifiedCopy, VerifiedSeal,
-    VerifyReport, exit, exit_code_of,
+    DeleteReport, DeletedCopy, DestinationError, DrillReport, DriverInfo, DriverOutcome,
+    DryRunReport, DryRunStatus, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport,
+    ListedBackup, ListedCopy, MonitorReport, MonitoredDestination, PluginResult, PreviousState,
+    Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
+    RestoreReport, RestoreStatus, RestoredResource, SampleReport, SampledResource, ScheduleList,
+    ScheduledBackup, SchedulesReport, ScrubReport, ScrubbedCopy, StatusReport, SyncReport,
+    SyncStatus, SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict,
+    VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, IncrementalBase, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};
-pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest};
+pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest, Work, WorkReport};
+pub use scrub::ScrubRequest;
 pub use sync::SyncRequest;
 pub use teeline_actors::{Clock, Executor, Observer, StageReport, Verification};
 pub use teeline_core::seal::{
@@ -108,11 +114,12 @@ pub use teeline_core::seal::{
 };
 pub use teeline_core::{
     BackupError, BackupId, BackupRef, BackupType, Changes, Class, Compression, CronExpression,
-    DestinationId, DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport,
-    InPart, Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent,
-    Partitions, PathTemplate, ProgressEvent, Query, RestoreCounts, Retention, Rule, RunStatus,
-    SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind, Target, Thaw,
-    ThawTier, TimeZone, Timestamp, Timing, Verified, WithdrawalReason, looks_like_url, masked,
+    Depth, DestinationId, DestinationReport, DestinationState, DestinationStatus, Digest,
+    ErrorReport, InPart, Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile,
+    NoCalendarEvent, Partitions, PathTemplate, ProgressEvent, Query, RestoreCounts, Retention,
+    Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind,
+    Target, Thaw, ThawTier, TimeZone, Timestamp, Timing, VerificationResult, Verified,
+    WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sinks::object_store;

@@ -3,14 +3,18 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use teeline_core::{BackupError, BackupId, BackupType, CatalogEntry, RunStatus, Timestamp};
+use futures::future::join_all;
+use teeline_core::{
+    BackupError, BackupId, BackupType, CatalogEntry, RunStatus, Timestamp, VerificationResult,
+};
 
-use crate::catalog::{Asked, Wanted, ask_for};
+use crate::catalog::{Asked, Catalog, Wanted, ask_for};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failed_runs;
 use crate::failure::{Failure, Operation};
-use crate::report::{DestinationError, ListReport, ListedBackup};
+use crate::ledger::Ledger;
+use crate::report::{CopyState, DestinationError, ListReport, ListedBackup, ListedCopy};
 
 /// What is to be listed.
 #[derive(Debug, Clone)]
@@ -129,22 +133,23 @@ async fn list(engine: &Engine, request: &ListRequest) -> ListReport {
     };
     let mut report = ListReport::default();
     let mut known: HashMap<BackupId, usize> = HashMap::new();
-    for asked in ask_for(engine, &request.destinations, &wanted).await {
+    let asked = ask_for(engine, &request.destinations, &wanted).await;
+    for asked in &asked {
         let Asked { opened, catalog } = match asked {
             Ok(asked) => asked,
             Err((name, error)) => {
-                report.failed(&name, &error);
+                report.failed(name, error);
                 continue;
             }
         };
         for (_, _, error) in catalog.damaged() {
             report.failed(&opened.name, error);
         }
-        for entry in catalog.entries {
+        for entry in &catalog.entries {
             let next = report.backups.len();
             let at = *known.entry(entry.id.clone()).or_insert(next);
             if at == next {
-                report.backups.push(listed(entry));
+                report.backups.push(listed(entry.clone()));
             }
             report.backups[at].destinations.push(opened.name.clone());
         }
@@ -153,7 +158,66 @@ async fn list(engine: &Engine, request: &ListRequest) -> ListReport {
     let place = |listed: &ListedBackup| (Reverse(listed.timestamp), listed.id.clone());
     report.backups.sort_by_cached_key(place);
     report.backups.truncate(request.limit());
+    if !report.backups.is_empty() {
+        add_copies(engine, &asked, &mut report).await;
+    }
     report
+}
+
+/// Adds what each destination has of each backup: one more listing a destination, whatever is listed.
+async fn add_copies(
+    engine: &Engine,
+    asked: &[Result<Asked, (String, BackupError)>],
+    report: &mut ListReport,
+) {
+    let now = (engine.0.clock)();
+    let ledgers = asked.iter().map(|asked| async move {
+        match asked {
+            Ok(asked) => Ledger::read(&asked.opened, now).await,
+            Err(_) => Ok(Ledger::default()),
+        }
+    });
+    let mut ledgers_read = Vec::new();
+    for (asked, ledger) in asked.iter().zip(join_all(ledgers).await) {
+        ledgers_read.push(ledger.unwrap_or_else(|error| {
+            let name = asked
+                .as_ref()
+                .map_or("", |asked| asked.opened.name.as_str());
+            report.failed(name, &error);
+            Ledger::default()
+        }));
+    }
+    for backup in &mut report.backups {
+        let places = asked.iter().zip(&ledgers_read);
+        let copy = |(asked, ledger): (&Result<Asked, (String, BackupError)>, &Ledger)| {
+            let (destination, status) = match asked {
+                Err((name, _)) => (name, CopyState::Unreachable),
+                Ok(asked) => (
+                    &asked.opened.name,
+                    state(&asked.catalog, ledger, &backup.id),
+                ),
+            };
+            ListedCopy {
+                destination: destination.clone(),
+                status,
+                last_verified: ledger.last(&backup.id),
+            }
+        };
+        backup.copies = places.map(copy).collect();
+    }
+}
+
+/// What is at a destination, as far as listings show it.
+fn state(catalog: &Catalog, ledger: &Ledger, id: &BackupId) -> CopyState {
+    let check = ledger.decisive(id);
+    let was_damaged = check.is_some_and(|check| check.result == VerificationResult::Damaged);
+    match () {
+        () if catalog.withdrawn(id).is_some() => CopyState::Withdrawn,
+        () if catalog.damaged_of(id).next().is_some() => CopyState::Damaged,
+        () if !catalog.entries.iter().any(|entry| entry.id == *id) => CopyState::Absent,
+        () if was_damaged => CopyState::Damaged,
+        () => CopyState::Ok,
+    }
 }
 
 fn listed(entry: CatalogEntry) -> ListedBackup {
@@ -169,6 +233,7 @@ fn listed(entry: CatalogEntry) -> ListedBackup {
         path: Some(entry.path),
         sealed: entry.sealed,
         destinations: Vec::new(),
+        copies: Vec::new(),
         parent: entry.parent,
         metadata: entry.metadata,
         error: None,

@@ -1,12 +1,15 @@
 //! Whether backups are as they should be, by what destinations list: for whoever asks every hour, and is told only when not.
 
 use futures::future::join_all;
-use teeline_core::{BackupError, Class, Retention, Span, Timestamp};
+use teeline_core::{
+    BackupError, CatalogEntry, Class, Retention, Span, Timestamp, VerificationResult,
+};
 
 use crate::catalog::{Asked, ask_all};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failed_runs;
+use crate::ledger::Ledger;
 use crate::list::{ListRequest, ListedStatus};
 use crate::report::{MonitorReport, MonitoredDestination};
 
@@ -20,6 +23,8 @@ pub struct MonitorRequest {
     pub max_age: Option<Span>,
     /// How many backups there must be; 1.
     pub min_count: u64,
+    /// How long ago each backup may have been verified, or made, if nobody has looked since; any time.
+    pub max_unverified: Option<Span>,
 }
 
 impl MonitorRequest {
@@ -29,13 +34,14 @@ impl MonitorRequest {
             destinations,
             max_age: None,
             min_count: 1,
+            max_unverified: None,
         }
     }
 }
 
 impl Engine {
     /// Looks whether each destination has the backups that are expected of it: enough, the latest one young enough, no run that
-    /// failed since, and nothing damaged in its catalogue. A backup that began in the future, or before 2000, counts for nothing.
+    /// failed since, nothing damaged in its catalogue or found damaged by a check, and each verified not too long ago. A backup that began in the future, or before 2000, counts for nothing.
     pub async fn monitor(&self, request: MonitorRequest) -> MonitorReport {
         let engine = self.clone();
         let looking = async move { monitor(&engine, &request).await };
@@ -109,6 +115,10 @@ async fn look(
     found
         .problems
         .extend(damaged.map(|(_, _, error)| error.into()));
+    match Ledger::read(&asked.opened, now).await {
+        Ok(ledger) => look_at_ledger(&ledger, &counted, request, now, found),
+        Err(error) => found.problems.push((&error).into()),
+    }
     let mut failed = ListRequest::new(vec![spec.clone()]);
     (failed.status, failed.limit) = (ListedStatus::Failed, Some(1));
     failed.since = latest.map(|entry| entry.started_at);
@@ -121,6 +131,43 @@ async fn look(
     found
         .problems
         .extend(failed.errors.into_iter().map(|failed| failed.error));
+}
+
+/// What checks have found, and how long ago they were.
+fn look_at_ledger(
+    ledger: &Ledger,
+    counted: &[&CatalogEntry],
+    request: &MonitorRequest,
+    now: Timestamp,
+    found: &mut MonitoredDestination,
+) {
+    let checks = counted
+        .iter()
+        .filter_map(|entry| ledger.decisive(&entry.id));
+    for check in checks.filter(|check| check.result == VerificationResult::Damaged) {
+        let message = format!("a check found damage at {}", check.at);
+        let error = BackupError::corrupt(&check.id, message);
+        let error = error.suggest(format!("`teeline status {}` says more", check.id));
+        found.problems.push((&error).into());
+    }
+    let age = |entry: &&CatalogEntry| ledger.last_look(entry).until(now).ms();
+    let longest = counted.iter().max_by_key(|entry| age(entry));
+    found.longest_unverified = longest.map(age);
+    if let (Some(longest), Some(max)) = (longest, request.max_unverified) {
+        let late = counted.iter().filter(|entry| age(entry) > max.ms()).count();
+        if late > 0 {
+            let message = format!(
+                "{late} of {} weren't verified within {max}, one of them {} for {}",
+                counted.len(),
+                longest.id,
+                whole(age(longest))
+            );
+            let error = problem(message);
+            let error = error
+                .suggest("`teeline scrub` verifies those that nobody has looked at for longest");
+            found.problems.push((&error).into());
+        }
+    }
 }
 
 fn problem(message: String) -> BackupError {

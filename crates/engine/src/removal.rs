@@ -27,7 +27,7 @@ pub(crate) struct Remains {
     pub(crate) folders: Vec<String>,
     /// Its entries in the catalogue.
     pub(crate) entries: Vec<ObjectKey>,
-    /// The records of its runs.
+    /// The records of its runs, and of its checks.
     pub(crate) records: Vec<ObjectKey>,
 }
 
@@ -45,9 +45,11 @@ impl Remains {
             .retain(|folder| path.is_none_or(|path| path == folder));
     }
 
-    /// Of a run that was never a backup: what it says of itself stays, and what withdraws it goes last.
+    /// Of a run that was never a backup: what it says of itself stays, what checks say of it goes, and what withdraws it goes last.
     pub(crate) fn forget_last(&mut self, withdrawal: &ObjectKey) {
-        self.records = vec![withdrawal.clone()];
+        self.records
+            .retain(|key| layout::verification_of(key).is_some());
+        self.records.push(withdrawal.clone());
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,6 +1,8 @@
 //! What a host is told: the shapes of `docs/reference/json.md`.
 
 mod cleanup;
+mod copies;
+mod drill;
 mod dry_run;
 mod keys;
 mod monitor;
@@ -8,6 +10,7 @@ mod plugin_result;
 mod repair;
 mod restore;
 mod schedules;
+mod scrub;
 mod sync;
 mod validation;
 mod verify;
@@ -28,11 +31,14 @@ pub use cleanup::{
     CleanedBackup, CleanedDestination, CleanedUpload, CleanupReport, CleanupStatus, DeleteReport,
     DeletedCopy, Removal, RemovalStatus,
 };
+pub use copies::{CopyState, CopyStatus, ListedCopy};
+pub use drill::DrillReport;
 pub use dry_run::{DryRunReport, DryRunStatus, SampleReport, SampledResource};
 pub use keys::{KeyObject, KeysAt, KeysOfBackup, KeysReport};
 pub use monitor::{MonitorReport, MonitoredDestination};
 pub use plugin_result::{DriverInfo, DriverOutcome, PluginResult};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
+pub use scrub::{ScrubReport, ScrubbedCopy};
 
 pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
 pub use restore::{RestoreReport, RestoreStatus, RestoredResource};
@@ -233,6 +239,8 @@ pub struct ListedBackup {
     pub sealed: bool,
     /// The destinations that have it; of a failed run, those that have its record.
     pub destinations: Vec<String>,
+    /// What each destination that was asked has of it; nothing, of a failed run.
+    pub copies: Vec<ListedCopy>,
     /// The backup without which it can't be restored.
     pub parent: Option<BackupRef>,
     /// What is said of it.
@@ -295,9 +303,11 @@ pub struct StatusReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BackupState {
-    /// At least one destination shows it.
+    /// Every destination that has to have it shows it whole, and so many do as the strategy asks for, of those that were asked.
     Completed,
-    /// No destination shows it whole, and at least one has it damaged.
+    /// One shows it whole; one that has to have it lacks it or couldn't be asked, or fewer have it than the strategy asks for.
+    Incomplete,
+    /// A destination that has to have it has it damaged, or none shows it whole and one has it damaged.
     Damaged,
     /// No destination shows it, and at least one has withdrawn it.
     Withdrawn,
@@ -327,70 +337,21 @@ pub struct ResourceStatus {
     pub files: Vec<String>,
 }
 
-/// Whether a destination has a backup.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CopyStatus {
-    /// The destination's name.
-    pub name: String,
-    /// Where it is, without secrets.
-    pub location: String,
-    /// What was found there.
-    pub status: CopyState,
-    /// When it was withdrawn, where it was.
-    pub withdrawn_at: Option<Timestamp>,
-    /// What was wrong: with the copy, or beside a whole one with a record of its runs.
-    pub error: Option<ErrorReport>,
-}
-
-/// What was found of a backup at a destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CopyState {
-    /// It is there; for `verify`: and whole.
-    Ok,
-    /// It is there, and some of its data is archived: what could be read is right, and the rest has the right sizes.
-    Attested,
-    /// It is there, and damaged.
-    Damaged,
-    /// It isn't there.
-    Absent,
-    /// It was withdrawn there.
-    Withdrawn,
-    /// The destination couldn't be asked.
-    Unreachable,
-}
-
-impl CopyState {
-    /// What it means that a copy can't be read: only bytes that are wrong, missing or contradict each other are damage.
-    /// Whatever else was in the way, rights for one, the copy may be whole.
-    pub(crate) fn of_failure(class: Class) -> Self {
-        match class {
-            Class::Corrupt | Class::NotFound | Class::Conflict => CopyState::Damaged,
-            _ => CopyState::Unreachable,
-        }
-    }
-
-    /// What a command that found it exits with, where `absent` is what it is about a copy that isn't there.
-    fn exit_code(self, absent: u8) -> u8 {
-        match self {
-            CopyState::Ok | CopyState::Attested | CopyState::Withdrawn => exit::DONE,
-            CopyState::Damaged => exit::DAMAGED,
-            CopyState::Absent => absent,
-            CopyState::Unreachable => exit::FAILED,
-        }
-    }
-}
-
 impl StatusReport {
-    /// 0; 13 where something was damaged; 1 where a destination couldn't be asked, or the backup is unknown.
+    /// 0; 13 where something was damaged; 1 where a destination couldn't be asked, or the backup is unknown; 3 where it is
+    /// incomplete.
     pub fn exit_code(&self) -> u8 {
         let of_copies = self.destinations.iter().flat_map(|copy| {
             let of_error = copy.error.as_ref().map_or(exit::DONE, exit_code_of);
-            // Nobody said that every destination is to have it.
+            // Whether it has to be there is said by the state.
             [copy.status.exit_code(exit::DONE), of_error]
         });
-        exit::worst(of_copies.chain(self.error.as_ref().map(exit_code_of)))
+        let of_state = match self.status {
+            BackupState::Incomplete => exit::DEGRADED,
+            _ => exit::DONE,
+        };
+        let of_whole = self.error.as_ref().map(exit_code_of);
+        exit::worst(of_copies.chain(of_whole).chain([of_state]))
     }
 }
 

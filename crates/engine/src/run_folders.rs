@@ -33,6 +33,10 @@ pub(crate) struct RunFolders {
     pub(crate) records: HashMap<BackupId, Vec<ObjectKey>>,
     /// The folders that have a claim or a manifest. One that only has the name of a run may be a restore.
     written: HashMap<BackupId, Vec<String>>,
+    /// What is in the ledger of verification.
+    pub(crate) verifications: Vec<ObjectMeta>,
+    /// What is there of the turns of schedules.
+    pub(crate) turns: Vec<ObjectKey>,
     /// What is left of looks at the store's clock that broke off.
     pub(crate) probes: Vec<ObjectMeta>,
     /// The roots of other destinations below this one, each with a slash: what is there belongs to them.
@@ -42,10 +46,15 @@ pub(crate) struct RunFolders {
 impl RunFolders {
     /// What there is of a backup or a run, beside the catalogue.
     pub(crate) fn remains(&self, id: &BackupId) -> Remains {
+        let checks = self.verifications.iter().map(|object| &object.key);
+        let is_of_it =
+            |key: &&ObjectKey| layout::verification_of(key).is_some_and(|check| check.id == *id);
+        let mut records = self.records.get(id).cloned().unwrap_or_default();
+        records.extend(checks.filter(is_of_it).cloned());
         Remains {
             folders: self.written.get(id).cloned().unwrap_or_default(),
             entries: Vec::new(),
-            records: self.records.get(id).cloned().unwrap_or_default(),
+            records,
         }
     }
 
@@ -77,6 +86,12 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
             } else if clocks::is_probe(&object.key) {
                 found.probes.push(object.clone());
             }
+        }
+        if path == layout::VERIFICATIONS {
+            found.verifications.push(object.clone());
+        }
+        if layout::turn_of(&object.key).is_some() {
+            found.turns.push(object.key.clone());
         }
         // Whatever the template, the folder of a run is called as the run.
         let Ok(id) = path.rsplit('/').next().unwrap_or(path).parse() else {

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use futures::TryStreamExt;
 use teeline_core::commit::was_published;
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, DestinationReport, DestinationStatus, ObjectKey,
+    BackupError, BackupId, CatalogEntry, Depth, DestinationReport, DestinationStatus, ObjectKey,
     RunRecord, RunStatus, SealedManifest, Sink, Timestamp, Verified, document, layout,
 };
 
 use crate::catalog::{DamagedEntry, located, read_document};
+use crate::ledger::{self, Noted};
 use crate::open::Opened;
 
 /// The run records that are about backups which `wanted` is true for.
@@ -81,11 +82,12 @@ fn lost_manifest(sink: &dyn Sink, entry: &ObjectKey, id: &BackupId) -> BackupErr
 }
 
 /// Leaves a record that the backup is at this destination, so that it is noticed when its manifest is lost; `verified` says
-/// how its files were checked. For those that no run left one for: after a repair, and where a copy was completed.
+/// how its files were checked, which goes into the ledger as well, as what `by` has found. For those that no run left one for: after a
+/// repair, and where a copy was completed.
 pub(crate) async fn leave(
     opened: &Opened,
     sealed: &SealedManifest,
-    verified: Verified,
+    (verified, by): (Verified, &str),
     started_at: Timestamp,
     ended_at: Timestamp,
 ) -> Result<(), BackupError> {
@@ -120,5 +122,21 @@ pub(crate) async fn leave(
         destinations: vec![destination],
     };
     let key = layout::run_record(&record.id, ended_at)?;
-    opened.sink.put(&key, document::seal(&record)).await
+    opened.sink.put(&key, document::seal(&record)).await?;
+    let how = match verified {
+        Verified::Read => Depth::Digest,
+        Verified::Attested => Depth::Size,
+        Verified::No => return Ok(()),
+    };
+    let noted = Noted {
+        id: &record.id,
+        checksum: sealed.checksum,
+        how,
+        by,
+        started_at,
+        ended_at,
+        bytes: manifest.totals.stored_bytes,
+        damage: &[],
+    };
+    ledger::note(opened, &noted).await
 }

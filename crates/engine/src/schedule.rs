@@ -1,16 +1,24 @@
-//! Schedules: backups that are made again and again, while [`Engine::run_schedules`] goes on.
+//! Schedules: backups, and what keeps them worth having, that are made again and again, while [`Engine::run_schedules`] goes on.
 //!
-//! Nothing is kept of them but the records of their runs, which each destination has: when a schedule last ran is asked there.
+//! Nothing is kept of them but the records of their runs and their turns, which each destination has: when a schedule last ran is
+//! asked there.
 
+mod events;
 mod last_runs;
+mod process;
 mod runner;
+mod turns;
+mod work;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use teeline_core::{BackupError, Timestamp, Timing};
 use tokio::sync::watch;
 
-pub use self::runner::{ScheduleEvent, ScheduleObserver, SchedulesRequest};
+pub use self::events::{ScheduleEvent, ScheduleObserver};
+pub use self::runner::SchedulesRequest;
+pub(crate) use self::turns::past_turns;
+pub use self::work::{Work, WorkReport};
 use crate::destination::{DestinationSpec, NAME_FORM, is_name};
 use crate::engine::Engine;
 use crate::report::{LastRun, ScheduleList, ScheduledBackup};
@@ -19,12 +27,12 @@ use crate::request::BackupRequest;
 /// How many of the times that come next are told of a schedule.
 const TIMES_TOLD: usize = 3;
 
-/// A backup that is made again and again.
+/// A backup that is made again and again, or something else that is done so.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     name: String,
     timing: Timing,
-    request: BackupRequest,
+    work: Work,
 }
 
 impl Schedule {
@@ -35,22 +43,38 @@ impl Schedule {
     /// Of class [`Usage`](teeline_core::Class::Usage), where the name isn't of the form `[a-z][a-z0-9_-]*` or is longer than
     /// 63 characters, or the source can be read once only.
     pub fn new(name: &str, timing: Timing, request: BackupRequest) -> Result<Self, BackupError> {
-        if !is_name(name) {
-            let message = format!("that isn't a name for a schedule; accepted: {NAME_FORM}");
-            return Err(BackupError::usage("schedule", message));
-        }
         if !request.source.is_rereadable() {
             let message = "its source can be read once only, and a schedule reads it each time";
             return Err(BackupError::usage(format!("schedule {name}"), message)
                 .suggest("write the records to a file"));
         }
+        let request = BackupRequest {
+            schedule: Some(name.to_owned()),
+            ..request
+        };
+        Schedule::named(name, timing, Work::Backup(Box::new(request)))
+    }
+
+    /// Whatever is to be done, at the times that `timing` comes to; as [`Schedule::new`].
+    ///
+    /// # Errors
+    /// As [`Schedule::new`].
+    pub fn of(name: &str, timing: Timing, work: Work) -> Result<Self, BackupError> {
+        match work {
+            Work::Backup(request) => Schedule::new(name, timing, *request),
+            work => Schedule::named(name, timing, work),
+        }
+    }
+
+    fn named(name: &str, timing: Timing, work: Work) -> Result<Self, BackupError> {
+        if !is_name(name) {
+            let message = format!("that isn't a name for a schedule; accepted: {NAME_FORM}");
+            return Err(BackupError::usage("schedule", message));
+        }
         Ok(Schedule {
             name: name.to_owned(),
             timing,
-            request: BackupRequest {
-                schedule: Some(name.to_owned()),
-                ..request
-            },
+            work,
         })
     }
 
@@ -64,9 +88,9 @@ impl Schedule {
         &self.timing
     }
 
-    /// What it makes.
-    pub fn request(&self) -> &BackupRequest {
-        &self.request
+    /// What it does.
+    pub fn work(&self) -> &Work {
+        &self.work
     }
 }
 
@@ -98,11 +122,15 @@ impl Engine {
     /// Adds a schedule, in the place of one of the same name. It runs while [`Engine::run_schedules`] does.
     ///
     /// # Errors
-    /// Of class [`Usage`](teeline_core::Class::Usage), where such a backup can't be made; of another one, where there is no
+    /// Of class [`Usage`](teeline_core::Class::Usage), where it can't be done so; of another one, where there is no
     /// randomness for its jitter.
     pub fn schedule(&self, schedule: Schedule) -> Result<(), BackupError> {
-        self.check(&schedule.request)
-            .map_err(|error| in_schedule(schedule.name(), &error))?;
+        let checked = match &schedule.work {
+            Work::Backup(request) => self.check(request),
+            Work::Drill(request) => request.check(),
+            _ => Ok(()),
+        };
+        checked.map_err(|error| in_schedule(schedule.name(), &error))?;
         let mut seed = [0; 8];
         (self.0.random)(&mut seed)?;
         let added = Arc::new(Entry {
@@ -183,7 +211,7 @@ fn listed(schedule: &Schedule, now: Timestamp, last: Option<LastRun>) -> Schedul
         cron: timing.cron.to_string(),
         time_zone: timing.time_zone,
         jitter: timing.jitter,
-        backup_type: schedule.request.backup_type.clone(),
+        backup_type: schedule.work.label(),
         next: timing.times_after(now).take(TIMES_TOLD).collect(),
         last,
     }
@@ -194,7 +222,7 @@ fn with_same_destinations(entries: &[Arc<Entry>]) -> Vec<Vec<&Entry>> {
     let mut groups: Vec<Vec<&Entry>> = Vec::new();
     for entry in entries {
         let destinations =
-            |entry: &Entry| -> Vec<DestinationSpec> { entry.schedule.request.destinations.clone() };
+            |entry: &Entry| -> Vec<DestinationSpec> { entry.schedule.work.destinations().to_vec() };
         let same = |group: &&mut Vec<&Entry>| destinations(group[0]) == destinations(entry);
         match groups.iter_mut().find(same) {
             Some(group) => group.push(entry),

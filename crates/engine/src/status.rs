@@ -1,17 +1,23 @@
 //! Everything that destinations know of one backup.
 
+mod state;
+
 use teeline_core::chain::{Linked, Links};
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, ErrorReport, Manifest, Metadata, RunRecord, Sink,
+    BackupError, BackupId, CatalogEntry, DestinationStatus, ErrorReport, Manifest, Metadata,
+    PlanEntry, RunRecord, Sink, Timestamp, VerificationResult,
 };
 
 use crate::catalog::{Asked, ask_all, not_found};
 use crate::check::read_manifest;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::ledger::{self, LastVerified, Ledger};
 use crate::report::{BackupState, CopyState, CopyStatus, ResourceStatus, StatusReport};
 use crate::request::Which;
 use crate::run_records;
+
+use state::Expected;
 
 impl Engine {
     /// Everything that the destinations know of a backup.
@@ -36,57 +42,115 @@ impl Engine {
 
 async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId) -> StatusReport {
     let mut report = StatusReport::unknown(id);
+    let mut plan = None;
+    let now = (engine.0.clock)();
     let asked = ask_all(engine, destinations).await;
     let entries = asked.iter().flatten().flat_map(|at| &at.catalog.entries);
     let known: Vec<Linked> = entries.map(Linked::from).collect();
     for (spec, asked) in destinations.iter().zip(asked) {
-        let mut withdrawn_at = None;
-        let (status, error) = match asked {
-            Err((_, error)) => (CopyState::Unreachable, Some((&error).into())),
-            Ok(asked) => {
-                if let Some(withdrawn) = asked.catalog.withdrawn(id) {
-                    withdrawn_at = withdrawn.at(&asked.opened).await;
-                }
-                look_at_copy(&asked, id, &mut report).await
-            }
-        };
-        report.destinations.push(CopyStatus {
+        let mut copy = CopyStatus {
             name: spec.name.clone(),
             location: spec.place.location(),
-            status,
-            withdrawn_at,
-            error,
-        });
+            status: CopyState::Unreachable,
+            withdrawn_at: None,
+            last_verified: None,
+            error: None,
+        };
+        match asked {
+            Err((_, error)) => copy.error = Some((&error).into()),
+            Ok(asked) => {
+                if let Some(withdrawn) = asked.catalog.withdrawn(id) {
+                    copy.withdrawn_at = withdrawn.at(&asked.opened).await;
+                }
+                let planned = look_at_copy(&asked, id, &mut report, &mut copy).await;
+                plan = plan.or(planned);
+                look_at_ledger(&asked, id, now, &mut copy).await;
+            }
+        }
+        report.destinations.push(copy);
+    }
+    for copy in &mut report.destinations {
+        if copy.status == CopyState::Absent && was_left_behind(&report.runs, copy) {
+            copy.status = CopyState::Behind;
+        }
     }
     if report.timestamp.is_some() {
         report.chain = Links::new(known).needed_by(id);
         report.chain.reverse();
         report.chain.push(id.clone());
     }
-    let any = |status| report.destinations.iter().any(|copy| copy.status == status);
-    report.status = if any(CopyState::Ok) {
-        BackupState::Completed
-    } else if any(CopyState::Damaged) {
-        BackupState::Damaged
-    } else if any(CopyState::Withdrawn) {
-        BackupState::Withdrawn
-    } else if !report.runs.is_empty() {
-        BackupState::Failed
-    } else {
-        let which = Which::Id(id.clone());
-        report.error = Some((&not_found(&which, any(CopyState::Unreachable))).into());
-        BackupState::Unknown
+    let expected = Expected {
+        plan: plan.as_ref(),
+        runs: &report.runs,
     };
+    match expected.state(&report.destinations) {
+        Some(state) => report.status = state,
+        None => {
+            let is_unreachable = |copy: &CopyStatus| copy.status == CopyState::Unreachable;
+            let some_unreachable = report.destinations.iter().any(is_unreachable);
+            let which = Which::Id(id.clone());
+            report.error = Some((&not_found(&which, some_unreachable)).into());
+        }
+    }
     report
 }
 
+/// Whether the run that made a backup ended without this destination, where it could have been had.
+fn was_left_behind(runs: &[RunRecord], copy: &CopyStatus) -> bool {
+    let mut at = runs.iter().flat_map(|run| &run.destinations);
+    at.any(|at| at.location == copy.location && at.status == DestinationStatus::Behind)
+}
+
+/// Adds what is noted of checks: where the last one found damage, the copy is damaged.
+async fn look_at_ledger(asked: &Asked, id: &BackupId, now: Timestamp, copy: &mut CopyStatus) {
+    let ledger = match Ledger::read(&asked.opened, now).await {
+        Ok(ledger) => ledger,
+        Err(error) => {
+            copy.error.get_or_insert((&error).into());
+            return;
+        }
+    };
+    let (Some(entry), Some(check)) = (asked.entry(id), ledger.decisive(id)) else {
+        return;
+    };
+    let record = match ledger::read_entry(&asked.opened, check).await {
+        Ok(record) => record,
+        Err(error) if error.class().is_retriable() => {
+            copy.error.get_or_insert((&error).into());
+            return;
+        }
+        // It says nothing of the copy, which is what matters here.
+        Err(error) => {
+            tracing::warn!(backup = %id, %error, "an entry of the ledger is passed over");
+            return;
+        }
+    };
+    copy.last_verified = Some(LastVerified::from(check));
+    if record.result == VerificationResult::Damaged && record.checksum == entry.checksum {
+        copy.status = CopyState::Damaged;
+        let first = record.damage.first();
+        let what = first.map_or(String::new(), |damage| {
+            format!(": {}: {}", damage.file, damage.message)
+        });
+        let message = format!(
+            "{} found it damaged at {}{what}",
+            record.by, record.ended_at
+        );
+        let error = BackupError::corrupt(&asked.opened.sink, message);
+        let error = error.suggest(format!("`teeline verify {id}` looks again"));
+        copy.error = Some((&error).into());
+    }
+}
+
 /// What a destination has of a backup, and what was wrong. A record of a run says nothing about the copy: one that can't be
-/// read is an error beside whatever the copy is.
+/// read is an error beside whatever the copy is. Gives the plan that the manifest has.
 async fn look_at_copy(
     asked: &Asked,
     id: &BackupId,
     report: &mut StatusReport,
-) -> (CopyState, Option<ErrorReport>) {
+    copy: &mut CopyStatus,
+) -> Option<PlanEntry> {
+    let mut plan = None;
     let failed = |error: &BackupError| {
         let status = CopyState::of_failure(error.class());
         (status, Some(ErrorReport::from(error)))
@@ -94,6 +158,7 @@ async fn look_at_copy(
     let (status, error) = match asked.entry(id) {
         Some(entry) => match read_manifest(&asked.opened, entry).await {
             Ok(sealed) => {
+                plan = Some(sealed.manifest.plan.clone());
                 report.describe(entry, sealed.manifest);
                 (CopyState::Ok, None)
             }
@@ -107,7 +172,9 @@ async fn look_at_copy(
     };
     let records = read_run_records(asked.opened.sink.as_ref(), id, &mut report.runs).await;
     let of_records = records.err().map(|error| ErrorReport::from(&error));
-    (status, error.or(of_records))
+    copy.status = status;
+    copy.error = error.or(of_records);
+    plan
 }
 
 /// Adds what is recorded of the runs and wasn't known yet. The error is of the first record that can't be read.

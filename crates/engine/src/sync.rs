@@ -13,6 +13,9 @@ use crate::report::{DestinationError, SyncReport, SyncStatus, SyncedBackup, Sync
 use crate::request::{Cancel, Which};
 use crate::run_records;
 
+/// How the ledger names what is checked here.
+const BY_SYNC: &str = "sync";
+
 /// Gaps to be filled.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -227,7 +230,8 @@ impl Gap<'_> {
                 Ok(bytes) => {
                     let verified = completion.verified();
                     let ended_at = (self.engine.0.clock)();
-                    run_records::leave(&to.opened, sealed, verified, started_at, ended_at).await?;
+                    let found = (verified, BY_SYNC);
+                    run_records::leave(&to.opened, sealed, found, started_at, ended_at).await?;
                     return Ok(bytes);
                 }
                 Err(error) => failure = failure.or(Some(error)),

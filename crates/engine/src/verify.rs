@@ -5,7 +5,7 @@ mod deep;
 mod seal;
 
 use teeline_core::chain::{Linked, Links};
-use teeline_core::{BackupError, BackupId, ErrorReport, layout};
+use teeline_core::{BackupError, BackupId, Depth, ErrorReport, Timestamp, layout};
 
 use crate::catalog::{Asked, ask_all, resolve_all};
 use crate::check::Check;
@@ -13,10 +13,14 @@ use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
 use crate::keys::Keys;
+use crate::ledger::{self, Noted};
 use crate::report::{
     CopyState, Damage, DestinationError, VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport,
 };
 use crate::request::{Cancel, Which};
+
+/// How the ledger names what is checked here.
+const BY_VERIFY: &str = "verify";
 
 /// Which backups are to be checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,18 +135,14 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
     for id in ids {
         let copies = asked.iter().map(|asked| async {
             match asked {
-                Ok(asked) => verify_copy(request, &asked_all, asked, &id).await,
+                Ok(asked) => {
+                    let started_at = (engine.0.clock)();
+                    let mut copy = verify_copy(request, &asked_all, asked, &id).await;
+                    note(engine, asked, &id, &mut copy, (BY_VERIFY, started_at)).await;
+                    copy
+                }
                 // Why is said once, for all backups.
-                Err((name, _)) => VerifiedCopy {
-                    name: name.clone(),
-                    status: CopyState::Unreachable,
-                    bytes: 0,
-                    attested_files: 0,
-                    attested_bytes: 0,
-                    contained: None,
-                    seal: None,
-                    damage: Vec::new(),
-                },
+                Err((name, _)) => VerifiedCopy::unread(name, CopyState::Unreachable),
             }
         });
         let destinations = futures::future::join_all(copies).await;
@@ -154,6 +154,33 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
     report
 }
 
+/// What made a check, and when it began.
+pub(crate) type Made<'a> = (&'a str, Timestamp);
+
+/// Leaves word of a check at the destination, or says why not. What is in no catalogue is noted nowhere: each listing shows that.
+pub(crate) async fn note(
+    engine: &Engine,
+    asked: &Asked,
+    id: &BackupId,
+    copy: &mut VerifiedCopy,
+    (by, started_at): Made<'_>,
+) {
+    if let (Some(entry), Some(how)) = (asked.entry(id), copy.how) {
+        let noted = Noted {
+            id,
+            checksum: entry.checksum,
+            how,
+            by,
+            started_at,
+            ended_at: (engine.0.clock)(),
+            bytes: copy.bytes,
+            damage: &copy.damage,
+        };
+        let error = ledger::note(&asked.opened, &noted).await.err();
+        copy.unrecorded = error.as_ref().map(Into::into);
+    }
+}
+
 /// Checks the copy of a backup at one destination.
 pub(crate) async fn verify_copy(
     request: &VerifyRequest,
@@ -163,7 +190,7 @@ pub(crate) async fn verify_copy(
 ) -> VerifiedCopy {
     let VerifyRequest { keys, deep, .. } = request;
     let mut check = Check::new(&asked.opened);
-    let (mut contained, mut seal) = (None, None);
+    let (mut contained, mut seal, mut how) = (None, None, Depth::Digest);
     for (_, key, error) in asked.catalog.damaged_of(id) {
         check.found(key.as_str(), None, None, error);
     }
@@ -192,6 +219,7 @@ pub(crate) async fn verify_copy(
         // What is archived can't be decoded; that is said by its number.
         let is_readable = check.damage.is_empty() && check.attested_files == 0;
         if *deep && is_readable && seal.as_ref().is_none_or(is_open) {
+            how = Depth::Decoded;
             match deep::read_through(asked, entry, keys).await {
                 Ok(found) => contained = Some(found),
                 Err(error) => {
@@ -201,21 +229,11 @@ pub(crate) async fn verify_copy(
             }
         }
     } else if check.damage.is_empty() {
-        let name = asked.opened.name.clone();
         let status = match asked.has_withdrawn(id) {
             true => CopyState::Withdrawn,
             false => CopyState::Absent,
         };
-        return VerifiedCopy {
-            name,
-            status,
-            bytes: 0,
-            attested_files: 0,
-            attested_bytes: 0,
-            contained,
-            seal,
-            damage: Vec::new(),
-        };
+        return VerifiedCopy::unread(&asked.opened.name, status);
     }
     let unreachable =
         |damage: &Damage| CopyState::of_failure(damage.class) == CopyState::Unreachable;
@@ -225,14 +243,21 @@ pub(crate) async fn verify_copy(
         damage if damage.iter().all(unreachable) => CopyState::Unreachable,
         _ => CopyState::Damaged,
     };
+    let how = match status {
+        CopyState::Attested => Some(Depth::Size),
+        CopyState::Unreachable => None,
+        _ => Some(how),
+    };
     VerifiedCopy {
         name: asked.opened.name.clone(),
         status,
+        how,
         bytes: check.bytes,
         attested_files: check.attested_files,
         attested_bytes: check.attested_bytes,
         contained,
         seal,
         damage: check.damage,
+        unrecorded: None,
     }
 }

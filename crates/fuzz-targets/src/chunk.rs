@@ -35,7 +35,7 @@ fn as_chunk(compression: Compression, input: &[u8]) {
     let Some((length, stored)) = input.split_at_checked(2) else {
         return;
     };
-    let plain_bytes = usize::from(length[0]) << 8 | usize::from(length[1]);
+    let plain_bytes = usize::from(u16::from_be_bytes([length[0], length[1]]));
     debug_assert!(plain_bytes < PLAIN_BYTES_MAX);
     let decoded = Decoder::new().decode(compression, stored, plain_bytes, &Buffers::default());
     if let Ok(plain) = decoded {

@@ -18,12 +18,24 @@ pub(crate) fn manifest(input: &[u8]) {
     };
     match choice % 8 {
         0 => as_manifest(rest),
-        1 => drop(reads_back::<CatalogEntry>(rest)),
-        2 => drop(reads_back::<RunRecord>(rest)),
-        3 => drop(reads_back::<RunClaim>(rest)),
-        4 => drop(reads_back::<Withdrawal>(rest)),
-        5 => drop(reads_back::<DestinationMarker>(rest)),
-        6 => drop(reads_back::<RestoreMarker>(rest)),
+        1 => {
+            reads_back::<CatalogEntry>(rest);
+        }
+        2 => {
+            reads_back::<RunRecord>(rest);
+        }
+        3 => {
+            reads_back::<RunClaim>(rest);
+        }
+        4 => {
+            reads_back::<Withdrawal>(rest);
+        }
+        5 => {
+            reads_back::<DestinationMarker>(rest);
+        }
+        6 => {
+            reads_back::<RestoreMarker>(rest);
+        }
         _ => as_run(rest),
     }
 }

@@ -12,6 +12,9 @@ pub(crate) struct RunArguments {
     /// The configuration whose schedules are meant
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Print what each run came to as a JSON document on a line of its own
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArguments,
 }
@@ -35,6 +38,19 @@ pub(crate) enum ScheduleCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Do now what a schedule does, once, whatever its times
+    Run {
+        /// The schedule
+        name: String,
+        /// The configuration whose schedule is meant
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print the report as one JSON document
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        engine: EngineArguments,
+    },
     /// Print units and timers for systemd, which then runs them instead of teeline run
     Systemd {
         /// The configuration whose schedules are meant
@@ -53,7 +69,9 @@ impl ScheduleCommand {
     /// Whether the report is to be printed as JSON.
     pub(super) fn json(&self) -> bool {
         match self {
-            ScheduleCommand::List { json, .. } | ScheduleCommand::Systemd { json, .. } => *json,
+            ScheduleCommand::List { json, .. }
+            | ScheduleCommand::Run { json, .. }
+            | ScheduleCommand::Systemd { json, .. } => *json,
         }
     }
 }

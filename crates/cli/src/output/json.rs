@@ -12,6 +12,12 @@ pub(super) fn document(value: &impl Serialize) -> String {
     text + "\n"
 }
 
+/// A document on one line.
+pub(super) fn line(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("reports have text keys and no fallible values");
+    text + "\n"
+}
+
 /// What is printed where there is no report.
 #[derive(Debug, Serialize)]
 pub(super) struct Failure<'a> {

@@ -79,6 +79,11 @@ impl Output {
         code
     }
 
+    /// Prints one of several results, as a JSON document on a line.
+    pub(crate) fn json_line(&self, value: &impl serde::Serialize) {
+        self.result(&json::line(value));
+    }
+
     /// Prints why there is no report, and returns the exit code.
     pub(crate) fn failed(&self, error: &BackupError) -> u8 {
         let error = ErrorReport::from(error);

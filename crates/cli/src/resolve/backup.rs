@@ -35,8 +35,13 @@ pub(crate) async fn backup(
 ) -> Result<Backup, BackupError> {
     let schedule = typed.schedule.as_deref();
     let schedule = schedule
-        .map(|name| named(&setting.config, name))
+        .map(|name| named(&setting.config, name, "--schedule"))
         .transpose()?;
+    if let Some(other) = schedule.filter(|schedule| schedule.upkeep.is_some()) {
+        let message = format!("it makes no backup, but a {}", other.backup_type);
+        let error = BackupError::usage("--schedule", message);
+        return Err(error.suggest(format!("`teeline schedule run {}` does that", other.name)));
+    }
     let backup_type = match schedule {
         Some(schedule) => schedule.backup_type.clone(),
         None => backup_type(&typed.backup_type)?,

@@ -76,7 +76,7 @@ fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(
             &engine,
             setting,
             schedule,
-            Arc::clone(&source),
+            |_| Ok(Arc::clone(&source)),
             &Access::default(),
         )
     })

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod checks;
 mod cleanup;
 mod destinations;
 mod exposed;
@@ -15,6 +16,7 @@ mod target;
 
 pub(crate) use self::backup::{Backup, backup};
 pub(crate) use self::check::check;
+pub(crate) use self::checks::{drill, scrub};
 pub(crate) use self::cleanup::{cleanup, delete, delete_id};
 pub(crate) use self::keys::key;
 pub(crate) use self::requests::{

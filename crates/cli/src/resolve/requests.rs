@@ -3,8 +3,7 @@
 use teeline::{
     BackupError, BackupId, Cancel, ConsolidateRequest, DestinationSpec, InspectPluginRequest,
     ListRequest, ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest,
-    RestoreTarget, Scratch, SyncRequest, Thaw, Timestamp, ValidateRequest, VerifyRequest, Which,
-    WhichBackups,
+    SyncRequest, Thaw, Timestamp, ValidateRequest, VerifyRequest, Which, WhichBackups,
 };
 
 use super::backup::said;
@@ -83,6 +82,10 @@ pub(crate) fn monitor(
         .transpose()
         .map_err(|error| BackupError::usage("--max-age", error))?;
     request.min_count = typed.min_count;
+    let max_unverified = typed.max_unverified.as_deref().map(str::parse);
+    request.max_unverified = max_unverified
+        .transpose()
+        .map_err(|error| BackupError::usage("--max-unverified", error))?;
     Ok(request)
 }
 
@@ -214,19 +217,7 @@ pub(crate) async fn validate(
         None => WhichBackups::Last(to_usize(typed.last)),
     };
     if let Some(scratch) = &typed.scratch {
-        request.scratch = match RestoreTarget::parse(scratch) {
-            Ok(RestoreTarget::Folder(folder)) => Scratch::Folder(folder),
-            Ok(RestoreTarget::Database(connection)) => {
-                exposed.note(connection.credentials.is_some(), "--scratch");
-                Scratch::Database(connection)
-            }
-            Ok(_) => {
-                let message = "it isn't a place that can be removed again";
-                return Err(BackupError::usage("--scratch", message)
-                    .suggest("accepted: a folder, or the connection string of a database"));
-            }
-            Err(error) => return Err(BackupError::usage("--scratch", error.message())),
-        };
+        request.scratch = super::checks::scratch(scratch, "--scratch", &mut exposed)?;
     }
     exposed.warn(output);
     request.keys = opening(&typed.opening, setting).await?;

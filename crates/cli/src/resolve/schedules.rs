@@ -3,29 +3,46 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use teeline::config::ScheduleConfig;
-use teeline::{BackupError, Config, Engine, JsonlSource, Schedule, Source, Timing};
+use teeline::config::{ScheduleConfig, UpkeepConfig};
+use teeline::{
+    BackupError, CleanupRequest, Config, DrillRequest, Engine, JsonlSource, Schedule, Scratch,
+    ScrubRequest, Source, Timing, ValidateRequest, VerifyRequest, WhichBackups, Work,
+};
 
 use super::backup::configured;
 use super::destinations::configured_places;
 use super::keys::{Access, access};
 use super::setting::Setting;
 use super::source::of_config;
+use super::to_usize;
 use crate::args::{EngineArguments, KeyArguments};
 
-/// An engine with the schedules of the configuration, which it can run.
+/// An engine with the schedules of the configuration, or the one of that name, which it can run.
 pub(crate) async fn scheduled(
     setting: &Setting,
     typed: &EngineArguments,
+    only: Option<&str>,
 ) -> Result<Engine, BackupError> {
-    let source = setting.config.source.as_ref().ok_or_else(|| {
-        BackupError::usage("source", "nothing to back up is named")
-            .suggest("name it in a section [source] of the configuration")
-    })?;
     let access = access(&KeyArguments::default(), &[], setting).await?;
-    with_schedules(setting, typed, &access, |schedule| {
+    let source = |schedule: &ScheduleConfig| {
+        let source = setting.config.source.as_ref().ok_or_else(|| {
+            BackupError::usage("source", "nothing to back up is named")
+                .suggest("name it in a section [source] of the configuration")
+        })?;
         of_config(source, &schedule.backup, setting)
-    })
+    };
+    let Some(name) = only else {
+        return with_schedules(setting, typed, &access, source);
+    };
+    let engine = setting.engine(typed)?;
+    add(
+        &engine,
+        setting,
+        named(&setting.config, name, "NAME")?,
+        source,
+        &access,
+    )?;
+    Ok(engine)
 }
 
 /// The same, where they are only looked at: what they read need not be there, nor the keys of who could open them.
@@ -63,7 +80,7 @@ fn with_schedules(
     }
     let engine = setting.engine(typed)?;
     for schedule in &config.schedules {
-        add(&engine, setting, schedule, source(schedule)?, access)?;
+        add(&engine, setting, schedule, &source, access)?;
     }
     Ok(engine)
 }
@@ -73,26 +90,90 @@ pub(super) fn add(
     engine: &Engine,
     setting: &Setting,
     schedule: &ScheduleConfig,
-    source: Arc<dyn Source>,
+    source: impl Fn(&ScheduleConfig) -> Result<Arc<dyn Source>, BackupError>,
     access: &Access,
 ) -> Result<(), BackupError> {
     let config = &setting.config;
-    let destinations = configured_places(setting)?;
-    let mut request = configured(config, &schedule.backup, source, destinations)?;
-    request.backup_type = schedule.backup_type.clone();
-    request.recipients.clone_from(&access.recipients);
-    request.keys = access.keys.clone();
-    request.resources.clone_from(&schedule.resources);
+    let work = work(setting, schedule, source, access)?;
     let timing = Timing {
         cron: schedule.cron.clone(),
         time_zone: config.time_zone,
         jitter: schedule.jitter,
     };
-    engine.schedule(Schedule::new(&schedule.name, timing, request)?)
+    engine.schedule(Schedule::of(&schedule.name, timing, work)?)
+}
+
+/// What a schedule does, with the destinations and the keys of the configuration.
+fn work(
+    setting: &Setting,
+    schedule: &ScheduleConfig,
+    source: impl Fn(&ScheduleConfig) -> Result<Arc<dyn Source>, BackupError>,
+    access: &Access,
+) -> Result<Work, BackupError> {
+    let config = &setting.config;
+    let places = configured_places(setting)?;
+    let keys = access.keys.clone();
+    let scratch = |folder: &Option<std::path::PathBuf>| {
+        folder.clone().map_or(Scratch::Temporary, Scratch::Folder)
+    };
+    Ok(match &schedule.upkeep {
+        None => {
+            let mut request = configured(config, &schedule.backup, source(schedule)?, places)?;
+            request.backup_type = schedule.backup_type.clone();
+            request.recipients.clone_from(&access.recipients);
+            request.keys = keys;
+            request.resources.clone_from(&schedule.resources);
+            Work::Backup(Box::new(request))
+        }
+        Some(UpkeepConfig::Cleanup) => {
+            let mut request = CleanupRequest::new(places, config.retention);
+            request.time_zone = config.time_zone;
+            Work::Cleanup(request)
+        }
+        Some(UpkeepConfig::Verify { all, deep }) => {
+            let mut request = VerifyRequest::new(places);
+            if *all {
+                request.which = WhichBackups::All;
+            }
+            request.deep = *deep;
+            request.keys = keys;
+            Work::Verify(request)
+        }
+        Some(UpkeepConfig::Validate { last, scratch: to }) => {
+            let mut request = ValidateRequest::new(places);
+            request.which = WhichBackups::Last(to_usize(*last));
+            request.scratch = scratch(to);
+            request.keys = keys;
+            Work::Validate(request)
+        }
+        Some(UpkeepConfig::Scrub {
+            budget_bytes,
+            max_age,
+            deep,
+        }) => {
+            let mut request = ScrubRequest::new(places);
+            request.budget_bytes = *budget_bytes;
+            request.max_age = *max_age;
+            request.deep = *deep;
+            request.keys = keys;
+            Work::Scrub(request)
+        }
+        Some(UpkeepConfig::Drill { from, scratch: to }) => {
+            let mut request = DrillRequest::new(places);
+            request.from.clone_from(from);
+            request.scratch = scratch(to);
+            request.keys = keys;
+            Work::Drill(request)
+        }
+    })
 }
 
 /// The schedule of that name.
-pub(super) fn named<'c>(config: &'c Config, name: &str) -> Result<&'c ScheduleConfig, BackupError> {
+pub(super) fn named<'c>(
+    config: &'c Config,
+    name: &str,
+    option: &str,
+) -> Result<&'c ScheduleConfig, BackupError> {
     let found = config.schedules.iter().find(|known| known.name == name);
     found.ok_or_else(|| {
         let known = config.schedules.iter().map(|known| known.name.as_str());
@@ -103,6 +184,6 @@ pub(super) fn named<'c>(config: &'c Config, name: &str) -> Result<&'c ScheduleCo
                 known.collect::<Vec<_>>().join(", ")
             ),
         };
-        BackupError::usage("--schedule", message)
+        BackupError::usage(option, message)
     })
 }

@@ -10,11 +10,13 @@ use teeline_core::{
     WithdrawalReason, layout,
 };
 
+use super::outdated::Outdated;
 use super::verified::last_verified;
 use crate::catalog::Asked;
 use crate::clocks;
 use crate::dead_runs::{self, Bound, Left};
 use crate::engine::Engine;
+use crate::ledger::Ledger;
 use crate::removal::Remains;
 use crate::report::{
     CleanedBackup, CleanedDestination, CleanedUpload, CleanupStatus, Removal, RemovalStatus,
@@ -39,6 +41,7 @@ struct Plan {
     needed: Vec<(Removal, ObjectKey)>,
     dead: Vec<(RunFolder, RunClaim)>,
     orphans: Vec<UnfinishedUpload>,
+    outdated: Outdated,
 }
 
 impl Plan {
@@ -50,6 +53,7 @@ impl Plan {
             && self.removable.is_empty()
             && self.dead.is_empty()
             && self.orphans.is_empty()
+            && self.outdated.is_empty()
     }
 }
 
@@ -81,7 +85,8 @@ impl Cleaning<'_> {
             let upload = self.discard(upload).await;
             cleaned.uploads.push(upload);
         }
-        Ok(())
+        let opened = &self.asked.opened;
+        plan.outdated.sweep(opened, self.dry_run, cleaned).await
     }
 
     /// Finds what is to be done, and reports what isn't.
@@ -90,18 +95,22 @@ impl Cleaning<'_> {
         found: &RunFolders,
         cleaned: &mut CleanedDestination,
     ) -> Result<Plan, BackupError> {
+        let ledger = Ledger::of(&self.asked.opened, &found.verifications, self.now);
         let mut plan = Plan {
-            judged: self.judge(found).await?,
+            judged: self.judge(found, &ledger).await?,
             removable: Vec::new(),
             needed: Vec::new(),
             dead: Vec::new(),
             orphans: Vec::new(),
+            outdated: Outdated::find(&ledger, found)?,
         };
         self.look_at_withdrawn(found, &mut plan, cleaned).await;
         let unfinished = self.asked.opened.sink.unfinished(None);
         match unfinished.try_collect::<Vec<_>>().await {
             Ok(uploads) => {
-                plan.dead = self.dead_runs(found, &uploads, cleaned).await?;
+                plan.dead = self
+                    .dead_runs(found, &uploads, &mut plan.judged, cleaned)
+                    .await?;
                 plan.orphans = dead_runs::orphans(&uploads, found, self.bound());
             }
             // Without, it can't be told whether a run may be going on; the rules don't ask for that.
@@ -130,7 +139,7 @@ impl Cleaning<'_> {
     }
 
     /// What keeps each backup. What is damaged isn't among them: nothing is decided about it.
-    async fn judge(&self, found: &RunFolders) -> Result<Vec<Judged>, BackupError> {
+    async fn judge(&self, found: &RunFolders, ledger: &Ledger) -> Result<Vec<Judged>, BackupError> {
         let entries = &self.asked.catalog.entries;
         let mut newest_first: Vec<&CatalogEntry> = entries
             .iter()
@@ -138,7 +147,7 @@ impl Cleaning<'_> {
             .collect();
         newest_first.sort_by(|a, b| (b.started_at, &b.id).cmp(&(a.started_at, &a.id)));
         let opened = &self.asked.opened;
-        let verified = last_verified(opened, &newest_first, &found.records).await?;
+        let verified = last_verified(opened, &newest_first, &found.records, ledger).await?;
         let retained = |in_part: bool| -> Vec<Retained> {
             let those = entries.iter().filter(|entry| entry.in_part == in_part);
             let retained = those.map(|entry| Retained {
@@ -174,6 +183,16 @@ impl Cleaning<'_> {
             let of_damaged = needing.iter().any(|backup| !is_listed(&backup.id));
             let is_older = newest_unreadable.is_some_and(|began| judged.started_at < began);
             if of_damaged || is_older {
+                judged.kept_by.push(KeptBy::needed());
+            }
+        }
+    }
+
+    fn keep_with_what_it_needs(&self, id: Option<&BackupId>, judged: &mut [Judged]) {
+        let links = self.asked.catalog.links();
+        let needed = id.map_or(Vec::new(), |id| links.needed_by(id));
+        for judged in judged.iter_mut().filter(|judged| !judged.is_kept()) {
+            if id == Some(&judged.id) || needed.contains(&judged.id) {
                 judged.kept_by.push(KeptBy::needed());
             }
         }
@@ -291,8 +310,8 @@ impl Cleaning<'_> {
             let looked = looked.await;
             remains.leave_copies(looked.path.as_deref());
             let needing = links.needing(&withdrawn.id);
-            let is_listed = |link: &&BackupRef| self.asked.entry(&link.id).is_some();
-            if !withdrawn.is_of_dead_run() && needing.iter().find(is_listed).is_some() {
+            let is_listed = |link: &BackupRef| self.asked.entry(&link.id).is_some();
+            if !withdrawn.is_of_dead_run() && needing.iter().any(is_listed) {
                 plan.needed.push((looked.removal, withdrawn.key.clone()));
                 continue;
             }
@@ -342,11 +361,12 @@ impl Cleaning<'_> {
         removal.after(removed)
     }
 
-    /// The folders of dead runs. Those that are left are reported.
+    /// The folders of dead runs. Those that are left are reported, and what they go on from is kept.
     async fn dead_runs(
         &self,
         found: &RunFolders,
         uploads: &[UnfinishedUpload],
+        judged: &mut [Judged],
         cleaned: &mut CleanedDestination,
     ) -> Result<Vec<(RunFolder, RunClaim)>, BackupError> {
         let mut dead = Vec::new();
@@ -359,10 +379,13 @@ impl Cleaning<'_> {
             match looked.await? {
                 Left::Quiet => {}
                 Left::Dead(claim) => dead.push((folder.clone(), *claim)),
-                Left::Wanted(error) => cleaned.removals.push(Removal {
-                    error: Some((&error).into()),
-                    ..Removal::new(&folder.id, RemovalStatus::Left)
-                }),
+                Left::Wanted(error, parent) => {
+                    cleaned.removals.push(Removal {
+                        error: Some((&error).into()),
+                        ..Removal::new(&folder.id, RemovalStatus::Left)
+                    });
+                    self.keep_with_what_it_needs(parent.as_ref(), judged);
+                }
                 Left::Unclear(error) => {
                     let removal = Removal::new(&folder.id, RemovalStatus::Left);
                     cleaned.removals.push(removal.failed(&error));

@@ -1,31 +1,85 @@
-//! The last backup at a destination that was verified, as the records of runs say.
+//! The last backup at a destination that was verified, as the ledger and the records of runs say.
 
 use std::collections::HashMap;
 
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, DestinationStatus, ObjectKey, RunRecord, Verified,
+    BackupError, BackupId, CatalogEntry, Depth, DestinationStatus, ObjectKey, RunRecord,
+    VerificationResult, Verified,
 };
 
 use crate::catalog::read_document;
+use crate::ledger::{self, Ledger};
 use crate::open::Opened;
 
-/// Of backups, the newest first, the first one that was read back; or else the first one that the store attested.
+/// Of backups, the newest first, the first one that was read and found right; or else the first one that the store attested. One
+/// in which damage was found since it was made is neither.
 pub(super) async fn last_verified(
     opened: &Opened,
     newest_first: &[&CatalogEntry],
     records: &HashMap<BackupId, Vec<ObjectKey>>,
+    ledger: &Ledger,
 ) -> Result<Option<BackupId>, BackupError> {
     let mut attested = None;
     for entry in newest_first {
-        for key in records.get(&entry.id).into_iter().flatten() {
-            match verified_by(opened, key).await? {
-                Verified::Read => return Ok(Some(entry.id.clone())),
-                Verified::Attested => attested = attested.or_else(|| Some(entry.id.clone())),
-                Verified::No => {}
+        let verified = match as_noted(opened, entry, ledger).await? {
+            Noted::Damaged => continue,
+            Noted::Right(how) if how >= Depth::Digest => Verified::Read,
+            noted => {
+                let mut best = match noted {
+                    Noted::Nothing => Verified::No,
+                    _ => Verified::Attested,
+                };
+                for key in records.get(&entry.id).into_iter().flatten() {
+                    best = better(best, verified_by(opened, key).await?);
+                }
+                best
             }
+        };
+        match verified {
+            Verified::Read => return Ok(Some(entry.id.clone())),
+            Verified::Attested => attested = attested.or_else(|| Some(entry.id.clone())),
+            Verified::No => {}
         }
     }
     Ok(attested)
+}
+
+/// What the ledger says of a copy.
+enum Noted {
+    Nothing,
+    Right(Depth),
+    Damaged,
+}
+
+/// Its entry is read, since a name is easily put there: one that can't be read says nothing.
+async fn as_noted(
+    opened: &Opened,
+    entry: &CatalogEntry,
+    ledger: &Ledger,
+) -> Result<Noted, BackupError> {
+    let Some(check) = ledger.decisive(&entry.id) else {
+        return Ok(Noted::Nothing);
+    };
+    match ledger::read_entry(opened, check).await {
+        Ok(record) if record.checksum != entry.checksum => Ok(Noted::Nothing),
+        Ok(record) => Ok(match record.result {
+            VerificationResult::Ok => Noted::Right(record.how),
+            VerificationResult::Damaged => Noted::Damaged,
+        }),
+        Err(error) if error.class().is_retriable() => Err(error),
+        Err(error) => {
+            tracing::warn!(backup = %entry.id, %error, "an entry of the ledger is passed over");
+            Ok(Noted::Nothing)
+        }
+    }
+}
+
+fn better(one: Verified, other: Verified) -> Verified {
+    match (one, other) {
+        (Verified::Read, _) | (_, Verified::Read) => Verified::Read,
+        (Verified::Attested, _) | (_, Verified::Attested) => Verified::Attested,
+        _ => Verified::No,
+    }
 }
 
 /// How a record says that the copy here was checked; not at all, where it can't be read.
@@ -41,10 +95,5 @@ async fn verified_by(opened: &Opened, key: &ObjectKey) -> Result<Verified, Backu
         // In a copy of a destination no record knows the place.
         at.status == DestinationStatus::Committed && (!knows_it || is_here(&at.location))
     });
-    let best = |best, verified| match (best, verified) {
-        (Verified::Read, _) | (_, Verified::Read) => Verified::Read,
-        (Verified::Attested, _) | (_, Verified::Attested) => Verified::Attested,
-        _ => Verified::No,
-    };
-    Ok(committed.map(|at| at.verified).fold(Verified::No, best))
+    Ok(committed.map(|at| at.verified).fold(Verified::No, better))
 }

@@ -37,6 +37,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod types;
+mod upkeep;
 mod value;
 
 use std::collections::BTreeMap;
@@ -57,7 +58,7 @@ use self::plugin::Plugin;
 pub use self::types::{
     BackupConfig, ConfigWarning, EmbeddedS3Config, EngineConfig, ExecutorConfig, LogLevel,
     SETTLE_PASSES_MAX, SampleConfig, ScheduleConfig, SourceConfig, SourceLocation, TargetLocation,
-    Verification,
+    UpkeepConfig, Verification,
 };
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;

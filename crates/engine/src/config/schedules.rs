@@ -1,4 +1,4 @@
-//! `[schedules.<name>]`, and the short form `schedule`: backups that are made again and again.
+//! `[schedules.<name>]`, and the short form `schedule`: backups, and what keeps them worth having, that are made again and again.
 
 use std::str::FromStr;
 
@@ -9,7 +9,8 @@ use super::node::{KeyPath, Node};
 use super::places::no_url;
 use super::reader::{Known, Table, join_keys};
 use super::sections::{BACKUP, backup};
-use super::types::{BackupConfig, ScheduleConfig};
+use super::types::{BackupConfig, ScheduleConfig, UpkeepConfig};
+use super::upkeep::{UPKEEP_KEYS, keys_of, upkeep};
 use crate::destination::{NAME_FORM, is_name};
 
 /// The schedules of the short form, which are full backups.
@@ -35,8 +36,11 @@ pub(super) const SHORT: Known = Known {
 };
 
 const OWN_KEYS: [&str; 4] = ["cron", "type", "jitter", "resources"];
-/// A run may differ in whatever `[backup]` says.
-const KEYS: [&str; OWN_KEYS.len() + BACKUP.keys.len()] = join_keys(&OWN_KEYS, BACKUP.keys);
+/// A backup may differ in whatever `[backup]` says.
+const KEYS_OF_BACKUPS: [&str; OWN_KEYS.len() + BACKUP.keys.len()] =
+    join_keys(&OWN_KEYS, BACKUP.keys);
+const KEYS: [&str; KEYS_OF_BACKUPS.len() + UPKEEP_KEYS.len()] =
+    join_keys(&KEYS_OF_BACKUPS, &UPKEEP_KEYS);
 const SCHEDULE: Known = Known {
     keys: &KEYS,
     hints: &[
@@ -69,6 +73,7 @@ pub(super) fn schedules(
                 name: name.to_owned(),
                 cron,
                 backup_type: full(),
+                upkeep: None,
                 jitter: Span::default(),
                 resources: None,
                 backup: all.clone(),
@@ -106,11 +111,14 @@ fn schedule(
             .error("lacks `cron`")
             .suggest("write cron = \"0 2 * * *\" for each day at two")
     })?;
-    let backup_type = table.text_as("type", backup_type)?;
+    let backup_type = table.text_as("type", backup_type)?.unwrap_or_else(full);
+    let upkeep = upkeep(&mut table, backup_type.as_str())?;
+    refuse_others(&table, &backup_type, upkeep.as_ref())?;
     Ok(ScheduleConfig {
         name,
         cron,
-        backup_type: backup_type.unwrap_or_else(full),
+        backup_type,
+        upkeep,
         jitter: table
             .span("jitter", Span::default()..=JITTER_MAX)?
             .unwrap_or_default(),
@@ -126,13 +134,44 @@ fn cron(text: &str) -> Result<CronExpression, String> {
 }
 
 fn backup_type(text: &str) -> Result<BackupType, String> {
-    match text {
-        // A backup that is called so would be taken for a check.
-        "drill" | "validate" => Err("checks can't be scheduled yet, only backups".to_owned()),
-        _ => text
-            .parse()
-            .map_err(|_| "1 to 40 of a-z, 0-9 and '-' are accepted".to_owned()),
-    }
+    text.parse()
+        .map_err(|_| "1 to 40 of a-z, 0-9 and '-' are accepted".to_owned())
+}
+
+/// Refuses what goes with something else than this does.
+fn refuse_others(
+    table: &Table<'_>,
+    backup_type: &BackupType,
+    upkeep: Option<&UpkeepConfig>,
+) -> Result<(), BackupError> {
+    let (others, accepted): (Vec<&str>, Vec<&str>) = match upkeep {
+        None => (UPKEEP_KEYS.to_vec(), Vec::new()),
+        Some(_) => {
+            let own = keys_of(backup_type.as_str());
+            let of_it = |key: &&str| ["cron", "type", "jitter"].contains(key) || own.contains(key);
+            let others = KEYS.into_iter().filter(|key| !of_it(key));
+            let accepted = KEYS.into_iter().filter(of_it);
+            (others.collect(), accepted.collect())
+        }
+    };
+    let Some(other) = others.into_iter().find(|key| table.has(key)) else {
+        return Ok(());
+    };
+    let message = match accepted.as_slice() {
+        [] => {
+            let mut types = ["verify", "validate", "scrub", "drill"].into_iter();
+            let takes = types.find(|name| keys_of(name).contains(&other));
+            format!(
+                "goes with no backup; a schedule of type {} takes it",
+                takes.unwrap_or("drill")
+            )
+        }
+        accepted => format!(
+            "goes with a backup, or something else; accepted of a {backup_type}: {}",
+            accepted.join(", ")
+        ),
+    };
+    Err(table.error_at(other, &message))
 }
 
 fn full() -> BackupType {

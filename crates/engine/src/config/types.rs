@@ -108,21 +108,60 @@ pub struct BackupConfig {
     pub cleanup: bool,
 }
 
-/// A backup that is made again and again.
+/// A backup that is made again and again, or something else that is done so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleConfig {
     /// What it is called: `[a-z][a-z0-9_-]*`.
     pub name: String,
     /// When it is made.
     pub cron: CronExpression,
-    /// What its backups call themselves. Default: `full`.
+    /// What its backups call themselves, or what it does instead. Default: `full`.
     pub backup_type: BackupType,
+    /// What it does instead of a backup, which `backup_type` names. Default: none, which means a backup.
+    pub upkeep: Option<UpkeepConfig>,
     /// How much later it may begin. Default: not at all.
     pub jitter: Span,
     /// Names of the resources that are wanted, instead of what is included otherwise. Default: none, which means that.
     pub resources: Option<Vec<String>>,
     /// How it is made. Default: as all others.
     pub backup: BackupConfig,
+}
+
+/// What a schedule does instead of a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpkeepConfig {
+    /// A cleanup by `[retention]`.
+    Cleanup,
+    /// A check of stored bytes.
+    Verify {
+        /// Of every backup. Default: of the latest.
+        all: bool,
+        /// Whether they are decoded, parsed and counted as well. Default: no.
+        deep: bool,
+    },
+    /// A validation.
+    Validate {
+        /// Of so many backups, the newest, from 1. Default: 10.
+        last: u64,
+        /// The folder in which they are restored. Default: none, which means the temporary folder.
+        scratch: Option<PathBuf>,
+    },
+    /// A scrub.
+    Scrub {
+        /// How many bytes are read at the most, from 1. Default: none, which means all that is due.
+        budget_bytes: Option<u64>,
+        /// Copies that somebody has looked at within so long are left alone. Default: none are.
+        max_age: Option<Span>,
+        /// Whether they are decoded, parsed and counted as well. Default: no.
+        deep: bool,
+    },
+    /// A drill.
+    Drill {
+        /// The name of the destination to restore from. Default: any, at random.
+        from: Option<String>,
+        /// The folder in which it is restored. Default: none, which means the temporary folder.
+        scratch: Option<PathBuf>,
+    },
 }
 
 /// How a copy is checked before it counts.

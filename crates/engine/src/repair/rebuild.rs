@@ -22,6 +22,8 @@ use crate::report::{DestinationError, RepairStatus, RepairedCopy, RepairedRun};
 use crate::run_folders::Searched;
 use crate::run_records;
 
+/// How the ledger names what is checked here.
+const BY_REPAIR: &str = "repair";
 /// A run that has written more recently than this may be going on.
 const QUIET_MS: i64 = 60 * 60 * 1000;
 
@@ -93,7 +95,8 @@ impl<'a> Rebuild<'a> {
         if copy.checksum.is_none() || evidence.is_recorded_at(&opened.name) {
             return None;
         }
-        let left = run_records::leave(opened, sealed, verified, self.started_at, (self.clock)());
+        let (found, now) = ((verified, BY_REPAIR), (self.clock)());
+        let left = run_records::leave(opened, sealed, found, self.started_at, now);
         left.await.err().map(|error| DestinationError {
             destination: opened.name.clone(),
             error: (&error).into(),

@@ -69,6 +69,10 @@ pub struct CleanedDestination {
     pub removals: Vec<Removal>,
     /// Unfinished uploads that nobody goes on with.
     pub uploads: Vec<CleanedUpload>,
+    /// Entries of the ledger of verification that newer ones have taken the place of, and that were removed.
+    pub verifications: u64,
+    /// Turns of schedules that came before the last one that has ended, and that were removed.
+    pub turns: u64,
     /// What couldn't be read, or why it broke off.
     pub errors: Vec<ErrorReport>,
 }
@@ -247,6 +251,8 @@ impl CleanedDestination {
             backups: Vec::new(),
             removals: Vec::new(),
             uploads: Vec::new(),
+            verifications: 0,
+            turns: 0,
             errors: Vec::new(),
         }
     }

@@ -27,6 +27,8 @@ pub struct MonitoredDestination {
     pub latest: Option<BackupId>,
     /// Milliseconds since then.
     pub age: Option<u64>,
+    /// Milliseconds since the backup was verified, or made, that nobody has looked at for longest.
+    pub longest_unverified: Option<u64>,
     /// What isn't as it should be; nothing, where all is well.
     pub problems: Vec<ErrorReport>,
 }
@@ -38,6 +40,7 @@ impl MonitoredDestination {
             count: 0,
             latest: None,
             age: None,
+            longest_unverified: None,
             problems: Vec::new(),
         }
     }

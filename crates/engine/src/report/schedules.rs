@@ -28,7 +28,7 @@ pub struct ScheduledBackup {
     pub time_zone: TimeZone,
     /// How much later it may begin.
     pub jitter: Span,
-    /// The type of its backups.
+    /// The type of its backups, or what it does instead: `cleanup`, `verify`, `validate`, `scrub`, `drill`.
     #[serde(rename = "type")]
     pub backup_type: BackupType,
     /// The times that come next, without jitter; at most three.
@@ -41,8 +41,8 @@ pub struct ScheduledBackup {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LastRun {
-    /// The backup.
-    pub id: BackupId,
+    /// The backup; of what makes none, nothing.
+    pub id: Option<BackupId>,
     /// What became of it.
     pub status: RunStatus,
     /// When the run began.
@@ -56,10 +56,12 @@ pub struct LastRun {
 /// What running schedules came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SchedulesReport {
-    /// Backups that were made.
+    /// Backups that were made, and what else was done as it should be.
     pub made: u64,
     /// Runs that failed.
     pub failed: u64,
+    /// Turns that were left to another runner.
+    pub left: u64,
     /// Whether a backup was abandoned that was under way.
     pub interrupted: bool,
 }

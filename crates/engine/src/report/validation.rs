@@ -43,6 +43,8 @@ pub struct BackupValidation {
     pub error: Option<ErrorReport>,
     /// What was found wrong with its copies.
     pub damage: Vec<Damage>,
+    /// Destinations in whose ledgers the checks couldn't be noted, and why.
+    pub unrecorded: Vec<DestinationError>,
 }
 
 /// What is checked of a backup.
@@ -99,6 +101,7 @@ impl BackupValidation {
             overall: Verdict::Inconclusive,
             error: None,
             damage: Vec::new(),
+            unrecorded: Vec::new(),
         }
     }
 
@@ -125,7 +128,7 @@ impl BackupValidation {
         self
     }
 
-    fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         let of_error = self.error.as_ref().map(exit_code_of);
         match self.overall {
             Verdict::Pass => exit::DONE,

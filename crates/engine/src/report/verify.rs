@@ -1,7 +1,7 @@
 //! What a check of stored bytes comes to.
 
 use serde::Serialize;
-use teeline_core::{BackupId, ErrorReport};
+use teeline_core::{BackupId, Depth, ErrorReport};
 
 use crate::failure::Failure;
 
@@ -36,6 +36,8 @@ pub struct VerifiedCopy {
     pub name: String,
     /// What was found.
     pub status: CopyState,
+    /// How thoroughly it was checked; absent where it isn't there, or couldn't be read.
+    pub how: Option<Depth>,
     /// Bytes that were read and found right.
     pub bytes: u64,
     /// Data files that are archived, and so couldn't be read: the store has them, and their sizes are right.
@@ -48,6 +50,26 @@ pub struct VerifiedCopy {
     pub seal: Option<VerifiedSeal>,
     /// What was wrong.
     pub damage: Vec<Damage>,
+    /// Why the check couldn't be noted in the destination's ledger, as where it may only be read. It was made all the same.
+    pub unrecorded: Option<ErrorReport>,
+}
+
+impl VerifiedCopy {
+    /// One that was found so, and of which nothing was read.
+    pub(crate) fn unread(name: &str, status: CopyState) -> Self {
+        VerifiedCopy {
+            name: name.to_owned(),
+            status,
+            how: None,
+            bytes: 0,
+            attested_files: 0,
+            attested_bytes: 0,
+            contained: None,
+            seal: None,
+            damage: Vec::new(),
+            unrecorded: None,
+        }
+    }
 }
 
 /// What is known of a sealed backup.

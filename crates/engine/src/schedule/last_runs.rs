@@ -1,14 +1,14 @@
-//! When schedules last ran, as the records of their runs say.
+//! When schedules last ran, as the records of their runs say, and of what makes no backup their turns.
 
 use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, stream};
-use teeline_core::{BackupError, BackupType, ObjectKey, RunRecord, Sink, layout};
+use teeline_core::{BackupError, BackupType, ObjectKey, RunRecord, Sink, Timestamp, layout};
 
-use super::Entry;
+use super::{Entry, Work, turns};
 use crate::catalog::read_document;
 use crate::engine::Engine;
-use crate::open::open_all;
+use crate::open::{Opened, open_all};
 use crate::report::{DestinationError, LastRun};
 use crate::run_records;
 
@@ -32,23 +32,28 @@ pub(super) struct LastRuns {
 /// Asks the destinations of these schedules, which are the same for all of them.
 pub(super) async fn of(engine: &Engine, entries: &[&Entry]) -> LastRuns {
     let destinations = match entries.first() {
-        Some(entry) => entry.schedule.request.destinations.clone(),
+        Some(entry) => entry.schedule.work.destinations().to_vec(),
         None => return LastRuns::default(),
     };
-    let names = entries.iter().map(|entry| entry.schedule.name.clone());
-    let types = entries
+    let (backups, others): (Vec<&Entry>, Vec<&Entry>) = entries
         .iter()
-        .map(|entry| &entry.schedule.request.backup_type);
+        .partition(|entry| matches!(entry.schedule.work, Work::Backup(_)));
+    let name = |entry: &&Entry| entry.schedule.name.clone();
     let wanted = Wanted {
-        names: names.collect(),
-        types: types.cloned().collect(),
+        names: backups.iter().map(name).collect(),
+        types: backups
+            .iter()
+            .map(|entry| entry.schedule.work.label())
+            .collect(),
+        others: others.iter().map(name).collect(),
+        now: (engine.0.clock)(),
     };
     let asking = engine.clone();
     let asked = async move {
         let opened = open_all(&asking, &destinations, READS_AT_ONCE * destinations.len()).await;
         let asked = opened.into_iter().map(|opened| async {
             let opened = opened?;
-            match wanted.read(opened.sink.as_ref()).await {
+            match wanted.read(&opened).await {
                 Ok(found) => Ok((opened.name, found)),
                 Err(error) => Err((opened.name, error)),
             }
@@ -103,11 +108,27 @@ fn add(known: &mut BTreeMap<String, LastRun>, name: String, run: LastRun) {
 struct Wanted {
     names: HashSet<String>,
     types: HashSet<BackupType>,
+    /// The schedules that make no backups.
+    others: Vec<String>,
+    now: Timestamp,
 }
 
 impl Wanted {
+    async fn read(&self, opened: &Opened) -> Result<Answer, BackupError> {
+        let (mut found, errors) = match self.names.is_empty() {
+            true => Answer::default(),
+            false => self.read_records(opened.sink.as_ref()).await?,
+        };
+        for name in &self.others {
+            if let Some(run) = turns::last(opened, name, self.now).await? {
+                add(&mut found, name.clone(), run);
+            }
+        }
+        Ok((found, errors))
+    }
+
     /// Reads records, those of the runs first that ended last, until each schedule is found.
-    async fn read(&self, sink: &dyn Sink) -> Result<Answer, BackupError> {
+    async fn read_records(&self, sink: &dyn Sink) -> Result<Answer, BackupError> {
         let mut records = stream::iter(self.keys(sink).await?)
             .map(|key| async move { read_document::<RunRecord>(sink, &key).await })
             .buffered(READS_AT_ONCE);
@@ -139,7 +160,7 @@ impl Wanted {
             return;
         };
         let run = LastRun {
-            id: record.id,
+            id: Some(record.id),
             status: record.status,
             started_at: record.started_at,
             ended_at: record.ended_at,

@@ -8,49 +8,14 @@ use teeline_core::{Agenda, Awaited, BackupError, Class, RunStatus, Timestamp};
 use tokio::sync::watch;
 
 use super::last_runs::{self, LastRuns};
-use super::{Entry, with_same_destinations};
+use super::turns::{self, Asked};
+use super::{Entry, ScheduleEvent, ScheduleObserver, Work, WorkReport, with_same_destinations};
 use crate::engine::Engine;
-use crate::report::{BackupReport, DestinationError, LastRun, SchedulesReport, exit};
+use crate::report::{DestinationError, LastRun, SchedulesReport, exit};
 use crate::request::Cancel;
 
 /// The clock is looked at this often at least: it may be set, and the machine may sleep, which timers don't notice.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// Is told what becomes of schedules. It must not block.
-pub type ScheduleObserver = Arc<dyn Fn(&ScheduleEvent) + Send + Sync>;
-
-/// What becomes of schedules.
-#[derive(Debug, Clone)]
-pub enum ScheduleEvent {
-    /// When schedules last ran couldn't be found out, or not from everything that the destinations have which they share.
-    Unasked {
-        /// The schedules.
-        names: Vec<String>,
-        /// What couldn't be asked or read.
-        errors: Vec<DestinationError>,
-        /// Whether nothing could be asked. Then they are taken as if they had just run: nothing that they missed is caught up.
-        unknown: bool,
-    },
-    /// Nothing is due now.
-    Waits {
-        /// What comes next, and when. `None`: nothing.
-        next: Option<(String, Timestamp)>,
-    },
-    /// A backup begins.
-    Begins {
-        /// The schedule.
-        name: String,
-        /// The time that it is made for; it may be long ago, where it was missed.
-        scheduled_at: Timestamp,
-    },
-    /// A backup has ended.
-    Ended {
-        /// The schedule.
-        name: String,
-        /// What it came to.
-        report: Box<BackupReport>,
-    },
-}
 
 /// Schedules to be run.
 #[derive(Clone, Default)]
@@ -125,6 +90,58 @@ impl Engine {
         Ok(runner.run().await)
     }
 
+    /// Does now what a schedule does, whatever its times, and remembers that as a run of it.
+    ///
+    /// # Errors
+    /// Of class [`Usage`](Class::Usage), where there is no schedule of that name.
+    pub async fn run_schedule(
+        &self,
+        name: &str,
+        cancel: &Cancel,
+    ) -> Result<WorkReport, BackupError> {
+        let schedule = self
+            .schedules()
+            .into_iter()
+            .find(|known| known.name() == name);
+        let schedule = schedule.ok_or_else(|| {
+            BackupError::usage(
+                format!("schedule {name}"),
+                "there is no schedule of that name",
+            )
+        })?;
+        let now = (self.0.clock)();
+        let work = schedule.work().clone().cancelled_by(cancel);
+        let (engine, of, to) = (self.clone(), name.to_owned(), work.destinations().to_vec());
+        let taking = async move { turns::take(&engine, &of, now, &to).await };
+        let turn = match self.0.host.spawn(taking).await.and_then(|taken| taken)? {
+            Asked::Ours(turn) => turn,
+            Asked::Theirs {
+                destination,
+                holder,
+            } => {
+                let message =
+                    format!("{holder} does it for the same time, as {destination} has it");
+                let subject = format!("schedule {name}");
+                return Err(BackupError::new(Class::Conflict, "run", subject, message));
+            }
+        };
+        let report = self.carry_out(work).await;
+        conclude(self, Some(turn), &report, (self.0.clock)()).await;
+        Ok(report)
+    }
+
+    /// As [`Engine::run_schedule`], for hosts without an executor.
+    ///
+    /// # Errors
+    /// As [`Engine::run_schedule`].
+    pub fn run_schedule_blocking(
+        &self,
+        name: &str,
+        cancel: &Cancel,
+    ) -> Result<WorkReport, BackupError> {
+        futures::executor::block_on(self.run_schedule(name, cancel))
+    }
+
     /// As [`Engine::run_schedules`], for hosts without an executor.
     ///
     /// # Errors
@@ -154,6 +171,25 @@ struct Known {
     since: Timestamp,
     /// Whether what ran then was interrupted.
     interrupted: bool,
+}
+
+/// Says what came of a turn. Where that can't be said any more, it is as if this process had died.
+async fn conclude(
+    engine: &Engine,
+    turn: Option<turns::Ours>,
+    report: &WorkReport,
+    ended_at: Timestamp,
+) {
+    if let Some(turn) = turn {
+        let ending = turn.end(ended_at, report.status(), report.error());
+        let _ = engine.0.host.spawn(ending).await;
+    }
+}
+
+/// Whose it is to do something.
+enum Turn {
+    Ours(Option<turns::Ours>),
+    Left,
 }
 
 impl Runner<'_> {
@@ -241,22 +277,74 @@ impl Runner<'_> {
             true => Some(known.since),
             false => schedule.timing.next_after(known.since),
         };
-        let (name, mut request) = (schedule.name.clone(), schedule.request.clone());
+        let scheduled_at = scheduled_at.unwrap_or(now);
+        let (name, work) = (schedule.name.clone(), schedule.work.clone());
         (known.since, known.interrupted) = (now, false);
-        request.cancel = self.request.cancel.clone();
+        let turn = match self.take_turn(&name, scheduled_at, &work).await {
+            Turn::Ours(turn) => turn,
+            Turn::Left => return,
+        };
         self.tell(&ScheduleEvent::Begins {
             name: name.clone(),
-            scheduled_at: scheduled_at.unwrap_or(now),
+            scheduled_at,
         });
-        let report = Box::new(self.engine.backup(request).await);
-        match report.status {
+        let work = work.cancelled_by(&self.request.cancel);
+        let report = Box::new(self.engine.carry_out(work).await);
+        let ended_at = (self.engine.0.clock)();
+        conclude(self.engine, turn, &report, ended_at).await;
+        match report.status() {
             RunStatus::Completed | RunStatus::Degraded => self.report.made += 1,
             RunStatus::Failed if report.exit_code() == exit::INTERRUPTED => {
                 self.report.interrupted = true;
             }
             RunStatus::Failed => self.report.failed += 1,
         }
-        self.tell(&ScheduleEvent::Ended { name, report });
+        self.tell(&ScheduleEvent::Ended {
+            name,
+            scheduled_at,
+            started_at: now,
+            ended_at,
+            report,
+        });
+    }
+
+    /// Says at the destinations that this runner does it, unless another one has said so.
+    async fn take_turn(&mut self, name: &str, scheduled_at: Timestamp, work: &Work) -> Turn {
+        let (engine, to) = (self.engine.clone(), work.destinations().to_vec());
+        let schedule = name.to_owned();
+        let taking = async move { turns::take(&engine, &schedule, scheduled_at, &to).await };
+        let taken = self.engine.0.host.spawn(taking).await;
+        match taken.and_then(|taken| taken) {
+            Ok(Asked::Theirs {
+                destination,
+                holder,
+            }) => {
+                self.report.left += 1;
+                self.tell(&ScheduleEvent::Left {
+                    name: name.to_owned(),
+                    scheduled_at,
+                    destination,
+                    holder,
+                });
+                Turn::Left
+            }
+            Ok(Asked::Ours(turn)) => {
+                if turn.is_nowhere() {
+                    self.tell(&ScheduleEvent::Unclaimed {
+                        name: name.to_owned(),
+                        errors: turn.errors.clone(),
+                    });
+                }
+                Turn::Ours(Some(turn))
+            }
+            Err(error) => {
+                self.tell(&ScheduleEvent::Unclaimed {
+                    name: name.to_owned(),
+                    errors: vec![DestinationError::of_none(&error)],
+                });
+                Turn::Ours(None)
+            }
+        }
     }
 
     async fn wait(&mut self, now: Timestamp, next: Option<(usize, Timestamp)>) {

@@ -4,7 +4,7 @@
 mod completeness;
 mod scratch;
 
-use teeline_core::{BackupError, BackupId, Class};
+use teeline_core::{BackupError, BackupId, Class, Depth, Timestamp};
 
 use crate::catalog::{Asked, ask_all, resolve, resolve_all};
 use crate::chain::Chain;
@@ -13,16 +13,19 @@ use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::keys::Keys;
 use crate::report::{
-    BackupValidation, CheckResult, CopyState, DestinationError, RestoreReport, RestoreStatus,
-    ValidationReport, Verdict, VerifiedCopy,
+    BackupValidation, CheckResult, CopyState, Damage, DestinationError, RestoreReport,
+    RestoreStatus, ValidationReport, Verdict, VerifiedCopy,
 };
 use crate::request::{Cancel, Which};
 use crate::restore::{RestoreRequest, restore};
-use crate::verify::{VerifyRequest, WhichBackups, verify_copy};
+use crate::verify::{VerifyRequest, WhichBackups, note, verify_copy};
 
 pub use scratch::Scratch;
 
 use scratch::Taken;
+
+/// How the ledger names what is checked here.
+const BY_VALIDATE: &str = "validate";
 
 /// A validation to be made.
 #[derive(Debug, Clone)]
@@ -70,7 +73,7 @@ impl Engine {
                     errors.push(DestinationError::of_none(&error));
                     break;
                 }
-                validations.push(validate(&engine, &request, id).await);
+                validations.push(validate(&engine, &request, id, BY_VALIDATE).await);
             }
             Ok(ValidationReport::new(timestamp, validations, errors))
         };
@@ -115,9 +118,15 @@ async fn ask(engine: &Engine, request: &ValidateRequest) -> (Vec<BackupId>, Vec<
     (ids, errors)
 }
 
-async fn validate(engine: &Engine, request: &ValidateRequest, id: BackupId) -> BackupValidation {
+/// Checks one backup; the ledger says that `by` did.
+pub(crate) async fn validate(
+    engine: &Engine,
+    request: &ValidateRequest,
+    id: BackupId,
+    by: &str,
+) -> BackupValidation {
     let mut validation = BackupValidation::begin(id, (engine.0.clock)());
-    let work = check_all(engine, request, &mut validation);
+    let work = check_all(engine, request, by, &mut validation);
     if let Err(error) = work.await {
         validation.overall = Verdict::Error;
         validation.because(&error);
@@ -130,6 +139,7 @@ async fn validate(engine: &Engine, request: &ValidateRequest, id: BackupId) -> B
 async fn check_all(
     engine: &Engine,
     request: &ValidateRequest,
+    by: &str,
     validation: &mut BackupValidation,
 ) -> Result<(), BackupError> {
     let id = validation.backup_id.clone();
@@ -137,15 +147,28 @@ async fn check_all(
         .cancel
         .guard(async { Ok(ask_all(engine, &request.destinations).await) })
         .await?;
-    let copies = request
+    let mut copies = request
         .cancel
         .guard(async { Ok(look_at_copies(request, &asked, &id).await) })
         .await?;
-    check_copies(&asked, copies, validation).await;
-    if validation.checks.exists != CheckResult::Pass {
-        return Ok(());
-    }
-    let chain = match Chain::open(&id, &asked, &request.keys).await {
+    check_copies(&asked, &copies, validation).await;
+    let restored = match validation.checks.exists {
+        CheckResult::Pass => restore_aside(engine, request, &asked, validation).await,
+        _ => Ok(()),
+    };
+    note_all(engine, &asked, &mut copies, by, validation).await;
+    restored
+}
+
+/// Restores to a place of its own, compares what came of it, and removes it.
+async fn restore_aside(
+    engine: &Engine,
+    request: &ValidateRequest,
+    asked: &[Result<Asked, (String, BackupError)>],
+    validation: &mut BackupValidation,
+) -> Result<(), BackupError> {
+    let id = validation.backup_id.clone();
+    let chain = match Chain::open(&id, asked, &request.keys).await {
         Ok(chain) => chain,
         Err(error) => {
             validation.checks.restore = result_of(&error);
@@ -157,6 +180,54 @@ async fn check_all(
     let checked = check_restored(engine, request, &scratch, chain.last(), validation).await;
     let removed = scratch.remove().await;
     checked.and(removed)
+}
+
+/// Leaves word of the checks at each destination. What was restored says something of a copy only where there was no other to
+/// take it from.
+async fn note_all(
+    engine: &Engine,
+    asked: &[Result<Asked, (String, BackupError)>],
+    copies: &mut [Option<VerifiedCopy>],
+    by: &str,
+    validation: &mut BackupValidation,
+) {
+    if let [Some(copy)] = copies {
+        deepen(copy, validation);
+    }
+    let began: Timestamp = validation.timestamp;
+    for (asked, copy) in asked.iter().zip(copies) {
+        let (Ok(asked), Some(copy)) = (asked, copy) else {
+            continue;
+        };
+        note(engine, asked, &validation.backup_id, copy, (by, began)).await;
+        let unrecorded = copy.unrecorded.clone();
+        validation
+            .unrecorded
+            .extend(unrecorded.map(|error| DestinationError {
+                destination: copy.name.clone(),
+                error,
+            }));
+    }
+}
+
+/// Adds to what is known of the only copy what came of restoring it.
+fn deepen(copy: &mut VerifiedCopy, validation: &BackupValidation) {
+    let checks = [validation.checks.restore, validation.checks.completeness];
+    let failed = checks.contains(&CheckResult::Fail);
+    if copy.how != Some(Depth::Digest) || !failed && checks != [CheckResult::Pass; 2] {
+        return;
+    }
+    copy.how = Some(Depth::Restored);
+    if let (true, Some(error)) = (failed && copy.damage.is_empty(), &validation.error) {
+        copy.damage.push(Damage {
+            destination: copy.name.clone(),
+            file: validation.backup_id.to_string(),
+            resource: None,
+            chunk: None,
+            class: error.class,
+            message: error.message.clone(),
+        });
+    }
 }
 
 /// Each copy, as `verify` finds it; `None` of a destination that can't be asked.
@@ -177,7 +248,7 @@ async fn look_at_copies(
 
 async fn check_copies(
     asked: &[Result<Asked, (String, BackupError)>],
-    copies: Vec<Option<VerifiedCopy>>,
+    copies: &[Option<VerifiedCopy>],
     validation: &mut BackupValidation,
 ) {
     let state = |copy: &Option<VerifiedCopy>| {
@@ -187,7 +258,7 @@ async fn check_copies(
     let any = |wanted| copies.iter().any(|copy| state(copy) == wanted);
     let checks = &mut validation.checks;
     checks.exists = match () {
-        () if is_there(&copies) => CheckResult::Pass,
+        () if is_there(copies) => CheckResult::Pass,
         () if any(CopyState::Unreachable) => CheckResult::Inconclusive,
         () => CheckResult::Fail,
     };
@@ -197,11 +268,11 @@ async fn check_copies(
             CheckResult::Inconclusive
         }
         // Digests are right whoever wrote it.
-        () if is_of_anybody(&copies) => CheckResult::Inconclusive,
+        () if is_of_anybody(copies) => CheckResult::Inconclusive,
         () => CheckResult::Pass,
     };
-    let all = copies.into_iter().flatten();
-    validation.damage = all.flat_map(|copy| copy.damage).collect();
+    let all = copies.iter().flatten();
+    validation.damage = all.flat_map(|copy| copy.damage.clone()).collect();
     if validation.checks.exists != CheckResult::Pass {
         let which = Which::Id(validation.backup_id.clone());
         if let Err(error) = resolve(&which, asked).await {

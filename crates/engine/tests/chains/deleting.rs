@@ -163,6 +163,46 @@ async fn what_a_damaged_link_goes_on_from_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_run_goes_on_from_that_may_have_lost_its_manifest_stays() {
+    let (site, at, [second, first, full]) = with_chain().await;
+    // As a kill leaves it that came before the catalogue's entry: nothing but the folder tells of it.
+    let sink = site.engine.open(&at[0]).await.unwrap();
+    let keys: Vec<ObjectKey> = {
+        let listed = sink.list(None);
+        let metas: Vec<_> = futures::TryStreamExt::try_collect(listed).await.unwrap();
+        let metas: Vec<teeline_core::ObjectMeta> = metas;
+        metas.into_iter().map(|meta| meta.key).collect()
+    };
+    let manifest = format!("{second}/{}", layout::MANIFEST);
+    let is_lost = |key: &&ObjectKey| {
+        let name = key.as_str();
+        let is_beside = name.starts_with("catalog/") || name.starts_with("runs/");
+        name == manifest || (is_beside && name.contains(second.as_str()))
+    };
+    for key in keys.iter().filter(is_lost) {
+        sink.delete(key).await.unwrap();
+    }
+    site.wait(30 * 86_400_000);
+    let newest = site.made("full", &at).await.id.unwrap();
+    let rules = Retention {
+        count: 1,
+        ..Retention::default()
+    };
+    let mut policy = RetentionPolicy::new(rules);
+    policy.dead_after = teeline::Span::from_days(0);
+    let report = site
+        .engine
+        .cleanup(CleanupRequest::new(at.clone(), policy))
+        .await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert_eq!(
+        listed(&site, &at).await,
+        [newest, first, full],
+        "{report:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_some_records_takes_the_place_of_none_that_has_all() {
     let site = Site::new().await;
     let (_, at) = store("copy");

@@ -70,14 +70,14 @@ pub(crate) fn request(lines: &[u8], destinations: &[DestinationSpec]) -> BackupR
     request
 }
 
-/// Every object but the run records, which differ between destinations.
+/// Every object but what says something of one destination only: records of runs, and of checks.
 pub(crate) async fn objects(sink: &MemorySink) -> Vec<(ObjectKey, Vec<u8>)> {
     let mut objects = Vec::new();
-    for key in sink
-        .keys()
-        .into_iter()
-        .filter(|key| !key.as_str().starts_with("runs/"))
-    {
+    for key in sink.keys().into_iter().filter(|key| {
+        !["runs/", "verifications/"]
+            .iter()
+            .any(|own| key.as_str().starts_with(own))
+    }) {
         let bytes = whole(sink, &key).await;
         objects.push((key, bytes.to_vec()));
     }

@@ -1,8 +1,8 @@
 //! The backups that there are.
 
-use teeline::{ListReport, RunStatus};
+use teeline::{CopyState, ListReport, ListedBackup, RunStatus, VerificationResult};
 
-use super::words::{bytes, grouped, table};
+use super::words::{bytes, grouped, of_check, of_copy, table};
 use super::{Problem, Shown};
 
 impl Shown for ListReport {
@@ -23,7 +23,14 @@ impl Shown for ListReport {
             .iter()
             .any(|backup| backup.status == RunStatus::Failed);
         let head = match failed {
-            false => &["BACKUP", "BEGAN", "RECORDS", "STORED", "DESTINATIONS"][..],
+            false => &[
+                "BACKUP",
+                "BEGAN",
+                "RECORDS",
+                "STORED",
+                "DESTINATIONS",
+                "VERIFIED",
+            ][..],
             true => &["RUN", "BEGAN", "FAILED"],
         };
         let has_links = self.backups.iter().any(|backup| backup.parent.is_some());
@@ -37,7 +44,8 @@ impl Shown for ListReport {
                 false => row.extend([
                     grouped(backup.record_count),
                     bytes(backup.size),
-                    backup.destinations.join(", "),
+                    places(backup),
+                    verified(backup),
                 ]),
                 true => {
                     let error = backup.error.as_ref();
@@ -57,4 +65,26 @@ impl Shown for ListReport {
                 .map(|failed| Problem::of(&failed.destination, &failed.error)),
         );
     }
+}
+
+/// The destinations, with what is wrong where it isn't there as it should be.
+fn places(backup: &ListedBackup) -> String {
+    let shown = backup.copies.iter().filter_map(|copy| match copy.status {
+        CopyState::Withdrawn => None,
+        CopyState::Ok => Some(copy.destination.clone()),
+        other => Some(format!("{} ({})", copy.destination, of_copy(other))),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// When it was verified: where that is longest ago, or where damage was found, or nobody has looked.
+fn verified(backup: &ListedBackup) -> String {
+    let copies = backup.copies.iter();
+    let there = copies.filter(|copy| backup.destinations.contains(&copy.destination));
+    let checks: Option<Vec<_>> = there.map(|copy| copy.last_verified.as_ref()).collect();
+    let damaged = |check: &&&teeline::LastVerified| check.result == VerificationResult::Damaged;
+    let checks = checks.unwrap_or_default();
+    let worst = checks.iter().find(damaged);
+    let worst = worst.or_else(|| checks.iter().min_by_key(|check| check.at));
+    worst.map_or("-".to_owned(), |check| of_check(check))
 }

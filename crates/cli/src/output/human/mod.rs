@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod cleanup;
+mod drill;
 mod dry_run;
 mod inspection;
 mod keys;
@@ -11,6 +12,7 @@ mod monitor;
 mod repair;
 mod restore;
 mod schedules;
+mod scrub;
 mod settle;
 mod status;
 mod sync;
@@ -73,6 +75,23 @@ impl Problem {
         Problem {
             about,
             ..Problem::plain(error)
+        }
+    }
+
+    /// The same, with a command that helps.
+    fn with_help(self, command: Option<&str>) -> Self {
+        Problem {
+            suggestion: command.map(|command| format!("`{command}`")),
+            ..self
+        }
+    }
+
+    /// Word of a check that couldn't be left at a destination.
+    fn unrecorded(destination: &str, error: &ErrorReport) -> Self {
+        let message = format!("what was found can't be noted there: {}", error.message);
+        Problem {
+            message,
+            ..Problem::of(destination, error)
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use teeline::{BackupReport, LastRun, ScheduleList, ScheduledBackup, Span};
+use teeline::{LastRun, ScheduleList, ScheduledBackup, Span, WorkReport};
 
 use super::backup::problems_of;
 use super::words::{of_run, seconds};
@@ -59,19 +59,51 @@ fn outcome(run: &LastRun) -> String {
         Some(error) if !run.is_interrupted() => format!(": {}", error.message),
         _ => String::new(),
     };
-    format!("{} {what}{why}", run.id)
+    let id = run.id.as_ref();
+    let id = id.map_or(String::new(), |id| format!("{id} "));
+    format!("{id}{what}{why}")
 }
 
-/// A line that says what a run came to, and what went wrong with it.
-pub(crate) fn ended(report: &BackupReport) -> (String, Vec<Problem>) {
-    let id = report.id.as_ref();
+/// A line that says what a run came to.
+pub(crate) fn ended(report: &WorkReport, took: Span) -> String {
+    let id = report.backup_id();
     let id = id.map_or(String::new(), |id| format!("{id} "));
-    let line = format!(
+    format!(
         "{id}{} after {}",
-        of_run(report.status),
-        seconds(report.duration)
-    );
-    let mut problems = Vec::new();
-    problems_of(report, &mut problems);
-    (line, problems)
+        of_run(report.status()),
+        seconds(took.ms())
+    )
+}
+
+impl Shown for WorkReport {
+    fn exit_code(&self) -> u8 {
+        WorkReport::exit_code(self)
+    }
+
+    fn text(&self) -> String {
+        match self {
+            WorkReport::Backup(report) => {
+                let took = Span::from_ms(report.duration);
+                format!("{}\n", ended(self, took))
+            }
+            WorkReport::Cleanup(report) => report.text(),
+            WorkReport::Verify(report) => report.text(),
+            WorkReport::Validate(report) => report.text(),
+            WorkReport::Scrub(report) => report.text(),
+            WorkReport::Drill(report) => report.text(),
+            _ => String::new(),
+        }
+    }
+
+    fn problems(&self, problems: &mut Vec<Problem>) {
+        match self {
+            WorkReport::Backup(report) => problems_of(report, problems),
+            WorkReport::Cleanup(report) => report.problems(problems),
+            WorkReport::Verify(report) => report.problems(problems),
+            WorkReport::Validate(report) => report.problems(problems),
+            WorkReport::Scrub(report) => report.problems(problems),
+            WorkReport::Drill(report) => report.problems(problems),
+            _ => {}
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use teeline::{BackupId, BackupState, StatusReport};
 
 use super::settle::settled;
-use super::words::{bytes, grouped, of_copy, of_run, table};
+use super::words::{bytes, grouped, of_check, of_copy, of_run, table};
 use super::{Problem, Shown};
 
 impl Shown for StatusReport {
@@ -19,6 +19,7 @@ impl Shown for StatusReport {
         };
         let state = match self.status {
             BackupState::Completed => "completed",
+            BackupState::Incomplete => "incomplete",
             BackupState::Damaged => "damaged",
             BackupState::Withdrawn => "withdrawn",
             BackupState::Failed => "failed",
@@ -94,7 +95,7 @@ impl Shown for StatusReport {
         }
         if !self.destinations.is_empty() {
             let mut rows = vec![
-                ["  DESTINATION", "COPY", "LOCATION"]
+                ["  DESTINATION", "COPY", "VERIFIED", "LOCATION"]
                     .map(str::to_owned)
                     .to_vec(),
             ];
@@ -104,6 +105,7 @@ impl Shown for StatusReport {
                 vec![
                     format!("  {}", copy.name),
                     format!("{}{since}", of_copy(copy.status)),
+                    copy.last_verified.as_ref().map_or("-".to_owned(), of_check),
                     copy.location.clone(),
                 ]
             }));

@@ -37,13 +37,7 @@ impl Shown for ValidationReport {
 
     fn problems(&self, problems: &mut Vec<Problem>) {
         for validation in &self.validations {
-            problems.extend(validation.damage.iter().map(Problem::damage));
-            // Damage was said, and that a destination can't be asked is said once, for all backups.
-            let is_said = !validation.damage.is_empty()
-                || validation.overall == Verdict::Inconclusive
-                    && !self.destination_errors.is_empty();
-            let error = validation.error.as_ref().filter(|_| !is_said);
-            problems.extend(error.map(Problem::plain));
+            problems_of(validation, !self.destination_errors.is_empty(), problems);
         }
         for failed in &self.destination_errors {
             problems.push(Problem::of(&failed.destination, &failed.error));
@@ -51,7 +45,23 @@ impl Shown for ValidationReport {
     }
 }
 
-fn of_backup(validation: &BackupValidation) -> String {
+/// What is wrong with a backup, where that destinations couldn't be asked was perhaps said, once for all backups.
+pub(super) fn problems_of(
+    validation: &BackupValidation,
+    is_unasked_said: bool,
+    problems: &mut Vec<Problem>,
+) {
+    problems.extend(validation.damage.iter().map(Problem::damage));
+    let is_said = !validation.damage.is_empty()
+        || validation.overall == Verdict::Inconclusive && is_unasked_said;
+    let error = validation.error.as_ref().filter(|_| !is_said);
+    problems.extend(error.map(Problem::plain));
+    let unrecorded = validation.unrecorded.iter();
+    problems
+        .extend(unrecorded.map(|failed| Problem::unrecorded(&failed.destination, &failed.error)));
+}
+
+pub(super) fn of_backup(validation: &BackupValidation) -> String {
     let verdict = validation.overall;
     let word = match verdict {
         Verdict::Pass => "pass",

@@ -39,9 +39,10 @@ impl Shown for VerifyReport {
                         counted(copy.attested_files, "file")
                     ),
                     CopyState::Damaged => counted(copy.damage.len() as u64, "fault"),
-                    CopyState::Absent | CopyState::Withdrawn | CopyState::Unreachable => {
-                        String::new()
-                    }
+                    CopyState::Absent
+                    | CopyState::Behind
+                    | CopyState::Withdrawn
+                    | CopyState::Unreachable => String::new(),
                 };
                 rows.push(vec![
                     format!("  {}", copy.name),
@@ -58,6 +59,8 @@ impl Shown for VerifyReport {
         let copies = self.backups.iter().flat_map(|backup| &backup.destinations);
         for copy in copies {
             problems.extend(copy.damage.iter().map(Problem::damage));
+            let unrecorded = copy.unrecorded.as_ref();
+            problems.extend(unrecorded.map(|error| Problem::unrecorded(&copy.name, error)));
             let error = copy.seal.as_ref().and_then(|seal| seal.error.as_ref());
             problems.extend(error.map(|error| Problem::of(&copy.name, error)));
         }

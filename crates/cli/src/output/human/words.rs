@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use teeline::{CopyState, RunStatus};
+use teeline::{CopyState, LastVerified, RunStatus, VerificationResult};
 
 use crate::output::printable::one_line;
 
@@ -20,9 +20,19 @@ pub(super) fn of_copy(state: CopyState) -> &'static str {
         CopyState::Attested => "attested",
         CopyState::Damaged => "damaged",
         CopyState::Absent => "absent",
+        CopyState::Behind => "behind",
         CopyState::Withdrawn => "withdrawn",
         CopyState::Unreachable => "unreachable",
     }
+}
+
+/// When a copy was verified, and how: `2026-11-23T02:00:00.000Z digest`.
+pub(super) fn of_check(check: &LastVerified) -> String {
+    let damage = match check.result {
+        VerificationResult::Ok => "",
+        VerificationResult::Damaged => ", damaged",
+    };
+    format!("{} {}{damage}", check.at, check.how)
 }
 
 /// Columns as wide as they need to be, two spaces apart.

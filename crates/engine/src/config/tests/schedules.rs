@@ -130,8 +130,23 @@ fn what_is_wrong_with_a_schedule_is_said_at_its_place() {
             None,
         ),
         (
-            "[schedules.monthly]\ncron = \"@monthly\"\ntype = \"drill\"",
-            "c.toml:3:1: `schedules.monthly.type` isn't usable: checks can't be scheduled yet, only backups",
+            "[schedules.monthly]\ncron = \"@monthly\"\ntype = \"drill\"\nbudget = \"1GB\"",
+            "c.toml:4:1: `schedules.monthly.budget` goes with a backup, or something else; accepted of a drill: cron, type, jitter, scratch, from",
+            None,
+        ),
+        (
+            "[schedules.daily]\ncron = \"@daily\"\nmax_age = \"30d\"",
+            "c.toml:3:1: `schedules.daily.max_age` goes with no backup; a schedule of type scrub takes it",
+            None,
+        ),
+        (
+            "[schedules.daily]\ncron = \"@daily\"\ntype = \"cleanup\"\nstrategy = \"any\"",
+            "c.toml:4:1: `schedules.daily.strategy` goes with a backup, or something else; accepted of a cleanup: cron, type, jitter",
+            None,
+        ),
+        (
+            "[schedules.daily]\ncron = \"@daily\"\ntype = \"scrub\"\nbudget = 0",
+            "c.toml:4:1: `schedules.daily.budget` is 0 bytes; accepted: 1 bytes to 1073741824 GiB",
             None,
         ),
         (
@@ -157,5 +172,39 @@ fn what_is_wrong_with_a_schedule_is_said_at_its_place() {
     assert_eq!(
         zone.suggestion(),
         Some("it stands before all sections: time_zone = \"Europe/Berlin\"")
+    );
+}
+
+#[test]
+fn what_keeps_backups_worth_having_is_scheduled_with_its_options() {
+    let text = "[schedules.a]\ncron = \"@daily\"\ntype = \"scrub\"\nbudget = \"10GB\"\nmax_age = \"30d\"\n\
+        [schedules.b]\ncron = \"@monthly\"\ntype = \"drill\"\nfrom = \"local\"\nscratch = \"/var/tmp\"\njitter = \"1h\"\n\
+        [schedules.c]\ncron = \"@weekly\"\ntype = \"verify\"\nall = true\ndeep = true\n\
+        [schedules.d]\ncron = \"@weekly\"\ntype = \"validate\"\nlast = 3\n\
+        [schedules.e]\ncron = \"@weekly\"\ntype = \"cleanup\"";
+    let schedules = toml(text).accepted().schedules;
+    let found = schedules.into_iter().map(|one| one.upkeep.unwrap());
+    assert_eq!(
+        found.collect::<Vec<_>>(),
+        [
+            UpkeepConfig::Scrub {
+                budget_bytes: Some(10_000_000_000),
+                max_age: Some("30d".parse().unwrap()),
+                deep: false,
+            },
+            UpkeepConfig::Drill {
+                from: Some("local".to_owned()),
+                scratch: Some("/var/tmp".into()),
+            },
+            UpkeepConfig::Verify {
+                all: true,
+                deep: true,
+            },
+            UpkeepConfig::Validate {
+                last: 3,
+                scratch: None,
+            },
+            UpkeepConfig::Cleanup,
+        ]
     );
 }

@@ -4,118 +4,20 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod turns;
+mod world;
 
-use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{failing, store};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, Operation, What, When};
 use teeline::{
-    BackupRequest, Cancel, Class, DestinationSpec, Engine, Executor, JsonlSource, ProgressEvent,
-    RunStatus, Schedule, ScheduleEvent, SchedulesReport, SchedulesRequest, Span, Timestamp, Timing,
+    BackupRequest, Cancel, Class, JsonlSource, ProgressEvent, RunStatus, Schedule, ScheduleEvent,
+    SchedulesRequest, Work,
 };
-
-/// A clock, and records to back up.
-struct World {
-    now_ms: Arc<AtomicI64>,
-    folder: tempfile::TempDir,
-}
-
-impl World {
-    fn at(time: &str) -> Self {
-        let world = World {
-            now_ms: Arc::new(AtomicI64::new(at(time).unix_ms())),
-            folder: tempfile::tempdir().unwrap(),
-        };
-        std::fs::write(world.records(), "{\"id\":1}\n{\"id\":2}\n").unwrap();
-        world
-    }
-
-    fn records(&self) -> std::path::PathBuf {
-        self.folder.path().join("users.jsonl")
-    }
-
-    fn set(&self, time: &str) {
-        self.now_ms.store(at(time).unix_ms(), Ordering::SeqCst);
-    }
-
-    fn engine(&self) -> Engine {
-        let (clock, timers) = (Arc::clone(&self.now_ms), Arc::clone(&self.now_ms));
-        let ids = AtomicU8::new(0);
-        Engine::builder()
-            .executor(Executor::Inline)
-            .clock(Arc::new(move || {
-                Timestamp::from_unix_ms(clock.load(Ordering::SeqCst))
-            }))
-            .sleep(Arc::new(move |time| {
-                let timers = Arc::clone(&timers);
-                Box::pin(async move {
-                    let ms = i64::try_from(time.as_millis()).unwrap();
-                    timers.fetch_add(ms, Ordering::SeqCst);
-                })
-            }))
-            .random(Arc::new(move |bytes| {
-                bytes.fill(ids.fetch_add(1, Ordering::SeqCst));
-                Ok(())
-            }))
-            .build()
-            .unwrap()
-    }
-}
-
-fn at(time: &str) -> Timestamp {
-    time.parse().unwrap()
-}
-
-fn in_berlin(cron: &str) -> Timing {
-    Timing {
-        cron: cron.parse().unwrap(),
-        time_zone: "Europe/Berlin".parse().unwrap(),
-        jitter: Span::default(),
-    }
-}
-
-fn schedule(name: &str, cron: &str, records: &Path, to: &[&DestinationSpec]) -> Schedule {
-    let to = to.iter().map(|to| (*to).clone()).collect();
-    let request = BackupRequest::new(JsonlSource::path(records), to);
-    Schedule::new(name, in_berlin(cron), request).unwrap()
-}
-
-/// Runs what is scheduled until `runs` have ended. Gives what was made, for when and in which order, and what else was told.
-fn run(engine: &Engine, runs: usize) -> (SchedulesReport, Vec<(String, Timestamp)>, Vec<String>) {
-    let told = Arc::new(Mutex::new((Vec::new(), Vec::new(), 0)));
-    let mut request = SchedulesRequest::default();
-    let (telling, finish) = (Arc::clone(&told), request.finish.clone());
-    request.observer = Some(Arc::new(move |event| {
-        let (begun, others, ended) = &mut *telling.lock().unwrap();
-        match event {
-            ScheduleEvent::Begins { name, scheduled_at } => {
-                assert_eq!(begun.len(), *ended, "one at a time");
-                begun.push((name.clone(), *scheduled_at));
-            }
-            ScheduleEvent::Ended { .. } => *ended += 1,
-            other => others.push(format!("{other:?}")),
-        }
-        if *ended == runs {
-            finish.cancel();
-        }
-    }));
-    let report = engine.run_schedules_blocking(request).unwrap();
-    let (begun, others, _) = std::mem::take(&mut *told.lock().unwrap());
-    (report, begun, others)
-}
-
-fn unlistable() -> Fault {
-    let denied = What::Fail(Class::Permanent);
-    Fault::new(Operation::List, When::From(1), denied).on_keys_with("runs")
-}
-
-fn times(expected: &[(&str, &str)]) -> Vec<(String, Timestamp)> {
-    let time = |(name, time): &(&str, &str)| ((*name).to_owned(), at(time));
-    expected.iter().map(time).collect()
-}
+use world::{World, at, in_berlin, run, schedule, times, unlistable};
 
 #[test]
 fn schedules_run_in_turn_at_their_times_while_clocks_are_put_back() {
@@ -229,7 +131,10 @@ fn what_was_interrupted_is_made_again() {
     let request = SchedulesRequest::default();
     let cancel = request.cancel.clone();
     let quiet = monthly(&hanging);
-    let mut writing = quiet.request().clone();
+    let Work::Backup(writing) = quiet.work() else {
+        panic!("it makes backups");
+    };
+    let mut writing = (**writing).clone();
     writing.observer = Some(Arc::new(move |event| {
         if let ProgressEvent::Acked { .. } = event {
             cancel.cancel();

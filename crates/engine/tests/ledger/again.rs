@@ -1,0 +1,110 @@
+//! What is read again, and restored, to see whether it still can be.
+
+use teeline::{BackupId, Depth, DrillRequest, ScrubRequest, Span, Timestamp, Which, exit};
+use teeline_core::layout;
+
+use crate::common::store;
+use crate::world::{World, data_file, entries, flip};
+
+#[tokio::test]
+async fn scrubs_give_each_copy_its_turn_within_the_budget() {
+    let world = World::new();
+    let ((a_sink, a), (_, b)) = (store("a"), store("b"));
+    let both = [a.clone(), b];
+    // The largest is the oldest, and larger than the budget.
+    let mut ids = Vec::new();
+    for count in [3_000, 100, 100, 2_000, 100] {
+        ids.push(world.backed_up(count, &both).await);
+        world.after_days(1);
+    }
+    world.after_days(1);
+    let listed = world.engine.list(&both[..]).await;
+    let size = |id: &BackupId| {
+        let mut backups = listed.backups.iter();
+        backups.find(|backup| backup.id == *id).unwrap().size
+    };
+    let budget = 3 * size(&ids[1]);
+    assert!(size(&ids[0]) > budget && size(&ids[3]) > budget);
+    let mut read = Vec::new();
+    for _ in 0..20 {
+        let report = world.scrubbed(budget, &both).await;
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        if report.copies.is_empty() {
+            break;
+        }
+        assert!(
+            report.bytes <= budget || report.copies.len() == 1,
+            "{report:?}"
+        );
+        let looks: Vec<Timestamp> = report.copies.iter().map(|copy| copy.last_look).collect();
+        assert!(looks.is_sorted(), "{looks:?}");
+        let done = report.copies.iter();
+        read.extend(done.map(|copy| (copy.id.clone(), copy.found.name.clone())));
+    }
+    let expected: Vec<(BackupId, String)> = ids
+        .iter()
+        .flat_map(|id| ["a", "b"].map(|name| (id.clone(), name.to_owned())))
+        .collect();
+    assert_eq!(read, expected, "each once, the oldest first");
+
+    world.after_days(2);
+    flip(&a_sink, &data_file(&a_sink, &ids[1])).await;
+    let mut all = ScrubRequest::new(vec![a]);
+    all.max_age = Some(Span::from_days(1));
+    let report = world.engine.scrub(all).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED);
+    let mut damaged = report
+        .copies
+        .iter()
+        .filter_map(|copy| copy.repair.as_deref());
+    assert_eq!(damaged.next(), Some(&*format!("teeline repair {}", ids[1])));
+    assert_eq!((damaged.next(), report.left), (None, 0));
+}
+
+#[tokio::test]
+async fn a_drill_restores_from_one_destination_alone_and_leaves_nothing_but_word_of_it() {
+    let world = World::new();
+    let ((sink, a), (other, b)) = (store("a"), store("b"));
+    let both = [a, b];
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(world.backed_up(300, &both).await);
+        world.after_days(1);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..12 {
+        let mut request = DrillRequest::new(both.to_vec());
+        request.from = Some("a".to_owned());
+        let report = world.engine.drill(request).await;
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        assert_eq!(
+            (report.candidates, report.destination.as_deref()),
+            (4, Some("a"))
+        );
+        seen.insert(report.backup.unwrap().backup_id);
+        world.after_days(1);
+    }
+    assert!(seen.len() > 1, "{seen:?}");
+    let left = std::fs::read_dir(world.scratch.path()).unwrap().count();
+    assert_eq!(left, 0, "nothing stays behind");
+    assert!(entries(&other).is_empty());
+    let noted: Vec<_> = entries(&sink)
+        .iter()
+        .filter_map(layout::verification_of)
+        .collect();
+    assert_eq!(noted.len(), 12);
+    assert!(noted.iter().all(|check| check.how == Depth::Restored));
+
+    // The other destination would have it whole; that isn't what is asked.
+    let file = data_file(&sink, &ids[2]);
+    flip(&sink, &file).await;
+    let mut request = DrillRequest::new(both.to_vec());
+    request.from = Some("a".to_owned());
+    request.which = Some(Which::Id(ids[2].clone()));
+    let report = world.engine.drill(request).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+    let mut elsewhere = DrillRequest::new(both.to_vec());
+    elsewhere.from = Some("c".to_owned());
+    let report = world.engine.drill(elsewhere).await;
+    assert_eq!(report.exit_code(), exit::USAGE, "{report:?}");
+}
