@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, Class, Index, ObjectKey, Placement, ReadBack, SegmentEntry, SegmentId, Sink,
-    Upload,
+    BackupError, Index, ObjectKey, Placement, ReadBack, SegmentEntry, SegmentId, Sink, Upload,
 };
 use tokio::sync::mpsc;
 
 use crate::messages::{DriverEvent, LaneItem, Step};
-use crate::publish::{Publication, attest, claim, differs, put_checked};
+use crate::publish::{attest, claim, differs, put_checked};
 use crate::read_back::compare_pieces;
 use crate::stages::{Meter, Phase};
 
@@ -60,7 +59,13 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 LaneItem::Publish(publication) => {
                     let folder = &self.folder;
                     let publishing = || (self.report)(DriverEvent::Publishing);
-                    folder.publish(&publication, publishing).await?;
+                    publication
+                        .publish(
+                            folder.sink.as_ref(),
+                            folder.read_back.has_documents(),
+                            publishing,
+                        )
+                        .await?;
                     self.meter.lap(Phase::Work("publish"));
                     (self.report)(DriverEvent::Published);
                     return Ok(());
@@ -171,26 +176,6 @@ impl BackupFolder {
         match are_equal {
             true => Ok(()),
             false => Err(differs(self.sink.as_ref(), &key)),
-        }
-    }
-
-    /// Makes the backup visible; what is found to be something else than was written is taken back.
-    async fn publish(
-        &self,
-        publication: &Publication,
-        publishing: impl FnOnce() + Send,
-    ) -> Result<(), BackupError> {
-        let (sink, read_back) = (self.sink.as_ref(), self.read_back.has_documents());
-        match publication.publish(sink, read_back, publishing).await {
-            Err(error) if error.class() == Class::Corrupt => {
-                match publication.take_back(sink).await {
-                    Ok(()) => Err(error),
-                    Err(_) => Err(error.suggest(
-                        "a manifest that can't be read may be left there; `teeline verify` says so, and `teeline delete` removes it",
-                    )),
-                }
-            }
-            published => published,
         }
     }
 

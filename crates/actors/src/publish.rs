@@ -44,11 +44,12 @@ impl Publication {
         for step in PublishStep::ORDER {
             match step {
                 PublishStep::Entry => {
-                    put_checked(sink, &entry, document::seal(&*self.entry), read_back).await?;
+                    put_or_take_back(sink, &entry, document::seal(&*self.entry), read_back).await?;
                 }
-                PublishStep::Look | PublishStep::LookAgain => {
-                    refuse_withdrawn(sink, &entry, &folder).await?;
-                }
+                PublishStep::Look => refuse_withdrawn(sink, &entry, &folder).await?,
+                PublishStep::LookAgain => refuse_withdrawn(sink, &entry, &folder)
+                    .await
+                    .map_err(no_conflict)?,
                 PublishStep::Parent => {
                     if let Some(parent) = &self.entry.parent {
                         refuse_without(sink, parent, &folder).await?;
@@ -59,22 +60,11 @@ impl Publication {
                         publishing();
                     }
                     let manifest = folder.join(layout::MANIFEST)?;
-                    put_checked(sink, &manifest, self.manifest.clone(), read_back).await?;
+                    put_or_take_back(sink, &manifest, self.manifest.clone(), read_back).await?;
                 }
             }
         }
         Ok(())
-    }
-
-    /// Takes back what was published and isn't what was written, so that nobody sees a backup there that can't be restored.
-    ///
-    /// # Errors
-    /// Where the store doesn't delete it. It may be visible then.
-    pub(crate) async fn take_back(&self, sink: &dyn Sink) -> Result<(), BackupError> {
-        let folder = ObjectKey::new(self.entry.path.as_str())?;
-        sink.delete(&folder.join(layout::MANIFEST)?).await?;
-        let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
-        sink.delete(&entry).await
     }
 }
 
@@ -217,6 +207,25 @@ pub async fn put_checked(
         false => attest(sink, key, bytes.len() as u64).await,
     };
     checked.map_err(no_conflict)
+}
+
+/// The same; what is something else than was written, also when it is looked at again, is deleted, so that nobody lists what can't
+/// be restored.
+async fn put_or_take_back(
+    sink: &dyn Sink,
+    key: &ObjectKey,
+    bytes: Bytes,
+    read_back: bool,
+) -> Result<(), BackupError> {
+    let written = put_checked(sink, key, bytes.clone(), read_back).await;
+    let is_damaged = written
+        .as_ref()
+        .is_err_and(|error| error.class() == Class::Corrupt);
+    // Where it can't be deleted, a verification says what it is, and a deletion removes it.
+    if is_damaged && matches!(holds(sink, key, &bytes).await, Ok(false)) {
+        sink.delete(key).await.ok();
+    }
+    written
 }
 
 /// Compares what the store now gives with what it was sent.
