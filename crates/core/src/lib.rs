@@ -40,6 +40,7 @@ mod random;
 mod reconstruct;
 mod records;
 mod reorder;
+mod resume;
 mod retention;
 mod retry;
 mod sample;
@@ -97,6 +98,10 @@ pub use records::{
     Withdrawal, WithdrawalReason,
 };
 pub use reorder::Reorder;
+pub use resume::{
+    Comparison, Holdings, Inventory, KeptSegment, ResumePoint, Resumed, Resumption,
+    ResumptionMarker, SegmentPlace,
+};
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};
 pub use sample::{Sample, SampleLimits, SampleShare};

@@ -97,7 +97,9 @@ pub use report::{
     ValidationChecks, ValidationReport, Verdict, VerifiedBackup, VerifiedCopy, VerifiedSeal,
     VerifyReport, exit, exit_code_of,
 };
-pub use request::{BackupRequest, Cancel, CatchUp, IncrementalBase, RetentionPolicy, Which};
+pub use request::{
+    BackupRequest, Cancel, CatchUp, IncrementalBase, RESUME_QUIET_MS_DEFAULT, Resume, RetentionPolicy, Which,
+};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest};
 pub use sync::SyncRequest;
@@ -110,8 +112,8 @@ pub use teeline_core::{
     BackupError, BackupId, BackupRef, BackupType, Changes, Class, Compression, CronExpression,
     DestinationId, DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport,
     InPart, Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent,
-    Partitions, PathTemplate, ProgressEvent, Query, RestoreCounts, Retention, Rule, RunStatus,
-    SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind, Target, Thaw,
+    Partitions, PathTemplate, ProgressEvent, Query, RestoreCounts, Resumed, Retention, Rule,
+    RunStatus, SegmentPlace, SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind, Target, Thaw,
     ThawTier, TimeZone, Timestamp, Timing, Verified, WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;

@@ -11,7 +11,7 @@ use super::last_runs::{self, LastRuns};
 use super::{Entry, with_same_destinations};
 use crate::engine::Engine;
 use crate::report::{BackupReport, DestinationError, LastRun, SchedulesReport, exit};
-use crate::request::Cancel;
+use crate::request::{Cancel, Resume};
 
 /// The clock is looked at this often at least: it may be set, and the machine may sleep, which timers don't notice.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -73,7 +73,8 @@ impl fmt::Debug for SchedulesRequest {
 impl Engine {
     /// Runs the schedules, one backup at a time, until it is told to end; those that are added meanwhile as well. What was
     /// missed since a schedule last ran is caught up once. One that never ran waits for its next time. A backup that fails
-    /// ends nothing.
+    /// ends nothing. A pass that broke off, since the process was killed for one, is taken up again by the next backup of its
+    /// schedule.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -154,6 +155,8 @@ struct Known {
     since: Timestamp,
     /// Whether what ran then was interrupted.
     interrupted: bool,
+    /// Whether a run of it may have broken off since a backup was made: what was killed has left no record.
+    may_be_unfinished: bool,
 }
 
 impl Runner<'_> {
@@ -204,6 +207,7 @@ impl Runner<'_> {
                 entry: Arc::clone(entry),
                 since: last.map_or(now, |run| run.started_at),
                 interrupted: last.is_some_and(LastRun::is_interrupted),
+                may_be_unfinished: true,
             }
         };
         let known = entries
@@ -244,11 +248,15 @@ impl Runner<'_> {
         let (name, mut request) = (schedule.name.clone(), schedule.request.clone());
         (known.since, known.interrupted) = (now, false);
         request.cancel = self.request.cancel.clone();
+        if known.may_be_unfinished {
+            request.resume = Some(Resume::Unfinished);
+        }
         self.tell(&ScheduleEvent::Begins {
             name: name.clone(),
             scheduled_at: scheduled_at.unwrap_or(now),
         });
         let report = Box::new(self.engine.backup(request).await);
+        self.known[index].may_be_unfinished = report.status == RunStatus::Failed;
         match report.status {
             RunStatus::Completed | RunStatus::Degraded => self.report.made += 1,
             RunStatus::Failed if report.exit_code() == exit::INTERRUPTED => {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 use teeline_core::{
-    BackupError, Class, Conditions, Item, LineOrigin, PlannedResource, Query, RecordBatch,
-    ResourceCounts, ResourceId, ResourceKind, SampleLimits, Scan, ScanPlan, check_lines,
+    BackupError, Class, Conditions, Digest, Item, LineOrigin, PlannedResource, Query, RecordBatch,
+    ResourceCounts, ResourceId, ResourceKind, ResumePoint, SampleLimits, Scan, ScanPlan, check_lines,
 };
 
 use super::changes::Comparison;
@@ -22,6 +22,10 @@ pub(super) struct Opening {
     pub(super) resource: String,
     label: Arc<str>,
     plain_bytes: Option<u64>,
+    /// What state it is in, where that can be told.
+    pub(super) state: Option<Digest>,
+    /// Where its reading goes on, where that isn't its beginning.
+    pub(super) from: Option<ResumePoint>,
     input: OpeningInput,
 }
 
@@ -37,6 +41,8 @@ impl Opening {
             resource: file.resource.clone(),
             label: file.path.display().to_string().into(),
             plain_bytes: file.plain_bytes(),
+            state: file.state(),
+            from: None,
             input: OpeningInput::File(file),
         }
     }
@@ -46,6 +52,8 @@ impl Opening {
             resource,
             label: label.into(),
             plain_bytes: None,
+            state: None,
+            from: None,
             input: OpeningInput::Reader(reader),
         }
     }
@@ -64,14 +72,19 @@ impl Opening {
         conditions: Option<Conditions>,
         until: Option<Until>,
     ) -> Batch {
+        let (bytes, lines) = match &self.from {
+            Some(point) if point.is_whole => return Ok(None),
+            Some(point) => (point.plain_bytes, point.records),
+            None => (0, 0),
+        };
         let input = match self.input {
             OpeningInput::Reader(reader) => reader,
             OpeningInput::File(file) => file
-                .open()
+                .open_at(bytes)
                 .map_err(|error| read_error(&self.label, error))?,
         };
         next_batch(Wanted {
-            lines: Lines::new(input, self.label, limits),
+            lines: Lines::new(input, self.label, limits).behind(lines),
             conditions,
             until,
         })
@@ -213,11 +226,16 @@ impl JsonlScan {
         let others = comparison.iter().flat_map(|_| others.clone());
         let planned = openings.iter().map(Opening::planned);
         let resources = planned.chain(others).collect();
+        let states = openings.iter();
+        let states = states.filter_map(|opening| Some((opening.resource.clone(), opening.state?)));
+        let numbered = (0..).map(ResourceId).zip(&openings);
+        let continued = numbered.filter(|(_, opening)| opening.from.is_some());
         JsonlScan {
             plan: ScanPlan {
                 resources,
-                attachments: Vec::new(),
-                server_time: None,
+                states: states.collect(),
+                continued: continued.map(|(id, _)| id).collect(),
+                ..ScanPlan::default()
             },
             waiting: openings.into(),
             step: Step::Next,

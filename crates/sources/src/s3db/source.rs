@@ -387,6 +387,6 @@ fn plan(
             .map(planned)
             .collect(),
         attachments: vec![(layout::DATABASE_CATALOGUE.to_owned(), database_catalogue)],
-        server_time: None,
+        ..ScanPlan::default()
     }
 }

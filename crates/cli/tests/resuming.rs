@@ -1,0 +1,263 @@
+//! A run that was killed is taken up again: what destinations have of it is kept, and the backup is the one that it would have
+//! been.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+#![cfg(unix)]
+
+mod shared;
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use shared::{Run, Scratch};
+use teeline_core::Random;
+
+/// Two folders, of which the second is slow, so that the first has more when the run is killed.
+const SLOW: &str = r#"
+[backup]
+segment_bytes = "1MiB"
+resume_quiet_ms = 20
+[source]
+path = "in"
+[destinations.a]
+path = "a"
+[destinations.b]
+path = "b"
+bytes_per_second_max = "3MiB"
+"#;
+
+/// Lines that don't get much smaller.
+fn lines(random: &Random, count: usize) -> String {
+    let line = |number| {
+        let [a, b, c] = std::array::from_fn(|_| random.below(u64::MAX));
+        format!("{{\"id\":{number},\"a\":\"{a:x}{b:x}{c:x}\"}}\n")
+    };
+    (0..count).map(line).collect()
+}
+
+/// Two resources of several data files each, that nobody has written to lately: only of those it can be told that nobody does.
+fn with_records(config: &str) -> Scratch {
+    let scratch = Scratch::new();
+    let random = Random::new(7);
+    scratch.write("in/events.jsonl", lines(&random, 100_000));
+    scratch.write("in/users.jsonl", lines(&random, 60_000));
+    scratch.write("c.toml", config);
+    scratch.write("fast.toml", config.replace("bytes_per_second_max = \"3MiB\"\n", ""));
+    std::thread::park_timeout(Duration::from_millis(2_200));
+    scratch
+}
+
+/// How many indexes of data files there are in a folder.
+fn indexes(scratch: &Scratch, at: &str) -> usize {
+    let files = scratch.files(at);
+    files.iter().filter(|file| file.ends_with(".index")).count()
+}
+
+/// Starts a backup, kills it when `at` has so many data files, and gives its id.
+#[track_caller]
+fn killed(scratch: &Scratch, at: &str, count: usize, arguments: &[&str]) -> String {
+    let mut command = scratch.command(arguments);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while indexes(scratch, at) < count {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    newest_run(scratch, at)
+}
+
+/// The id of the run that began last among those with a folder.
+fn newest_run(scratch: &Scratch, at: &str) -> String {
+    let files = scratch.files(at);
+    let claims = files.iter().filter_map(|file| file.strip_suffix("/run.json"));
+    claims.max().unwrap().to_owned()
+}
+
+fn resume(scratch: &Scratch, code: i32, id: &str) -> Value {
+    let typed = ["backup", "--config", "fast.toml", "--resume", id, "--json"];
+    scratch.teeline(code, &typed).json()
+}
+
+/// The data files of a run at a destination.
+fn data(scratch: &Scratch, at: &str, id: &str) -> BTreeMap<String, Vec<u8>> {
+    let files = scratch.files(&format!("{at}/{id}")).into_iter();
+    let data = files.filter(|file| file.ends_with(".gz"));
+    data.map(|file| (file.clone(), scratch.read(&format!("{at}/{id}/{file}"))))
+        .collect()
+}
+
+/// A manifest without what follows from the id and the time: those, and the digests and sizes of what has them in it.
+fn manifest(scratch: &Scratch, at: &str, id: &str) -> Value {
+    let bytes = scratch.read(&format!("{at}/{id}/manifest.json"));
+    let mut manifest: Value = serde_json::from_slice(&bytes).unwrap();
+    for member in ["id", "startedAt", "blake3"] {
+        manifest.as_object_mut().unwrap().remove(member);
+    }
+    for member in ["scanStartedAt", "scanEndedAt"] {
+        manifest["source"].as_object_mut().unwrap().remove(member);
+    }
+    manifest["totals"].as_object_mut().unwrap().remove("storedBytes");
+    for resource in manifest["resources"].as_array_mut().unwrap() {
+        for segment in resource["segments"].as_array_mut().unwrap() {
+            let segment = segment.as_object_mut().unwrap();
+            segment.remove("indexBytes");
+            segment.remove("indexBlake3");
+        }
+    }
+    manifest
+}
+
+/// That a backup is what an uninterrupted run makes, at both destinations, and restores.
+#[track_caller]
+fn check_same(scratch: &Scratch, id: &str) {
+    let typed = ["backup", "--config", "fast.toml", "--json"];
+    let whole = scratch.teeline(0, &typed).json();
+    let whole = whole["id"].as_str().unwrap();
+    for at in ["a", "b"] {
+        assert!(data(scratch, at, id) == data(scratch, at, whole), "{at}");
+        assert_eq!(manifest(scratch, at, id), manifest(scratch, at, whole));
+        scratch.teeline(0, &["verify", id, "--at", at]);
+        scratch.teeline(0, &["restore", id, "--at", at, "--target", "out"]);
+        for file in ["events.jsonl", "users.jsonl"] {
+            let (restored, source) = (format!("out/{file}"), format!("in/{file}"));
+            assert!(scratch.read(&restored) == scratch.read(&source), "{file}");
+        }
+        std::fs::remove_dir_all(scratch.path("out")).unwrap();
+    }
+    let copies = ["a", "b"].map(|at| scratch.read(&format!("{at}/{id}/manifest.json")));
+    assert_eq!(copies[0], copies[1], "the same at both");
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value}"))
+}
+
+#[test]
+fn it_goes_on_where_somebody_lacks_something() {
+    let scratch = with_records(SLOW);
+    let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]);
+    let had = ["a", "b"].map(|at| data(&scratch, at, &id));
+    assert!(scratch.listed("a").is_empty());
+
+    let report = resume(&scratch, 0, &id);
+    assert_eq!((&report["id"], &report["status"]), (&id.as_str().into(), &"completed".into()));
+    let resumed = &report["resumed"];
+    assert_eq!(resumed["run"], id.as_str());
+    assert_eq!(resumed["afreshBecause"], Value::Null);
+    assert_eq!(resumed["from"]["resource"], "events");
+    assert!(number(&resumed["from"]["segment"]) > 2, "{resumed}");
+    assert!(number(&resumed["bytesNotRead"]) > 2 << 20, "{resumed}");
+    for (at, had) in report["destinations"].as_array().unwrap().iter().zip(&had) {
+        let bytes: usize = had.values().map(Vec::len).sum();
+        assert_eq!(number(&at["keptBytes"]), bytes as u64, "{at}");
+        assert!(number(&at["bytes"]) + number(&at["keptBytes"]) > number(&report["size"]) / 2);
+        assert!(number(&at["bytes"]) < number(&report["size"]), "not all was sent again");
+    }
+    let kept: u64 = had.iter().flat_map(|had| had.values()).map(|file| file.len() as u64).sum();
+    assert_eq!(number(&resumed["bytesNotSent"]), kept);
+    check_same(&scratch, &id);
+
+    let again = scratch.teeline(2, &["backup", "--config", "fast.toml", "--resume", &id]);
+    assert!(again.stderr.contains("it is complete"), "{}", again.stderr);
+    let records = scratch.files("a/runs");
+    let record = records.iter().find(|name| name.starts_with(&id)).unwrap();
+    let record: Value = serde_json::from_slice(&scratch.read(&format!("a/runs/{record}"))).unwrap();
+    assert_eq!(record["resumed"], *resumed);
+}
+
+#[test]
+fn it_is_taken_up_as_often_as_it_breaks_off_and_by_its_newest_name() {
+    let scratch = with_records(SLOW);
+    let id = killed(&scratch, "b", 1, &["backup", "--config", "c.toml"]);
+    let typed = ["backup", "--config", "c.toml", "--resume", &id];
+    assert_eq!(killed(&scratch, "b", 3, &typed), id);
+    let report = resume(&scratch, 0, "latest");
+    assert_eq!(report["id"], id.as_str());
+    assert!(number(&report["resumed"]["from"]["segment"]) > 3, "{report}");
+    let marks = scratch.files(&format!("a/{id}"));
+    assert!(marks.contains(&"resumed-0002.json".to_owned()), "{marks:?}");
+    check_same(&scratch, &id);
+
+    let new = resume(&scratch, 0, "latest");
+    assert_eq!(new["resumed"], Value::Null, "there is none: {new}");
+    scratch.teeline(0, &["delete", &id, "--at", "a", "--grace", "0s"]);
+    assert!(scratch.files(&format!("a/{id}")).is_empty(), "all of it goes");
+}
+
+#[test]
+fn what_is_read_otherwise_is_begun_afresh() {
+    let scratch = with_records(SLOW);
+    let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]);
+    let events = String::from_utf8(scratch.read("in/events.jsonl")).unwrap();
+    scratch.write("in/events.jsonl", events.replacen("{\"id\":7,", "{\"id\":8,", 1));
+    let report = resume(&scratch, 0, &id);
+    assert_ne!(report["id"], id.as_str());
+    let why = report["resumed"]["afreshBecause"].as_str().unwrap();
+    assert!(why.contains("events: its records aren't those"), "{why}");
+    assert_eq!(report["resumed"]["run"], id.as_str());
+    assert_eq!(scratch.listed("a"), [report["id"].as_str().unwrap()]);
+    check_same(&scratch, report["id"].as_str().unwrap());
+
+    // Written anew, but the same: it is read again, compared, and not sent again.
+    let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]);
+    scratch.write("in/events.jsonl", scratch.read("in/events.jsonl"));
+    let report = resume(&scratch, 0, &id);
+    assert_eq!(report["id"], id.as_str(), "{report}");
+    assert_eq!(number(&report["resumed"]["bytesNotRead"]), 0);
+    assert!(number(&report["resumed"]["bytesNotSent"]) > 2 << 20);
+    check_same(&scratch, &id);
+
+    let id = killed(&scratch, "b", 1, &["backup", "--config", "c.toml"]);
+    let typed = ["backup", "--config", "fast.toml", "--resume", &id, "--level", "1"];
+    let run: Run = scratch.teeline(0, &typed);
+    assert!(run.stdout.contains("it was begun otherwise than it is asked for now: compression"), "{}", run.stdout);
+}
+
+#[test]
+fn what_can_not_be_taken_up_is_refused() {
+    let scratch = Scratch::new();
+    let id = "full-2026-11-23T02-00-00-k3j9x0q2mz";
+    let from_a_pipe = ["backup", "--from", "-", "--to", "a", "--resume", id];
+    let run = scratch.teeline_with(2, &from_a_pipe, b"{}\n");
+    assert!(run.stderr.contains("standard input"), "{}", run.stderr);
+    scratch.write("in/users.jsonl", "{\"id\":1}\n");
+    let run = scratch.teeline(1, &["backup", "--from", "in", "--to", "a", "--resume", id]);
+    assert!(run.stderr.contains("no run of this id"), "{}", run.stderr);
+    let run = scratch.teeline(2, &["backup", "--from", "in", "--to", "a", "--resume", "yesterday"]);
+    assert!(run.stderr.contains("latest is accepted"), "{}", run.stderr);
+}
+
+#[test]
+fn one_that_goes_on_is_left_alone_and_of_two_that_take_it_up_one_does() {
+    let scratch = with_records(&SLOW.replace("resume_quiet_ms = 20", "resume_quiet_ms = 1000"));
+    let mut running = scratch.start(&["backup", "--config", "c.toml", "--json"]);
+    while indexes(&scratch, "b") < 1 {
+        assert!(running.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let id = newest_run(&scratch, "b");
+    let typed = ["backup", "--config", "fast.toml", "--resume", &id];
+    let refused = scratch.teeline(1, &typed);
+    assert!(refused.stderr.contains("something is still written to it"), "{}", refused.stderr);
+    running.kill().unwrap();
+    running.wait().unwrap();
+
+    let both = [0, 1].map(|_| scratch.start(&typed));
+    let ended = both.map(|child| child.wait_with_output().unwrap());
+    let mut codes = ended.each_ref().map(|output| output.status.code().unwrap());
+    codes.sort_unstable();
+    let said = ended.map(|output| String::from_utf8(output.stderr).unwrap());
+    assert_eq!(codes, [0, 1], "{said:?}");
+    let lost = said.iter().find(|said| said.contains("error")).unwrap();
+    assert!(lost.contains("another process has taken it up") || lost.contains("still written"), "{lost}");
+    check_same(&scratch, &id);
+}
