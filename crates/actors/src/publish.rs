@@ -51,10 +51,10 @@ impl Publication {
         let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
         put_checked(sink, &entry, document::seal(&*self.entry), read_back).await?;
         let folder = ObjectKey::new(self.entry.path.as_str())?;
-        refuse_withdrawn(sink, &entry, &folder).await?;
-        if let Some(attempt) = self.attempt {
-            refuse_taken_up(sink, &folder, attempt).await?;
-        }
+        tokio::try_join!(
+            refuse_withdrawn(sink, &entry, &folder),
+            refuse_taken_up(sink, &folder, self.attempt)
+        )?;
         if let Some(parent) = &self.entry.parent {
             refuse_without(sink, parent, &folder).await?;
         }
@@ -95,8 +95,11 @@ async fn refuse_withdrawn(
 async fn refuse_taken_up(
     sink: &dyn Sink,
     folder: &ObjectKey,
-    attempt: u32,
+    attempt: Option<u32>,
 ) -> Result<(), BackupError> {
+    let Some(attempt) = attempt else {
+        return Ok(());
+    };
     let next = folder.join(&layout::resumption(attempt.saturating_add(1)))?;
     if !is_there(sink, &next).await? {
         return Ok(());

@@ -13,6 +13,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use shared::shop::Shop;
 use shared::{Run, Scratch};
 use teeline_core::Random;
 
@@ -54,32 +55,44 @@ fn with_records(config: &str) -> Scratch {
 /// How many indexes of data files there are in a folder.
 fn indexes(scratch: &Scratch, at: &str) -> usize {
     let files = scratch.files(at);
-    files.iter().filter(|file| file.ends_with(".index")).count()
+    let is_index = |file: &&String| file.ends_with(".index") || file.ends_with(".index@");
+    files.iter().filter(is_index).count()
 }
 
-/// Starts a backup, kills it when `at` has so many data files, and gives its id.
+/// Starts a backup, kills it when `at` has so many data files more, and gives the id of the run that it began, if it began one.
 #[track_caller]
-fn killed(scratch: &Scratch, at: &str, count: usize, arguments: &[&str]) -> String {
+fn killed(scratch: &Scratch, at: &str, count: usize, arguments: &[&str]) -> Option<String> {
+    let (before, had) = (runs(scratch), indexes(scratch, at));
     let mut command = scratch.command(arguments);
     let mut child = command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    while indexes(scratch, at) < count {
+    while indexes(scratch, at) < had + count {
         assert!(child.try_wait().unwrap().is_none(), "it ended early");
         std::thread::park_timeout(Duration::from_millis(5));
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    newest_run(scratch, at)
+    runs(scratch).into_iter().find(|id| !before.contains(id))
 }
 
-/// The id of the run that began last among those with a folder.
-fn newest_run(scratch: &Scratch, at: &str) -> String {
-    let files = scratch.files(at);
-    let claims = files.iter().filter_map(|file| file.strip_suffix("/run.json"));
-    claims.max().unwrap().to_owned()
+/// The ids of the runs that have a folder.
+fn runs(scratch: &Scratch) -> Vec<String> {
+    let files = scratch.files("a").into_iter();
+    let claims = files.filter_map(|file| Some(file.strip_suffix("/run.json")?.to_owned()));
+    claims.collect()
+}
+
+/// How many data files of the first resource both folders have, with their indexes.
+fn everywhere(scratch: &Scratch) -> u64 {
+    let of = |at: &&str| {
+        let files = scratch.files(at).into_iter();
+        let indexes = files.filter(|file| file.contains("/events") && file.ends_with(".index"));
+        indexes.count() as u64
+    };
+    ["a", "b"].iter().map(of).min().unwrap()
 }
 
 fn resume(scratch: &Scratch, code: i32, id: &str) -> Value {
@@ -126,7 +139,7 @@ fn check_same(scratch: &Scratch, id: &str) {
         assert!(data(scratch, at, id) == data(scratch, at, whole), "{at}");
         assert_eq!(manifest(scratch, at, id), manifest(scratch, at, whole));
         scratch.teeline(0, &["verify", id, "--at", at]);
-        scratch.teeline(0, &["restore", id, "--at", at, "--target", "out"]);
+        scratch.teeline(0, &["restore", id, "--at", at, "--target", "./out"]);
         for file in ["events.jsonl", "users.jsonl"] {
             let (restored, source) = (format!("out/{file}"), format!("in/{file}"));
             assert!(scratch.read(&restored) == scratch.read(&source), "{file}");
@@ -144,9 +157,10 @@ fn number(value: &Value) -> u64 {
 #[test]
 fn it_goes_on_where_somebody_lacks_something() {
     let scratch = with_records(SLOW);
-    let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]);
+    let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]).unwrap();
     let had = ["a", "b"].map(|at| data(&scratch, at, &id));
-    assert!(scratch.listed("a").is_empty());
+    let everywhere = everywhere(&scratch);
+    assert!(everywhere > 0 && scratch.listed("a").is_empty());
 
     let report = resume(&scratch, 0, &id);
     assert_eq!((&report["id"], &report["status"]), (&id.as_str().into(), &"completed".into()));
@@ -154,8 +168,8 @@ fn it_goes_on_where_somebody_lacks_something() {
     assert_eq!(resumed["run"], id.as_str());
     assert_eq!(resumed["afreshBecause"], Value::Null);
     assert_eq!(resumed["from"]["resource"], "events");
-    assert!(number(&resumed["from"]["segment"]) > 2, "{resumed}");
-    assert!(number(&resumed["bytesNotRead"]) > 2 << 20, "{resumed}");
+    assert_eq!(number(&resumed["from"]["segment"]), everywhere + 1, "{resumed}");
+    assert!(number(&resumed["bytesNotRead"]) > everywhere << 20, "{resumed}");
     for (at, had) in report["destinations"].as_array().unwrap().iter().zip(&had) {
         let bytes: usize = had.values().map(Vec::len).sum();
         assert_eq!(number(&at["keptBytes"]), bytes as u64, "{at}");
@@ -177,12 +191,13 @@ fn it_goes_on_where_somebody_lacks_something() {
 #[test]
 fn it_is_taken_up_as_often_as_it_breaks_off_and_by_its_newest_name() {
     let scratch = with_records(SLOW);
-    let id = killed(&scratch, "b", 1, &["backup", "--config", "c.toml"]);
+    let id = killed(&scratch, "b", 1, &["backup", "--config", "c.toml"]).unwrap();
     let typed = ["backup", "--config", "c.toml", "--resume", &id];
-    assert_eq!(killed(&scratch, "b", 3, &typed), id);
+    assert_eq!(killed(&scratch, "b", 2, &typed), None, "it is the same run");
+    let everywhere = everywhere(&scratch);
     let report = resume(&scratch, 0, "latest");
     assert_eq!(report["id"], id.as_str());
-    assert!(number(&report["resumed"]["from"]["segment"]) > 3, "{report}");
+    assert_eq!(number(&report["resumed"]["from"]["segment"]), everywhere + 1, "{report}");
     let marks = scratch.files(&format!("a/{id}"));
     assert!(marks.contains(&"resumed-0002.json".to_owned()), "{marks:?}");
     check_same(&scratch, &id);
@@ -196,7 +211,7 @@ fn it_is_taken_up_as_often_as_it_breaks_off_and_by_its_newest_name() {
 #[test]
 fn what_is_read_otherwise_is_begun_afresh() {
     let scratch = with_records(SLOW);
-    let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]);
+    let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]).unwrap();
     let events = String::from_utf8(scratch.read("in/events.jsonl")).unwrap();
     scratch.write("in/events.jsonl", events.replacen("{\"id\":7,", "{\"id\":8,", 1));
     let report = resume(&scratch, 0, &id);
@@ -208,7 +223,7 @@ fn what_is_read_otherwise_is_begun_afresh() {
     check_same(&scratch, report["id"].as_str().unwrap());
 
     // Written anew, but the same: it is read again, compared, and not sent again.
-    let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]);
+    let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]).unwrap();
     scratch.write("in/events.jsonl", scratch.read("in/events.jsonl"));
     let report = resume(&scratch, 0, &id);
     assert_eq!(report["id"], id.as_str(), "{report}");
@@ -216,7 +231,7 @@ fn what_is_read_otherwise_is_begun_afresh() {
     assert!(number(&report["resumed"]["bytesNotSent"]) > 2 << 20);
     check_same(&scratch, &id);
 
-    let id = killed(&scratch, "b", 1, &["backup", "--config", "c.toml"]);
+    let id = killed(&scratch, "b", 1, &["backup", "--config", "c.toml"]).unwrap();
     let typed = ["backup", "--config", "fast.toml", "--resume", &id, "--level", "1"];
     let run: Run = scratch.teeline(0, &typed);
     assert!(run.stdout.contains("it was begun otherwise than it is asked for now: compression"), "{}", run.stdout);
@@ -244,7 +259,7 @@ fn one_that_goes_on_is_left_alone_and_of_two_that_take_it_up_one_does() {
         assert!(running.try_wait().unwrap().is_none(), "it ended early");
         std::thread::park_timeout(Duration::from_millis(5));
     }
-    let id = newest_run(&scratch, "b");
+    let id = runs(&scratch).remove(0);
     let typed = ["backup", "--config", "fast.toml", "--resume", &id];
     let refused = scratch.teeline(1, &typed);
     assert!(refused.stderr.contains("something is still written to it"), "{}", refused.stderr);
@@ -260,4 +275,31 @@ fn one_that_goes_on_is_left_alone_and_of_two_that_take_it_up_one_does() {
     let lost = said.iter().find(|said| said.contains("error")).unwrap();
     assert!(lost.contains("another process has taken it up") || lost.contains("still written"), "{lost}");
     check_same(&scratch, &id);
+}
+
+#[test]
+fn a_database_is_read_again_and_what_a_bucket_has_is_not_sent_again() {
+    let shop = Shop::open();
+    shop.bucket("copies");
+    let (scratch, database) = (&shop.scratch, shop.database("shop"));
+    let bucket = shop.database("copies").replace("copies?", "copies/backups?");
+    let config = format!(
+        "[backup]\nresume_quiet_ms = 20\n[source]\nconnection = \"{database}\"\n[destinations.a]\npath = \"a\"\n\
+         [destinations.bucket]\nurl = \"{bucket}\"\n"
+    );
+    scratch.write("fast.toml", &config);
+    scratch.write("c.toml", format!("{config}bytes_per_second_max = \"16KiB\"\n"));
+    let id = killed(scratch, "s3", 2, &["backup", "--config", "c.toml"]).unwrap();
+    let report = resume(scratch, 0, &id);
+    assert_eq!(report["id"], id.as_str(), "{report}");
+    assert_eq!(number(&report["resumed"]["bytesNotRead"]), 0);
+    for destination in report["destinations"].as_array().unwrap() {
+        assert!(number(&destination["keptBytes"]) > 0, "{destination}");
+        assert_eq!(destination["status"], "committed");
+    }
+    let whole = scratch.teeline(0, &["backup", "--config", "fast.toml", "--json"]).json();
+    let whole = whole["id"].as_str().unwrap();
+    assert!(data(scratch, "a", &id) == data(scratch, "a", whole));
+    assert_eq!(manifest(scratch, "a", &id), manifest(scratch, "a", whole));
+    scratch.teeline(0, &["verify", "--all", "--config", "fast.toml"]);
 }

@@ -137,7 +137,7 @@ impl Run<'_> {
         let resumption = Resumption::new(claim, &looked_at);
         let resumption = resumption.map_err(|error| Otherwise::Afresh(error.to_string()))?;
         let attempts = left.iter().flatten().map(|left| left.attempts);
-        let attempt = attempts.max().unwrap_or(0) + 1;
+        let attempt = attempts.max().unwrap_or(0).saturating_add(1);
         self.mark(id, &path, attempt, &left).await?;
         Ok(GoingOn {
             resuming: Resuming {
@@ -171,7 +171,12 @@ impl Run<'_> {
         for looked in join_all(looks).await {
             left.push(match looked {
                 Ok(left) => Some(left),
-                Err(Otherwise::Refused(error)) if error.class().is_retriable() => None,
+                // What is there is no answer by itself: who can't be asked is out by the strategy, if it still can't be later.
+                Err(Otherwise::Refused(error))
+                    if !matches!(error.class(), Class::Usage | Class::Corrupt) =>
+                {
+                    None
+                }
                 Err(otherwise) => return Err(otherwise),
             });
         }
