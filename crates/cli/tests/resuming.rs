@@ -9,96 +9,12 @@
 mod shared;
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use shared::killed::{SLOW, everywhere, indexes, killed, number, resume, runs, with_records};
 use shared::shop::Shop;
 use shared::{Run, Scratch};
-use teeline_core::Random;
-
-/// Two folders, of which the second is slow, so that the first has more when the run is killed.
-const SLOW: &str = r#"
-[backup]
-segment_bytes = "1MiB"
-resume_quiet_ms = 20
-[source]
-path = "in"
-[destinations.a]
-path = "a"
-[destinations.b]
-path = "b"
-bytes_per_second_max = "3MiB"
-"#;
-
-/// Lines that don't get much smaller.
-fn lines(random: &Random, count: usize) -> String {
-    let line = |number| {
-        let [a, b, c] = std::array::from_fn(|_| random.below(u64::MAX));
-        format!("{{\"id\":{number},\"a\":\"{a:x}{b:x}{c:x}\"}}\n")
-    };
-    (0..count).map(line).collect()
-}
-
-/// Two resources of several data files each, that nobody has written to lately: only of those it can be told that nobody does.
-fn with_records(config: &str) -> Scratch {
-    let scratch = Scratch::new();
-    let random = Random::new(7);
-    scratch.write("in/events.jsonl", lines(&random, 100_000));
-    scratch.write("in/users.jsonl", lines(&random, 60_000));
-    scratch.write("c.toml", config);
-    scratch.write("fast.toml", config.replace("bytes_per_second_max = \"3MiB\"\n", ""));
-    std::thread::park_timeout(Duration::from_millis(2_200));
-    scratch
-}
-
-/// How many indexes of data files there are in a folder.
-fn indexes(scratch: &Scratch, at: &str) -> usize {
-    let files = scratch.files(at);
-    let is_index = |file: &&String| file.ends_with(".index") || file.ends_with(".index@");
-    files.iter().filter(is_index).count()
-}
-
-/// Starts a backup, kills it when `at` has so many data files more, and gives the id of the run that it began, if it began one.
-#[track_caller]
-fn killed(scratch: &Scratch, at: &str, count: usize, arguments: &[&str]) -> Option<String> {
-    let (before, had) = (runs(scratch), indexes(scratch, at));
-    let mut command = scratch.command(arguments);
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    while indexes(scratch, at) < had + count {
-        assert!(child.try_wait().unwrap().is_none(), "it ended early");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    runs(scratch).into_iter().find(|id| !before.contains(id))
-}
-
-/// The ids of the runs that have a folder.
-fn runs(scratch: &Scratch) -> Vec<String> {
-    let files = scratch.files("a").into_iter();
-    let claims = files.filter_map(|file| Some(file.strip_suffix("/run.json")?.to_owned()));
-    claims.collect()
-}
-
-/// How many data files of the first resource both folders have, with their indexes.
-fn everywhere(scratch: &Scratch) -> u64 {
-    let of = |at: &&str| {
-        let files = scratch.files(at).into_iter();
-        let indexes = files.filter(|file| file.contains("/events") && file.ends_with(".index"));
-        indexes.count() as u64
-    };
-    ["a", "b"].iter().map(of).min().unwrap()
-}
-
-fn resume(scratch: &Scratch, code: i32, id: &str) -> Value {
-    let typed = ["backup", "--config", "fast.toml", "--resume", id, "--json"];
-    scratch.teeline(code, &typed).json()
-}
 
 /// The data files of a run at a destination.
 fn data(scratch: &Scratch, at: &str, id: &str) -> BTreeMap<String, Vec<u8>> {
@@ -115,17 +31,26 @@ fn manifest(scratch: &Scratch, at: &str, id: &str) -> Value {
     for member in ["id", "startedAt", "blake3"] {
         manifest.as_object_mut().unwrap().remove(member);
     }
-    for member in ["scanStartedAt", "scanEndedAt"] {
+    for member in ["scanStartedAt", "scanEndedAt", "serverTime"] {
         manifest["source"].as_object_mut().unwrap().remove(member);
     }
-    manifest["totals"].as_object_mut().unwrap().remove("storedBytes");
-    for resource in manifest["resources"].as_array_mut().unwrap() {
+    manifest["totals"]
+        .as_object_mut()
+        .unwrap()
+        .remove("storedBytes");
+    for attachment in manifest["attachments"].as_array_mut().unwrap() {
+        attachment.as_object_mut().unwrap().remove("blake3");
+    }
+    let mut resources = manifest["resources"].take().as_array().unwrap().clone();
+    resources.push(manifest["objects"].take());
+    for resource in resources.iter_mut().filter(|resource| !resource.is_null()) {
         for segment in resource["segments"].as_array_mut().unwrap() {
             let segment = segment.as_object_mut().unwrap();
             segment.remove("indexBytes");
             segment.remove("indexBlake3");
         }
     }
+    manifest["resources"] = resources.into();
     manifest
 }
 
@@ -150,33 +75,46 @@ fn check_same(scratch: &Scratch, id: &str) {
     assert_eq!(copies[0], copies[1], "the same at both");
 }
 
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value}"))
-}
-
 #[test]
 fn it_goes_on_where_somebody_lacks_something() {
     let scratch = with_records(SLOW);
     let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]).unwrap();
     let had = ["a", "b"].map(|at| data(&scratch, at, &id));
-    let everywhere = everywhere(&scratch);
+    let everywhere = everywhere(&scratch, &id);
     assert!(everywhere > 0 && scratch.listed("a").is_empty());
 
     let report = resume(&scratch, 0, &id);
-    assert_eq!((&report["id"], &report["status"]), (&id.as_str().into(), &"completed".into()));
+    assert_eq!(
+        (&report["id"], &report["status"]),
+        (&id.as_str().into(), &"completed".into())
+    );
     let resumed = &report["resumed"];
     assert_eq!(resumed["run"], id.as_str());
     assert_eq!(resumed["afreshBecause"], Value::Null);
     assert_eq!(resumed["from"]["resource"], "events");
-    assert_eq!(number(&resumed["from"]["segment"]), everywhere + 1, "{resumed}");
-    assert!(number(&resumed["bytesNotRead"]) > everywhere << 20, "{resumed}");
+    assert_eq!(
+        number(&resumed["from"]["segment"]),
+        everywhere + 1,
+        "{resumed}"
+    );
+    assert!(
+        number(&resumed["bytesNotRead"]) > everywhere << 20,
+        "{resumed}"
+    );
     for (at, had) in report["destinations"].as_array().unwrap().iter().zip(&had) {
         let bytes: usize = had.values().map(Vec::len).sum();
         assert_eq!(number(&at["keptBytes"]), bytes as u64, "{at}");
         assert!(number(&at["bytes"]) + number(&at["keptBytes"]) > number(&report["size"]) / 2);
-        assert!(number(&at["bytes"]) < number(&report["size"]), "not all was sent again");
+        assert!(
+            number(&at["bytes"]) < number(&report["size"]),
+            "not all was sent again"
+        );
     }
-    let kept: u64 = had.iter().flat_map(|had| had.values()).map(|file| file.len() as u64).sum();
+    let kept: u64 = had
+        .iter()
+        .flat_map(|had| had.values())
+        .map(|file| file.len() as u64)
+        .sum();
     assert_eq!(number(&resumed["bytesNotSent"]), kept);
     check_same(&scratch, &id);
 
@@ -194,10 +132,14 @@ fn it_is_taken_up_as_often_as_it_breaks_off_and_by_its_newest_name() {
     let id = killed(&scratch, "b", 1, &["backup", "--config", "c.toml"]).unwrap();
     let typed = ["backup", "--config", "c.toml", "--resume", &id];
     assert_eq!(killed(&scratch, "b", 2, &typed), None, "it is the same run");
-    let everywhere = everywhere(&scratch);
+    let everywhere = everywhere(&scratch, &id);
     let report = resume(&scratch, 0, "latest");
     assert_eq!(report["id"], id.as_str());
-    assert_eq!(number(&report["resumed"]["from"]["segment"]), everywhere + 1, "{report}");
+    assert_eq!(
+        number(&report["resumed"]["from"]["segment"]),
+        everywhere + 1,
+        "{report}"
+    );
     let marks = scratch.files(&format!("a/{id}"));
     assert!(marks.contains(&"resumed-0002.json".to_owned()), "{marks:?}");
     check_same(&scratch, &id);
@@ -205,7 +147,10 @@ fn it_is_taken_up_as_often_as_it_breaks_off_and_by_its_newest_name() {
     let new = resume(&scratch, 0, "latest");
     assert_eq!(new["resumed"], Value::Null, "there is none: {new}");
     scratch.teeline(0, &["delete", &id, "--at", "a", "--grace", "0s"]);
-    assert!(scratch.files(&format!("a/{id}")).is_empty(), "all of it goes");
+    assert!(
+        scratch.files(&format!("a/{id}")).is_empty(),
+        "all of it goes"
+    );
 }
 
 #[test]
@@ -213,7 +158,10 @@ fn what_is_read_otherwise_is_begun_afresh() {
     let scratch = with_records(SLOW);
     let id = killed(&scratch, "b", 2, &["backup", "--config", "c.toml"]).unwrap();
     let events = String::from_utf8(scratch.read("in/events.jsonl")).unwrap();
-    scratch.write("in/events.jsonl", events.replacen("{\"id\":7,", "{\"id\":8,", 1));
+    scratch.write(
+        "in/events.jsonl",
+        events.replacen("{\"id\":7,", "{\"id\":8,", 1),
+    );
     let report = resume(&scratch, 0, &id);
     assert_ne!(report["id"], id.as_str());
     let why = report["resumed"]["afreshBecause"].as_str().unwrap();
@@ -232,9 +180,22 @@ fn what_is_read_otherwise_is_begun_afresh() {
     check_same(&scratch, &id);
 
     let id = killed(&scratch, "b", 1, &["backup", "--config", "c.toml"]).unwrap();
-    let typed = ["backup", "--config", "fast.toml", "--resume", &id, "--level", "1"];
+    let typed = [
+        "backup",
+        "--config",
+        "fast.toml",
+        "--resume",
+        &id,
+        "--level",
+        "1",
+    ];
     let run: Run = scratch.teeline(0, &typed);
-    assert!(run.stdout.contains("it was begun otherwise than it is asked for now: compression"), "{}", run.stdout);
+    assert!(
+        run.stdout
+            .contains("it was begun otherwise than it is asked for now: compression"),
+        "{}",
+        run.stdout
+    );
 }
 
 #[test]
@@ -247,7 +208,18 @@ fn what_can_not_be_taken_up_is_refused() {
     scratch.write("in/users.jsonl", "{\"id\":1}\n");
     let run = scratch.teeline(1, &["backup", "--from", "in", "--to", "a", "--resume", id]);
     assert!(run.stderr.contains("no run of this id"), "{}", run.stderr);
-    let run = scratch.teeline(2, &["backup", "--from", "in", "--to", "a", "--resume", "yesterday"]);
+    let run = scratch.teeline(
+        2,
+        &[
+            "backup",
+            "--from",
+            "in",
+            "--to",
+            "a",
+            "--resume",
+            "yesterday",
+        ],
+    );
     assert!(run.stderr.contains("latest is accepted"), "{}", run.stderr);
 }
 
@@ -262,7 +234,11 @@ fn one_that_goes_on_is_left_alone_and_of_two_that_take_it_up_one_does() {
     let id = runs(&scratch).remove(0);
     let typed = ["backup", "--config", "fast.toml", "--resume", &id];
     let refused = scratch.teeline(1, &typed);
-    assert!(refused.stderr.contains("something is still written to it"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("something is still written to it"),
+        "{}",
+        refused.stderr
+    );
     running.kill().unwrap();
     running.wait().unwrap();
 
@@ -273,7 +249,10 @@ fn one_that_goes_on_is_left_alone_and_of_two_that_take_it_up_one_does() {
     let said = ended.map(|output| String::from_utf8(output.stderr).unwrap());
     assert_eq!(codes, [0, 1], "{said:?}");
     let lost = said.iter().find(|said| said.contains("error")).unwrap();
-    assert!(lost.contains("another process has taken it up") || lost.contains("still written"), "{lost}");
+    assert!(
+        lost.contains("another process has taken it up") || lost.contains("still written"),
+        "{lost}"
+    );
     check_same(&scratch, &id);
 }
 
@@ -282,13 +261,18 @@ fn a_database_is_read_again_and_what_a_bucket_has_is_not_sent_again() {
     let shop = Shop::open();
     shop.bucket("copies");
     let (scratch, database) = (&shop.scratch, shop.database("shop"));
-    let bucket = shop.database("copies").replace("copies?", "copies/backups?");
+    let bucket = shop
+        .database("copies")
+        .replace("?forcePathStyle=true", "/backups");
     let config = format!(
         "[backup]\nresume_quiet_ms = 20\n[source]\nconnection = \"{database}\"\n[destinations.a]\npath = \"a\"\n\
          [destinations.bucket]\nurl = \"{bucket}\"\n"
     );
     scratch.write("fast.toml", &config);
-    scratch.write("c.toml", format!("{config}bytes_per_second_max = \"16KiB\"\n"));
+    scratch.write(
+        "c.toml",
+        format!("{config}bytes_per_second_max = \"16KiB\"\n"),
+    );
     let id = killed(scratch, "s3", 2, &["backup", "--config", "c.toml"]).unwrap();
     let report = resume(scratch, 0, &id);
     assert_eq!(report["id"], id.as_str(), "{report}");
@@ -297,7 +281,9 @@ fn a_database_is_read_again_and_what_a_bucket_has_is_not_sent_again() {
         assert!(number(&destination["keptBytes"]) > 0, "{destination}");
         assert_eq!(destination["status"], "committed");
     }
-    let whole = scratch.teeline(0, &["backup", "--config", "fast.toml", "--json"]).json();
+    let whole = scratch
+        .teeline(0, &["backup", "--config", "fast.toml", "--json"])
+        .json();
     let whole = whole["id"].as_str().unwrap();
     assert!(data(scratch, "a", &id) == data(scratch, "a", whole));
     assert_eq!(manifest(scratch, "a", &id), manifest(scratch, "a", whole));

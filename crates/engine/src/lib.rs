@@ -98,7 +98,8 @@ pub use report::{
     VerifyReport, exit, exit_code_of,
 };
 pub use request::{
-    BackupRequest, Cancel, CatchUp, IncrementalBase, RESUME_QUIET_MS_DEFAULT, Resume, RetentionPolicy, Which,
+    BackupRequest, Cancel, CatchUp, IncrementalBase, RESUME_QUIET_MS_DEFAULT, Resume,
+    RetentionPolicy, Which,
 };
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest};
@@ -113,8 +114,9 @@ pub use teeline_core::{
     DestinationId, DestinationReport, DestinationState, DestinationStatus, Digest, ErrorReport,
     InPart, Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile, NoCalendarEvent,
     Partitions, PathTemplate, ProgressEvent, Query, RestoreCounts, Resumed, Retention, Rule,
-    RunStatus, SegmentPlace, SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind, Target, Thaw,
-    ThawTier, TimeZone, Timestamp, Timing, Verified, WithdrawalReason, looks_like_url, masked,
+    RunStatus, SegmentPlace, SettleOutcome, SettledCounts, Settling, Sink, Source, Span,
+    StrategyKind, Target, Thaw, ThawTier, TimeZone, Timestamp, Timing, Verified, WithdrawalReason,
+    looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sinks::object_store;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use teeline_actors::{Observer, Verification};
 use teeline_core::seal::Recipient;
 use teeline_core::{
-    BackupError, BackupId, BackupRef, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
-    Partitions, PathTemplate, Query, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind,
-    TimeZone, Timestamp,
+    BackupError, BackupId, BackupRef, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy,
+    Metadata, Partitions, PathTemplate, Query, Retention, SPILL_BYTES_DEFAULT, Source, Span,
+    StrategyKind, TimeZone, Timestamp,
 };
 use tokio::sync::watch;
 

@@ -119,7 +119,7 @@ pub(crate) async fn leave(
         duration_ms: u64::try_from(duration_ms).unwrap_or(0),
         lag_bytes_max: 0,
         spooled_bytes: 0,
-            kept_bytes: 0,
+        kept_bytes: 0,
         error: None,
     };
     let record = RunRecord {

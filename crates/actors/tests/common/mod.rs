@@ -13,9 +13,10 @@ use futures::stream::BoxStream;
 use teeline_actors::{Budget, Executor, Pass, PassDestination, Verification};
 use teeline_core::{
     Attachment, BackupError, BackupId, BackupType, Capabilities, Compression, CutLimits,
-    DestinationId, Holdings, Item, LagPolicy, Metadata, ObjectKey, ObjectMeta, Partitions, Placed, PlanEntry,
-    PlannedResource, Query, RecordBatch, ResourceCounts, ResourceId, ResourceKind, RunHead, Scan,
-    ScanPlan, Selection, Sink, Source, SourceKind, Strategy, StrategyKind, Timestamp, Upload,
+    DestinationId, Holdings, Item, LagPolicy, Metadata, ObjectKey, ObjectMeta, Partitions, Placed,
+    PlanEntry, PlannedResource, Query, RecordBatch, ResourceCounts, ResourceId, ResourceKind,
+    RunHead, Scan, ScanPlan, Selection, Sink, Source, SourceKind, Strategy, StrategyKind,
+    Timestamp, Upload,
 };
 use teeline_sinks::MemorySink;
 use tokio::sync::watch;

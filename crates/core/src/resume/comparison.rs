@@ -84,9 +84,10 @@ impl Comparison {
             return Err(self.differs(id, "it has fewer records than it had"));
         }
         match self.ending(id) {
-            Some(known) if known.counts != end.counts => {
-                Err(self.differs(id, "other objects of it had vanished when it was read before"))
-            }
+            Some(known) if known.counts != end.counts => Err(self.differs(
+                id,
+                "other objects of it had vanished when it was read before",
+            )),
             Some(known) => Ok(known),
             None => Ok(end),
         }

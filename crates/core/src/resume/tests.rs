@@ -101,13 +101,14 @@ fn run(
         let mut out = Vec::new();
         let mut cutter = Cutter::new(id, limits, Buffers::default());
         let mut left = &records[..];
-        if let (Some(resumption), Some(comparison), true) =
-            (resumption, &mut comparison, continues)
+        if let (Some(resumption), Some(comparison), true) = (resumption, &mut comparison, continues)
         {
             let kept = resumption.kept(id);
             placer.keep(id, kept, &mut out)?;
             comparison.keep(id);
-            let sums = kept.iter().map(|kept| (kept.entry.records, kept.entry.chunks));
+            let sums = kept
+                .iter()
+                .map(|kept| (kept.entry.records, kept.entry.chunks));
             let (count, chunks) = sums.fold((0, 0), |sum, (records, chunks)| {
                 (sum.0 + records, sum.1 + u64::from(chunks))
             });
@@ -175,7 +176,9 @@ fn holdings(claim: &RunClaim, all: &[(String, Bytes)], count: usize) -> (Holding
 fn in_order(files: &Files, placed: &PlacedResources) -> Vec<(String, Bytes)> {
     let segments = placed.resources.iter().flat_map(|entry| &entry.segments);
     let names = segments.flat_map(|segment| [&segment.file, &segment.index]);
-    names.map(|name| (name.clone(), files[name].clone())).collect()
+    names
+        .map(|name| (name.clone(), files[name].clone()))
+        .collect()
 }
 
 fn records() -> impl Strategy<Value = Records> {
@@ -272,11 +275,17 @@ fn a_plan_must_be_the_one_that_was_claimed_and_sealed_resources_in_a_known_state
     let claimed = sealed.claimed.clone();
     let resumption = |claim: &RunClaim| Resumption::new(claim.clone(), &[]).unwrap();
     assert!(resumption(&sealed).check(&same, &claimed, &[]).is_ok());
-    assert!(resumption(&sealed).check(&plan(BTreeMap::new()), &claimed, &[]).is_ok());
+    assert!(
+        resumption(&sealed)
+            .check(&plan(BTreeMap::new()), &claimed, &[])
+            .is_ok()
+    );
     let other = placer(&vec![vec![]]).claimed();
     assert!(resumption(&sealed).check(&same, &other, &[]).is_err());
     let attachment = [crate::AttachmentEntry::new("_database.json", &Bytes::new())];
-    let error = resumption(&sealed).check(&same, &claimed, &attachment).unwrap_err();
+    let error = resumption(&sealed)
+        .check(&same, &claimed, &attachment)
+        .unwrap_err();
     assert_eq!(error.subject(), "_database.json");
 
     sealed.head.plan.seal = Some(crate::seal::SealEntry {
@@ -286,8 +295,14 @@ fn a_plan_must_be_the_one_that_was_claimed_and_sealed_resources_in_a_known_state
         previous: None,
     });
     assert!(resumption(&sealed).check(&same, &claimed, &[]).is_ok());
-    let error = resumption(&sealed).check(&plan(BTreeMap::new()), &claimed, &[]).unwrap_err();
+    let error = resumption(&sealed)
+        .check(&plan(BTreeMap::new()), &claimed, &[])
+        .unwrap_err();
     assert_eq!(error.subject(), "r0");
     sealed.states.clear();
-    assert!(resumption(&sealed).check(&plan(BTreeMap::new()), &claimed, &[]).is_err());
+    assert!(
+        resumption(&sealed)
+            .check(&plan(BTreeMap::new()), &claimed, &[])
+            .is_err()
+    );
 }

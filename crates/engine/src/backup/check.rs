@@ -91,7 +91,8 @@ fn check_resume(request: &BackupRequest) -> Result<(), BackupError> {
     if request.resume.is_none() || request.source.is_rereadable() {
         return Ok(());
     }
-    let message = "a run that is taken up reads the source again, which standard input doesn't allow";
+    let message =
+        "a run that is taken up reads the source again, which standard input doesn't allow";
     Err(BackupError::usage("resume", message)
         .suggest("write the records to a file, or make a new backup"))
 }

@@ -170,7 +170,9 @@ impl ResourceFile {
     pub(super) fn state(&self) -> Option<Digest> {
         let metadata = fs::metadata(&self.path).ok()?;
         let (modified, changed) = (metadata.modified().ok()?, changed_at(&metadata)?);
-        let age = SystemTime::now().duration_since(modified.max(changed)).ok()?;
+        let age = SystemTime::now()
+            .duration_since(modified.max(changed))
+            .ok()?;
         if !metadata.is_file() || age < TIMES_APART {
             return None;
         }

@@ -17,8 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use teeline_core::{
     Attachment, BackupError, Class, LineCheck, Placed, ResumePoint, Sample, SampleLimits, Scan,
-    Selection,
-    Source, SourceKind, chain::Base,
+    Selection, Source, SourceKind, chain::Base,
 };
 
 use crate::Io;

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use teeline_core::{
     BackupError, Class, Conditions, Digest, Item, LineOrigin, PlannedResource, Query, RecordBatch,
-    ResourceCounts, ResourceId, ResourceKind, ResumePoint, SampleLimits, Scan, ScanPlan, check_lines,
+    ResourceCounts, ResourceId, ResourceKind, ResumePoint, SampleLimits, Scan, ScanPlan,
+    check_lines,
 };
 
 use super::changes::Comparison;

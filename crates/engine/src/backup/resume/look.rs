@@ -60,13 +60,23 @@ pub(super) async fn at(
     if let Some((claim, _)) = &claim {
         refuse_withdrawn(opened, claim).await?;
     }
-    let attempts = files.keys().filter_map(|file| layout::resumption_number(file));
+    let attempts = files
+        .keys()
+        .filter_map(|file| layout::resumption_number(file));
     let times = objects.iter().map(|object| object.modified_at);
     let touched = uploads.iter().map(|upload| upload.touched_at);
     let newest_at = times.chain(touched).flatten().max();
     let (mut seen, mut begun): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
-    seen.extend(objects.into_iter().map(|it| (it.key, it.bytes, it.modified_at)));
-    begun.extend(uploads.into_iter().map(|it| (it.key, it.name, it.touched_at)));
+    seen.extend(
+        objects
+            .into_iter()
+            .map(|it| (it.key, it.bytes, it.modified_at)),
+    );
+    begun.extend(
+        uploads
+            .into_iter()
+            .map(|it| (it.key, it.name, it.touched_at)),
+    );
     seen.sort();
     begun.sort();
     Ok(Left {
@@ -120,7 +130,10 @@ async fn read_claim(
     if claim.head.id == *id && claim.head.path == path.as_str() {
         return Ok((claim, bytes));
     }
-    let message = format!("it is about {} in the folder {}", claim.head.id, claim.head.path);
+    let message = format!(
+        "it is about {} in the folder {}",
+        claim.head.id, claim.head.path
+    );
     Err(BackupError::corrupt(subject, message).into())
 }
 

@@ -146,14 +146,18 @@ impl Run<'_> {
                 attempt,
             },
             sealing: unlocked,
-            holdings: holdings.into_iter().map(Option::unwrap_or_default).collect(),
+            holdings: holdings
+                .into_iter()
+                .map(Option::unwrap_or_default)
+                .collect(),
         })
     }
 
     /// Where a run of this id has its files.
     fn path_of(&self, id: &BackupId) -> Result<ObjectKey, BackupError> {
         let Some(began) = id.began() else {
-            let message = format!("{id} says no time at which it began, so it is no run of teeline");
+            let message =
+                format!("{id} says no time at which it began, so it is no run of teeline");
             return Err(BackupError::usage("resume", message));
         };
         let request = self.request;
@@ -208,10 +212,15 @@ impl Run<'_> {
         let again = self.look_at_all(id, path).await?;
         let traces = |left: &[Option<Left>]| -> Vec<Option<Trace>> {
             let traces = left.iter();
-            traces.map(|left| left.as_ref().map(|left| left.trace.clone())).collect()
+            traces
+                .map(|left| left.as_ref().map(|left| left.trace.clone()))
+                .collect()
         };
         let same = traces(left).into_iter().zip(traces(&again));
-        match same.into_iter().any(|(before, now)| before.is_some() && now.is_some() && before != now) {
+        match same
+            .into_iter()
+            .any(|(before, now)| before.is_some() && now.is_some() && before != now)
+        {
             false => Ok(()),
             true => Err(BackupError::new(
                 Class::Conflict,
@@ -241,8 +250,14 @@ impl Run<'_> {
             by: Hex32::new(by),
         });
         let key = path.join(&layout::resumption(attempt))?;
-        let has_claim = |left: &Option<Left>| left.as_ref().is_some_and(|left| left.claim.is_some());
-        for (opened, _) in self.opened.iter().zip(left).filter(|(_, left)| has_claim(left)) {
+        let has_claim =
+            |left: &Option<Left>| left.as_ref().is_some_and(|left| left.claim.is_some());
+        for (opened, _) in self
+            .opened
+            .iter()
+            .zip(left)
+            .filter(|(_, left)| has_claim(left))
+        {
             let sink = opened.sink.as_ref();
             let read_back = sink.capabilities().read_back.has_documents();
             match put_checked(sink, &key, marker.clone(), read_back).await {
@@ -265,7 +280,8 @@ fn nobody_has(id: &BackupId, unanswered: &[&str]) -> BackupError {
         [] => String::new(),
         names => format!("; {} couldn't be asked", names.join(", ")),
     };
-    let message = format!("no run of this id has left anything where the request would put it{but}");
+    let message =
+        format!("no run of this id has left anything where the request would put it{but}");
     BackupError::new(Class::NotFound, "resume", id, message).suggest(
         "name the destinations of that run, and the path that it had; a run's folder is called as the run, and has a run.json",
     )

@@ -14,7 +14,10 @@ impl Run<'_> {
     pub(super) fn check_same(&self, claim: &RunClaim) -> Result<(), String> {
         let source = &self.request.source;
         if claim.source.kind != source.kind() || claim.source.location != source.to_string() {
-            return Err(format!("it was of another source: {}", claim.source.location));
+            return Err(format!(
+                "it was of another source: {}",
+                claim.source.location
+            ));
         }
         let head = &claim.head;
         let of = (head.id.clone(), head.started_at);
@@ -29,7 +32,10 @@ impl Run<'_> {
         }
         match differing(head, &expected).as_slice() {
             [] => Ok(()),
-            names => Err(format!("it was begun otherwise than it is asked for now: {}", names.join(", "))),
+            names => Err(format!(
+                "it was begun otherwise than it is asked for now: {}",
+                names.join(", ")
+            )),
         }
     }
 }
@@ -49,7 +55,9 @@ fn differing(one: &RunHead, other: &RunHead) -> Vec<String> {
         all
     };
     let (one, other) = (members(one), members(other));
-    let names = one.keys().chain(other.keys().filter(|name| !one.contains_key(*name)));
+    let names = one
+        .keys()
+        .chain(other.keys().filter(|name| !one.contains_key(*name)));
     let differs = |name: &&String| one.get(*name) != other.get(*name);
     names.filter(differs).cloned().collect()
 }

@@ -7,8 +7,8 @@ use teeline_actors::{Sealing, block_aside};
 use teeline_core::seal::{Context, Recipient, SealEntry, SealedKey};
 use teeline_core::{BackupError, Class, RunClaim, layout};
 
-use super::look::Left;
 use super::Otherwise;
+use super::look::Left;
 use crate::backup::Run;
 use crate::catalog::located;
 use crate::files::file_of;
@@ -53,7 +53,9 @@ impl Run<'_> {
         let (id, path) = (&claim.head.id, claim.head.path.as_str());
         let unlocked = unlock(opened, path, id, entry, &self.request.keys).await?;
         let subject = located(opened.sink.as_ref(), &file_of(path, layout::RUN_CLAIM)?);
-        unlocked.sealer.check_document(&subject, Context::Claim, bytes)?;
+        unlocked
+            .sealer
+            .check_document(&subject, Context::Claim, bytes)?;
         let objects = keys_of(opened.sink.as_ref(), id, path).await?;
         let keys = objects.into_iter().map(|(_, read)| read);
         let keys: Vec<SealedKey> = keys.collect::<Result<_, BackupError>>()?;
