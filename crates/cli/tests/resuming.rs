@@ -257,13 +257,12 @@ fn one_that_goes_on_is_left_alone_and_of_two_that_take_it_up_one_does() {
 }
 
 #[test]
-fn a_database_is_read_again_and_what_a_bucket_has_is_not_sent_again() {
-    let shop = Shop::open();
+fn of_a_database_what_is_whole_everywhere_is_not_read_again() {
+    let shop = Shop::open_an_hour_later();
     shop.bucket("copies");
     let (scratch, database) = (&shop.scratch, shop.database("shop"));
-    let bucket = shop
-        .database("copies")
-        .replace("?forcePathStyle=true", "/backups");
+    let bucket = shop.database("copies");
+    let bucket = bucket.replace("?forcePathStyle=true", "/backups");
     let config = format!(
         "[backup]\nresume_quiet_ms = 20\n[source]\nconnection = \"{database}\"\n[destinations.a]\npath = \"a\"\n\
          [destinations.bucket]\nurl = \"{bucket}\"\n"
@@ -273,19 +272,42 @@ fn a_database_is_read_again_and_what_a_bucket_has_is_not_sent_again() {
         "c.toml",
         format!("{config}bytes_per_second_max = \"16KiB\"\n"),
     );
-    let id = killed(scratch, "s3", 2, &["backup", "--config", "c.toml"]).unwrap();
+    let slow = ["backup", "--config", "c.toml"];
+    let id = killed(scratch, "s3", 2, &slow).unwrap();
+    let before = shop.requests();
     let report = resume(scratch, 0, &id);
+    let resumed_by = shop.requests() - before;
     assert_eq!(report["id"], id.as_str(), "{report}");
-    assert_eq!(number(&report["resumed"]["bytesNotRead"]), 0);
+    assert_eq!(report["recordCount"], 120);
+    assert!(
+        number(&report["resumed"]["bytesNotRead"]) > 10_000,
+        "{report}"
+    );
     for destination in report["destinations"].as_array().unwrap() {
         assert!(number(&destination["keptBytes"]) > 0, "{destination}");
         assert_eq!(destination["status"], "committed");
     }
-    let whole = scratch
-        .teeline(0, &["backup", "--config", "fast.toml", "--json"])
-        .json();
+    let before = shop.requests();
+    let typed = ["backup", "--config", "fast.toml", "--json"];
+    let whole = scratch.teeline(0, &typed).json();
+    let made_by = shop.requests() - before;
+    assert!(
+        resumed_by < made_by,
+        "{resumed_by} requests, {made_by} for all"
+    );
     let whole = whole["id"].as_str().unwrap();
     assert!(data(scratch, "a", &id) == data(scratch, "a", whole));
     assert_eq!(manifest(scratch, "a", &id), manifest(scratch, "a", whole));
     scratch.teeline(0, &["verify", "--all", "--config", "fast.toml"]);
+
+    let id = killed(scratch, "s3", 2, &slow).unwrap();
+    let files = scratch.files("s3");
+    let is_customer = |file: &&String| file.contains("resource=customers+/data+/id=");
+    let customer = files.iter().find(is_customer).unwrap();
+    std::fs::remove_file(scratch.path(&format!("s3/{customer}"))).unwrap();
+    let report = resume(scratch, 0, &id);
+    assert_ne!(report["id"], id.as_str());
+    let why = report["resumed"]["afreshBecause"].as_str().unwrap();
+    assert!(why.contains("customers: its records aren't those"), "{why}");
+    assert_eq!(report["recordCount"], 119);
 }

@@ -99,8 +99,8 @@ pub use records::{
 };
 pub use reorder::Reorder;
 pub use resume::{
-    Comparison, Holdings, Inventory, KeptSegment, ResumePoint, Resumed, Resumption,
-    ResumptionMarker, SegmentPlace,
+    Basis, Comparison, Holdings, Inventory, KeptSegment, ObjectsRead, ResumePoint, Resumed,
+    Resumption, ResumptionMarker, SegmentPlace,
 };
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};

@@ -7,12 +7,14 @@
 
 mod comparison;
 mod inventory;
+mod objects;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::block::ResourceId;
+use crate::chain::young_from;
 use crate::chunk::ChunkEntry;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -26,6 +28,7 @@ use crate::time::Timestamp;
 
 pub use comparison::Comparison;
 pub use inventory::{Holdings, Inventory};
+pub use objects::ObjectsRead;
 
 /// A segment that a destination has of a run without a manifest, with its index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,13 +41,22 @@ pub struct KeptSegment {
     pub last: Option<ResourceEnd>,
 }
 
-/// From where a resource is read again, if it is in the state that it was in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// By what a resource shows that it would give again what it gave.
+#[derive(Debug, Clone)]
+pub enum Basis {
+    /// It is in this state.
+    State(Digest),
+    /// These are its records, objects of a store.
+    Objects(ObjectsRead),
+}
+
+/// From where a resource is read again, if it shows that what is before is as it was.
+#[derive(Debug, Clone)]
 pub struct ResumePoint {
     /// The resource.
     pub resource: String,
-    /// The state that it was in.
-    pub state: Digest,
+    /// By what it shows it.
+    pub basis: Basis,
     /// Its records before the point.
     pub records: u64,
     /// Their bytes.
@@ -125,6 +137,8 @@ struct KeptResource {
     segments: Vec<KeptSegment>,
     /// How many of them all have.
     everywhere: usize,
+    /// The objects that are in them, where these are all that it had.
+    objects: Option<ObjectsRead>,
 }
 
 impl Resumption {
@@ -143,11 +157,13 @@ impl Resumption {
             let differs = all
                 .flat_map(|held| held.iter().zip(&segments))
                 .find(|(one, other)| one != other);
+            let objects = holdings.iter().find_map(|held| held.objects_of(number));
             match differs {
                 None => Ok(KeptResource {
                     name,
                     segments,
                     everywhere,
+                    objects: objects.cloned(),
                 }),
                 Some((one, _)) => Err(BackupError::corrupt(
                     &one.entry.file,
@@ -171,17 +187,23 @@ impl Resumption {
         &self.claim.source
     }
 
-    /// From where resources are read, as far as their state was known.
+    /// From where resources are read, as far as they can show that they are as they were. What was counted in one that is told by
+    /// its objects is known at its end only, so it is left out as a whole or not at all.
     pub fn points(&self) -> Vec<ResumePoint> {
+        let young_from = young_from(self.claim.source.server_time);
         let known = self.resources.iter().filter_map(|resource| {
-            let state = *self.claim.states.get(&resource.name)?;
+            let state = self.claim.states.get(&resource.name);
+            let objects = resource.objects.as_ref().filter(|_| resource.is_whole());
+            let objects = objects.filter(|objects| objects.are_before(young_from));
+            let state = state.map(|state| Basis::State(*state));
+            let basis = state.or_else(|| objects.cloned().map(Basis::Objects))?;
             let kept = resource.kept();
             let sum = |bytes: fn(&SegmentEntry) -> u64| -> u64 {
                 kept.iter().map(|segment| bytes(&segment.entry)).sum()
             };
             (!kept.is_empty()).then(|| ResumePoint {
                 resource: resource.name.clone(),
-                state,
+                basis,
                 records: sum(|entry| entry.records),
                 plain_bytes: sum(|entry| entry.plain_bytes),
                 is_whole: resource.is_whole(),

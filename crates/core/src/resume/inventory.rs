@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::KeptSegment;
+use super::{KeptSegment, ObjectsRead};
 use crate::block::ResourceId;
+use crate::chain::version_of;
 use crate::error::BackupError;
-use crate::index::SegmentNames;
-use crate::manifest::SegmentEntry;
+use crate::index::{Index, SegmentNames};
+use crate::manifest::{SegmentEntry, SourceKind};
 use crate::placing::ResourceKind;
 use crate::reconstruct::open_index;
 use crate::records::{ClaimedResource, RunClaim};
@@ -19,6 +20,8 @@ use crate::seal::Sealer;
 pub struct Holdings {
     /// Of each resource of the claim, in its order, the first segments.
     segments: Vec<Vec<KeptSegment>>,
+    /// The objects that are in them, where the source is a store of objects.
+    objects: Vec<ObjectsRead>,
     /// The data files that are there.
     files: BTreeSet<String>,
     /// Those of them whose index isn't.
@@ -29,6 +32,12 @@ impl Holdings {
     /// The first segments of the resource of this number in the claim.
     pub(super) fn of(&self, number: usize) -> &[KeptSegment] {
         self.segments.get(number).map_or(&[], Vec::as_slice)
+    }
+
+    /// The objects that are in those.
+    pub(super) fn objects_of(&self, number: usize) -> Option<&ObjectsRead> {
+        let has_all = self.of(number).last()?.last.is_some();
+        self.objects.get(number).filter(|_| has_all)
     }
 
     /// Whether a data file of this name is there.
@@ -112,6 +121,12 @@ impl<'a> Inventory<'a> {
             last: index.last,
         };
         let is_last = kept.last.is_some();
+        if let Some(objects) = self.holdings.objects.last_mut() {
+            for row in Index::rows(subject, bytes)? {
+                let version = version_of(row.last_modified, row.etag.as_deref(), row.size);
+                objects.take(&row.key, version, row.last_modified, row.size);
+            }
+        }
         self.holdings.files.insert(names.file);
         if let Some(segments) = self.holdings.segments.last_mut() {
             segments.push(kept);
@@ -131,6 +146,10 @@ impl<'a> Inventory<'a> {
     fn next_resource(&mut self) {
         while self.wanted.is_none() && self.holdings.segments.len() < self.resources.len() {
             self.holdings.segments.push(Vec::new());
+            // What is sealed isn't read in part: see `Resumption::check`.
+            if self.claim.source.kind == SourceKind::S3db && self.sealer.is_none() {
+                self.holdings.objects.push(ObjectsRead::default());
+            }
             self.want();
         }
     }

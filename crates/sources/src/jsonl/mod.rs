@@ -16,8 +16,8 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use teeline_core::{
-    Attachment, BackupError, Class, LineCheck, Placed, ResumePoint, Sample, SampleLimits, Scan,
-    Selection, Source, SourceKind, chain::Base,
+    Attachment, BackupError, Basis, Class, LineCheck, Placed, ResumePoint, Sample, SampleLimits,
+    Scan, Selection, Source, SourceKind, chain::Base,
 };
 
 use crate::Io;
@@ -141,7 +141,7 @@ impl JsonlSource {
             // Of lines of which some were wanted only, nobody knows how many there were.
             let is_all = selection.query.of(&point.resource).is_none();
             if let Some(opening) = openings.iter_mut().find(is_it)
-                && opening.state == Some(point.state)
+                && matches!((&point.basis, opening.state), (Basis::State(then), Some(now)) if *then == now)
                 && is_all
             {
                 opening.from = Some(point);
