@@ -1,0 +1,48 @@
+//! The long forms of what the tests run in short, each with the figures that docs/reliability.md quotes: `cargo xtask --help`.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command for people"
+)]
+
+mod kill_points;
+mod model;
+mod races;
+mod teeline_command;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The long forms of the tests.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Every interleaving of runs, cleanups, repairs and restores, over the rules that decide in them
+    Model(model::Arguments),
+    /// Writers that claim the same id at once: one wins each race
+    Races(races::Arguments),
+    /// The real command, killed at each of its system calls (needs strace)
+    KillPoints(kill_points::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Model(arguments) => model::run(&arguments),
+        Command::Races(arguments) => races::run(&arguments),
+        Command::KillPoints(arguments) => kill_points::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            ExitCode::FAILURE
+        }
+    }
+}
