@@ -78,7 +78,7 @@ impl Place<'_> {
              Type=oneshot\n\
              WorkingDirectory={folder}\n\
              EnvironmentFile=-%E/teeline/environment\n\
-             ExecStart={program} backup --schedule {name} --config {config}\n\
+             ExecStart={program} backup --schedule {name} --resume latest --config {config}\n\
              SuccessExitStatus={degraded}\n"
         )
     }

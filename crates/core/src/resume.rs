@@ -201,7 +201,7 @@ impl Resumption {
             let sum = |bytes: fn(&SegmentEntry) -> u64| -> u64 {
                 kept.iter().map(|segment| bytes(&segment.entry)).sum()
             };
-            (!kept.is_empty()).then(|| ResumePoint {
+            Some(ResumePoint {
                 resource: resource.name.clone(),
                 basis,
                 records: sum(|entry| entry.records),
@@ -242,11 +242,17 @@ impl Resumption {
         if let Some(file) = differing(&claim.attachments, attachments) {
             return Err(differs(file, "it isn't what it was"));
         }
+        let head = &claim.head;
+        if head.plan.seal.is_some() && (head.parent.is_some() || head.since.is_some()) {
+            let message =
+                "it is incremental, and what it seals depends on more than the state of the source";
+            return Err(differs(&head.id, message));
+        }
         let is_same = |name: &&String| plan.states.get(*name) == claim.states.get(*name);
         let names = claim.claimed.resources.iter().map(|claimed| &claimed.name);
         let unknown = |name: &&String| !claim.states.contains_key(*name) || !is_same(name);
         match names.clone().find(unknown) {
-            Some(name) if claim.head.plan.seal.is_some() => Err(differs(
+            Some(name) if head.plan.seal.is_some() => Err(differs(
                 name,
                 "whether it is as it was can't be told, and what is sealed mustn't be sealed again otherwise",
             )),

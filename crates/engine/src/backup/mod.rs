@@ -213,7 +213,10 @@ impl<'a> Run<'a> {
                     return Ok(());
                 }
                 PassEnd::Next(_) => {
-                    going_on = None;
+                    if going_on.take().is_some() {
+                        let reason = "the destination that has it failed, and the next one gets a pass of its own";
+                        afresh(report, reason.to_owned());
+                    }
                     started_at = (self.engine.0.clock)();
                     id = self.new_id(started_at)?;
                 }

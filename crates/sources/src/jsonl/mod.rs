@@ -138,13 +138,14 @@ impl JsonlSource {
         openings.retain(|opening| selection.wants(&opening.resource));
         for point in points {
             let is_it = |opening: &&mut Opening| opening.resource == point.resource;
-            // Of lines of which some were wanted only, nobody knows how many there were.
-            let is_all = selection.query.of(&point.resource).is_none();
             if let Some(opening) = openings.iter_mut().find(is_it)
-                && matches!((&point.basis, opening.state), (Basis::State(then), Some(now)) if *then == now)
-                && is_all
+                && let Basis::State(then) = point.basis
+                && opening.state == Some(then)
             {
-                opening.from = Some(point);
+                opening.is_watched = true;
+                // Of lines of which some were wanted only, nobody knows how many there were.
+                let is_all = selection.query.of(&point.resource).is_none();
+                opening.from = is_all.then_some(point);
             }
         }
         let scan = JsonlScan::new(

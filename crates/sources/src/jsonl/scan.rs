@@ -25,6 +25,8 @@ pub(super) struct Opening {
     plain_bytes: Option<u64>,
     /// What state it is in, where that can be told.
     pub(super) state: Option<Digest>,
+    /// Whether it has to stay in that state while it is read.
+    pub(super) is_watched: bool,
     /// Where its reading goes on, where that isn't its beginning.
     pub(super) from: Option<ResumePoint>,
     input: OpeningInput,
@@ -43,6 +45,7 @@ impl Opening {
             label: file.path.display().to_string().into(),
             plain_bytes: file.plain_bytes(),
             state: file.state(),
+            is_watched: false,
             from: None,
             input: OpeningInput::File(file),
         }
@@ -54,6 +57,7 @@ impl Opening {
             label: label.into(),
             plain_bytes: None,
             state: None,
+            is_watched: false,
             from: None,
             input: OpeningInput::Reader(reader),
         }
@@ -78,16 +82,20 @@ impl Opening {
             Some(point) => (point.plain_bytes, point.records),
             None => (0, 0),
         };
-        let input = match self.input {
-            OpeningInput::Reader(reader) => reader,
-            OpeningInput::File(file) => file
-                .open_at(bytes)
-                .map_err(|error| read_error(&self.label, error))?,
+        let (input, watched) = match self.input {
+            OpeningInput::Reader(reader) => (reader, None),
+            OpeningInput::File(file) => {
+                let input = file.open_at(bytes);
+                let input = input.map_err(|error| read_error(&self.label, error))?;
+                let state = self.state.filter(|_| self.is_watched);
+                (input, state.map(|state| (file, state)))
+            }
         };
         next_batch(Wanted {
             lines: Lines::new(input, self.label, limits).behind(lines),
             conditions,
             until,
+            watched,
         })
     }
 }
@@ -98,12 +106,16 @@ struct Wanted {
     conditions: Option<Conditions>,
     /// How many lines, where only a sample is wanted.
     until: Option<Until>,
+    /// The file, and the state that it has to be in as long as it is read, since what is before was taken for the same.
+    watched: Option<(ResourceFile, Digest)>,
 }
 
 impl Wanted {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, BackupError> {
         while !self.until.is_some_and(|until| until.is_reached()) {
-            let Some(batch) = self.lines.next_batch()? else {
+            let batch = self.lines.next_batch()?;
+            self.check_state()?;
+            let Some(batch) = batch else {
                 return Ok(None);
             };
             if let Some(until) = &mut self.until {
@@ -118,6 +130,21 @@ impl Wanted {
             }
         }
         Ok(None)
+    }
+}
+
+impl Wanted {
+    /// Refuses what was read of a file that isn't as it was any more.
+    fn check_state(&self) -> Result<(), BackupError> {
+        match &self.watched {
+            Some((file, state)) if file.state() != Some(*state) => {
+                let message = "it was written to while a run was taken up that needs it as it was";
+                let subject = file.path.display();
+                Err(BackupError::new(Class::Permanent, "read", subject, message)
+                    .suggest("try again: what it holds now is backed up afresh"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -104,6 +104,14 @@ impl Run<'_> {
                 super::afresh(report, reason);
                 Ok(None)
             }
+            // Nobody has asked for this very one, and a backup is wanted in any case.
+            Err(Otherwise::Refused(error))
+                if error.class() == Class::Conflict
+                    && self.request.resume == Some(Resume::Unfinished) =>
+            {
+                super::afresh(report, error.message().to_owned());
+                Ok(None)
+            }
             Err(Otherwise::Refused(error)) => Err(error),
         }
     }
