@@ -1,7 +1,7 @@
 //! The driver of a destination: the only code that awaits its sink. It does the steps of its lane one after the other, so
 //! their order at the destination is the order of the pass.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use teeline_core::{
 use tokio::sync::mpsc;
 
 use crate::messages::{DriverEvent, LaneItem, Step};
-use crate::publish::{attest, claim, differs, put_checked};
+use crate::publish::{Publication, attest, claim, differs, put_checked};
 use crate::read_back::compare_pieces;
 use crate::stages::{Meter, Phase};
 
@@ -29,11 +29,11 @@ pub enum Verification {
 pub(crate) struct Driver<R> {
     pub(crate) folder: BackupFolder,
     pub(crate) report: R,
-    pub(crate) open: HashMap<SegmentId, Box<dyn Upload>>,
+    pub(crate) open: BTreeMap<SegmentId, Box<dyn Upload>>,
     /// What is there already of the run.
     pub(crate) holdings: Holdings,
     /// The open segments that are there already.
-    pub(crate) kept: HashSet<SegmentId>,
+    pub(crate) kept: BTreeSet<SegmentId>,
     pub(crate) meter: Meter,
 }
 
@@ -64,13 +64,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 LaneItem::Publish(publication) => {
                     let folder = &self.folder;
                     let publishing = || (self.report)(DriverEvent::Publishing);
-                    publication
-                        .publish(
-                            folder.sink.as_ref(),
-                            folder.read_back.has_documents(),
-                            publishing,
-                        )
-                        .await?;
+                    folder.publish(&publication, publishing).await?;
                     self.meter.lap(Phase::Work("publish"));
                     (self.report)(DriverEvent::Published);
                     return Ok(());
@@ -83,7 +77,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
 
     /// Gives up what isn't committed.
     pub(crate) async fn abort(&mut self) -> Result<(), BackupError> {
-        for (_, mut upload) in self.open.drain() {
+        for (_, mut upload) in std::mem::take(&mut self.open) {
             upload.abort().await?;
         }
         Ok(())
@@ -238,6 +232,26 @@ impl BackupFolder {
         match Digest::of(&index) == entry.index_blake3 {
             true => Ok(index),
             false => Err(differs(self.sink.as_ref(), &key)),
+        }
+    }
+
+    /// Makes the backup visible; what is found to be something else than was written is taken back.
+    async fn publish(
+        &self,
+        publication: &Publication,
+        publishing: impl FnOnce() + Send,
+    ) -> Result<(), BackupError> {
+        let (sink, read_back) = (self.sink.as_ref(), self.read_back.has_documents());
+        match publication.publish(sink, read_back, publishing).await {
+            Err(error) if error.class() == Class::Corrupt => {
+                match publication.take_back(sink).await {
+                    Ok(()) => Err(error),
+                    Err(_) => Err(error.suggest(
+                        "a manifest that can't be read may be left there; `teeline verify` says so, and `teeline delete` removes it",
+                    )),
+                }
+            }
+            published => published,
         }
     }
 

@@ -3,6 +3,21 @@
 //!
 //! | module | what goes wrong |
 //! | --- | --- |
+//! | [`simulate`] | anything, at any time, by a seed: stores, sources, processes |
+//! | [`nth_fault`] | the first call of a kind, the second, and so on |
+//! | [`bitflips`] | one bit of what is stored |
 //! | [`races`] | several writers claim one id at the same time |
 
+pub mod bitflips;
+mod data;
+mod life;
+pub mod nth_fault;
+mod oracle;
 pub mod races;
+mod scenario;
+mod secrets;
+pub mod simulate;
+mod store;
+mod world;
+
+pub use world::{CrashPoint, Moment, Tally};
