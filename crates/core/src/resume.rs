@@ -47,7 +47,7 @@ pub enum Basis {
     /// It is in this state.
     State(Digest),
     /// These are its records, objects of a store.
-    Objects(ObjectsRead),
+    Objects(Box<ObjectsRead>),
 }
 
 /// From where a resource is read again, if it shows that what is before is as it was.
@@ -196,7 +196,8 @@ impl Resumption {
             let objects = resource.objects.as_ref().filter(|_| resource.is_whole());
             let objects = objects.filter(|objects| objects.are_before(young_from));
             let state = state.map(|state| Basis::State(*state));
-            let basis = state.or_else(|| objects.cloned().map(Basis::Objects))?;
+            let basis = state
+                .or_else(|| objects.map(|objects| Basis::Objects(Box::new(objects.clone()))))?;
             let kept = resource.kept();
             let sum = |bytes: fn(&SegmentEntry) -> u64| -> u64 {
                 kept.iter().map(|segment| bytes(&segment.entry)).sum()

@@ -25,7 +25,7 @@ pub(super) async fn unchanged(
     inline_bytes_max: u64,
 ) -> Result<LeftOut, BackupError> {
     let known = points.into_iter().filter_map(|point| match point.basis {
-        Basis::Objects(objects) if point.is_whole => Some((point.resource, objects)),
+        Basis::Objects(objects) if point.is_whole => Some((point.resource, *objects)),
         Basis::Objects(_) | Basis::State(_) => None,
     });
     let known = known.filter(|(_, objects)| objects.bytes_max() <= inline_bytes_max);
