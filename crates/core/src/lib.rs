@@ -41,6 +41,7 @@ mod random;
 mod reconstruct;
 mod records;
 mod reorder;
+mod resume;
 mod retention;
 mod retry;
 mod sample;
@@ -100,6 +101,10 @@ pub use records::{
     Withdrawal, WithdrawalReason,
 };
 pub use reorder::Reorder;
+pub use resume::{
+    Basis, Comparison, Holdings, Inventory, KeptSegment, ObjectsRead, ResumePoint, Resumed,
+    Resumption, ResumptionMarker, SegmentPlace,
+};
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
 pub use retry::{RetryPolicy, Tries};
 pub use sample::{Sample, SampleLimits, SampleShare};

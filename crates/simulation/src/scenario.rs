@@ -55,7 +55,7 @@ enum Step {
 
 /// What came of it.
 enum Came {
-    Reported(Reported),
+    Reported(Box<Reported>),
     Restored(Restored, RestoreStatus),
     Completed,
     Nothing,
@@ -180,7 +180,7 @@ impl Scenario {
         };
         for came in all {
             match came {
-                Came::Reported(reported) => happened.reported.push(reported),
+                Came::Reported(reported) => happened.reported.push(*reported),
                 Came::Restored(restored, status) => {
                     emitted_the_truth(&self.oracle.made, &restored, status)?;
                 }
@@ -248,7 +248,7 @@ impl Scenario {
             }
         }
         let happened = Happened {
-            reported: vec![reported],
+            reported: vec![*reported],
             ..Happened::default()
         };
         self.oracle.look(&happened).await
@@ -262,11 +262,11 @@ impl Scenario {
         Box::pin(async move {
             let report = engine.backup(request).await;
             let ids = report.id.clone().into_iter().collect();
-            Came::Reported(Reported {
+            Came::Reported(Box::new(Reported {
                 report,
                 ids,
                 strategy: StrategyKind::All,
-            })
+            }))
         })
     }
 }

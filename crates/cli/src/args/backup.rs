@@ -52,6 +52,10 @@ pub(crate) struct BackupArguments {
     /// was written then or later
     #[arg(long, value_name = "DAY|TIME")]
     pub(crate) since: Option<String>,
+    /// Take up this run again, which broke off, or the latest of the same that did: what destinations have of it is kept, and
+    /// only the rest is read. Where that can't be, a new backup is made, and the report says why
+    #[arg(long, value_name = "ID|latest", conflicts_with = "dry_run")]
+    pub(crate) resume: Option<String>,
     /// Calls to destinations that may be under way at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) concurrency: Option<u64>,

@@ -257,6 +257,7 @@ impl Run<'_> {
             duration_ms: 0,
             lag_bytes_max: 0,
             spooled_bytes: 0,
+            kept_bytes: 0,
             error: Some(ErrorReport::from(error)),
         }
     }

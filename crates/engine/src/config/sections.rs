@@ -73,6 +73,7 @@ pub(super) const BACKUP: Known = Known {
         "strategy",
         "lag",
         "lag_patience_ms",
+        "resume_quiet_ms",
         "spill_bytes",
         "catch_up",
         "concurrency",
@@ -277,6 +278,7 @@ pub(super) fn backup(
     })?;
     let lag = lag_policy(table)?;
     let lag_patience_ms = table.integer("lag_patience_ms", 1..=86_400_000)?;
+    let resume_quiet_ms = table.integer("resume_quiet_ms", 0..=3_600_000)?;
     let spill_bytes = table.size("spill_bytes", MIB..=1024 * GIB)?;
     let catch_up = table.word("catch_up", &["wait", "later"], |word| word.parse().ok())?;
     let base = table.word("base", &["last", "full"], |word| word.parse().ok())?;
@@ -311,6 +313,7 @@ pub(super) fn backup(
         catch_up: catch_up.unwrap_or(default.catch_up),
         base: base.unwrap_or(default.base),
         lag_patience_ms: lag_patience_ms.unwrap_or(default.lag_patience_ms),
+        resume_quiet_ms: resume_quiet_ms.unwrap_or(default.resume_quiet_ms),
         spill_bytes: spill_bytes.unwrap_or(default.spill_bytes),
         concurrency: concurrency.map_or(default.concurrency, to_usize),
         compression,

@@ -11,7 +11,7 @@ use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::connection::Connection;
 use crate::destination::Secret;
-use crate::request::{CatchUp, IncrementalBase};
+use crate::request::{CatchUp, IncrementalBase, RESUME_QUIET_MS_DEFAULT};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -70,6 +70,8 @@ pub struct BackupConfig {
     pub lag: Option<LagPolicy>,
     /// Milliseconds that a destination which may leave may hold up the pass, all in all: 1 to 86,400,000. Default: 10,000.
     pub lag_patience_ms: u64,
+    /// For how many milliseconds nothing may be written to a run before it is taken up again, 0 to 3,600,000. Default: 30,000.
+    pub resume_quiet_ms: u64,
     /// Bytes that may wait on disk for destinations that spill, 1 MiB to 1,024 GiB. Default: 1 GiB.
     pub spill_bytes: u64,
     /// When a destination that was left behind is completed. Default: [`CatchUp::Later`].
@@ -298,6 +300,7 @@ impl Default for BackupConfig {
             strategy: StrategyKind::All,
             lag: None,
             lag_patience_ms: LAG_PATIENCE_MS_DEFAULT,
+            resume_quiet_ms: RESUME_QUIET_MS_DEFAULT,
             spill_bytes: SPILL_BYTES_DEFAULT,
             catch_up: CatchUp::Later,
             base: IncrementalBase::Last,

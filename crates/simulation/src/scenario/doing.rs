@@ -133,11 +133,11 @@ impl Scenario {
             let report = engine.backup(request).await;
             world.ended(format!("backup {strategy}: {:?}", report.status));
             let ids = ids.lock().map(|ids| ids.clone()).unwrap_or_default();
-            Came::Reported(Reported {
+            Came::Reported(Box::new(Reported {
                 report,
                 ids,
                 strategy,
-            })
+            }))
         })
     }
 

@@ -34,6 +34,7 @@ settle_passes_max = 7
 strategy = "quorum:2"
 lag = "block"
 lag_patience_ms = 2000
+resume_quiet_ms = 40000
 spill_bytes = "2GiB"
 catch_up = "wait"
 base = "full"
@@ -110,6 +111,7 @@ fn every_key_is_read() {
         strategy: StrategyKind::Quorum(2),
         lag: Some(LagPolicy::Block),
         lag_patience_ms: 2_000,
+        resume_quiet_ms: 40_000,
         spill_bytes: 2 << 30,
         catch_up: CatchUp::Wait,
         base: IncrementalBase::Full,
