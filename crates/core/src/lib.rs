@@ -98,7 +98,7 @@ pub use records::{
 };
 pub use reorder::Reorder;
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
-pub use retry::{RetryPolicy, Tries};
+pub use retry::{Breaker, BreakerPolicy, RepeatBudget, RetryPolicy, Tries, retry_after_ms};
 pub use sample::{Sample, SampleLimits, SampleShare};
 pub use schedule::{Agenda, Awaited, CronExpression, NoCalendarEvent, NotACronExpression, Timing};
 pub use sink::{

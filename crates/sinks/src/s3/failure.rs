@@ -104,7 +104,7 @@ impl Context<'_> {
         if class == Class::Archived {
             return self.error(class, "it is archived, and must be thawed to be read");
         }
-        let error = self.error(class, rejected);
+        let error = self.error(class, rejected).wait(rejected.wait_ms);
         match suggestion(rejected) {
             Some(suggestion) => error.suggest(suggestion),
             None => error,
@@ -125,7 +125,7 @@ fn class_of(rejected: &Rejected, renews_keys: bool) -> Class {
         // What arrived isn't what was sent: cut short or changed on the way, which the next try need not be.
         ("IncompleteBody" | "BadDigest" | "ClientDisconnected", _)
         | ("XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _) => Class::Transient,
-        ("ExpiredToken" | "TokenRefreshRequired", _) if renews_keys => Class::Transient,
+        _ if rejected.is_of_expired_keys() && renews_keys => Class::Transient,
         ("NotImplemented" | "QuotaExceeded" | "XMinioStorageFull", _) => Class::Permanent,
         ("InvalidObjectState", _) => Class::Archived,
         (_, 404) => Class::NotFound,
@@ -143,15 +143,15 @@ fn class_of(rejected: &Rejected, renews_keys: bool) -> Class {
 
 fn suggestion(rejected: &Rejected) -> Option<String> {
     let text = match (rejected.code.as_str(), rejected.status) {
+        _ if rejected.is_of_expired_keys() => "get new temporary keys",
         ("InvalidAccessKeyId" | "SignatureDoesNotMatch", _) | (_, 401) => {
             "check the access key and its secret"
         }
-        ("ExpiredToken" | "TokenRefreshRequired", _) => "get new temporary keys",
         ("RequestTimeTooSkewed", _) => {
             let date = rejected.date.as_deref().unwrap_or("another time");
             return Some(format!("set this machine's clock: the server says {date}"));
         }
-        ("AuthorizationHeaderMalformed" | "PermanentRedirect", _) | (_, 301 | 307) => {
+        ("AuthorizationHeaderMalformed" | "PermanentRedirect", _) | (_, 301..=303 | 307 | 308) => {
             "set the region that the bucket is in"
         }
         ("QuotaExceeded" | "XMinioStorageFull", _) | (_, 507) => {
