@@ -3,6 +3,7 @@
 mod behind;
 mod check;
 mod cleanup;
+mod deadline;
 mod dry_run;
 mod outcome;
 mod parent;
@@ -21,6 +22,7 @@ use teeline_core::{
     PlanEntry, PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
 };
 
+use self::deadline::Deadline;
 use self::parent::Extent;
 use self::wanted::Wanted;
 pub(crate) use self::wanted::glob;
@@ -66,6 +68,7 @@ impl Engine {
 struct Run<'a> {
     engine: &'a Engine,
     request: &'a BackupRequest,
+    deadline: Deadline,
     started_at: Timestamp,
     opened: Vec<Opened>,
     reports: Vec<Option<DestinationReport>>,
@@ -82,6 +85,7 @@ impl<'a> Run<'a> {
         Run {
             engine,
             request,
+            deadline: Deadline::start(request),
             started_at,
             opened: Vec::new(),
             reports: Vec::new(),
@@ -97,6 +101,7 @@ impl<'a> Run<'a> {
             report.status = RunStatus::Failed;
             report.error = Some((&error).into());
         }
+        report.error = report.error.map(|error| self.deadline.told(error));
         report.destinations = self.destination_reports();
         if self.request.catch_up == CatchUp::Wait {
             self.complete_who_is_behind(&mut report).await;
@@ -141,7 +146,7 @@ impl<'a> Run<'a> {
         );
         self.engine.0.events.emit(&start);
         let started = request.hooks.start(&start, &mut report.hook_failures);
-        request.cancel.guard(started).await?;
+        self.deadline.cancel().guard(started).await?;
         self.passes(strategy, id, report).await
     }
 
@@ -291,7 +296,7 @@ impl<'a> Run<'a> {
             executor: inner.executor(request.block_bytes()),
             clock: self.clock(),
             observer: observer.unwrap_or_else(|| Arc::new(|_| ())),
-            cancel: request.cancel.subscribe(),
+            cancel: self.deadline.cancel().subscribe(),
         })
     }
 

@@ -36,6 +36,7 @@ lag = "block"
 lag_patience_ms = 2000
 spill_bytes = "2GiB"
 catch_up = "wait"
+deadline = "6h"
 base = "full"
 concurrency = 2
 compression = "gzip"
@@ -111,6 +112,7 @@ fn every_key_is_read() {
         lag_patience_ms: 2_000,
         spill_bytes: 2 << 30,
         catch_up: CatchUp::Wait,
+        deadline: Some(Span::from_ms(6 * 3_600_000)),
         base: IncrementalBase::Full,
         concurrency: 2,
         compression: Compression::Gzip { level: 9 },
