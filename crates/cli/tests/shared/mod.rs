@@ -5,6 +5,7 @@
 )]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod documented;
 pub(crate) mod shop;
 
 use std::fs;
