@@ -18,7 +18,8 @@ pub(crate) use self::backup::{
 pub(crate) use self::bench::BenchArguments;
 pub(crate) use self::cleanup::{CleanupArguments, ConsolidateArguments, DeleteArguments};
 pub(crate) use self::keys::{
-    KeyArguments, KeyCommand, KeyCommandArguments, NewKeyArguments, WhichArguments,
+    KeyArguments, KeyCommand, KeyCommandArguments, NewKeyArguments, OpeningArguments,
+    WhichArguments,
 };
 pub(crate) use self::schedule::{RunArguments, ScheduleArguments, ScheduleCommand};
 
@@ -180,7 +181,7 @@ pub(crate) struct VerifyArguments {
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
     #[command(flatten)]
-    pub(crate) keys: KeyArguments,
+    pub(crate) opening: OpeningArguments,
 }
 
 /// `teeline validate`.
@@ -197,7 +198,7 @@ pub(crate) struct ValidateArguments {
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) scratch: Option<String>,
     #[command(flatten)]
-    pub(crate) keys: KeyArguments,
+    pub(crate) opening: OpeningArguments,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
 }
@@ -252,11 +253,8 @@ pub(crate) struct RestoreArguments {
     /// Say what would be restored, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Restore a backup that isn't sealed although a key is given: whoever can write to the destination may have made it
-    #[arg(long)]
-    pub(crate) allow_unsealed: bool,
     #[command(flatten)]
-    pub(crate) keys: KeyArguments,
+    pub(crate) opening: OpeningArguments,
 }
 
 /// `teeline repair`.

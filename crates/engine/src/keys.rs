@@ -8,6 +8,7 @@ mod source;
 mod unlock;
 
 use teeline_core::seal::KeySecret;
+use teeline_core::{BackupError, BackupId, Class};
 
 pub(crate) use change::seal_keys;
 pub use change::{KeyChange, KeysRequest};
@@ -21,7 +22,7 @@ pub(crate) use unlock::{authenticate, unlock};
 pub struct Keys {
     /// Any of them may be the one; none, by which only backups that aren't sealed can be opened.
     pub secrets: Vec<KeySecret>,
-    /// Whether a backup that isn't sealed is restored although there are keys; no, since whoever can write to a destination
+    /// Whether a backup that isn't sealed is taken although there are keys; no, since whoever can write to a destination
     /// can put one there.
     pub allow_unsealed: bool,
 }
@@ -33,5 +34,18 @@ impl Keys {
             secrets,
             allow_unsealed: false,
         }
+    }
+
+    /// Takes a backup that isn't sealed, where nothing else is to be expected.
+    ///
+    /// # Errors
+    /// [`Class::WrongKey`] where there are keys, and it isn't allowed.
+    pub(crate) fn take_unsealed(&self, id: &BackupId) -> Result<(), BackupError> {
+        if self.secrets.is_empty() || self.allow_unsealed {
+            return Ok(());
+        }
+        let message = "it isn't sealed, though a key was given: whoever can write to the destination may have made it";
+        let error = BackupError::new(Class::WrongKey, "open", id, message);
+        Err(error.suggest("--allow-unsealed takes it all the same"))
     }
 }

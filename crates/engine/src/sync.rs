@@ -185,6 +185,27 @@ impl Gap<'_> {
         donors
     }
 
+    /// Nobody can say which of two backups of one id is the right one.
+    fn agree(&self) -> Result<(), BackupError> {
+        let mut having = self.asked.iter().filter_map(|place| {
+            let entry = place.entry(self.id)?;
+            Some((&place.opened.name, &entry.checksum))
+        });
+        let Some((one, checksum)) = having.next() else {
+            return Ok(());
+        };
+        match having.find(|(_, other)| *other != checksum) {
+            None => Ok(()),
+            Some((other, _)) => {
+                let message = format!(
+                    "{one} and {other} have different backups of this id; neither is copied"
+                );
+                Err(BackupError::corrupt(self.id, message)
+                    .suggest("`teeline verify --deep`, with the key where it is encrypted, tells which is damaged; move that one away"))
+            }
+        }
+    }
+
     /// Completes the copy at a destination, from the first that can give it.
     async fn complete(&self, to: &Asked, donors: &[Donor<'_>]) -> Result<u64, BackupError> {
         if let Some((_, _, error)) = to.catalog.damaged_of(self.id).next() {
@@ -192,6 +213,7 @@ impl Gap<'_> {
             return Err(BackupError::corrupt(error.subject(), message)
                 .suggest("`teeline repair --rebuild-manifest` makes a lost manifest again"));
         }
+        self.agree()?;
         let mut failure = None;
         for (from, path, sealed) in donors {
             let started_at = (self.engine.0.clock)();

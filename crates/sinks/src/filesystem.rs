@@ -8,7 +8,8 @@
 //!   a crash left behind does no harm; [`Sink::unfinished`] names them, by the keys that their own names would be.
 //! - Files are for their owner alone, and so are folders made on the way, unless [`Modes`] say otherwise. Temporary files are
 //!   like the files that they become.
-//! - Symbolic links below the root aren't followed in writing, and aren't listed.
+//! - Symbolic links below the root aren't followed in writing, and aren't listed; one that leads out of the root isn't
+//!   followed at all.
 //! - A `put` whose object exists with the same bytes succeeds: it can't tell a repetition from a second writer. An upload
 //!   can, so for a second one the same bytes are a conflict too.
 
@@ -159,7 +160,7 @@ impl Sink for FilesystemSink {
         let draft = self
             .on_disk(move |disk| {
                 let draft = Draft::create(disk, &key)?;
-                disk.check_space(draft.target(), expected_bytes)?;
+                draft.check_space(expected_bytes)?;
                 Ok(draft)
             })
             .await?;
@@ -174,7 +175,7 @@ impl Sink for FilesystemSink {
             match draft.commit() {
                 Err(error) if error.class() == Class::Conflict && disk.holds(&key, &bytes)? => {
                     // The first try may have been cut off before it had made it durable.
-                    disk.sync_folders_of(draft.target())
+                    draft.sync_folders()
                 }
                 result => result,
             }

@@ -36,6 +36,16 @@ pub(crate) struct KeyArguments {
     pub(crate) passphrase_command: Vec<String>,
 }
 
+/// What opens sealed backups, where one that isn't sealed is refused if there is a key.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct OpeningArguments {
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
+    /// Take a backup that isn't sealed although a key is given: whoever can write to the destination may have made it
+    #[arg(long, help_heading = "Keys")]
+    pub(crate) allow_unsealed: bool,
+}
+
 /// Who is to be able to open backups that aren't yet. Without, as the configuration says.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "New recipients")]

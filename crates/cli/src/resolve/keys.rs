@@ -9,7 +9,7 @@ use teeline::{
 
 use super::requests::{places, which};
 use super::setting::Setting;
-use crate::args::{KeyArguments, KeyCommand, NewKeyArguments, WhichArguments};
+use crate::args::{KeyArguments, KeyCommand, NewKeyArguments, OpeningArguments, WhichArguments};
 use crate::output::Output;
 
 /// What is needed of keys to make a backup.
@@ -24,6 +24,16 @@ pub(crate) struct Access {
 /// What opens backups: what was typed, and what the configuration says.
 pub(crate) async fn keys(typed: &KeyArguments, setting: &Setting) -> Result<Keys, BackupError> {
     Ok(access(typed, &[], setting).await?.keys)
+}
+
+/// The same, where a backup that isn't sealed may be refused.
+pub(crate) async fn opening(
+    typed: &OpeningArguments,
+    setting: &Setting,
+) -> Result<Keys, BackupError> {
+    let mut keys = keys(&typed.keys, setting).await?;
+    keys.allow_unsealed = typed.allow_unsealed;
+    Ok(keys)
 }
 
 /// Whoever was typed, or else as the configuration says. Each secret is read once: a descriptor gives it no second time.

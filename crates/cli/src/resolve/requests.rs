@@ -10,7 +10,7 @@ use teeline::{
 use super::backup::said;
 use super::destinations::places_of;
 use super::exposed::Exposed;
-use super::keys::{Access, access, keys};
+use super::keys::{Access, access, keys, opening};
 use super::setting::Setting;
 use super::target::target;
 use super::to_usize;
@@ -194,7 +194,7 @@ pub(crate) async fn verify(
         false => WhichBackups::One(which(&typed.id)?),
     };
     request.deep = typed.deep;
-    request.keys = keys(&typed.keys, setting).await?;
+    request.keys = opening(&typed.opening, setting).await?;
     request.cancel = cancel.clone();
     Ok(request)
 }
@@ -229,7 +229,7 @@ pub(crate) async fn validate(
         };
     }
     exposed.warn(output);
-    request.keys = keys(&typed.keys, setting).await?;
+    request.keys = opening(&typed.opening, setting).await?;
     request.cancel = cancel.clone();
     Ok(request)
 }
@@ -258,8 +258,7 @@ pub(crate) async fn restore(
     });
     request.wait_for_thaw = typed.wait;
     request.dry_run = typed.dry_run;
-    request.keys = keys(&typed.keys, setting).await?;
-    request.keys.allow_unsealed = typed.allow_unsealed;
+    request.keys = opening(&typed.opening, setting).await?;
     request.hooks = setting.config.hooks()?;
     request.cancel = cancel.clone();
     Ok(request)

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use teeline_core::seal::{Context, Sealer, open_rows};
-use teeline_core::{BackupError, CatalogEntry, Class, ObjectRow, SealedManifest, SegmentEntry};
+use teeline_core::{BackupError, CatalogEntry, ObjectRow, SealedManifest, SegmentEntry};
 
 use super::{Copies, Window};
 use crate::files::{WholeFile, file_of};
@@ -88,10 +88,8 @@ pub(super) async fn open_manifest(
     keys: &Keys,
 ) -> Result<Option<Sealer>, BackupError> {
     let unlocked = authenticate(opened, &entry.path, sealed, keys).await?;
-    if unlocked.is_none() && !keys.secrets.is_empty() && !keys.allow_unsealed {
-        let message = "it isn't sealed, though a key was given: whoever can write to the destination may have made it";
-        let error = BackupError::new(Class::WrongKey, "open", &entry.id, message);
-        return Err(error.suggest("--allow-unsealed restores it all the same"));
+    if unlocked.is_none() {
+        keys.take_unsealed(&entry.id)?;
     }
     Ok(unlocked.map(|unlocked| unlocked.sealer))
 }

@@ -44,7 +44,7 @@ pub struct VerifiedCopy {
     pub attested_bytes: u64,
     /// What it holds, where it was checked deeply and nothing was wrong.
     pub contained: Option<Contained>,
-    /// What is known of a sealed backup; absent where it isn't sealed, or damaged.
+    /// What is known of a sealed backup, or of one that isn't though a key was given; absent for others, and where it is damaged.
     pub seal: Option<VerifiedSeal>,
     /// What was wrong.
     pub damage: Vec<Damage>,
@@ -57,7 +57,7 @@ pub struct VerifiedSeal {
     pub authentic: bool,
     /// What there is of the backup that was the newest when it was made; absent where there was none.
     pub previous: Option<PreviousState>,
-    /// Why no key opened it, where one was given or needed.
+    /// Why no key opened it, where one was given or needed; or that it isn't sealed, though one was given.
     pub error: Option<ErrorReport>,
 }
 

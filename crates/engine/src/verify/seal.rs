@@ -10,7 +10,7 @@ use crate::files::file_of;
 use crate::keys::authenticate;
 use crate::report::{PreviousState, VerifiedSeal};
 
-/// Looks at a copy whose digests are right; what isn't authentic is damage. None where it isn't sealed.
+/// Looks at a copy whose digests are right; what isn't authentic is damage. None where it isn't sealed, and needn't be.
 pub(super) async fn look(
     check: &mut Check<'_>,
     asked_all: &[&Asked],
@@ -21,7 +21,14 @@ pub(super) async fn look(
     let file = |name: &str| format!("{}/{name}", entry.path);
     // That it can be read was seen before.
     let sealed = read_manifest(&asked.opened, entry).await.ok()?;
-    let plan = sealed.manifest.plan.seal.as_ref()?;
+    let Some(plan) = &sealed.manifest.plan.seal else {
+        let error = request.keys.take_unsealed(&entry.id).err()?;
+        return Some(VerifiedSeal {
+            authentic: false,
+            previous: None,
+            error: Some((&error).into()),
+        });
+    };
     let mut seal = VerifiedSeal {
         authentic: false,
         previous: plan.previous.as_ref().map(|it| state(it, asked_all, asked)),

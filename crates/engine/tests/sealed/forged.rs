@@ -1,10 +1,13 @@
 //! Whoever can write to a destination can make every digest fit. Without the key that is noticed by who has the key.
 
 use bytes::Bytes;
-use teeline::{DestinationSpec, KeyChange, KeysRequest, RestoreStatus, Sink, WhichBackups, exit};
+use teeline::{
+    DestinationSpec, KeyChange, Keys, KeysRequest, RestoreStatus, Sink, SyncRequest, VerifyRequest,
+    WhichBackups, exit,
+};
 use teeline_core::{CatalogEntry, Manifest, ObjectKey, SealedManifest, document, layout};
 
-use super::common::{request, whole};
+use super::common::{request, store, whole};
 use super::{Made, key, keys, made, made_by, recipient};
 
 impl Made {
@@ -128,6 +131,12 @@ async fn unsealed(made: &Made) -> DestinationSpec {
     made.at[0].clone()
 }
 
+async fn verified(made: &Made, at: &[DestinationSpec], keys: Keys) -> u8 {
+    let mut asked = VerifyRequest::new(at.to_vec());
+    asked.keys = keys;
+    Box::pin(made.engine.verify(asked)).await.exit_code()
+}
+
 #[tokio::test]
 async fn one_that_is_not_sealed_is_not_taken_for_one_that_is() {
     let made = made().await;
@@ -135,8 +144,10 @@ async fn one_that_is_not_sealed_is_not_taken_for_one_that_is() {
     let (report, lines) = made.restore(&at, keys(&[key(1)])).await;
     assert_eq!(report.exit_code(), exit::WRONG_KEY, "{report:?}");
     assert!(lines.is_empty());
+    assert_eq!(verified(&made, &at, keys(&[key(1)])).await, exit::WRONG_KEY);
     let mut allowed = keys(&[key(1)]);
     allowed.allow_unsealed = true;
+    assert_eq!(verified(&made, &at, allowed.clone()).await, exit::DONE);
     let (report, lines) = made.restore(&at, allowed).await;
     assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
     assert_eq!(lines, b"{\"forged\":true}\n");
@@ -227,4 +238,17 @@ async fn a_copy_that_is_not_sealed_takes_no_key_from_another_one() {
         "{report:?}"
     );
     made.assert_restores(&made.at[1..], &key(2)).await;
+}
+
+#[tokio::test]
+async fn of_two_that_differ_neither_is_copied() {
+    let made = made().await;
+    let mut manifest = made.manifest().await;
+    manifest.source.location = "elsewhere".to_owned();
+    made.forge(document::seal(&manifest)).await;
+    let (sink, third) = store("third");
+    let all = vec![made.at[0].clone(), made.at[1].clone(), third];
+    let synced = made.engine.sync(SyncRequest::new(all)).await;
+    assert_eq!(synced.exit_code(), exit::DAMAGED, "{synced:?}");
+    assert!(sink.keys().is_empty(), "{:?}", sink.keys());
 }

@@ -1,4 +1,7 @@
 //! The system calls on a root folder. Everything here blocks.
+//!
+//! The root is opened once, and whatever stands below it is reached from there (`openat2` with `RESOLVE_BENEATH` where the
+//! system has it): a symbolic link that leads outside isn't followed, whoever puts it there and whenever.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -6,11 +9,13 @@ use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use rustix::fs::{Advice, fadvise, statvfs};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt as _, ReadDir};
+use rustix::fs::{Advice, Mode, OFlags, fadvise, fstatvfs, openat};
 use rustix::io::Errno;
 use teeline_core::{BackupError, Buffers, Class, ObjectKey, ObjectMeta, Timestamp};
 
@@ -27,8 +32,10 @@ pub(super) const READ_BYTES: usize = 512 << 10;
 #[derive(Debug)]
 pub(super) struct Disk {
     root: PathBuf,
+    /// Once it was there.
+    opened: OnceLock<Dir>,
     modes: Modes,
-    /// Folders that are known to be durable in the folders above them, up to the root.
+    /// Folders below the root that are known to be durable in the folders above them, up to the root.
     durable: Mutex<HashSet<PathBuf>>,
     /// What is read into.
     buffers: Buffers,
@@ -39,6 +46,7 @@ impl Disk {
         Disk {
             // Fails only where there is no current folder; a relative path then fails at its first use.
             root: std::path::absolute(&root).unwrap_or(root),
+            opened: OnceLock::new(),
             modes,
             durable: Mutex::default(),
             buffers: Buffers::default(),
@@ -53,14 +61,55 @@ impl Disk {
         self.modes
     }
 
+    /// Where an object is, for whoever is to look.
     pub(super) fn path(&self, key: &ObjectKey) -> PathBuf {
         self.root.join(key.as_str())
+    }
+
+    fn dir(&self) -> io::Result<&Dir> {
+        if let Some(dir) = self.opened.get() {
+            return Ok(dir);
+        }
+        let dir = Dir::open_ambient_dir(&self.root, ambient_authority())?;
+        Ok(self.opened.get_or_init(|| dir))
+    }
+
+    /// A folder below the root; `""` is the root.
+    pub(super) fn folder(&self, below: &Path) -> io::Result<Dir> {
+        match below.as_os_str().is_empty() {
+            true => self.dir()?.try_clone(),
+            false => self.dir()?.open_dir(below),
+        }
+    }
+
+    /// What is in a folder below the root.
+    pub(super) fn entries(&self, below: &Path) -> io::Result<ReadDir> {
+        match below.as_os_str().is_empty() {
+            true => self.dir()?.entries(),
+            false => self.dir()?.read_dir(below),
+        }
+    }
+
+    /// What stands under a key, without following it where it is a link.
+    pub(super) fn look_at(&self, key: &Path) -> io::Result<Metadata> {
+        self.dir()?.symlink_metadata(key)
+    }
+
+    fn open(&self, key: &ObjectKey) -> io::Result<(File, u64)> {
+        let mut options = OpenOptions::new();
+        // Opening a pipe would wait for whoever writes to it.
+        options.read(true);
+        options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        let file = self.dir()?.open_with(key.as_str(), &options)?.into_std();
+        let metadata = file.metadata()?;
+        check_kind(metadata.is_file(), metadata.is_dir())?;
+        Ok((file, metadata.len()))
     }
 
     pub(super) fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
         let path = self.path(key);
         let failed = |error| failure("read", &path, error);
-        let (file, held) = open(&path).map_err(failed)?;
+        let (file, held) = self.open(key).map_err(failed)?;
         let shorter = || {
             let message = format!(
                 "shorter than expected: it holds {held} bytes, and bytes {} to {} were asked for",
@@ -86,13 +135,13 @@ impl Disk {
     pub(super) fn holds(&self, key: &ObjectKey, bytes: &[u8]) -> Result<bool, BackupError> {
         let path = self.path(key);
         let failed = |error| failure("read", &path, error);
-        let (mut file, held) = match open(&path) {
+        let (mut file, held) = match self.open(key) {
             Ok(opened) => opened,
             Err(error) => {
-                // Deleted in the meantime, or a folder.
+                // Deleted in the meantime, a folder, or a link to elsewhere.
                 let error = failed(error);
                 return match error.class() {
-                    Class::NotFound => Ok(false),
+                    Class::NotFound | Class::Corrupt => Ok(false),
                     _ => Err(error),
                 };
             }
@@ -108,34 +157,35 @@ impl Disk {
     pub(super) fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         let path = self.path(key);
         let failed = |error| failure("look at", &path, error);
-        let metadata = fs::metadata(&path).map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(failed(Errno::ISDIR.into()));
-        }
+        let metadata = self.dir().and_then(|dir| dir.metadata(key.as_str()));
+        let metadata = metadata.map_err(failed)?;
+        check_kind(metadata.is_file(), metadata.is_dir()).map_err(failed)?;
         Ok(meta(key.clone(), &metadata))
     }
 
     pub(super) fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
         let path = self.path(key);
         let failed = |error| failure("drop from the cache", &path, error);
-        let (file, _) = open(&path).map_err(failed)?;
+        let (file, _) = self.open(key).map_err(failed)?;
         fadvise(&file, 0, None, Advice::DontNeed).map_err(|errno| failed(errno.into()))
     }
 
     pub(super) fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
-        let path = self.path(key);
-        match fs::remove_file(&path) {
+        let below = Path::new(key.as_str());
+        let failed = |error| failure("delete", &self.path(key), error);
+        let dir = match self.dir() {
+            Err(error) if is_absence(&error) => return Ok(()),
+            opened => opened.map_err(failed)?,
+        };
+        match dir.remove_file(below) {
             Ok(()) => {}
-            Err(error) if is_absence(&error) || path.is_dir() => return Ok(()),
-            Err(error) => return Err(failure("delete", &path, error)),
+            Err(error) if is_absence(&error) || dir.is_dir(below) => return Ok(()),
+            Err(error) => return Err(failed(error)),
         }
         // Folders that it leaves empty go too. Writers make them again where they lose this race.
-        for folder in self.folders_above(&path) {
-            if folder == self.root {
-                break;
-            }
+        for folder in folders_above(below) {
             self.durable().remove(folder);
-            if fs::remove_dir(folder).is_err() {
+            if folder.as_os_str().is_empty() || dir.remove_dir(folder).is_err() {
                 break;
             }
         }
@@ -156,9 +206,13 @@ impl Disk {
     }
 
     /// Refuses to begin what won't fit.
-    pub(super) fn check_space(&self, target: &Path, expected: u64) -> Result<(), BackupError> {
-        let folder = target.parent().unwrap_or(&self.root);
-        let space = statvfs(folder).map_err(|errno| failure("look at", folder, errno.into()))?;
+    pub(super) fn check_space(
+        &self,
+        folder: &Dir,
+        target: &Path,
+        expected: u64,
+    ) -> Result<(), BackupError> {
+        let space = fstatvfs(folder).map_err(|errno| failure("look at", target, errno.into()))?;
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         // Some filesystems don't tell, and say that they have no blocks at all.
         if space.f_blocks == 0 || free >= expected {
@@ -174,25 +228,26 @@ impl Disk {
         )
     }
 
-    /// Makes sure that a folder at or below the root is there, without following symbolic links below the root.
-    pub(super) fn make_folder(&self, folder: &Path) -> Result<(), BackupError> {
+    /// Makes sure that a folder below the root is there, `""` being the root, without following symbolic links there.
+    pub(super) fn make_folder(&self, below: &Path) -> Result<(), BackupError> {
+        let failed = |error| failure("make", &self.root, error);
         self.check_root("make")?;
         if !self.root.is_dir() {
-            make_root(&self.root, self.modes)
-                .map_err(|error| failure("make", &self.root, error))?;
+            make_root(&self.root, self.modes).map_err(failed)?;
         }
-        let below = folder.strip_prefix(&self.root).unwrap_or(Path::new(""));
-        let mut at = self.root.clone();
+        let dir = self.dir().map_err(failed)?;
+        let mut at = PathBuf::new();
         for component in below {
             at.push(component);
-            self.make_one_folder(&at)?;
+            self.make_one_folder(dir, &at)?;
         }
         Ok(())
     }
 
-    fn make_one_folder(&self, at: &Path) -> Result<(), BackupError> {
-        let refused = |message| BackupError::new(Class::Conflict, "make", at.display(), message);
-        match fs::symlink_metadata(at) {
+    fn make_one_folder(&self, dir: &Dir, at: &Path) -> Result<(), BackupError> {
+        let shown = self.root.join(at);
+        let refused = |message| BackupError::new(Class::Conflict, "make", shown.display(), message);
+        match dir.symlink_metadata(at) {
             Ok(there) if there.is_dir() => Ok(()),
             Ok(there) if there.is_symlink() => Err(refused(
                 "it is a symbolic link, and those aren't followed in writing",
@@ -202,39 +257,36 @@ impl Disk {
             )),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.durable().remove(at);
-                match self.modes.create_folder(at) {
+                match self.modes.create_folder(dir, at) {
                     // Somebody else was faster.
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists && at.is_dir() => Ok(()),
-                    made => made.map_err(|error| failure("make", at, error)),
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir(at) => {
+                        Ok(())
+                    }
+                    made => made.map_err(|error| failure("make", &shown, error)),
                 }
             }
-            Err(error) => Err(failure("make", at, error)),
+            Err(error) => Err(failure("make", &shown, error)),
         }
     }
 
-    /// Makes durable that `target` is in its folder, and its folder in those above it.
-    pub(super) fn sync_folders_of(&self, target: &Path) -> Result<(), BackupError> {
-        let Some(folder) = target.parent() else {
+    /// Makes durable that the object `below` the root is in its folder, and its folder in those above it.
+    pub(super) fn sync_folders_of(&self, below: &Path) -> Result<(), BackupError> {
+        let Some(folder) = below.parent() else {
             return Ok(());
         };
         let sync = |folder: &Path| {
-            sync_folder(folder).map_err(|error| failure("make durable", folder, error))
+            let synced = self.folder(folder).and_then(|opened| sync_folder(&opened));
+            synced.map_err(|error| failure("make durable", &self.root.join(folder), error))
         };
         sync(folder)?;
         if self.durable().contains(folder) {
             return Ok(());
         }
-        for above in self.folders_above(folder) {
+        for above in folders_above(folder) {
             sync(above)?;
         }
         self.durable().insert(folder.to_owned());
         Ok(())
-    }
-
-    /// The folders above `path`, from the nearest one up to the root.
-    fn folders_above<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Path> {
-        let above = path.ancestors().skip(1);
-        above.take_while(|folder| folder.starts_with(&self.root))
     }
 
     fn durable(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
@@ -248,11 +300,11 @@ pub(super) fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-pub(super) fn meta(key: ObjectKey, metadata: &fs::Metadata) -> ObjectMeta {
+pub(super) fn meta(key: ObjectKey, metadata: &Metadata) -> ObjectMeta {
     let since_1970 = metadata
         .modified()
         .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .and_then(|time| time.into_std().duration_since(UNIX_EPOCH).ok())
         .and_then(|since| i64::try_from(since.as_millis()).ok());
     ObjectMeta {
         key,
@@ -261,34 +313,46 @@ pub(super) fn meta(key: ObjectKey, metadata: &fs::Metadata) -> ObjectMeta {
     }
 }
 
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(Errno::ISDIR.into());
+/// The folders above what is `below` the root, from the nearest one up to the root, which is `""`.
+fn folders_above(below: &Path) -> impl Iterator<Item = &Path> {
+    below.ancestors().skip(1)
+}
+
+/// Only files are objects. A pipe or a device, of which there is no end, is nobody's.
+fn check_kind(is_file: bool, is_folder: bool) -> io::Result<()> {
+    match (is_file, is_folder) {
+        (true, _) => Ok(()),
+        (_, true) => Err(Errno::ISDIR.into()),
+        _ => Err(io::Error::new(ErrorKind::InvalidData, "it is no file")),
     }
-    Ok((file, metadata.len()))
 }
 
 /// The root and what is missing above it, each durable in the folder above.
 fn make_root(root: &Path, modes: Modes) -> io::Result<()> {
     let missing: Vec<_> = root.ancestors().take_while(|path| !path.is_dir()).collect();
     for folder in missing.into_iter().rev() {
-        match modes.create_folder(folder) {
+        let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else {
+            continue;
+        };
+        let above = Dir::open_ambient_dir(above, ambient_authority())?;
+        match modes.create_folder(&above, Path::new(name)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
             made => made?,
         }
-        match folder.parent().map(sync_folder) {
+        match sync_folder(&above) {
             // One may write to a folder without the right to open it.
-            Some(Err(error)) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
+            Err(error) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
             _ => {}
         }
     }
     Ok(())
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
+fn sync_folder(folder: &Dir) -> io::Result<()> {
+    // What it was opened for needn't be reading.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let readable = File::from(openat(folder, c".", flags, Mode::empty())?);
+    match readable.sync_all() {
         // Some filesystems have no such thing as a folder that isn't durable.
         Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => Ok(()),
         result => result,

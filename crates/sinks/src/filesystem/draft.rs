@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use cap_std::fs::{Dir, MetadataExt as _};
+use rustix::fs::{RenameFlags, renameat_with};
 use rustix::io::Errno;
 use teeline_core::{BackupError, Class, ObjectKey};
 
@@ -20,8 +21,12 @@ const CREATE_ATTEMPTS: u32 = 16;
 /// A temporary file; dropped, it is gone.
 pub(super) struct Draft {
     disk: Arc<Disk>,
+    /// Where it stands, and is to stand.
+    folder: Dir,
     file: File,
-    temporary: PathBuf,
+    temporary: String,
+    key: ObjectKey,
+    /// The same, for messages.
     target: PathBuf,
     length: u64,
     state: State,
@@ -48,19 +53,31 @@ impl Draft {
             let message = format!("names that begin with {TEMPORARY} are for temporary files");
             return Err(BackupError::usage(target.display(), message));
         }
-        let (temporary, file) = create_beside(disk, &target)?;
+        let (folder, temporary, file) = create_beside(disk, key, &target)?;
         Ok(Draft {
             disk: Arc::clone(disk),
+            folder,
             file,
             temporary,
+            key: key.clone(),
             target,
             length: 0,
             state: State::Open,
         })
     }
 
-    pub(super) fn target(&self) -> &Path {
-        &self.target
+    /// Refuses to go on with what won't fit.
+    pub(super) fn check_space(&self, expected: u64) -> Result<(), BackupError> {
+        self.disk.check_space(&self.folder, &self.target, expected)
+    }
+
+    /// Makes durable what stands under its key, whoever wrote it.
+    pub(super) fn sync_folders(&self) -> Result<(), BackupError> {
+        self.disk.sync_folders_of(self.below())
+    }
+
+    fn below(&self) -> &Path {
+        Path::new(self.key.as_str())
     }
 
     /// Adds bytes. A repetition after a failure overwrites what the first try left.
@@ -86,7 +103,7 @@ impl Draft {
                 self.publish()?;
             }
         }
-        self.disk.sync_folders_of(&self.target)?;
+        self.sync_folders()?;
         self.state = State::Committed;
         Ok(())
     }
@@ -106,7 +123,7 @@ impl Draft {
     }
 
     fn publish(&mut self) -> Result<(), BackupError> {
-        match move_without_replacing(&self.temporary, &self.target) {
+        match move_without_replacing(&self.folder, &self.temporary, self.key.file_name()) {
             Ok(()) => {}
             // On a network share the first try may have taken effect although it failed.
             Err(error) if error.kind() == ErrorKind::AlreadyExists && self.is_published() => {}
@@ -127,9 +144,10 @@ impl Draft {
 
     /// Whether what stands under the key is this very file.
     fn is_published(&self) -> bool {
-        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let ours = self.file.metadata().map(identity);
-        let theirs = fs::symlink_metadata(&self.target).map(identity);
+        let ours = self.file.metadata();
+        let ours = ours.map(|metadata: fs::Metadata| (metadata.dev(), metadata.ino()));
+        let theirs = self.disk.look_at(self.below());
+        let theirs = theirs.map(|metadata| (metadata.dev(), metadata.ino()));
         matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
     }
 
@@ -143,7 +161,7 @@ impl Drop for Draft {
     fn drop(&mut self) {
         // Published by a rename, it isn't there any more. Where it can't be removed it is ignored by all readers, and
         // nobody is left to tell.
-        fs::remove_file(&self.temporary).ok();
+        self.folder.remove_file(&self.temporary).ok();
     }
 }
 
@@ -154,17 +172,23 @@ pub(super) fn is_draft(name: &str) -> bool {
     number.is_some_and(|number| number.len() == 16 && number.bytes().all(is_hex))
 }
 
-fn create_beside(disk: &Disk, target: &Path) -> Result<(PathBuf, File), BackupError> {
-    let folder = target.parent().unwrap_or(disk.root());
+fn create_beside(
+    disk: &Disk,
+    key: &ObjectKey,
+    target: &Path,
+) -> Result<(Dir, String, File), BackupError> {
+    let below = Path::new(key.as_str()).parent().unwrap_or(Path::new(""));
     let mut attempts = 0;
     loop {
-        disk.make_folder(folder)?;
+        disk.make_folder(below)?;
         let name = format!("{TEMPORARY}{:016x}", RandomState::new().hash_one(()));
-        let temporary = folder.join(name);
-        let created = disk.modes().create_file(&temporary);
+        let created = disk.folder(below).and_then(|folder| {
+            let file = disk.modes().create_file(&folder, &name)?;
+            Ok((folder, file))
+        });
         attempts += 1;
         match created {
-            Ok(file) => return Ok((temporary, file)),
+            Ok((folder, file)) => return Ok((folder, name, file)),
             Err(error)
                 if attempts < CREATE_ATTEMPTS
                     && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => {}
@@ -173,13 +197,13 @@ fn create_beside(disk: &Disk, target: &Path) -> Result<(PathBuf, File), BackupEr
     }
 }
 
-fn move_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+fn move_without_replacing(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
+    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
         // Not every filesystem can, NFS for one; those have hard links.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            fs::hard_link(from, to)?;
+            folder.hard_link(from, folder, to)?;
             // Where the second name can't be removed now, the draft tries again when it is dropped.
-            fs::remove_file(from).ok();
+            folder.remove_file(from).ok();
             Ok(())
         }
         result => Ok(result?),

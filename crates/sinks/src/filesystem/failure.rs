@@ -1,6 +1,6 @@
 //! What an error of the operating system means to a caller.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -19,7 +19,11 @@ pub(super) fn failure(operation: &str, path: &Path, error: io::Error) -> BackupE
 
 fn meaning(error: &io::Error) -> (Class, Option<&'static str>) {
     let Some(errno) = Errno::from_io_error(error) else {
-        return (Class::Permanent, None);
+        return match error.kind() {
+            // A link that leads outside of the root, or what is no file, where a file should be.
+            ErrorKind::PermissionDenied | ErrorKind::InvalidData => (Class::Corrupt, None),
+            _ => (Class::Permanent, None),
+        };
     };
     match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::ISDIR => (Class::NotFound, None),

@@ -1,9 +1,14 @@
 //! Who may read what is written, as the mode bits of files and folders.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+
+use cap_std::fs::{
+    Dir, DirBuilder, DirBuilderExt as _, OpenOptions, OpenOptionsExt as _, Permissions,
+    PermissionsExt as _,
+};
 
 const FILE_DEFAULT: u32 = 0o600;
 const FOLDER_DEFAULT: u32 = 0o700;
@@ -20,31 +25,30 @@ pub struct Modes {
 }
 
 impl Modes {
-    /// Makes a file that isn't there yet, to be written.
-    pub(super) fn create_file(self, path: &Path) -> io::Result<File> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(self.file.unwrap_or(FILE_DEFAULT))
-            .open(path)?;
+    /// Makes a file in `folder` that isn't there yet, to be written.
+    pub(super) fn create_file(self, folder: &Dir, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        options.mode(self.file.unwrap_or(FILE_DEFAULT));
+        let file = folder.open_with(name, &options)?.into_std();
         if let Some(wanted) = self.file {
-            let found = file.metadata()?.permissions();
-            let set = |permissions| file.set_permissions(permissions);
+            let found = file.metadata()?.permissions().mode();
+            let set = |mode| file.set_permissions(fs::Permissions::from_mode(mode));
             // Nobody but its owner has seen it: what is left behind is empty.
-            correct(found, wanted, set).inspect_err(|_| drop(fs::remove_file(path)))?;
+            correct(found, wanted, set).inspect_err(|_| drop(folder.remove_file(name)))?;
         }
         Ok(file)
     }
 
-    /// Makes a folder that isn't there yet.
-    pub(super) fn create_folder(self, path: &Path) -> io::Result<()> {
-        DirBuilder::new()
-            .mode(self.folder.unwrap_or(FOLDER_DEFAULT))
-            .create(path)?;
+    /// Makes a folder at `path` below `dir` that isn't there yet.
+    pub(super) fn create_folder(self, dir: &Dir, path: &Path) -> io::Result<()> {
+        let mut builder = DirBuilder::new();
+        builder.mode(self.folder.unwrap_or(FOLDER_DEFAULT));
+        dir.create_dir_with(path, &builder)?;
         if let Some(wanted) = self.folder {
-            let found = fs::metadata(path)?.permissions();
-            correct(found, wanted, |permissions| {
-                fs::set_permissions(path, permissions)
+            let found = dir.metadata(path)?.permissions().mode();
+            correct(found, wanted, |mode| {
+                dir.set_permissions(path, Permissions::from_mode(mode))
             })?;
         }
         Ok(())
@@ -53,14 +57,9 @@ impl Modes {
 
 /// Sets what the umask has taken, and keeps what the folder above has passed on. Not every filesystem can, so it isn't tried
 /// where nothing is to be changed.
-fn correct(
-    found: Permissions,
-    wanted: u32,
-    set: impl FnOnce(Permissions) -> io::Result<()>,
-) -> io::Result<()> {
-    let mode = found.mode();
-    if mode & PERMISSIONS == wanted {
+fn correct(found: u32, wanted: u32, set: impl FnOnce(u32) -> io::Result<()>) -> io::Result<()> {
+    if found & PERMISSIONS == wanted {
         return Ok(());
     }
-    set(Permissions::from_mode(mode & !PERMISSIONS | wanted))
+    set(found & !PERMISSIONS | wanted)
 }

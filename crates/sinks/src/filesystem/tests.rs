@@ -3,6 +3,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use futures::TryStreamExt;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 use super::*;
@@ -162,6 +163,42 @@ async fn symbolic_links_lead_nowhere() {
         assert_eq!(put.unwrap_err().class(), Class::Conflict, "{name}");
     }
     assert!(files(outside.path()).is_empty());
+    let listed: Vec<_> = sink.list(None).try_collect().await.unwrap();
+    assert!(listed.is_empty());
+
+    // Nor is what is outside read, looked at or deleted.
+    let secret = outside.path().join("object");
+    fs::write(&secret, "x").unwrap();
+    symlink(&secret, folder.path().join("direct")).unwrap();
+    for name in ["out/object", "direct"] {
+        let key = key(name);
+        for class in [
+            sink.read(&key, 0..1).await.unwrap_err().class(),
+            sink.head(&key).await.unwrap_err().class(),
+        ] {
+            assert_eq!(class, Class::Corrupt, "{name}");
+        }
+    }
+    let below: Result<Vec<_>, _> = sink.list(Some(&key("out"))).try_collect().await;
+    assert_eq!(below.unwrap_err().class(), Class::Corrupt);
+    let deleted = sink.delete(&key("out/object")).await.unwrap_err();
+    assert_eq!(deleted.class(), Class::Corrupt);
+    sink.delete(&key("direct")).await.unwrap();
+    assert!(secret.exists());
+}
+
+#[tokio::test]
+async fn a_pipe_is_no_object_and_nobody_waits_for_it() {
+    let (folder, sink) = in_folder();
+    let mode = Mode::from_raw_mode(0o600);
+    mknodat(CWD, folder.path().join("pipe"), FileType::Fifo, mode, 0).unwrap();
+    let pipe = key("pipe");
+    for class in [
+        sink.read(&pipe, 0..1).await.unwrap_err().class(),
+        sink.head(&pipe).await.unwrap_err().class(),
+    ] {
+        assert_eq!(class, Class::Corrupt);
+    }
     let listed: Vec<_> = sink.list(None).try_collect().await.unwrap();
     assert!(listed.is_empty());
 }

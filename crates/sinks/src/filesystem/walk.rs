@@ -1,11 +1,11 @@
 //! The objects below a folder, one after the other. Everything here blocks.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirEntry, ReadDir};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cap_std::fs::{DirEntry, ReadDir};
 use teeline_core::{BackupError, ObjectKey, ObjectMeta};
 
 use super::disk::{Disk, TEMPORARY, is_absence, meta};
@@ -24,7 +24,7 @@ pub(super) enum Find {
 /// that are no keys) is passed over.
 pub(super) struct Walk {
     disk: Arc<Disk>,
-    /// Folders that are to be opened.
+    /// Folders below the root that are to be opened.
     ahead: Vec<PathBuf>,
     open: Option<(PathBuf, ReadDir)>,
     find: Find,
@@ -32,7 +32,7 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn new(disk: Arc<Disk>, folder: Option<&ObjectKey>, find: Find) -> Self {
-        let start = folder.map_or_else(|| disk.root().to_owned(), |folder| disk.path(folder));
+        let start = folder.map_or_else(PathBuf::new, |folder| folder.as_str().into());
         Walk {
             disk,
             ahead: vec![start],
@@ -42,11 +42,11 @@ impl Walk {
     }
 
     /// What stands in the open folder under one name, if that is an object.
-    fn look(&mut self, entry: &DirEntry) -> io::Result<Option<ObjectMeta>> {
+    fn look(&mut self, folder: &Path, entry: &DirEntry) -> io::Result<Option<ObjectMeta>> {
         let name = entry.file_name();
         let kind = entry.file_type()?;
         if kind.is_dir() && !is_temporary(&name) {
-            self.ahead.push(entry.path());
+            self.ahead.push(folder.join(&name));
         }
         let is_found = match self.find {
             Find::Objects => !is_temporary(&name),
@@ -56,12 +56,15 @@ impl Walk {
             return Ok(None);
         }
         let metadata = entry.metadata()?;
-        Ok(self.key(&entry.path()).map(|key| meta(key, &metadata)))
+        let path = folder.join(&name);
+        let key = path.to_str().and_then(|path| ObjectKey::new(path).ok());
+        Ok(key.map(|key| meta(key, &metadata)))
     }
+}
 
-    fn key(&self, path: &Path) -> Option<ObjectKey> {
-        let below = path.strip_prefix(self.disk.root()).ok()?;
-        ObjectKey::new(below.to_str()?).ok()
+impl Walk {
+    fn failed(&self, folder: &Path, error: io::Error) -> BackupError {
+        failure("list", &self.disk.root().join(folder), error)
     }
 }
 
@@ -72,7 +75,7 @@ impl Iterator for Walk {
         loop {
             let Some((folder, entries)) = &mut self.open else {
                 let folder = self.ahead.pop()?;
-                match fs::read_dir(&folder) {
+                match self.disk.entries(&folder) {
                     Ok(entries) => self.open = Some((folder, entries)),
                     Err(error) if is_absence(&error) => {
                         // Nothing is below a folder that isn't there; but where the root is a file, no folder is meant.
@@ -80,7 +83,7 @@ impl Iterator for Walk {
                             return Some(Err(error));
                         }
                     }
-                    Err(error) => return Some(Err(failure("list", &folder, error))),
+                    Err(error) => return Some(Err(self.failed(&folder, error))),
                 }
                 continue;
             };
@@ -89,14 +92,14 @@ impl Iterator for Walk {
                 continue;
             };
             let folder = folder.clone();
-            match entry.and_then(|entry| self.look(&entry)) {
+            match entry.and_then(|entry| self.look(&folder, &entry)) {
                 Ok(Some(meta)) => return Some(Ok(meta)),
                 Ok(None) => {}
                 Err(error) if is_absence(&error) => {}
                 Err(error) => {
                     // The system may give the same error for ever.
                     self.open = None;
-                    return Some(Err(failure("list", &folder, error)));
+                    return Some(Err(self.failed(&folder, error)));
                 }
             }
         }

@@ -72,6 +72,7 @@ impl Shown for VerifyReport {
 /// What a key told of a sealed copy.
 fn sealed(seal: &VerifiedSeal) -> &'static str {
     match (seal.authentic, seal.previous) {
+        (false, _) if seal.error.is_some() => "; not known to be authentic",
         (false, _) => "; sealed, and not opened",
         (true, Some(PreviousState::Absent)) => {
             "; authentic, but the backup before it is nowhere, nor was it withdrawn"
