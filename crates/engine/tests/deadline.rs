@@ -29,7 +29,7 @@ async fn a_run_ends_by_its_deadline_and_lists_nothing() {
         assert!(listed.backups.is_empty(), "{listed:?}");
         assert_idle(&engine);
 
-        let mut asked = request(&records(300), &[store("in time").1]);
+        let mut asked = request(&records(300), &[store("fresh").1]);
         asked.deadline = Some(Duration::from_secs(3_600));
         assert_eq!(engine.backup(asked).await.exit_code(), 0);
     }

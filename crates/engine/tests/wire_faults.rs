@@ -43,8 +43,6 @@ struct Site {
     engine: Engine,
     proxy: FaultProxy,
     bucket: DestinationSpec,
-    /// The bucket past the proxy.
-    direct: DestinationSpec,
     good: DestinationSpec,
     lines: Vec<u8>,
 }
@@ -67,17 +65,13 @@ impl Server {
     async fn site(&self, name: &str) -> Site {
         let address = self.server.address().to_string();
         let proxy = FaultProxy::start(&address).await.unwrap();
-        let at = |address: &str| {
-            let place = format!("bucket=http://id:secret@{address}/bucket/{name}");
-            DestinationSpec::parse(&place).unwrap()
-        };
+        let place = format!("bucket=http://id:secret@{}/bucket/{name}", proxy.address());
         Site {
             engine: Engine::builder()
                 .executor(Executor::Inline)
                 .build()
                 .unwrap(),
-            bucket: at(&proxy.address()),
-            direct: at(&address),
+            bucket: DestinationSpec::parse(&place).unwrap(),
             proxy,
             good: store("good").1,
             lines: records(RECORDS),
@@ -191,8 +185,8 @@ async fn a_fault_that_passes_costs_no_backup() {
             let report = site.back_up().await;
             assert_eq!(report.exit_code(), 0, "{name} at request {nth}: {report:?}");
             assert_eq!(site.proxy.pending(), 0, "{name} at request {nth}");
-            assert_eq!(site.listed(&site.direct).await, 1);
-            site.assert_whole(&site.direct).await;
+            assert_eq!(site.listed(&site.bucket).await, 1);
+            site.assert_whole(&site.bucket).await;
             assert_idle(&site.engine);
         }
     });
@@ -225,7 +219,8 @@ async fn a_fault_that_lasts_leaves_nothing_half_and_the_next_backup_is_whole() {
                 panic!("{named}");
             };
             assert_eq!(good.status, DestinationStatus::Committed, "{named}");
-            let listed = site.listed(&site.direct).await;
+            site.proxy.clear();
+            let listed = site.listed(&site.bucket).await;
             match bucket.status {
                 // It was all over, or it makes no difference to what was left to do.
                 DestinationStatus::Committed => assert_eq!(listed, 1, "{named}"),
@@ -237,15 +232,14 @@ async fn a_fault_that_lasts_leaves_nothing_half_and_the_next_backup_is_whole() {
                 _ => panic!("{named}"),
             }
             if listed > 0 {
-                site.assert_whole(&site.direct).await;
+                site.assert_whole(&site.bucket).await;
             }
             site.assert_whole(&site.good).await;
 
-            site.proxy.clear();
             let next = site.back_up().await;
             assert_eq!(next.exit_code(), 0, "{named}; then {next:?}");
-            assert_eq!(site.listed(&site.direct).await, listed + 1, "{named}");
-            site.assert_whole(&site.direct).await;
+            assert_eq!(site.listed(&site.bucket).await, listed + 1, "{named}");
+            site.assert_whole(&site.bucket).await;
             assert_idle(&site.engine);
         }
     });

@@ -3,6 +3,8 @@
 //!
 //! | module | what goes wrong |
 //! | --- | --- |
+//! | [`disk_full`] | the disk of a destination has no more room |
 //! | [`races`] | several writers claim one id at the same time |
 
+pub mod disk_full;
 pub mod races;

@@ -5,6 +5,7 @@
     reason = "a command for people"
 )]
 
+mod disk_full;
 mod races;
 
 use std::process::ExitCode;
@@ -21,12 +22,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Disks that are too small for a backup, at each size: nothing is half there
+    DiskFull(disk_full::Arguments),
     /// Writers that claim the same id at once: one wins each race
     Races(races::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::DiskFull(arguments) => disk_full::run(&arguments),
         Command::Races(arguments) => races::run(&arguments),
     };
     match result {

@@ -37,7 +37,7 @@ async fn sink_over(server: &Server, proxy: &FaultProxy, row: &Row, prefix: &str)
         true => Deadlines {
             call_base_ms: 3_000,
             first_call_base_ms: 3_000,
-            bytes_per_second_min: 64 << 20,
+            bytes_per_second_min: 2 << 20,
         },
         false => Deadlines::default(),
     };

@@ -253,7 +253,7 @@ fn refusals() -> Vec<Row> {
 
 /// What is said of writing where nothing is.
 fn conditions() -> Vec<Row> {
-    use Class::{Conflict, Transient};
+    use Class::{Conflict, Permanent, Transient};
     let lost_race = |status, code| {
         Row::lasting(
             "412 where nothing is",
@@ -270,6 +270,13 @@ fn conditions() -> Vec<Row> {
             Transient,
         ),
         lost_race(412, "PreconditionFailed"),
+        // To whom no condition was put.
+        Row::lasting(
+            "412 to a read",
+            &[Call::Get, Call::Head],
+            answer(412, "PreconditionFailed"),
+            Permanent,
+        ),
         // It is there, with what was to be written: by ourselves.
         Row::harmless(
             "412 after the effect",
