@@ -25,6 +25,10 @@ peers *args:
 deny:
     cargo deny --locked check licenses bans sources
 
+# Known vulnerabilities of the dependencies, by a database that is fetched now (needs cargo-deny and the network)
+advisories:
+    cargo deny --locked check advisories
+
 # The API documentation, with every warning an error
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked

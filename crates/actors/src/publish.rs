@@ -2,6 +2,7 @@
 //! by whoever makes a lost manifest again or completes a copy.
 
 use bytes::Bytes;
+use teeline_core::commit::{Obstacle, PublishStep, Traces};
 use teeline_core::{
     BackupError, BackupRef, CatalogEntry, Class, DestinationMarker, ObjectKey, SealedManifest,
     Sink, document, layout,
@@ -24,7 +25,7 @@ impl Publication {
     }
 
     /// Writes it to a destination that has every other file of the backup, unless it was withdrawn from there, its claim is
-    /// gone, or its parent isn't there; with `read_back`, what was written is read again and compared. The entry of the catalogue goes first: without a
+    /// gone, or its parent isn't there, by the steps of [`PublishStep`]; with `read_back`, what was written is read again and compared. The entry of the catalogue goes first: without a
     /// manifest it is ignored, so the manifest alone decides, and `publishing` is called just before that is written: whatever
     /// fails afterwards, the backup may be visible. Where both are there already, nothing changes.
     ///
@@ -38,15 +39,31 @@ impl Publication {
         publishing: impl FnOnce() + Send,
     ) -> Result<(), BackupError> {
         let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
-        put_checked(sink, &entry, document::seal(&*self.entry), read_back).await?;
         let folder = ObjectKey::new(self.entry.path.as_str())?;
-        refuse_withdrawn(sink, &entry, &folder).await?;
-        if let Some(parent) = &self.entry.parent {
-            refuse_without(sink, parent, &folder).await?;
+        let mut publishing = Some(publishing);
+        for step in PublishStep::ORDER {
+            match step {
+                PublishStep::Entry => {
+                    put_checked(sink, &entry, document::seal(&*self.entry), read_back).await?;
+                }
+                PublishStep::Look | PublishStep::LookAgain => {
+                    refuse_withdrawn(sink, &entry, &folder).await?;
+                }
+                PublishStep::Parent => {
+                    if let Some(parent) = &self.entry.parent {
+                        refuse_without(sink, parent, &folder).await?;
+                    }
+                }
+                PublishStep::Manifest => {
+                    if let Some(publishing) = publishing.take() {
+                        publishing();
+                    }
+                    let manifest = folder.join(layout::MANIFEST)?;
+                    put_checked(sink, &manifest, self.manifest.clone(), read_back).await?;
+                }
+            }
         }
-        let manifest = folder.join(layout::MANIFEST)?;
-        publishing();
-        put_checked(sink, &manifest, self.manifest.clone(), read_back).await
+        Ok(())
     }
 }
 
@@ -63,10 +80,20 @@ async fn refuse_withdrawn(
         is_there(sink, &sweep),
         is_there(sink, &claim)
     );
-    let message = match (withdrawn?, swept?, claimed?) {
-        (false, false, true) => return Ok(()),
-        (true, ..) => "it was withdrawn from this destination, so it isn't published there",
-        _ => "the run was taken for dead, and what it had written is being removed",
+    let traces = Traces {
+        claim: claimed?,
+        withdrawal: withdrawn?,
+        sweep: swept?,
+        ..Traces::default()
+    };
+    let message = match traces.obstacle() {
+        None => return Ok(()),
+        Some(Obstacle::Withdrawn) => {
+            "it was withdrawn from this destination, so it isn't published there"
+        }
+        Some(Obstacle::TakenForDead) => {
+            "the run was taken for dead, and what it had written is being removed"
+        }
     };
     let subject = format!("{sink}: {folder}");
     Err(BackupError::new(
@@ -85,22 +112,29 @@ async fn refuse_without(
 ) -> Result<(), BackupError> {
     let key = layout::catalog_entry(&parent.id, parent.started_at)?;
     let (withdrawal, sweep) = (layout::withdrawal(&key)?, layout::sweep(&key)?);
-    let has_parent = async {
+    let written = async {
         if !is_there(sink, &key).await? {
-            return Ok::<_, BackupError>(false);
+            return Ok::<_, BackupError>(Traces::default());
         }
         let size = sink.head(&key).await?.bytes.min(document::BYTES_MAX);
         let bytes = sink.read(&key, 0..size).await?;
         let entry: CatalogEntry = document::open(&format!("{sink}: {key}"), &bytes)?;
         let manifest = ObjectKey::new(entry.path.as_str())?.join(layout::MANIFEST)?;
-        Ok(entry.checksum == parent.checksum && is_there(sink, &manifest).await?)
+        Ok(Traces {
+            // Another backup's under the same id is none of this one.
+            entry: entry.checksum == parent.checksum,
+            manifest: is_there(sink, &manifest).await?,
+            ..Traces::default()
+        })
     };
-    let (there, withdrawn, swept) = futures::join!(
-        has_parent,
-        is_there(sink, &withdrawal),
-        is_there(sink, &sweep)
-    );
-    if there? && !withdrawn? && !swept? {
+    let (written, withdrawn, swept) =
+        futures::join!(written, is_there(sink, &withdrawal), is_there(sink, &sweep));
+    let traces = Traces {
+        withdrawal: withdrawn?,
+        sweep: swept?,
+        ..written?
+    };
+    if traces.is_backup() {
         return Ok(());
     }
     let subject = format!("{sink}: {folder}");

@@ -16,6 +16,7 @@ mod buffers;
 pub mod chain;
 mod chunk;
 mod codec;
+pub mod commit;
 mod compress;
 mod digest;
 pub mod document;

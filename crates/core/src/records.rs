@@ -277,7 +277,7 @@ pub enum RunStatus {
 }
 
 /// What became of a backup at one destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DestinationStatus {
     /// The manifest is visible there.

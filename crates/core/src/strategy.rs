@@ -18,7 +18,7 @@ use crate::error::BackupError;
 pub struct DestinationId(pub usize);
 
 /// What makes a run a success.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StrategyKind {
     /// Every required destination has the backup; all are required unless said.
     #[default]
@@ -104,7 +104,7 @@ pub enum Command {
 }
 
 /// The verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Every destination has the backup.
     Completed,
@@ -114,7 +114,7 @@ pub enum Outcome {
     Failed,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum State {
     /// Not tried, under `priority`.
     Waiting,
@@ -127,7 +127,7 @@ enum State {
     Down,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Member {
     required: bool,
     state: State,
@@ -135,7 +135,7 @@ struct Member {
 }
 
 /// The state machine of one run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Strategy {
     kind: StrategyKind,
     members: Vec<Member>,

@@ -1,14 +1,15 @@
 //! What runs have left that ended before they published anything, and whether that can be told from what is still wanted: a
 //! run that goes on, or a backup whose manifest is lost.
 
+use teeline_core::commit::Recorded;
 use teeline_core::{
-    BackupError, BackupId, Class, DestinationStatus, ObjectKey, RunClaim, RunRecord, Span,
-    Timestamp, UnfinishedUpload, layout,
+    BackupError, BackupId, Class, ObjectKey, RunClaim, RunRecord, Span, Timestamp,
+    UnfinishedUpload, layout,
 };
 
 use crate::open::Opened;
 use crate::run_folders::{RunFolder, RunFolders};
-use crate::run_records::{self, was_published};
+use crate::run_records;
 use crate::unpublished::{self, Incomplete};
 
 /// How old what a run has left must be.
@@ -74,16 +75,20 @@ pub(crate) async fn look(
             &message,
         )));
     }
-    if has_failed(&records, &opened.location) {
-        return Ok(Left::Dead(Box::new(claim)));
-    }
-    if !was_published_here(&records, &opened.location) {
-        match unpublished::reconstruct(sink, &folder.path, &claim, None).await {
-            Err(Incomplete::Missing(_)) => return Ok(Left::Dead(Box::new(claim))),
+    let recorded = Recorded::of(readable(&records), &opened.location);
+    let is_whole = match recorded {
+        Recorded::Nothing => match unpublished::reconstruct(sink, &folder.path, &claim, None).await
+        {
+            Ok(_) => true,
+            Err(Incomplete::Missing(_)) => false,
             Err(Incomplete::Failed(error, _)) if error.class().is_retriable() => return Err(error),
             Err(Incomplete::Failed(error, _)) => return Ok(Left::Unclear(error)),
-            Ok(_) => {}
-        }
+        },
+        // It doesn't matter, and needn't be read.
+        Recorded::NeverPublished | Recorded::Published => true,
+    };
+    if recorded.is_dead(is_whole) {
+        return Ok(Left::Dead(Box::new(claim)));
     }
     let message = "it may be a backup whose manifest is lost";
     let error = alone(opened, &folder.path, Class::Corrupt, message);
@@ -105,23 +110,11 @@ pub(crate) fn is_untouched(folder: &RunFolder, uploads: &[UnfinishedUpload], bou
         .all(|at| bound.is_passed_by(at))
 }
 
-/// Whether the run has ended without a backup at this destination, by its own word.
-pub(crate) fn has_failed(records: &Records, location: &str) -> bool {
-    let mut here = records.iter().filter_map(|(_, record)| {
-        let record = record.as_ref().ok()?;
-        let at = record
-            .destinations
-            .iter()
-            .find(|at| at.location == location)?;
-        Some(at.status)
-    });
-    let never_published = |status| {
-        matches!(
-            status,
-            DestinationStatus::Failed | DestinationStatus::Behind | DestinationStatus::Skipped
-        )
-    };
-    here.next().is_some_and(never_published) && here.all(never_published)
+/// Those that can be read.
+pub(crate) fn readable(records: &Records) -> impl Iterator<Item = &RunRecord> + Clone {
+    records
+        .iter()
+        .filter_map(|(_, record)| record.as_ref().ok())
 }
 
 /// The unfinished uploads that teeline has begun and that nobody goes on with: those of no folder that a run may be writing
@@ -131,9 +124,14 @@ pub(crate) fn orphans(
     found: &RunFolders,
     bound: Bound,
 ) -> Vec<UnfinishedUpload> {
-    let is_ours = |path: &str| {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        name.parse::<BackupId>().is_ok() || matches!(path, layout::CATALOG | layout::RUNS)
+    let is_ours = |upload: &UnfinishedUpload| match run_folder(&upload.key) {
+        // Others may upload there as well. What has no name but its key is a file that only teeline calls so.
+        "" => upload.name.is_empty() || upload.key.as_str() == layout::MARKER,
+        layout::CATALOG | layout::RUNS => true,
+        path => {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            name.parse::<BackupId>().is_ok()
+        }
     };
     let may_go_on = |path: &str| {
         let mut folders = found.folders.iter();
@@ -143,7 +141,7 @@ pub(crate) fn orphans(
     };
     let is_orphan = |upload: &&UnfinishedUpload| {
         let path = run_folder(&upload.key);
-        is_ours(path)
+        is_ours(upload)
             && !found.is_of_another(&format!("{path}/"))
             && upload.touched_at.is_some_and(|at| bound.is_passed_by(at))
             && !may_go_on(path)
@@ -158,13 +156,6 @@ fn run_folder(key: &ObjectKey) -> &str {
         .strip_suffix(layout::KEYS)
         .and_then(|folder| folder.strip_suffix('/'))
         .unwrap_or(folder)
-}
-
-fn was_published_here(records: &Records, location: &str) -> bool {
-    let mut readable = records
-        .iter()
-        .filter_map(|(_, record)| record.as_ref().ok());
-    readable.any(|record| was_published(record, location))
 }
 
 fn alone(opened: &Opened, path: &str, class: Class, message: &str) -> BackupError {

@@ -4,6 +4,7 @@
 use futures::TryStreamExt;
 use futures::future::join_all;
 use teeline_core::chain::{Linked, Links};
+use teeline_core::commit::never_published;
 use teeline_core::{
     BackupError, BackupId, Class, ObjectKey, Timestamp, UnfinishedUpload, Withdrawal,
     WithdrawalReason, layout,
@@ -297,7 +298,8 @@ impl Deletion<'_> {
         let sink = opened.sink.as_ref();
         let claim = read_claim(sink, self.id, &folder.path).await?;
         let records = run_records::of(sink, self.id).await?;
-        if !folder.has_manifest && !dead_runs::has_failed(&records, &opened.location) {
+        if !folder.has_manifest && !never_published(dead_runs::readable(&records), &opened.location)
+        {
             let uploads: Vec<UnfinishedUpload> = sink.unfinished(None).try_collect().await?;
             let bound = Bound {
                 now: self.now,

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use teeline_core::commit::was_published;
 use teeline_core::{
     BackupError, BackupId, Metadata, ObjectKey, ObjectMeta, RunRecord, RunStatus, Timestamp, layout,
 };
@@ -13,7 +14,7 @@ use crate::engine::Engine;
 use crate::list::ListRequest;
 use crate::open::{Opened, open_all};
 use crate::report::{ListReport, ListedBackup};
-use crate::run_records::{self, was_published};
+use crate::run_records;
 
 /// What the keys at a destination say of the runs that were asked for.
 struct Keys {

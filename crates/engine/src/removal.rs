@@ -4,14 +4,15 @@
 
 use std::collections::HashSet;
 
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
+use teeline_core::commit::{RemovalTurn, Traces};
 use teeline_core::seal::SealEntry;
 use teeline_core::{
     BackupError, BackupId, Class, Manifest, ObjectKey, ObjectMeta, RunClaim, SealedManifest,
     UnfinishedUpload, layout,
 };
 
-use crate::catalog::{located, read_document, read_whole};
+use crate::catalog::{READS_AT_ONCE, located, read_document, read_whole};
 use crate::files::file_of;
 use crate::keys::is_key_object;
 use crate::open::Opened;
@@ -53,13 +54,18 @@ impl Remains {
         self.folders.is_empty() && self.entries.is_empty() && self.records.is_empty()
     }
 
-    /// Removes all of it.
+    /// Removes all of it; but nothing of a run that is being swept, and was published meanwhile.
     pub(crate) async fn remove(
         &self,
         opened: &Opened,
         id: &BackupId,
     ) -> Result<Removed, BackupError> {
         let mut removed = Removed::default();
+        if let Some(sweep) = self.records.iter().find(|key| layout::is_sweep(key)) {
+            for folder in &self.folders {
+                keep_if_published(opened, folder, sweep).await?;
+            }
+        }
         for folder in &self.folders {
             let of_folder = remove_folder(opened, id, folder).await?;
             removed.files += of_folder.files;
@@ -70,6 +76,54 @@ impl Remains {
         }
         Ok(removed)
     }
+}
+
+/// Takes the sweep of a run back that was published after it had been taken for dead: by somebody who has gone on with it, or because
+/// it has slept. Whoever publishes writes the manifest and then looks for a sweep, so one of the two sees the other.
+async fn keep_if_published(
+    opened: &Opened,
+    path: &str,
+    sweep: &ObjectKey,
+) -> Result<(), BackupError> {
+    let sink = opened.sink.as_ref();
+    let key = file_of(path, layout::MANIFEST)?;
+    let bytes = match read_whole(sink, &key).await {
+        Err(error) if error.class() == Class::NotFound => return Ok(()),
+        read => read?,
+    };
+    let manifest = SealedManifest::open(&located(sink, &key), bytes)?.manifest;
+    let traces = Traces {
+        manifest: true,
+        ..Traces::default()
+    };
+    if !traces.outlives_sweep(has_all(opened, path, &manifest).await?) {
+        return Ok(());
+    }
+    sink.delete(sweep).await?;
+    let message = "it was published meanwhile, so nothing of it is removed";
+    let subject = located(sink, &key);
+    Err(BackupError::new(
+        Class::Conflict,
+        "remove",
+        subject,
+        message,
+    ))
+}
+
+/// Whether every file that a manifest names is there. Each is asked for: a listing may be older than that.
+async fn has_all(opened: &Opened, path: &str, manifest: &Manifest) -> Result<bool, BackupError> {
+    let sink = opened.sink.as_ref();
+    let files = stream::iter(named(manifest)).map(|file| async move {
+        match sink.head(&file_of(path, &file)?).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.class() == Class::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    });
+    let files = files.buffer_unordered(READS_AT_ONCE);
+    files
+        .try_fold(true, |all, is_there| async move { Ok(all && is_there) })
+        .await
 }
 
 async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Removed, BackupError> {
@@ -94,18 +148,16 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
         .into_iter()
         .filter(|object| is_ours(&object.key))
         .collect();
-    let place = |object: &ObjectMeta| match object.key.file_name() {
-        _ if is_key_object(path, &object.key) => 1,
-        layout::MANIFEST => 0,
-        layout::RUN_CLAIM => 2,
-        _ => 1,
+    let turn_of = |object: &ObjectMeta| match is_key_object(path, &object.key) {
+        true => RemovalTurn::Files,
+        false => RemovalTurn::of(object.key.file_name()),
     };
-    for turn in 0..3 {
-        let now = ours.iter().filter(|object| place(object) == turn);
+    for turn in RemovalTurn::ORDER {
+        let now = ours.iter().filter(|object| turn_of(object) == turn);
         stream::iter(now.map(Ok))
             .try_for_each_concurrent(REMOVALS_AT_ONCE, |object| sink.delete(&object.key))
             .await?;
-        if turn == 1 {
+        if turn == RemovalTurn::Files {
             // Where they can't be listed a cleanup says so, and finds them by their folder when they can.
             let uploads: Vec<UnfinishedUpload> =
                 match sink.unfinished(Some(&folder)).try_collect().await {
@@ -183,6 +235,7 @@ impl Ours {
     }
 }
 
+/// The files that a manifest names.
 fn named(manifest: &Manifest) -> HashSet<String> {
     let segments = manifest
         .all_resources()

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use futures::TryStreamExt;
+use teeline_core::commit::was_published;
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, DestinationReport, DestinationStatus, ObjectKey,
     RunRecord, RunStatus, SealedManifest, Sink, Timestamp, Verified, document, layout,
@@ -67,20 +68,6 @@ pub(crate) async fn published_without_manifest(
         }
     }
     Ok(lost)
-}
-
-/// Whether a run published at `location`; anywhere, where the record knows no such place, as in a copy of a destination.
-pub(crate) fn was_published(record: &RunRecord, location: &str) -> bool {
-    let committed = |at: &DestinationReport| at.status == DestinationStatus::Committed;
-    let mut here = record
-        .destinations
-        .iter()
-        .filter(|at| at.location == location)
-        .peekable();
-    match here.peek() {
-        Some(_) => here.any(committed),
-        None => record.destinations.iter().any(committed),
-    }
 }
 
 fn lost_manifest(sink: &dyn Sink, entry: &ObjectKey, id: &BackupId) -> BackupError {

@@ -6,7 +6,10 @@
 )]
 
 mod disk_full;
+mod kill_points;
+mod model;
 mod races;
+mod teeline_command;
 
 use std::process::ExitCode;
 
@@ -24,14 +27,20 @@ struct Arguments {
 enum Command {
     /// Disks that are too small for a backup, at each size: nothing is half there
     DiskFull(disk_full::Arguments),
+    /// Every interleaving of runs, cleanups, repairs and restores, over the rules that decide in them
+    Model(model::Arguments),
     /// Writers that claim the same id at once: one wins each race
     Races(races::Arguments),
+    /// The real command, killed at each of its system calls (needs strace)
+    KillPoints(kill_points::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::DiskFull(arguments) => disk_full::run(&arguments),
+        Command::Model(arguments) => model::run(&arguments),
         Command::Races(arguments) => races::run(&arguments),
+        Command::KillPoints(arguments) => kill_points::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

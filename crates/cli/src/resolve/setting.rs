@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use teeline::config::ExecutorConfig;
 use teeline::{BackupError, Config, Engine, Executor, TimeZone};
 
 use super::to_usize;
@@ -91,7 +92,10 @@ impl Setting {
     }
 
     pub(super) fn engine(&self, typed: &EngineArguments) -> Result<Engine, BackupError> {
-        let is_inline = typed.executor == Some(ExecutorArgument::Inline);
+        let is_inline = match typed.executor {
+            Some(executor) => executor == ExecutorArgument::Inline,
+            None => self.config.engine.executor == Some(ExecutorConfig::Inline),
+        };
         if is_inline && typed.workers.is_some() {
             let message = "goes with --executor threads; inline has none";
             return Err(BackupError::usage("--workers", message));

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 
 use futures::TryStreamExt;
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Class, Judged, KeptBy, ObjectMeta, Retained, Retention,
-    RunClaim, TimeZone, Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
+    BackupError, BackupId, BackupRef, CatalogEntry, Class, Judged, KeptBy, ObjectKey, ObjectMeta,
+    Retained, Retention, RunClaim, TimeZone, Timestamp, UnfinishedUpload, Withdrawal,
+    WithdrawalReason, layout,
 };
 
 use super::verified::last_verified;
@@ -35,6 +36,7 @@ pub(super) struct Cleaning<'a> {
 struct Plan {
     judged: Vec<Judged>,
     removable: Vec<(Removal, Remains)>,
+    needed: Vec<(Removal, ObjectKey)>,
     dead: Vec<(RunFolder, RunClaim)>,
     orphans: Vec<UnfinishedUpload>,
 }
@@ -42,7 +44,12 @@ struct Plan {
 impl Plan {
     fn is_empty(&self) -> bool {
         let nothing_goes = self.judged.iter().all(Judged::is_kept);
-        nothing_goes && self.removable.is_empty() && self.dead.is_empty() && self.orphans.is_empty()
+        let nothing_comes = self.needed.is_empty();
+        nothing_goes
+            && nothing_comes
+            && self.removable.is_empty()
+            && self.dead.is_empty()
+            && self.orphans.is_empty()
     }
 }
 
@@ -58,6 +65,10 @@ impl Cleaning<'_> {
             self.delete_probes(&found).await?;
         }
         self.withdraw_all(plan.judged, &found, cleaned).await;
+        for (removal, withdrawal) in plan.needed {
+            let removal = self.take_back(removal, &withdrawal).await;
+            cleaned.removals.push(removal);
+        }
         for (removal, remains) in plan.removable {
             let removal = self.remove(removal, &remains).await;
             cleaned.removals.push(removal);
@@ -81,10 +92,12 @@ impl Cleaning<'_> {
     ) -> Result<Plan, BackupError> {
         let mut plan = Plan {
             judged: self.judge(found).await?,
-            removable: self.removable(found, cleaned).await,
+            removable: Vec::new(),
+            needed: Vec::new(),
             dead: Vec::new(),
             orphans: Vec::new(),
         };
+        self.look_at_withdrawn(found, &mut plan, cleaned).await;
         let unfinished = self.asked.opened.sink.unfinished(None);
         match unfinished.try_collect::<Vec<_>>().await {
             Ok(uploads) => {
@@ -255,13 +268,14 @@ impl Cleaning<'_> {
         Ok(Some(withdrawn))
     }
 
-    /// What was withdrawn before and isn't gone. What may be removed now is given, what has to wait is reported.
-    async fn removable(
+    /// What was withdrawn before and isn't gone. What may be removed now is planned, and so is what is needed by a backup that is
+    /// listed: whoever withdrew that was gone before it could see so. What has to wait is reported.
+    async fn look_at_withdrawn(
         &self,
         found: &RunFolders,
+        plan: &mut Plan,
         cleaned: &mut CleanedDestination,
-    ) -> Vec<(Removal, Remains)> {
-        let mut removable = Vec::new();
+    ) {
         let links = self.asked.catalog.links();
         for withdrawn in self.asked.catalog.withdrawn.values() {
             let mut remains = found.remains(&withdrawn.id);
@@ -276,7 +290,13 @@ impl Cleaning<'_> {
             let looked = withdrawn.look(&self.asked.opened, self.policy.grace, self.now);
             let looked = looked.await;
             remains.leave_copies(looked.path.as_deref());
-            if let Some(link) = links.needing(&withdrawn.id).first() {
+            let needing = links.needing(&withdrawn.id);
+            let is_listed = |link: &&BackupRef| self.asked.entry(&link.id).is_some();
+            if !withdrawn.is_of_dead_run() && needing.iter().find(is_listed).is_some() {
+                plan.needed.push((looked.removal, withdrawn.key.clone()));
+                continue;
+            }
+            if let Some(link) = needing.first() {
                 let message = format!("{} is there, and can't be restored without it", link.id);
                 let error = BackupError::new(Class::Conflict, "remove", &withdrawn.id, message);
                 cleaned.removals.push(looked.removal.failed(&error));
@@ -284,11 +304,30 @@ impl Cleaning<'_> {
             }
             match looked.may_go {
                 _ if remains.is_empty() => {}
-                true => removable.push((looked.removal, remains)),
+                true => plan.removable.push((looked.removal, remains)),
                 false => cleaned.removals.push(looked.removal),
             }
         }
-        removable
+    }
+
+    /// Takes the withdrawal of a backup back that a listed one can't be restored without.
+    async fn take_back(&self, removal: Removal, withdrawal: &ObjectKey) -> Removal {
+        let taken = match self.dry_run {
+            true => Ok(()),
+            false => self.asked.opened.sink.delete(withdrawal).await,
+        };
+        let message =
+            "it isn't withdrawn any more: a backup that is listed can't be restored without it";
+        let needed = BackupError::new(Class::Conflict, "remove", &removal.id, message);
+        match taken {
+            Err(error) => removal.failed(&error),
+            Ok(()) => Removal {
+                status: RemovalStatus::Left,
+                error: Some((&needed).into()),
+                removable_from: None,
+                ..removal
+            },
+        }
     }
 
     /// Removes what is withdrawn.
@@ -348,14 +387,15 @@ impl Cleaning<'_> {
                 withdrawn_at: self.now,
                 reason: WithdrawalReason::DeadRun,
             };
-            let withdrawn = withdraw(&self.asked.opened, &entry, &withdrawal).await?;
+            let opened = &self.asked.opened;
+            let withdrawn = withdraw(opened, &entry, &withdrawal).await?;
             let mut remains = Remains {
                 folders: vec![folder.path.clone()],
                 entries: withdrawn.entries,
                 records: Vec::new(),
             };
             remains.forget_last(&withdrawn.key);
-            remains.remove(&self.asked.opened, &folder.id).await
+            remains.remove(opened, &folder.id).await
         };
         removal.after(sweeping.await)
     }

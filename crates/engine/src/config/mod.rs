@@ -55,8 +55,9 @@ pub(crate) use self::nearest::nearest;
 use self::overrides::Overrides;
 use self::plugin::Plugin;
 pub use self::types::{
-    BackupConfig, ConfigWarning, EmbeddedS3Config, EngineConfig, LogLevel, SETTLE_PASSES_MAX,
-    SampleConfig, ScheduleConfig, SourceConfig, SourceLocation, TargetLocation, Verification,
+    BackupConfig, ConfigWarning, EmbeddedS3Config, EngineConfig, ExecutorConfig, LogLevel,
+    SETTLE_PASSES_MAX, SampleConfig, ScheduleConfig, SourceConfig, SourceLocation, TargetLocation,
+    Verification,
 };
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;

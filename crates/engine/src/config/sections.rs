@@ -22,7 +22,8 @@ use super::schedules::{SHORT, schedules};
 use super::source::{SOURCE, source};
 use super::targets::targets;
 use super::types::{
-    BackupConfig, EmbeddedS3Config, EngineConfig, LogLevel, SampleConfig, Verification,
+    BackupConfig, EmbeddedS3Config, EngineConfig, ExecutorConfig, LogLevel, SampleConfig,
+    Verification,
 };
 use crate::backup::glob;
 use crate::destination::{Secret, bucket_name, folder, key_prefix};
@@ -109,7 +110,13 @@ pub(super) const BACKUP: Known = Known {
     ],
 };
 const ENGINE: Known = Known {
-    keys: &["workers", "budget_bytes", "temp_dir", "log_level"],
+    keys: &[
+        "executor",
+        "workers",
+        "budget_bytes",
+        "temp_dir",
+        "log_level",
+    ],
     hints: &[],
 };
 const EMBEDDED_S3: Known = Known {
@@ -375,8 +382,21 @@ pub(super) fn check_glob(text: &str) -> Result<(), String> {
 }
 
 fn engine(mut table: Table<'_>) -> Result<EngineConfig, BackupError> {
+    let executor = table.word("executor", &["threads", "inline"], |word| match word {
+        "threads" => Some(ExecutorConfig::Threads),
+        "inline" => Some(ExecutorConfig::Inline),
+        _ => None,
+    })?;
+    let workers = table.integer("workers", 1..=256)?.map(to_usize);
+    if executor == Some(ExecutorConfig::Inline) && workers.is_some() {
+        return Err(table.error_at(
+            "workers",
+            "goes with executor = \"threads\"; inline has none",
+        ));
+    }
     Ok(EngineConfig {
-        workers: table.integer("workers", 1..=256)?.map(to_usize),
+        executor,
+        workers,
         budget_bytes: table.size("budget_bytes", 8 * MIB..=1024 * GIB)?,
         temp_dir: table.text_as("temp_dir", no_url)?.map(PathBuf::from),
         log_level: table.word("log_level", &LogLevel::NAMES, LogLevel::named)?,

@@ -140,6 +140,8 @@ pub enum Verification {
 /// What the process may use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EngineConfig {
+    /// Where the work is done. Default: none, which means threads.
+    pub executor: Option<ExecutorConfig>,
     /// Threads that compress, 1 to 256. Default: as many as there are cores, as far as the budget has blocks for them.
     pub workers: Option<usize>,
     /// Bytes of records that may be in memory at once, 8 MiB to 1,024 GiB. Default: none, which means 8 MiB and 2 MiB for each
@@ -150,6 +152,15 @@ pub struct EngineConfig {
     pub temp_dir: Option<PathBuf>,
     /// How much is logged, where the command isn't told otherwise. Default: none, which means warnings.
     pub log_level: Option<LogLevel>,
+}
+
+/// Where the work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutorConfig {
+    /// On threads of its own.
+    Threads,
+    /// One thing after the other.
+    Inline,
 }
 
 /// How much is logged.

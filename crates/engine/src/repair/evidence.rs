@@ -1,11 +1,12 @@
 //! What is known of a run beside its own files: the checksums that its manifest had, and whether it had one at all.
 
+use teeline_core::commit::was_published;
 use teeline_core::{BackupError, BackupId, DestinationStatus, Digest, RunRecord, RunStatus};
 
 use crate::catalog::{Asked, located};
 use crate::report::DestinationError;
 use crate::run_folders::Searched;
-use crate::run_records::{self, was_published};
+use crate::run_records;
 
 /// What catalogue entries and run records say of a run's manifest.
 #[derive(Debug, Default)]

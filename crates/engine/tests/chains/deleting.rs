@@ -4,7 +4,7 @@ use teeline::{
     BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, RestoreMode,
     RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule, Sink, Which, exit,
 };
-use teeline_core::ObjectKey;
+use teeline_core::{ObjectKey, Withdrawal, WithdrawalReason, document, layout};
 
 use crate::common::store;
 use crate::links::put;
@@ -61,6 +61,47 @@ async fn a_parent_is_not_deleted_unless_the_chain_is() {
         .await;
     assert_eq!((alone.exit_code(), alone.links.len()), (0, 0));
     assert!(listed(&site, &at).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_withdrawal_that_left_a_link_without_its_parent_is_taken_back() {
+    let site = Site::new().await;
+    let (sink, at) = store("copy");
+    let at = vec![at];
+    site.writer.make(&put(1, 1)).await;
+    let full = site.made("full", &at).await.id.unwrap();
+    site.wait(86_400_000);
+    site.writer.make(&put(2, 2)).await;
+    let link = site.made("incremental", &at).await.id.unwrap();
+    // Whoever has withdrawn it was killed before it could see that a link had come.
+    let mut keys = sink.keys().into_iter();
+    let entry = keys.find(|key| layout::catalog_entry_id(key).as_ref() == Some(&full));
+    let withdrawal = document::seal(&Withdrawal {
+        id: full.clone(),
+        path: Some(full.to_string()),
+        withdrawn_at: "2026-11-23T12:00:00.000Z".parse().unwrap(),
+        reason: WithdrawalReason::Deleted,
+    });
+    let key = layout::withdrawal(&entry.unwrap()).unwrap();
+    sink.overwrite(&key, &withdrawal);
+    assert_eq!(listed(&site, &at).await, std::slice::from_ref(&link));
+
+    let mut request = CleanupRequest::new(at.clone(), RetentionPolicy::default());
+    request.dry_run = true;
+    for dry_run in [true, false] {
+        request.dry_run = dry_run;
+        let report = site.engine.cleanup(request.clone()).await;
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        let removal = &report.destinations[0].removals[0];
+        assert_eq!(removal.status, RemovalStatus::Left);
+        let error = removal.error.as_ref().unwrap();
+        assert!(
+            error.message.contains("isn't withdrawn any more"),
+            "{error:?}"
+        );
+        assert_eq!(sink.keys().contains(&key), dry_run);
+    }
+    assert_eq!(listed(&site, &at).await, [link, full]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use teeline::sinks::{MemorySink, Operation};
 use teeline::{
-    BackupError, BackupId, Class, CleanupRequest, DestinationSpec, RetentionPolicy, Sink, Span,
-    exit,
+    BackupError, BackupId, Class, CleanupRequest, DestinationSpec, DestinationStatus,
+    RetentionPolicy, Sink, Span, exit,
 };
 use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload, layout};
 
@@ -173,6 +173,28 @@ async fn the_next_one_finishes_what_broke_off_anywhere() {
         }
         assert!(calls > 15, "it died at every call of {by:?}: {calls}");
     }
+}
+
+#[tokio::test]
+async fn what_is_swept_while_the_manifest_is_written_is_in_doubt() {
+    let world = World::new();
+    let sink = MemorySink::new("here");
+    let swept = sink.clone();
+    let at = watched(&sink, move |operation, key| {
+        if let (Operation::Put, Some("manifest.json")) = (operation, key.map(ObjectKey::file_name))
+        {
+            let mut keys = swept.keys().into_iter();
+            let entry = keys.find(|key| key.as_str().starts_with("catalog/"));
+            swept.overwrite(&layout::sweep(&entry.unwrap()).unwrap(), b"");
+        }
+        Ok(())
+    });
+    let report = world.engine.backup(request(&world.lines, &at)).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    assert_eq!(report.destinations[0].status, DestinationStatus::Unknown);
+    let error = report.destinations[0].error.as_ref().unwrap();
+    assert!(error.message.contains("taken for dead"), "{error:?}");
+    assert!(world.listed(&at).await.is_empty());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use teeline::{
     BackupId, BackupReport, Class, CleanupRequest, DestinationSpec, JsonlSource, RemovalStatus,
     RepairRequest, Retention, RetentionPolicy, Sink, Span, SyncRequest, WithdrawalReason, exit,
 };
+use teeline_core::{Withdrawal, document, layout};
 
 use super::{DAY_MS, HOUR_MS, KILLED, World, is_gone, key, keys_about, lose, removals};
 use crate::common::{failing, request, store};
@@ -99,6 +100,49 @@ async fn a_sweep_that_broke_off_is_gone_on_with() {
     let report = world.cleanup(&elsewhere, Retention::default()).await;
     assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
     assert_eq!(keys_about(&other, &id), [""; 0], "and what withdrew it");
+}
+
+/// Puts what withdraws a run that was taken for dead, and nothing more: whoever did so has died, or is about to look.
+async fn begin_sweep(sink: &MemorySink, id: &BackupId) {
+    let mut keys = sink.keys().into_iter();
+    let entry = keys.find(|key| layout::catalog_entry_id(key).as_ref() == Some(id));
+    let withdrawal = document::seal(&Withdrawal {
+        id: id.clone(),
+        path: Some(id.to_string()),
+        withdrawn_at: "2026-11-30T12:00:00.000Z".parse().unwrap(),
+        reason: WithdrawalReason::DeadRun,
+    });
+    sink.overwrite(&layout::sweep(&entry.unwrap()).unwrap(), &withdrawal);
+}
+
+#[tokio::test]
+async fn what_was_published_while_it_was_taken_for_dead_is_not_swept() {
+    let world = World::new();
+    let (sink, spec) = store("here");
+    let at = [spec];
+    let id = world.backup(&at).await;
+    let before = sink.keys();
+    begin_sweep(&sink, &id).await;
+    assert!(world.listed(&at).await.is_empty());
+    world.wait(7 * DAY_MS);
+    let report = world.cleanup(&at, Retention::default()).await;
+    let kept = &removals(&report)[0];
+    assert_eq!(kept.status, RemovalStatus::Failed, "{report:?}");
+    let error = kept.error.as_ref().unwrap();
+    assert!(error.message.contains("published meanwhile"), "{error:?}");
+    assert_eq!(sink.keys(), before, "and the sweep is taken back");
+    world.assert_listed_and_whole(&at, &[id.clone()]).await;
+
+    // Where some of it is gone already, the manifest makes no backup of the rest.
+    lose(&sink, &["~0002.index"]).await;
+    begin_sweep(&sink, &id).await;
+    let report = world.cleanup(&at, Retention::default()).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert!(
+        keys_about(&sink, &id)
+            .iter()
+            .all(|key| key.starts_with("runs/"))
+    );
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ workers = 3
 budget_bytes = "32MiB"
 temp_dir = "/var/spool"
 log_level = "info"
+executor = "threads"
 [destinations.local]
 path = "./backups/local"
 required = true
@@ -143,6 +144,7 @@ fn every_key_is_read() {
             workers: Some(3),
             budget_bytes: Some(32 << 20),
             temp_dir: Some("/var/spool".into()),
+            executor: Some(ExecutorConfig::Threads),
             log_level: Some(LogLevel::Info),
         }
     );

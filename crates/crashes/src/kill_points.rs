@@ -1,0 +1,111 @@
+//! Killed at every system call that changes anything: one run for each, until a run ends by itself.
+//!
+//! `strace` counts the calls of each thread and each kind by itself, and kills when one of them comes to its number. With the
+//! inline executor one thread makes nearly all of them, so the numbers are moments of the run, and none is left out. A kill
+//! comes before the call does anything; what is after it is before the next one.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use crate::world::World;
+use crate::{Scenario, TeelineCommand, Wrong};
+
+/// The system calls that change what is on a disk, or send something.
+pub const CALLS: [&str; 19] = [
+    "mkdir",
+    "mkdirat",
+    "write",
+    "pwrite64",
+    "writev",
+    "ftruncate",
+    "fallocate",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat",
+    "renameat2",
+    "linkat",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "fchmod",
+    "sendto",
+    "connect",
+];
+
+/// Points at which a run was killed and everything held afterwards, by scenario and system call.
+pub type Killed = BTreeMap<(&'static str, &'static str), u64>;
+
+/// Whether there is what it takes; or what is missing.
+pub fn available() -> Result<(), Wrong> {
+    let traced = Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "true"])
+        .output();
+    match traced {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(error) => Err(format!("strace: {error}")),
+    }
+}
+
+/// Kills each scenario at every `stride`th of its system calls, from the `first`, counted from 1.
+pub fn sweep(
+    command: &TeelineCommand,
+    scenario: &Scenario,
+    (first, stride): (usize, usize),
+    killed: &mut Killed,
+) -> Result<(), Wrong> {
+    let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let template = scratch.path().join("template");
+    std::fs::create_dir(&template).map_err(|error| error.to_string())?;
+    let destinations = vec!["one".to_owned(), "two".to_owned()];
+    let mut world = World::new(command.clone(), &template, destinations)?;
+    (scenario.prepare)(&mut world)?;
+    for call in CALLS {
+        for number in (first..).step_by(stride) {
+            let folder = scratch.path().join("killed");
+            let mut world = world.copied_to(&folder)?;
+            if !kill_at(&world, scenario, call, number)? {
+                remove(&folder)?;
+                break;
+            }
+            world.go_on(scenario).map_err(|wrong| {
+                format!(
+                    "{}, killed at {call} number {number}: {wrong}",
+                    scenario.name
+                )
+            })?;
+            *killed.entry((scenario.name, call)).or_default() += 1;
+            remove(&folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether it was killed, and hadn't ended before.
+fn kill_at(world: &World, scenario: &Scenario, call: &str, number: usize) -> Result<bool, Wrong> {
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null"])
+        .args(["-e", &format!("trace={call}")])
+        .args(["-e", &format!("inject={call}:signal=KILL:when={number}")])
+        .arg(world.command().path())
+        .args((scenario.arguments)(world))
+        .env("TEELINE__ENGINE__EXECUTOR", "inline")
+        .current_dir(world.folder())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|error| format!("strace: {error}"))?;
+    // It ends as the traced program did.
+    match (status.signal(), status.code()) {
+        (Some(9), _) | (_, Some(137)) => Ok(true),
+        (_, Some(0)) => Ok(false),
+        other => Err(format!("{} ended with {other:?}", scenario.name)),
+    }
+}
+
+fn remove(folder: &std::path::Path) -> Result<(), Wrong> {
+    std::fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}

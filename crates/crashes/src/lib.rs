@@ -1,0 +1,19 @@
+//! The real command, killed, and what must hold afterwards: code that the tests run in short and `cargo xtask` at length.
+//!
+//! | module | what is done to it |
+//! | --- | --- |
+//! | [`kill_points`] | killed at every system call that changes anything, one run for each |
+//!
+//! [`World`] knows what there must be, and looks.
+
+pub mod kill_points;
+mod scenario;
+mod teeline_command;
+mod world;
+
+pub use scenario::{Scenario, scenarios};
+pub use teeline_command::{Ran, TeelineCommand};
+pub use world::World;
+
+/// What was wrong, in words.
+pub type Wrong = String;

@@ -1,0 +1,155 @@
+//! What is being done when the kill comes.
+
+use std::fmt::Write;
+use std::fs;
+
+use crate::Wrong;
+use crate::world::{KEYS, SOURCE, World, files, words};
+
+/// Something that the command does to destinations.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// What it is called.
+    pub name: &'static str,
+    /// Makes what there is before.
+    pub(crate) prepare: fn(&mut World) -> Result<(), Wrong>,
+    /// What is typed.
+    pub(crate) arguments: fn(&World) -> Vec<String>,
+    /// Codes with which the same ends when it is run again, after it was killed.
+    pub(crate) again: &'static [i32],
+    /// What else must hold right after the kill.
+    pub(crate) aftermath: fn(&World) -> Result<(), Wrong>,
+}
+
+/// Each of them.
+pub fn scenarios() -> Vec<Scenario> {
+    let backup = Scenario {
+        name: "backup",
+        prepare: one_backup,
+        arguments: |world| world.backup(&["full"]),
+        again: &[0],
+        aftermath: |_| Ok(()),
+    };
+    vec![
+        backup,
+        Scenario {
+            name: "incremental",
+            arguments: |world| world.backup(&["incremental"]),
+            ..backup
+        },
+        Scenario {
+            name: "sealed",
+            arguments: |world| world.backup(&["full", "--key-file", KEYS[0]]),
+            ..backup
+        },
+        Scenario {
+            name: "restore",
+            arguments: |world| {
+                let target = words(&["restore", "--overwrite", "--target", "./restored", "--json"]);
+                [target, world.places("--at")].concat()
+            },
+            aftermath: all_or_nothing_is_restored,
+            ..backup
+        },
+        Scenario {
+            name: "cleanup",
+            prepare: |world| {
+                one_backup(world)?;
+                // These may be gone by then.
+                world.needed.clear();
+                world.back_up(&["full"])?;
+                Ok(())
+            },
+            arguments: |world| {
+                let cleanup = words(&["cleanup", "--keep-count", "1", "--grace", "0s", "--json"]);
+                [cleanup, world.places("--at")].concat()
+            },
+            ..backup
+        },
+        Scenario {
+            name: "key rotate",
+            prepare: |world| {
+                source(world, 1)?;
+                world.back_up(&["full", "--key-file", KEYS[0]])?;
+                Ok(())
+            },
+            arguments: |world| {
+                let mut rotate = words(&["key", "rotate", "latest", "--json"]);
+                for key in KEYS {
+                    rotate.extend(words(&["--key-file", key]));
+                }
+                rotate.extend(words(&["--new-key-file", KEYS[1]]));
+                [rotate, world.places("--at")].concat()
+            },
+            ..backup
+        },
+        Scenario {
+            name: "sync",
+            prepare: |world| {
+                one_backup(world)?;
+                let second = world.folder().join(&world.destinations[1]);
+                fs::remove_dir_all(&second).map_err(|error| error.to_string())?;
+                for places in world.needed.values_mut() {
+                    places.remove(&1);
+                }
+                Ok(())
+            },
+            arguments: |world| [words(&["sync", "--json"]), world.places("--at")].concat(),
+            ..backup
+        },
+        Scenario {
+            name: "repair",
+            prepare: |world| {
+                one_backup(world)?;
+                let second = world.folder().join(&world.destinations[1]);
+                for (id, places) in &mut world.needed {
+                    // Without the run's record nobody knows that it is lost.
+                    let removed = fs::remove_file(second.join(format!("{id}/manifest.json")))
+                        .and_then(|()| fs::remove_dir_all(second.join("runs")));
+                    removed.map_err(|error| error.to_string())?;
+                    places.remove(&1);
+                }
+                Ok(())
+            },
+            arguments: |world| {
+                let mut repair = words(&["repair", "--rebuild-manifest", "--json"]);
+                repair.extend(world.needed.keys().map(ToString::to_string));
+                [repair, world.places("--at")].concat()
+            },
+            ..backup
+        },
+    ]
+}
+
+const RESTORED: &str = "restored";
+
+fn source(world: &World, version: u32) -> Result<(), Wrong> {
+    let mut orders = String::new();
+    for number in 0..200_u32 {
+        let _ = writeln!(orders, "{{\"id\":{number},\"version\":{version}}}");
+    }
+    world.write_source(&[
+        ("orders.jsonl", orders),
+        (
+            "users.jsonl",
+            "{\"id\":\"ada\"}\n{\"id\":\"bo\"}\n".to_owned(),
+        ),
+    ])
+}
+
+/// A backup of what there was, and a source that has changed since.
+fn one_backup(world: &mut World) -> Result<(), Wrong> {
+    source(world, 1)?;
+    world.back_up(&["full"])?;
+    source(world, 2)
+}
+
+fn all_or_nothing_is_restored(world: &World) -> Result<(), Wrong> {
+    let restored = files(&world.folder().join(RESTORED))?;
+    let names: Vec<&String> = restored.keys().collect();
+    let wanted = files(&world.folder().join(SOURCE))?;
+    match restored.is_empty() || names == wanted.keys().collect::<Vec<_>>() {
+        true => Ok(()),
+        false => Err(format!("half of it is restored: {names:?}")),
+    }
+}

@@ -1,0 +1,80 @@
+//! Stored documents.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use teeline_core::{
+    CatalogEntry, DestinationMarker, Document, Reconstruction, RestoreMarker, RunClaim, RunRecord,
+    SealedManifest, Withdrawal, document,
+};
+
+use crate::parts::{chosen, first_part, with_digest};
+
+/// Takes a document without its end; of a claim with the names and the bytes of files behind it.
+pub(crate) fn manifest(input: &[u8]) {
+    let Some((choice, rest)) = chosen(input) else {
+        return;
+    };
+    match choice % 8 {
+        0 => as_manifest(rest),
+        1 => drop(reads_back::<CatalogEntry>(rest)),
+        2 => drop(reads_back::<RunRecord>(rest)),
+        3 => drop(reads_back::<RunClaim>(rest)),
+        4 => drop(reads_back::<Withdrawal>(rest)),
+        5 => drop(reads_back::<DestinationMarker>(rest)),
+        6 => drop(reads_back::<RestoreMarker>(rest)),
+        _ => as_run(rest),
+    }
+}
+
+/// What is read is what is written of it: nothing is lost on the way.
+fn reads_back<D: Document + Debug>(body: &[u8]) -> Option<D> {
+    // As it is, which mostly has no digest.
+    let _ = document::open::<D>("a document", body);
+    let read = document::open::<D>("a document", &with_digest(body)).ok()?;
+    let written = document::seal(&read);
+    let again = document::open::<D>("a document", &written);
+    let again = again.expect("what was written is read");
+    assert_eq!(format!("{read:?}"), format!("{again:?}"));
+    Some(read)
+}
+
+fn as_manifest(body: &[u8]) {
+    let _ = SealedManifest::open("a manifest", Bytes::copy_from_slice(body));
+    let Ok(sealed) = SealedManifest::open("a manifest", with_digest(body).into()) else {
+        return;
+    };
+    let manifest = &sealed.manifest;
+    for resource in manifest.all_resources() {
+        for segment in &resource.segments {
+            let _ = manifest.sealed_place(&segment.file);
+        }
+    }
+    let _ = manifest.plan.in_part();
+    let entry = document::seal(&sealed.entry("a/b"));
+    document::open::<CatalogEntry>("an entry", &entry).expect("an entry of it is read");
+}
+
+/// A claim, then names of files, one a line, then the bytes of those that are wanted.
+fn as_run(input: &[u8]) {
+    let (claim, rest) = first_part(input);
+    let Some(claim) = reads_back::<RunClaim>(claim) else {
+        return;
+    };
+    let (names, mut rest) = first_part(rest);
+    let names = String::from_utf8_lossy(names);
+    let files: BTreeSet<String> = names.lines().map(str::to_owned).collect();
+    let mut reconstruction = Reconstruction::new(claim, &files, None);
+    while let Some(file) = reconstruction.wanted() {
+        let (bytes, following) = first_part(rest);
+        rest = following;
+        if reconstruction
+            .give(&file, &Bytes::copy_from_slice(bytes))
+            .is_err()
+        {
+            return;
+        }
+    }
+    let _ = reconstruction.finish();
+}
