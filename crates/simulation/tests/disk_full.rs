@@ -2,7 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test ends where something is not as it should be, and says where it can't be made"
+    reason = "a test ends where something is not as it should be, and says what it did"
 )]
 
 use teeline_simulation::disk_full::{Room, fill};
@@ -15,6 +15,7 @@ fn a_disk_that_is_full_leaves_nothing_half_at_any_size() {
             println!("no disk can be mounted here: nothing is filled up");
             return;
         };
+        println!("{filled:?}, {step} apart");
         assert!(filled.full > 4, "{filled:?}");
     }
 }

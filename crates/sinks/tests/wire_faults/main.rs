@@ -27,10 +27,16 @@ use rows::{Comes, Row, rows};
 use server::Server;
 
 /// Cells that are tried at once: some hold an upload of parts, and some wait for a deadline.
-const CELLS_AT_ONCE: usize = 24;
+const CELLS_AT_ONCE: usize = 12;
 
 /// A store through a proxy, as a run has it.
-async fn sink_over(server: &Server, proxy: &FaultProxy, row: &Row, prefix: &str) -> RetrySink {
+async fn sink_over(
+    server: &Server,
+    proxy: &FaultProxy,
+    row: &Row,
+    is_lasting: bool,
+    prefix: &str,
+) -> RetrySink {
     let store = server.sink(&proxy.endpoint(), prefix).await;
     let deadlines = match row.ends_by_deadline {
         // All that is waited for is lost time.
@@ -42,7 +48,8 @@ async fn sink_over(server: &Server, proxy: &FaultProxy, row: &Row, prefix: &str)
         false => Deadlines::default(),
     };
     let policy = RetryPolicy {
-        attempts: 2,
+        // A machine that is busy may be late once more.
+        attempts: if is_lasting { 2 } else { 5 },
         backoff_initial_ms: 5,
         // What is tested is one call, again and again.
         breaker: BreakerPolicy {
@@ -63,7 +70,7 @@ async fn cell(server: &Server, row: &Row, call: Call, times: Option<u64>) -> Res
     let prefix = format!("{}/{call:?}/{times:?}", row.name.replace(' ', "-"));
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let direct: Arc<dyn Sink> = Arc::new(server.sink(&server.endpoint, &prefix).await);
-    let sink = sink_over(server, &proxy, row, &prefix).await;
+    let sink = sink_over(server, &proxy, row, times.is_none(), &prefix).await;
     let mut scene = Scene::set(call, direct).await;
     scene.begin(&sink).await;
 

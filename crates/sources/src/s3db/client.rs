@@ -187,7 +187,7 @@ where
             | "IllegalLocationConstraintException",
             _,
         )
-        | (_, 301 | 307) => (
+        | (_, 301..=303 | 307 | 308) => (
             Class::Permanent,
             format!("the bucket is in another region ({details})"),
             "name its region in the connection string: ?region=…",
