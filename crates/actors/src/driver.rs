@@ -1,17 +1,18 @@
 //! The driver of a destination: the only code that awaits its sink. It does the steps of its lane one after the other, so
 //! their order at the destination is the order of the pass.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, Index, ObjectKey, Placement, ReadBack, SegmentEntry, SegmentId, Sink, Upload,
+    BackupError, Class, Index, ObjectKey, Placement, ReadBack, SegmentEntry, SegmentId, Sink,
+    Upload,
 };
 use tokio::sync::mpsc;
 
 use crate::messages::{DriverEvent, LaneItem, Step};
-use crate::publish::{attest, claim, differs, put_checked};
+use crate::publish::{Publication, attest, claim, differs, put_checked};
 use crate::read_back::compare_pieces;
 use crate::stages::{Meter, Phase};
 
@@ -28,7 +29,7 @@ pub enum Verification {
 pub(crate) struct Driver<R> {
     pub(crate) folder: BackupFolder,
     pub(crate) report: R,
-    pub(crate) open: HashMap<SegmentId, Box<dyn Upload>>,
+    pub(crate) open: BTreeMap<SegmentId, Box<dyn Upload>>,
     pub(crate) meter: Meter,
 }
 
@@ -59,13 +60,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 LaneItem::Publish(publication) => {
                     let folder = &self.folder;
                     let publishing = || (self.report)(DriverEvent::Publishing);
-                    publication
-                        .publish(
-                            folder.sink.as_ref(),
-                            folder.read_back.has_documents(),
-                            publishing,
-                        )
-                        .await?;
+                    folder.publish(&publication, publishing).await?;
                     self.meter.lap(Phase::Work("publish"));
                     (self.report)(DriverEvent::Published);
                     return Ok(());
@@ -78,7 +73,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
 
     /// Gives up what isn't committed.
     pub(crate) async fn abort(&mut self) -> Result<(), BackupError> {
-        for (_, mut upload) in self.open.drain() {
+        for (_, mut upload) in std::mem::take(&mut self.open) {
             upload.abort().await?;
         }
         Ok(())
@@ -176,6 +171,26 @@ impl BackupFolder {
         match are_equal {
             true => Ok(()),
             false => Err(differs(self.sink.as_ref(), &key)),
+        }
+    }
+
+    /// Makes the backup visible; what is found to be something else than was written is taken back.
+    async fn publish(
+        &self,
+        publication: &Publication,
+        publishing: impl FnOnce() + Send,
+    ) -> Result<(), BackupError> {
+        let (sink, read_back) = (self.sink.as_ref(), self.read_back.has_documents());
+        match publication.publish(sink, read_back, publishing).await {
+            Err(error) if error.class() == Class::Corrupt => {
+                match publication.take_back(sink).await {
+                    Ok(()) => Err(error),
+                    Err(_) => Err(error.suggest(
+                        "a manifest that can't be read may be left there; `teeline verify` says so, and `teeline delete` removes it",
+                    )),
+                }
+            }
+            published => published,
         }
     }
 

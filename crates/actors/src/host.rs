@@ -19,7 +19,7 @@ use crate::wire::{Pass, Wired, wire};
 /// How long a call into the operating system that hangs may hold up the end of a host.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A running host. Dropping it stops its actors, tasks and threads.
+/// A running host. Dropping it stops its actors, tasks and threads, if these are its own.
 #[derive(Debug)]
 pub struct Host {
     runtime: Handle,
@@ -50,6 +50,25 @@ impl Host {
             system,
             arbiter,
             thread: Some(thread),
+        })
+    }
+
+    /// A host on the actix system that the calling thread is in, which it neither makes nor stops: for simulations, which
+    /// bring a time of their own with their runtime.
+    ///
+    /// # Errors
+    /// Where the thread is in none.
+    pub fn here() -> Result<Self, BackupError> {
+        let system = System::try_current();
+        let (Some(system), Ok(runtime)) = (system, Handle::try_current()) else {
+            return Err(cannot_start("this thread is in no actix system"));
+        };
+        let arbiter = system.arbiter().clone();
+        Ok(Host {
+            runtime,
+            system,
+            arbiter,
+            thread: None,
         })
     }
 
@@ -114,10 +133,10 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.system.stop();
         let Some(thread) = self.thread.take() else {
             return;
         };
+        self.system.stop();
         if Handle::try_current().is_ok_and(|current| current.id() == self.runtime.id()) {
             // The last handle went with one of the host's own tasks, which its thread would wait for.
             return;

@@ -65,6 +65,17 @@ impl Publication {
         }
         Ok(())
     }
+
+    /// Takes back what was published and isn't what was written, so that nobody sees a backup there that can't be restored.
+    ///
+    /// # Errors
+    /// Where the store doesn't delete it. It may be visible then.
+    pub(crate) async fn take_back(&self, sink: &dyn Sink) -> Result<(), BackupError> {
+        let folder = ObjectKey::new(self.entry.path.as_str())?;
+        sink.delete(&folder.join(layout::MANIFEST)?).await?;
+        let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
+        sink.delete(&entry).await
+    }
 }
 
 /// What has been withdrawn stays so, and what was taken for dead isn't there any more: of both, some files may be gone.
@@ -172,7 +183,13 @@ pub async fn claim(
         Err(error) if error.class() == Class::Conflict => {
             let size = sink.head(&marker).await?.bytes;
             let found = sink.read(&marker, 0..size).await?;
-            document::open::<DestinationMarker>(&format!("{sink}: {marker}"), &found)?;
+            document::open::<DestinationMarker>(&format!("{sink}: {marker}"), &found).map_err(
+                |error| {
+                    error.suggest(format!(
+                        "if the backups there are teeline's, remove {marker}: the next backup makes it again"
+                    ))
+                },
+            )?;
         }
         other => other?,
     }
@@ -190,15 +207,44 @@ pub async fn put_checked(
     bytes: Bytes,
     read_back: bool,
 ) -> Result<(), BackupError> {
-    sink.put(key, bytes.clone()).await?;
-    if !read_back {
-        return attest(sink, key, bytes.len() as u64).await;
+    match sink.put(key, bytes.clone()).await {
+        // A try whose answer was lost may have written it, whatever the store then says of the next one.
+        Err(error) if error.class() == Class::Conflict && holds(sink, key, &bytes).await? => {}
+        written => written?,
     }
+    let checked = match read_back {
+        true => check(sink, key, &bytes).await,
+        false => attest(sink, key, bytes.len() as u64).await,
+    };
+    checked.map_err(no_conflict)
+}
+
+/// Compares what the store now gives with what it was sent.
+async fn check(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> Result<(), BackupError> {
     sink.drop_cached(key).await?;
-    if sink.read(key, 0..bytes.len() as u64).await? != bytes {
-        return Err(differs(sink, key));
+    match sink.read(key, 0..bytes.len() as u64).await? == *bytes {
+        true => Ok(()),
+        false => Err(differs(sink, key)),
     }
-    Ok(())
+}
+
+/// What was written stands there, so whatever a store then says of reading it, it isn't that something else does.
+fn no_conflict(error: BackupError) -> BackupError {
+    if error.class() != Class::Conflict {
+        return error;
+    }
+    let (operation, subject) = (error.operation().to_owned(), error.subject().to_owned());
+    let message = error.message().to_owned();
+    BackupError::new(Class::Permanent, operation, subject, message).because(error)
+}
+
+/// Whether exactly `bytes` stand under a key.
+async fn holds(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> Result<bool, BackupError> {
+    let length = bytes.len() as u64;
+    if !is_there(sink, key).await? || sink.head(key).await?.bytes != length {
+        return Ok(false);
+    }
+    Ok(sink.read(key, 0..length).await? == *bytes)
 }
 
 /// Compares the size that the store says with what it was sent.

@@ -1,6 +1,6 @@
 //! A destination's actor: its state and its report. It decides nothing about bytes, and its driver decides nothing else.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -201,7 +201,7 @@ impl Actor for SinkActor {
                 read_back: self.read_back,
             },
             report: move |event| address.do_send(SinkMessage::Driver(event)),
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             meter: self.stages.meter(format!("to {}", self.destination.name)),
         };
         self.tell(DestinationState::Writing, None);
@@ -301,7 +301,9 @@ async fn drive<R: Fn(DriverEvent) + Send + Sync>(
     mut abandoned: watch::Receiver<Option<Abandonment>>,
 ) -> Result<Driven, BackupError> {
     let subject = driver.folder.sink.to_string();
+    // In this order: what is done is done, and a simulation goes the same way each time.
     let result = tokio::select! {
+        biased;
         result = driver.run(&mut lane) => result.map(|()| Driven::ToTheEnd),
         why = abandoned.wait_for(Option::is_some) => match why.as_deref() {
             Ok(Some(Abandonment::FellBehind)) => Ok(Driven::LeftBehind),

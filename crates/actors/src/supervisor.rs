@@ -1,7 +1,7 @@
 //! The supervisor: feeds the strategy with what happens, carries its commands out, and ends the pass with a report of
 //! every destination.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +70,7 @@ pub(crate) struct Crew {
     pub(crate) reader: Recipient<StopReading>,
     pub(crate) placer: Recipient<StopPlacing>,
     pub(crate) tee: Recipient<TeeMessage>,
-    pub(crate) sinks: HashMap<DestinationId, Recipient<SinkMessage>>,
+    pub(crate) sinks: BTreeMap<DestinationId, Recipient<SinkMessage>>,
 }
 
 impl Crew {
@@ -99,7 +99,7 @@ pub(crate) struct Supervisor {
     manifest: Option<(SealedManifest, String)>,
     error: Option<BackupError>,
     end: Option<PassEnd>,
-    reports: HashMap<DestinationId, DestinationReport>,
+    reports: BTreeMap<DestinationId, DestinationReport>,
     reply: Option<oneshot::Sender<PassReport>>,
 }
 
@@ -117,7 +117,7 @@ impl Supervisor {
             manifest: None,
             error: None,
             end: None,
-            reports: HashMap::new(),
+            reports: BTreeMap::new(),
             reply: Some(reply),
         }
     }
@@ -193,8 +193,7 @@ impl Supervisor {
         if !self.crew.sinks.is_empty() {
             return;
         }
-        let mut destinations: Vec<_> = self.reports.drain().collect();
-        destinations.sort_by_key(|(id, _)| *id);
+        let destinations = std::mem::take(&mut self.reports).into_iter().collect();
         let report = PassReport {
             end,
             strategy: self.strategy.clone(),

@@ -1,6 +1,6 @@
 //! Builds the topology of a pass, downstream first, so that each actor's receiver is there before it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +100,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     let tee = tee_ctx.address().recipient();
 
     let mut branches = Vec::new();
-    let mut sinks = HashMap::new();
+    let mut sinks = BTreeMap::new();
     for destination in pass.destinations {
         let (id, name) = (destination.id, destination.name.clone());
         let lag = destination.lag;

@@ -114,6 +114,7 @@ pub struct EngineBuilder {
     random: Random,
     sleep: Sleep,
     emits_events: bool,
+    is_here: bool,
 }
 
 impl Engine {
@@ -135,6 +136,7 @@ impl Engine {
             random: Arc::new(system_random),
             sleep: Arc::new(|time| Box::pin(async move { tokio::time::sleep(time).await })),
             emits_events: true,
+            is_here: false,
         }
     }
 
@@ -227,13 +229,26 @@ impl EngineBuilder {
         self
     }
 
+    /// Works on the actix system that the thread is in which builds it, instead of on threads of its own: for simulations,
+    /// which bring a time of their own with their runtime. With [`Executor::Inline`], all that happens follows from what is
+    /// passed in.
+    #[must_use]
+    pub fn on_this_thread(mut self) -> Self {
+        self.is_here = true;
+        self
+    }
+
     /// Starts the engine's threads.
     ///
     /// # Errors
-    /// Where the operating system gives none.
+    /// Where the operating system gives none; where it is to be on this thread, and that is in no actix system.
     pub fn build(self) -> Result<Engine, BackupError> {
+        let host = match self.is_here {
+            true => Host::here()?,
+            false => Host::start(self.executor.unwrap_or(Executor::Threads(cores())))?,
+        };
         Ok(Engine(Arc::new(Inner {
-            host: Host::start(self.executor.unwrap_or(Executor::Threads(cores())))?,
+            host,
             budget: Budget::new(self.budget_bytes),
             budget_bytes: self.budget_bytes,
             temp_dir: self.temp_dir,

@@ -316,7 +316,9 @@ impl Cancel {
         &self,
         future: impl Future<Output = Result<T, BackupError>>,
     ) -> Result<T, BackupError> {
+        // In this order: what is done is done, and a simulation goes the same way each time.
         tokio::select! {
+            biased;
             result = future => result,
             () = self.cancelled() => Err(BackupError::cancelled("the operation")),
         }

@@ -27,21 +27,38 @@ pub struct FaultSink {
     faults: Arc<Faults>,
 }
 
-#[derive(Debug)]
 struct Faults {
     rules: Vec<(Fault, AtomicU64)>,
     random: Random,
     hits: Arc<AtomicU64>,
+    witness: Option<Witness>,
 }
+
+/// Is told of each thing that goes wrong.
+type Witness = Box<dyn Fn(Operation, What) + Send + Sync>;
 
 impl FaultSink {
     /// `inner`, in which things go wrong by `plan`.
     pub fn new(inner: Arc<dyn Sink>, plan: FaultPlan) -> Self {
+        Self::with(inner, plan, None)
+    }
+
+    /// The same; `witness` is told of each thing that goes wrong.
+    pub fn witnessed(
+        inner: Arc<dyn Sink>,
+        plan: FaultPlan,
+        witness: impl Fn(Operation, What) + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(inner, plan, Some(Box::new(witness)))
+    }
+
+    fn with(inner: Arc<dyn Sink>, plan: FaultPlan, witness: Option<Witness>) -> Self {
         let rules = plan.rules.into_iter();
         let faults = Faults {
             rules: rules.map(|fault| (fault, AtomicU64::new(0))).collect(),
             random: Random::new(plan.seed),
             hits: Arc::default(),
+            witness,
         };
         FaultSink {
             inner,
@@ -91,13 +108,14 @@ enum After {
     FlipBit,
     LoseByte,
     LoseReply,
+    Repeat,
 }
 
 impl After {
     fn reply<T>(self, value: T, subject: &str) -> Result<T, BackupError> {
         match self {
             After::LoseReply => Err(injected(Class::Transient, subject, "the reply was lost")),
-            After::Nothing | After::FlipBit | After::LoseByte => Ok(value),
+            After::Nothing | After::FlipBit | After::LoseByte | After::Repeat => Ok(value),
         }
     }
 }
@@ -118,6 +136,7 @@ impl Faults {
             Some(What::FlipBit) => Ok(After::FlipBit),
             Some(What::LoseByte) => Ok(After::LoseByte),
             Some(What::LoseReply) => Ok(After::LoseReply),
+            Some(What::Duplicate) => Ok(After::Repeat),
             Some(What::Fail(class)) => Err(injected(class, subject, "the call was not made")),
             Some(What::Stall) => futures::future::pending().await,
             Some(What::Panic) => panic!("injected fault in {operation:?} of {subject}"),
@@ -145,8 +164,11 @@ impl Faults {
                 drawn = drawn.or(Some(fault.what));
             }
         }
-        if drawn.is_some() {
+        if let Some(what) = drawn {
             self.hits.fetch_add(1, Ordering::Relaxed);
+            if let Some(witness) = &self.witness {
+                witness(operation, what);
+            }
         }
         drawn
     }
@@ -155,7 +177,7 @@ impl Faults {
         match after {
             After::FlipBit if !bytes.is_empty() => self.flip_one_bit(&bytes),
             After::LoseByte => bytes.slice(..bytes.len().saturating_sub(1)),
-            After::Nothing | After::FlipBit | After::LoseReply => bytes,
+            After::Nothing | After::FlipBit | After::LoseReply | After::Repeat => bytes,
         }
     }
 
@@ -166,6 +188,12 @@ impl Faults {
             changed[at] ^= 1 << (bit % 8);
         }
         changed.freeze()
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.rules).finish()
     }
 }
 
@@ -202,6 +230,9 @@ impl Sink for FaultSink {
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
         let after = self.before(Operation::Put, key).await?;
         let bytes = self.faults.spoil(after, bytes);
+        if after == After::Repeat {
+            self.inner.put(key, bytes.clone()).await?;
+        }
         self.inner.put(key, bytes).await?;
         after.reply((), &self.subject(key))
     }
@@ -243,6 +274,9 @@ impl Sink for FaultSink {
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
         let after = self.before(Operation::Delete, key).await?;
+        if after == After::Repeat {
+            self.inner.delete(key).await?;
+        }
         self.inner.delete(key).await?;
         after.reply((), &self.subject(key))
     }
@@ -292,6 +326,9 @@ impl Upload for FaultUpload {
         let after = faults
             .before(Operation::Commit, &self.key, &self.subject)
             .await?;
+        if after == After::Repeat {
+            self.inner.commit().await?;
+        }
         self.inner.commit().await?;
         after.reply((), &self.subject)
     }

@@ -13,6 +13,7 @@
 //! - A `put` whose object exists with the same bytes succeeds: it can't tell a repetition from a second writer. An upload
 //!   can, so for a second one the same bytes are a conflict too.
 
+mod calls;
 mod disk;
 mod draft;
 mod failure;
@@ -34,6 +35,8 @@ use teeline_core::{
     UnfinishedUpload, Upload,
 };
 
+use calls::Calls;
+pub use calls::{DiskCall, DiskFault, Interference};
 use disk::{Disk, READ_BYTES};
 use draft::Draft;
 pub use modes::Modes;
@@ -72,8 +75,17 @@ pub struct FilesystemSink {
 impl FilesystemSink {
     /// The store in the folder `root`, which is made when something is written to it.
     pub fn new(root: PathBuf, options: FilesystemOptions) -> Self {
+        Self::with(root, options, Calls::default())
+    }
+
+    /// The same, with system calls that fail when `interference` says so: for tests.
+    pub fn failing(root: PathBuf, options: FilesystemOptions, interference: Interference) -> Self {
+        Self::with(root, options, Calls::with(interference))
+    }
+
+    fn with(root: PathBuf, options: FilesystemOptions, calls: Calls) -> Self {
         FilesystemSink {
-            disk: Arc::new(Disk::new(root, options.modes)),
+            disk: Arc::new(Disk::new(root, options.modes, calls)),
             io: options.io,
         }
     }

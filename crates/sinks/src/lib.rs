@@ -80,7 +80,9 @@ pub use object_store;
 
 pub use deadline::{DeadlineSink, Deadlines};
 pub use fault::{Fault, FaultPlan, FaultSink, Operation, What, When};
-pub use filesystem::{FilesystemOptions, FilesystemSink, Io, Modes};
+pub use filesystem::{
+    DiskCall, DiskFault, FilesystemOptions, FilesystemSink, Interference, Io, Modes,
+};
 pub use memory::MemorySink;
 pub use null::NullSink;
 pub use object_store_sink::ObjectStoreSink;

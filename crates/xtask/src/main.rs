@@ -5,10 +5,13 @@
     reason = "a command for people"
 )]
 
+mod bitflips;
 mod disk_full;
 mod kill_points;
 mod model;
+mod nth_fault;
 mod races;
+mod simulate;
 mod teeline_command;
 
 use std::process::ExitCode;
@@ -33,6 +36,12 @@ enum Command {
     Races(races::Arguments),
     /// The real command, killed at each of its system calls (needs strace)
     KillPoints(kill_points::Arguments),
+    /// Every bit of a backup flipped, plain and sealed: each is found and named
+    Bitflips(bitflips::Arguments),
+    /// The first call of each kind that fails, the second, and so on: nothing is lost
+    NthFault(nth_fault::Arguments),
+    /// Lives of backups in which anything may go wrong, by seeds: no promise is broken
+    Simulate(simulate::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +50,9 @@ fn main() -> ExitCode {
         Command::Model(arguments) => model::run(&arguments),
         Command::Races(arguments) => races::run(&arguments),
         Command::KillPoints(arguments) => kill_points::run(&arguments),
+        Command::Bitflips(arguments) => bitflips::run(&arguments),
+        Command::NthFault(arguments) => nth_fault::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

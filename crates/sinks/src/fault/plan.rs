@@ -61,7 +61,7 @@ impl Fault {
 }
 
 /// A call that can go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operation {
     /// [`Sink::begin`](teeline_core::Sink::begin)
     Begin,
@@ -101,7 +101,7 @@ pub enum When {
 }
 
 /// What happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum What {
     /// An error, without any effect.
     Fail(Class),
@@ -113,6 +113,9 @@ pub enum What {
     LoseByte,
     /// It takes effect, and fails with [`Class::Transient`] all the same.
     LoseReply,
+    /// A call that writes or deletes whole objects is made a second time once it is done, and the second answer is the one that
+    /// is had, as where a request is sent again on its way. Other calls go well.
+    Duplicate,
     /// The code panics.
     Panic,
 }

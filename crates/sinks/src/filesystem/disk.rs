@@ -19,6 +19,7 @@ use rustix::fs::{Advice, Mode, OFlags, fadvise, fstatvfs, openat};
 use rustix::io::Errno;
 use teeline_core::{BackupError, Buffers, Class, ObjectKey, ObjectMeta, Timestamp};
 
+use super::calls::{Calls, DiskCall};
 use super::failure::failure;
 use super::modes::Modes;
 
@@ -35,6 +36,7 @@ pub(super) struct Disk {
     /// Once it was there.
     opened: OnceLock<Dir>,
     modes: Modes,
+    calls: Calls,
     /// Folders below the root that are known to be durable in the folders above them, up to the root.
     durable: Mutex<HashSet<PathBuf>>,
     /// What is read into.
@@ -42,12 +44,13 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn new(root: PathBuf, modes: Modes) -> Self {
+    pub(super) fn new(root: PathBuf, modes: Modes, calls: Calls) -> Self {
         Disk {
             // Fails only where there is no current folder; a relative path then fails at its first use.
             root: std::path::absolute(&root).unwrap_or(root),
             opened: OnceLock::new(),
             modes,
+            calls,
             durable: Mutex::default(),
             buffers: Buffers::default(),
         }
@@ -59,6 +62,10 @@ impl Disk {
 
     pub(super) fn modes(&self) -> Modes {
         self.modes
+    }
+
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// Where an object is, for whoever is to look.
@@ -84,6 +91,7 @@ impl Disk {
 
     /// What is in a folder below the root.
     pub(super) fn entries(&self, below: &Path) -> io::Result<ReadDir> {
+        self.calls.before(DiskCall::List)?;
         match below.as_os_str().is_empty() {
             true => self.dir()?.entries(),
             false => self.dir()?.read_dir(below),
@@ -96,6 +104,7 @@ impl Disk {
     }
 
     fn open(&self, key: &ObjectKey) -> io::Result<(File, u64)> {
+        self.calls.before(DiskCall::Open)?;
         let mut options = OpenOptions::new();
         // Opening a pipe would wait for whoever writes to it.
         options.read(true);
@@ -124,7 +133,9 @@ impl Disk {
 
         // Of few sizes, so that they are used again.
         let mut buffer = self.buffers.take(length.next_multiple_of(READ_BYTES));
-        match file.read_exact_at(&mut buffer[..length], range.start) {
+        let into = &mut buffer[..length];
+        let reading = self.calls.before(DiskCall::Read);
+        match reading.and_then(|()| file.read_exact_at(into, range.start)) {
             Ok(()) => Ok(self.buffers.lend(buffer, length)),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(shorter()),
             Err(error) => Err(failed(error)),
@@ -150,13 +161,16 @@ impl Disk {
             return Ok(false);
         }
         let mut stored = Vec::with_capacity(bytes.len());
-        file.read_to_end(&mut stored).map_err(failed)?;
+        let reading = self.calls.before(DiskCall::Read);
+        let read = reading.and_then(|()| file.read_to_end(&mut stored));
+        read.map_err(failed)?;
         Ok(stored == bytes)
     }
 
     pub(super) fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         let path = self.path(key);
         let failed = |error| failure("look at", &path, error);
+        self.calls.before(DiskCall::Look).map_err(failed)?;
         let metadata = self.dir().and_then(|dir| dir.metadata(key.as_str()));
         let metadata = metadata.map_err(failed)?;
         check_kind(metadata.is_file(), metadata.is_dir()).map_err(failed)?;
@@ -167,6 +181,7 @@ impl Disk {
         let path = self.path(key);
         let failed = |error| failure("drop from the cache", &path, error);
         let (file, _) = self.open(key).map_err(failed)?;
+        self.calls.before(DiskCall::DropCached).map_err(failed)?;
         fadvise(&file, 0, None, Advice::DontNeed).map_err(|errno| failed(errno.into()))
     }
 
@@ -177,7 +192,8 @@ impl Disk {
             Err(error) if is_absence(&error) => return Ok(()),
             opened => opened.map_err(failed)?,
         };
-        match dir.remove_file(below) {
+        let removing = self.calls.before(DiskCall::Remove);
+        match removing.and_then(|()| dir.remove_file(below)) {
             Ok(()) => {}
             Err(error) if is_absence(&error) || dir.is_dir(below) => return Ok(()),
             Err(error) => return Err(failed(error)),
@@ -212,7 +228,9 @@ impl Disk {
         target: &Path,
         expected: u64,
     ) -> Result<(), BackupError> {
-        let space = fstatvfs(folder).map_err(|errno| failure("look at", target, errno.into()))?;
+        let failed = |error| failure("look at", target, error);
+        self.calls.before(DiskCall::Space).map_err(failed)?;
+        let space = fstatvfs(folder).map_err(|errno| failed(errno.into()))?;
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         // Some filesystems don't tell, and say that they have no blocks at all.
         if space.f_blocks == 0 || free >= expected {
@@ -233,7 +251,7 @@ impl Disk {
         let failed = |error| failure("make", &self.root, error);
         self.check_root("make")?;
         if !self.root.is_dir() {
-            make_root(&self.root, self.modes).map_err(failed)?;
+            self.make_root().map_err(failed)?;
         }
         let dir = self.dir().map_err(failed)?;
         let mut at = PathBuf::new();
@@ -247,7 +265,8 @@ impl Disk {
     fn make_one_folder(&self, dir: &Dir, at: &Path) -> Result<(), BackupError> {
         let shown = self.root.join(at);
         let refused = |message| BackupError::new(Class::Conflict, "make", shown.display(), message);
-        match dir.symlink_metadata(at) {
+        let looking = self.calls.before(DiskCall::Look);
+        match looking.and_then(|()| dir.symlink_metadata(at)) {
             Ok(there) if there.is_dir() => Ok(()),
             Ok(there) if there.is_symlink() => Err(refused(
                 "it is a symbolic link, and those aren't followed in writing",
@@ -257,7 +276,7 @@ impl Disk {
             )),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.durable().remove(at);
-                match self.modes.create_folder(dir, at) {
+                match self.create_folder(dir, at) {
                     // Somebody else was faster.
                     Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir(at) => {
                         Ok(())
@@ -275,7 +294,8 @@ impl Disk {
             return Ok(());
         };
         let sync = |folder: &Path| {
-            let synced = self.folder(folder).and_then(|opened| sync_folder(&opened));
+            let opened = self.folder(folder);
+            let synced = opened.and_then(|opened| self.sync_folder(&opened));
             synced.map_err(|error| failure("make durable", &self.root.join(folder), error))
         };
         sync(folder)?;
@@ -287,6 +307,45 @@ impl Disk {
         }
         self.durable().insert(folder.to_owned());
         Ok(())
+    }
+
+    /// The root and what is missing above it, each durable in the folder above.
+    fn make_root(&self) -> io::Result<()> {
+        let above = self.root.ancestors();
+        let missing: Vec<_> = above.take_while(|path| !path.is_dir()).collect();
+        for folder in missing.into_iter().rev() {
+            let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else {
+                continue;
+            };
+            let above = Dir::open_ambient_dir(above, ambient_authority())?;
+            match self.create_folder(&above, Path::new(name)) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+                made => made?,
+            }
+            match self.sync_folder(&above) {
+                // One may write to a folder without the right to open it.
+                Err(error) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn create_folder(&self, dir: &Dir, path: &Path) -> io::Result<()> {
+        self.calls.before(DiskCall::MakeFolder)?;
+        self.modes.create_folder(dir, path)
+    }
+
+    fn sync_folder(&self, folder: &Dir) -> io::Result<()> {
+        self.calls.before(DiskCall::SyncFolder)?;
+        // What it was opened for needn't be reading.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let readable = File::from(openat(folder, c".", flags, Mode::empty())?);
+        match readable.sync_all() {
+            // Some filesystems have no such thing as a folder that isn't durable.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => Ok(()),
+            result => result,
+        }
     }
 
     fn durable(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
@@ -324,37 +383,5 @@ fn check_kind(is_file: bool, is_folder: bool) -> io::Result<()> {
         (true, _) => Ok(()),
         (_, true) => Err(Errno::ISDIR.into()),
         _ => Err(io::Error::new(ErrorKind::InvalidData, "it is no file")),
-    }
-}
-
-/// The root and what is missing above it, each durable in the folder above.
-fn make_root(root: &Path, modes: Modes) -> io::Result<()> {
-    let missing: Vec<_> = root.ancestors().take_while(|path| !path.is_dir()).collect();
-    for folder in missing.into_iter().rev() {
-        let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else {
-            continue;
-        };
-        let above = Dir::open_ambient_dir(above, ambient_authority())?;
-        match modes.create_folder(&above, Path::new(name)) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
-            made => made?,
-        }
-        match sync_folder(&above) {
-            // One may write to a folder without the right to open it.
-            Err(error) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn sync_folder(folder: &Dir) -> io::Result<()> {
-    // What it was opened for needn't be reading.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let readable = File::from(openat(folder, c".", flags, Mode::empty())?);
-    match readable.sync_all() {
-        // Some filesystems have no such thing as a folder that isn't durable.
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => Ok(()),
-        result => result,
     }
 }

@@ -12,6 +12,7 @@ use rustix::fs::{RenameFlags, renameat_with};
 use rustix::io::Errno;
 use teeline_core::{BackupError, Class, ObjectKey};
 
+use super::calls::{DiskCall, DiskFault};
 use super::disk::{Disk, TEMPORARY};
 use super::failure::failure;
 
@@ -85,9 +86,17 @@ impl Draft {
         if self.state != State::Open {
             return Err(self.ended());
         }
-        self.file
-            .write_all_at(bytes, self.length)
-            .map_err(|error| failure("write", &self.target, error))?;
+        let failed = |error| failure("write", &self.target, error);
+        let fault = self.disk.calls().fault(DiskCall::Write);
+        let taken = match fault {
+            None => bytes,
+            Some(DiskFault::ShortWrite) => &bytes[..bytes.len() / 2],
+            Some(DiskFault::Errno(_)) => &[],
+        };
+        self.file.write_all_at(taken, self.length).map_err(failed)?;
+        if let Some(fault) = fault {
+            return Err(failed(fault.error()));
+        }
         self.length += bytes.len() as u64;
         Ok(())
     }
@@ -110,10 +119,12 @@ impl Draft {
 
     fn make_durable(&mut self) -> Result<(), BackupError> {
         // A failed write may have left bytes behind the end.
-        let synced = self
-            .file
-            .set_len(self.length)
-            .and_then(|()| self.file.sync_all());
+        let (file, calls) = (&self.file, self.disk.calls());
+        let synced = calls
+            .before(DiskCall::Truncate)
+            .and_then(|()| file.set_len(self.length))
+            .and_then(|()| calls.before(DiskCall::Sync))
+            .and_then(|()| file.sync_all());
         synced.map_err(|error| {
             // The system reports a page that it couldn't write once, and then forgets it: a second try would succeed
             // without having written it.
@@ -123,7 +134,10 @@ impl Draft {
     }
 
     fn publish(&mut self) -> Result<(), BackupError> {
-        match move_without_replacing(&self.folder, &self.temporary, self.key.file_name()) {
+        let renaming = self.disk.calls().before(DiskCall::Rename);
+        let (folder, name) = (&self.folder, self.key.file_name());
+        let moved = renaming.and_then(|()| move_without_replacing(folder, &self.temporary, name));
+        match moved {
             Ok(()) => {}
             // On a network share the first try may have taken effect although it failed.
             Err(error) if error.kind() == ErrorKind::AlreadyExists && self.is_published() => {}
@@ -183,6 +197,7 @@ fn create_beside(
         disk.make_folder(below)?;
         let name = format!("{TEMPORARY}{:016x}", RandomState::new().hash_one(()));
         let created = disk.folder(below).and_then(|folder| {
+            disk.calls().before(DiskCall::Create)?;
             let file = disk.modes().create_file(&folder, &name)?;
             Ok((folder, file))
         });

@@ -1,0 +1,50 @@
+//! Whole lives of backups by a seed: which faults there are, when a process dies, what is asked for, and in which order things
+//! happen. The same seed is the same simulation.
+
+use teeline::Digest;
+
+use crate::life::quiet_injected_panics;
+use crate::scenario::Scenario;
+use crate::world::{Tally, World};
+
+/// A simulation in which every promise was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Simulated {
+    /// What happened.
+    pub tally: Tally,
+    /// Of all that happened, in order.
+    pub trace: Digest,
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    /// The simulation.
+    pub seed: u64,
+    /// Which promise, and how.
+    pub promise: String,
+    /// All that happened, in order, where that was asked for.
+    pub trace: Vec<String>,
+}
+
+/// Runs the simulation of a seed; with `keeps_trace`, all that happens is kept for [`Broken::trace`].
+///
+/// # Errors
+/// The promise that is broken.
+pub fn simulate(seed: u64, keeps_trace: bool) -> Result<Simulated, Broken> {
+    quiet_injected_panics();
+    let world = World::new(seed, keeps_trace);
+    let result = Scenario::new(seed, &world).run();
+    let (tally, digest, trace) = world.tell();
+    match result {
+        Ok(()) => Ok(Simulated {
+            tally,
+            trace: digest,
+        }),
+        Err(promise) => Err(Broken {
+            seed,
+            promise,
+            trace,
+        }),
+    }
+}
