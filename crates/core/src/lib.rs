@@ -106,7 +106,7 @@ pub use resume::{
     Resumption, ResumptionMarker, SegmentPlace,
 };
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
-pub use retry::{RetryPolicy, Tries};
+pub use retry::{Breaker, BreakerPolicy, RepeatBudget, RetryPolicy, Tries, retry_after_ms};
 pub use sample::{Sample, SampleLimits, SampleShare};
 pub use schedule::{Agenda, Awaited, CronExpression, NoCalendarEvent, NotACronExpression, Timing};
 pub use sink::{

@@ -51,6 +51,9 @@ pub struct BackupRequest {
     pub spill_bytes: u64,
     /// When a destination that has left is completed; later.
     pub catch_up: CatchUp,
+    /// How long the run may take until its copies are published, and those that were left behind completed; it ends with an
+    /// error then. `None`: as long as it takes.
+    pub deadline: Option<Duration>,
     /// Calls that all destinations together may have under way; 4.
     pub concurrency: usize,
     /// Who is to be able to open it. Nobody, by which it isn't sealed, and everybody can.
@@ -126,6 +129,7 @@ impl BackupRequest {
             lag_patience: Duration::from_millis(LAG_PATIENCE_MS_DEFAULT),
             spill_bytes: SPILL_BYTES_DEFAULT,
             catch_up: CatchUp::default(),
+            deadline: None,
             concurrency: 4,
             recipients: Vec::new(),
             keys: Keys::default(),

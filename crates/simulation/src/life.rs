@@ -43,6 +43,8 @@ pub(crate) fn live<T>(
         .map_err(|error| error.to_string())?;
     let runtime = Arc::new(runtime);
     let system = System::with_tokio_rt(|| Arc::clone(&runtime));
+    // It is large, and a thread of a test has a small stack.
+    let life = Box::pin(life);
     Ok(system.block_on(async {
         world.begin_life(crash_at);
         let ended = tokio::select! {

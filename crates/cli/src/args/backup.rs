@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use teeline::Span;
 use teeline::config::SETTLE_PASSES_MAX;
 
 use super::{Command, KeyArguments, ListArguments, MIB, PlacesArguments, StatusArguments, size};
@@ -44,6 +45,9 @@ pub(crate) struct BackupArguments {
     /// When a destination that was left behind is completed: wait, by this run; later, by teeline sync
     #[arg(long, value_name = "WHEN")]
     pub(crate) catch_up: Option<String>,
+    /// How long it may take, such as 6h; after that it is ended, and fails
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) deadline: Option<Span>,
     /// What an incremental backup goes on from: last, the last backup, which may be an incremental one; full, the last one that
     /// restores alone
     #[arg(long, value_name = "WHICH")]

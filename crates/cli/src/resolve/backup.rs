@@ -69,6 +69,9 @@ pub(crate) async fn backup(
     if let Some(catch_up) = &typed.catch_up {
         request.catch_up = catch_up.parse()?;
     }
+    if let Some(deadline) = typed.deadline {
+        request.deadline = Some(Duration::from_millis(deadline.ms()));
+    }
     if request.backup_type.as_str() != "incremental" {
         // What the configuration says of incremental ones has no part in this one.
         request.base = IncrementalBase::default();
@@ -140,6 +143,8 @@ pub(super) fn configured(
     request.strategy = how.strategy;
     request.lag = how.lag;
     request.catch_up = how.catch_up;
+    let deadline = how.deadline.map(|deadline| deadline.ms());
+    request.deadline = deadline.map(Duration::from_millis);
     request.base = how.base;
     request.spill_bytes = how.spill_bytes;
     request.lag_patience = Duration::from_millis(how.lag_patience_ms);

@@ -138,7 +138,7 @@ impl Run<'_> {
             executor: inner.executor(request.block_bytes()),
             clock: self.clock(),
             observer: observer.unwrap_or_else(|| Arc::new(|_| ())),
-            cancel: request.cancel.subscribe(),
+            cancel: self.deadline.cancel().subscribe(),
         })
     }
 }

@@ -102,6 +102,9 @@ fn check_lag(request: &BackupRequest) -> Result<(), BackupError> {
     if request.lag_patience.is_zero() {
         return Err(BackupError::usage("lag_patience", "it must be above 0"));
     }
+    if request.deadline.is_some_and(|deadline| deadline.is_zero()) {
+        return Err(BackupError::usage("deadline", "it must be above 0"));
+    }
     let required = request.required().into_iter();
     let named = request.destinations.iter().zip(request.lag_policies());
     for ((destination, policy), required) in named.zip(required) {

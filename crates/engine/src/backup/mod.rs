@@ -4,6 +4,7 @@ mod attempt;
 mod behind;
 mod check;
 mod cleanup;
+mod deadline;
 mod dry_run;
 mod outcome;
 mod parent;
@@ -21,6 +22,7 @@ use teeline_core::{
     SealedManifest, Strategy, Timestamp,
 };
 
+use self::deadline::Deadline;
 pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
 use crate::failure::Failure;
@@ -67,6 +69,7 @@ fn afresh(report: &mut BackupReport, reason: String) {
 struct Run<'a> {
     engine: &'a Engine,
     request: &'a BackupRequest,
+    deadline: Deadline,
     started_at: Timestamp,
     opened: Vec<Opened>,
     reports: Vec<Option<DestinationReport>>,
@@ -83,6 +86,7 @@ impl<'a> Run<'a> {
         Run {
             engine,
             request,
+            deadline: Deadline::start(request),
             started_at,
             opened: Vec::new(),
             reports: Vec::new(),
@@ -98,6 +102,7 @@ impl<'a> Run<'a> {
             report.status = RunStatus::Failed;
             report.error = Some((&error).into());
         }
+        report.error = report.error.map(|error| self.deadline.told(error));
         report.destinations = self.destination_reports();
         if let Some(resumed) = &mut report.resumed {
             let kept = report.destinations.iter().map(|at| at.kept_bytes);
@@ -149,7 +154,7 @@ impl<'a> Run<'a> {
         );
         self.engine.0.events.emit(&start);
         let started = request.hooks.start(&start, &mut report.hook_failures);
-        request.cancel.guard(started).await?;
+        self.deadline.cancel().guard(started).await?;
         self.passes(strategy, id, report).await
     }
 

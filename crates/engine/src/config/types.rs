@@ -76,6 +76,8 @@ pub struct BackupConfig {
     pub spill_bytes: u64,
     /// When a destination that was left behind is completed. Default: [`CatchUp::Later`].
     pub catch_up: CatchUp,
+    /// How long a run may take, 1 s to 36,500 days. Default: none, as long as it takes.
+    pub deadline: Option<Span>,
     /// What incremental backups go on from. Default: [`IncrementalBase::Last`].
     pub base: IncrementalBase,
     /// How many calls to destinations may be under way at once, 1 to 1,024. Default: 4.
@@ -303,6 +305,7 @@ impl Default for BackupConfig {
             resume_quiet_ms: RESUME_QUIET_MS_DEFAULT,
             spill_bytes: SPILL_BYTES_DEFAULT,
             catch_up: CatchUp::Later,
+            deadline: None,
             base: IncrementalBase::Last,
             concurrency: 4,
             compression: Compression::default(),

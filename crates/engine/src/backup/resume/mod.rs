@@ -90,7 +90,7 @@ impl Run<'_> {
             Some(Resume::Run(id)) => id.clone(),
             Some(Resume::Unfinished) => {
                 let found = async { Ok(self.newest_unfinished().await) };
-                match self.request.cancel.guard(found).await? {
+                match self.deadline.cancel().guard(found).await? {
                     None => return Ok(None),
                     Some(id) => id,
                 }
@@ -98,7 +98,7 @@ impl Run<'_> {
         };
         report.resumed = Some(Resumed::new(id.clone()));
         let going_on = async { Ok(self.go_on(&id, strategy).await) };
-        match self.request.cancel.guard(going_on).await? {
+        match self.deadline.cancel().guard(going_on).await? {
             Ok(going_on) => Ok(Some(going_on)),
             Err(Otherwise::Afresh(reason)) => {
                 super::afresh(report, reason);

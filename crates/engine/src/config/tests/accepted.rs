@@ -37,6 +37,7 @@ lag_patience_ms = 2000
 resume_quiet_ms = 40000
 spill_bytes = "2GiB"
 catch_up = "wait"
+deadline = "6h"
 base = "full"
 concurrency = 2
 compression = "gzip"
@@ -114,6 +115,7 @@ fn every_key_is_read() {
         resume_quiet_ms: 40_000,
         spill_bytes: 2 << 30,
         catch_up: CatchUp::Wait,
+        deadline: Some(Span::from_ms(6 * 3_600_000)),
         base: IncrementalBase::Full,
         concurrency: 2,
         compression: Compression::Gzip { level: 9 },
