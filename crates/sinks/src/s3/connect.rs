@@ -8,8 +8,8 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 use object_store::aws::{AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider, Checksum};
-use object_store::client::HttpClient;
-use object_store::{BackoffConfig, RetryConfig, StaticCredentialProvider};
+use object_store::client::{HttpClient, HttpConnector};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig, StaticCredentialProvider};
 use reqwest::redirect::Policy;
 use teeline_core::{BackupError, Class};
 
@@ -21,13 +21,13 @@ use super::service::Connector;
 use super::signed::Signer;
 use super::storing::ServerSideEncryption;
 
+const USER_AGENT: &str = concat!("teeline/", env!("CARGO_PKG_VERSION"));
 /// What servers that aren't AWS take for theirs.
 const REGION_DEFAULT: &str = "us-east-1";
 /// The slowest rate at which a request may be sent without being taken for stuck.
 const SENDING_BYTES_PER_SECOND_MIN: u64 = 256 * 1024;
 /// The largest object that isn't sent in parts: an index, and some.
 const WHOLE_BYTES: u64 = 16 * 1024 * 1024;
-const USER_AGENT: &str = concat!("teeline/", env!("CARGO_PKG_VERSION"));
 
 pub(super) struct Connected {
     pub(super) client: AmazonS3,
@@ -60,22 +60,24 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
         region: region.clone(),
     };
     let conditional_completion = Arc::new(AtomicBool::new(true));
-    let client = client(options).map_err(|error| unusable(&error))?;
     let connector = Connector {
-        client: HttpClient::new(client),
+        client: http_client(options).map_err(|error| unusable(&error))?,
         conditional_completion: Arc::clone(&conditional_completion),
         locking: options
             .storing
             .lock
             .map(|lock| Locking::new(lock, signer.clone())),
     };
-    let requests = connector.connected();
+    let requests = connector
+        .connect(&ClientOptions::default())
+        .map_err(|error| unusable(&error))?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&options.bucket)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         // One request an object: not every server can delete in bulk, and we delete singly.
         .with_disable_bulk_delete(true)
         .with_virtual_hosted_style_request(!options.is_path_style())
+        .with_client_options(ClientOptions::new().with_allow_http(is_plain(options)))
         .with_retry(no_retries())
         .with_http_connector(connector)
         .with_credentials(credentials)
@@ -169,14 +171,15 @@ async fn look_up(options: &S3Options) -> aws_config::SdkConfig {
     loader.load().await
 }
 
-/// What requests go through. Nowhere but to the server that was named: one that sends elsewhere would get keys, and what is
-/// backed up, taken to whom nobody has chosen.
-fn client(options: &S3Options) -> reqwest::Result<reqwest::Client> {
+fn is_plain(options: &S3Options) -> bool {
+    let endpoint = options.endpoint.as_ref();
+    endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
+}
+
+/// What requests are sent by. It follows no redirection: that would take signatures, and the tokens of temporary keys, to
+/// wherever an answer points.
+fn http_client(options: &S3Options) -> reqwest::Result<reqwest::Client> {
     let timeouts = &options.timeouts;
-    let is_plain = options
-        .endpoint
-        .as_ref()
-        .is_some_and(|endpoint| endpoint.starts_with("http://"));
     // The idle time runs while a request is sent, too, and isn't renewed by what is sent.
     let sent = WHOLE_BYTES.max(options.part_bytes as u64);
     let sending_ms = sent * 1_000 / SENDING_BYTES_PER_SECOND_MIN;
@@ -184,7 +187,7 @@ fn client(options: &S3Options) -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .redirect(Policy::none())
-        .https_only(!is_plain)
+        .https_only(!is_plain(options))
         .http1_only()
         .connect_timeout(Duration::from_millis(timeouts.connect_ms))
         .read_timeout(Duration::from_millis(idle_ms))
