@@ -4,11 +4,13 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{SpySink, assert_idle, engine, objects, records, request, source, store, whole};
+use common::{
+    SpySink, assert_idle, engine, objects, place, records, request, source, store, whole,
+};
 use teeline::sinks::{MemorySink, Operation};
 use teeline::{
     Cancel, Engine, Executor, JsonlSource, ProgressEvent, RestoreRequest, RestoreTarget, RunStatus,
-    VerifyRequest, Which, WhichBackups,
+    StrategyKind, VerifyRequest, Which, WhichBackups,
 };
 use teeline_core::{Index, Manifest, ObjectKey, RunClaim, document};
 
