@@ -28,7 +28,7 @@ async fn expired_keys_are_renewed_once_for_all_calls_that_were_refused() {
         access_key: "id".into(),
         secret_key: "hidden-secret".into(),
     };
-    let server = EmbeddedS3::start(&scratch.path("s3"), credentials).unwrap();
+    let server = EmbeddedS3::start(scratch.path("s3"), credentials).unwrap();
     server.create_bucket("bucket").unwrap();
     let proxy = FaultProxy::start(&server.address().to_string()).await;
     let proxy = proxy.unwrap();

@@ -30,6 +30,9 @@ pub struct Set {
     pub(super) in_the_end: BTreeSet<BackupId>,
 }
 
+/// Whether a destination, by its number, has lost an object.
+type IsLost<'a> = Box<dyn Fn(usize, &str) -> bool + 'a>;
+
 impl Set {
     /// What it takes to do this.
     ///
@@ -75,7 +78,7 @@ impl Set {
             sleep(Duration::from_secs(60)).await;
         }
         let [older, newer] = [ids[0].clone(), ids[1].clone()];
-        let is_lost: Box<dyn Fn(usize, &str) -> bool> = match doing {
+        let is_lost: IsLost<'_> = match doing {
             Doing::Repair => Box::new(|_, key| key == format!("{newer}/{}", layout::MANIFEST)),
             Doing::Sync => Box::new(|number, key| number == 0 && key.contains(newer.as_str())),
             _ => Box::new(|_, _| false),

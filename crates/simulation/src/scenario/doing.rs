@@ -37,7 +37,7 @@ impl Scenario {
                 let newest = 1 + self.random.below(3);
                 let count = u32::try_from(newest).unwrap_or(1);
                 let mut policy = RetentionPolicy::new(Retention {
-                    count: count.try_into().unwrap_or_default(),
+                    count: count.into(),
                     ..Retention::default()
                 });
                 policy.grace = self.pick(&[Span::default(), Span::from_days(1)]);
