@@ -3,11 +3,14 @@
 //! | module | what is done to it |
 //! | --- | --- |
 //! | [`kill_points`] | killed at every system call that changes anything, one run for each |
+//! | [`soak`](mod@soak) | used for long in any way, and killed now and then |
 //!
 //! [`World`] knows what there must be, and looks.
 
+mod files;
 pub mod kill_points;
 mod scenario;
+pub mod soak;
 mod teeline_command;
 mod world;
 
