@@ -47,6 +47,8 @@ pub(crate) struct Arguments {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Try places for backups, and note there what can be relied on
+    Init(InitArguments),
     /// Make a backup
     Backup(Box<BackupArguments>),
     /// List the backups that destinations hold, the newest first
@@ -104,6 +106,13 @@ pub(crate) struct PlacesArguments {
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `teeline init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    #[command(flatten)]
+    pub(crate) places: PlacesArguments,
 }
 
 /// `teeline list`.
@@ -349,7 +358,9 @@ impl Command {
             | Command::Run(_)
             | Command::Schedule(_)
             | Command::Bench(_) => Operation::Backup,
-            Command::List(_) | Command::Status(_) | Command::Check(_) => Operation::List,
+            Command::Init(_) | Command::List(_) | Command::Status(_) | Command::Check(_) => {
+                Operation::List
+            }
             Command::Verify(_)
             | Command::Validate(_)
             | Command::Scrub(_)
@@ -377,6 +388,7 @@ impl Command {
     pub(crate) fn json(&self) -> bool {
         match self {
             Command::Backup(backup) => backup.json,
+            Command::Init(init) => init.places.json,
             Command::List(list) => list.places.json,
             Command::Status(status) => status.places.json,
             Command::Check(check) => check.places.json,

@@ -96,7 +96,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 22);
+    assert_eq!(examples, 23);
 }
 
 #[test]
@@ -211,6 +211,9 @@ fn every_field_of_real_reports_is_documented() {
     check("validate", scratch.teeline(0, &validate));
     let validate = ["validate", "--at", "a", "--at", dead, "--json"];
     check("validate", scratch.teeline(1, &validate));
+    let init = ["init", "--at", "a", "--at", dead, "--json"];
+    let tried = check("init", scratch.teeline(1, &init));
+    assert!(tried["destinations"][0]["promises"].is_object(), "{tried}");
     let scrub = ["scrub", "--budget", "1", "--at", "a", "--json"];
     let scrubbed = check("scrub", scratch.teeline(0, &scrub));
     assert_eq!(scrubbed["copies"].as_array().unwrap().len(), 1);

@@ -23,6 +23,8 @@ pub const VERIFICATIONS: &str = "verifications";
 pub const SCHEDULES: &str = "schedules";
 /// What the key of a turn ends in where it says what came of it.
 const DONE_SUFFIX: &str = ".done";
+/// The folder of what probes of the destination found, and of the objects that they try it with.
+pub const PROBES: &str = "probes";
 /// The claim of an id, in the backup's folder.
 pub const RUN_CLAIM: &str = "run.json";
 /// The manifest, in the backup's folder.
@@ -197,6 +199,31 @@ pub fn is_turn_end(key: &ObjectKey) -> bool {
     key.as_str().ends_with(DONE_SUFFIX)
 }
 
+/// The key of what a probe found that was made at `at`; `token`, which is random, tells it from others of that time.
+///
+/// # Errors
+/// Where the token is no component of a key.
+pub fn probe_record(at: Timestamp, token: &str) -> Result<ObjectKey, BackupError> {
+    ObjectKey::new(format!("{PROBES}/{}-{token}", at.unix_ms()))
+}
+
+/// When the probe was made that a key is about.
+pub fn probe_record_at(key: &ObjectKey) -> Option<Timestamp> {
+    let name = key.as_str().strip_prefix(PROBES)?.strip_prefix('/')?;
+    let (at, token) = name.split_once('-')?;
+    let at = Timestamp::from_unix_ms(at.parse().ok()?);
+    let is_its = probe_record(at, token).is_ok_and(|its| its == *key);
+    (is_its && !token.contains('/')).then_some(at)
+}
+
+/// The folder of the objects that a probe tries a destination with.
+///
+/// # Errors
+/// As [`probe_record`].
+pub fn probe_objects(token: &str) -> Result<ObjectKey, BackupError> {
+    ObjectKey::new(format!("{PROBES}/objects-{token}"))
+}
+
 /// Where a key object of this name is, in the backup's folder.
 pub fn key_object(name: &str) -> String {
     format!("{KEYS}/{name}")
@@ -251,6 +278,28 @@ mod tests {
             "runs/a/1-0",
         ] {
             assert_eq!(turn_of(&ObjectKey::new(other).unwrap()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_probe_says_when_it_was_and_its_objects_are_none() {
+        let at = Timestamp::from_unix_ms(1_795_399_200_123);
+        let key = probe_record(at, "k3j9x0q2mz").unwrap();
+        assert_eq!(key.as_str(), "probes/1795399200123-k3j9x0q2mz");
+        assert_eq!(probe_record_at(&key), Some(at));
+        let object = probe_objects("k3j9x0q2mz").unwrap().join("once").unwrap();
+        for other in [
+            object.as_str(),
+            "probes/1-a/b",
+            "probes/01-a",
+            "runs/1-a",
+            "probes/1",
+        ] {
+            assert_eq!(
+                probe_record_at(&ObjectKey::new(other).unwrap()),
+                None,
+                "{other}"
+            );
         }
     }
 

@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::fs;
 
 use crate::Wrong;
+use crate::files::files;
 use crate::kill_points::kill_at;
-use crate::world::{KEYS, SOURCE, World, files, words};
+use crate::world::{KEYS, SOURCE, World, words};
 
 /// Something that the command does to destinations.
 #[derive(Debug, Clone, Copy)]

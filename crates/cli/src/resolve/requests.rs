@@ -1,9 +1,10 @@
 //! The requests of the commands that look at what destinations hold.
 
 use teeline::{
-    BackupError, BackupId, Cancel, ConsolidateRequest, DestinationSpec, InspectPluginRequest,
-    ListRequest, ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest,
-    SyncRequest, Thaw, Timestamp, ValidateRequest, VerifyRequest, Which, WhichBackups,
+    BackupError, BackupId, Cancel, ConsolidateRequest, DestinationSpec, InitRequest,
+    InspectPluginRequest, ListRequest, ListedStatus, MonitorRequest, RepairRequest, RestoreMode,
+    RestoreRequest, SyncRequest, Thaw, Timestamp, ValidateRequest, VerifyRequest, Which,
+    WhichBackups,
 };
 
 use super::backup::said;
@@ -14,9 +15,9 @@ use super::setting::Setting;
 use super::target::target;
 use super::to_usize;
 use crate::args::{
-    ConsolidateArguments, InspectPluginArguments, ListArguments, ListedStatusArgument,
-    ModeArgument, MonitorArguments, PlacesArguments, RepairArguments, RestoreArguments,
-    StatusArguments, SyncArguments, ValidateArguments, VerifyArguments,
+    ConsolidateArguments, InitArguments, InspectPluginArguments, ListArguments,
+    ListedStatusArgument, ModeArgument, MonitorArguments, PlacesArguments, RepairArguments,
+    RestoreArguments, StatusArguments, SyncArguments, ValidateArguments, VerifyArguments,
 };
 use crate::output::Output;
 
@@ -30,6 +31,18 @@ pub(crate) fn places(
     let places = places_of(typed, setting, &mut exposed)?;
     exposed.warn(output);
     Ok(places)
+}
+
+/// The request of `teeline init`.
+pub(crate) fn init(
+    typed: &InitArguments,
+    setting: &Setting,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<InitRequest, BackupError> {
+    let mut request = InitRequest::new(places(&typed.places, setting, output)?);
+    request.cancel = cancel.clone();
+    Ok(request)
 }
 
 /// The request of `teeline list`.
