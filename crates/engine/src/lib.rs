@@ -61,6 +61,7 @@ mod run_folders;
 mod run_records;
 mod schedule;
 mod scrub;
+mod set_aside;
 mod status;
 mod sync;
 mod unpublished;
@@ -89,18 +90,18 @@ pub use keys::{KeyChange, KeyForm, KeySource, Keys, KeysRequest, generate_key, g
 pub use ledger::LastVerified;
 pub use list::{ListRequest, ListedStatus};
 pub use monitor::MonitorRequest;
-pub use repair::RepairRequest;
+pub use repair::{RepairRequest, RepairWork};
 pub use report::{
     BackupReport, BackupState, BackupValidation, CheckResult, CleanedBackup, CleanedDestination,
     CleanedUpload, CleanupReport, CleanupStatus, Contained, CopyState, CopyStatus, Damage,
     DeleteReport, DeletedCopy, DestinationError, DrillReport, DriverInfo, DriverOutcome,
     DryRunReport, DryRunStatus, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport,
-    ListedBackup, ListedCopy, MonitorReport, MonitoredDestination, PluginResult, PreviousState,
+    ListedBackup, ListedCopy, MendedFile, MonitorReport, MonitoredDestination, PluginResult, PreviousState,
     Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
     RestoreReport, RestoreStatus, RestoredResource, SampleReport, SampledResource, ScheduleList,
     ScheduledBackup, SchedulesReport, ScrubReport, ScrubbedCopy, StatusReport, SyncReport,
     SyncStatus, SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict,
-    VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, exit, exit_code_of,
+    VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, WasWrong, exit, exit_code_of,
 };
 pub use request::{BackupRequest, Cancel, CatchUp, IncrementalBase, RetentionPolicy, Which};
 pub use restore::{RestoreRequest, RestoreTarget};

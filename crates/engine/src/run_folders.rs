@@ -33,6 +33,8 @@ pub(crate) struct RunFolders {
     pub(crate) records: HashMap<BackupId, Vec<ObjectKey>>,
     /// The folders that have a claim or a manifest. One that only has the name of a run may be a restore.
     written: HashMap<BackupId, Vec<String>>,
+    /// What stood damaged somewhere, and was moved away.
+    damaged: Vec<ObjectKey>,
     /// What is in the ledger of verification.
     pub(crate) verifications: Vec<ObjectMeta>,
     /// What is there of the turns of schedules.
@@ -51,6 +53,8 @@ impl RunFolders {
             |key: &&ObjectKey| layout::verification_of(key).is_some_and(|check| check.id == *id);
         let mut records = self.records.get(id).cloned().unwrap_or_default();
         records.extend(checks.filter(is_of_it).cloned());
+        let damaged = self.damaged.iter();
+        records.extend(damaged.filter(|key| was_of(key, id)).cloned());
         Remains {
             folders: self.written.get(id).cloned().unwrap_or_default(),
             entries: Vec::new(),
@@ -73,6 +77,10 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
         let Some((path, file)) = object.key.as_str().rsplit_once('/') else {
             continue;
         };
+        if layout::is_damaged(&object.key) {
+            found.damaged.push(object.key.clone());
+            continue;
+        }
         if file == layout::MARKER {
             found.roots.push(format!("{path}/"));
         }
@@ -115,6 +123,16 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
             .push(path.clone());
     }
     Ok(found)
+}
+
+/// Whether what is kept under this key was damaged in a backup's folder, or among what is kept of the backup elsewhere.
+fn was_of(kept: &ObjectKey, id: &BackupId) -> bool {
+    let Some(key) = layout::damaged_at(kept) else {
+        return false;
+    };
+    let in_its_folder = key.as_str().split('/').any(|name| name == id.as_str());
+    let of_it = layout::catalog_entry_id(&key).or_else(|| layout::run_record_id(&key));
+    in_its_folder || of_it.as_ref() == Some(id)
 }
 
 impl RunFolder {
@@ -189,6 +207,8 @@ mod tests {
             &with_manifest,
             "other/teeline.json",
             &format!("other/{ID}/run.json"),
+            &format!("damaged/{ID}/run.json.damaged/0123456789abcdef"),
+            &format!("damaged/catalog/000000000000000-{ID}/run.json"),
             "notes/run.json",
         ] {
             let key = ObjectKey::new(key).unwrap();
