@@ -1,18 +1,18 @@
 //! The driver of a destination: the only code that awaits its sink. It does the steps of its lane one after the other, so
 //! their order at the destination is the order of the pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use teeline_core::{
-    BackupError, Class, Index, ObjectKey, Placement, ReadBack, SegmentEntry, SegmentId, Sink,
-    Upload,
+    BackupError, Class, Digest, Holdings, Index, ObjectKey, Placement, ReadBack, SegmentEntry,
+    SegmentId, Sink, Upload,
 };
 use tokio::sync::mpsc;
 
 use crate::messages::{DriverEvent, LaneItem, Step};
-use crate::publish::{Publication, attest, claim, differs, put_checked};
+use crate::publish::{attest, claim, differs, put_checked};
 use crate::read_back::compare_pieces;
 use crate::stages::{Meter, Phase};
 
@@ -30,6 +30,10 @@ pub(crate) struct Driver<R> {
     pub(crate) folder: BackupFolder,
     pub(crate) report: R,
     pub(crate) open: BTreeMap<SegmentId, Box<dyn Upload>>,
+    /// What is there already of the run.
+    pub(crate) holdings: Holdings,
+    /// The open segments that are there already.
+    pub(crate) kept: BTreeSet<SegmentId>,
     pub(crate) meter: Meter,
 }
 
@@ -52,15 +56,21 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
             match item {
                 LaneItem::Step(step) => {
                     let bytes = step.bytes();
-                    self.step(step).await?;
+                    let is_kept = self.step(step).await?;
                     self.meter.lap(Phase::Work("write"));
                     self.meter.came(bytes);
-                    (self.report)(DriverEvent::Acked(bytes));
+                    (self.report)(DriverEvent::Acked { bytes, is_kept });
                 }
                 LaneItem::Publish(publication) => {
                     let folder = &self.folder;
                     let publishing = || (self.report)(DriverEvent::Publishing);
-                    folder.publish(&publication, publishing).await?;
+                    publication
+                        .publish(
+                            folder.sink.as_ref(),
+                            folder.read_back.has_documents(),
+                            publishing,
+                        )
+                        .await?;
                     self.meter.lap(Phase::Work("publish"));
                     (self.report)(DriverEvent::Published);
                     return Ok(());
@@ -79,12 +89,19 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         Ok(())
     }
 
-    async fn step(&mut self, step: Step) -> Result<(), BackupError> {
+    /// Does a step; gives whether it was about what is there already.
+    async fn step(&mut self, step: Step) -> Result<bool, BackupError> {
         match step {
             Step::Claim(bytes) => {
                 let folder = &self.folder;
                 let read_back = folder.read_back.has_documents();
-                claim(folder.sink.as_ref(), &folder.path, bytes, read_back).await
+                claim(folder.sink.as_ref(), &folder.path, bytes, read_back).await?;
+            }
+            Step::Segment(Placement::Open { segment, names, .. })
+                if self.holdings.has(&names.file) =>
+            {
+                self.kept.insert(segment);
+                return Ok(true);
             }
             Step::Segment(Placement::Open {
                 segment,
@@ -95,9 +112,27 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 let key = self.folder.path.join(&names.file)?;
                 let upload = self.folder.sink.begin(&key, expected_bytes).await?;
                 self.open.insert(segment, upload);
-                self.write(segment, prologue).await
+                self.write(segment, prologue).await?;
             }
-            Step::Segment(Placement::Write { segment, bytes }) => self.write(segment, bytes).await,
+            Step::Segment(Placement::Write { segment, .. }) if self.kept.contains(&segment) => {
+                return Ok(true);
+            }
+            Step::Segment(Placement::Write { segment, bytes }) => {
+                self.write(segment, bytes).await?;
+            }
+            Step::Segment(Placement::Kept { entry }) => {
+                let index = self.folder.read_index(&entry).await?;
+                self.keep(&entry, index).await?;
+            }
+            Step::Segment(Placement::Close {
+                segment,
+                entry,
+                index,
+                ..
+            }) if self.kept.remove(&segment) => {
+                self.keep(&entry, index).await?;
+                return Ok(true);
+            }
             Step::Segment(Placement::Close {
                 segment,
                 epilogue,
@@ -105,14 +140,12 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 index,
             }) => {
                 self.write(segment, epilogue).await?;
-                self.close(segment, &entry, index).await
+                self.close(segment, &entry, index).await?;
             }
-            Step::Attachment { file, bytes } => self.folder.put_checked(&file, bytes).await,
-            Step::EndOfData => {
-                (self.report)(DriverEvent::Prepared);
-                Ok(())
-            }
+            Step::Attachment { file, bytes } => self.folder.put_checked(&file, bytes).await?,
+            Step::EndOfData => (self.report)(DriverEvent::Prepared),
         }
+        Ok(false)
     }
 
     async fn write(&mut self, id: SegmentId, bytes: Bytes) -> Result<(), BackupError> {
@@ -140,6 +173,30 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         self.meter.lap(Phase::Work("commit"));
         self.meter.gave(entry.stored_bytes);
         self.open.remove(&id);
+        self.finish(entry, index).await
+    }
+
+    /// Takes a segment that is there already for what it should be, once it was read back.
+    async fn keep(&mut self, entry: &SegmentEntry, index: Bytes) -> Result<(), BackupError> {
+        let kept = self.finish(entry, index).await;
+        match kept {
+            // Nothing says yet what was written there, so what is read now may be something else.
+            Err(error)
+                if error.class() == Class::Corrupt && self.holdings.lacks_index_of(&entry.file) =>
+            {
+                let message = "a data file that the run left isn't what is read now";
+                let differs = BackupError::new(Class::Permanent, "resume", &entry.file, message);
+                (self.report)(DriverEvent::Differs(differs));
+                return Err(error);
+            }
+            kept => kept?,
+        }
+        (self.report)(DriverEvent::Kept(entry.stored_bytes));
+        Ok(())
+    }
+
+    /// Writes a segment's index, and compares both with what the store then gives.
+    async fn finish(&mut self, entry: &SegmentEntry, index: Bytes) -> Result<(), BackupError> {
         // Stores that are far away answer both in the time of one.
         let index_file = self.folder.put_checked(&entry.index, index.clone());
         tokio::try_join!(self.folder.check(entry, &index), index_file)?;
@@ -174,23 +231,13 @@ impl BackupFolder {
         }
     }
 
-    /// Makes the backup visible; what is found to be something else than was written is taken back.
-    async fn publish(
-        &self,
-        publication: &Publication,
-        publishing: impl FnOnce() + Send,
-    ) -> Result<(), BackupError> {
-        let (sink, read_back) = (self.sink.as_ref(), self.read_back.has_documents());
-        match publication.publish(sink, read_back, publishing).await {
-            Err(error) if error.class() == Class::Corrupt => {
-                match publication.take_back(sink).await {
-                    Ok(()) => Err(error),
-                    Err(_) => Err(error.suggest(
-                        "a manifest that can't be read may be left there; `teeline verify` says so, and `teeline delete` removes it",
-                    )),
-                }
-            }
-            published => published,
+    /// The index of a segment that is there.
+    async fn read_index(&self, entry: &SegmentEntry) -> Result<Bytes, BackupError> {
+        let key = self.path.join(&entry.index)?;
+        let index = self.sink.read(&key, 0..entry.index_bytes).await?;
+        match Digest::of(&index) == entry.index_blake3 {
+            true => Ok(index),
+            false => Err(differs(self.sink.as_ref(), &key)),
         }
     }
 

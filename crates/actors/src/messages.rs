@@ -8,7 +8,7 @@ use actix::Message;
 use bytes::Bytes;
 use teeline_core::{
     BackupError, DestinationId, DestinationReport, EncodedBlock, ErrorReport, Placement,
-    ResourceEnd, ResourceId, ScanPlan, SealedManifest, Seq, Timestamp,
+    ResourceEnd, ResourceId, ScanPlan, SealedManifest, SegmentPlace, Seq, Timestamp,
 };
 
 use crate::account::Account;
@@ -118,7 +118,9 @@ impl Step {
             | Step::Segment(Placement::Write { bytes, .. })
             | Step::Attachment { bytes, .. } => Some(bytes),
             Step::Segment(Placement::Close { index, .. }) => Some(index),
-            Step::Segment(Placement::Open { .. }) | Step::EndOfData => None,
+            Step::Segment(Placement::Open { .. } | Placement::Kept { .. }) | Step::EndOfData => {
+                None
+            }
         }
     }
 
@@ -129,7 +131,9 @@ impl Step {
             | Step::Segment(Placement::Write { bytes, .. })
             | Step::Attachment { bytes, .. } => Some(bytes),
             Step::Segment(Placement::Close { index, .. }) => Some(index),
-            Step::Segment(Placement::Open { .. }) | Step::EndOfData => None,
+            Step::Segment(Placement::Open { .. } | Placement::Kept { .. }) | Step::EndOfData => {
+                None
+            }
         }
     }
 }
@@ -178,7 +182,16 @@ pub(crate) enum Abandonment {
 #[derive(Debug)]
 pub(crate) enum DriverEvent {
     /// It is done with an item of its lane.
-    Acked(u64),
+    Acked {
+        /// What that handed over.
+        bytes: u64,
+        /// Whether it was there already, and wasn't sent.
+        is_kept: bool,
+    },
+    /// What a segment consists of was there already.
+    Kept(u64),
+    /// What is read isn't what was read when the run broke off.
+    Differs(BackupError),
     /// A whole segment is visible under its key, and verified as asked.
     SegmentCommitted,
     /// Everything but the manifest is there.
@@ -197,6 +210,10 @@ pub(crate) enum SupervisorMessage {
     SourceEnded(Box<SealedManifest>, String),
     /// There will be no backup.
     SourceFailed(BackupError),
+    /// The run that is taken up can't be gone on with: what is read isn't what was read.
+    SourceDiffers(BackupError),
+    /// Where reading begins for a run that is taken up, and how many bytes of records aren't read.
+    Skipped(Option<SegmentPlace>, u64),
     /// A destination has a whole segment.
     SegmentCommitted(DestinationId),
     /// A destination has everything but the manifest.

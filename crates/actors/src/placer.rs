@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
+use bytes::Bytes;
 use teeline_core::seal::{self, SEALED_SUFFIX, SealedKey, Sealer};
 use teeline_core::{
     Attachment, AttachmentEntry, BackupError, Manifest, Placed, Placement, Placer, ProgressEvent,
@@ -14,6 +15,7 @@ use teeline_core::{
 use crate::budget::Lease;
 use crate::guard::{Alive, DeathGuard};
 use crate::messages::{PassItem, Sequenced, Step, SupervisorMessage, TeeMessage};
+use crate::resuming::{Failure, GoingOn, Resuming};
 use crate::supervisor::Observer;
 
 /// Looks at what a scan is going to give, before anything is written anywhere: its error fails the backup.
@@ -60,6 +62,7 @@ pub(crate) struct RunOpening {
     pub(crate) prologue: Prologue,
     pub(crate) epilogue: Epilogue,
     pub(crate) sealing: Option<Sealing>,
+    pub(crate) resuming: Option<Resuming>,
 }
 
 struct Placing {
@@ -69,6 +72,7 @@ struct Placing {
     attachments: Vec<Attachment>,
     epilogue: Epilogue,
     sealer: Option<Arc<Sealer>>,
+    going_on: Option<GoingOn>,
 }
 
 /// Stops the placer.
@@ -97,10 +101,10 @@ impl PlacerActor {
         }
     }
 
-    fn take(&mut self, item: PassItem) -> Result<(), BackupError> {
+    fn take(&mut self, item: PassItem) -> Result<(), Failure> {
         let (mut placements, mut lease) = (Vec::new(), None);
         match (std::mem::replace(&mut self.state, State::Ended), item) {
-            (_, PassItem::Failed(error)) => return Err(error),
+            (_, PassItem::Failed(error)) => return Err(error.into()),
             (
                 State::Waiting(opening),
                 PassItem::Planned {
@@ -113,7 +117,7 @@ impl PlacerActor {
             }
             (State::Placing(placing), PassItem::SourceEnded) => self.finish(*placing)?,
             (State::Placing(mut placing), item) => {
-                lease = self.place(&mut placing.placer, item, &mut placements)?;
+                lease = self.place(&mut placing, item, &mut placements)?;
                 self.state = State::Placing(placing);
             }
             (State::Waiting(_) | State::Ended, _) => {}
@@ -133,7 +137,7 @@ impl PlacerActor {
         opening: RunOpening,
         plan: ScanPlan,
         scan_started_at: Timestamp,
-    ) -> Result<Placing, BackupError> {
+    ) -> Result<Placing, Failure> {
         let RunOpening {
             head,
             source,
@@ -141,6 +145,7 @@ impl PlacerActor {
             prologue,
             epilogue,
             sealing,
+            resuming,
         } = opening;
         prologue(&plan)?;
         let (compression, segment_bytes) = (head.plan.compression, head.plan.segment_bytes);
@@ -151,7 +156,7 @@ impl PlacerActor {
         let placer = Placer::new(head.id.clone(), compression, segment_bytes, &plan.resources)?
             .sealing(sealer.clone())?;
         let stored = stored(sealer.as_deref(), &plan.attachments);
-        let claim = RunClaim {
+        let new = RunClaim {
             head,
             source: SourceEntry {
                 kind: source,
@@ -164,14 +169,20 @@ impl PlacerActor {
             },
             claimed: placer.claimed(),
             attachments: entries(&stored),
+            states: plan.states.clone(),
         };
-        let sealed = match &sealer {
-            None => document::seal(&claim),
-            Some(sealer) => {
-                document::seal_authenticated(&claim, |body| sealer.mac(seal::Context::Claim, body))
+        let (claim, sealed, going_on) = match resuming {
+            None => {
+                let sealed = sealed_claim(&new, sealer.as_deref())?;
+                (new, sealed, None)
+            }
+            Some(resuming) => {
+                let (going_on, skipped) = GoingOn::begin(&resuming.resumption, &plan, &new)?;
+                self.supervisor.do_send(skipped);
+                let claim = resuming.resumption.claim().clone();
+                (claim, resuming.claim, Some(going_on))
             }
         };
-        let sealed = document::within(layout::RUN_CLAIM, sealed, document::BYTES_MAX)?;
         self.step(Step::Claim(sealed));
         let keys = keys
             .iter()
@@ -184,27 +195,41 @@ impl PlacerActor {
             attachments: plan.attachments,
             epilogue,
             sealer,
+            going_on,
         })
     }
 
     /// Gives an item its place; of a chunk, the lease back.
     fn place(
         &mut self,
-        placer: &mut Placer,
+        placing: &mut Placing,
         item: PassItem,
         placements: &mut Vec<Placement>,
-    ) -> Result<Option<Lease>, BackupError> {
+    ) -> Result<Option<Lease>, Failure> {
+        let Placing {
+            placer, going_on, ..
+        } = placing;
         match item {
             PassItem::Begin(id) => {
                 if let Some(name) = placer.name(id).map(str::to_owned) {
                     (self.observer)(ProgressEvent::Resource { name });
+                }
+                if let Some(going_on) = going_on {
+                    going_on.keep(id, placer, placements)?;
                 }
             }
             PassItem::Chunk(chunk, lease) => {
                 self.records += u64::from(chunk.entry.records);
                 self.plain_bytes += chunk.entry.plain;
                 self.stored_bytes += chunk.entry.stored;
+                let id = chunk.resource;
+                if let Some(going_on) = going_on {
+                    going_on.chunk(&chunk)?;
+                }
                 placer.place(chunk, placements)?;
+                if let Some(going_on) = going_on {
+                    going_on.placed(id, placements)?;
+                }
                 (self.observer)(ProgressEvent::Read {
                     records: self.records,
                     plain_bytes: self.plain_bytes,
@@ -212,7 +237,16 @@ impl PlacerActor {
                 });
                 return Ok(Some(lease));
             }
-            PassItem::End(id, end) => placer.end(id, end, placements)?,
+            PassItem::End(id, end) => {
+                let end = match going_on {
+                    None => end,
+                    Some(going_on) => going_on.ended(id, end)?,
+                };
+                placer.end(id, end, placements)?;
+                if let Some(going_on) = going_on {
+                    going_on.placed(id, placements)?;
+                }
+            }
             PassItem::Planned { .. } | PassItem::SourceEnded | PassItem::Failed(_) => {}
         }
         Ok(None)
@@ -225,6 +259,7 @@ impl PlacerActor {
             attachments,
             epilogue,
             sealer,
+            going_on: _,
         } = placing;
         let compression = claim.head.plan.compression;
         let placed = placer.finish()?;
@@ -264,6 +299,17 @@ impl PlacerActor {
     }
 }
 
+/// The claim as it is stored.
+fn sealed_claim(claim: &RunClaim, sealer: Option<&Sealer>) -> Result<Bytes, BackupError> {
+    let sealed = match sealer {
+        None => document::seal(claim),
+        Some(sealer) => {
+            document::seal_authenticated(claim, |body| sealer.mac(seal::Context::Claim, body))
+        }
+    };
+    document::within(layout::RUN_CLAIM, sealed, document::BYTES_MAX)
+}
+
 /// Small files as they are stored: where the backup is sealed, sealed and under another name.
 fn stored(sealer: Option<&Sealer>, attachments: &[Attachment]) -> Vec<Attachment> {
     let seal = |(file, bytes): &Attachment| match sealer {
@@ -293,10 +339,12 @@ impl Handler<Sequenced> for PlacerActor {
     fn handle(&mut self, Sequenced { seq, item }: Sequenced, _: &mut Self::Context) {
         self.reorder.push(seq, item);
         while let Some(item) = self.reorder.pop() {
-            if let Err(error) = self.take(item) {
+            if let Err(failure) = self.take(item) {
                 self.state = State::Ended;
-                self.supervisor
-                    .do_send(SupervisorMessage::SourceFailed(error));
+                self.supervisor.do_send(match failure {
+                    Failure::Failed(error) => SupervisorMessage::SourceFailed(error),
+                    Failure::Differs(error) => SupervisorMessage::SourceDiffers(error),
+                });
             }
         }
     }

@@ -13,6 +13,7 @@ use teeline_core::{
 pub struct Publication {
     entry: Box<CatalogEntry>,
     manifest: Bytes,
+    attempt: Option<u32>,
 }
 
 impl Publication {
@@ -21,17 +22,29 @@ impl Publication {
         Publication {
             entry: Box::new(sealed.entry(path)),
             manifest: sealed.bytes.clone(),
+            attempt: None,
         }
     }
 
-    /// Writes it to a destination that has every other file of the backup, unless it was withdrawn from there, its claim is
-    /// gone, or its parent isn't there, by the steps of [`PublishStep`]; with `read_back`, what was written is read again and compared. The entry of the catalogue goes first: without a
-    /// manifest it is ignored, so the manifest alone decides, and `publishing` is called just before that is written: whatever
-    /// fails afterwards, the backup may be visible. Where both are there already, nothing changes.
+    /// By a run that has been taken up so many times: it leaves it to whoever has taken it up since.
+    #[must_use]
+    pub fn of_attempt(self, attempt: u32) -> Self {
+        Publication {
+            attempt: Some(attempt),
+            ..self
+        }
+    }
+
+    /// Writes it to a destination that has every other file of the backup, by the steps of [`PublishStep`], unless it was
+    /// withdrawn from there, its claim is gone, its parent isn't there, or the run has been taken up by another one. With
+    /// `read_back`, what was written is read again and compared. The entry of the catalogue goes first: without a manifest it is
+    /// ignored, so the manifest alone decides, and `publishing` is called just before that is written: whatever fails
+    /// afterwards, the backup may be visible. Where both are there already, nothing changes.
     ///
     /// # Errors
-    /// [`Class::Conflict`] where another entry or manifest is there; [`Class::Permanent`] where the backup was
-    /// withdrawn, what was written of it was swept away, or it couldn't be restored from there for want of its parent.
+    /// [`Class::Conflict`] where another entry or manifest is there; [`Class::Permanent`] where the backup was withdrawn, what
+    /// was written of it was swept away, somebody else goes on with the run, or it couldn't be restored from there for want
+    /// of its parent.
     pub async fn publish(
         &self,
         sink: &dyn Sink,
@@ -44,11 +57,13 @@ impl Publication {
         for step in PublishStep::ORDER {
             match step {
                 PublishStep::Entry => {
-                    put_checked(sink, &entry, document::seal(&*self.entry), read_back).await?;
+                    put_or_take_back(sink, &entry, document::seal(&*self.entry), read_back).await?;
                 }
-                PublishStep::Look | PublishStep::LookAgain => {
-                    refuse_withdrawn(sink, &entry, &folder).await?;
-                }
+                PublishStep::Look => self.refuse_late(sink, &entry, &folder).await?,
+                PublishStep::LookAgain => self
+                    .refuse_late(sink, &entry, &folder)
+                    .await
+                    .map_err(no_conflict)?,
                 PublishStep::Parent => {
                     if let Some(parent) = &self.entry.parent {
                         refuse_without(sink, parent, &folder).await?;
@@ -59,22 +74,25 @@ impl Publication {
                         publishing();
                     }
                     let manifest = folder.join(layout::MANIFEST)?;
-                    put_checked(sink, &manifest, self.manifest.clone(), read_back).await?;
+                    put_or_take_back(sink, &manifest, self.manifest.clone(), read_back).await?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Takes back what was published and isn't what was written, so that nobody sees a backup there that can't be restored.
-    ///
-    /// # Errors
-    /// Where the store doesn't delete it. It may be visible then.
-    pub(crate) async fn take_back(&self, sink: &dyn Sink) -> Result<(), BackupError> {
-        let folder = ObjectKey::new(self.entry.path.as_str())?;
-        sink.delete(&folder.join(layout::MANIFEST)?).await?;
-        let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
-        sink.delete(&entry).await
+    /// Refuses what is no backup any more, and what is somebody else's by now.
+    async fn refuse_late(
+        &self,
+        sink: &dyn Sink,
+        entry: &ObjectKey,
+        folder: &ObjectKey,
+    ) -> Result<(), BackupError> {
+        tokio::try_join!(
+            refuse_withdrawn(sink, entry, folder),
+            refuse_taken_up(sink, folder, self.attempt)
+        )?;
+        Ok(())
     }
 }
 
@@ -113,6 +131,25 @@ async fn refuse_withdrawn(
         subject,
         message,
     ))
+}
+
+/// A run that is taken up again belongs to whoever did that, and not to who had it before.
+async fn refuse_taken_up(
+    sink: &dyn Sink,
+    folder: &ObjectKey,
+    attempt: Option<u32>,
+) -> Result<(), BackupError> {
+    let Some(attempt) = attempt else {
+        return Ok(());
+    };
+    let next = folder.join(&layout::resumption(attempt.saturating_add(1)))?;
+    if !is_there(sink, &next).await? {
+        return Ok(());
+    }
+    let subject = format!("{sink}: {folder}");
+    let message = "the run was taken for dead, and has been taken up by another process";
+    Err(BackupError::new(Class::Permanent, "publish", subject, message)
+        .suggest("`teeline list` shows what came of it; a process that sleeps for long is taken for dead"))
 }
 
 /// What can't be restored without its parent isn't published where that isn't.
@@ -159,7 +196,11 @@ async fn refuse_without(
     )
 }
 
-async fn is_there(sink: &dyn Sink, key: &ObjectKey) -> Result<bool, BackupError> {
+/// Whether there is an object of this key.
+///
+/// # Errors
+/// Where that can't be told.
+pub async fn is_there(sink: &dyn Sink, key: &ObjectKey) -> Result<bool, BackupError> {
     match sink.head(key).await {
         Ok(_) => Ok(true),
         Err(error) if error.class() == Class::NotFound => Ok(false),
@@ -217,6 +258,25 @@ pub async fn put_checked(
         false => attest(sink, key, bytes.len() as u64).await,
     };
     checked.map_err(no_conflict)
+}
+
+/// The same; what is something else than was written, also when it is looked at again, is deleted, so that nobody lists what can't
+/// be restored.
+async fn put_or_take_back(
+    sink: &dyn Sink,
+    key: &ObjectKey,
+    bytes: Bytes,
+    read_back: bool,
+) -> Result<(), BackupError> {
+    let written = put_checked(sink, key, bytes.clone(), read_back).await;
+    let is_damaged = written
+        .as_ref()
+        .is_err_and(|error| error.class() == Class::Corrupt);
+    // Where it can't be deleted, a verification says what it is, and a deletion removes it.
+    if is_damaged && matches!(holds(sink, key, &bytes).await, Ok(false)) {
+        sink.delete(key).await.ok();
+    }
+    written
 }
 
 /// Compares what the store now gives with what it was sent.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
 use teeline_core::{
     BackupError, Block, Buffers, Class, CutLimits, Cutter, Item, LineOrigin, RecordBatch,
-    ResourceEnd, ResourceId, Selection, Seq, Source, Timestamp, chain::Base,
+    ResourceEnd, ResourceId, Resumption, Scan, Selection, Seq, Source, Timestamp, chain::Base,
 };
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -26,11 +26,26 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub(crate) struct Reading {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) selection: Selection,
+    /// How a run that broke off is gone on with.
+    pub(crate) resumption: Option<Arc<Resumption>>,
     pub(crate) limits: CutLimits,
     pub(crate) budget: Budget,
     pub(crate) starved_after: Duration,
     pub(crate) clock: Clock,
     pub(crate) meter: Meter,
+}
+
+impl Reading {
+    /// Begins the scan; of a run that is taken up where nobody has what follows. What goes on from a parent is compared with
+    /// that from the beginning.
+    async fn scan(&self, base: Option<Base>) -> Result<Box<dyn Scan>, BackupError> {
+        let selection = self.selection.clone();
+        match (base, &self.resumption) {
+            (Some(base), _) => self.source.scan_changes(selection, base).await,
+            (None, Some(resumption)) => self.source.scan_on(selection, resumption.points()).await,
+            (None, None) => self.source.scan(selection).await,
+        }
+    }
 }
 
 pub(crate) struct Reader {
@@ -110,21 +125,18 @@ struct Pump {
 impl Pump {
     async fn run(mut self, base: Option<Base>) -> Result<(), BackupError> {
         let scan_started_at = (self.reading.clock)();
-        let (source, selection) = (&self.reading.source, self.reading.selection.clone());
-        let mut scan = match base {
-            Some(base) => source.scan_changes(selection, base).await?,
-            None => source.scan(selection).await?,
-        };
+        let mut scan = self.reading.scan(base).await?;
         self.place(PassItem::Planned {
             plan: scan.plan().clone(),
             scan_started_at,
         });
+        let continued = scan.plan().continued.clone();
         while let Some(item) = scan.next().await? {
             self.reading.meter.lap(Phase::Input);
             match item {
                 Item::Begin(id) => {
-                    let cutter = Cutter::new(id, self.reading.limits, self.buffers.clone());
-                    self.cutters.insert(id, cutter);
+                    let cutter = self.cutter(id, continued.contains(&id));
+                    self.cutters.extend(cutter.map(|cutter| (id, cutter)));
                     self.place(PassItem::Begin(id));
                 }
                 Item::Records(id, batch) => {
@@ -134,15 +146,31 @@ impl Pump {
                 Item::End(id, counts) => {
                     if let Some(cutter) = self.cutters.remove(&id) {
                         self.encode(cutter.finish()).await?;
+                        let ended_at = (self.reading.clock)();
+                        self.place(PassItem::End(id, ResourceEnd { counts, ended_at }));
                     }
-                    let ended_at = (self.reading.clock)();
-                    self.place(PassItem::End(id, ResourceEnd { counts, ended_at }));
                 }
             }
             self.reading.meter.lap(Phase::Work("cut"));
         }
         self.place(PassItem::SourceEnded);
         self.encoders.finish().await
+    }
+
+    /// What cuts a resource; none where it was placed as a whole before it was read.
+    fn cutter(&self, id: ResourceId, is_continued: bool) -> Option<Cutter> {
+        let new = Cutter::new(id, self.reading.limits, self.buffers.clone());
+        match self.reading.resumption.as_ref().filter(|_| is_continued) {
+            None => Some(new),
+            Some(resumption) if resumption.is_whole(id) => None,
+            Some(resumption) => {
+                let kept = resumption.kept(id).iter().map(|segment| &segment.entry);
+                let (records, chunks) = kept.fold((0, 0), |(records, chunks), entry| {
+                    (records + entry.records, chunks + u64::from(entry.chunks))
+                });
+                Some(new.behind(records, chunks))
+            }
+        }
     }
 
     async fn cut(&mut self, id: ResourceId, batch: &RecordBatch) -> Result<(), BackupError> {

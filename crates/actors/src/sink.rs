@@ -1,6 +1,6 @@
 //! A destination's actor: its state and its report. It decides nothing about bytes, and its driver decides nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +8,7 @@ use actix::fut::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use teeline_core::{
     BackupError, Class, DestinationId, DestinationReport, DestinationState, DestinationStatus,
-    ErrorReport, LagPolicy, ObjectKey, ProgressEvent, ReadBack, Sink, Verified,
+    ErrorReport, Holdings, LagPolicy, ObjectKey, ProgressEvent, ReadBack, Sink, Verified,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, timeout};
@@ -41,6 +41,8 @@ pub struct PassDestination {
     pub sink: Arc<dyn Sink>,
     /// Counts the calls that the store's decorators repeated.
     pub retries: Arc<AtomicU64>,
+    /// What it has already of a run that is taken up; nothing.
+    pub holdings: Holdings,
 }
 
 pub(crate) struct SinkActor {
@@ -97,6 +99,7 @@ impl SinkActor {
             duration_ms: 0,
             lag_bytes_max: 0,
             spooled_bytes: 0,
+            kept_bytes: 0,
             error: None,
         };
         let (lane, receiver) = parts.lane;
@@ -122,12 +125,17 @@ impl SinkActor {
     fn driver_said(&mut self, event: DriverEvent) {
         let id = self.destination.id;
         match event {
-            DriverEvent::Acked(bytes) => {
-                self.report.bytes += bytes;
+            DriverEvent::Acked { bytes, is_kept } => {
+                self.report.bytes += if is_kept { 0 } else { bytes };
                 self.tee.do_send(TeeMessage::Acked {
                     destination: id,
                     bytes,
                 });
+            }
+            DriverEvent::Kept(bytes) => self.report.kept_bytes += bytes,
+            DriverEvent::Differs(error) => {
+                let message = SupervisorMessage::SourceDiffers(error);
+                self.supervisor.do_send(message);
             }
             DriverEvent::SegmentCommitted => {
                 self.report.segments += 1;
@@ -202,6 +210,8 @@ impl Actor for SinkActor {
             },
             report: move |event| address.do_send(SinkMessage::Driver(event)),
             open: BTreeMap::new(),
+            holdings: std::mem::take(&mut self.destination.holdings),
+            kept: BTreeSet::new(),
             meter: self.stages.meter(format!("to {}", self.destination.name)),
         };
         self.tell(DestinationState::Writing, None);
@@ -377,6 +387,7 @@ mod tests {
                         lag: LagPolicy::Block,
                         sink: Arc::new(MemorySink::new("one")),
                         retries: Arc::default(),
+                        holdings: Holdings::default(),
                     },
                     path: ObjectKey::new("backup").unwrap(),
                     verification: Verification::Read,

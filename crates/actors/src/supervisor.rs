@@ -10,7 +10,7 @@ use actix::fut::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use teeline_core::{
     BackupError, Class, Command, DestinationId, DestinationReport, DestinationStatus, Event,
-    Outcome, ProgressEvent, SealedManifest, Strategy,
+    Outcome, ProgressEvent, SealedManifest, SegmentPlace, Strategy,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -58,6 +58,10 @@ pub struct PassReport {
     pub manifest: Option<SealedManifest>,
     /// Why there is no backup, where no destination is at fault.
     pub error: Option<BackupError>,
+    /// Of a run that was taken up: whether that is the error, and the backup is to be begun afresh.
+    pub source_differs: bool,
+    /// Of a run that was taken up: where reading began, and how many bytes of records weren't read.
+    pub skipped: Option<(Option<SegmentPlace>, u64)>,
     /// Every destination of the pass.
     pub destinations: Vec<(DestinationId, DestinationReport)>,
     /// What each stage did with its time.
@@ -98,6 +102,10 @@ pub(crate) struct Supervisor {
     /// With the folder of the backup's files below each root.
     manifest: Option<(SealedManifest, String)>,
     error: Option<BackupError>,
+    source_differs: bool,
+    skipped: Option<(Option<SegmentPlace>, u64)>,
+    /// The times that the run has been taken up.
+    attempt: u32,
     end: Option<PassEnd>,
     reports: BTreeMap<DestinationId, DestinationReport>,
     reply: Option<oneshot::Sender<PassReport>>,
@@ -106,6 +114,7 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     pub(crate) fn new(
         strategy: Strategy,
+        attempt: u32,
         crew: Crew,
         cancel: watch::Receiver<bool>,
         reply: oneshot::Sender<PassReport>,
@@ -116,6 +125,9 @@ impl Supervisor {
             cancel,
             manifest: None,
             error: None,
+            source_differs: false,
+            skipped: None,
+            attempt,
             end: None,
             reports: BTreeMap::new(),
             reply: Some(reply),
@@ -158,7 +170,7 @@ impl Supervisor {
 
     fn publication(&self) -> Option<Publication> {
         let (sealed, path) = self.manifest.as_ref()?;
-        Some(Publication::new(sealed, path))
+        Some(Publication::new(sealed, path).of_attempt(self.attempt))
     }
 
     fn fail(&mut self, error: BackupError) {
@@ -199,6 +211,8 @@ impl Supervisor {
             strategy: self.strategy.clone(),
             manifest: self.manifest.take().map(|(manifest, _)| manifest),
             error: self.error.take(),
+            source_differs: self.source_differs,
+            skipped: self.skipped.take(),
             destinations,
             stages: Vec::new(),
         };
@@ -237,6 +251,11 @@ impl Handler<SupervisorMessage> for Supervisor {
                 self.happened(Event::SourceEnded { segments });
             }
             SupervisorMessage::SourceFailed(error) => self.fail(error),
+            SupervisorMessage::SourceDiffers(error) => {
+                self.source_differs |= self.error.is_none();
+                self.fail(error);
+            }
+            SupervisorMessage::Skipped(from, bytes) => self.skipped = Some((from, bytes)),
             SupervisorMessage::SegmentCommitted(id) => self.happened(Event::SegmentCommitted(id)),
             SupervisorMessage::Prepared(id) => self.happened(Event::Prepared(id)),
             SupervisorMessage::Published(id) => self.happened(Event::Published(id)),

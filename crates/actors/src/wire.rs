@@ -18,6 +18,7 @@ use crate::encoder::{Encoders, Executor};
 use crate::messages::SupervisorMessage;
 use crate::placer::{Epilogue, PlacerActor, Prologue, RunOpening, Sealing};
 use crate::reader::{Clock, Reader, Reading};
+use crate::resuming::Resuming;
 use crate::sink::{PassDestination, SinkActor, SinkParts};
 use crate::spool::{Spool, SpoolQueue};
 use crate::stages::Stages;
@@ -32,6 +33,8 @@ pub struct Pass {
     pub selection: Selection,
     /// What its parent and that one's own parents have, where the backup goes on from one.
     pub base: Option<Base>,
+    /// How a run that broke off is gone on with, where it is one.
+    pub resuming: Option<Resuming>,
     /// Where it goes.
     pub destinations: Vec<PassDestination>,
     /// When it is real.
@@ -136,6 +139,8 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
 
     let compression = pass.head.plan.compression;
     let sealer = pass.sealing.as_ref().map(|it| Arc::clone(&it.sealer));
+    let attempt = pass.resuming.as_ref().map_or(0, |it| it.attempt);
+    let resumption = pass.resuming.as_ref().map(|it| Arc::clone(&it.resumption));
     let opening = RunOpening {
         head: pass.head,
         source: pass.source.kind(),
@@ -143,6 +148,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         prologue: pass.prologue,
         epilogue: pass.epilogue,
         sealing: pass.sealing,
+        resuming: pass.resuming,
     };
     let placer = PlacerActor::new(
         opening,
@@ -164,6 +170,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     let reading = Reading {
         source: pass.source,
         selection: pass.selection,
+        resumption,
         limits: pass.limits,
         budget: pass.budget,
         starved_after: pass.starved_after,
@@ -187,7 +194,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         tee,
         sinks,
     };
-    let supervisor = Supervisor::new(pass.strategy, crew, pass.cancel, reply);
+    let supervisor = Supervisor::new(pass.strategy, attempt, crew, pass.cancel, reply);
     supervisor_ctx.run(supervisor);
     Ok(Wired {
         report,

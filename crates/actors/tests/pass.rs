@@ -11,7 +11,7 @@ use common::{BLOCK_BYTES, Keeper, Keeping, Kept, Records, pass};
 use teeline_actors::{Budget, Executor, Host, Pass, PassEnd, PassReport, Verification};
 use teeline_core::{
     BackupError, Class, DestinationId, DestinationStatus, ObjectKey, Outcome, ProgressEvent, Sink,
-    Verified, document,
+    Verified, document, layout,
 };
 use teeline_sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 
@@ -191,4 +191,30 @@ async fn a_supervisor_that_panics_leaves_nothing_behind() {
     assert!(budget.is_whole());
     let published = |key: &ObjectKey| key.as_str().ends_with("manifest.json");
     assert!(!sink.keys().iter().any(published));
+}
+
+#[tokio::test]
+async fn a_run_that_another_process_has_taken_up_is_left_to_that() {
+    for (taken_up, status) in [
+        (1, DestinationStatus::Failed),
+        (2, DestinationStatus::Committed),
+    ] {
+        let (budget, sink) = (Budget::new(8 << 20), MemorySink::new("one"));
+        let pass = pass(Records::of(10, 100), &budget, vec![Arc::new(sink.clone())]);
+        let folder = pass.path.clone();
+        let marker = folder.join(&layout::resumption(taken_up)).unwrap();
+        sink.put(&marker, Bytes::from_static(b"{}")).await.unwrap();
+        let report = run(pass).await.unwrap();
+        let (_, destination) = &report.destinations[0];
+        assert_eq!(destination.status, status, "{destination:?}");
+        let manifest = folder.join(layout::MANIFEST).unwrap();
+        let is_published = sink.keys().contains(&manifest);
+        assert_eq!(is_published, status == DestinationStatus::Committed);
+        let error = destination.error.as_ref();
+        assert!(error.is_none_or(|error| {
+            error
+                .message
+                .contains("has been taken up by another process")
+        }));
+    }
 }

@@ -159,8 +159,7 @@ impl Source for GeneratedSource {
         Ok(Box::new(GeneratedScan {
             plan: ScanPlan {
                 resources: vec![resource],
-                attachments: Vec::new(),
-                server_time: None,
+                ..ScanPlan::default()
             },
             pool: Arc::clone(&self.pool),
             at: 0,

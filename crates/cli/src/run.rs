@@ -1,7 +1,7 @@
 //! `teeline run`: stays, and does what is scheduled.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use teeline::{
@@ -138,7 +138,5 @@ impl Log {
 }
 
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let ms = since.unwrap_or_default().as_millis();
-    Timestamp::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX))
+    SystemTime::now().into()
 }

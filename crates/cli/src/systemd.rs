@@ -64,7 +64,10 @@ impl Place<'_> {
     fn service(&self, schedule: &Schedule) -> String {
         let name = schedule.name();
         let (what, command) = match schedule.work() {
-            Work::Backup(_) => ("backup".to_owned(), format!("backup --schedule {name}")),
+            Work::Backup(_) => (
+                "backup".to_owned(),
+                format!("backup --schedule {name} --resume latest"),
+            ),
             other => (other.label().to_string(), format!("schedule run {name}")),
         };
         // The manager of a user doesn't know of the network.

@@ -215,7 +215,7 @@ fn systemd_is_given_a_service_and_a_timer_for_each() {
     let folder = folder.display();
     part(&format!("\nWorkingDirectory={folder}\n"));
     part(&format!(
-        "/teeline backup --schedule daily --config {folder}/c.toml\nSuccessExitStatus=3\n"
+        "/teeline backup --schedule daily --resume latest --config {folder}/c.toml\nSuccessExitStatus=3\n"
     ));
     part(
         "\n[Timer]\nOnCalendar=*-*-* 02:30:00 Europe/Berlin\nRandomizedDelaySec=10min\nAccuracySec=1s\nPersistent=true\n",

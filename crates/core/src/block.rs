@@ -90,6 +90,16 @@ impl Cutter {
         }
     }
 
+    /// As this one, behind records that were cut before, in so many blocks.
+    #[must_use]
+    pub fn behind(self, records_cut: u64, blocks_cut: u64) -> Self {
+        Cutter {
+            records_cut,
+            blocks_cut,
+            ..self
+        }
+    }
+
     /// Takes one record, with its newline, and its row of the index (empty: none). One that `continues` an object counts
     /// as no record. Returns the block that it completes.
     ///

@@ -62,6 +62,7 @@ struct Parts {
     subject: String,
     message: String,
     suggestion: Option<String>,
+    wait_ms: Option<u64>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -79,6 +80,7 @@ impl BackupError {
             subject: masked(&subject.to_string()).into_owned(),
             message: masked(&message.to_string()).into_owned(),
             suggestion: None,
+            wait_ms: None,
             source: None,
         }))
     }
@@ -102,6 +104,13 @@ impl BackupError {
     #[must_use]
     pub fn suggest(mut self, suggestion: impl Into<String>) -> Self {
         self.0.suggestion = Some(masked(&suggestion.into()).into_owned());
+        self
+    }
+
+    /// Adds for how many milliseconds the other side asks not to be called again, where it does.
+    #[must_use]
+    pub fn wait(mut self, wait_ms: Option<u64>) -> Self {
+        self.0.wait_ms = wait_ms;
         self
     }
 
@@ -130,6 +139,11 @@ impl BackupError {
     /// What went wrong.
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// For how many milliseconds the other side asks not to be called again, where it does.
+    pub fn wait_ms(&self) -> Option<u64> {
+        self.0.wait_ms
     }
 
     /// What to do about it, where that is known.

@@ -12,7 +12,9 @@ use crate::codec::Encoder;
 use crate::digest::{Digest, DigestOfDigests};
 use crate::error::BackupError;
 use crate::id::BackupId;
+use crate::manifest::PlanEntry;
 use crate::piece::{Piece, windows};
+use crate::placing::ResourceKind;
 use crate::seal::{SEALED_SUFFIX, SealedPlace};
 use crate::source::ResourceCounts;
 use crate::time::Timestamp;
@@ -396,6 +398,17 @@ impl SegmentNames {
             file: format!("{base}{suffix}"),
             index: format!("{base}{}", index_suffix(suffix.ends_with(SEALED_SUFFIX))),
         }
+    }
+
+    /// Those of segment `number` of a resource of this kind and stem in a backup with this plan.
+    pub(crate) fn of(
+        plan: &PlanEntry,
+        resource: ResourceId,
+        (kind, stem): (&ResourceKind, &str),
+        number: u32,
+    ) -> Self {
+        let suffix = kind.suffix(plan.compression, plan.seal.is_some());
+        Self::new(resource, stem, number, &suffix)
     }
 }
 

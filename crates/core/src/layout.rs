@@ -42,6 +42,9 @@ pub const SCHEMA_EXPORT: &str = "s3db.json";
 /// The folder of the key objects of a sealed backup, in the backup's folder.
 pub const KEYS: &str = "keys";
 
+/// What the names of files begin with that say that a run is taken up.
+const RESUMED: &str = "resumed-";
+
 /// Lies at the root of a database that is being restored.
 pub const RESTORE_MARKER: &str = "teeline-restore.json";
 
@@ -235,6 +238,18 @@ pub fn damaged_at(kept: &ObjectKey) -> Option<ObjectKey> {
 /// Where a key object of this name is, in the backup's folder.
 pub fn key_object(name: &str) -> String {
     format!("{KEYS}/{name}")
+}
+
+/// What says, in the backup's folder, that a run is taken up for the time of this number, from 1.
+pub fn resumption(number: u32) -> String {
+    format!("{RESUMED}{number:04}.json")
+}
+
+/// For which time a file of this name says that a run is taken up.
+pub fn resumption_number(file: &str) -> Option<u32> {
+    let digits = file.strip_prefix(RESUMED)?.strip_suffix(".json")?;
+    let number = digits.parse().ok()?;
+    (resumption(number) == file).then_some(number)
 }
 
 #[cfg(test)]

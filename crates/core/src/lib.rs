@@ -41,6 +41,7 @@ mod random;
 mod reconstruct;
 mod records;
 mod reorder;
+mod resume;
 mod retention;
 mod retry;
 mod sample;
@@ -100,8 +101,12 @@ pub use records::{
     Withdrawal, WithdrawalReason,
 };
 pub use reorder::Reorder;
+pub use resume::{
+    Basis, Comparison, Holdings, Inventory, KeptSegment, ObjectsRead, ResumePoint, Resumed,
+    Resumption, ResumptionMarker, SegmentPlace,
+};
 pub use retention::{Judged, KeptBy, Retained, Retention, Rule};
-pub use retry::{RetryPolicy, Tries};
+pub use retry::{Breaker, BreakerPolicy, RepeatBudget, RetryPolicy, Tries, retry_after_ms};
 pub use sample::{Sample, SampleLimits, SampleShare};
 pub use schedule::{Agenda, Awaited, CronExpression, NoCalendarEvent, NotACronExpression, Timing};
 pub use sink::{

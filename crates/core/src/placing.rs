@@ -24,6 +24,7 @@ use crate::seal::{SEALED_SUFFIX, SealedPlace, Sealer, TAG_BYTES};
 use crate::source::PlannedResource;
 use crate::stream::{Epilogue, prologue};
 
+mod kept;
 mod seal;
 
 use seal::sealed_end;
@@ -95,6 +96,11 @@ pub enum Placement {
         segment: SegmentId,
         /// The chunk's stored bytes.
         bytes: Bytes,
+    },
+    /// A segment that every destination has, of which nothing is read again.
+    Kept {
+        /// What the manifest will say of it.
+        entry: Box<SegmentEntry>,
     },
     /// No more chunks: with its last bytes the data file is complete, and so is its index.
     Close {

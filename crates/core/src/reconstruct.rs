@@ -209,24 +209,10 @@ impl Reconstruction {
         number: u32,
         bytes: &Bytes,
     ) -> Result<(), BackupError> {
-        let index = match &self.sealer {
-            None => Index::parse(subject, bytes)?,
-            Some(sealer) => sealer.open_index(subject, bytes)?,
-        };
         let names = self.names(resource, number);
-        let is_sealed = self.claim.head.plan.seal.is_some();
-        let place = is_sealed.then(|| SealedPlace {
-            resource: names.resource.0,
-            segment: number,
-            first_chunk: self.chunks_before(resource),
-        });
-        if index.backup != self.claim.head.id || index.file != names.file || index.seal != place {
-            let message = format!(
-                "it is the index of {} in {}, and should be that of {}",
-                index.file, index.backup, names.file
-            );
-            return Err(BackupError::corrupt(subject, message));
-        }
+        let place = (number, self.chunks_before(resource));
+        let sealer = self.sealer.as_ref();
+        let index = open_index(&self.claim, sealer, subject, bytes, (&names, place))?;
         let of = &mut self.resources[resource];
         let entry = SegmentEntry::new(&names, index.sums, index.blake3, bytes);
         of.segments.push(entry);
@@ -275,9 +261,7 @@ impl Reconstruction {
     fn names(&self, resource: usize, number: u32) -> SegmentNames {
         let id = ResourceId(u32::try_from(resource).unwrap_or(u32::MAX));
         let Resource { kind, claimed, .. } = &self.resources[resource];
-        let plan = &self.claim.head.plan;
-        let suffix = kind.suffix(plan.compression, plan.seal.is_some());
-        SegmentNames::new(id, &claimed.stem, number, &suffix)
+        SegmentNames::of(&self.claim.head.plan, id, (kind, &claimed.stem), number)
     }
 
     fn miss(&mut self, file: String, resource: Option<usize>, last_index: bool) {
@@ -289,6 +273,34 @@ impl Reconstruction {
             });
         }
     }
+}
+
+/// The index of a data file of the run with this claim, which is the one of this number of its resource and begins with a chunk
+/// of this number; with a sealer it is authenticated.
+pub(crate) fn open_index(
+    claim: &RunClaim,
+    sealer: Option<&Sealer>,
+    subject: &str,
+    bytes: &Bytes,
+    (names, (segment, first_chunk)): (&SegmentNames, (u32, u64)),
+) -> Result<Index, BackupError> {
+    let index = match sealer {
+        None => Index::parse(subject, bytes)?,
+        Some(sealer) => sealer.open_index(subject, bytes)?,
+    };
+    let place = claim.head.plan.seal.is_some().then_some(SealedPlace {
+        resource: names.resource.0,
+        segment,
+        first_chunk,
+    });
+    if index.backup == claim.head.id && index.file == names.file && index.seal == place {
+        return Ok(index);
+    }
+    let message = format!(
+        "it is the index of {} in {}, and should be that of {}",
+        index.file, index.backup, names.file
+    );
+    Err(BackupError::corrupt(subject, message))
 }
 
 /// The highest number of a resource's files, by their names; at least 1, since each resource has a file.

@@ -1,6 +1,8 @@
 //! The small documents around a manifest: the marker of a destination, the claim of an id, the catalogue's entries,
 //! and the records of runs.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::chain::BackupRef;
@@ -13,6 +15,7 @@ use crate::layout;
 use crate::manifest::{AttachmentEntry, PLANNED_VERSION, PlanEntry, SourceEntry, version_of};
 use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
+use crate::resume::Resumed;
 use crate::seal::SEALED_SUFFIX;
 use crate::time::Timestamp;
 
@@ -88,6 +91,9 @@ pub struct RunClaim {
     pub claimed: ClaimedResources,
     /// Whole small files beside the segments, as far as they are known before the first record.
     pub attachments: Vec<AttachmentEntry>,
+    /// What state resources were in when they were about to be read, by their names, where that could be told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub states: BTreeMap<String, Digest>,
 }
 
 /// What a run is about to write.
@@ -150,6 +156,9 @@ impl RunClaim {
             compression, seal, ..
         } = &self.head.plan;
         let is_sealed = seal.is_some();
+        if layout::resumption_number(file).is_some() {
+            return true;
+        }
         let is_attachment = self.attachments.iter().any(|entry| entry.file == file);
         let is_of = |(kind, claimed): (ResourceKind, &ClaimedResource)| {
             let Some(rest) = file.strip_prefix(&claimed.stem) else {
@@ -331,6 +340,9 @@ pub struct DestinationReport {
     /// Bytes that waited on disk for it.
     #[serde(default)]
     pub spooled_bytes: u64,
+    /// Bytes of data files that it had already, and that weren't sent again.
+    #[serde(default)]
+    pub kept_bytes: u64,
     /// Why it failed.
     pub error: Option<ErrorReport>,
 }
@@ -349,6 +361,9 @@ pub struct RunRecord {
     pub schedule: Option<String>,
     /// What became of it.
     pub status: RunStatus,
+    /// How it took up a run that had broken off, or why it didn't.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resumed: Option<Resumed>,
     /// When the run began.
     pub started_at: Timestamp,
     /// When it ended.
@@ -391,6 +406,7 @@ mod tests {
             "users.index",
             "users~0002.jsonl.gz",
             "users~12345.index",
+            "resumed-0001.json",
             "_objects.frames.gz",
         ] {
             assert!(claim.writes(file), "{file}");
@@ -403,6 +419,7 @@ mod tests {
             "users.frames.gz",
             "users2.jsonl.gz",
             "users~2.jsonl.gz.bak",
+            "resumed-1.json",
             "_settled.changes.gz",
         ] {
             assert!(!claim.writes(file), "{file}");

@@ -1,5 +1,6 @@
 //! The contract of a source: a stream of resources, their records, and what else belongs to the database.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,11 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::block::{LineOrigin, ResourceId};
 use crate::chain::{Base, Changes};
 use crate::compress::Compression;
+use crate::digest::Digest;
 use crate::error::BackupError;
 use crate::manifest::{ResourceEntry, SourceKind};
 use crate::part::{Partitions, Query};
 use crate::placing::ResourceKind;
 use crate::records::RunClaim;
+use crate::resume::ResumePoint;
 use crate::sample::{Sample, SampleLimits};
 use crate::time::Timestamp;
 
@@ -101,6 +104,11 @@ pub struct ScanPlan {
     /// What time it was at the server of the source before anything of it was listed or read, where it has one that says
     /// so.
     pub server_time: Option<Timestamp>,
+    /// What state resources are in, by their names: as long as one is in the same, it gives the same records in the same order.
+    /// Those of which that can't be told aren't among them.
+    pub states: BTreeMap<String, Digest>,
+    /// The resources that the scan goes on with at the point that it was given, and of which it leaves out what is before.
+    pub continued: BTreeSet<ResourceId>,
 }
 
 /// A resource that a scan is going to give.
@@ -223,6 +231,16 @@ pub trait Source: fmt::Debug + fmt::Display + Send + Sync + 'static {
     ) -> Result<Box<dyn Scan>, BackupError> {
         let message = "this source can't tell what has changed since a backup";
         Err(BackupError::usage(self, message).suggest("make full backups of it"))
+    }
+
+    /// Begins a scan for a run that is taken up again: resources that are in the state of their point are gone on with there,
+    /// of all others everything is given again. Unless said otherwise that is all of them.
+    async fn scan_on(
+        &self,
+        selection: Selection,
+        _points: Vec<ResumePoint>,
+    ) -> Result<Box<dyn Scan>, BackupError> {
+        self.scan(selection).await
     }
 
     /// Begins a scan of a sample of each resource, from which all of it can be judged. Not every source can.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -64,6 +65,12 @@ impl Timestamp {
         Span::from_ms(u64::try_from(later.unix_ms() - self.unix_ms()).unwrap_or(0))
     }
 
+    /// The time of a header of HTTP: `Mon, 23 Nov 2026 02:00:00 GMT`.
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let time = DateTime::parse_from_rfc2822(text.trim()).ok()?;
+        Some(Timestamp::from_unix_ms(time.timestamp_millis()))
+    }
+
     pub(crate) fn utc(self) -> DateTime<Utc> {
         self.0
     }
@@ -111,6 +118,13 @@ impl Timestamp {
     /// `2026-11-23`.
     pub fn date(self) -> String {
         self.0.format("%Y-%m-%d").to_string()
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
 

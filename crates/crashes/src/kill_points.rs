@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
+use crate::teeline_command::NO_QUIET;
 use crate::world::World;
 use crate::{Scenario, TeelineCommand, Wrong};
 
@@ -66,7 +67,9 @@ pub fn sweep(
         for number in (first..).step_by(stride) {
             let folder = scratch.path().join("killed");
             let mut world = world.copied_to(&folder)?;
-            if !kill_at(&world, scenario, call, number)? {
+            let arguments = (scenario.arguments)(&world);
+            let is_killed = kill_at(&world, &arguments, call, number);
+            if !is_killed.map_err(|wrong| format!("{}: {wrong}", scenario.name))? {
                 remove(&folder)?;
                 break;
             }
@@ -83,15 +86,21 @@ pub fn sweep(
     Ok(())
 }
 
-/// Whether it was killed, and hadn't ended before.
-fn kill_at(world: &World, scenario: &Scenario, call: &str, number: usize) -> Result<bool, Wrong> {
+/// Runs the command with these arguments, and says whether it was killed at this call, and hadn't ended before.
+pub(crate) fn kill_at(
+    world: &World,
+    arguments: &[String],
+    call: &str,
+    number: usize,
+) -> Result<bool, Wrong> {
     let status = Command::new("strace")
         .args(["-f", "-qq", "-o", "/dev/null"])
         .args(["-e", &format!("trace={call}")])
         .args(["-e", &format!("inject={call}:signal=KILL:when={number}")])
         .arg(world.command().path())
-        .args((scenario.arguments)(world))
+        .args(arguments)
         .env("TEELINE__ENGINE__EXECUTOR", "inline")
+        .env(NO_QUIET.0, NO_QUIET.1)
         .current_dir(world.folder())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -102,7 +111,7 @@ fn kill_at(world: &World, scenario: &Scenario, call: &str, number: usize) -> Res
     match (status.signal(), status.code()) {
         (Some(9), _) | (_, Some(137)) => Ok(true),
         (_, Some(0)) => Ok(false),
-        other => Err(format!("{} ended with {other:?}", scenario.name)),
+        other => Err(format!("it ended with {other:?}")),
     }
 }
 

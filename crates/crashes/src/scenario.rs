@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use crate::Wrong;
+use crate::kill_points::kill_at;
 use crate::world::{KEYS, SOURCE, World, files, words};
 
 /// Something that the command does to destinations.
@@ -40,6 +41,19 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario {
             name: "sealed",
             arguments: |world| world.backup(&["full", "--key-file", KEYS[0]]),
+            ..backup
+        },
+        Scenario {
+            name: "resume",
+            prepare: |world| {
+                one_backup(world)?;
+                // Behind the first data files, and before the last.
+                match kill_at(world, &world.backup(&["full"]), "renameat2", 8)? {
+                    true => Ok(()),
+                    false => Err("the run that is to be taken up isn't killed".to_owned()),
+                }
+            },
+            arguments: |world| world.backup(&["full", "--resume", "latest"]),
             ..backup
         },
         Scenario {

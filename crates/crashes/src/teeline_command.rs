@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::Wrong;
 
+/// A run that was killed is taken up at once: nobody else is there who could be at work on it.
+pub(crate) const NO_QUIET: (&str, &str) = ("TEELINE__BACKUP__RESUME_QUIET_MS", "0");
+
 /// The command, as it was built.
 #[derive(Debug, Clone)]
 pub struct TeelineCommand(PathBuf);
@@ -37,6 +40,7 @@ impl TeelineCommand {
     pub(crate) fn prepared(&self, folder: &Path, arguments: &[String]) -> Command {
         let mut command = Command::new(&self.0);
         command.args(arguments).current_dir(folder);
+        command.env(NO_QUIET.0, NO_QUIET.1);
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -313,7 +313,10 @@ impl Copies {
                     copy.note_archived(key, true);
                     return Err(error);
                 }
-                read => read.ok(),
+                // One that gives less than it was asked for is asked for each chunk.
+                read => read
+                    .ok()
+                    .filter(|bytes| bytes.len() as u64 == window.range.end - window.range.start),
             },
             false => None,
         };

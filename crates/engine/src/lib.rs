@@ -103,7 +103,10 @@ pub use report::{
     SyncStatus, SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict,
     VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, WasWrong, exit, exit_code_of,
 };
-pub use request::{BackupRequest, Cancel, CatchUp, IncrementalBase, RetentionPolicy, Which};
+pub use request::{
+    BackupRequest, Cancel, CatchUp, IncrementalBase, RESUME_QUIET_MS_DEFAULT, Resume,
+    RetentionPolicy, Which,
+};
 pub use restore::{RestoreRequest, RestoreTarget};
 pub use schedule::{Schedule, ScheduleEvent, ScheduleObserver, SchedulesRequest, Work, WorkReport};
 pub use scrub::ScrubRequest;
@@ -117,10 +120,10 @@ pub use teeline_core::{
     BackupError, BackupId, BackupRef, BackupType, Changes, Class, Compression, CronExpression,
     Depth, DestinationId, DestinationReport, DestinationState, DestinationStatus, Digest,
     ErrorReport, InPart, Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile,
-    NoCalendarEvent, Partitions, PathTemplate, ProgressEvent, Query, RestoreCounts, Retention,
-    Rule, RunStatus, SettleOutcome, SettledCounts, Settling, Sink, Source, Span, StrategyKind,
-    Target, Thaw, ThawTier, TimeZone, Timestamp, Timing, VerificationResult, Verified,
-    WithdrawalReason, looks_like_url, masked,
+    NoCalendarEvent, Partitions, PathTemplate, ProgressEvent, Query, RestoreCounts, Resumed,
+    Retention, Rule, RunStatus, SegmentPlace, SettleOutcome, SettledCounts, Settling, Sink, Source,
+    Span, StrategyKind, Target, Thaw, ThawTier, TimeZone, Timestamp, Timing, VerificationResult,
+    Verified, WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sinks::object_store;

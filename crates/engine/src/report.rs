@@ -19,7 +19,7 @@ use serde::Serialize;
 use teeline_actors::StageReport;
 use teeline_core::{
     BackupId, BackupRef, BackupType, Changes, Class, DestinationReport, Digest, ErrorReport,
-    InPart, Metadata, RunStatus, Settling, Timestamp,
+    InPart, Metadata, Resumed, RunStatus, Settling, Timestamp,
 };
 
 use crate::failure::Failure;
@@ -127,6 +127,8 @@ pub struct BackupReport {
     pub since: Option<Timestamp>,
     /// Why a backup that was to be incremental has everything, and no parent.
     pub whole_because: Option<String>,
+    /// How it took up a run that had broken off, or why it didn't; absent where none was to be taken up.
+    pub resumed: Option<Resumed>,
     /// What became of reading again what had changed meanwhile, where that was asked for.
     pub settle: Option<Settling>,
     /// Stored bytes of one copy.

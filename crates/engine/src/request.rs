@@ -7,9 +7,9 @@ use std::time::Duration;
 use teeline_actors::{Observer, Verification};
 use teeline_core::seal::Recipient;
 use teeline_core::{
-    BackupError, BackupRef, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata,
-    Partitions, PathTemplate, Query, Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind,
-    TimeZone, Timestamp,
+    BackupError, BackupId, BackupRef, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy,
+    Metadata, Partitions, PathTemplate, Query, Retention, SPILL_BYTES_DEFAULT, Source, Span,
+    StrategyKind, TimeZone, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -34,6 +34,10 @@ pub struct BackupRequest {
     /// Where it is `incremental`: it goes on from the last backup that had begun then. Where there is none, it has what was
     /// written then or later, by the clock of the source's server, and says nothing of what is gone. None.
     pub since: Option<Timestamp>,
+    /// The run that it takes up again, which goes on to be the same backup; none.
+    pub resume: Option<Resume>,
+    /// How long nothing may have been written to a run that is taken up: as long as something is, it isn't dead; 30 s.
+    pub resume_quiet: Duration,
     /// What is said of it; nothing.
     pub metadata: Metadata,
     /// What makes it a success; `all`.
@@ -47,6 +51,9 @@ pub struct BackupRequest {
     pub spill_bytes: u64,
     /// When a destination that has left is completed; later.
     pub catch_up: CatchUp,
+    /// How long the run may take until its copies are published, and those that were left behind completed; it ends with an
+    /// error then. `None`: as long as it takes.
+    pub deadline: Option<Duration>,
     /// Calls that all destinations together may have under way; 4.
     pub concurrency: usize,
     /// Who is to be able to open it. Nobody, by which it isn't sealed, and everybody can.
@@ -114,12 +121,15 @@ impl BackupRequest {
             schedule: None,
             base: IncrementalBase::default(),
             since: None,
+            resume: None,
+            resume_quiet: Duration::from_millis(RESUME_QUIET_MS_DEFAULT),
             metadata: Metadata::default(),
             strategy: StrategyKind::default(),
             lag: None,
             lag_patience: Duration::from_millis(LAG_PATIENCE_MS_DEFAULT),
             spill_bytes: SPILL_BYTES_DEFAULT,
             catch_up: CatchUp::default(),
+            deadline: None,
             concurrency: 4,
             recipients: Vec::new(),
             keys: Keys::default(),
@@ -257,6 +267,33 @@ impl std::str::FromStr for IncrementalBase {
         }
     }
 }
+
+/// Which run a backup takes up again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resume {
+    /// This one. Where the source or the request isn't as it was, the backup is begun afresh, and the report says why.
+    Run(BackupId),
+    /// The newest one of the same request that broke off, if no backup of its type was made since; without one, the backup is a
+    /// new one as ever.
+    Unfinished,
+}
+
+impl std::str::FromStr for Resume {
+    type Err = BackupError;
+
+    fn from_str(text: &str) -> Result<Self, BackupError> {
+        match text {
+            "latest" => Ok(Resume::Unfinished),
+            text => text.parse().map(Resume::Run).map_err(|error| {
+                BackupError::usage("resume", error)
+                    .suggest("the id of a run is the name of its folder at a destination; latest is accepted as well")
+            }),
+        }
+    }
+}
+
+/// For how many milliseconds nothing is written to a run that counts as dead, unless said otherwise.
+pub const RESUME_QUIET_MS_DEFAULT: u64 = 30_000;
 
 /// When a destination that was left behind is completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

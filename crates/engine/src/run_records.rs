@@ -108,6 +108,7 @@ pub(crate) async fn leave(
         duration_ms: u64::try_from(duration_ms).unwrap_or(0),
         lag_bytes_max: 0,
         spooled_bytes: 0,
+        kept_bytes: 0,
         error: None,
     };
     let record = RunRecord {
@@ -115,6 +116,7 @@ pub(crate) async fn leave(
         backup_type: manifest.backup_type.clone(),
         schedule: None,
         status: RunStatus::Completed,
+        resumed: None,
         started_at,
         ended_at,
         checksum: Some(sealed.checksum),

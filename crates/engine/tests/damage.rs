@@ -11,8 +11,8 @@ use std::sync::Arc;
 use common::{engine, failing, place, records, request, store};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    Class, CopyState, DestinationSpec, Engine, Executor, RestoreRequest, RestoreTarget, Sink,
-    StrategyKind, VerifyRequest, Which,
+    Class, CopyState, DestinationSpec, DestinationStatus, Engine, Executor, RestoreRequest,
+    RestoreTarget, Sink, StrategyKind, VerifyRequest, Which,
 };
 use teeline_core::ObjectKey;
 
@@ -295,4 +295,64 @@ async fn the_latest_backup_is_not_an_older_one_because_its_entry_is_damaged() {
         .restore(RestoreRequest::new(Which::Latest, to, target))
         .await;
     assert_eq!(restored.exit_code(), 13, "{restored:?}");
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_damaged_while_it_is_written_is_taken_back() {
+    for what in [What::FlipBit, What::LoseByte] {
+        let engine = engine(Executor::Threads(2));
+        let damaged = Fault::new(Operation::Put, When::Nth(1), what).on_keys_with("manifest.json");
+        let ((_, at_good), (bad, at_bad)) = (store("good"), failing("bad", damaged));
+        let mut asked = request(&records(10), &[at_good, at_bad.clone()]);
+        asked.strategy = StrategyKind::Any;
+        let report = engine.backup(asked).await;
+        let said = &report.destinations[1];
+        assert_eq!(said.status, DestinationStatus::Unknown, "{report:?}");
+        assert_eq!(said.error.as_ref().unwrap().class, Class::Corrupt);
+        let is_left = |key: &ObjectKey| key.file_name() == "manifest.json";
+        assert!(!bad.keys().iter().any(is_left), "{what:?}: {bad:?}");
+        let listed = engine.list(std::slice::from_ref(&at_bad)).await;
+        assert_eq!((listed.exit_code(), listed.backups.len()), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_after_a_manifest_was_written_is_no_conflict() {
+    let said = Fault::new(Operation::Read, When::Nth(1), What::Fail(Class::Conflict));
+    let refused = Fault::new(Operation::Put, When::Nth(2), What::Fail(Class::Conflict));
+    let lost = Fault::new(Operation::Put, When::Nth(1), What::LoseReply);
+    let plans = [
+        (vec![said], DestinationStatus::Unknown),
+        (vec![lost, refused], DestinationStatus::Committed),
+    ];
+    for (faults, status) in plans {
+        let engine = engine(Executor::Threads(2));
+        let sink = MemorySink::new("only");
+        let on_manifests = |fault: Fault| fault.on_keys_with("manifest.json");
+        let faults = faults.into_iter().map(on_manifests);
+        let plan = faults.fold(FaultPlan::new(1), FaultPlan::with);
+        let at = place("only", FaultSink::new(Arc::new(sink.clone()), plan));
+        let report = engine.backup(request(&records(10), &[at])).await;
+        assert_eq!(report.destinations[0].status, status, "{report:?}");
+        assert_eq!(engine.list(&[place("only", sink)]).await.backups.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_gives_too_little_is_asked_again() {
+    let engine = engine(Executor::Threads(2));
+    let (sink, to) = store("only");
+    let lines = records(2500);
+    let report = engine.backup(request(&lines, &[to])).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    let short = Fault::new(Operation::Read, When::Nth(1), What::LoseByte);
+    let plan = FaultPlan::new(1).with(short.on_keys_with(".jsonl.gz"));
+    let from = place("only", FaultSink::new(Arc::new(sink), plan));
+    let folder = tempfile::tempdir().unwrap();
+    let target = RestoreTarget::Folder(folder.path().join("restored"));
+    let restored = engine
+        .restore(RestoreRequest::new(Which::Latest, vec![from], target))
+        .await;
+    assert_eq!(restored.exit_code(), 0, "{restored:?}");
+    assert!(std::fs::read(folder.path().join("restored/events.jsonl")).unwrap() == lines);
 }

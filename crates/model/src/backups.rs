@@ -89,6 +89,7 @@ pub(crate) fn record(place: &Place, number: BackupNumber) -> Option<RunRecord> {
         id: id(number),
         backup_type: "full".parse().expect("a type"),
         schedule: None,
+        resumed: None,
         status: match status {
             DestinationStatus::Committed => RunStatus::Completed,
             _ => RunStatus::Failed,
@@ -109,6 +110,7 @@ pub(crate) fn record(place: &Place, number: BackupNumber) -> Option<RunRecord> {
             duration_ms: 0,
             lag_bytes_max: 0,
             spooled_bytes: 0,
+            kept_bytes: 0,
             error: None,
         }],
     })

@@ -38,6 +38,10 @@ pub struct Flipped {
 /// # Errors
 /// The first bit that wasn't found or named, or after which a restore gave anything else than what was backed up.
 pub fn flip_bits(is_sealed: bool, every: u64) -> Result<Flipped, String> {
+    life::on_a_thread(|| flip_in_a_life(is_sealed, every))
+}
+
+fn flip_in_a_life(is_sealed: bool, every: u64) -> Result<Flipped, String> {
     let world = World::new(1, false);
     let flipping = async {
         let random = Arc::new(Random::new(1));

@@ -1,6 +1,7 @@
 //! The life of a process: a runtime with a time of its own, which goes on to the next thing that is due where nothing is to
 //! be done now; and an engine on it.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +11,20 @@ use teeline_core::Random;
 use tokio::runtime::Builder;
 
 use crate::world::{Moment, World};
+
+/// Without optimisation, what an engine does takes more than the stack that a test's thread has.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Runs `work` on a thread of its own, with enough stack for lives.
+pub(crate) fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let running = thread.spawn_scoped(scope, work);
+        let running = running.expect("the system has a thread left");
+        let ended = running.join();
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
 
 /// Runs a process to its end, or until it dies at its call number `crash_at`; then nothing comes of it. What it had under
 /// way is gone afterwards.
@@ -28,6 +43,8 @@ pub(crate) fn live<T>(
         .map_err(|error| error.to_string())?;
     let runtime = Arc::new(runtime);
     let system = System::with_tokio_rt(|| Arc::clone(&runtime));
+    // It is large, and a thread of a test has a small stack.
+    let life = Box::pin(life);
     Ok(system.block_on(async {
         world.begin_life(crash_at);
         let ended = tokio::select! {
@@ -63,8 +80,21 @@ pub(crate) fn engine(
         .map_err(|error| error.to_string())
 }
 
-/// Keeps panics that were injected from being printed; others are.
-pub(crate) fn quiet_injected_panics() {
+thread_local! {
+    /// The last panic of this thread that nobody injected.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A panic of this thread that nobody injected, since this was asked last.
+pub(crate) fn panicked() -> Result<(), String> {
+    match PANIC.take() {
+        None => Ok(()),
+        Some(panic) => Err(format!("something panics that nobody made to: {panic}")),
+    }
+}
+
+/// Keeps panics that were injected from being printed, and others in mind.
+pub(crate) fn watch_panics() {
     static ONCE: Mutex<bool> = Mutex::new(false);
     let mut is_done = ONCE.lock().unwrap_or_else(PoisonError::into_inner);
     if std::mem::replace(&mut *is_done, true) {
@@ -76,6 +106,7 @@ pub(crate) fn quiet_injected_panics() {
         let text = text.map(String::as_str);
         let text = text.or_else(|| panic.payload().downcast_ref::<&str>().copied());
         if !text.is_some_and(|text| text.starts_with("injected fault")) {
+            PANIC.set(Some(panic.to_string()));
             print(panic);
         }
     }));

@@ -1,13 +1,14 @@
 //! What is true: what each store holds, looked at without anything going wrong. It judges what there is, and not how it came
 //! to be.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use teeline::{
     BackupId, BackupReport, CustomSink, DestinationSpec, DestinationStatus, Digest, Engine, Keys,
     Observer, Place, ProgressEvent, RestoreRequest, RestoreStatus, RestoreTarget, RunStatus, Sink,
-    StrategyKind, Which,
+    StrategyKind, Timestamp, Which,
 };
 use teeline_core::{DestinationMarker, DigestOfDigests, ObjectKey, Random, document, layout};
 
@@ -82,6 +83,9 @@ pub(crate) struct Happened {
     pub(crate) was_completed: bool,
 }
 
+/// The backups that a store lists: when each began, and the digest of all that there is of it.
+type Listed = BTreeMap<BackupId, (Timestamp, Digest)>;
+
 /// What the stores held when they were looked at last.
 #[derive(Debug)]
 pub(crate) struct Oracle {
@@ -89,8 +93,8 @@ pub(crate) struct Oracle {
     random: Arc<Random>,
     pub(crate) shelves: Vec<Shelf>,
     pub(crate) made: Made,
-    /// The backups that each store lists, with the digest of all that there is of each. Every one was restored.
-    listed: Vec<BTreeMap<BackupId, Digest>>,
+    /// The backups that each store lists. Every one was restored.
+    listed: Vec<Listed>,
 }
 
 impl Oracle {
@@ -101,7 +105,7 @@ impl Oracle {
             random: Arc::new(Random::new(seed)),
             shelves: (0..stores).map(shelf).collect(),
             made: Made::default(),
-            listed: vec![BTreeMap::new(); stores],
+            listed: vec![Listed::new(); stores],
         }
     }
 
@@ -155,7 +159,7 @@ impl Oracle {
         engine: &Engine,
         number: usize,
         destination: DestinationSpec,
-    ) -> Result<BTreeMap<BackupId, Digest>, String> {
+    ) -> Result<Listed, String> {
         let alone = vec![destination];
         let mut now = BTreeMap::new();
         for backup in engine.list(&alone).await.backups {
@@ -167,13 +171,14 @@ impl Oracle {
                 ));
             };
             let digest = digest_of(&self.shelves[number], &id).await?;
-            if self.listed[number].get(&id) != Some(&digest) {
+            let seen = (backup.timestamp, digest);
+            if self.listed[number].get(&id) != Some(&seen) {
                 restores(engine, &alone, &id, &lines, &Keys::default())
                     .await
                     .map_err(|wrong| format!("P1: {} lists {id}: {wrong}", name(number)))?;
                 self.world.restored();
             }
-            now.insert(id, digest);
+            now.insert(id, seen);
         }
         Ok(now)
     }
@@ -210,14 +215,15 @@ impl Oracle {
     fn nothing_is_lost(
         &self,
         number: usize,
-        now: &BTreeMap<BackupId, Digest>,
+        now: &Listed,
         happened: &Happened,
     ) -> Result<(), String> {
         let before = &self.listed[number];
-        let mut newest_first: Vec<&BackupId> = before.keys().chain(now.keys()).collect();
-        newest_first.sort_by_key(|id| std::cmp::Reverse((id.began(), *id)));
+        let both = before.iter().chain(now);
+        let mut newest_first: Vec<_> = both.map(|(id, (began, _))| Reverse((began, id))).collect();
+        newest_first.sort();
         newest_first.dedup();
-        for (rank, id) in newest_first.into_iter().enumerate() {
+        for (rank, Reverse((_, id))) in newest_first.into_iter().enumerate() {
             let may_go = happened.may_go.iter().any(|may_go| match may_go {
                 MayGo::One(one) => one == id,
                 MayGo::AllBut(newest) => rank >= *newest,

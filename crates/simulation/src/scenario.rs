@@ -1,24 +1,23 @@
 //! What happens in a simulation: lives of processes, one after the other, over the same stores, each with faults of its own.
 
+mod doing;
+mod faults;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use teeline::sinks::{Fault, FaultPlan, FaultSink, Operation, What, When};
 use teeline::{
-    BackupId, BackupRequest, Class, CleanupRequest, Compression, DeleteRequest, DestinationSpec,
-    DestinationStatus, Engine, ProgressEvent, RepairRequest, RestoreRequest, RestoreStatus,
-    RestoreTarget, Retention, RetentionPolicy, Span, StrategyKind, SyncRequest, Verification,
-    VerifyRequest, Which, WhichBackups,
+    BackupRequest, Class, CleanupRequest, DestinationSpec, DestinationStatus, Engine,
+    RepairRequest, RestoreStatus, RetentionPolicy, Span, StrategyKind,
 };
 use teeline_core::Random;
 use tokio::time::{sleep, timeout};
 
-use crate::data::{Records, Restored, SourceFault, lines};
+use crate::data::{Records, Restored, lines};
 use crate::life::{engine, live};
-use crate::oracle::{Happened, MayGo, Oracle, Reported, destination, emitted_the_truth};
-use crate::store::Way;
+use crate::oracle::{Happened, MayGo, Oracle, Reported, emitted_the_truth};
 use crate::world::{Moment, World};
 
 /// No operation takes longer: each call ends by its deadline, and there are only so many.
@@ -56,7 +55,7 @@ enum Step {
 
 /// What came of it.
 enum Came {
-    Reported(Reported),
+    Reported(Box<Reported>),
     Restored(Restored, RestoreStatus),
     Completed,
     Nothing,
@@ -159,101 +158,6 @@ impl Scenario {
         self.pick(if can_go { &steps } else { &steps[..7] })
     }
 
-    /// The stores, with what goes wrong on the way to them in this life.
-    fn faulty_destinations(&self, can_go: &mut bool) -> Result<Vec<DestinationSpec>, String> {
-        let latency_max_ms = self.pick(&[0, 3, 40, 900]);
-        let staleness = match self.chance(15) {
-            true => 0.3,
-            false => 0.0,
-        };
-        *can_go = staleness == 0.0;
-        let mut destinations = Vec::new();
-        for (store, shelf) in self.oracle.shelves.iter().enumerate() {
-            shelf.set_staleness(staleness);
-            let witness = Arc::clone(&self.world);
-            let faulty = FaultSink::witnessed(
-                Arc::new(shelf.clone()),
-                self.fault_plan(),
-                move |operation, what| witness.went_wrong(operation, what),
-            );
-            let way = Way {
-                inner: Arc::new(faulty),
-                world: Arc::clone(&self.world),
-                store,
-                latency_max_ms,
-            };
-            let mut destination = destination(store, way)?;
-            destination.required = self.pick(&[None, None, None, Some(true), Some(false)]);
-            destinations.push(destination);
-        }
-        Ok(destinations)
-    }
-
-    fn fault_plan(&self) -> FaultPlan {
-        let mut plan = FaultPlan::new(self.random.next());
-        for _ in 0..self.pick(&[0, 0, 1, 1, 2, 4]) {
-            plan = plan.with(self.fault());
-        }
-        plan
-    }
-
-    fn fault(&self) -> Fault {
-        let operation = self.pick(&[
-            Operation::Begin,
-            Operation::Write,
-            Operation::Commit,
-            Operation::Commit,
-            Operation::Put,
-            Operation::Put,
-            Operation::Put,
-            Operation::Read,
-            Operation::Read,
-            Operation::Head,
-            Operation::List,
-            Operation::Delete,
-            Operation::DropCached,
-        ]);
-        let when = match self.random.below(10) {
-            0..6 => When::Nth(1 + self.random.below(12)),
-            6 | 7 => When::From(1 + self.random.below(20)),
-            _ => When::Probability(self.pick(&[0.02, 0.1, 0.4])),
-        };
-        let what = match self.random.below(10) {
-            0..4 => What::Fail(self.pick(&[
-                Class::Transient,
-                Class::Transient,
-                Class::Throttled,
-                Class::Permanent,
-                Class::NotFound,
-                Class::Conflict,
-                Class::Corrupt,
-                Class::Cancelled,
-                Class::Archived,
-            ])),
-            4 | 5 => What::LoseReply,
-            6 => What::Stall,
-            7 => self.pick(&[What::FlipBit, What::LoseByte]),
-            8 => What::Duplicate,
-            _ => What::Panic,
-        };
-        let fault = Fault::new(operation, when, what);
-        let part = self.pick(&[
-            "",
-            "",
-            "manifest.json",
-            "run.json",
-            "catalog",
-            ".index",
-            ".jsonl",
-            "runs",
-            "teeline.json",
-        ]);
-        match part {
-            "" => fault,
-            part => fault.on_keys_with(part),
-        }
-    }
-
     /// Does one thing, or several at the same time, and looks at what has become of it.
     async fn step(
         &mut self,
@@ -276,7 +180,7 @@ impl Scenario {
         };
         for came in all {
             match came {
-                Came::Reported(reported) => happened.reported.push(reported),
+                Came::Reported(reported) => happened.reported.push(*reported),
                 Came::Restored(restored, status) => {
                     emitted_the_truth(&self.oracle.made, &restored, status)?;
                 }
@@ -288,154 +192,6 @@ impl Scenario {
             return Err(format!("P6: the engine isn't idle after {steps:?}"));
         }
         self.oracle.look(&happened).await
-    }
-
-    fn begin(&mut self, step: Step, engine: &Engine, to: &[DestinationSpec]) -> Doing {
-        let (engine, to, world) = (engine.clone(), to.to_vec(), Arc::clone(&self.world));
-        let ended = move |step: &str, code: u8| world.ended(format!("{step}: exit code {code}"));
-        match step {
-            Step::Backup => self.backup(engine, to),
-            Step::Restore => self.restore(engine, to),
-            Step::List => Box::pin(async move {
-                ended("list", engine.list(&to).await.exit_code());
-                Came::Nothing
-            }),
-            Step::Verify => {
-                let mut request = VerifyRequest::new(to);
-                request.which = WhichBackups::All;
-                request.deep = self.chance(50);
-                Box::pin(async move {
-                    ended("verify", engine.verify(request).await.exit_code());
-                    Came::Nothing
-                })
-            }
-            Step::Cleanup => {
-                let newest = 1 + self.random.below(3);
-                let count = u32::try_from(newest).unwrap_or(1);
-                let mut policy = RetentionPolicy::new(Retention {
-                    count: count.try_into().unwrap_or_default(),
-                    ..Retention::default()
-                });
-                policy.grace = self.pick(&[Span::default(), Span::from_days(1)]);
-                self.may_go
-                    .push(MayGo::AllBut(usize::try_from(newest).unwrap_or(1)));
-                Box::pin(async move {
-                    let request = CleanupRequest::new(to, policy);
-                    ended("cleanup", engine.cleanup(request).await.exit_code());
-                    Came::Nothing
-                })
-            }
-            Step::Delete => {
-                let Some(id) = self.some_id() else {
-                    return Box::pin(async { Came::Nothing });
-                };
-                self.may_go.push(MayGo::One(id.clone()));
-                let mut request = DeleteRequest::new(to, id);
-                request.retention.grace = self.pick(&[Span::default(), Span::from_days(1)]);
-                Box::pin(async move {
-                    let report = engine.delete(request).await;
-                    ended("delete", report.exit_code());
-                    Came::Nothing
-                })
-            }
-            Step::Repair => Box::pin(async move {
-                let request = RepairRequest::rebuild_manifests(to);
-                ended("repair", engine.repair(request).await.exit_code());
-                Came::Completed
-            }),
-            Step::Sync => Box::pin(async move {
-                ended("sync", engine.sync(SyncRequest::new(to)).await.exit_code());
-                Came::Completed
-            }),
-        }
-    }
-
-    /// A backup that somebody may mean: mostly one that is listed.
-    fn some_id(&self) -> Option<BackupId> {
-        let ids = match self.chance(80) {
-            true => self.oracle.ids().into_iter().collect(),
-            false => self.oracle.made.ids(),
-        };
-        let number = self.random.below(ids.len() as u64);
-        ids.into_iter().nth(usize::try_from(number).unwrap_or(0))
-    }
-
-    fn backup(&mut self, engine: Engine, to: Vec<DestinationSpec>) -> Doing {
-        self.runs += 1;
-        let bytes = self.pick(&[0, 300, 3_000, 12_000]);
-        let lines = Arc::new(lines(&self.random, self.runs, bytes));
-        let strategy = match self.random.below(5) {
-            0 | 1 => StrategyKind::All,
-            2 => StrategyKind::Any,
-            3 => StrategyKind::Priority,
-            _ => {
-                let needed = 1 + self.random.below(to.len() as u64);
-                StrategyKind::Quorum(usize::try_from(needed).unwrap_or(1))
-            }
-        };
-        let fault = self.pick(&[SourceFault::Fails, SourceFault::Panics]);
-        let fault = self.chance(8).then(|| (1 + self.random.below(12), fault));
-        if fault.is_some() {
-            self.world.count_fault("source");
-        }
-        let source = Records {
-            lines: Arc::clone(&lines),
-            fault,
-            pause: Duration::from_millis(self.pick(&[0, 0, 5, 2_000])),
-        };
-        let mut request = BackupRequest::new(source, to);
-        request.strategy = strategy;
-        request.block_bytes = Some(self.pick(&[512, 2 << 10]));
-        request.segment_bytes = self.pick(&[1 << 10, 4 << 10, 1 << 20]);
-        request.compression = self.pick(&[
-            Compression::None,
-            Compression::None,
-            Compression::Gzip { level: 1 },
-        ]);
-        request.verification = Verification::Read;
-        request.concurrency = self.pick(&[1, 4]);
-        let (ids, seen) = (Arc::default(), self.oracle.made.clone());
-        let noted: Arc<std::sync::Mutex<Vec<BackupId>>> = Arc::clone(&ids);
-        request.observer = Some(Arc::new(move |event| {
-            if let ProgressEvent::PassStarted { id, .. } = event {
-                seen.begins(id.clone(), &lines);
-                if let Ok(mut noted) = noted.lock() {
-                    noted.push(id);
-                }
-            }
-        }));
-        let world = Arc::clone(&self.world);
-        Box::pin(async move {
-            let report = engine.backup(request).await;
-            world.ended(format!("backup {strategy}: {:?}", report.status));
-            let ids = ids.lock().map(|ids| ids.clone()).unwrap_or_default();
-            Came::Reported(Reported {
-                report,
-                ids,
-                strategy,
-            })
-        })
-    }
-
-    fn restore(&mut self, engine: Engine, mut from: Vec<DestinationSpec>) -> Doing {
-        let which = match self.some_id() {
-            Some(id) if self.chance(50) => Which::Id(id),
-            _ => Which::Latest,
-        };
-        if self.chance(50) {
-            let number = self.random.below(from.len() as u64);
-            from = vec![from.swap_remove(usize::try_from(number).unwrap_or(0))];
-        }
-        let world = Arc::clone(&self.world);
-        Box::pin(async move {
-            let restored = Restored::default();
-            let target = RestoreTarget::Custom(Box::new(restored.clone()));
-            let report = engine
-                .restore(RestoreRequest::new(which, from, target))
-                .await;
-            world.ended(format!("restore: exit code {}", report.exit_code()));
-            Came::Restored(restored, report.status)
-        })
     }
 
     /// Once nothing goes wrong any more, what was interrupted is finished or cleaned away, and the next backup is whole.
@@ -492,7 +248,7 @@ impl Scenario {
             }
         }
         let happened = Happened {
-            reported: vec![reported],
+            reported: vec![*reported],
             ..Happened::default()
         };
         self.oracle.look(&happened).await
@@ -506,11 +262,11 @@ impl Scenario {
         Box::pin(async move {
             let report = engine.backup(request).await;
             let ids = report.id.clone().into_iter().collect();
-            Came::Reported(Reported {
+            Came::Reported(Box::new(Reported {
                 report,
                 ids,
                 strategy: StrategyKind::All,
-            })
+            }))
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use teeline::Digest;
 
-use crate::life::quiet_injected_panics;
+use crate::life::{on_a_thread, panicked, watch_panics};
 use crate::scenario::Scenario;
 use crate::world::{Tally, World};
 
@@ -32,9 +32,10 @@ pub struct Broken {
 /// # Errors
 /// The promise that is broken.
 pub fn simulate(seed: u64, keeps_trace: bool) -> Result<Simulated, Broken> {
-    quiet_injected_panics();
+    watch_panics();
     let world = World::new(seed, keeps_trace);
-    let result = Scenario::new(seed, &world).run();
+    let run = || Scenario::new(seed, &world).run().and_then(|()| panicked());
+    let result = on_a_thread(run);
     let (tally, digest, trace) = world.tell();
     match result {
         Ok(()) => Ok(Simulated {

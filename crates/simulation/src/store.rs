@@ -232,7 +232,7 @@ impl Way {
     /// Goes on for ever where the process is dead: what it had under way is dropped with it.
     async fn reach(&self) {
         if self.world.is_dead() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -1,4 +1,7 @@
-//! The only place that repeats: stores and their clients don't. When it does is the rule of [`RetryPolicy`].
+//! The only place that repeats: stores and their clients don't. When it does is the rule of [`RetryPolicy`]; one store, opened
+//! once, has one budget of repeats and one circuit breaker for all its calls.
+
+mod retrier;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,18 +9,18 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use teeline_core::{
-    Availability, BackupError, Capabilities, ObjectKey, ObjectMeta, Random, RetryPolicy, Sink,
-    Thaw, Tries, UnfinishedUpload, Upload,
+    Availability, BackupError, Capabilities, ObjectKey, ObjectMeta, RetryPolicy, Sink, Thaw,
+    UnfinishedUpload, Upload,
 };
-use tokio::time::Instant;
+
+use retrier::{Call, Retrier, Success};
 
 /// A store whose calls are repeated while that gives hope.
 #[derive(Debug)]
@@ -26,22 +29,10 @@ pub struct RetrySink {
     retrier: Arc<Retrier>,
 }
 
-/// What a store and its uploads share.
-#[derive(Debug)]
-struct Retrier {
-    policy: RetryPolicy,
-    random: Random,
-    retries: Arc<AtomicU64>,
-}
-
 impl RetrySink {
     /// `inner`, repeated by `policy`; `seed` decides the jitter.
     pub fn new(inner: Arc<dyn Sink>, policy: RetryPolicy, seed: u64) -> Self {
-        let retrier = Retrier {
-            policy,
-            random: Random::new(seed),
-            retries: Arc::default(),
-        };
+        let retrier = Retrier::new(inner.to_string(), policy, seed);
         RetrySink {
             inner,
             retrier: Arc::new(retrier),
@@ -50,7 +41,7 @@ impl RetrySink {
 
     /// How many calls have been repeated so far, as a counter that goes on counting.
     pub fn retries(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.retrier.retries)
+        self.retrier.retries()
     }
 
     fn each<'a, T: Send + 'a>(
@@ -60,9 +51,8 @@ impl RetrySink {
     ) -> BoxStream<'a, Result<T, BackupError>> {
         let listing = Listing {
             retrier: &self.retrier,
-            items: Some(start()),
+            state: State::Begun,
             start,
-            tries: Call::new(&self.retrier),
             fingerprint,
             given: HashSet::new(),
         };
@@ -73,47 +63,32 @@ impl RetrySink {
         .boxed()
     }
 
-    async fn repeat<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, BackupError>
+    async fn repeat<T, F>(
+        &self,
+        success: Success,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, BackupError>
     where
         F: Future<Output = Result<T, BackupError>>,
     {
-        let mut tried = Call::new(&self.retrier);
+        let mut tries = self.retrier.begin(success)?;
         loop {
             match call().await {
-                Ok(value) => return Ok(value),
-                Err(error) => tried.pause_after(error).await?,
+                Ok(value) => {
+                    tries.succeeded();
+                    return Ok(value);
+                }
+                Err(error) => tries.pause_after(error).await?,
             }
         }
     }
-}
 
-/// The tries of one call, on this machine's clock.
-struct Call<'a> {
-    retrier: &'a Retrier,
-    tries: Tries,
-    since: Instant,
-}
-
-impl<'a> Call<'a> {
-    fn new(retrier: &'a Retrier) -> Self {
-        Call {
-            retrier,
-            tries: Tries::new(retrier.policy),
-            since: Instant::now(),
-        }
-    }
-
-    /// Waits until the next try is due, or gives the error back where there is none.
-    async fn pause_after(&mut self, error: BackupError) -> Result<(), BackupError> {
-        let now_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let random = &self.retrier.random;
-        let Some(pause_ms) = self.tries.failed(error.class(), now_ms, random) else {
-            return Err(error);
-        };
-        tracing::debug!(%error, pause_ms, failures = self.tries.failures(), "repeating");
-        self.retrier.retries.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-        Ok(())
+    /// A call that the store has to answer.
+    async fn ask<T, F>(&self, call: impl FnMut() -> F) -> Result<T, BackupError>
+    where
+        F: Future<Output = Result<T, BackupError>>,
+    {
+        self.repeat(Success::Answer, call).await
     }
 }
 
@@ -135,9 +110,8 @@ impl Sink for RetrySink {
         key: &ObjectKey,
         expected_bytes: u64,
     ) -> Result<Box<dyn Upload>, BackupError> {
-        let inner = self
-            .repeat(|| self.inner.begin(key, expected_bytes))
-            .await?;
+        let begin = || self.inner.begin(key, expected_bytes);
+        let inner = self.repeat(Success::Silence, begin).await?;
         Ok(Box::new(RetryUpload {
             inner,
             retrier: Arc::clone(&self.retrier),
@@ -145,27 +119,28 @@ impl Sink for RetrySink {
     }
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
-        self.repeat(|| self.inner.put(key, bytes.clone())).await
+        self.ask(|| self.inner.put(key, bytes.clone())).await
     }
 
     async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
-        self.repeat(|| self.inner.read(key, range.clone())).await
+        self.ask(|| self.inner.read(key, range.clone())).await
     }
 
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
-        self.repeat(|| self.inner.head(key)).await
+        self.ask(|| self.inner.head(key)).await
     }
 
     async fn availability(&self, key: &ObjectKey) -> Result<Availability, BackupError> {
-        self.repeat(|| self.inner.availability(key)).await
+        self.ask(|| self.inner.availability(key)).await
     }
 
     async fn thaw(&self, key: &ObjectKey, thaw: Thaw) -> Result<(), BackupError> {
-        self.repeat(|| self.inner.thaw(key, thaw)).await
+        self.ask(|| self.inner.thaw(key, thaw)).await
     }
 
     async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
-        self.repeat(|| self.inner.drop_cached(key)).await
+        let drop_cached = || self.inner.drop_cached(key);
+        self.repeat(Success::Silence, drop_cached).await
     }
 
     fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
@@ -175,7 +150,7 @@ impl Sink for RetrySink {
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
-        self.repeat(|| self.inner.delete(key)).await
+        self.ask(|| self.inner.delete(key)).await
     }
 
     fn unfinished(
@@ -190,7 +165,7 @@ impl Sink for RetrySink {
     }
 
     async fn discard(&self, upload: &UnfinishedUpload) -> Result<(), BackupError> {
-        self.repeat(|| self.inner.discard(upload)).await
+        self.ask(|| self.inner.discard(upload)).await
     }
 }
 
@@ -198,10 +173,18 @@ impl Sink for RetrySink {
 struct Listing<'a, T> {
     retrier: &'a Retrier,
     start: Start<'a, T>,
-    items: Option<BoxStream<'a, Result<T, BackupError>>>,
-    tries: Call<'a>,
+    state: State<'a, T>,
     fingerprint: fn(&T) -> Fingerprint,
     given: HashSet<Fingerprint>,
+}
+
+enum State<'a, T> {
+    Begun,
+    Going {
+        items: BoxStream<'a, Result<T, BackupError>>,
+        tries: Call<'a>,
+    },
+    Ended,
 }
 
 /// Starts a list.
@@ -212,26 +195,40 @@ type Fingerprint = (u64, u64);
 
 impl<T> Listing<'_, T> {
     async fn next(&mut self) -> Option<Result<T, BackupError>> {
+        let item = self.new_item().await.transpose();
+        if !matches!(item, Some(Ok(_))) {
+            self.state = State::Ended;
+        }
+        item
+    }
+
+    /// The next one that wasn't given.
+    async fn new_item(&mut self) -> Result<Option<T>, BackupError> {
         loop {
-            match self.items.as_mut()?.next().await {
-                Some(Ok(item)) => {
-                    // It got on, so the next failure is a first one.
-                    if self.given.insert((self.fingerprint)(&item)) {
-                        self.tries = Call::new(self.retrier);
-                        return Some(Ok(item));
-                    }
+            match &mut self.state {
+                State::Ended => return Ok(None),
+                State::Begun => {
+                    self.state = State::Going {
+                        tries: self.retrier.begin(Success::Answer)?,
+                        items: (self.start)(),
+                    };
                 }
-                Some(Err(error)) => match self.tries.pause_after(error).await {
-                    Ok(()) => self.items = Some((self.start)()),
-                    Err(error) => {
-                        self.items = None;
-                        return Some(Err(error));
+                State::Going { items, tries } => match items.next().await {
+                    Some(Ok(item)) if self.given.insert((self.fingerprint)(&item)) => {
+                        // It got on, so the next failure is a first one.
+                        tries.succeeded();
+                        return Ok(Some(item));
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        tries.pause_after(error).await?;
+                        *items = (self.start)();
+                    }
+                    None => {
+                        tries.succeeded();
+                        return Ok(None);
                     }
                 },
-                None => {
-                    self.items = None;
-                    return None;
-                }
             }
         }
     }
@@ -255,26 +252,29 @@ struct RetryUpload {
 #[async_trait]
 impl Upload for RetryUpload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
-        let mut call = Call::new(&self.retrier);
+        let mut call = self.retrier.begin(Success::Silence)?;
         while let Err(error) = self.inner.write(bytes.clone()).await {
             call.pause_after(error).await?;
         }
+        call.succeeded();
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), BackupError> {
-        let mut call = Call::new(&self.retrier);
+        let mut call = self.retrier.begin(Success::Answer)?;
         while let Err(error) = self.inner.commit().await {
             call.pause_after(error).await?;
         }
+        call.succeeded();
         Ok(())
     }
 
     async fn abort(&mut self) -> Result<(), BackupError> {
-        let mut call = Call::new(&self.retrier);
+        let mut call = self.retrier.begin(Success::Silence)?;
         while let Err(error) = self.inner.abort().await {
             call.pause_after(error).await?;
         }
+        call.succeeded();
         Ok(())
     }
 }

@@ -229,6 +229,8 @@ fn failing(inner: Arc<dyn Sink>, seed: u64) -> (Arc<AtomicU64>, Arc<dyn Sink>) {
         backoff_initial_ms: 0,
         backoff_max_ms: 0,
         elapsed_max_ms: u64::MAX,
+        repeats_max: 10_000,
+        ..RetryPolicy::default()
     };
     let sink = RetrySink::new(Arc::new(faulty), policy, seed);
     (hits, Arc::new(sink))

@@ -3,81 +3,20 @@
 // Helpers of tests may panic as tests do, and say what they run.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod server;
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use futures::TryStreamExt;
+use server::Server;
 use teeline_core::{ObjectKey, Sink, UnfinishedUpload};
-use teeline_sinks::{AccessKeys, ObjectStoreSink, S3Options, conformance};
-
-const VARIABLE: &str = "TEELINE_TEST_S3";
-
-struct Server {
-    endpoint: String,
-    key: String,
-    secret: String,
-    bucket: String,
-}
-
-/// None where it isn't `http://KEY:SECRET@HOST:PORT/bucket`.
-fn parse(text: &str) -> Option<Server> {
-    let (scheme, rest) = text.split_once("://")?;
-    let (keys, rest) = rest.rsplit_once('@')?;
-    let (key, secret) = keys.split_once(':')?;
-    let (host, bucket) = rest.split_once('/')?;
-    Some(Server {
-        endpoint: format!("{scheme}://{host}"),
-        key: key.to_owned(),
-        secret: secret.to_owned(),
-        bucket: bucket.trim_end_matches('/').to_owned(),
-    })
-}
-
-async fn create_bucket(server: &Server) {
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(&server.endpoint)
-        .credentials_provider(Credentials::new(
-            &server.key,
-            &server.secret,
-            None,
-            None,
-            "test",
-        ))
-        .force_path_style(true)
-        .build();
-    let client = aws_sdk_s3::Client::from_conf(config);
-    if client
-        .head_bucket()
-        .bucket(&server.bucket)
-        .send()
-        .await
-        .is_err()
-    {
-        let create = client.create_bucket().bucket(&server.bucket);
-        create.send().await.expect("the bucket is made");
-    }
-}
+use teeline_sinks::{ObjectStoreSink, conformance};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn passes_the_suite() {
-    let Ok(text) = std::env::var(VARIABLE) else {
-        println!("{VARIABLE} isn't set: nothing is tested against a real server");
+    let Some(server) = Server::real().await else {
         return;
     };
-    let server = parse(&text).expect("http://KEY:SECRET@HOST:PORT/bucket");
-    create_bucket(&server).await;
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let mut options = S3Options::new(&server.bucket);
-    options.prefix = format!("conformance-{}", time.as_millis());
-    options.endpoint = Some(server.endpoint);
-    options.keys = Some(AccessKeys {
-        id: server.key,
-        secret: server.secret,
-        session_token: None,
-    });
-    let sink = ObjectStoreSink::s3(options).await.unwrap();
+    let sink = server.sink(&server.endpoint, "conformance").await;
     conformance::all(&sink, &ObjectKey::new("suite").unwrap()).await;
     names_what_a_crash_leaves(&sink).await;
 }

@@ -3,43 +3,28 @@
 // Helpers of tests may panic as tests do, and say what they run.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials as SdkCredentials, Region};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use teeline_core::{BackupError, Class, ObjectKey, Sink};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
+use teeline_fault_proxy::{Answer, Fault, FaultProxy, Watcher};
 use teeline_sinks::{AccessKeys, ObjectStoreSink, S3Options};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 const SECRET: &str = "canary-secret";
 const MIB: usize = 1024 * 1024;
 
-/// What becomes of a request.
-#[derive(Clone)]
-enum Fate {
-    Forward,
-    /// It takes effect, and the connection breaks before the answer.
-    LoseReply,
-    /// Half of the answer comes.
-    Truncate,
-    Answer(&'static str),
-    /// It takes effect, and the answer waits until it is let go.
-    Hold(Arc<Notify>),
-}
-
-/// A proxy before an [`EmbeddedS3`] that asks a rule, by the first line of each request, what becomes of it.
+/// An [`EmbeddedS3`] behind a proxy.
 struct Proxy {
-    endpoint: String,
+    proxy: FaultProxy,
     server: EmbeddedS3,
     _root: tempfile::TempDir,
-    rules: Rules,
 }
-
-type Rules = Arc<Mutex<Vec<(&'static str, &'static str, Fate)>>>;
 
 impl Proxy {
     async fn start() -> Self {
@@ -50,39 +35,26 @@ impl Proxy {
         };
         let server = EmbeddedS3::start(root.path(), credentials).unwrap();
         server.create_bucket("bucket").unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let rules = Rules::default();
-        let (shared, upstream) = (Arc::clone(&rules), server.address());
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let rules = Arc::clone(&shared);
-                tokio::spawn(async move {
-                    // A client that goes away is no failure of the proxy.
-                    let _ = serve(client, upstream, &rules).await;
-                });
-            }
-        });
+        let proxy = FaultProxy::start(&server.address().to_string()).await;
         Proxy {
-            endpoint,
+            proxy: proxy.unwrap(),
             server,
             _root: root,
-            rules,
         }
     }
 
     /// The next request of `method` whose path and query hold `text`.
-    fn next(&self, method: &'static str, text: &'static str, fate: Fate) {
-        self.rules.lock().unwrap().push((method, text, fate));
+    fn next(&self, method: &str, text: &str, fault: Fault) {
+        self.proxy.next(method, text, fault);
     }
 
     /// That all that was announced has happened.
     fn assert_happened(&self) {
-        assert!(self.rules.lock().unwrap().is_empty());
+        assert_eq!(self.proxy.pending(), 0);
     }
 
     async fn sink(&self) -> ObjectStoreSink {
-        sink(&self.endpoint, "bucket", SECRET).await
+        sink(&self.proxy.endpoint(), "bucket", SECRET).await
     }
 
     /// How many uploads the server holds that haven't ended.
@@ -97,68 +69,6 @@ impl Proxy {
         let client = aws_sdk_s3::Client::from_conf(config);
         let list = client.list_multipart_uploads().bucket("bucket");
         list.send().await.unwrap().uploads().len()
-    }
-}
-
-async fn serve(
-    mut client: TcpStream,
-    upstream: std::net::SocketAddr,
-    rules: &Rules,
-) -> std::io::Result<()> {
-    let mut request = Vec::new();
-    let head_end = loop {
-        if client.read_buf(&mut request).await? == 0 {
-            return Ok(());
-        }
-        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
-            break end;
-        }
-    };
-    let head = String::from_utf8_lossy(&request[..head_end]).into_owned();
-    let length = head
-        .lines()
-        .find_map(|line| {
-            line.to_ascii_lowercase()
-                .strip_prefix("content-length:")?
-                .trim()
-                .parse()
-                .ok()
-        })
-        .unwrap_or(0_usize);
-    while request.len() < head_end + 4 + length {
-        if client.read_buf(&mut request).await? == 0 {
-            return Ok(());
-        }
-    }
-    let fate = fate(head.lines().next().unwrap_or_default(), rules);
-    if let Fate::Answer(answer) = fate {
-        return client.write_all(answer.as_bytes()).await;
-    }
-    // One request a connection, so that the end of the answer is the end of the connection.
-    request.splice(head_end..head_end, *b"\r\nconnection: close");
-    let mut server = TcpStream::connect(upstream).await?;
-    server.write_all(&request).await?;
-    let mut response = Vec::new();
-    server.read_to_end(&mut response).await?;
-    match fate {
-        Fate::LoseReply => Ok(()),
-        Fate::Truncate => client.write_all(&response[..response.len() / 2]).await,
-        Fate::Hold(let_go) => {
-            let_go.notified().await;
-            client.write_all(&response).await
-        }
-        Fate::Forward | Fate::Answer(_) => client.write_all(&response).await,
-    }
-}
-
-fn fate(request_line: &str, rules: &Rules) -> Fate {
-    let mut rules = rules.lock().unwrap();
-    let fits = |(method, text, _): &(&str, &str, Fate)| {
-        request_line.starts_with(method) && request_line.contains(text)
-    };
-    match rules.iter().position(fits) {
-        Some(at) => rules.remove(at).2,
-        None => Fate::Forward,
     }
 }
 
@@ -209,7 +119,7 @@ async fn nobody_is_there() {
 #[tokio::test]
 async fn there_is_no_such_bucket() {
     let proxy = Proxy::start().await;
-    let sink = sink(&proxy.endpoint, "other", SECRET).await;
+    let sink = sink(&proxy.proxy.endpoint(), "other", SECRET).await;
     for error in [
         sink.put(&key(), Bytes::new()).await.unwrap_err(),
         sink.read(&key(), 0..1).await.unwrap_err(),
@@ -225,7 +135,7 @@ async fn there_is_no_such_bucket() {
 async fn the_secret_is_wrong() {
     let proxy = Proxy::start().await;
     let wrong = format!("{SECRET}-but-another");
-    let sink = sink(&proxy.endpoint, "bucket", &wrong).await;
+    let sink = sink(&proxy.proxy.endpoint(), "bucket", &wrong).await;
     assert!(!format!("{sink:?} {sink}").contains(SECRET));
     for error in [
         sink.put(&key(), Bytes::new()).await.unwrap_err(),
@@ -242,46 +152,26 @@ async fn the_secret_is_wrong() {
 #[tokio::test]
 async fn a_server_that_is_busy_or_full_or_elsewhere() {
     let cases = [
-        ("503 Service Unavailable", "SlowDown", Class::Throttled),
-        ("429 Too Many Requests", "", Class::Throttled),
-        (
-            "500 Internal Server Error",
-            "InternalError",
-            Class::Transient,
-        ),
-        ("502 Bad Gateway", "", Class::Transient),
-        ("400 Bad Request", "RequestTimeout", Class::Transient),
-        ("400 Bad Request", "IncompleteBody", Class::Transient),
-        ("400 Bad Request", "BadDigest", Class::Transient),
-        (
-            "400 Bad Request",
-            "XAmzContentSHA256Mismatch",
-            Class::Transient,
-        ),
-        (
-            "409 Conflict",
-            "ConditionalRequestConflict",
-            Class::Transient,
-        ),
-        ("400 Bad Request", "InvalidArgument", Class::Permanent),
-        ("403 Forbidden", "RequestTimeTooSkewed", Class::Permanent),
-        ("403 Forbidden", "ExpiredToken", Class::Permanent),
-        ("501 Not Implemented", "NotImplemented", Class::Permanent),
-        (
-            "507 Insufficient Storage",
-            "XMinioStorageFull",
-            Class::Permanent,
-        ),
+        (503, "SlowDown", Class::Throttled),
+        (429, "", Class::Throttled),
+        (500, "InternalError", Class::Transient),
+        (502, "", Class::Transient),
+        (400, "RequestTimeout", Class::Transient),
+        (400, "IncompleteBody", Class::Transient),
+        (400, "BadDigest", Class::Transient),
+        (400, "XAmzContentSHA256Mismatch", Class::Transient),
+        (409, "ConditionalRequestConflict", Class::Transient),
+        (400, "InvalidArgument", Class::Permanent),
+        (403, "RequestTimeTooSkewed", Class::Permanent),
+        (403, "ExpiredToken", Class::Permanent),
+        (501, "NotImplemented", Class::Permanent),
+        (507, "XMinioStorageFull", Class::Permanent),
     ];
     let proxy = Proxy::start().await;
     let sink = proxy.sink().await;
     for (status, code, class) in cases {
         let body = format!("<Error><Code>{code}</Code><Message>why</Message></Error>");
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        proxy.next("PUT", "object", Fate::Answer(answer.leak()));
+        proxy.next("PUT", "object", Fault::Answer(Answer::new(status, body)));
         let error = sink.put(&key(), Bytes::new()).await.unwrap_err();
         assert_eq!(error.class(), class, "{error}");
         assert!(error.message().contains("why"), "{error}");
@@ -292,11 +182,81 @@ async fn a_server_that_is_busy_or_full_or_elsewhere() {
 }
 
 #[tokio::test]
+async fn an_answer_that_points_elsewhere_leads_nowhere() {
+    let proxy = Proxy::start().await;
+    let sink = proxy.sink().await;
+    sink.put(&key(), Bytes::from_static(b"x")).await.unwrap();
+    let met = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&met);
+    let address = proxy.server.address().to_string();
+    let watcher: Watcher = Arc::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async {})
+    });
+    let elsewhere = FaultProxy::watched(&address, watcher).await.unwrap();
+    for status in [301, 302, 303, 307, 308] {
+        for method in ["PUT", "GET", "HEAD", "DELETE"] {
+            let answer = Answer::error(status, "TemporaryRedirect");
+            let location = format!("{}/bucket/folder/object", elsewhere.endpoint());
+            let fault = Fault::Answer(answer.header("location", location));
+            proxy.next(method, "object", fault);
+            let result = match method {
+                "PUT" => sink.put(&key(), Bytes::from_static(b"x")).await,
+                "GET" => sink.read(&key(), 0..1).await.map(drop),
+                "HEAD" => sink.head(&key()).await.map(drop),
+                _ => sink.delete(&key()).await,
+            };
+            let error = result.unwrap_err();
+            assert_eq!(
+                error.class(),
+                Class::Permanent,
+                "{method} {status}: {error}"
+            );
+            assert_readable(&error);
+        }
+    }
+    proxy.assert_happened();
+    assert_eq!(met.load(Ordering::SeqCst), 0, "nobody else was asked");
+}
+
+#[tokio::test]
+async fn a_key_may_be_called_like_an_error() {
+    let proxy = Proxy::start().await;
+    let sink = proxy.sink().await;
+    for name in ["SlowDown", "InternalError"] {
+        let key = ObjectKey::new(name).unwrap();
+        let mut upload = sink.begin(&key, 0).await.unwrap();
+        upload.write(Bytes::from(vec![1; 6 * MIB])).await.unwrap();
+        upload.commit().await.unwrap();
+        assert_eq!(sink.head(&key).await.unwrap().bytes, 6 * MIB as u64);
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_is_asked_for_is_told() {
+    let proxy = Proxy::start().await;
+    let sink = proxy.sink().await;
+    let date = "Mon, 23 Nov 2026 02:00:00 GMT";
+    for (after, wait_ms) in [
+        ("7", Some(7_000)),
+        ("Mon, 23 Nov 2026 02:00:11 GMT", Some(11_000)),
+        ("later", None),
+    ] {
+        let answer = Answer::error(503, "SlowDown").header("retry-after", after);
+        let answer = answer.header("date", date);
+        proxy.next("PUT", "object", Fault::Answer(answer));
+        let error = sink.put(&key(), Bytes::new()).await.unwrap_err();
+        assert_eq!(error.wait_ms(), wait_ms, "{error}");
+    }
+    proxy.assert_happened();
+}
+
+#[tokio::test]
 async fn a_lost_reply_to_one_request() {
     let proxy = Proxy::start().await;
     let sink = proxy.sink().await;
     let bytes = Bytes::from_static(b"some bytes");
-    proxy.next("PUT", "object", Fate::LoseReply);
+    proxy.next("PUT", "object", Fault::LoseReply);
     let error = sink.put(&key(), bytes.clone()).await.unwrap_err();
     assert_eq!(error.class(), Class::Transient, "{error}");
     sink.put(&key(), bytes.clone()).await.unwrap();
@@ -304,7 +264,7 @@ async fn a_lost_reply_to_one_request() {
     let key = ObjectKey::new("uploaded").unwrap();
     let mut upload = sink.begin(&key, 10).await.unwrap();
     upload.write(bytes.clone()).await.unwrap();
-    proxy.next("PUT", "uploaded", Fate::LoseReply);
+    proxy.next("PUT", "uploaded", Fault::LoseReply);
     let error = upload.commit().await.unwrap_err();
     assert_eq!(error.class(), Class::Transient, "{error}");
     upload.commit().await.unwrap();
@@ -322,11 +282,11 @@ async fn lost_replies_to_parts() {
             .collect::<Vec<_>>(),
     );
     let mut upload = sink.begin(&key(), bytes.len() as u64).await.unwrap();
-    proxy.next("POST", "uploads", Fate::LoseReply);
-    proxy.next("PUT", "partNumber=1", Fate::LoseReply);
-    proxy.next("PUT", "partNumber=2", Fate::LoseReply);
-    proxy.next("PUT", "partNumber=3", Fate::LoseReply);
-    proxy.next("POST", "uploadId=", Fate::LoseReply);
+    proxy.next("POST", "uploads", Fault::LoseReply);
+    proxy.next("PUT", "partNumber=1", Fault::LoseReply);
+    proxy.next("PUT", "partNumber=2", Fault::LoseReply);
+    proxy.next("PUT", "partNumber=3", Fault::LoseReply);
+    proxy.next("POST", "uploadId=", Fault::LoseReply);
     let mut failures = 0;
     while let Err(error) = upload.write(bytes.clone()).await {
         assert_eq!(error.class(), Class::Transient, "{error}");
@@ -354,11 +314,8 @@ async fn an_end_that_is_taken_back() {
         "",
         "<?xml version=\"1.0\"?><CompleteMultipartUploadRes",
     ] {
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        proxy.next("POST", "uploadId=", Fate::Answer(answer.leak()));
+        let answer = Answer::new(200, body);
+        proxy.next("POST", "uploadId=", Fault::Answer(answer));
         let error = upload.commit().await.unwrap_err();
         assert_eq!(error.class(), Class::Transient, "{error}");
         let head = sink.head(&key()).await;
@@ -374,8 +331,8 @@ async fn a_server_that_knows_no_conditional_end() {
     let sink = proxy.sink().await;
     let mut upload = sink.begin(&key(), 0).await.unwrap();
     upload.write(Bytes::from(vec![1; 6 * MIB])).await.unwrap();
-    let refusal = "HTTP/1.1 501 Not Implemented\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    proxy.next("POST", "uploadId=", Fate::Answer(refusal));
+    let refusal = Answer::error(501, "");
+    proxy.next("POST", "uploadId=", Fault::Answer(refusal));
     upload.commit().await.unwrap();
     proxy.assert_happened();
     assert_eq!(sink.head(&key()).await.unwrap().bytes, 6 * MIB as u64);
@@ -396,8 +353,8 @@ async fn two_that_end_at_once() {
     }
     uploads[0].commit().await.unwrap();
     // The check before the end came a moment too early.
-    let absent = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    proxy.next("HEAD", "object", Fate::Answer(absent));
+    let absent = Answer::error(404, "");
+    proxy.next("HEAD", "object", Fault::Answer(absent));
     let error = uploads[1].commit().await.unwrap_err();
     assert_eq!(error.class(), Class::Conflict, "{error}");
     proxy.assert_happened();
@@ -410,7 +367,7 @@ async fn an_answer_that_breaks_off() {
     let sink = proxy.sink().await;
     let bytes = Bytes::from(vec![7; 100_000]);
     sink.put(&key(), bytes.clone()).await.unwrap();
-    proxy.next("GET", "object", Fate::Truncate);
+    proxy.next("GET", "object", Fault::CutReply(50_000));
     let error = sink.read(&key(), 0..100_000).await.unwrap_err();
     assert_eq!(error.class(), Class::Transient, "{error}");
     assert_readable(&error);
@@ -444,7 +401,7 @@ async fn what_is_given_up_while_it_is_created_is_not_kept() {
     let sink = proxy.sink().await;
     for is_dropped in [false, true] {
         let let_go = Arc::new(Notify::new());
-        proxy.next("POST", "uploads", Fate::Hold(Arc::clone(&let_go)));
+        proxy.next("POST", "uploads", Fault::Hold(Arc::clone(&let_go)));
         let mut upload = sink.begin(&key(), 0).await.unwrap();
         upload.write(Bytes::from(vec![1; 6 * MIB])).await.unwrap();
         while proxy.open_uploads().await == 0 {
@@ -469,31 +426,23 @@ async fn unfinished_uploads_are_listed_as_far_as_the_server_can() {
     let proxy = Proxy::start().await;
     let sink = proxy.sink().await;
     let listed = async || sink.unfinished(None).try_collect::<Vec<_>>().await;
-    let refusal = |status: &str, code: &str| {
-        let body = format!("<Error><Code>{code}</Code></Error>");
-        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n", body.len());
-        Fate::Answer(format!("{head}connection: close\r\n\r\n{body}").leak())
-    };
-    proxy.next(
-        "GET",
-        "uploads",
-        refusal("501 Not Implemented", "NotImplemented"),
-    );
+    let refusal = |status, code| Fault::Answer(Answer::error(status, code));
+    proxy.next("GET", "uploads", refusal(501, "NotImplemented"));
     assert_eq!(listed().await.unwrap(), []);
     for (status, code, class) in [
-        ("403 Forbidden", "AccessDenied", Class::Permanent),
-        ("503 Slow Down", "SlowDown", Class::Throttled),
+        (403, "AccessDenied", Class::Permanent),
+        (503, "SlowDown", Class::Throttled),
     ] {
         proxy.next("GET", "uploads", refusal(status, code));
         let error = listed().await.unwrap_err();
         assert_eq!(error.class(), class, "{error:?}");
         assert!(!format!("{error:?}").contains(SECRET));
     }
-    let page = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
-    proxy.next("GET", "uploads", Fate::Answer(page));
+    let page = Answer::new(200, "<html>");
+    proxy.next("GET", "uploads", Fault::Answer(page));
     let error = listed().await.unwrap_err();
     assert!(error.message().contains("can't be read"), "{error:?}");
-    proxy.next("GET", "uploads", Fate::LoseReply);
+    proxy.next("GET", "uploads", Fault::LoseReply);
     assert_eq!(listed().await.unwrap_err().class(), Class::Transient);
     assert_eq!(listed().await.unwrap(), []);
     proxy.assert_happened();

@@ -6,6 +6,7 @@
 )]
 
 mod bitflips;
+mod disk_full;
 mod kill_points;
 mod model;
 mod nth_fault;
@@ -27,6 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Disks that are too small for a backup, at each size: nothing is half there
+    DiskFull(disk_full::Arguments),
     /// Every interleaving of runs, cleanups, repairs and restores, over the rules that decide in them
     Model(model::Arguments),
     /// Writers that claim the same id at once: one wins each race
@@ -43,6 +46,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::DiskFull(arguments) => disk_full::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
         Command::Races(arguments) => races::run(&arguments),
         Command::KillPoints(arguments) => kill_points::run(&arguments),

@@ -13,9 +13,10 @@ use futures::stream::BoxStream;
 use teeline_actors::{Budget, Executor, Pass, PassDestination, Verification};
 use teeline_core::{
     Attachment, BackupError, BackupId, BackupType, Capabilities, Compression, CutLimits,
-    DestinationId, Item, LagPolicy, Metadata, ObjectKey, ObjectMeta, Partitions, Placed, PlanEntry,
-    PlannedResource, Query, RecordBatch, ResourceCounts, ResourceId, ResourceKind, RunHead, Scan,
-    ScanPlan, Selection, Sink, Source, SourceKind, Strategy, StrategyKind, Timestamp, Upload,
+    DestinationId, Holdings, Item, LagPolicy, Metadata, ObjectKey, ObjectMeta, Partitions, Placed,
+    PlanEntry, PlannedResource, Query, RecordBatch, ResourceCounts, ResourceId, ResourceKind,
+    RunHead, Scan, ScanPlan, Selection, Sink, Source, SourceKind, Strategy, StrategyKind,
+    Timestamp, Upload,
 };
 use teeline_sinks::MemorySink;
 use tokio::sync::watch;
@@ -69,7 +70,7 @@ impl Source for Records {
                 plain_bytes: None,
             }],
             attachments: self.attachments.clone(),
-            server_time: None,
+            ..ScanPlan::default()
         };
         let records = self.records.clone().into_iter().map(|record| {
             let batch = RecordBatch {
@@ -125,11 +126,13 @@ pub(crate) fn pass(source: Records, budget: &Budget, sinks: Vec<Arc<dyn Sink>>) 
             lag: LagPolicy::Block,
             sink,
             retries: Arc::new(AtomicU64::new(0)),
+            holdings: Holdings::default(),
         });
     Pass {
         source: Arc::new(source),
         selection: Selection::everything(),
         base: None,
+        resuming: None,
         destinations: destinations.collect(),
         strategy,
         head: RunHead {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use teeline::Span;
 use teeline::config::SETTLE_PASSES_MAX;
 
 use super::{Command, KeyArguments, ListArguments, MIB, PlacesArguments, StatusArguments, size};
@@ -44,6 +45,9 @@ pub(crate) struct BackupArguments {
     /// When a destination that was left behind is completed: wait, by this run; later, by teeline sync
     #[arg(long, value_name = "WHEN")]
     pub(crate) catch_up: Option<String>,
+    /// How long it may take, such as 6h; after that it is ended, and fails
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) deadline: Option<Span>,
     /// What an incremental backup goes on from: last, the last backup, which may be an incremental one; full, the last one that
     /// restores alone
     #[arg(long, value_name = "WHICH")]
@@ -52,6 +56,10 @@ pub(crate) struct BackupArguments {
     /// was written then or later
     #[arg(long, value_name = "DAY|TIME")]
     pub(crate) since: Option<String>,
+    /// Take up this run again, which broke off, or the latest of the same that did: what destinations have of it is kept, and
+    /// only the rest is read. Where that can't be, a new backup is made, and the report says why
+    #[arg(long, value_name = "ID|latest", conflicts_with = "dry_run")]
+    pub(crate) resume: Option<String>,
     /// Calls to destinations that may be under way at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) concurrency: Option<u64>,

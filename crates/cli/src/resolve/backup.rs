@@ -6,7 +6,7 @@ use std::time::Duration;
 use teeline::config::{self, BackupConfig};
 use teeline::{
     BackupError, BackupRequest, BackupType, Cancel, Compression, Config, DestinationSpec, Engine,
-    IncrementalBase, Metadata, Source, Timestamp, Verification,
+    IncrementalBase, Metadata, Resume, Source, Timestamp, Verification,
 };
 
 use super::destinations::{beside_source, destinations};
@@ -42,9 +42,11 @@ pub(crate) async fn backup(
         let error = BackupError::usage("--schedule", message);
         return Err(error.suggest(format!("`teeline schedule run {}` does that", other.name)));
     }
-    let backup_type = match schedule {
-        Some(schedule) => schedule.backup_type.clone(),
-        None => backup_type(&typed.backup_type)?,
+    let resume = typed.resume.as_deref().map(str::parse).transpose()?;
+    let backup_type = match (schedule, &resume) {
+        (Some(schedule), _) => schedule.backup_type.clone(),
+        (None, Some(Resume::Run(id))) => id.backup_type(),
+        (None, _) => backup_type(&typed.backup_type)?,
     };
     let how = schedule.map_or(&setting.config.backup, |schedule| &schedule.backup);
     let mut exposed = Exposed::default();
@@ -67,6 +69,9 @@ pub(crate) async fn backup(
     if let Some(catch_up) = &typed.catch_up {
         request.catch_up = catch_up.parse()?;
     }
+    if let Some(deadline) = typed.deadline {
+        request.deadline = Some(Duration::from_millis(deadline.ms()));
+    }
     if request.backup_type.as_str() != "incremental" {
         // What the configuration says of incremental ones has no part in this one.
         request.base = IncrementalBase::default();
@@ -78,6 +83,7 @@ pub(crate) async fn backup(
         let time = Timestamp::first_of(since);
         request.since = Some(time.map_err(|error| BackupError::usage("--since", error))?);
     }
+    request.resume = resume;
     if let Some(concurrency) = typed.concurrency {
         request.concurrency = to_usize(concurrency);
     }
@@ -137,9 +143,12 @@ pub(super) fn configured(
     request.strategy = how.strategy;
     request.lag = how.lag;
     request.catch_up = how.catch_up;
+    let deadline = how.deadline.map(|deadline| deadline.ms());
+    request.deadline = deadline.map(Duration::from_millis);
     request.base = how.base;
     request.spill_bytes = how.spill_bytes;
     request.lag_patience = Duration::from_millis(how.lag_patience_ms);
+    request.resume_quiet = Duration::from_millis(how.resume_quiet_ms);
     request.concurrency = how.concurrency;
     request.compression = how.compression;
     request.block_bytes = how.block_bytes;

@@ -5,6 +5,8 @@
 )]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod documented;
+pub(crate) mod killed;
 pub(crate) mod running;
 pub(crate) mod shop;
 

@@ -1,6 +1,9 @@
 //! A shop's database on a server of its own, as s3db.js would have left it.
 
-use teeline_embedded_s3::{Credentials, EmbeddedS3};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use teeline_embedded_s3::{Clock, Credentials, EmbeddedS3};
 
 use super::Scratch;
 
@@ -15,6 +18,15 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn open() -> Self {
+        Self::open_at(Arc::new(SystemTime::now))
+    }
+
+    /// A shop that nothing was written to for an hour, by the server's clock.
+    pub(crate) fn open_an_hour_later() -> Self {
+        Self::open_at(Arc::new(|| SystemTime::now() + Duration::from_secs(3_600)))
+    }
+
+    fn open_at(clock: Clock) -> Self {
         let scratch = Scratch::new();
         let configuration = format!(
             "[embedded_s3]\nroot = \"s3\"\naccess_key = \"{KEY}\"\nsecret_key = \"{SECRET}\"\nbuckets = [\"shop\"]\n\
@@ -27,7 +39,7 @@ impl Shop {
             access_key: KEY.into(),
             secret_key: SECRET.into(),
         };
-        let server = EmbeddedS3::start(scratch.path("s3"), credentials).unwrap();
+        let server = EmbeddedS3::start_at(scratch.path("s3"), credentials, clock).unwrap();
         Shop { scratch, server }
     }
 

@@ -166,6 +166,7 @@ impl Backup {
             },
             claimed: placer.claimed(),
             attachments,
+            states: BTreeMap::new(),
         }
     }
 
@@ -265,6 +266,7 @@ fn files_of(placements: Vec<Placement>) -> Vec<(String, Bytes)> {
                 files.push((entry.file, Bytes::from(std::mem::take(&mut open))));
                 files.push((entry.index, index));
             }
+            Placement::Kept { .. } => unreachable!("nothing is there before"),
         }
     }
     files

@@ -149,6 +149,24 @@ impl SealedKey {
         })
     }
 
+    /// Whether it was sealed for this recipient.
+    ///
+    /// # Errors
+    /// As [`SealedKey::open`].
+    pub fn is_for(&self, recipient: &Recipient) -> Result<bool, BackupError> {
+        let secret = match (recipient, &self.recipient) {
+            (Recipient::X25519(public), SealedFor::X25519 { recipient, .. }) => {
+                return Ok(public == recipient);
+            }
+            (Recipient::Passphrase { passphrase, .. }, SealedFor::Passphrase { .. }) => {
+                KeySecret::Passphrase(passphrase.clone())
+            }
+            (Recipient::Key(key), SealedFor::Key { .. }) => KeySecret::Key(key.clone()),
+            _ => return Ok(false),
+        };
+        Ok(self.open(&secret)?.is_some())
+    }
+
     /// The data key, where this secret opens it. Whether it is the backup's is for the key's id to say.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ impl Run<'_> {
                 path,
                 sealed,
             };
-            match self.request.cancel.guard(completion.run()).await {
+            match self.deadline.cancel().guard(completion.run()).await {
                 Ok(bytes) => {
                     destination.status = DestinationStatus::Committed;
                     destination.verified = completion.verified();
@@ -33,7 +33,7 @@ impl Run<'_> {
                     let resources = sealed.manifest.all_resources();
                     destination.segments = resources.map(|r| r.segments.len() as u64).sum();
                 }
-                Err(error) => destination.error = Some((&error).into()),
+                Err(error) => destination.error = Some(self.deadline.told((&error).into())),
             }
         }
         let mut all = report.destinations.iter();

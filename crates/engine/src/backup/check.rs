@@ -37,6 +37,7 @@ pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strat
         .suggest("write the records to a file first, or choose any"));
     }
     check_lag(request)?;
+    check_resume(request)?;
     Ok(strategy)
 }
 
@@ -85,10 +86,24 @@ fn check_base(request: &BackupRequest) -> Result<(), BackupError> {
     }
 }
 
+/// Refuses to go on with what can be read only once.
+fn check_resume(request: &BackupRequest) -> Result<(), BackupError> {
+    if request.resume.is_none() || request.source.is_rereadable() {
+        return Ok(());
+    }
+    let message =
+        "a run that is taken up reads the source again, which standard input doesn't allow";
+    Err(BackupError::usage("resume", message)
+        .suggest("write the records to a file, or make a new backup"))
+}
+
 /// Refuses to let a destination go that the backup can't be without.
 fn check_lag(request: &BackupRequest) -> Result<(), BackupError> {
     if request.lag_patience.is_zero() {
         return Err(BackupError::usage("lag_patience", "it must be above 0"));
+    }
+    if request.deadline.is_some_and(|deadline| deadline.is_zero()) {
+        return Err(BackupError::usage("deadline", "it must be above 0"));
     }
     let required = request.required().into_iter();
     let named = request.destinations.iter().zip(request.lag_policies());

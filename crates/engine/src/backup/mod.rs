@@ -1,42 +1,35 @@
 //! Making a backup: a plan, its passes, and the report of what became of them.
 
+mod attempt;
 mod behind;
 mod check;
 mod cleanup;
+mod deadline;
 mod dry_run;
 mod outcome;
 mod parent;
 mod record;
+mod resume;
 mod seal;
 mod wanted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use teeline_actors::{Clock, Pass, PassDestination, PassEnd, Sealing, Spool, block_aside};
-use teeline_core::seal::SealEntry;
+use teeline_actors::{Clock, PassEnd, Spool, block_aside};
 use teeline_core::{
-    BackupError, BackupId, CutLimits, DestinationReport, ErrorReport, LagPolicy, Outcome,
-    PlanEntry, PlannedDestination, RunHead, RunStatus, SealedManifest, Strategy, Timestamp,
+    BackupError, BackupId, DestinationReport, ErrorReport, LagPolicy, Outcome, Resumed, RunStatus,
+    SealedManifest, Strategy, Timestamp,
 };
 
-use self::parent::Extent;
-use self::wanted::Wanted;
+use self::deadline::Deadline;
 pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
 use crate::failure::Failure;
 use crate::hooks::{Moment, RunEvent};
 use crate::open::{Opened, open_all};
 use crate::report::{BackupReport, PluginResult};
-use crate::request::{BackupRequest, CatchUp};
-
-/// Bytes that one destination may have outstanding: what the tee has sent it and it has not taken over. At most a third of
-/// the budget, so that what one is slow to take leaves the others more than it has.
-const WINDOW_BYTES_MAX: u64 = 8 << 20;
-
-/// How long a run waits for a share of the budget before it is looked into whether one will come.
-const STARVED_AFTER: Duration = Duration::from_secs(30);
+use crate::request::{BackupRequest, CatchUp, Resume};
 
 impl Engine {
     /// Makes a backup. Failures are in the report; nothing that isn't published is ever listed.
@@ -62,10 +55,21 @@ impl Engine {
     }
 }
 
+/// A run can't be gone on with, so its backup is begun afresh.
+fn afresh(report: &mut BackupReport, reason: String) {
+    if let Some(resumed) = &mut report.resumed {
+        *resumed = Resumed {
+            afresh_because: Some(reason),
+            ..Resumed::new(resumed.run.clone())
+        };
+    }
+}
+
 /// One execution of `backup`.
 struct Run<'a> {
     engine: &'a Engine,
     request: &'a BackupRequest,
+    deadline: Deadline,
     started_at: Timestamp,
     opened: Vec<Opened>,
     reports: Vec<Option<DestinationReport>>,
@@ -82,6 +86,7 @@ impl<'a> Run<'a> {
         Run {
             engine,
             request,
+            deadline: Deadline::start(request),
             started_at,
             opened: Vec::new(),
             reports: Vec::new(),
@@ -97,7 +102,12 @@ impl<'a> Run<'a> {
             report.status = RunStatus::Failed;
             report.error = Some((&error).into());
         }
+        report.error = report.error.map(|error| self.deadline.told(error));
         report.destinations = self.destination_reports();
+        if let Some(resumed) = &mut report.resumed {
+            let kept = report.destinations.iter().map(|at| at.kept_bytes);
+            resumed.bytes_not_sent = kept.sum();
+        }
         if self.request.catch_up == CatchUp::Wait {
             self.complete_who_is_behind(&mut report).await;
         }
@@ -130,7 +140,10 @@ impl<'a> Run<'a> {
     ) -> Result<(), BackupError> {
         let strategy = check::strategy(self.engine, self.request)?;
         let (request, started_at) = (self.request, self.started_at);
-        let id = self.new_id(self.began_at())?;
+        let id = match &request.resume {
+            Some(Resume::Run(id)) => id.clone(),
+            Some(Resume::Unfinished) | None => self.new_id(self.began_at())?,
+        };
         self.announced = Some(id.clone());
         let backup_type = Some(request.backup_type.clone());
         let start = RunEvent::new(
@@ -141,7 +154,7 @@ impl<'a> Run<'a> {
         );
         self.engine.0.events.emit(&start);
         let started = request.hooks.start(&start, &mut report.hook_failures);
-        request.cancel.guard(started).await?;
+        self.deadline.cancel().guard(started).await?;
         self.passes(strategy, id, report).await
     }
 
@@ -156,17 +169,42 @@ impl<'a> Run<'a> {
         // Under `priority`, which has several passes, nobody spills.
         let mut spool = self.spool().await?;
         let mut started_at = self.began_at();
+        let mut going_on = self.take_up(&strategy, report).await?;
+        if report.resumed.is_some() && going_on.is_none() {
+            id = self.new_id(started_at)?;
+        }
         loop {
-            let sealing = self.sealing(&id, started_at).await?;
+            let before = strategy.clone();
             let extent = self.extent(&mut strategy).await?;
+            if let Some(on) = &going_on
+                && let Some(reason) = on.other_extent(&extent)
+            {
+                afresh(report, reason);
+                (going_on, id) = (None, self.new_id(started_at)?);
+            }
             report.parent = extent.parent();
             report.since = extent.since();
             report.whole_because.clone_from(&self.whole_because);
-            let run = (id.clone(), started_at);
-            let mut pass = self.pass(strategy, run, &extent, sealing, &required)?;
+            let attempt = match &going_on {
+                Some(on) => on.attempt(),
+                None => {
+                    let sealing = self.sealing(&id, started_at).await?;
+                    self.new_attempt((id.clone(), started_at), &extent, sealing, &required)?
+                }
+            };
+            id.clone_from(&attempt.head.id);
+            let mut pass = self.pass(strategy, attempt, &extent, &required)?;
             pass.spool = spool.take();
             let path = pass.path.to_string();
             let done = self.engine.0.host.run(pass).await?;
+            if let Some(error) = done.error.as_ref().filter(|_| done.source_differs) {
+                afresh(report, error.to_string());
+                (strategy, going_on) = (before, None);
+                spool = self.spool().await?;
+                started_at = (self.engine.0.clock)();
+                id = self.new_id(started_at)?;
+                continue;
+            }
             strategy = done.strategy.clone();
             let end = done.end;
             self.take(done, id.clone(), path, report);
@@ -180,6 +218,10 @@ impl<'a> Run<'a> {
                     return Ok(());
                 }
                 PassEnd::Next(_) => {
+                    if going_on.take().is_some() {
+                        let reason = "the destination that has it failed, and the next one gets a pass of its own";
+                        afresh(report, reason.to_owned());
+                    }
                     started_at = (self.engine.0.clock)();
                     id = self.new_id(started_at)?;
                 }
@@ -204,95 +246,6 @@ impl<'a> Run<'a> {
         }
         self.reports = self.opened.iter().map(|_| None).collect();
         Ok(())
-    }
-
-    fn pass(
-        &self,
-        strategy: Strategy,
-        (id, started_at): (BackupId, Timestamp),
-        extent: &Extent,
-        sealing: Option<(SealEntry, Sealing)>,
-        required: &[bool],
-    ) -> Result<Pass, BackupError> {
-        let (request, inner) = (self.request, &self.engine.0);
-        let path = request.path.path(&id, started_at, request.time_zone)?;
-        let planned: Vec<PlannedDestination> = self
-            .opened
-            .iter()
-            .zip(required)
-            .map(|(opened, required)| PlannedDestination {
-                name: opened.name.clone(),
-                required: *required,
-            })
-            .collect();
-        let lag = request.lag_policies();
-        let destinations: Vec<PassDestination> = strategy
-            .active()
-            .into_iter()
-            .map(|id| PassDestination {
-                id,
-                name: self.opened[id.0].name.clone(),
-                location: self.opened[id.0].location.clone(),
-                required: required[id.0],
-                lag: lag[id.0],
-                sink: Arc::clone(&self.opened[id.0].sink),
-                retries: Arc::clone(&self.opened[id.0].retries),
-            })
-            .collect();
-        let source = Arc::clone(&request.source);
-        let (seal, sealing) = sealing.unzip();
-        let wanted = Wanted::new(request)?;
-        let selection = wanted.selection();
-        let head = RunHead {
-            id: id.clone(),
-            backup_type: request.backup_type.clone(),
-            started_at,
-            path: path.to_string(),
-            plan: PlanEntry {
-                strategy: request.strategy.to_string(),
-                destinations: planned,
-                compression: request.compression,
-                block_bytes: request.block_bytes() as u64,
-                segment_bytes: request.segment_bytes,
-                include: request.included(),
-                exclude: request.exclude.clone(),
-                partitions: request.partitions.clone(),
-                query: request.query.clone(),
-                seal,
-            },
-            parent: extent.parent(),
-            since: extent.since(),
-            consolidates: request.as_of.as_ref().map(|as_of| as_of.link.clone()),
-            metadata: request.metadata.clone(),
-            written_by: format!("teeline {}", env!("CARGO_PKG_VERSION")),
-        };
-        let observer = request.observer.clone();
-        Ok(Pass {
-            source: Arc::clone(&request.source),
-            selection,
-            base: extent.base(),
-            destinations,
-            strategy,
-            prologue: Box::new(move |plan| wanted.check(plan)),
-            epilogue: Box::new(move |placed| source.describe(placed)),
-            head,
-            path,
-            sealing,
-            verification: request.verification,
-            limits: CutLimits {
-                block_bytes: request.block_bytes(),
-                record_bytes_max: request.record_bytes_max,
-            },
-            window_bytes: WINDOW_BYTES_MAX.min(inner.budget_bytes / 3),
-            budget: inner.budget.clone(),
-            lag_patience: request.lag_patience,
-            spool: None,
-            starved_after: STARVED_AFTER,
-            executor: inner.executor(request.block_bytes()),
-            clock: self.clock(),
-            observer: observer.unwrap_or_else(|| Arc::new(|_| ())),
-            cancel: request.cancel.subscribe(),
-        })
     }
 
     /// When the backup began that is made: where it is made of another one, when that did.

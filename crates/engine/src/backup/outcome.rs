@@ -23,6 +23,10 @@ impl Run<'_> {
         for (DestinationId(index), destination) in done.destinations {
             self.reports[index] = Some(destination);
         }
+        if let (Some(resumed), Some((from, bytes))) = (&mut report.resumed, done.skipped) {
+            resumed.from = from;
+            resumed.bytes_not_read = bytes;
+        }
         report.stages.extend(done.stages);
         report.budget_peak_bytes = report
             .budget_peak_bytes
@@ -52,6 +56,7 @@ impl Run<'_> {
                     duration_ms: 0,
                     lag_bytes_max: 0,
                     spooled_bytes: 0,
+                    kept_bytes: 0,
                     error: None,
                 },
             })
@@ -122,6 +127,7 @@ impl BackupReport {
             changes: None,
             since: None,
             whole_because: None,
+            resumed: None,
             settle: None,
             size: 0,
             plain_bytes: 0,

@@ -66,7 +66,7 @@ impl Run<'_> {
             return Ok(Extent::Everything);
         }
         let looking = async { Ok(self.look().await) };
-        let (asked, chain) = self.request.cancel.guard(looking).await?;
+        let (asked, chain) = self.deadline.cancel().guard(looking).await?;
         let Some(chain) = chain else {
             if let Some(time) = self.request.since {
                 return Ok(Extent::Since(time));
@@ -83,7 +83,7 @@ impl Run<'_> {
         let mut behind = Vec::new();
         for id in strategy.active() {
             let healing = self.heal(&asked, id, &chain);
-            let Err(error) = self.request.cancel.guard(healing).await else {
+            let Err(error) = self.deadline.cancel().guard(healing).await else {
                 continue;
             };
             if error.class() == Class::Cancelled {
@@ -257,6 +257,7 @@ impl Run<'_> {
             duration_ms: 0,
             lag_bytes_max: 0,
             spooled_bytes: 0,
+            kept_bytes: 0,
             error: Some(ErrorReport::from(error)),
         }
     }

@@ -30,6 +30,7 @@ impl Run<'_> {
             backup_type: report.backup_type.clone(),
             schedule: self.request.schedule.clone(),
             status: report.status,
+            resumed: report.resumed.clone(),
             started_at: self.started_at,
             ended_at,
             checksum: report.checksum,

@@ -40,7 +40,7 @@ pub(super) const RETENTION: Known = Known {
 const LEVELS: [&str; 4] = ["daily", "weekly", "monthly", "yearly"];
 const COUNT: RangeInclusive<u64> = 0..=1_000_000;
 const HOUR: Span = Span::from_ms(3_600_000);
-const LONGEST: Span = Span::from_days(36_500);
+pub(super) const LONGEST: Span = Span::from_days(36_500);
 
 /// Which rules go together.
 #[derive(Clone, Copy, PartialEq, Eq)]

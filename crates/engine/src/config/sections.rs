@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use teeline_core::{
-    BackupError, Compression, LagPolicy, Metadata, Partitions, PathTemplate, Query, StrategyKind,
-    TimeZone,
+    BackupError, Compression, LagPolicy, Metadata, Partitions, PathTemplate, Query, Span,
+    StrategyKind, TimeZone,
 };
 
 use super::Config;
@@ -17,7 +17,7 @@ use super::node::{KeyPath, Node};
 use super::places::no_url;
 use super::plugin::{CONSTRUCTOR, is_at_the_top, plugin as plugin_of};
 use super::reader::{Known, Table, check_known, join_keys};
-use super::retention::{RETENTION, retention};
+use super::retention::{LONGEST, RETENTION, retention};
 use super::schedules::{SHORT, schedules};
 use super::source::{SOURCE, source};
 use super::targets::targets;
@@ -73,8 +73,10 @@ pub(super) const BACKUP: Known = Known {
         "strategy",
         "lag",
         "lag_patience_ms",
+        "resume_quiet_ms",
         "spill_bytes",
         "catch_up",
+        "deadline",
         "concurrency",
         "compression",
         "level",
@@ -277,8 +279,10 @@ pub(super) fn backup(
     })?;
     let lag = lag_policy(table)?;
     let lag_patience_ms = table.integer("lag_patience_ms", 1..=86_400_000)?;
+    let resume_quiet_ms = table.integer("resume_quiet_ms", 0..=3_600_000)?;
     let spill_bytes = table.size("spill_bytes", MIB..=1024 * GIB)?;
     let catch_up = table.word("catch_up", &["wait", "later"], |word| word.parse().ok())?;
+    let deadline = table.span("deadline", Span::from_ms(1_000)..=LONGEST)?;
     let base = table.word("base", &["last", "full"], |word| word.parse().ok())?;
     let concurrency = table.integer("concurrency", 1..=1024)?;
     let block_bytes = table.size("block_bytes", 4 * KIB..=16 * MIB)?;
@@ -309,8 +313,10 @@ pub(super) fn backup(
         strategy: strategy.unwrap_or(default.strategy),
         lag: lag.or(default.lag),
         catch_up: catch_up.unwrap_or(default.catch_up),
+        deadline: deadline.or(default.deadline),
         base: base.unwrap_or(default.base),
         lag_patience_ms: lag_patience_ms.unwrap_or(default.lag_patience_ms),
+        resume_quiet_ms: resume_quiet_ms.unwrap_or(default.resume_quiet_ms),
         spill_bytes: spill_bytes.unwrap_or(default.spill_bytes),
         concurrency: concurrency.map_or(default.concurrency, to_usize),
         compression,

@@ -11,7 +11,7 @@ use teeline_sources::s3db::{OnUndecodable, UnknownObjects};
 
 use super::connection::Connection;
 use crate::destination::Secret;
-use crate::request::{CatchUp, IncrementalBase};
+use crate::request::{CatchUp, IncrementalBase, RESUME_QUIET_MS_DEFAULT};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -70,10 +70,14 @@ pub struct BackupConfig {
     pub lag: Option<LagPolicy>,
     /// Milliseconds that a destination which may leave may hold up the pass, all in all: 1 to 86,400,000. Default: 10,000.
     pub lag_patience_ms: u64,
+    /// For how many milliseconds nothing may be written to a run before it is taken up again, 0 to 3,600,000. Default: 30,000.
+    pub resume_quiet_ms: u64,
     /// Bytes that may wait on disk for destinations that spill, 1 MiB to 1,024 GiB. Default: 1 GiB.
     pub spill_bytes: u64,
     /// When a destination that was left behind is completed. Default: [`CatchUp::Later`].
     pub catch_up: CatchUp,
+    /// How long a run may take, 1 s to 36,500 days. Default: none, as long as it takes.
+    pub deadline: Option<Span>,
     /// What incremental backups go on from. Default: [`IncrementalBase::Last`].
     pub base: IncrementalBase,
     /// How many calls to destinations may be under way at once, 1 to 1,024. Default: 4.
@@ -298,8 +302,10 @@ impl Default for BackupConfig {
             strategy: StrategyKind::All,
             lag: None,
             lag_patience_ms: LAG_PATIENCE_MS_DEFAULT,
+            resume_quiet_ms: RESUME_QUIET_MS_DEFAULT,
             spill_bytes: SPILL_BYTES_DEFAULT,
             catch_up: CatchUp::Later,
+            deadline: None,
             base: IncrementalBase::Last,
             concurrency: 4,
             compression: Compression::default(),

@@ -109,6 +109,7 @@ impl Source for ChainSource {
                 .into_iter()
                 .collect(),
             server_time: self.manifest.source.server_time,
+            ..ScanPlan::default()
         };
         let numbered = (0..).map(ResourceId).zip(&wanted);
         let resources = numbered.map(|(id, resource)| {

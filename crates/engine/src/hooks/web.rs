@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use sha2::Sha256;
-use teeline_core::{BackupError, Class, Random, RetryPolicy, Tries};
+use teeline_core::{BackupError, Class, Random, RetryPolicy, Tries, retry_after_ms};
 use tokio::time::{Instant, sleep};
 
 use super::{Hook, Moment, RunEvent};
@@ -134,17 +134,22 @@ impl Address {
             let once = once.ok_or_else(|| self.failed(Class::Permanent, "it can't be sent"))?;
             let error = match once.send().await {
                 Ok(answer) if answer.status().is_success() => return Ok(()),
-                Ok(answer) => {
-                    self.failed(class(answer.status()), format!("HTTP {}", answer.status()))
-                }
+                Ok(answer) => self.refused(&answer),
                 Err(error) => self.failed(Class::Transient, causes(&error.without_url())),
             };
             let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            match tries.failed(error.class(), elapsed_ms, &random) {
+            match tries.failed(&error, elapsed_ms, &random) {
                 Some(pause_ms) => sleep(Duration::from_millis(pause_ms)).await,
                 None => return Err(error),
             }
         }
+    }
+
+    fn refused(&self, answer: &Response) -> BackupError {
+        let header = |name| answer.headers().get(name)?.to_str().ok();
+        let status = answer.status();
+        self.failed(class(status), format!("HTTP {status}"))
+            .wait(retry_after_ms(header, SystemTime::now().into()))
     }
 
     fn failed(&self, class: Class, message: impl std::fmt::Display) -> BackupError {

@@ -12,7 +12,7 @@ use super::turns::{self, Asked};
 use super::{Entry, ScheduleEvent, ScheduleObserver, Work, WorkReport, with_same_destinations};
 use crate::engine::Engine;
 use crate::report::{DestinationError, LastRun, SchedulesReport, exit};
-use crate::request::Cancel;
+use crate::request::{Cancel, Resume};
 
 /// The clock is looked at this often at least: it may be set, and the machine may sleep, which timers don't notice.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -38,7 +38,8 @@ impl fmt::Debug for SchedulesRequest {
 impl Engine {
     /// Runs the schedules, one backup at a time, until it is told to end; those that are added meanwhile as well. What was
     /// missed since a schedule last ran is caught up once. One that never ran waits for its next time. A backup that fails
-    /// ends nothing.
+    /// ends nothing. A pass that broke off, since the process was killed for one, is taken up again by the next backup of its
+    /// schedule.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -171,6 +172,8 @@ struct Known {
     since: Timestamp,
     /// Whether what ran then was interrupted.
     interrupted: bool,
+    /// Whether a run of it may have broken off since a backup was made: what was killed has left no record.
+    may_be_unfinished: bool,
 }
 
 /// Says what came of a turn. Where that can't be said any more, it is as if this process had died.
@@ -240,6 +243,7 @@ impl Runner<'_> {
                 entry: Arc::clone(entry),
                 since: last.map_or(now, |run| run.started_at),
                 interrupted: last.is_some_and(LastRun::is_interrupted),
+                may_be_unfinished: true,
             }
         };
         let known = entries
@@ -280,6 +284,7 @@ impl Runner<'_> {
         let scheduled_at = scheduled_at.unwrap_or(now);
         let (name, work) = (schedule.name.clone(), schedule.work.clone());
         (known.since, known.interrupted) = (now, false);
+        let is_unfinished = known.may_be_unfinished;
         let turn = match self.take_turn(&name, scheduled_at, &work).await {
             Turn::Ours(turn) => turn,
             Turn::Left => return,
@@ -288,10 +293,16 @@ impl Runner<'_> {
             name: name.clone(),
             scheduled_at,
         });
-        let work = work.cancelled_by(&self.request.cancel);
+        let mut work = work.cancelled_by(&self.request.cancel);
+        if let Work::Backup(request) = &mut work
+            && is_unfinished
+        {
+            request.resume = Some(Resume::Unfinished);
+        }
         let report = Box::new(self.engine.carry_out(work).await);
         let ended_at = (self.engine.0.clock)();
         conclude(self.engine, turn, &report, ended_at).await;
+        self.known[index].may_be_unfinished = report.status() == RunStatus::Failed;
         match report.status() {
             RunStatus::Completed | RunStatus::Degraded => self.report.made += 1,
             RunStatus::Failed if report.exit_code() == exit::INTERRUPTED => {

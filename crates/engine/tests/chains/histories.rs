@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use teeline::{BackupId, ConsolidateRequest, DestinationSpec, IncrementalBase, Which};
+use teeline_fault_proxy::{FaultProxy, Watcher};
 use tokio::sync::Mutex;
 
 use crate::common::{assert_idle, store};
-use crate::proxy::{Hook, Proxy};
 use crate::server::Objects;
 use crate::site::{Site, assert_same};
 use crate::writer::{Change, changes};
@@ -68,7 +68,7 @@ async fn backup(site: &Site, to: &[DestinationSpec], step: &Step) -> BackupId {
     };
     let due = Arc::new(Mutex::new((0_u32, VecDeque::from(meanwhile.clone()))));
     let writer = Arc::clone(&site.writer);
-    let hook: Hook = Arc::new(move |_| {
+    let watcher: Watcher = Arc::new(move |_| {
         let (due, writer) = (Arc::clone(&due), Arc::clone(&writer));
         Box::pin(async move {
             let mut due = due.lock().await;
@@ -80,7 +80,9 @@ async fn backup(site: &Site, to: &[DestinationSpec], step: &Step) -> BackupId {
             }
         })
     });
-    let proxy = Proxy::start(site.writer.server.address(), hook).await;
+    let proxy = FaultProxy::watched(site.writer.server.address(), watcher)
+        .await
+        .unwrap();
     let backup_type = if *full { "full" } else { "incremental" };
     let mut request = site.request_over(&proxy.address(), *settle_passes_max, backup_type, to);
     if *base && !*full {

@@ -12,8 +12,6 @@ mod heads;
 mod histories;
 mod lines;
 mod links;
-#[path = "../../../sources/tests/s3db/proxy.rs"]
-mod proxy;
 mod sealed;
 #[allow(dead_code, reason = "these tests use a part of it")]
 #[path = "../../../sources/tests/s3db/server.rs"]

@@ -47,6 +47,31 @@ async fn loses_the_last_byte() {
 }
 
 #[tokio::test]
+async fn makes_calls_twice_and_is_witnessed() {
+    let mut plan = FaultPlan::new(1);
+    for operation in [Operation::Put, Operation::Commit, Operation::Delete] {
+        plan = plan.with(Fault::new(operation, When::Nth(1), What::Duplicate));
+    }
+    let (beneath, witnessed) = (FaultPlan::new(1), Arc::new(AtomicU64::new(0)));
+    let counts = [Operation::Put, Operation::Commit, Operation::Delete]
+        .map(|operation| Fault::new(operation, When::Nth(2), What::Fail(Class::Permanent)));
+    let beneath = counts.into_iter().fold(beneath, FaultPlan::with);
+    let beneath = faulty(beneath);
+    let (second_calls, noted) = (beneath.hits(), Arc::clone(&witnessed));
+    let sink = FaultSink::witnessed(Arc::new(beneath), plan, move |_, what| {
+        assert_eq!(what, What::Duplicate);
+        noted.fetch_add(1, Ordering::Relaxed);
+    });
+    sink.put(&key("a"), Bytes::new()).await.unwrap_err();
+    let mut upload = sink.begin(&key("b"), 1).await.unwrap();
+    upload.write(Bytes::from_static(b"b")).await.unwrap();
+    upload.commit().await.unwrap_err();
+    sink.delete(&key("a")).await.unwrap_err();
+    assert_eq!(second_calls.load(Ordering::Relaxed), 3);
+    assert_eq!(witnessed.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
 #[should_panic(expected = "injected fault in Head")]
 async fn panics() {
     let plan = FaultPlan::new(1).with(Fault::new(Operation::Head, When::From(1), What::Panic));

@@ -1,5 +1,9 @@
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use futures::TryStreamExt;
-use teeline_core::Class;
+use teeline_core::{BreakerPolicy, Class};
+use tokio::time::Instant;
 
 use super::*;
 use crate::{DeadlineSink, Deadlines, Fault, FaultPlan, FaultSink, MemorySink};
@@ -110,6 +114,7 @@ async fn a_list_goes_on_without_giving_anything_twice() {
     let policy = RetryPolicy {
         attempts: u32::MAX,
         elapsed_max_ms: u64::MAX,
+        repeats_max: u32::MAX,
         ..RetryPolicy::default()
     };
     let (memory, sink) = sink(vec![sometimes], policy);
@@ -120,4 +125,88 @@ async fn a_list_goes_on_without_giving_anything_twice() {
     let keys: Vec<_> = items.into_iter().map(|item| item.key).collect();
     assert_eq!(keys, memory.keys());
     assert!(sink.retries().load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_calls_fail_the_repeats_are_few() {
+    let always = Fault::new(Operation::Head, When::From(1), What::Fail(Class::Throttled));
+    let policy = RetryPolicy {
+        repeats_max: 10,
+        // So that the budget alone bounds them.
+        breaker: BreakerPolicy {
+            given_up_max: u32::MAX,
+            ..BreakerPolicy::default()
+        },
+        ..RetryPolicy::default()
+    };
+    let (_, sink) = sink(vec![always], policy);
+    for _ in 0..1_000 {
+        sink.head(&key("a")).await.unwrap_err();
+    }
+    assert_eq!(sink.retries().load(Ordering::Relaxed), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_store_costs_seconds_and_is_noticed_when_it_is_back() {
+    let dead = Fault::new(Operation::Head, When::Nth(1), What::Stall);
+    let rules = (1..=9).map(|nth| Fault {
+        when: When::Nth(nth),
+        ..dead.clone()
+    });
+    let memory = MemorySink::new("m");
+    memory.overwrite(&key("a"), b"x");
+    let plan = FaultPlan {
+        seed: 1,
+        rules: rules.collect(),
+    };
+    let stuck = FaultSink::new(Arc::new(memory), plan);
+    let calls = stuck.hits();
+    let timed = DeadlineSink::new(Arc::new(stuck), Deadlines::default());
+    let sink = RetrySink::new(Arc::new(timed), RetryPolicy::default(), 1);
+    for _ in 0..2 {
+        sink.head(&key("a")).await.unwrap_err();
+    }
+    // Two calls were given up, of four tries each. The others cost nothing.
+    let start = Instant::now();
+    for _ in 0..1_000 {
+        let error = sink.head(&key("a")).await.unwrap_err();
+        assert_eq!(error.class(), Class::Transient);
+        assert!(error.message().contains("left alone"), "{error}");
+        assert!(error.message().contains("timed out"), "{error}");
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(calls.load(Ordering::Relaxed), 8);
+    // Once the pause is over one call is let through, and isn't repeated.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let error = sink.head(&key("a")).await.unwrap_err();
+    assert!(error.message().starts_with("timed out"), "{error}");
+    assert_eq!(calls.load(Ordering::Relaxed), 9);
+    sink.head(&key("a")).await.unwrap_err();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    sink.head(&key("a")).await.unwrap();
+    sink.head(&key("a")).await.unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_an_answer() {
+    let rules =
+        [2, 4].map(|nth| Fault::new(Operation::Put, When::Nth(nth), What::Fail(Class::Permanent)));
+    let lost = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Transient));
+    let policy = RetryPolicy {
+        attempts: 1,
+        ..RetryPolicy::default()
+    };
+    let (_, sink) = sink(rules.into_iter().chain([lost]).collect(), policy);
+    for class in [
+        Class::Transient,
+        Class::Permanent,
+        Class::Transient,
+        Class::Permanent,
+        Class::Transient,
+    ] {
+        let error = sink.put(&key("a"), Bytes::new()).await.unwrap_err();
+        assert_eq!(error.class(), class);
+        assert!(!error.message().contains("left alone"), "{error}");
+    }
 }

@@ -9,14 +9,17 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 use object_store::aws::{AmazonS3ConfigKey, Checksum};
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use reqwest::redirect::Policy;
 use teeline_core::{BackupError, Class};
 
 use super::credentials::ChainedCredentials;
 use super::failure::deepest;
 use super::options::S3Options;
 use super::service::Connector;
+use super::signed::generic;
 use super::storing::ServerSideEncryption;
 
+const USER_AGENT: &str = concat!("teeline/", env!("CARGO_PKG_VERSION"));
 /// What servers that aren't AWS take for theirs.
 const REGION_DEFAULT: &str = "us-east-1";
 /// The slowest rate at which a request may be sent without being taken for stuck.
@@ -36,14 +39,15 @@ pub(super) struct Connected {
 pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupError> {
     options.check()?;
     let conditional_completion = Arc::new(AtomicBool::new(true));
-    let connector = || Connector {
-        conditional_completion: Arc::clone(&conditional_completion),
-    };
     let unusable = |error: object_store::Error| {
         BackupError::new(Class::Usage, "open", options.place(), deepest(&error))
     };
-    let requests = connector()
-        .connect(&client_options(options))
+    let connector = Connector {
+        client: http_client(options).map_err(|error| unusable(generic(error)))?,
+        conditional_completion: Arc::clone(&conditional_completion),
+    };
+    let requests = connector
+        .connect(&ClientOptions::default())
         .map_err(unusable)?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&options.bucket)
@@ -51,9 +55,9 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
         // One request an object: not every server can delete in bulk, and we delete singly.
         .with_disable_bulk_delete(true)
         .with_virtual_hosted_style_request(!options.is_path_style())
-        .with_client_options(client_options(options))
+        .with_client_options(ClientOptions::new().with_allow_http(is_plain(options)))
         .with_retry(no_retries())
-        .with_http_connector(connector());
+        .with_http_connector(connector);
 
     builder = encrypted(builder, options.storing.encryption.as_ref()).map_err(unusable)?;
     if options.storing.is_archived() {
@@ -134,21 +138,28 @@ async fn look_up(options: &S3Options) -> aws_config::SdkConfig {
     loader.load().await
 }
 
-fn client_options(options: &S3Options) -> ClientOptions {
+fn is_plain(options: &S3Options) -> bool {
+    let endpoint = options.endpoint.as_ref();
+    endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
+}
+
+/// What requests are sent by. It follows no redirection: that would take signatures, and the tokens of temporary keys, to
+/// wherever an answer points.
+fn http_client(options: &S3Options) -> reqwest::Result<reqwest::Client> {
     let timeouts = &options.timeouts;
-    let is_plain = options
-        .endpoint
-        .as_ref()
-        .is_some_and(|endpoint| endpoint.starts_with("http://"));
     // The idle time runs while a request is sent, too, and isn't renewed by what is sent.
     let sent = WHOLE_BYTES.max(options.part_bytes as u64);
     let sending_ms = sent * 1_000 / SENDING_BYTES_PER_SECOND_MIN;
     let idle_ms = timeouts.idle_ms.saturating_add(sending_ms);
-    ClientOptions::new()
-        .with_allow_http(is_plain)
-        .with_connect_timeout(Duration::from_millis(timeouts.connect_ms))
-        .with_read_timeout(Duration::from_millis(idle_ms))
-        .with_timeout(Duration::from_millis(timeouts.request_ms))
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(Policy::none())
+        .https_only(!is_plain(options))
+        .http1_only()
+        .connect_timeout(Duration::from_millis(timeouts.connect_ms))
+        .read_timeout(Duration::from_millis(idle_ms))
+        .timeout(Duration::from_millis(timeouts.request_ms))
+        .build()
 }
 
 /// Repeating is the work of one decorator, which sees what is repeated.

@@ -1,12 +1,12 @@
 //! Keys as AWS's own tools find them, for object_store, which knows neither profiles nor single sign-on.
 //!
 //! They are asked for with every request and found once: kept until shortly before they expire, and looked for by one
-//! caller at a time. Where a renewal fails, the old ones serve for as long as they last.
+//! caller at a time. Where a renewal fails, the old ones serve for as long as they last. What the server says of keys concerns
+//! those that the request was signed with: many requests that are refused together lead to one renewal.
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -14,9 +14,11 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
+use teeline_core::Digest;
 use tokio::sync::Mutex;
 
 use super::failure::deepest;
+use super::service::keys_digest;
 
 /// How long before they expire keys are renewed.
 const RENEWAL: Duration = Duration::from_secs(5 * 60);
@@ -25,11 +27,13 @@ const RENEWAL: Duration = Duration::from_secs(5 * 60);
 pub(super) struct ChainedCredentials {
     chain: SharedCredentialsProvider,
     found: Mutex<Option<Found>>,
-    refused: AtomicBool,
+    /// The keys that the server took for expired last.
+    refused: SyncMutex<Option<Digest>>,
 }
 
 struct Found {
     keys: Arc<AwsCredential>,
+    digest: Digest,
     expires_at: Option<SystemTime>,
 }
 
@@ -49,13 +53,17 @@ impl ChainedCredentials {
         ChainedCredentials {
             chain,
             found: Mutex::new(None),
-            refused: AtomicBool::new(false),
+            refused: SyncMutex::default(),
         }
     }
 
-    /// The server says that the keys have expired: the next request gets new ones.
-    pub(super) fn refuse(&self) {
-        self.refused.store(true, Ordering::Relaxed);
+    /// The server says that these keys have expired: the next request gets new ones, unless they have been renewed meanwhile.
+    pub(super) fn refuse(&self, signed_with: Option<Digest>) {
+        *self.refused() = signed_with;
+    }
+
+    fn refused(&self) -> std::sync::MutexGuard<'_, Option<Digest>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -71,7 +79,9 @@ impl CredentialProvider for ChainedCredentials {
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         let mut found = self.found.lock().await;
-        let refused = self.refused.load(Ordering::Relaxed);
+        let refused = found
+            .as_ref()
+            .is_some_and(|found| *self.refused() == Some(found.digest));
         if let Some(found) = &*found
             && !refused
             && found.lasts_for(RENEWAL)
@@ -85,9 +95,9 @@ impl CredentialProvider for ChainedCredentials {
                     secret_key: new.secret_access_key().to_owned(),
                     token: new.session_token().map(str::to_owned),
                 });
-                self.refused.store(false, Ordering::Relaxed);
                 *found = Some(Found {
                     keys: Arc::clone(&keys),
+                    digest: keys_digest(&keys.key_id, keys.token.as_deref()),
                     expires_at: new.expiry(),
                 });
                 Ok(keys)
@@ -136,8 +146,6 @@ impl Error for NoCredentials {}
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex as SyncMutex;
-
     use aws_credential_types::Credentials;
     use aws_credential_types::credential_fn::provide_credentials_fn;
 
@@ -174,9 +182,20 @@ mod tests {
         let credentials = chain(vec![Some(("lasting", 3_600)), Some(("other", 3_600))]);
         assert_eq!(id(&credentials).await, "lasting");
         assert_eq!(id(&credentials).await, "lasting");
-        credentials.refuse();
+        credentials.refuse(Some(keys_digest("lasting", None)));
         assert_eq!(id(&credentials).await, "other");
         assert_eq!(id(&credentials).await, "other");
+    }
+
+    #[tokio::test]
+    async fn many_that_are_refused_together_lead_to_one_renewal() {
+        let credentials = chain(vec![Some(("old", 3_600)), Some(("new", 3_600)), None]);
+        assert_eq!(id(&credentials).await, "old");
+        for _ in 0..10 {
+            // Each was signed before the renewal, and is answered after it.
+            credentials.refuse(Some(keys_digest("old", None)));
+            assert_eq!(id(&credentials).await, "new");
+        }
     }
 
     #[tokio::test]

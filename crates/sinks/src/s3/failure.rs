@@ -91,7 +91,7 @@ impl Context<'_> {
     }
 
     fn rejected(&self, rejected: &Rejected) -> BackupError {
-        let class = class_of(rejected, self.renews_keys);
+        let class = self.class_of(rejected);
         if rejected.code == "NoSuchBucket" {
             let message = format!("the bucket {} does not exist", self.bucket);
             return self
@@ -104,54 +104,55 @@ impl Context<'_> {
         if class == Class::Archived {
             return self.error(class, "it is archived, and must be thawed to be read");
         }
-        let error = self.error(class, rejected);
+        let error = self.error(class, rejected).wait(rejected.wait_ms);
         match suggestion(rejected) {
             Some(suggestion) => error.suggest(suggestion),
             None => error,
         }
     }
-}
 
-fn class_of(rejected: &Rejected, renews_keys: bool) -> Class {
-    match (rejected.code.as_str(), rejected.status) {
-        // Codes first: servers put one code under several statuses.
-        ("NoSuchBucket", _) => Class::Permanent,
-        ("SlowDown" | "SlowDownRead" | "SlowDownWrite" | "Throttling", _)
-        | ("ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests", _) => {
-            Class::Throttled
+    fn class_of(&self, rejected: &Rejected) -> Class {
+        match (rejected.code.as_str(), rejected.status) {
+            // Codes first: servers put one code under several statuses.
+            ("NoSuchBucket", _) => Class::Permanent,
+            ("SlowDown" | "SlowDownRead" | "SlowDownWrite" | "Throttling", _)
+            | ("ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests", _) => {
+                Class::Throttled
+            }
+            ("RequestTimeout" | "OperationAborted" | "InternalError", _)
+            | ("ConditionalRequestConflict", _) => Class::Transient,
+            // What arrived isn't what was sent: cut short or changed on the way, which the next try need not be.
+            ("IncompleteBody" | "BadDigest" | "ClientDisconnected", _)
+            | ("XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _) => Class::Transient,
+            _ if rejected.is_of_expired_keys() && self.renews_keys => Class::Transient,
+            ("NotImplemented" | "QuotaExceeded" | "XMinioStorageFull", _) => Class::Permanent,
+            ("InvalidObjectState", _) => Class::Archived,
+            (_, 404) => Class::NotFound,
+            // Something is there already: 412 as AWS says it, 304 and 409 as some others do. Said of a read it is no word on that:
+            // what was published and can't be read back may be visible.
+            (_, 304 | 409 | 412) if self.operation == "write" => Class::Conflict,
+            (_, 416) => Class::Corrupt,
+            (_, 429 | 503) => Class::Throttled,
+            (_, 501 | 505 | 507) => Class::Permanent,
+            (_, 408 | 500..=599) => Class::Transient,
+            // The end of an upload, taken back.
+            (_, 200..=299) => Class::Transient,
+            _ => Class::Permanent,
         }
-        ("RequestTimeout" | "OperationAborted" | "InternalError", _)
-        | ("ConditionalRequestConflict", _) => Class::Transient,
-        // What arrived isn't what was sent: cut short or changed on the way, which the next try need not be.
-        ("IncompleteBody" | "BadDigest" | "ClientDisconnected", _)
-        | ("XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _) => Class::Transient,
-        ("ExpiredToken" | "TokenRefreshRequired", _) if renews_keys => Class::Transient,
-        ("NotImplemented" | "QuotaExceeded" | "XMinioStorageFull", _) => Class::Permanent,
-        ("InvalidObjectState", _) => Class::Archived,
-        (_, 404) => Class::NotFound,
-        // Nothing is there that isn't there already: 412 as AWS says it, 304 and 409 as some others do.
-        (_, 304 | 409 | 412) => Class::Conflict,
-        (_, 416) => Class::Corrupt,
-        (_, 429 | 503) => Class::Throttled,
-        (_, 501 | 505 | 507) => Class::Permanent,
-        (_, 408 | 500..=599) => Class::Transient,
-        // The end of an upload, taken back.
-        (_, 200..=299) => Class::Transient,
-        _ => Class::Permanent,
     }
 }
 
 fn suggestion(rejected: &Rejected) -> Option<String> {
     let text = match (rejected.code.as_str(), rejected.status) {
+        _ if rejected.is_of_expired_keys() => "get new temporary keys",
         ("InvalidAccessKeyId" | "SignatureDoesNotMatch", _) | (_, 401) => {
             "check the access key and its secret"
         }
-        ("ExpiredToken" | "TokenRefreshRequired", _) => "get new temporary keys",
         ("RequestTimeTooSkewed", _) => {
             let date = rejected.date.as_deref().unwrap_or("another time");
             return Some(format!("set this machine's clock: the server says {date}"));
         }
-        ("AuthorizationHeaderMalformed" | "PermanentRedirect", _) | (_, 301 | 307) => {
+        ("AuthorizationHeaderMalformed" | "PermanentRedirect", _) | (_, 301..=303 | 307 | 308) => {
             "set the region that the bucket is in"
         }
         ("QuotaExceeded" | "XMinioStorageFull", _) | (_, 507) => {

@@ -8,14 +8,16 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-    HttpResponseBody, HttpService, ReqwestConnector,
+    HttpResponseBody, HttpService,
 };
 use object_store::{ClientOptions, HeaderValue};
+use teeline_core::{Digest, retry_after_ms};
 
 /// Of an answer that is an error, no more than this is read.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -25,14 +27,16 @@ const MESSAGE_CHARS_MAX: usize = 300;
 /// Makes clients whose errors are [`Rejected`].
 #[derive(Debug)]
 pub(crate) struct Connector {
+    pub(crate) client: reqwest::Client,
     /// Whether an upload in parts is ended with `If-None-Match: *`. Not every server can.
     pub(crate) conditional_completion: Arc<AtomicBool>,
 }
 
 impl HttpConnector for Connector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+    /// Whatever the options are: the client is made already.
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(Service {
-            inner: ReqwestConnector::default().connect(options)?,
+            inner: HttpClient::new(self.client.clone()),
             conditional_completion: Arc::clone(&self.conditional_completion),
         }))
     }
@@ -47,39 +51,117 @@ struct Service {
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let query = request.uri().query().unwrap_or_default();
-        let is_completion = request.method() == "POST" && query.starts_with("uploadId=");
-        if is_completion && self.conditional_completion.load(Ordering::Relaxed) {
+        let expected = Expected::of(&request);
+        if expected == Expected::Completion && self.conditional_completion.load(Ordering::Relaxed) {
             // The signature covers none but the host and Amazon's own headers, so it may be added after signing.
             let any = HeaderValue::from_static("*");
             request.headers_mut().insert("if-none-match", any);
         }
+        let signed_with = signer(&request);
         let response = self.inner.execute(request).await?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(rejected(response).await);
+        if !response.status().is_success() {
+            return Err(rejected(response, signed_with).await);
         }
-        if !is_completion {
-            return Ok(response);
+        match expected {
+            Expected::Completion => completed(response).await,
+            Expected::List => listed(response).await,
+            Expected::Stored => Ok(tagged(response)),
+            Expected::Other => Ok(response),
         }
-        // Completing takes long, so a server may say 200 first and think better of it later.
-        let (head, body) = response.into_parts();
-        let body = body.bytes().await?;
-        let text = String::from_utf8_lossy(&body);
-        // What it ended with is known by its tag; what the answer is called differs from server to server.
-        if text_of(&text, "ETag").is_some() && text.trim_end().ends_with('>') {
-            return Ok(HttpResponse::from_parts(head, body.into()));
-        }
-        Err(wrap(Rejected::new(status.as_u16(), &text, None)))
     }
 }
 
-async fn rejected(response: HttpResponse) -> HttpError {
+/// What a request is answered with where it succeeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// The end of an upload in parts.
+    Completion,
+    /// A page of a list.
+    List,
+    /// That a whole object is stored.
+    Stored,
+    Other,
+}
+
+impl Expected {
+    fn of(request: &HttpRequest) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        match request.method().as_str() {
+            "POST" if query.starts_with("uploadId=") => Expected::Completion,
+            "GET" if query.contains("list-type=2") => Expected::List,
+            "PUT" if query.is_empty() => Expected::Stored,
+            _ => Expected::Other,
+        }
+    }
+}
+
+/// Completing takes long, so a server may say 200 first and think better of it later.
+async fn completed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (head, body) = response.into_parts();
+    let body = body.bytes().await?;
+    let text = String::from_utf8_lossy(&body);
+    // What it ended with is known by its tag; what the answer is called differs from server to server.
+    match text_of(&text, "ETag") {
+        Some(tag) if text.trim_end().ends_with('>') => {
+            // No more of it: object_store takes any answer for an error that has the name of one in it, be it in the key.
+            let body = format!(
+                "<CompleteMultipartUploadResult><ETag>{tag}</ETag></CompleteMultipartUploadResult>"
+            );
+            Ok(HttpResponse::from_parts(head, body.into()))
+        }
+        _ => Err(wrap(Rejected::new(head.status.as_u16(), &text))),
+    }
+}
+
+/// A page is a list to its end: object_store takes what it doesn't know, a page to log in on, say, for one without keys.
+async fn listed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (head, body) = response.into_parts();
+    let body = body.bytes().await?;
+    let text = String::from_utf8_lossy(&body);
+    if text.contains("ListBucketResult") && text.trim_end().ends_with("ListBucketResult>") {
+        return Ok(HttpResponse::from_parts(head, body.into()));
+    }
+    let mut rejected = Rejected::new(head.status.as_u16(), &text);
+    if rejected.message.is_empty() {
+        rejected.message = "with something else than a list of S3".to_owned();
+    }
+    Err(wrap(rejected))
+}
+
+/// object_store wants a tag of what was stored, which nothing here goes by, and not every server gives one.
+fn tagged(mut response: HttpResponse) -> HttpResponse {
+    let headers = response.headers_mut();
+    headers
+        .entry("etag")
+        .or_insert(HeaderValue::from_static("\"\""));
+    response
+}
+
+async fn rejected(response: HttpResponse, signed_with: Option<Digest>) -> HttpError {
     let status = response.status().as_u16();
-    let date = response.headers().get("date");
-    let date = date.and_then(|date| date.to_str().ok()).map(str::to_owned);
+    let header = |name| response.headers().get(name)?.to_str().ok();
+    let date = header("date").map(str::to_owned);
+    let wait_ms = retry_after_ms(header, SystemTime::now().into());
     let body = error_body(response.into_body()).await;
-    wrap(Rejected::new(status, &body, date))
+    wrap(Rejected {
+        date,
+        wait_ms,
+        signed_with,
+        ..Rejected::new(status, &body)
+    })
+}
+
+/// Which keys a request is signed with.
+fn signer(request: &HttpRequest) -> Option<Digest> {
+    let header = |name| request.headers().get(name)?.to_str().ok();
+    let (_, credential) = header("authorization")?.split_once("Credential=")?;
+    let (id, _) = credential.split_once('/')?;
+    Some(keys_digest(id, header("x-amz-security-token")))
+}
+
+/// Tells keys apart without knowing them.
+pub(super) fn keys_digest(id: &str, token: Option<&str>) -> Digest {
+    Digest::of(format!("{id}\n{}", token.unwrap_or_default()).as_bytes())
 }
 
 /// As much of the body as comes: the status says enough without.
@@ -108,6 +190,10 @@ pub(crate) struct Rejected {
     message: String,
     /// The server's clock.
     pub(crate) date: Option<String>,
+    /// For how long it asks not to be called again.
+    pub(crate) wait_ms: Option<u64>,
+    /// Which keys the request was signed with, by [`keys_digest`].
+    pub(crate) signed_with: Option<Digest>,
 }
 
 impl Rejected {
@@ -116,12 +202,22 @@ impl Rejected {
         self.status == 501 || self.code == "NotImplemented"
     }
 
-    fn new(status: u16, body: &str, date: Option<String>) -> Self {
+    /// Whether it is the keys that are too old.
+    pub(crate) fn is_of_expired_keys(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired"
+        )
+    }
+
+    fn new(status: u16, body: &str) -> Self {
         Rejected {
             status,
             code: text_of(body, "Code").unwrap_or_default(),
             message: text_of(body, "Message").unwrap_or_default(),
-            date,
+            date: None,
+            wait_ms: None,
+            signed_with: None,
         }
     }
 }
@@ -167,7 +263,7 @@ mod tests {
     fn reads_code_and_message() {
         let body = "<?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code>\
                     <Message>Please &quot;reduce&quot;\u{1b}[2J</Message></Error>";
-        let rejected = Rejected::new(503, body, None);
+        let rejected = Rejected::new(503, body);
         assert_eq!(rejected.code, "SlowDown");
         assert_eq!(
             rejected.to_string(),
@@ -178,7 +274,7 @@ mod tests {
     #[test]
     fn no_body_is_fine() {
         for body in ["", "<html>gateway</html>", "<Code>", "</Code><Code>x"] {
-            let rejected = Rejected::new(502, body, None);
+            let rejected = Rejected::new(502, body);
             assert_eq!(rejected.to_string(), "the server answered 502");
         }
     }

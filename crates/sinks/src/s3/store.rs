@@ -15,8 +15,8 @@ use object_store::{
 use teeline_core::{BackupError, Class, ObjectKey, ObjectMeta, ReadBack, Timestamp};
 
 use super::connect::{Connected, connect};
-use super::credentials::ChainedCredentials;
-use super::failure::{Context, find};
+use super::credentials::{ChainedCredentials, NoCredentials};
+use super::failure::{Context, deepest, find};
 use super::options::S3Options;
 use super::service::Rejected;
 use super::signed::SignedRequests;
@@ -165,23 +165,32 @@ impl Store {
             };
         }
         let path = self.path("read", key)?;
-        match self.get(&path, &range).await {
-            Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(bytes),
-            Ok(bytes) => Err(self.shorter(key, range.start + bytes.len() as u64, &range)),
-            Err(error) => {
-                let failure = self.failure("read", key, &error);
-                // object_store says that the range is another than asked for, but only in words.
-                match failure.class() {
-                    Class::Corrupt | Class::Permanent => match self.head(key).await {
-                        Ok(meta) if meta.bytes < range.end => {
-                            Err(self.shorter(key, meta.bytes, &range))
-                        }
-                        _ => Err(failure),
-                    },
-                    _ => Err(failure),
-                }
-            }
+        let wanted = range.end - range.start;
+        let failure = match self.get(&path, &range).await {
+            Ok(bytes) if bytes.len() as u64 == wanted => return Ok(bytes),
+            Ok(bytes) => self.unfitting(key, format!("{} bytes of {wanted}", bytes.len())),
+            Err(error) => match self.failure("read", key, &error) {
+                // There is no such range.
+                failure if failure.class() == Class::Corrupt => failure,
+                // object_store says that the answer isn't to what was asked, but only in words.
+                failure if failure.class() == Class::Permanent && !is_said(&error) => match self.s3
+                {
+                    Some(_) => self.unfitting(key, deepest(&error)),
+                    None => failure,
+                },
+                failure => return Err(failure),
+            },
+        };
+        match self.head(key).await {
+            Ok(meta) if meta.bytes < range.end => Err(self.shorter(key, meta.bytes, &range)),
+            _ => Err(failure),
         }
+    }
+
+    /// What came isn't what was asked for, which may be right the next time.
+    fn unfitting(&self, key: &ObjectKey, what: String) -> BackupError {
+        let message = format!("the answer doesn't fit the question: {what}");
+        BackupError::new(Class::Transient, "read", self.subject(key), message)
     }
 
     async fn get(&self, path: &Path, range: &Range<u64>) -> object_store::Result<Bytes> {
@@ -210,12 +219,21 @@ impl Store {
     /// Whether an object holds exactly `bytes`. Of one that is archived only the size is compared: no more is to be had.
     pub(crate) async fn holds(&self, key: &ObjectKey, bytes: &Bytes) -> Result<bool, BackupError> {
         let length = bytes.len() as u64;
-        if self.head(key).await?.bytes != length {
+        if !self.has_size(key, length).await? {
             return Ok(false);
         }
         match self.read(key, 0..length).await {
             Err(error) if error.class() == Class::Archived => Ok(true),
             read => Ok(read? == *bytes),
+        }
+    }
+
+    /// Whether there is an object of this size.
+    pub(super) async fn has_size(&self, key: &ObjectKey, bytes: u64) -> Result<bool, BackupError> {
+        match self.head(key).await {
+            Ok(meta) => Ok(meta.bytes == bytes),
+            Err(error) if error.class() == Class::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -253,12 +271,9 @@ impl Store {
     ) -> BackupError {
         let chain = self.s3.as_ref().and_then(|s3| s3.chain.as_ref());
         if let (Some(chain), Some(rejected)) = (chain, find::<Rejected>(error))
-            && matches!(
-                rejected.code.as_str(),
-                "ExpiredToken" | "TokenRefreshRequired"
-            )
+            && rejected.is_of_expired_keys()
         {
-            chain.refuse();
+            chain.refuse(rejected.signed_with);
         }
         let (host, bucket) = match &self.s3 {
             Some(s3) => (s3.host.as_str(), s3.bucket.as_str()),
@@ -331,6 +346,11 @@ impl Store {
             )),
         }
     }
+}
+
+/// Whether it is an answer, or there was nothing to ask with, rather than that an answer couldn't be understood.
+fn is_said(error: &object_store::Error) -> bool {
+    find::<Rejected>(error).is_some() || find::<NoCredentials>(error).is_some()
 }
 
 impl fmt::Display for Store {

@@ -216,11 +216,8 @@ impl PartsUpload {
     async fn has_arrived(&self) -> Result<bool, BackupError> {
         let Target { store, key, .. } = &*self.target;
         let length: u64 = self.sent.iter().map(|part| part.length).sum();
-        match store.head(key).await {
-            Ok(meta) if meta.bytes == length => {}
-            Ok(_) => return Ok(false),
-            Err(error) if error.class() == Class::NotFound => return Ok(false),
-            Err(error) => return Err(error),
+        if !store.has_size(key, length).await? {
+            return Ok(false);
         }
         let mut start = 0;
         for part in &self.sent {

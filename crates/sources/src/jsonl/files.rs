@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flate2::bufread::MultiGzDecoder;
-use teeline_core::{BackupError, Class, plain_words};
+use teeline_core::{BackupError, Class, Digest, plain_words};
 
 const READ_BYTES: usize = 128 << 10;
+/// What is written to a file twice within this may have the same time, on the coarsest of file systems.
+const TIMES_APART: Duration = Duration::from_secs(2);
 /// The largest window that a zstd frame may ask for, as `zstd` itself has it without `--long=28` or more.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
@@ -162,9 +165,36 @@ impl ResourceFile {
         (self.packing == Packing::Plain && metadata.is_file()).then_some(metadata.len())
     }
 
-    /// Its lines, decompressed.
-    pub(super) fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        self.open_counted(Arc::default())
+    /// What state it is in: as long as that is the same, nobody has written to it, or put another one in its place. None where
+    /// that can't be told: it is no file, or so young that it may be written to again without a trace.
+    pub(super) fn state(&self) -> Option<Digest> {
+        let metadata = fs::metadata(&self.path).ok()?;
+        let (modified, changed) = (metadata.modified().ok()?, changed_at(&metadata)?);
+        let age = SystemTime::now()
+            .duration_since(modified.max(changed))
+            .ok()?;
+        if !metadata.is_file() || age < TIMES_APART {
+            return None;
+        }
+        let [modified, changed] = [modified, changed].map(|time| time.duration_since(UNIX_EPOCH));
+        let (modified, changed) = (modified.ok()?.as_nanos(), changed.ok()?.as_nanos());
+        let text = format!("{} {modified} {changed}", metadata.len());
+        Some(Digest::of(text.as_bytes()))
+    }
+
+    /// Its lines, decompressed, without the first bytes of them.
+    pub(super) fn open_at(&self, bytes: u64) -> io::Result<Box<dyn Read + Send>> {
+        if self.packing == Packing::Plain {
+            let mut file = File::open(&self.path)?;
+            file.seek(SeekFrom::Start(bytes))?;
+            return Ok(Box::new(file));
+        }
+        let mut lines = self.open_counted(Arc::default())?;
+        let left_out = io::copy(&mut lines.by_ref().take(bytes), &mut io::sink())?;
+        match left_out == bytes {
+            true => Ok(lines),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     /// The same; how many of a compressed file's bytes they were made of is counted.
@@ -185,6 +215,20 @@ impl ResourceFile {
         decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
         Ok(Box::new(decoder))
     }
+}
+
+/// When a file, or what is said of it, was changed last. Nobody can set that; none where there is no such time.
+#[cfg(unix)]
+fn changed_at(metadata: &fs::Metadata) -> Option<SystemTime> {
+    use std::os::unix::fs::MetadataExt;
+    let seconds = u64::try_from(metadata.ctime()).ok()?;
+    let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;
+    UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
+}
+
+#[cfg(not(unix))]
+fn changed_at(_: &fs::Metadata) -> Option<SystemTime> {
+    None
 }
 
 /// Counts the bytes that are taken.

@@ -46,6 +46,14 @@ impl Lines {
         }
     }
 
+    /// As these, where so many lines of the file come before them.
+    pub(super) fn behind(self, lines: u64) -> Self {
+        Lines {
+            line: self.line + lines,
+            ..self
+        }
+    }
+
     /// The next lines; `None` at the end.
     pub(super) fn next_batch(&mut self) -> Result<Option<RecordBatch>, BackupError> {
         let mut held = Held::new(&self.buffers, &self.rest);

@@ -16,8 +16,8 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use teeline_core::{
-    Attachment, BackupError, Class, LineCheck, Placed, Sample, SampleLimits, Scan, Selection,
-    Source, SourceKind, chain::Base,
+    Attachment, BackupError, Basis, Class, LineCheck, Placed, ResumePoint, Sample, SampleLimits,
+    Scan, Selection, Source, SourceKind, chain::Base,
 };
 
 use crate::Io;
@@ -126,15 +126,28 @@ impl JsonlSource {
         }
     }
 
-    /// Begins a scan, of what isn't as the parent has it where there is one.
+    /// Begins a scan, of what isn't as the parent has it where there is one; files go on where their points are.
     async fn begin(
         &self,
         selection: Selection,
         comparison: Option<Comparison>,
+        points: Vec<ResumePoint>,
     ) -> Result<Box<dyn Scan>, BackupError> {
         self.check_records(&selection)?;
         let mut openings = self.openings().await?;
         openings.retain(|opening| selection.wants(&opening.resource));
+        for point in points {
+            let is_it = |opening: &&mut Opening| opening.resource == point.resource;
+            if let Some(opening) = openings.iter_mut().find(is_it)
+                && let Basis::State(then) = point.basis
+                && opening.state == Some(then)
+            {
+                opening.is_watched = true;
+                // Of lines of which some were wanted only, nobody knows how many there were.
+                let is_all = selection.query.of(&point.resource).is_none();
+                opening.from = is_all.then_some(point);
+            }
+        }
         let scan = JsonlScan::new(
             openings,
             (self.io, self.limits),
@@ -224,7 +237,15 @@ impl Source for JsonlSource {
     }
 
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
-        self.begin(selection, None).await
+        self.begin(selection, None, Vec::new()).await
+    }
+
+    async fn scan_on(
+        &self,
+        selection: Selection,
+        points: Vec<ResumePoint>,
+    ) -> Result<Box<dyn Scan>, BackupError> {
+        self.begin(selection, None, points).await
     }
 
     async fn scan_changes(
@@ -239,7 +260,7 @@ impl Source for JsonlSource {
                 .suggest("leave it out: without a backup to go on from, one has everything"));
         }
         let comparison = Comparison::read(base).await?;
-        self.begin(selection, Some(comparison)).await
+        self.begin(selection, Some(comparison), Vec::new()).await
     }
 
     async fn sample(

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 use teeline_core::{
-    BackupError, Class, Conditions, Item, LineOrigin, PlannedResource, Query, RecordBatch,
-    ResourceCounts, ResourceId, ResourceKind, SampleLimits, Scan, ScanPlan, check_lines,
+    BackupError, Class, Conditions, Digest, Item, LineOrigin, PlannedResource, Query, RecordBatch,
+    ResourceCounts, ResourceId, ResourceKind, ResumePoint, SampleLimits, Scan, ScanPlan,
+    check_lines,
 };
 
 use super::changes::Comparison;
@@ -22,6 +23,12 @@ pub(super) struct Opening {
     pub(super) resource: String,
     label: Arc<str>,
     plain_bytes: Option<u64>,
+    /// What state it is in, where that can be told.
+    pub(super) state: Option<Digest>,
+    /// Whether it has to stay in that state while it is read.
+    pub(super) is_watched: bool,
+    /// Where its reading goes on, where that isn't its beginning.
+    pub(super) from: Option<ResumePoint>,
     input: OpeningInput,
 }
 
@@ -37,6 +44,9 @@ impl Opening {
             resource: file.resource.clone(),
             label: file.path.display().to_string().into(),
             plain_bytes: file.plain_bytes(),
+            state: file.state(),
+            is_watched: false,
+            from: None,
             input: OpeningInput::File(file),
         }
     }
@@ -46,6 +56,9 @@ impl Opening {
             resource,
             label: label.into(),
             plain_bytes: None,
+            state: None,
+            is_watched: false,
+            from: None,
             input: OpeningInput::Reader(reader),
         }
     }
@@ -64,16 +77,25 @@ impl Opening {
         conditions: Option<Conditions>,
         until: Option<Until>,
     ) -> Batch {
-        let input = match self.input {
-            OpeningInput::Reader(reader) => reader,
-            OpeningInput::File(file) => file
-                .open()
-                .map_err(|error| read_error(&self.label, error))?,
+        let (bytes, lines) = match &self.from {
+            Some(point) if point.is_whole => return Ok(None),
+            Some(point) => (point.plain_bytes, point.records),
+            None => (0, 0),
+        };
+        let (input, watched) = match self.input {
+            OpeningInput::Reader(reader) => (reader, None),
+            OpeningInput::File(file) => {
+                let input = file.open_at(bytes);
+                let input = input.map_err(|error| read_error(&self.label, error))?;
+                let state = self.state.filter(|_| self.is_watched);
+                (input, state.map(|state| (file, state)))
+            }
         };
         next_batch(Wanted {
-            lines: Lines::new(input, self.label, limits),
+            lines: Lines::new(input, self.label, limits).behind(lines),
             conditions,
             until,
+            watched,
         })
     }
 }
@@ -84,12 +106,16 @@ struct Wanted {
     conditions: Option<Conditions>,
     /// How many lines, where only a sample is wanted.
     until: Option<Until>,
+    /// The file, and the state that it has to be in as long as it is read, since what is before was taken for the same.
+    watched: Option<(ResourceFile, Digest)>,
 }
 
 impl Wanted {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, BackupError> {
         while !self.until.is_some_and(|until| until.is_reached()) {
-            let Some(batch) = self.lines.next_batch()? else {
+            let batch = self.lines.next_batch()?;
+            self.check_state()?;
+            let Some(batch) = batch else {
                 return Ok(None);
             };
             if let Some(until) = &mut self.until {
@@ -104,6 +130,21 @@ impl Wanted {
             }
         }
         Ok(None)
+    }
+}
+
+impl Wanted {
+    /// Refuses what was read of a file that isn't as it was any more.
+    fn check_state(&self) -> Result<(), BackupError> {
+        match &self.watched {
+            Some((file, state)) if file.state() != Some(*state) => {
+                let message = "it was written to while a run was taken up that needs it as it was";
+                let subject = file.path.display();
+                Err(BackupError::new(Class::Permanent, "read", subject, message)
+                    .suggest("try again: what it holds now is backed up afresh"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -213,11 +254,16 @@ impl JsonlScan {
         let others = comparison.iter().flat_map(|_| others.clone());
         let planned = openings.iter().map(Opening::planned);
         let resources = planned.chain(others).collect();
+        let states = openings.iter();
+        let states = states.filter_map(|opening| Some((opening.resource.clone(), opening.state?)));
+        let numbered = (0..).map(ResourceId).zip(&openings);
+        let continued = numbered.filter(|(_, opening)| opening.from.is_some());
         JsonlScan {
             plan: ScanPlan {
                 resources,
-                attachments: Vec::new(),
-                server_time: None,
+                states: states.collect(),
+                continued: continued.map(|(id, _)| id).collect(),
+                ..ScanPlan::default()
             },
             waiting: openings.into(),
             step: Step::Next,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat};
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_smithy_runtime_api::http::Headers;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
@@ -66,8 +66,10 @@ impl Head {
             content_type: text("content-type"),
             size: headers.get("content-length")?.parse().ok()?,
             etag: text("etag"),
-            last_modified: headers.get("last-modified").and_then(header_time),
-            date: headers.get("date").and_then(header_time),
+            last_modified: headers
+                .get("last-modified")
+                .and_then(Timestamp::from_http_date),
+            date: headers.get("date").and_then(Timestamp::from_http_date),
         })
     }
 
@@ -339,10 +341,6 @@ impl Bucket {
 }
 
 /// The time that a header says.
-pub(super) fn header_time(text: &str) -> Option<Timestamp> {
-    timestamp(&DateTime::from_str(text, DateTimeFormat::HttpDate).ok()?)
-}
-
 pub(super) fn timestamp(time: &DateTime) -> Option<Timestamp> {
     time.to_millis().ok().map(Timestamp::from_unix_ms)
 }

@@ -45,6 +45,16 @@ pub(super) struct Unchanged {
     objects: u64,
 }
 
+impl Unchanged {
+    /// An object that nobody counts.
+    pub(super) fn of(listed: Listed) -> Self {
+        Unchanged {
+            listed: vec![listed],
+            ..Unchanged::default()
+        }
+    }
+}
+
 impl ParentIndex {
     /// Takes all that a chain says.
     pub(super) async fn read(base: Base) -> Result<Self, BackupError> {

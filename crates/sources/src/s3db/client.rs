@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -14,7 +14,7 @@ use aws_sdk_s3::config::{
     ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use teeline_core::{BackupError, Class};
+use teeline_core::{BackupError, Class, retry_after_ms};
 
 use super::connection::Connection;
 
@@ -173,7 +173,11 @@ where
             format!("the server doesn't accept the keys ({details})"),
             "check the access key and the secret key; characters such as / and + in a secret are written %2F and %2B",
         ),
-        ("RequestTimeTooSkewed", _) => (Class::Permanent, details, "set the clock of this machine"),
+        ("RequestTimeTooSkewed", _) => {
+            let date = header(error, "date").unwrap_or("another time");
+            let details = format!("{details}; the server's clock says {date}");
+            (Class::Permanent, details, "set the clock of this machine")
+        }
         ("ExpiredToken" | "InvalidToken", _) => {
             (Class::Permanent, details, "log in again, or renew the keys")
         }
@@ -183,7 +187,7 @@ where
             | "IllegalLocationConstraintException",
             _,
         )
-        | (_, 301 | 307) => (
+        | (_, 301..=303 | 307 | 308) => (
             Class::Permanent,
             format!("the bucket is in another region ({details})"),
             "name its region in the connection string: ?region=…",
@@ -201,7 +205,8 @@ where
         (_, 409 | 412) => (Class::Conflict, details, ""),
         _ => (Class::Permanent, details, ""),
     };
-    let error = BackupError::new(class, operation, subject, message);
+    let wait_ms = retry_after_ms(|name| header(error, name), SystemTime::now().into());
+    let error = BackupError::new(class, operation, subject, message).wait(wait_ms);
     match suggestion {
         "" => error,
         suggestion => error.suggest(suggestion),
@@ -212,6 +217,10 @@ fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error
         .raw_response()
         .map(|response| response.status().as_u16())
+}
+
+fn header<'a, E>(error: &'a SdkError<E, HttpResponse>, name: &'static str) -> Option<&'a str> {
+    error.raw_response()?.headers().get(name)
 }
 
 fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {

@@ -35,6 +35,7 @@ pub(super) enum Keys {
 pub(super) type KeysReceiver = mpsc::Receiver<Result<Keys, BackupError>>;
 
 /// Lists the keys of a database.
+#[derive(Clone)]
 pub(super) struct Lister {
     pub(super) bucket: Bucket,
     pub(super) catalogue: Arc<Catalogue>,

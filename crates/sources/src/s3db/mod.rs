@@ -17,6 +17,7 @@ mod cell;
 mod changes;
 mod client;
 pub mod connection;
+mod continued;
 mod erase;
 mod export;
 mod extras;

@@ -69,7 +69,7 @@ impl Pace {
                 Class::Throttled => &mut throttled,
                 _ => &mut tries,
             };
-            let Some(pause_ms) = tries.failed(error.class(), now_ms, &self.random) else {
+            let Some(pause_ms) = tries.failed(&error, now_ms, &self.random) else {
                 return Err(error);
             };
             tracing::debug!(%error, pause_ms, failures = tries.failures(), "repeating");
@@ -185,6 +185,21 @@ mod tests {
             (state.under_way, pace.permits.available_permits()),
             (0, state.permits)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_the_server_asks_for_is_made() {
+        let (pace, tries) = (Pace::new(8), AtomicUsize::new(0));
+        let begun = Instant::now();
+        let call = || async {
+            if tries.fetch_add(1, Ordering::SeqCst) > 0 {
+                return Ok(());
+            }
+            let error = BackupError::new(Class::Throttled, "read", "x", "slow down");
+            Err(error.wait(Some(20_000)))
+        };
+        pace.call(call).await.unwrap();
+        assert!((20_050..=20_100).contains(&begun.elapsed().as_millis()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::bucket::Head;
 use super::changes::{Deletions, ParentIndex, Unchanged, changed};
+use super::continued::{LeftOut, without};
 use super::fetch::{FetchContext, Fetched, Framed, Identity, Line, Place, frame};
 use super::items::{Batch, Items};
 use super::keys::KeysReceiver;
@@ -30,13 +31,14 @@ pub(super) struct S3dbScan {
 }
 
 impl S3dbScan {
-    /// A scan that gives what is planned: the objects of these keys, or those of them that aren't as the parent has them, then
+    /// A scan that gives what is planned: the objects of these keys, or those of them that aren't as the parent has them or left out, then
     /// what is gone since, and then what `settle` finds.
     pub(super) fn new(
         plan: ScanPlan,
         context: FetchContext,
         keys: KeysReceiver,
         parent: Option<ParentIndex>,
+        left_out: LeftOut,
         settle: Option<Settle>,
     ) -> Self {
         let (sender, items) = Items::new();
@@ -62,7 +64,7 @@ impl S3dbScan {
         S3dbScan {
             plan,
             items,
-            reading: Some(Box::pin(reading.run(keys, parent, settled))),
+            reading: Some(Box::pin(reading.run(keys, parent, left_out, settled))),
             failed: false,
         }
     }
@@ -132,11 +134,15 @@ impl Reading {
         mut self,
         keys: KeysReceiver,
         parent: Option<ParentIndex>,
+        left_out: LeftOut,
         settled: ResourceId,
     ) -> Result<(), BackupError> {
         let context = Arc::clone(&self.context);
         let mut steps = match parent {
-            None => read_ahead(context, one_by_one(keys)),
+            None => {
+                let catalogue = Arc::clone(&context.catalogue);
+                read_ahead(context, without(one_by_one(keys), left_out, catalogue))
+            }
             Some(parent) => {
                 let catalogue = Arc::clone(&context.catalogue);
                 read_ahead(

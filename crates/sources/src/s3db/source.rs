@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use teeline_core::{
-    Attachment, BackupError, Class, Placed, PlannedResource, ResourceKind, Sample, SampleLimits,
-    Scan, ScanPlan, Selection, Source, SourceKind, chain::Base, layout,
+    Attachment, BackupError, Class, Placed, PlannedResource, ResourceKind, ResumePoint, Sample,
+    SampleLimits, Scan, ScanPlan, Selection, Source, SourceKind, chain::Base, layout,
 };
 use tokio::sync::OnceCell;
 
@@ -15,6 +15,7 @@ use super::bucket::{Bucket, Head};
 use super::catalogue::Catalogue;
 use super::changes::ParentIndex;
 use super::connection::Connection;
+use super::continued::{LeftOut, unchanged};
 use super::export::{ExportedBackup, schema_export};
 use super::fetch::FetchContext;
 use super::keys::Lister;
@@ -300,7 +301,15 @@ impl Source for S3dbSource {
     }
 
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
-        self.begin(selection, None).await
+        self.begin(selection, None, Vec::new()).await
+    }
+
+    async fn scan_on(
+        &self,
+        selection: Selection,
+        points: Vec<ResumePoint>,
+    ) -> Result<Box<dyn Scan>, BackupError> {
+        self.begin(selection, None, points).await
     }
 
     async fn scan_changes(
@@ -309,7 +318,7 @@ impl Source for S3dbSource {
         base: Base,
     ) -> Result<Box<dyn Scan>, BackupError> {
         let parent = ParentIndex::read(base).await?;
-        self.begin(selection, Some(parent)).await
+        self.begin(selection, Some(parent), Vec::new()).await
     }
 
     async fn sample(
@@ -329,18 +338,26 @@ impl Source for S3dbSource {
         let plan = plan(&context.catalogue, &lister.wanted, others, bytes);
         let (keys, shares) = sample(&context.catalogue, lister.start(), limits).await?;
         Ok(Sample {
-            scan: Box::new(S3dbScan::new(plan, context, keys, None, None)),
+            scan: Box::new(S3dbScan::new(
+                plan,
+                context,
+                keys,
+                None,
+                LeftOut::new(),
+                None,
+            )),
             shares,
         })
     }
 }
 
 impl S3dbSource {
-    /// Begins a scan, of what isn't as the parent has it where there is one.
+    /// Begins a scan, of what isn't as the parent has it where there is one, without what is before these points.
     async fn begin(
         &self,
         selection: Selection,
         parent: Option<ParentIndex>,
+        points: Vec<ResumePoint>,
     ) -> Result<Box<dyn Scan>, BackupError> {
         let prepared = self.prepare(selection).await?;
         self.check_settles(&prepared.context.parts)?;
@@ -350,6 +367,8 @@ impl S3dbSource {
             lister,
             mut context,
         } = prepared;
+        let inline_bytes_max = self.options.inline_bytes_max;
+        let left_out = unchanged(lister.clone(), points, inline_bytes_max).await?;
         let settle = self.settle(&bytes, &lister.selection).await?;
         context.identifies = settle.is_some();
         let others = [
@@ -359,9 +378,10 @@ impl S3dbSource {
         ];
         let plan = ScanPlan {
             server_time: head.date,
+            continued: left_out.keys().copied().collect(),
             ..plan(&context.catalogue, &lister.wanted, others, bytes)
         };
-        let scan = S3dbScan::new(plan, context, lister.start(), parent, settle);
+        let scan = S3dbScan::new(plan, context, lister.start(), parent, left_out, settle);
         Ok(Box::new(scan))
     }
 }
@@ -387,6 +407,6 @@ fn plan(
             .map(planned)
             .collect(),
         attachments: vec![(layout::DATABASE_CATALOGUE.to_owned(), database_catalogue)],
-        server_time: None,
+        ..ScanPlan::default()
     }
 }

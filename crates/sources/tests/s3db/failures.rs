@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use teeline_core::{
     BackupError, Class, DestinationMarker, RestoringResource, SourceKind, Target, document,
 };
+use teeline_fault_proxy::{Answer, Fault, FaultProxy, Rule};
 use teeline_sources::s3db::{Connection, RestoreMode, S3dbTarget, WriteBackOptions};
 
 use crate::server::{Scanned, Server, catalogue, catalogue_object, restoring, scan, typed};
@@ -113,6 +114,43 @@ async fn a_place_that_is_no_database_is_told() {
         Class::Usage,
         &["prefix is itself a teeline destination"],
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_points_elsewhere_leads_nowhere() {
+    let server = Server::start().await;
+    server
+        .put("s3db.json", catalogue_object(&catalogue(&[])))
+        .await;
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let elsewhere = FaultProxy::start(server.address()).await.unwrap();
+    elsewhere.add(Rule::new("", "", Fault::change(|_| ())));
+    for status in [301, 302, 307, 308] {
+        let answer = Answer::error(status, "TemporaryRedirect");
+        let location = format!("{}/bucket/s3db.json", elsewhere.endpoint());
+        proxy.add(Rule::new(
+            "",
+            "",
+            Fault::Answer(answer.header("location", location)),
+        ));
+        let connection = server.connection_over(&proxy.address(), "");
+        let error = scan(&connection).await.unwrap_err();
+        assert_error(&error, Class::Permanent, &["another region"]);
+        proxy.clear();
+    }
+    assert_eq!(elsewhere.hits(), 0, "nobody else was asked");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_told_with_the_servers_time() {
+    let server = Server::start().await;
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let date = "Mon, 23 Nov 2026 02:00:00 GMT";
+    let answer = Answer::error(403, "RequestTimeTooSkewed").header("date", date);
+    proxy.add(Rule::new("", "", Fault::Answer(answer)));
+    let connection = server.connection_over(&proxy.address(), "");
+    let error = scan(&connection).await.unwrap_err();
+    assert_error(&error, Class::Permanent, &[date, "set the clock"]);
 }
 
 #[tokio::test]

@@ -9,7 +9,6 @@
 mod failures;
 mod modes;
 mod partitions;
-mod proxy;
 mod round_trip;
 mod selection;
 #[allow(dead_code, reason = "tests of the engine use a part of it")]

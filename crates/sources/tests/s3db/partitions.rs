@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use teeline_core::{BackupError, Class, Partitions, Query, Selection};
+use teeline_fault_proxy::{FaultProxy, Watcher};
 use teeline_sources::s3db::{Connection, S3dbTarget, ScanOptions, WriteBackOptions};
 
-use crate::proxy::{Hook, Proxy};
 use crate::server::{
     Objects, Scanned, Server, catalogue_object, entry, record, restoring, scan, scan_with, typed,
     write_back,
@@ -120,10 +120,10 @@ fn numbered(numbers: impl Iterator<Item = usize>) -> BTreeSet<String> {
 }
 
 /// A proxy that notes the requests, and what it has noted: `LIST <prefix>`, `GET <key>`.
-async fn noting(server: &Server) -> (Proxy, Arc<Mutex<Vec<String>>>) {
+async fn noting(server: &Server) -> (FaultProxy, Arc<Mutex<Vec<String>>>) {
     let noted = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&noted);
-    let hook: Hook = Arc::new(move |first| {
+    let watcher: Watcher = Arc::new(move |first| {
         let target = first.split(' ').nth(1).unwrap().to_owned();
         let decoded = percent_encoding::percent_decode_str(&target).decode_utf8_lossy();
         let note = match decoded.split_once("prefix=") {
@@ -136,7 +136,12 @@ async fn noting(server: &Server) -> (Proxy, Arc<Mutex<Vec<String>>>) {
         notes.lock().unwrap().push(note);
         Box::pin(async {})
     });
-    (Proxy::start(server.address(), hook).await, noted)
+    (
+        FaultProxy::watched(server.address(), watcher)
+            .await
+            .unwrap(),
+        noted,
+    )
 }
 
 #[tokio::test]

@@ -1,15 +1,13 @@
 //! A database that changes while it is read, and connections that break.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
 use teeline_core::{Item, Selection, Source};
+use teeline_fault_proxy::{Answer, Fault, FaultProxy, Rule, Watcher};
 use teeline_sources::s3db::{OnUndecodable, RawObject, S3dbSource, ScanOptions};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
-use crate::proxy::{Hook, Proxy};
 use crate::server::{
     Server, catalogue, catalogue_object, entry, noise, record, scan, scan_with, typed,
 };
@@ -115,29 +113,9 @@ async fn scan_with_options(
     scan_with(&server.connection(""), options, Selection::everything()).await
 }
 
-/// Forwards connections to a server; each ends after so many bytes of answers.
-async fn cutting_proxy(server: String, answer_bytes_max: usize) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(&server).await.unwrap();
-            tokio::spawn(async move {
-                let (mut client_in, mut client_out) = client.into_split();
-                let (server_in, mut server_out) = server.into_split();
-                let up = async {
-                    let _ = tokio::io::copy(&mut client_in, &mut server_out).await;
-                };
-                let down = async {
-                    let mut limited = server_in.take(answer_bytes_max as u64);
-                    let _ = tokio::io::copy(&mut limited, &mut client_out).await;
-                    let _ = client_out.shutdown().await;
-                };
-                tokio::select! { () = up => {}, () = down => {} }
-            });
-        }
-    });
-    address
+/// Every answer ends after so many bytes.
+fn cut_after(bytes: usize) -> Rule {
+    Rule::new("GET", "", Fault::CutReply(bytes))
 }
 
 #[tokio::test]
@@ -150,8 +128,11 @@ async fn a_body_goes_on_where_its_connection_broke() {
     server
         .put("small", typed("a/b", bytes[..200_000].to_vec()))
         .await;
-    let proxy = cutting_proxy(server.address().to_owned(), 700_000).await;
-    let scanned = scan(&server.connection_over(&proxy, "")).await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    proxy.add(cut_after(700_000));
+    let scanned = scan(&server.connection_over(&proxy.address(), ""))
+        .await
+        .unwrap();
     let frames = scanned.objects.unwrap().frames();
     let joined = |key: &str| {
         let pieces = frames.iter().filter(|frame| frame.header.key == key);
@@ -170,13 +151,12 @@ async fn an_object_that_is_replaced_while_it_is_read_is_whole() {
     server.put("s3db.json", catalogue_object(&catalogue)).await;
     server.put("large", typed("a/b", noise(3_000_000))).await;
     let new = noise(2_000_001);
-    let cutting = cutting_proxy(server.address().to_owned(), 700_000).await;
     let (writer, body, reads) = (
         Arc::clone(&server),
         new.clone(),
         Arc::new(AtomicU32::new(0)),
     );
-    let hook: Hook = Arc::new(move |request| {
+    let watcher: Watcher = Arc::new(move |request| {
         let (writer, body, reads) = (Arc::clone(&writer), body.clone(), Arc::clone(&reads));
         Box::pin(async move {
             // Before its connection has broken the second time, and is asked to go on.
@@ -185,45 +165,14 @@ async fn an_object_that_is_replaced_while_it_is_read_is_whole() {
             }
         })
     });
-    let proxy = Proxy::start(&cutting, hook).await;
+    let proxy = FaultProxy::watched(server.address(), watcher)
+        .await
+        .unwrap();
+    proxy.add(cut_after(700_000));
     let connection = server.connection_over(&proxy.address(), "");
     let frames = scan(&connection).await.unwrap().objects.unwrap().frames();
     let pieces = frames.iter().flat_map(|frame| frame.bytes.to_vec());
     assert!(pieces.collect::<Vec<_>>() == new);
-}
-
-/// A proxy that refuses every third connection: it answers the first request that the server is to be spared.
-async fn throttling_proxy(server: String, refused: Arc<AtomicUsize>) -> String {
-    const REFUSAL: &str = "<Error><Code>SlowDown</Code><Message>less, please</Message></Error>";
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        for number in 0.. {
-            let (mut client, _) = listener.accept().await.unwrap();
-            let (server, refused) = (server.clone(), Arc::clone(&refused));
-            tokio::spawn(async move {
-                if number % 3 == 0 {
-                    let mut request = [0; 16 << 10];
-                    if client
-                        .read(&mut request)
-                        .await
-                        .is_ok_and(|length| length > 0)
-                    {
-                        refused.fetch_add(1, Ordering::SeqCst);
-                    }
-                    let length = REFUSAL.len();
-                    let answer = format!(
-                        "HTTP/1.1 503 Slow Down\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{REFUSAL}"
-                    );
-                    let _ = client.write_all(answer.as_bytes()).await;
-                    return;
-                }
-                let mut server = TcpStream::connect(&server).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-            });
-        }
-    });
-    address
 }
 
 #[tokio::test]
@@ -236,11 +185,17 @@ async fn a_server_that_throttles_is_asked_again() {
         record(&catalogue, "log", document)
     });
     server.put_all("", &records.collect()).await;
-    let refused = Arc::new(AtomicUsize::new(0));
-    let proxy = throttling_proxy(server.address().to_owned(), Arc::clone(&refused)).await;
-    let scanned = scan(&server.connection_over(&proxy, "")).await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    // Every third request, for a while.
+    for number in 1..40 {
+        let refusal = Fault::Answer(Answer::error(503, "SlowDown"));
+        proxy.add(Rule::new("", "", refusal).after(2 * number).times(1));
+    }
+    let scanned = scan(&server.connection_over(&proxy.address(), ""))
+        .await
+        .unwrap();
     assert_eq!(scanned.resource("log").documents().len(), 100);
-    assert!(refused.load(Ordering::SeqCst) > 1);
+    assert!(proxy.hits() > 1);
 }
 
 /// Ids that a generator gives, that are counted, and that no order or alphabet helps with.

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use teeline_core::Selection;
+use teeline_fault_proxy::{FaultProxy, Watcher};
 use teeline_sources::s3db::{RawObject, ScanOptions};
 
-use crate::proxy::{Hook, Proxy};
 use crate::server::{
     Objects, Scanned, Server, catalogue, catalogue_object, entry, noise, record, scan_with, typed,
 };
@@ -249,7 +249,7 @@ impl Writer {
             requests: 0,
         }));
         let writer = Arc::clone(self);
-        let hook: Hook = Arc::new(move |request| {
+        let watcher: Watcher = Arc::new(move |request| {
             let (writer, writing) = (Arc::clone(&writer), Arc::clone(&writing));
             Box::pin(async move {
                 let mut writing = writing.lock().await;
@@ -258,7 +258,9 @@ impl Writer {
                 }
             })
         });
-        let proxy = Proxy::start(self.server.address(), hook).await;
+        let proxy = FaultProxy::watched(self.server.address(), watcher)
+            .await
+            .unwrap();
         let connection = self
             .server
             .connection_over(&proxy.address(), PREFIX.trim_end_matches('/'));

@@ -3,12 +3,15 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use teeline::{BackupReport, Changes, DestinationReport, DestinationStatus, Verified};
+use teeline::{
+    BackupReport, Changes, DestinationReport, DestinationStatus, Resumed, SegmentPlace, Verified,
+};
 
 use super::settle::settled;
 use super::words::{bytes, counted, grouped, of_run, rates, seconds};
 use super::{Problem, Shown};
 use crate::output::Next;
+use crate::output::printable::one_line;
 
 /// A backup's report with the commands to try next.
 #[derive(Debug, Serialize)]
@@ -118,7 +121,29 @@ fn extent(report: &BackupReport) -> String {
     if let Some(why) = &report.whole_because {
         let _ = writeln!(text, "  has everything: {why}");
     }
+    if let Some(resumed) = &report.resumed {
+        let _ = writeln!(text, "  {}", taken_up(resumed));
+    }
     text
+}
+
+/// What came of taking up a run.
+fn taken_up(resumed: &Resumed) -> String {
+    if let Some(why) = &resumed.afresh_because {
+        return format!("begun afresh, instead of {}: {why}", resumed.run);
+    }
+    let from = match &resumed.from {
+        None => "nothing had to be read".to_owned(),
+        Some(SegmentPlace { resource, segment }) => {
+            let resource = one_line(resource);
+            format!("read from data file {segment} of {resource} on")
+        }
+    };
+    format!(
+        "taken up again: {from}, {} not read again, {} not sent again",
+        bytes(resumed.bytes_not_read),
+        bytes(resumed.bytes_not_sent)
+    )
 }
 
 /// What went wrong with a backup, as a whole and at its destinations.

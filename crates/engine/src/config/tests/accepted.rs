@@ -34,8 +34,10 @@ settle_passes_max = 7
 strategy = "quorum:2"
 lag = "block"
 lag_patience_ms = 2000
+resume_quiet_ms = 40000
 spill_bytes = "2GiB"
 catch_up = "wait"
+deadline = "6h"
 base = "full"
 concurrency = 2
 compression = "gzip"
@@ -110,8 +112,10 @@ fn every_key_is_read() {
         strategy: StrategyKind::Quorum(2),
         lag: Some(LagPolicy::Block),
         lag_patience_ms: 2_000,
+        resume_quiet_ms: 40_000,
         spill_bytes: 2 << 30,
         catch_up: CatchUp::Wait,
+        deadline: Some(Span::from_ms(6 * 3_600_000)),
         base: IncrementalBase::Full,
         concurrency: 2,
         compression: Compression::Gzip { level: 9 },

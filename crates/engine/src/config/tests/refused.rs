@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn unknown_keys_are_found_at_their_line() {
     toml("# c\n[backup]\nlevel = 1\n  stratgy = \"CANARY\"\n").refused(
-        "c.toml:4:3: unknown key `backup.stratgy`; accepted here: strategy, lag, lag_patience_ms, spill_bytes, catch_up, concurrency, compression, level, \
+        "c.toml:4:3: unknown key `backup.stratgy`; accepted here: strategy, lag, lag_patience_ms, resume_quiet_ms, spill_bytes, catch_up, deadline, concurrency, compression, level, \
          block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude, partitions, query, metadata, cleanup, base",
         Some("did you mean `strategy`?"),
     );
@@ -461,7 +461,7 @@ fn what_is_kept_is_said_by_rules_that_go_together() {
         None,
     );
     toml("[backup]\ntime_zone = \"UTC\"\n[retention]\ndaily = 1").refused(
-        "c.toml:2:1: unknown key `backup.time_zone`; accepted here: strategy, lag, lag_patience_ms, spill_bytes, catch_up, concurrency, compression, level, \
+        "c.toml:2:1: unknown key `backup.time_zone`; accepted here: strategy, lag, lag_patience_ms, resume_quiet_ms, spill_bytes, catch_up, deadline, concurrency, compression, level, \
          block_bytes, segment_bytes, record_bytes_max, inline_bytes_max, verification, path, include, exclude, partitions, query, metadata, cleanup, base",
         Some("it stands before all sections: time_zone = \"Europe/Berlin\""),
     );

@@ -55,7 +55,7 @@ fn a_variable_at_fault_is_named() {
         .env(&[("TEELINE__ENGINE__WROKERS", "2")])
         .load()
         .unwrap_err();
-    let message = "variable TEELINE__ENGINE__WROKERS: unknown key `engine.wrokers`; accepted here: workers, budget_bytes, temp_dir, log_level";
+    let message = "variable TEELINE__ENGINE__WROKERS: unknown key `engine.wrokers`; accepted here: executor, workers, budget_bytes, temp_dir, log_level";
     assert_eq!(error.to_string(), message);
     assert_eq!(error.suggestion(), Some("did you mean `workers`?"));
     toml(text)

@@ -8,7 +8,7 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use teeline_core::{BackupError, Timestamp};
 
-use super::super::bucket::{Bucket, header_time};
+use super::super::bucket::Bucket;
 
 /// What time it is at the server, to the second; `None` where it doesn't say.
 pub(super) async fn server_time(bucket: &Bucket) -> Result<Option<Timestamp>, BackupError> {
@@ -57,7 +57,7 @@ impl Intercept for Date {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let date = context.response().headers().get("date");
-        if let Some(time) = date.and_then(header_time) {
+        if let Some(time) = date.and_then(Timestamp::from_http_date) {
             self.0.store(time.unix_ms(), Ordering::Relaxed);
         }
         Ok(())

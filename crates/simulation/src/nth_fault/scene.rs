@@ -1,0 +1,181 @@
+//! What is done while something goes wrong, and what must be true then.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use teeline::sinks::What;
+use teeline::{
+    BackupId, Class, CleanupRequest, DestinationSpec, Engine, KeyChange, Keys, KeysRequest,
+    RepairRequest, RestoreRequest, RestoreStatus, RestoreTarget, Retention, RetentionPolicy, Span,
+    SyncRequest, Which, exit,
+};
+use tokio::time::{Duration, sleep};
+
+use super::stores::Stores;
+use super::{Doing, Ran, Set, Wrong};
+use crate::data::Restored;
+use crate::oracle::{
+    Happened, Made, Reported, emitted_the_truth, name, restores, says_the_truth,
+    verdict_is_the_strategys,
+};
+use crate::secrets::{opened_by, recipient};
+
+/// Something is done where the first destination goes wrong, and then again.
+pub(super) struct Scene<'a> {
+    pub(super) engine: Engine,
+    pub(super) stores: Stores,
+    pub(super) set: &'a Set,
+}
+
+/// What came of doing it.
+struct Came {
+    is_success: bool,
+    /// The report.
+    said: String,
+    reported: Option<Reported>,
+}
+
+impl Scene<'_> {
+    pub(super) async fn run(&self, wrong: Wrong, nth: u64) -> Result<Ran, String> {
+        let made = self.set.made.clone();
+        let (failing, hits) = self.stores.failing(wrong, nth)?;
+        let came = self.act(&failing, &made).await?;
+        let listed = self.look(&made).await?;
+        for (number, (now, to_stay)) in listed.iter().zip(&self.set.to_stay).enumerate() {
+            if let Some(lost) = to_stay.difference(now).next() {
+                return Err(format!("P3: {} has lost {lost}", name(number)));
+            }
+            if let Some(reported) = &came.reported {
+                says_the_truth(&name(number), reported, now, &Happened::default())?;
+            }
+        }
+        if let Some(reported) = &came.reported {
+            verdict_is_the_strategys(reported)?;
+        }
+        let was_hit = hits.load(Ordering::Relaxed) > 0;
+        if !was_hit && !came.is_success {
+            return Err(format!("without a fault it fails: {}", came.said));
+        }
+        let is_damaged = matches!(wrong, Wrong::Store(_, What::FlipBit | What::LoseByte));
+        if !(is_damaged && self.set.doing == Doing::Sync && self.says_what_is_in_the_way().await?) {
+            self.again(&made).await?;
+        }
+        match self.engine.is_idle() {
+            true => Ok(Ran {
+                was_hit,
+                is_success: came.is_success,
+            }),
+            false => Err("P6: the engine isn't idle".to_owned()),
+        }
+    }
+
+    /// Done again, when nothing goes wrong, it is done, and all is right.
+    async fn again(&self, made: &Made) -> Result<(), String> {
+        sleep(Duration::from_secs(60)).await;
+        let came = self.act(&self.stores.destinations()?, made).await?;
+        if !came.is_success {
+            return Err(format!("P4: done again, it fails: {}", came.said));
+        }
+        for (number, now) in self.look(made).await?.iter().enumerate() {
+            if let Some(lost) = self.set.in_the_end.difference(now).next() {
+                return Err(format!("P4: in the end {} lacks {lost}", name(number)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a copy can't be completed since a file of it is damaged, which is named: what is there is never replaced.
+    async fn says_what_is_in_the_way(&self) -> Result<bool, String> {
+        let request = SyncRequest::new(self.stores.destinations()?);
+        let report = self.engine.sync(request).await;
+        let copies = report.backups.iter().flat_map(|it| &it.destinations);
+        let mut errors = copies.filter_map(|copy| copy.error.as_ref());
+        Ok(errors.any(|error| error.class == Class::Corrupt && error.message.contains(&name(0))))
+    }
+
+    async fn act(&self, to: &[DestinationSpec], made: &Made) -> Result<Came, String> {
+        let (engine, to) = (&self.engine, to.to_vec());
+        let (code, said) = match self.set.doing {
+            Doing::Backup => {
+                let reported = self.set.back_up(engine, to, made, 3).await;
+                return Ok(Came {
+                    is_success: reported.report.exit_code() == exit::DONE,
+                    said: format!("{:?}", reported.report),
+                    reported: Some(reported),
+                });
+            }
+            Doing::Restore => return self.restore(to[..1].to_vec(), made).await,
+            Doing::Cleanup => {
+                let newest = Retention {
+                    count: 1,
+                    ..Retention::default()
+                };
+                let mut policy = RetentionPolicy::new(newest);
+                policy.grace = Span::default();
+                let request = CleanupRequest::new(to, policy);
+                let report = engine.cleanup(request).await;
+                (report.exit_code(), format!("{report:?}"))
+            }
+            Doing::Repair => {
+                let mut request = RepairRequest::rebuild_manifests(to);
+                // Otherwise one whose files are young is passed over.
+                request.id = self.set.newer.clone();
+                let report = engine.repair(request).await;
+                (report.exit_code(), format!("{report:?}"))
+            }
+            Doing::Sync => {
+                let report = engine.sync(SyncRequest::new(to)).await;
+                (report.exit_code(), format!("{report:?}"))
+            }
+            Doing::KeyChange => {
+                let mut request = KeysRequest::new(to);
+                request.keys = opened_by(&[1, 2]);
+                request.change = KeyChange::Rotate(vec![recipient(2)]);
+                let report = engine.keys(request).await;
+                (report.exit_code(), format!("{report:?}"))
+            }
+        };
+        Ok(Came {
+            is_success: code == exit::DONE,
+            said,
+            reported: None,
+        })
+    }
+
+    async fn restore(&self, from: Vec<DestinationSpec>, made: &Made) -> Result<Came, String> {
+        let restored = Restored::default();
+        let target = RestoreTarget::Custom(Box::new(restored.clone()));
+        let request = RestoreRequest::new(Which::Latest, from, target);
+        let report = self.engine.restore(request).await;
+        emitted_the_truth(made, &restored, report.status)?;
+        Ok(Came {
+            is_success: report.status == RestoreStatus::Completed,
+            said: format!("{report:?}"),
+            reported: None,
+        })
+    }
+
+    /// What each destination lists: each restores from there alone.
+    async fn look(&self, made: &Made) -> Result<Vec<BTreeSet<BackupId>>, String> {
+        let keys = match self.set.doing {
+            Doing::KeyChange => opened_by(&[1, 2]),
+            _ => Keys::default(),
+        };
+        let mut all = Vec::new();
+        for (number, destination) in self.stores.destinations()?.into_iter().enumerate() {
+            let alone = vec![destination];
+            let mut now = BTreeSet::new();
+            for backup in self.engine.list(&alone).await.backups {
+                let Some(lines) = made.lines(&backup.id) else {
+                    return Err(format!("P3: {} lists what nobody made", name(number)));
+                };
+                restores(&self.engine, &alone, &backup.id, &lines, &keys)
+                    .await
+                    .map_err(|wrong| format!("P1: {}: {wrong}", name(number)))?;
+                now.insert(backup.id);
+            }
+            all.push(now);
+        }
+        Ok(all)
+    }
+}
