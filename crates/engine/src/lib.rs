@@ -96,11 +96,11 @@ pub use report::{
     CleanedUpload, CleanupReport, CleanupStatus, Contained, CopyState, CopyStatus, Damage,
     DeleteReport, DeletedCopy, DestinationError, DrillReport, DriverInfo, DriverOutcome,
     DryRunReport, DryRunStatus, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport,
-    ListedBackup, ListedCopy, MendedFile, MonitorReport, MonitoredDestination, PluginResult, PreviousState,
-    Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
-    RestoreReport, RestoreStatus, RestoredResource, SampleReport, SampledResource, ScheduleList,
-    ScheduledBackup, SchedulesReport, ScrubReport, ScrubbedCopy, StatusReport, SyncReport,
-    SyncStatus, SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict,
+    ListedBackup, ListedCopy, MendedFile, MonitorReport, MonitoredDestination, PluginResult,
+    PreviousState, Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun,
+    ResourceStatus, RestoreReport, RestoreStatus, RestoredResource, SampleReport, SampledResource,
+    ScheduleList, ScheduledBackup, SchedulesReport, ScrubReport, ScrubbedCopy, StatusReport,
+    SyncReport, SyncStatus, SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict,
     VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, WasWrong, exit, exit_code_of,
 };
 pub use request::{

@@ -40,9 +40,7 @@ pub use plugin_result::{DriverInfo, DriverOutcome, PluginResult};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
 pub use scrub::{ScrubReport, ScrubbedCopy};
 
-pub use repair::{
-    MendedFile, RepairReport, RepairStatus, RepairedCopy, RepairedRun, WasWrong,
-};
+pub use repair::{MendedFile, RepairReport, RepairStatus, RepairedCopy, RepairedRun, WasWrong};
 pub use restore::{RestoreReport, RestoreStatus, RestoredResource};
 pub use validation::{BackupValidation, CheckResult, ValidationChecks, ValidationReport, Verdict};
 pub use verify::{

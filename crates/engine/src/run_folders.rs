@@ -10,6 +10,7 @@ use crate::clocks;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::removal::Remains;
+use crate::set_aside;
 
 /// A run's folder, as a listing of its destination shows it. One without a manifest is of a run that never published, or
 /// whose manifest was lost: which of the two, its files tell.
@@ -54,7 +55,7 @@ impl RunFolders {
         let mut records = self.records.get(id).cloned().unwrap_or_default();
         records.extend(checks.filter(is_of_it).cloned());
         let damaged = self.damaged.iter();
-        records.extend(damaged.filter(|key| was_of(key, id)).cloned());
+        records.extend(damaged.filter(|key| set_aside::was_of(key, id)).cloned());
         Remains {
             folders: self.written.get(id).cloned().unwrap_or_default(),
             entries: Vec::new(),
@@ -123,16 +124,6 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
             .push(path.clone());
     }
     Ok(found)
-}
-
-/// Whether what is kept under this key was damaged in a backup's folder, or among what is kept of the backup elsewhere.
-fn was_of(kept: &ObjectKey, id: &BackupId) -> bool {
-    let Some(key) = layout::damaged_at(kept) else {
-        return false;
-    };
-    let in_its_folder = key.as_str().split('/').any(|name| name == id.as_str());
-    let of_it = layout::catalog_entry_id(&key).or_else(|| layout::run_record_id(&key));
-    in_its_folder || of_it.as_ref() == Some(id)
 }
 
 impl RunFolder {

@@ -3,7 +3,10 @@
 
 use std::ops::Range;
 
-use teeline_core::{BackupError, Class, Digest, DigestOfDigests, ObjectKey, Sink, layout};
+use futures::TryStreamExt;
+use teeline_core::{
+    BackupError, BackupId, Class, Digest, DigestOfDigests, ObjectKey, Sink, layout,
+};
 
 use crate::catalog::located;
 use crate::open::Opened;
@@ -16,6 +19,26 @@ pub(crate) async fn set_aside(opened: &Opened, key: &ObjectKey) -> Result<Object
     let kept = keep(opened, key).await?;
     clear(opened, key).await?;
     Ok(kept)
+}
+
+/// What was moved aside of a backup.
+pub(crate) async fn keys(opened: &Opened, id: &BackupId) -> Result<Vec<ObjectKey>, BackupError> {
+    let folder = ObjectKey::new(layout::DAMAGED)?;
+    let objects = opened.sink.list(Some(&folder)).map_ok(|object| object.key);
+    objects
+        .try_filter(|key| std::future::ready(was_of(key, id)))
+        .try_collect()
+        .await
+}
+
+/// Whether what is kept under this key stood in a backup's folder, or is its entry in the catalogue or a record of it.
+pub(crate) fn was_of(kept: &ObjectKey, id: &BackupId) -> bool {
+    let Some(key) = layout::damaged_at(kept) else {
+        return false;
+    };
+    let in_its_folder = key.as_str().split('/').any(|name| name == id.as_str());
+    let of_it = layout::catalog_entry_id(&key).or_else(|| layout::run_record_id(&key));
+    in_its_folder || of_it.as_ref() == Some(id)
 }
 
 /// Copies what stands under a key, unless that was done before. Gives the key of the copy, which has the same bytes.
@@ -38,7 +61,9 @@ async fn keep(opened: &Opened, key: &ObjectKey) -> Result<ObjectKey, BackupError
             located(sink, &kept),
             format!("it isn't the copy of {key} that it has to be, so that isn't moved"),
         )
-        .suggest("the disk, the store or the way to it damages data; check it before trusting it again")),
+        .suggest(
+            "the disk, the store or the way to it damages data; check it before trusting it again",
+        )),
     }
 }
 

@@ -10,7 +10,9 @@ mod sources;
 mod truth;
 
 use teeline_core::chain::{Linked, Links};
-use teeline_core::{BackupError, BackupId, CatalogEntry, Class, Depth, Timestamp, Verified, layout};
+use teeline_core::{
+    BackupError, BackupId, CatalogEntry, Class, Depth, Timestamp, Verified, layout,
+};
 
 use super::evidence::Evidence;
 use super::lost::Refusal;
@@ -100,10 +102,15 @@ impl Heal<'_> {
         if let Some(path) = site.path.as_ref().filter(|path| **path != truth.path) {
             let message = format!("its folder here is {path}, and elsewhere {}", truth.path);
             let error = BackupError::corrupt(self.id, message);
-            let error = error.suggest("its files belong in the same folder everywhere; move them there");
+            let error =
+                error.suggest("its files belong in the same folder everywhere; move them there");
             return Refusal::from(error).into_copy(&opened.name);
         }
-        let others = self.places.iter().flatten().map(|place| &place.asked.opened);
+        let others = self
+            .places
+            .iter()
+            .flatten()
+            .map(|place| &place.asked.opened);
         let others = others.filter(|other| other.name != opened.name);
         let sources = Sources::new(others.chain([opened]));
         let started_at = (self.engine.0.clock)();
@@ -148,11 +155,14 @@ impl Heal<'_> {
         let entries = site.searched.asked.catalog.entries.iter();
         let now_there = mended.iter().filter(|(at, _)| at == name);
         let its = truth.sealed.entry(&truth.path);
-        let entries = entries.chain(now_there.map(|(_, entry)| entry)).chain([&its]);
+        let entries = entries
+            .chain(now_there.map(|(_, entry)| entry))
+            .chain([&its]);
         match Links::new(entries.map(Linked::from)).chain(self.id) {
             Ok(_) => Ok(()),
-            Err(error) => Err(BackupError::corrupt(name, error)
-                .suggest("`teeline repair --auto`, or `teeline sync`, copies what a destination lacks")),
+            Err(error) => Err(BackupError::corrupt(name, error).suggest(
+                "`teeline repair --auto`, or `teeline sync`, copies what a destination lacks",
+            )),
         }
     }
 
@@ -211,7 +221,10 @@ impl Heal<'_> {
                 let count = healing.damage.len();
                 let message = match count {
                     1 => format!("{}: {}", first.file, first.message),
-                    _ => format!("{}: {}; it is the first of {count} faults", first.file, first.message),
+                    _ => format!(
+                        "{}: {}; it is the first of {count} faults",
+                        first.file, first.message
+                    ),
                 };
                 let error = BackupError::new(Class::Corrupt, "heal", self.id, message);
                 let error = error.suggest("name a further destination that has the backup; `teeline restore` still takes what is right");

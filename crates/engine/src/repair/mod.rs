@@ -201,7 +201,8 @@ async fn repair_all(
 /// The runs that are to be repaired: what others go on from before them.
 fn wanted(request: &RepairRequest, searched: &[&Searched]) -> Result<Vec<BackupId>, BackupError> {
     let catalogs = searched.iter().map(|place| &place.asked.catalog);
-    let entries = catalogs.flat_map(|catalog| catalog.entries.iter().chain(&catalog.without_manifest));
+    let entries =
+        catalogs.flat_map(|catalog| catalog.entries.iter().chain(&catalog.without_manifest));
     let links = Links::new(entries.map(Linked::from));
     let heals = request.work != RepairWork::Manifests;
     let ids = match &request.id {
@@ -227,9 +228,10 @@ fn known_at(place: &Searched) -> impl Iterator<Item = BackupId> + '_ {
     let catalog = &place.asked.catalog;
     let listed = catalog.entries.iter().map(|entry| &entry.id);
     let damaged = catalog.damaged().map(|(id, ..)| id);
-    let with_manifest = place.folders.iter().filter(|folder| {
-        folder.has_manifest && !place.asked.has_withdrawn(&folder.id)
-    });
+    let with_manifest = place
+        .folders
+        .iter()
+        .filter(|folder| folder.has_manifest && !place.asked.has_withdrawn(&folder.id));
     let all = listed.chain(damaged);
     all.chain(with_manifest.map(|folder| &folder.id)).cloned()
 }

@@ -53,7 +53,7 @@ async fn one_death(calls: u64, by: By) -> bool {
             world.engine.cleanup(request).await.exit_code()
         }
     };
-    let lived = go(&mortal(&sink, calls)).await == exit::DONE;
+    let lived = go(&[mortal(&sink, "here", calls)]).await == exit::DONE;
 
     let about = format!("{by:?} after {calls} calls");
     assert!(beside(&sink, &made[0]).await == others, "{about}");
@@ -92,7 +92,7 @@ async fn what_is_swept_while_the_manifest_is_written_is_in_doubt() {
     let world = World::new();
     let sink = MemorySink::new("here");
     let swept = sink.clone();
-    let at = watched(&sink, move |operation, key| {
+    let at = [watched(&sink, "here", move |operation, key| {
         if let (Operation::Put, Some("manifest.json")) = (operation, key.map(ObjectKey::file_name))
         {
             let mut keys = swept.keys().into_iter();
@@ -100,7 +100,7 @@ async fn what_is_swept_while_the_manifest_is_written_is_in_doubt() {
             swept.overwrite(&layout::sweep(&entry.unwrap()).unwrap(), b"");
         }
         Ok(())
-    });
+    })];
     let report = world.engine.backup(request(&world.lines, &at)).await;
     assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
     assert_eq!(report.destinations[0].status, DestinationStatus::Unknown);
@@ -115,7 +115,7 @@ async fn what_is_taken_for_dead_meanwhile_publishes_nothing() {
         let world = World::new();
         let sink = MemorySink::new("here");
         let swept = sink.clone();
-        let at = watched(&sink, move |operation, key| {
+        let at = [watched(&sink, "here", move |operation, key| {
             let is_entry = |key: &&ObjectKey| key.as_str().starts_with("catalog/");
             let (Operation::Put, Some(entry)) = (operation, key.filter(is_entry)) else {
                 return Ok(());
@@ -131,7 +131,7 @@ async fn what_is_taken_for_dead_meanwhile_publishes_nothing() {
                     Ok(())
                 }
             }
-        });
+        })];
         let report = world.engine.backup(request(&world.lines, &at)).await;
         assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
         assert!(

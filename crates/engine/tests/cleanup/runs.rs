@@ -131,7 +131,9 @@ async fn what_was_published_while_it_was_taken_for_dead_is_not_swept() {
     let error = kept.error.as_ref().unwrap();
     assert!(error.message.contains("published meanwhile"), "{error:?}");
     assert_eq!(sink.keys(), before, "and the sweep is taken back");
-    world.assert_listed_and_whole(&at, std::slice::from_ref(&id)).await;
+    world
+        .assert_listed_and_whole(&at, std::slice::from_ref(&id))
+        .await;
 
     // Where some of it is gone already, the manifest makes no backup of the rest.
     lose(&sink, &["~0002.index"]).await;

@@ -23,7 +23,7 @@ struct WatchedSink {
 }
 
 /// A store that dies after so many calls.
-pub(crate) fn mortal(inner: &MemorySink, calls: u64) -> [DestinationSpec; 1] {
+pub(crate) fn mortal(inner: &MemorySink, name: &str, calls: u64) -> DestinationSpec {
     let calls_left = AtomicU64::new(calls);
     let before = move |_: Operation, _: Option<&ObjectKey>| {
         let left = |left: u64| left.checked_sub(1);
@@ -31,19 +31,20 @@ pub(crate) fn mortal(inner: &MemorySink, calls: u64) -> [DestinationSpec; 1] {
         call.map(drop)
             .map_err(|_| BackupError::new(Class::Permanent, "use", "the store", "it has died"))
     };
-    watched(inner, before)
+    watched(inner, name, before)
 }
 
 /// A store of which `before` is asked before each call.
 pub(crate) fn watched(
     inner: &MemorySink,
+    name: &str,
     before: impl Fn(Operation, Option<&ObjectKey>) -> Result<(), BackupError> + Send + Sync + 'static,
-) -> [DestinationSpec; 1] {
+) -> DestinationSpec {
     let sink = WatchedSink {
         inner: inner.clone(),
         before: Arc::new(before),
     };
-    [place("here", sink)]
+    place(name, sink)
 }
 
 impl fmt::Debug for WatchedSink {

@@ -302,15 +302,17 @@ impl<'a> Healing<'a> {
         let written = self.sources.write(key, index, upload.as_mut()).await;
         let replaced = match written {
             Err(error) => Err(error),
-            Ok(()) => async {
-                let moved_to = match found {
-                    Found::Damaged => Some(set_aside(self.to, key).await?),
-                    Found::Missing | Found::Right(_) => None,
-                };
-                upload.commit().await?;
-                Ok(moved_to)
+            Ok(()) => {
+                async {
+                    let moved_to = match found {
+                        Found::Damaged => Some(set_aside(self.to, key).await?),
+                        Found::Missing | Found::Right(_) => None,
+                    };
+                    upload.commit().await?;
+                    Ok(moved_to)
+                }
+                .await
             }
-            .await,
         };
         match replaced {
             Ok(moved_to) => {
@@ -374,7 +376,10 @@ impl<'a> Healing<'a> {
             return Ok(());
         }
         if let Some(first) = self.damage.first() {
-            let message = format!("it isn't listed before all of it is right: {}", first.message);
+            let message = format!(
+                "it isn't listed before all of it is right: {}",
+                first.message
+            );
             let error = BackupError::corrupt(&manifest_key, message);
             self.found(&manifest_key, None, &error);
             return Ok(());

@@ -31,7 +31,11 @@ pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
             let is_its = sealed.backup == *id && sealed.name == key.file_name();
             is_its.then_some(()).ok_or_else(other)
         };
-        match healing.sources().whole(&key, &Expected::Document(&judge)).await {
+        match healing
+            .sources()
+            .whole(&key, &Expected::Document(&judge))
+            .await
+        {
             Ok(right) => {
                 healing.write(&key, &Found::Damaged, right).await?;
                 readable += 1;
@@ -58,7 +62,8 @@ pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
             Err(error) => in_vain = in_vain.or(Some(error)),
         }
     }
-    let nobody = || BackupError::corrupt(&folder, "no destination has a key object that can be read");
+    let nobody =
+        || BackupError::corrupt(&folder, "no destination has a key object that can be read");
     let error = in_vain.unwrap_or_else(nobody);
     match error.class() {
         Class::Corrupt => {

@@ -35,7 +35,11 @@ impl Expected<'_> {
     ///
     /// # Errors
     /// [`Class::Corrupt`] where it isn't what it has to be.
-    pub(super) async fn read(&self, opened: &Opened, key: &ObjectKey) -> Result<Bytes, BackupError> {
+    pub(super) async fn read(
+        &self,
+        opened: &Opened,
+        key: &ObjectKey,
+    ) -> Result<Bytes, BackupError> {
         let sink = opened.sink.as_ref();
         match self {
             Expected::File(file) => file.read_at(sink, key).await,
@@ -128,7 +132,10 @@ impl<'a> Sources<'a> {
         index: &Index,
         upload: &mut dyn Upload,
     ) -> Result<(), BackupError> {
-        let reading = self.0.first().map(|opened| opened.sink.capabilities().reading);
+        let reading = self
+            .0
+            .first()
+            .map(|opened| opened.sink.capabilities().reading);
         for (range, pieces) in index.piece_windows(reading.map_or(0, |reading| reading.bytes)) {
             for bytes in self.window(key, range, &pieces).await? {
                 upload.write(bytes).await?;
@@ -213,12 +220,7 @@ fn fill(found: &mut [Option<Bytes>], pieces: &[Piece], mut bytes: Bytes) {
 }
 
 /// The same, each read by itself.
-async fn fill_singly(
-    found: &mut [Option<Bytes>],
-    pieces: &[Piece],
-    copy: &Copy<'_>,
-    start: u64,
-) {
+async fn fill_singly(found: &mut [Option<Bytes>], pieces: &[Piece], copy: &Copy<'_>, start: u64) {
     let mut begin = start;
     for (found, piece) in found.iter_mut().zip(pieces) {
         let range = begin..begin + piece.stored;

@@ -68,7 +68,10 @@ async fn read(id: &BackupId, site: &Site<'_>, path: &str) -> Option<SealedManife
 }
 
 fn refused(id: &BackupId, message: &str) -> BackupError {
-    let error = BackupError::corrupt(id, format!("{message}; which is right can't be told, so nothing is changed"));
+    let error = BackupError::corrupt(
+        id,
+        format!("{message}; which is right can't be told, so nothing is changed"),
+    );
     error.suggest(
         "`teeline verify --deep`, with the key where it is encrypted, tells which is damaged; move that one away, and repair again",
     )
