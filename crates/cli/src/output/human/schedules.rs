@@ -91,6 +91,7 @@ impl Shown for WorkReport {
             WorkReport::Validate(report) => report.text(),
             WorkReport::Scrub(report) => report.text(),
             WorkReport::Drill(report) => report.text(),
+            WorkReport::Repair(report) => report.text(),
             _ => String::new(),
         }
     }
@@ -103,6 +104,7 @@ impl Shown for WorkReport {
             WorkReport::Validate(report) => report.problems(problems),
             WorkReport::Scrub(report) => report.problems(problems),
             WorkReport::Drill(report) => report.problems(problems),
+            WorkReport::Repair(report) => report.problems(problems),
             _ => {}
         }
     }
