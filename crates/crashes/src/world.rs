@@ -233,7 +233,12 @@ impl World {
             for name in files(&root)?.into_keys() {
                 let top = name.split('/').next().unwrap_or_default();
                 let is_listed = top.parse().is_ok_and(|id: BackupId| listed.contains(&id));
-                let is_kept = matches!(top, "catalog" | "runs" | "teeline.json");
+                let is_kept = match top {
+                    "catalog" | "runs" | "teeline.json" => true,
+                    // The look at what is listed leaves word of that.
+                    "verifications" => listed.iter().any(|id| name.contains(id.as_str())),
+                    _ => false,
+                };
                 if name.contains(".tmp-") || !(is_listed || is_kept) {
                     left.insert(top.to_owned());
                 }
