@@ -4,10 +4,13 @@
 //! it is sealed and no key is given. What is damaged is moved below `damaged/`, and serves others from there with what is right of it.
 
 mod copy;
+mod deeper;
 mod keys;
 mod site;
 mod sources;
 mod truth;
+
+use std::collections::HashMap;
 
 use teeline_core::chain::{Linked, Links};
 use teeline_core::{
@@ -17,8 +20,9 @@ use teeline_core::{
 use super::evidence::Evidence;
 use super::lost::Refusal;
 use super::rebuild::{BY_REPAIR, copy_at};
+use super::{RepairRequest, RepairWork};
 use crate::engine::Engine;
-use crate::ledger::{self, Noted};
+use crate::ledger::{self, Ledger, Noted};
 use crate::report::{DestinationError, RepairStatus, RepairedCopy, RepairedRun};
 use crate::run_folders::Searched;
 use crate::run_records;
@@ -31,12 +35,11 @@ use truth::Truth;
 /// The healing of one backup.
 pub(super) struct Heal<'a> {
     pub(super) engine: &'a Engine,
+    pub(super) request: &'a RepairRequest,
     pub(super) id: &'a BackupId,
     pub(super) places: &'a [Result<Searched, (String, BackupError)>],
-    /// Whether it was asked for by name: then what a run has begun somewhere is completed.
-    pub(super) is_named: bool,
-    /// Whether it is to be everywhere.
-    pub(super) everywhere: bool,
+    /// What checks have found before, by destination.
+    pub(super) ledgers: &'a HashMap<String, Ledger>,
 }
 
 /// The copies that this repair has made whole, each with its destination.
@@ -72,7 +75,7 @@ impl Heal<'_> {
                 (Ok(_), truth) => {
                     let Some(site) = sites.next() else { continue };
                     match truth {
-                        Ok(Some(truth)) => self.at(site, truth, &evidence, mended, errors).await,
+                        Ok(Some(truth)) => self.at(site, truth, &evidence, mended).await,
                         Ok(None) => continue,
                         Err(error) => refused_at(site, error),
                     }
@@ -93,7 +96,6 @@ impl Heal<'_> {
         truth: &Truth,
         evidence: &Evidence,
         mended: &mut Mended,
-        errors: &mut Vec<DestinationError>,
     ) -> RepairedCopy {
         let opened = site.opened();
         if let Some(status) = self.leaves_alone(site) {
@@ -115,36 +117,55 @@ impl Heal<'_> {
         let sources = Sources::new(others.chain([opened]));
         let started_at = (self.engine.0.clock)();
         let mut healing = Healing::new(opened, &truth.path, &truth.sealed, &sources);
-        let done = healing.run().await;
+        let mut done = healing.run().await;
         if done.is_ok()
             && let Err(broken) = self.chain(site, truth, mended)
         {
             let key = layout::catalog_entry(self.id, truth.sealed.manifest.started_at);
             let _ = key.map(|key| healing.found(&key, None, &broken));
         }
+        let mut noted = Ok(());
         if done.is_ok() {
-            let noted = self.note(site, truth, &healing, evidence, started_at).await;
-            errors.extend(noted.err().map(|error| DestinationError {
-                destination: opened.name.clone(),
-                error: (&error).into(),
-            }));
+            noted = self.note(site, truth, &healing, evidence, started_at).await;
+        }
+        if done.is_ok() && healing.damage.is_empty() {
+            done = self.look_closer(site).await;
         }
         if done.is_ok() && healing.damage.is_empty() {
             let entry = truth.sealed.entry(&truth.path);
             mended.push((opened.name.clone(), entry));
         }
-        self.outcome(site, truth, healing, done)
+        RepairedCopy {
+            unrecorded: noted.err().as_ref().map(Into::into),
+            ..self.outcome(site, truth, healing, done)
+        }
+    }
+
+    /// Where an earlier check had looked closer and found damage.
+    async fn look_closer(&self, site: &Site<'_>) -> Result<(), BackupError> {
+        let name = &site.opened().name;
+        let is_due = |ledger: &Ledger| deeper::is_due(ledger, self.id);
+        let mut specs = self.request.destinations.iter();
+        match specs.find(|spec| spec.name == *name) {
+            Some(spec) if self.ledgers.get(name).is_some_and(is_due) => {
+                deeper::look(self.engine, spec, self.id, &self.request.keys).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What becomes of a copy that isn't healed.
     fn leaves_alone(&self, site: &Site<'_>) -> Option<RepairStatus> {
         let links = site.searched.asked.catalog.links();
         let is_needed = || !links.needing(self.id).is_empty();
+        // By its name also what a run has begun somewhere is completed.
+        let is_named = self.request.id.as_ref() == Some(self.id);
+        let everywhere = self.request.work == RepairWork::Everything;
         match site.standing {
             Standing::Withdrawn => Some(RepairStatus::Withdrawn),
             Standing::Listed | Standing::Lost => None,
-            Standing::Begun if self.is_named || self.everywhere || is_needed() => None,
-            Standing::Absent if self.everywhere || is_needed() => None,
+            Standing::Begun if is_named || everywhere || is_needed() => None,
+            Standing::Absent if everywhere || is_needed() => None,
             Standing::Begun | Standing::Absent => Some(RepairStatus::Absent),
         }
     }

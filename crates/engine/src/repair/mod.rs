@@ -5,7 +5,7 @@ mod heal;
 mod lost;
 mod rebuild;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use teeline_core::chain::{Linked, Links};
 use teeline_core::{BackupError, BackupId, Class};
@@ -13,6 +13,7 @@ use teeline_core::{BackupError, BackupId, Class};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::keys::Keys;
+use crate::ledger::Ledger;
 use crate::report::{DestinationError, RepairReport};
 use crate::request::Cancel;
 use crate::run_folders::{RunFolder, Searched, search_all};
@@ -169,15 +170,26 @@ async fn repair_all(
     let searched: Vec<&Searched> = places.iter().flatten().collect();
     let heals = request.work != RepairWork::Manifests;
     let mut mended = Mended::new();
+    let mut ledgers = HashMap::new();
+    for Searched { asked, .. } in searched.iter().filter(|_| heals) {
+        let name = asked.opened.name.clone();
+        match Ledger::read(&asked.opened, (engine.0.clock)()).await {
+            Ok(ledger) => drop(ledgers.insert(name, ledger)),
+            Err(error) => report.errors.push(DestinationError {
+                destination: name,
+                error: (&error).into(),
+            }),
+        }
+    }
     for id in wanted(request, &searched)? {
         let is_named = request.id.as_ref() == Some(&id);
         if heals {
             let heal = Heal {
                 engine,
+                request,
                 id: &id,
                 places: &places,
-                is_named,
-                everywhere: request.work == RepairWork::Everything,
+                ledgers: &ledgers,
             };
             if let Some(run) = heal.run(&mut mended, &mut report.errors).await {
                 report.runs.push(run);

@@ -279,5 +279,6 @@ pub(super) fn copy_at(destination: &str, status: RepairStatus) -> RepairedCopy {
         missing: Vec::new(),
         files: Vec::new(),
         damage: Vec::new(),
+        unrecorded: None,
     }
 }

@@ -42,6 +42,8 @@ pub struct RepairedCopy {
     pub files: Vec<MendedFile>,
     /// What is still wrong.
     pub damage: Vec<Damage>,
+    /// Why what was found and done couldn't be noted at the destination, as where it may only be read. It was done all the same.
+    pub unrecorded: Option<ErrorReport>,
 }
 
 /// A file that was written again.

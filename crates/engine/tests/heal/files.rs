@@ -1,8 +1,10 @@
 //! Each file of a backup, in each way.
 
-use teeline::{RepairStatus, WasWrong, exit};
+use teeline::sinks::Operation;
+use teeline::{BackupError, Class, DrillRequest, RepairStatus, WasWrong, exit};
 use teeline_core::ObjectKey;
 
+use crate::common::watched::watched;
 use crate::world::{HARMS, Harm, World, copy_of, statuses};
 
 /// Harms one file after the other at the first destination, in each way, and heals it.
@@ -117,4 +119,68 @@ async fn a_key_object_that_is_missing_beside_others_may_have_been_taken_away() {
     world.sinks[1].overwrite(&more, &bytes);
     world.heal(&id).await;
     assert!(world.contents(0).await == before, "nobody is let in again");
+}
+
+#[tokio::test]
+async fn without_the_right_to_delete_nothing_changes_and_that_is_said() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let data = world.file(&id, "events.jsonl.gz");
+    for key in [&data, &world.file(&id, "run.json")] {
+        world.harm(0, key, Harm::Flipped).await;
+    }
+    let before = world.contents(0).await;
+    let refused = watched(&world.sinks[0], "here", |operation, _| match operation {
+        Operation::Delete => Err(BackupError::new(
+            Class::Permanent,
+            "delete",
+            "it",
+            "the server answered 403",
+        )),
+        _ => Ok(()),
+    });
+    let report = world.heal_at(&[refused, world.at[1].clone()], &id).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    let error = copy_of(&report, 0).error.as_ref().unwrap();
+    let suggestion = error.suggestion.as_ref().unwrap();
+    assert!(suggestion.contains("the right to delete"), "{suggestion}");
+    assert!(world.contents(0).await == before);
+}
+
+#[tokio::test]
+async fn a_destination_that_may_only_be_read_gives_what_it_has() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let right = world.contents(0).await;
+    world
+        .harm(0, &world.file(&id, "events.index"), Harm::Lost)
+        .await;
+    let readable = watched(&world.sinks[1], "there", |operation, _| match operation {
+        Operation::Put | Operation::Begin | Operation::Delete => Err(BackupError::new(
+            Class::Permanent,
+            "write",
+            "it",
+            "read only",
+        )),
+        _ => Ok(()),
+    });
+    let report = world.heal_at(&[world.at[0].clone(), readable], &id).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert!(copy_of(&report, 1).unrecorded.is_some());
+    assert!(world.contents(0).await == right);
+}
+
+#[tokio::test]
+async fn what_a_restore_found_damaged_is_restored_again_before_it_counts() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let data = world.file(&id, "events.jsonl.gz");
+    world.harm(0, &data, Harm::Flipped).await;
+    let mut drill = DrillRequest::new(world.at.to_vec());
+    drill.from = Some("here".to_owned());
+    let drilled = world.engine.drill(drill).await;
+    assert_eq!(drilled.exit_code(), exit::DAMAGED, "{drilled:?}");
+    let report = world.heal(&id).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    world.assert_whole(&id, "drilled").await;
 }

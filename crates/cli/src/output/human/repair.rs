@@ -55,6 +55,8 @@ impl Shown for RepairReport {
             problems.extend(problem.filter(|problem| !problems.contains(problem)));
             // The error names the first.
             problems.extend(copy.damage.iter().skip(1).map(Problem::damage));
+            let unrecorded = copy.unrecorded.as_ref();
+            problems.extend(unrecorded.map(|error| Problem::unrecorded(&copy.name, error)));
             problems.extend(named(&copy.missing).map(|file| missing(&copy.name, file)));
         }
     }
