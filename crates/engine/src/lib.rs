@@ -1,7 +1,7 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
 //! Start with [`Engine`]: it makes backups ([`BackupRequest`]), once or by a [`Schedule`], lists them, checks them ([`VerifyRequest`], [`ValidateRequest`]), restores them
-//! ([`RestoreRequest`]), makes lost manifests again ([`RepairRequest`]) and deletes what is no longer wanted
+//! ([`RestoreRequest`]), heals their copies from each other ([`RepairRequest`]) and deletes what is no longer wanted
 //! ([`CleanupRequest`], [`DeleteRequest`]); and it says what can be had of the backups of
 //! another, the plugin of s3db.js ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in
 //! `docs/reference/json.md`; what is left on a destination in `docs/format.md`.

@@ -13,6 +13,8 @@ use crate::open::Opened;
 
 /// So much is read at once. Digests of windows make the name of a copy, so this stays as it is.
 const WINDOW_BYTES: u64 = 4 << 20;
+/// A store that keeps no copy right isn't asked for more of them.
+const COPIES_MAX: usize = 4;
 
 /// Moves a damaged object out of its place. Gives where it is kept.
 pub(crate) async fn set_aside(opened: &Opened, key: &ObjectKey) -> Result<ObjectKey, BackupError> {
@@ -45,25 +47,35 @@ pub(crate) fn was_of(kept: &ObjectKey, id: &BackupId) -> bool {
 async fn keep(opened: &Opened, key: &ObjectKey) -> Result<ObjectKey, BackupError> {
     let sink = opened.sink.as_ref();
     let digest = digest_of(sink, key).await?;
-    let kept = layout::damaged(key, digest)?;
-    match sink.head(&kept).await {
-        Ok(_) => {}
-        Err(error) if error.class() == Class::NotFound => copy(sink, key, &kept).await?,
-        Err(error) => return Err(error),
+    let mut name = digest;
+    for _ in 0..COPIES_MAX {
+        let kept = layout::damaged(key, name)?;
+        match sink.head(&kept).await {
+            Ok(_) => {}
+            Err(error) if error.class() == Class::NotFound => copy(sink, key, &kept).await?,
+            Err(error) => return Err(error),
+        }
+        if is_copy(sink, key, &kept, digest).await? {
+            return Ok(kept);
+        }
+        // It was damaged in turn. Nothing is written twice, so the next one has another name.
+        name = Digest::of(name.as_bytes());
     }
-    let is_same = match sink.capabilities().read_back.has_data() {
-        true => digest_of(sink, &kept).await? == digest,
-        false => sink.head(&kept).await?.bytes == sink.head(key).await?.bytes,
-    };
-    match is_same {
-        true => Ok(kept),
-        false => Err(BackupError::corrupt(
-            located(sink, &kept),
-            format!("it isn't the copy of {key} that it has to be, so that isn't moved"),
-        )
-        .suggest(
-            "the disk, the store or the way to it damages data; check it before trusting it again",
-        )),
+    let message = "no copy of it is what it is itself, so it isn't moved";
+    Err(BackupError::corrupt(located(sink, key), message).suggest(
+        "the disk, the store or the way to it damages data; check it before trusting it again",
+    ))
+}
+
+async fn is_copy(
+    sink: &dyn Sink,
+    key: &ObjectKey,
+    kept: &ObjectKey,
+    digest: Digest,
+) -> Result<bool, BackupError> {
+    match sink.capabilities().read_back.has_data() {
+        true => Ok(digest_of(sink, kept).await? == digest),
+        false => Ok(sink.head(kept).await?.bytes == sink.head(key).await?.bytes),
     }
 }
 

@@ -4,6 +4,7 @@
 //! it is sealed and no key is given. What is damaged is moved below `damaged/`, and serves others from there with what is right of it.
 
 mod copy;
+mod data;
 mod deeper;
 mod keys;
 mod site;

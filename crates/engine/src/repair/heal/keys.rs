@@ -12,8 +12,8 @@ use crate::keys::{copy_keys, keys_of};
 use crate::report::WasWrong;
 
 pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
-    let (to, path) = (healing.destination(), healing.path());
-    let id = &healing.sealed().manifest.id;
+    let (to, path) = (healing.to, healing.path);
+    let id = &healing.sealed.manifest.id;
     let there = keys_of(to.sink.as_ref(), id, path).await?;
     let mut readable = 0;
     for (key, read) in there {
@@ -32,7 +32,7 @@ pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
             is_its.then_some(()).ok_or_else(other)
         };
         match healing
-            .sources()
+            .sources
             .whole(&key, &Expected::Document(&judge))
             .await
         {
@@ -49,7 +49,7 @@ pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
     }
     let folder = file_of(path, layout::KEYS)?;
     let mut in_vain = None;
-    for from in healing.sources().destinations() {
+    for from in healing.sources.destinations() {
         if from.name == to.name {
             continue;
         }
