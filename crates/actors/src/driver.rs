@@ -94,7 +94,8 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         match step {
             Step::Claim(bytes) => {
                 let folder = &self.folder;
-                let read_back = folder.read_back.has_documents();
+                // Whatever else is read back: where a store lets a claim be replaced, that is how it is found out.
+                let read_back = folder.sink.capabilities().read_back.has_documents();
                 claim(folder.sink.as_ref(), &folder.path, bytes, read_back).await?;
             }
             Step::Segment(Placement::Open { segment, names, .. })

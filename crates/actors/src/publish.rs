@@ -218,6 +218,16 @@ pub async fn claim(
     claim: Bytes,
     read_back: bool,
 ) -> Result<(), BackupError> {
+    mark(sink).await?;
+    let key = folder.join(layout::RUN_CLAIM)?;
+    put_checked(sink, &key, claim, read_back).await
+}
+
+/// Marks a destination's root, where that wasn't done before.
+///
+/// # Errors
+/// Where something else is there under the marker's name.
+pub async fn mark(sink: &dyn Sink) -> Result<(), BackupError> {
     let marker = layout::marker()?;
     let bytes = document::seal(&DestinationMarker {});
     match sink.put(&marker, bytes).await {
@@ -234,8 +244,7 @@ pub async fn claim(
         }
         other => other?,
     }
-    let key = folder.join(layout::RUN_CLAIM)?;
-    put_checked(sink, &key, claim, read_back).await
+    Ok(())
 }
 
 /// Writes a small file; with `read_back`, what the store then gives is compared with it, and its size otherwise.

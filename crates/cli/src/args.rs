@@ -47,6 +47,8 @@ pub(crate) struct Arguments {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Try places for backups, and note there what can be relied on
+    Init(InitArguments),
     /// Make a backup
     Backup(Box<BackupArguments>),
     /// List the backups that destinations hold, the newest first
@@ -104,6 +106,13 @@ pub(crate) struct PlacesArguments {
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `teeline init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    #[command(flatten)]
+    pub(crate) places: PlacesArguments,
 }
 
 /// `teeline list`.
@@ -269,11 +278,16 @@ pub(crate) struct RestoreArguments {
 /// `teeline repair`.
 #[derive(Debug, Args)]
 pub(crate) struct RepairArguments {
-    /// The run: the id of its backup. Without, every run that has no manifest, save those that may be going on or failed
+    /// The backup: its id. It is healed with those that it needs. Without, each; but no run without a manifest that may be going on or
+    /// failed
     pub(crate) id: Option<String>,
-    /// Make lost manifests again, from another destination or from the run's other files; all of them must be there and right
+    /// Make lost manifests again, from another destination or from the run's other files; all of them must be there and right. Nothing
+    /// else is repaired
     #[arg(long)]
     pub(crate) rebuild_manifest: bool,
+    /// Repair everything, and copy each backup to destinations that lack it
+    #[arg(long, conflicts_with_all = ["id", "rebuild_manifest"])]
+    pub(crate) auto: bool,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
     #[command(flatten)]
@@ -349,7 +363,9 @@ impl Command {
             | Command::Run(_)
             | Command::Schedule(_)
             | Command::Bench(_) => Operation::Backup,
-            Command::List(_) | Command::Status(_) | Command::Check(_) => Operation::List,
+            Command::Init(_) | Command::List(_) | Command::Status(_) | Command::Check(_) => {
+                Operation::List
+            }
             Command::Verify(_)
             | Command::Validate(_)
             | Command::Scrub(_)
@@ -377,6 +393,7 @@ impl Command {
     pub(crate) fn json(&self) -> bool {
         match self {
             Command::Backup(backup) => backup.json,
+            Command::Init(init) => init.places.json,
             Command::List(list) => list.places.json,
             Command::Status(status) => status.places.json,
             Command::Check(check) => check.places.json,

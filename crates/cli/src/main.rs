@@ -76,6 +76,14 @@ async fn carry_out(
 ) -> Result<u8, BackupError> {
     match command {
         Command::Backup(typed) => backup(&typed, output, signals).await,
+        Command::Init(typed) => {
+            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let request = resolve::init(&typed, &setting, output, &signals.cancel)?;
+            let progress = Progress::start(output, "trying");
+            let report = setting.plain_engine()?.init(request).await;
+            drop(progress);
+            Ok(output.report(&report))
+        }
         Command::List(typed) => {
             let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
             let request = resolve::list(&typed, &setting, output)?;

@@ -96,7 +96,7 @@ fn examples_are_of_the_documented_shape() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 22);
+    assert_eq!(examples, 23);
 }
 
 #[test]
@@ -211,6 +211,9 @@ fn every_field_of_real_reports_is_documented() {
     check("validate", scratch.teeline(0, &validate));
     let validate = ["validate", "--at", "a", "--at", dead, "--json"];
     check("validate", scratch.teeline(1, &validate));
+    let init = ["init", "--at", "a", "--at", dead, "--json"];
+    let tried = check("init", scratch.teeline(1, &init));
+    assert!(tried["destinations"][0]["promises"].is_object(), "{tried}");
     let scrub = ["scrub", "--budget", "1", "--at", "a", "--json"];
     let scrubbed = check("scrub", scratch.teeline(0, &scrub));
     assert_eq!(scrubbed["copies"].as_array().unwrap().len(), 1);
@@ -341,9 +344,16 @@ fn every_field_of_real_reports_is_documented() {
         "{refused}"
     );
 
+    let at_both = ["repair", second["id"].as_str().unwrap(), "--json"];
+    let at_both = [&at_both[..], &["--at", "a", "--at", "b"]].concat();
+    let healed = check("repair", scratch.teeline(0, &at_both));
+    let healed = &healed["runs"][0]["destinations"];
+    let healed = healed.as_array().unwrap().iter();
+    let mut files = healed.flat_map(|at| at["files"].as_array().unwrap());
+    assert!(files.any(|file| file["movedTo"].is_string()));
+
     let gone = second["id"].as_str().unwrap();
-    // Whole again, and found to be, or it wouldn't be the last verified one.
-    scratch.flip_byte(&format!("a/{gone}/users.jsonl.gz"));
+    // Found to be whole again, or it wouldn't be the last verified one.
     scratch.teeline(0, &["verify", gone, "--at", "a"]);
     let cleanup = ["cleanup", "--at", "a", "--keep-count", "1", "--json"];
     let said = check(

@@ -5,20 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use teeline::{
-    BackupId, DestinationSpec, Engine, KeySecret, Keys, RestoreRequest, RestoreTarget,
+    BackupId, DestinationSpec, Engine, KeySecret, Keys, Metadata, RestoreRequest, RestoreTarget,
     VerifyRequest, Which, WhichBackups, exit,
 };
 
+use crate::files::{Files, copy, files, is_same, write_private};
 use crate::teeline_command::{Ran, TeelineCommand};
 use crate::{Scenario, Wrong};
-
-/// Files by their names.
-pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// Where the source is.
 pub(crate) const SOURCE: &str = "source";
 /// What isn't of one backup, at a destination.
-const KEPT: [&str; 5] = ["teeline.json", "catalog", "runs", "verifications", "schedules"];
+const KEPT: [&str; 5] = ["teeline.json", "catalog", "runs", "schedules", "probes"];
+/// What backups say of themselves where what the source held is noted.
+const NOTED: &str = "source";
 /// What opens sealed backups.
 pub(crate) const KEYS: [&str; 2] = ["first.key", "second.key"];
 
@@ -31,6 +31,9 @@ pub struct World {
     pub(crate) destinations: Vec<String>,
     /// What backups hold. One that isn't known is of what the source holds now.
     known: BTreeMap<BackupId, Files>,
+    /// What the source held when it was noted, by numbers; backups that were made since say the last of them.
+    noted: Vec<Files>,
+    engine: Engine,
     /// Backups that must be listed, each at these destinations.
     pub(crate) needed: BTreeMap<BackupId, BTreeSet<usize>>,
 }
@@ -46,11 +49,14 @@ impl World {
             let key = format!("hex:{}", format!("{byte:02x}").repeat(32));
             write_private(&folder.join(name), &key)?;
         }
+        let engine = Engine::builder().workers(1).build();
         Ok(World {
             command,
             folder: folder.to_owned(),
             destinations,
             known: BTreeMap::new(),
+            noted: Vec::new(),
+            engine: engine.map_err(|error| error.to_string())?,
             needed: BTreeMap::new(),
         })
     }
@@ -74,6 +80,11 @@ impl World {
         &self.command
     }
 
+    /// The engine that looks at the destinations, as long as this world stands.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Writes what the source holds.
     pub(crate) fn write_source(&self, files: &[(&str, String)]) -> Result<(), Wrong> {
         let source = self.folder.join(SOURCE);
@@ -82,6 +93,23 @@ impl World {
             files.try_for_each(|(name, text)| fs::write(source.join(name), text))
         });
         written.map_err(|error| format!("{}: {error}", source.display()))
+    }
+
+    /// Notes what the source holds, for backups that somebody lists later, and of which nobody knows when they were made.
+    pub(crate) fn note_source(&mut self) -> Result<(), Wrong> {
+        self.noted.push(files(&self.folder.join(SOURCE))?);
+        Ok(())
+    }
+
+    /// What backups say of themselves, by which it is known what they hold.
+    pub(crate) fn said(&self) -> Option<(&'static str, String)> {
+        let last = self.noted.len().checked_sub(1)?;
+        Some((NOTED, last.to_string()))
+    }
+
+    fn said_of(&self, metadata: &Metadata) -> Option<&Files> {
+        let number = metadata.values().get(NOTED)?.as_str()?;
+        self.noted.get(number.parse::<usize>().ok()?)
     }
 
     /// `--at` or `--to` for each destination.
@@ -108,6 +136,9 @@ impl World {
         let mut arguments = words(&["backup"]);
         arguments.extend(options.iter().map(|option| (*option).to_owned()));
         arguments.extend(words(&["--from", SOURCE, "--json"]));
+        if let Some((name, number)) = self.said() {
+            arguments.extend(["--metadata".to_owned(), format!("{name}={number}")]);
+        }
         arguments.extend(self.places("--to"));
         arguments
     }
@@ -116,11 +147,37 @@ impl World {
     pub(crate) fn expect(&mut self, ran: &Ran) -> Result<BackupId, Wrong> {
         let id = ran.report["id"].as_str().and_then(|id| id.parse().ok());
         let id: BackupId = id.ok_or_else(|| format!("no id is reported: {}", ran.report))?;
+        self.expect_id(id.clone())?;
+        Ok(id)
+    }
+
+    /// The same of the backup with this id.
+    pub(crate) fn expect_id(&mut self, id: BackupId) -> Result<(), Wrong> {
         self.known
             .insert(id.clone(), files(&self.folder.join(SOURCE))?);
         let everywhere = (0..self.destinations.len()).collect();
-        self.needed.insert(id.clone(), everywhere);
-        Ok(id)
+        self.needed.insert(id, everywhere);
+        Ok(())
+    }
+
+    /// From now on, only the newest `count` that each destination lists must be there.
+    pub(crate) fn need_newest(&mut self, count: usize) -> Result<(), Wrong> {
+        for (number, at) in self.specs()?.into_iter().enumerate() {
+            let report = self.engine.list_blocking(&vec![at]);
+            let newest: BTreeSet<BackupId> = report
+                .backups
+                .into_iter()
+                .take(count)
+                .map(|listed| listed.id)
+                .collect();
+            for (id, places) in &mut self.needed {
+                if !newest.contains(id) {
+                    places.remove(&number);
+                }
+            }
+        }
+        self.needed.retain(|_, places| !places.is_empty());
+        Ok(())
     }
 
     /// Looks, as [`World::check`] does, and remembers what is listed that nobody has reported: it is of what the source holds
@@ -141,13 +198,11 @@ impl World {
     /// Looks at each destination alone: whatever it lists is whole, restores from it, and holds what it should; and whatever
     /// must be listed is. Gives what is listed.
     pub fn check(&self) -> Result<Vec<BTreeSet<BackupId>>, Wrong> {
-        let engine = Engine::builder().workers(1).build();
-        let engine = engine.map_err(|error| error.to_string())?;
         let source = files(&self.folder.join(SOURCE))?;
         let mut all = Vec::new();
         for (number, place) in self.destinations.iter().enumerate() {
             let at = self.spec(place)?;
-            let listed = self.check_one(&engine, &at, &source);
+            let listed = self.check_one(&at, &source);
             let listed = listed.map_err(|wrong| format!("{place}: {wrong}"))?;
             for (id, places) in &self.needed {
                 if places.contains(&number) && !listed.contains(id) {
@@ -159,37 +214,62 @@ impl World {
         Ok(all)
     }
 
-    fn check_one(
-        &self,
-        engine: &Engine,
-        at: &DestinationSpec,
-        source: &Files,
-    ) -> Result<BTreeSet<BackupId>, Wrong> {
+    fn check_one(&self, at: &DestinationSpec, source: &Files) -> Result<BTreeSet<BackupId>, Wrong> {
         let at = vec![at.clone()];
-        let report = engine.list_blocking(&at);
+        let report = self.engine.list_blocking(&at);
         if report.exit_code() != exit::DONE {
             return Err(format!("{:?}", report.errors));
         }
-        let ids: BTreeSet<BackupId> = report.backups.into_iter().map(|listed| listed.id).collect();
-        if ids.is_empty() {
-            return Ok(ids);
+        if report.backups.is_empty() {
+            return Ok(BTreeSet::new());
         }
         let mut verifying = VerifyRequest::new(at.clone());
         verifying.which = WhichBackups::All;
         verifying.keys = keys();
         verifying.keys.allow_unsealed = true;
-        let verified = engine.verify_blocking(verifying);
+        let verified = self.engine.verify_blocking(verifying);
         if verified.exit_code() != exit::DONE {
             return Err(format!("{verified:?}"));
         }
-        for id in &ids {
-            let restored = restore(engine, &at, id).map_err(|wrong| format!("{id}: {wrong}"))?;
-            let expected = self.known.get(id).unwrap_or(source);
-            if !is_same(&restored, expected) {
-                return Err(format!("{id} restores to something else"));
-            }
+        for listed in &report.backups {
+            let said = self.said_of(&listed.metadata);
+            let known = self.known.get(&listed.id).or(said).unwrap_or(source);
+            self.restores(&listed.id, known, &at, &[exit::DONE])?;
         }
-        Ok(ids)
+        Ok(report.backups.into_iter().map(|listed| listed.id).collect())
+    }
+
+    /// Restores a backup that reported itself, to one of these codes, and compares what comes with what it holds.
+    pub(crate) fn restores_from(
+        &self,
+        id: &BackupId,
+        from: &[DestinationSpec],
+        codes: &[u8],
+    ) -> Result<(), Wrong> {
+        let known = self.known.get(id);
+        let known = known.ok_or_else(|| format!("nobody knows what {id} holds"))?;
+        self.restores(id, known, from, codes)
+    }
+
+    fn restores(
+        &self,
+        id: &BackupId,
+        known: &Files,
+        from: &[DestinationSpec],
+        codes: &[u8],
+    ) -> Result<(), Wrong> {
+        let restored = restore(&self.engine, from, id, codes);
+        let restored = restored.map_err(|wrong| format!("{id}: {wrong}"))?;
+        match is_same(&restored, known) {
+            true => Ok(()),
+            false => Err(format!("{id} restores to something else")),
+        }
+    }
+
+    /// Every destination.
+    pub(crate) fn specs(&self) -> Result<Vec<DestinationSpec>, Wrong> {
+        let places = self.destinations.iter();
+        places.map(|place| self.spec(place)).collect()
     }
 
     fn spec(&self, place: &str) -> Result<DestinationSpec, Wrong> {
@@ -212,7 +292,8 @@ impl World {
         self.tidy(&last)
     }
 
-    fn tidy(&mut self, last: &BackupId) -> Result<(), Wrong> {
+    /// Cleans up all but that one, after which nothing is left that isn't a backup's.
+    pub(crate) fn tidy(&mut self, last: &BackupId) -> Result<(), Wrong> {
         let mut cleanup = words(&["cleanup", "--keep-count", "1"]);
         cleanup.extend(words(&["--grace", "0s", "--dead-after", "0s", "--json"]));
         cleanup.extend(self.places("--at"));
@@ -250,7 +331,11 @@ impl World {
             for name in files(&root)?.into_keys() {
                 let top = name.split('/').next().unwrap_or_default();
                 let is_listed = top.parse().is_ok_and(|id: BackupId| listed.contains(&id));
-                let is_kept = KEPT.contains(&top);
+                let is_kept = match top {
+                    // The look at what is listed leaves word of that.
+                    "verifications" => listed.iter().any(|id| name.contains(id.as_str())),
+                    _ => KEPT.contains(&top),
+                };
                 if name.contains(".tmp-") || !(is_listed || is_kept) {
                     left.insert(top.to_owned());
                 }
@@ -260,7 +345,12 @@ impl World {
     }
 }
 
-fn restore(engine: &Engine, at: &[DestinationSpec], id: &BackupId) -> Result<Files, Wrong> {
+fn restore(
+    engine: &Engine,
+    at: &[DestinationSpec],
+    id: &BackupId,
+    codes: &[u8],
+) -> Result<Files, Wrong> {
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
     let target = scratch.path().join("restored");
     let which = Which::Id(id.clone());
@@ -269,28 +359,10 @@ fn restore(engine: &Engine, at: &[DestinationSpec], id: &BackupId) -> Result<Fil
     request.keys = keys();
     request.keys.allow_unsealed = true;
     let report = engine.restore_blocking(request);
-    match report.exit_code() {
-        exit::DONE => files(&target),
-        _ => Err(format!("{report:?}")),
+    match codes.contains(&report.exit_code()) {
+        true => files(&target),
+        false => Err(format!("{report:?}")),
     }
-}
-
-/// A link brings its lines in an order of its own.
-fn is_same(restored: &Files, expected: &Files) -> bool {
-    let lines = |text: &[u8]| {
-        let mut lines: Vec<Vec<u8>> = text
-            .split(|byte| *byte == b'\n')
-            .map(<[u8]>::to_vec)
-            .collect();
-        lines.sort();
-        lines
-    };
-    let same = |name: &String, text: &Vec<u8>| {
-        restored
-            .get(name)
-            .is_some_and(|found| found == text || lines(found) == lines(text))
-    };
-    restored.len() == expected.len() && expected.iter().all(|(name, text)| same(name, text))
 }
 
 fn keys() -> Keys {
@@ -301,56 +373,6 @@ fn keys() -> Keys {
             .filter_map(|byte| of(byte).ok())
             .collect(),
     )
-}
-
-/// Every file below a folder, by its path from there; none where there is no folder.
-pub(crate) fn files(folder: &Path) -> Result<Files, Wrong> {
-    let mut found = Files::new();
-    collect(folder, "", &mut found).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(found)
-}
-
-fn collect(folder: &Path, prefix: &str, found: &mut Files) -> std::io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        match entry.file_type()?.is_dir() {
-            true => collect(&entry.path(), &format!("{name}/"), found)?,
-            false => drop(found.insert(name, fs::read(entry.path())?)),
-        }
-    }
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        match entry.file_type()?.is_dir() {
-            true => copy(&entry.path(), &target)?,
-            false => drop(fs::copy(entry.path(), target)?),
-        }
-    }
-    Ok(())
-}
-
-fn write_private(path: &Path, text: &str) -> Result<(), Wrong> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = fs::OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 pub(crate) fn words(words: &[&str]) -> Vec<String> {

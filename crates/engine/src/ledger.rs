@@ -14,8 +14,8 @@ use crate::catalog::{located, read_document};
 use crate::open::Opened;
 use crate::report::Damage;
 
-/// So far ahead of this machine's clock a check may be dated, which may be the difference of two clocks.
-const AHEAD_MAX: Span = Span::from_ms(3_600_000);
+/// So far ahead of this machine's clock a check or a probe may be dated, which may be the difference of two clocks.
+pub(crate) const AHEAD_MAX: Span = Span::from_ms(3_600_000);
 
 /// What a destination's ledger says of its backups.
 #[derive(Debug, Default)]

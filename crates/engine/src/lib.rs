@@ -1,7 +1,7 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
 //! Start with [`Engine`]: it makes backups ([`BackupRequest`]), once or by a [`Schedule`], lists them, checks them ([`VerifyRequest`], [`ValidateRequest`]), restores them
-//! ([`RestoreRequest`]), makes lost manifests again ([`RepairRequest`]) and deletes what is no longer wanted
+//! ([`RestoreRequest`]), heals their copies from each other ([`RepairRequest`]), tries the places for them ([`InitRequest`]) and deletes what is no longer wanted
 //! ([`CleanupRequest`], [`DeleteRequest`]); and it says what can be had of the backups of
 //! another, the plugin of s3db.js ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in
 //! `docs/reference/json.md`; what is left on a destination in `docs/format.md`.
@@ -45,6 +45,7 @@ mod failed_runs;
 mod failure;
 mod files;
 mod hooks;
+mod init;
 mod inspect_plugin;
 mod keys;
 mod ledger;
@@ -52,6 +53,7 @@ mod list;
 mod monitor;
 mod open;
 mod plain;
+mod probes;
 mod removal;
 mod repair;
 mod report;
@@ -61,6 +63,7 @@ mod run_folders;
 mod run_records;
 mod schedule;
 mod scrub;
+mod set_aside;
 mod status;
 mod sync;
 mod unpublished;
@@ -80,6 +83,7 @@ pub use hooks::{
     CommandHook, HOOK_TIMEOUT_MS_DEFAULT, Hook, HookFailure, Hooks, Moment, PingHook, RunEvent,
     WebhookHook,
 };
+pub use init::InitRequest;
 pub use inspect_plugin::{
     ArchiveForm, Finding, FindingKind, InspectPluginRequest, InspectedArchive, InspectedBackup,
     InspectedBackupState, InspectedField, InspectedFile, InspectedManifest, InspectedPartition,
@@ -89,18 +93,19 @@ pub use keys::{KeyChange, KeyForm, KeySource, Keys, KeysRequest, generate_key, g
 pub use ledger::LastVerified;
 pub use list::{ListRequest, ListedStatus};
 pub use monitor::MonitorRequest;
-pub use repair::RepairRequest;
+pub use repair::{RepairRequest, RepairWork};
 pub use report::{
     BackupReport, BackupState, BackupValidation, CheckResult, CleanedBackup, CleanedDestination,
     CleanedUpload, CleanupReport, CleanupStatus, Contained, CopyState, CopyStatus, Damage,
-    DeleteReport, DeletedCopy, DestinationError, DrillReport, DriverInfo, DriverOutcome,
-    DryRunReport, DryRunStatus, KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport,
-    ListedBackup, ListedCopy, MonitorReport, MonitoredDestination, PluginResult, PreviousState,
-    Removal, RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
+    DeleteReport, DeletedCopy, DestinationError, DestinationWarning, DrillReport, DriverInfo,
+    DriverOutcome, DryRunReport, DryRunStatus, InitReport, InitStatus, InitializedDestination,
+    KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport, ListedBackup, ListedCopy,
+    MendedFile, MonitorReport, MonitoredDestination, PluginResult, PreviousState, Removal,
+    RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
     RestoreReport, RestoreStatus, RestoredResource, SampleReport, SampledResource, ScheduleList,
     ScheduledBackup, SchedulesReport, ScrubReport, ScrubbedCopy, StatusReport, SyncReport,
     SyncStatus, SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict,
-    VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, exit, exit_code_of,
+    VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, WasWrong, exit, exit_code_of,
 };
 pub use request::{
     BackupRequest, Cancel, CatchUp, IncrementalBase, RESUME_QUIET_MS_DEFAULT, Resume,
@@ -119,10 +124,10 @@ pub use teeline_core::{
     BackupError, BackupId, BackupRef, BackupType, Changes, Class, Compression, CronExpression,
     Depth, DestinationId, DestinationReport, DestinationState, DestinationStatus, Digest,
     ErrorReport, InPart, Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile,
-    NoCalendarEvent, Partitions, PathTemplate, ProgressEvent, Query, RestoreCounts, Resumed,
-    Retention, Rule, RunStatus, SegmentPlace, SettleOutcome, SettledCounts, Settling, Sink, Source,
-    Span, StrategyKind, Target, Thaw, ThawTier, TimeZone, Timestamp, Timing, VerificationResult,
-    Verified, WithdrawalReason, looks_like_url, masked,
+    NoCalendarEvent, Partitions, PathTemplate, ProgressEvent, Promises, Query, RestoreCounts,
+    Resumed, Retention, Rule, RunStatus, SegmentPlace, SettleOutcome, SettledCounts, Settling,
+    Sink, Source, Span, StrategyKind, Target, Thaw, ThawTier, TimeZone, Timestamp, Timing,
+    VerificationResult, Verified, WithdrawalReason, looks_like_url, masked,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sinks::object_store;

@@ -4,6 +4,7 @@ mod cleanup;
 mod copies;
 mod drill;
 mod dry_run;
+mod init;
 mod keys;
 mod monitor;
 mod plugin_result;
@@ -34,13 +35,14 @@ pub use cleanup::{
 pub use copies::{CopyState, CopyStatus, ListedCopy};
 pub use drill::DrillReport;
 pub use dry_run::{DryRunReport, DryRunStatus, SampleReport, SampledResource};
+pub use init::{InitReport, InitStatus, InitializedDestination};
 pub use keys::{KeyObject, KeysAt, KeysOfBackup, KeysReport};
 pub use monitor::{MonitorReport, MonitoredDestination};
 pub use plugin_result::{DriverInfo, DriverOutcome, PluginResult};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
 pub use scrub::{ScrubReport, ScrubbedCopy};
 
-pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
+pub use repair::{MendedFile, RepairReport, RepairStatus, RepairedCopy, RepairedRun, WasWrong};
 pub use restore::{RestoreReport, RestoreStatus, RestoredResource};
 pub use validation::{BackupValidation, CheckResult, ValidationChecks, ValidationReport, Verdict};
 pub use verify::{
@@ -146,6 +148,8 @@ pub struct BackupReport {
     pub plugin: PluginResult,
     /// What became of it at each destination.
     pub destinations: Vec<DestinationReport>,
+    /// What a probe (`teeline init`) found that can't be relied on at destinations that took part.
+    pub warnings: Vec<DestinationWarning>,
     /// What was cleaned up afterwards, where that was asked for.
     pub cleanup: Option<CleanupReport>,
     /// Why it failed.
@@ -181,6 +185,16 @@ impl BackupReport {
             (RunStatus::Failed, _) => exit::FAILED,
         }
     }
+}
+
+/// Something of a destination that somebody should know, and that changes nothing of what became of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationWarning {
+    /// The destination's name.
+    pub destination: String,
+    /// What, and what follows.
+    pub message: String,
 }
 
 /// A destination that couldn't be asked, or an entry that couldn't be read.

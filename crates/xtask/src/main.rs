@@ -14,6 +14,7 @@ mod nth_fault;
 mod power_cuts;
 mod races;
 mod simulate;
+mod soak;
 mod teeline_command;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Command {
     NthFault(nth_fault::Arguments),
     /// Lives of backups in which anything may go wrong, by seeds: no promise is broken
     Simulate(simulate::Arguments),
+    /// Weeks of use in minutes, in any way, with kills and damage: nothing is lost, and nothing leaks
+    Soak(soak::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Bitflips(arguments) => bitflips::run(&arguments),
         Command::NthFault(arguments) => nth_fault::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,8 +20,8 @@ pub(crate) use self::checks::{drill, scrub};
 pub(crate) use self::cleanup::{cleanup, delete, delete_id};
 pub(crate) use self::keys::key;
 pub(crate) use self::requests::{
-    consolidate, consolidate_id, inspect_plugin, list, monitor, places, repair, repair_id, restore,
-    status, sync, sync_id, validate, verify,
+    consolidate, consolidate_id, init, inspect_plugin, list, monitor, places, repair, repair_id,
+    restore, status, sync, sync_id, validate, verify,
 };
 pub(crate) use self::schedules::{scheduled, schedules_in, schedules_to_look_at};
 pub(crate) use self::setting::Setting;

@@ -1,9 +1,10 @@
 //! The requests of the commands that look at what destinations hold.
 
 use teeline::{
-    BackupError, BackupId, Cancel, ConsolidateRequest, DestinationSpec, InspectPluginRequest,
-    ListRequest, ListedStatus, MonitorRequest, RepairRequest, RestoreMode, RestoreRequest,
-    SyncRequest, Thaw, Timestamp, ValidateRequest, VerifyRequest, Which, WhichBackups,
+    BackupError, BackupId, Cancel, ConsolidateRequest, DestinationSpec, InitRequest,
+    InspectPluginRequest, ListRequest, ListedStatus, MonitorRequest, RepairRequest, RestoreMode,
+    RestoreRequest, SyncRequest, Thaw, Timestamp, ValidateRequest, VerifyRequest, Which,
+    WhichBackups,
 };
 
 use super::backup::said;
@@ -14,9 +15,9 @@ use super::setting::Setting;
 use super::target::target;
 use super::to_usize;
 use crate::args::{
-    ConsolidateArguments, InspectPluginArguments, ListArguments, ListedStatusArgument,
-    ModeArgument, MonitorArguments, PlacesArguments, RepairArguments, RestoreArguments,
-    StatusArguments, SyncArguments, ValidateArguments, VerifyArguments,
+    ConsolidateArguments, InitArguments, InspectPluginArguments, ListArguments,
+    ListedStatusArgument, ModeArgument, MonitorArguments, PlacesArguments, RepairArguments,
+    RestoreArguments, StatusArguments, SyncArguments, ValidateArguments, VerifyArguments,
 };
 use crate::output::Output;
 
@@ -30,6 +31,18 @@ pub(crate) fn places(
     let places = places_of(typed, setting, &mut exposed)?;
     exposed.warn(output);
     Ok(places)
+}
+
+/// The request of `teeline init`.
+pub(crate) fn init(
+    typed: &InitArguments,
+    setting: &Setting,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<InitRequest, BackupError> {
+    let mut request = InitRequest::new(places(&typed.places, setting, output)?);
+    request.cancel = cancel.clone();
+    Ok(request)
 }
 
 /// The request of `teeline list`.
@@ -102,12 +115,6 @@ pub(crate) fn status(typed: &StatusArguments) -> Result<BackupId, BackupError> {
 
 /// The run that `teeline repair` is about, if one was named.
 pub(crate) fn repair_id(typed: &RepairArguments) -> Result<Option<BackupId>, BackupError> {
-    if !typed.rebuild_manifest {
-        let message = "it isn't said what is to be repaired; only lost manifests can be so far";
-        return Err(BackupError::usage("repair", message).suggest(
-            "--rebuild-manifest makes lost manifests again from the other files of their runs",
-        ));
-    }
     match typed.id.as_deref().map(which).transpose()? {
         None => Ok(None),
         Some(Which::Id(id)) => Ok(Some(id)),
@@ -125,7 +132,11 @@ pub(crate) async fn repair(
     cancel: &Cancel,
 ) -> Result<RepairRequest, BackupError> {
     let places = places(&typed.places, setting, output)?;
-    let mut request = RepairRequest::rebuild_manifests(places);
+    let mut request = match (typed.rebuild_manifest, typed.auto) {
+        (true, _) => RepairRequest::rebuild_manifests(places),
+        (false, true) => RepairRequest::everything(places),
+        (false, false) => RepairRequest::heal(places),
+    };
     request.id = id;
     request.keys = keys(&typed.keys, setting).await?;
     request.cancel = cancel.clone();

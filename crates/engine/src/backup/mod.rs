@@ -12,6 +12,7 @@ mod record;
 mod resume;
 mod seal;
 mod wanted;
+mod warned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,7 +117,10 @@ impl<'a> Run<'a> {
         let ended_at = (self.engine.0.clock)();
         report.duration =
             u64::try_from(ended_at.unix_ms() - self.started_at.unix_ms()).unwrap_or(0);
-        for (index, error) in self.record(&report, ended_at).await {
+        let (unrecorded, warnings) =
+            futures::join!(self.record(&report, ended_at), self.warnings(&report));
+        report.warnings = warnings;
+        for (index, error) in unrecorded {
             report.destinations[index]
                 .error
                 .get_or_insert_with(|| ErrorReport::from(&error));

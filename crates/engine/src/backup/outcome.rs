@@ -137,6 +137,7 @@ impl BackupReport {
             resources: Vec::new(),
             plugin: PluginResult::default(),
             destinations: Vec::new(),
+            warnings: Vec::new(),
             cleanup: None,
             error: None,
             failure: None,

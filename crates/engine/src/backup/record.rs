@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use teeline_core::{
-    BackupError, Class, ErrorReport, ObjectKey, RunRecord, Sink, Timestamp, document, layout,
+    BackupError, Class, DestinationReport, ErrorReport, ObjectKey, RunRecord, Sink, Timestamp,
+    document, layout,
 };
 use tokio::time::{Duration, timeout};
 
 use super::Run;
 use crate::catalog::located;
+use crate::open::Opened;
 use crate::report::BackupReport;
 
 /// How long all destinations together may take for the records of a run. It is over: whoever waits for it doesn't wait for
 /// a destination that has fallen silent.
-const RECORDS_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const RECORDS_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
     /// Leaves the run's record wherever it can be left. Gives the destinations, by number, that didn't take it.
@@ -42,17 +44,7 @@ impl Run<'_> {
             Ok(key) => key,
             Err(error) => return vec![(0, error)],
         };
-        let reachable = self
-            .opened
-            .iter()
-            .zip(&report.destinations)
-            .enumerate()
-            .filter(|(_, (_, destination))| {
-                let retriable = |error: &ErrorReport| error.class.is_retriable();
-                // What took nothing wasn't claimed, so it may be no destination at all.
-                destination.bytes > 0 && !destination.error.as_ref().is_some_and(retriable)
-            });
-        let writes = reachable.map(|(index, (opened, _))| {
+        let writes = self.reachable(report).map(|(index, opened)| {
             let (key, bytes) = (key.clone(), bytes.clone());
             async move {
                 let write = opened.sink.put(&key, bytes);
@@ -67,6 +59,22 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
+    /// The destinations, with their numbers, that took part, and that may answer once the run is over.
+    pub(super) fn reachable<'a>(
+        &'a self,
+        report: &'a BackupReport,
+    ) -> impl Iterator<Item = (usize, &'a Opened)> {
+        let took_part = |destination: &DestinationReport| {
+            let retriable = |error: &ErrorReport| error.class.is_retriable();
+            // What took nothing wasn't claimed, so it may be no destination at all.
+            destination.bytes > 0 && !destination.error.as_ref().is_some_and(retriable)
+        };
+        let destinations = self.opened.iter().zip(&report.destinations).enumerate();
+        destinations
+            .filter(move |(_, (_, destination))| took_part(destination))
+            .map(|(index, (opened, _))| (index, opened))
+    }
+
     /// What a record says of a failure: it is in the clear, and what isn't to be read by everybody has ids of records in it.
     fn recorded(&self, error: &ErrorReport) -> ErrorReport {
         match self.request.recipients.is_empty() {

@@ -76,6 +76,10 @@ impl Shown for Made {
         for destination in &report.destinations {
             text.push_str(&written(report, destination));
         }
+        for warning in &report.warnings {
+            let (name, message) = (&warning.destination, &warning.message);
+            let _ = writeln!(text, "\n  warning: {}: {message}", one_line(name));
+        }
         if let Some(cleanup) = &report.cleanup {
             let _ = write!(text, "\n  cleanup: {}", cleanup.text());
         }

@@ -5,6 +5,7 @@ mod check;
 mod cleanup;
 mod drill;
 mod dry_run;
+mod init;
 mod inspection;
 mod keys;
 mod list;

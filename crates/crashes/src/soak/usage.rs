@@ -1,0 +1,73 @@
+//! What a process has of its machine.
+
+use std::fmt;
+use std::fs;
+
+use crate::Wrong;
+
+/// What this process has in use at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// KiB of memory.
+    pub memory_kib: u64,
+    /// Threads.
+    pub threads: u64,
+    /// File descriptors.
+    pub descriptors: u64,
+}
+
+/// What the later one may have more than the earlier one where nothing leaks: what an allocator keeps, and pools of threads that
+/// come and go with what there is to do, the server's among them.
+const SLACK: Usage = Usage {
+    memory_kib: 32 << 10,
+    threads: 16,
+    descriptors: 4,
+};
+
+impl Usage {
+    /// What it is now.
+    pub(super) fn now() -> Result<Self, Wrong> {
+        let status = fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
+        let number = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name));
+            let number = line.and_then(|line| line.split_whitespace().nth(1));
+            number
+                .and_then(|number| number.parse().ok())
+                .ok_or_else(|| format!("/proc/self/status says nothing of {name}"))
+        };
+        let open = fs::read_dir("/proc/self/fd").map_err(|error| error.to_string())?;
+        Ok(Usage {
+            memory_kib: number("VmRSS:")?,
+            threads: number("Threads:")?,
+            descriptors: open.count() as u64,
+        })
+    }
+
+    /// The most of each.
+    pub(super) fn most(of: &[Usage]) -> Usage {
+        of.iter().fold(Usage::default(), |most, one| Usage {
+            memory_kib: most.memory_kib.max(one.memory_kib),
+            threads: most.threads.max(one.threads),
+            descriptors: most.descriptors.max(one.descriptors),
+        })
+    }
+
+    /// Whether it is no more than `earlier`, but for what nobody would call a leak: a quarter of the memory, and a few.
+    pub(super) fn is_flat_after(&self, earlier: &Usage) -> bool {
+        let memory_max = earlier.memory_kib + earlier.memory_kib / 4 + SLACK.memory_kib;
+        self.memory_kib <= memory_max
+            && self.threads <= earlier.threads + SLACK.threads
+            && self.descriptors <= earlier.descriptors + SLACK.descriptors
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (memory, threads) = (self.memory_kib >> 10, self.threads);
+        write!(
+            f,
+            "{memory} MiB, {threads} threads, {} descriptors",
+            self.descriptors
+        )
+    }
+}
