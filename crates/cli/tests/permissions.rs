@@ -79,3 +79,16 @@ fn what_is_made_has_the_permissions_that_were_asked_for() {
         assert_eq!(made, (vec![files], vec![folders]), "{umask} {settings}");
     }
 }
+
+#[test]
+fn what_is_restored_is_for_its_owner() {
+    let scratch = Scratch::new();
+    scratch.write("events.jsonl", "{\"n\":1}\n");
+    scratch.teeline(0, &["backup", "--from", "events.jsonl", "--to", "a"]);
+    let target = "./new/folder";
+    let asked = ["restore", "latest", "--at", "a", "--target", target];
+    scratch.teeline(0, &asked);
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    collect(&scratch.path("new"), &mut files, &mut folders);
+    assert_eq!((files, folders), (vec![0o600], vec![0o700; 2]));
+}

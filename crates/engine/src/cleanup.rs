@@ -93,8 +93,8 @@ impl Engine {
 
 /// Carries out a cleanup, on the engine's own threads.
 pub(crate) async fn cleanup(engine: &Engine, request: &CleanupRequest) -> CleanupReport {
-    let names = request.destinations.iter().map(|spec| spec.name.as_str());
-    let mut destinations: Vec<CleanedDestination> = names.map(CleanedDestination::new).collect();
+    let specs = request.destinations.iter();
+    let mut destinations: Vec<CleanedDestination> = specs.map(CleanedDestination::new).collect();
     let work = clean_all(engine, request, &mut destinations);
     let errors = match request.cancel.guard(work).await {
         Ok(()) => Vec::new(),

@@ -274,6 +274,7 @@ async fn backups_in_a_locked_bucket_stay_and_who_cleans_up_is_told() {
         .cleanup(CleanupRequest::new(at.to_vec(), the_newest()))
         .await;
     assert_eq!(cleaned.exit_code(), exit::FAILED, "{cleaned:?}");
+    assert_eq!(cleaned.destinations[0].locked_days, Some(30));
     let said = serde_json::to_string(&cleaned).unwrap();
     assert!(said.contains("the object is locked"), "{said}");
     assert_eq!(engine.list(&at).await.backups.len(), 3);

@@ -5,6 +5,7 @@ use teeline_core::{
     BackupError, BackupId, ErrorReport, KeptBy, ObjectKey, Timestamp, WithdrawalReason,
 };
 
+use crate::destination::{DestinationSpec, Place};
 use crate::failure::Failure;
 use crate::removal::Removed;
 
@@ -63,6 +64,8 @@ pub struct CleanupReport {
 pub struct CleanedDestination {
     /// The destination's name.
     pub name: String,
+    /// For how many days from when it was written what is removed there stays all the same, hidden, where the bucket locks it.
+    pub locked_days: Option<u64>,
     /// The backups that are there, the newest first.
     pub backups: Vec<CleanedBackup>,
     /// What is withdrawn and wasn't gone yet, and what dead runs have left.
@@ -244,10 +247,18 @@ impl CleanupReport {
     }
 }
 
+fn locked_days(place: &Place) -> Option<u64> {
+    match place {
+        Place::Folder(_) | Place::Sink(_) => None,
+        Place::S3(bucket) => bucket.storing.lock.map(|lock| lock.days),
+    }
+}
+
 impl CleanedDestination {
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(spec: &DestinationSpec) -> Self {
         CleanedDestination {
-            name: name.to_owned(),
+            name: spec.name.clone(),
+            locked_days: locked_days(&spec.place),
             backups: Vec::new(),
             removals: Vec::new(),
             uploads: Vec::new(),

@@ -80,6 +80,7 @@ impl FolderTarget {
             let file = fs::OpenOptions::new()
                 .create(true)
                 .append(true)
+                .mode(0o600)
                 .open(&path)
                 .await;
             let file = file.map_err(|error| failed("create", &path, error))?;

@@ -3,9 +3,9 @@
 //! It has one name for a backup and a target, so that what a killed restore left is found by the next one and goes. What
 //! tells a killed one from one that is under way is a lock on the folder: it ends with the process that holds it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use teeline_core::{BackupError, Class};
@@ -45,7 +45,9 @@ impl Staging {
 
 /// Locks the folder; `None` where it was renamed or removed before it was locked.
 fn lock(path: &Path) -> Result<Option<File>, BackupError> {
-    fs::create_dir_all(path).map_err(|error| failed("create", path, error))?;
+    // What is restored is nobody else's to read until its owner says so.
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| failed("create", path, error))?;
     let folder = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(|error| failed("open", path, error))?,

@@ -167,7 +167,7 @@ fn suggestion(rejected: &Rejected) -> Option<String> {
         }
         (_, 403) => {
             "allow s3:GetObject, s3:PutObject, s3:ListBucket and s3:AbortMultipartUpload on the bucket, for tags \
-             s3:PutObjectTagging, to thaw s3:RestoreObject, and to delete s3:DeleteObject and s3:ListBucketMultipartUploads"
+             s3:PutObjectTagging, to lock s3:PutObjectRetention, to thaw s3:RestoreObject, and to delete s3:DeleteObject and s3:ListBucketMultipartUploads"
         }
         _ => return None,
     };

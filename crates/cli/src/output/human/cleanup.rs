@@ -51,6 +51,7 @@ impl Shown for CleanupReport {
             let rows = rows(at, self.dry_run);
             if !rows.is_empty() {
                 let _ = write!(text, "{}\n{}", at.name, table(&rows));
+                text.push_str(&kept_by_lock(at));
             }
         }
         let withdrawn = counted(self.count, "backup");
@@ -71,6 +72,19 @@ impl Shown for CleanupReport {
             let errors = at.all_errors();
             problems.extend(errors.map(|error| Problem::of(&at.name, error)));
         }
+    }
+}
+
+/// That what was removed from a bucket that locks it isn't gone.
+fn kept_by_lock(at: &CleanedDestination) -> String {
+    let mut removals = at.removals.iter();
+    let is_removed = removals.any(|removal| removal.status == RemovalStatus::Removed);
+    match at.locked_days.filter(|_| is_removed) {
+        Some(days) => format!(
+            "  what is removed there stays, hidden, until {} after it was written: the bucket locks it\n",
+            counted(days, "day")
+        ),
+        None => String::new(),
     }
 }
 
@@ -179,5 +193,50 @@ fn reason(kept: &KeptBy) -> String {
     match &kept.of {
         Some(of) => format!("{name} {of}"),
         None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_lock_keeps_is_not_called_gone() {
+        let removal = Removal {
+            id: "full-2026-01-01T00-00-00-aaaaaaaaaa".parse().unwrap(),
+            reason: Some(WithdrawalReason::Expired),
+            status: RemovalStatus::Removed,
+            withdrawn_at: None,
+            removable_from: None,
+            files: 3,
+            bytes: 100,
+            error: None,
+        };
+        let report = |locked_days, removals: &[Removal]| CleanupReport {
+            dry_run: false,
+            count: 0,
+            kept: Vec::new(),
+            deleted: Vec::new(),
+            destinations: vec![CleanedDestination {
+                name: "far".to_owned(),
+                locked_days,
+                backups: Vec::new(),
+                removals: removals.to_vec(),
+                uploads: Vec::new(),
+                verifications: 0,
+                turns: 0,
+                errors: Vec::new(),
+            }],
+            errors: Vec::new(),
+            failure: None,
+        };
+        let removed = [removal];
+        let locked = report(Some(30), &removed).text();
+        assert!(
+            locked.contains("stays, hidden, until 30 days after it was written"),
+            "{locked}"
+        );
+        assert!(!report(None, &removed).text().contains("hidden"));
+        assert!(!report(Some(30), &[]).text().contains("hidden"));
     }
 }
