@@ -19,7 +19,7 @@ const KILL_MS_MAX: u64 = 400;
 /// One in so many commands is killed.
 const KILLED_OF: u64 = 3;
 /// A resource has at most so many records.
-const RECORDS_MAX: u64 = 1_500;
+const RECORDS_MAX: u64 = 600;
 const RESOURCES: [&str; 3] = ["orders.jsonl", "users.jsonl", "events.jsonl"];
 
 impl Soak {
@@ -68,11 +68,14 @@ impl Soak {
         let mut typed = words(&[one_of(&["full", "incremental"])]);
         for (option, values) in [
             ("--strategy", &["all", "quorum:2", "any"][..]),
-            ("--compression", &["gzip", "zstd", "brotli", "none"]),
+            (
+                "--compression",
+                &["gzip", "zstd", "deflate", "brotli", "none"],
+            ),
             ("--verification", &["read", "attested"]),
-            ("--segment-bytes", &["64KiB", "1MiB"]),
+            ("--segment-bytes", &["1MiB", "64MiB"]),
             ("--workers", &["1", "2"]),
-            ("--lag", &["wait", "spill"]),
+            ("--lag", &["block", "spill"]),
         ] {
             typed.extend(words(&[option, one_of(values)]));
         }
