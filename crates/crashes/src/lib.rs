@@ -3,12 +3,17 @@
 //! | module | what is done to it |
 //! | --- | --- |
 //! | [`kill_points`] | killed at every system call that changes anything, one run for each |
+//! | [`random_kills`] | killed at random moments, with folders and an S3 server |
+//! | [`power_cuts`] | its filesystem is cut off, and keeps only what was made durable |
 //! | [`soak`](mod@soak) | used for long in any way, and killed now and then |
 //!
 //! [`World`] knows what there must be, and looks.
 
 mod files;
 pub mod kill_points;
+mod life;
+pub mod power_cuts;
+pub mod random_kills;
 mod scenario;
 pub mod soak;
 mod teeline_command;

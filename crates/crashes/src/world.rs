@@ -15,6 +15,15 @@ use crate::{Scenario, Wrong};
 
 /// Where the source is.
 pub(crate) const SOURCE: &str = "source";
+/// What isn't of one backup, at a destination.
+const KEPT: [&str; 6] = [
+    "teeline.json",
+    "catalog",
+    "runs",
+    "verifications",
+    "schedules",
+    "probes",
+];
 /// What backups say of themselves where what the source held is noted.
 const NOTED: &str = "source";
 /// What opens sealed backups.
@@ -178,6 +187,21 @@ impl World {
         Ok(())
     }
 
+    /// Looks, as [`World::check`] does, and remembers what is listed that nobody has reported: it is of what the source holds
+    /// now, and must be there from now on.
+    pub(crate) fn learn(&mut self) -> Result<(), Wrong> {
+        let source = files(&self.folder.join(SOURCE))?;
+        for (number, listed) in self.check()?.into_iter().enumerate() {
+            for id in listed {
+                self.known
+                    .entry(id.clone())
+                    .or_insert_with(|| source.clone());
+                self.needed.entry(id).or_default().insert(number);
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at each destination alone: whatever it lists is whole, restores from it, and holds what it should; and whatever
     /// must be listed is. Gives what is listed.
     pub fn check(&self) -> Result<Vec<BTreeSet<BackupId>>, Wrong> {
@@ -314,7 +338,7 @@ impl World {
             for name in files(&root)?.into_keys() {
                 let top = name.split('/').next().unwrap_or_default();
                 let is_listed = top.parse().is_ok_and(|id: BackupId| listed.contains(&id));
-                let is_kept = matches!(top, "catalog" | "runs" | "verifications" | "teeline.json");
+                let is_kept = KEPT.contains(&top);
                 if name.contains(".tmp-") || !(is_listed || is_kept) {
                     left.insert(top.to_owned());
                 }
