@@ -278,11 +278,16 @@ pub(crate) struct RestoreArguments {
 /// `teeline repair`.
 #[derive(Debug, Args)]
 pub(crate) struct RepairArguments {
-    /// The run: the id of its backup. Without, every run that has no manifest, save those that may be going on or failed
+    /// The backup: its id. It is healed with those that it needs. Without, each; but no run without a manifest that may be going on or
+    /// failed
     pub(crate) id: Option<String>,
-    /// Make lost manifests again, from another destination or from the run's other files; all of them must be there and right
+    /// Make lost manifests again, from another destination or from the run's other files; all of them must be there and right. Nothing
+    /// else is repaired
     #[arg(long)]
     pub(crate) rebuild_manifest: bool,
+    /// Repair everything, and copy each backup to destinations that lack it
+    #[arg(long, conflicts_with_all = ["id", "rebuild_manifest"])]
+    pub(crate) auto: bool,
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
     #[command(flatten)]

@@ -344,9 +344,16 @@ fn every_field_of_real_reports_is_documented() {
         "{refused}"
     );
 
+    let at_both = ["repair", second["id"].as_str().unwrap(), "--json"];
+    let at_both = [&at_both[..], &["--at", "a", "--at", "b"]].concat();
+    let healed = check("repair", scratch.teeline(0, &at_both));
+    let healed = &healed["runs"][0]["destinations"];
+    let healed = healed.as_array().unwrap().iter();
+    let mut files = healed.flat_map(|at| at["files"].as_array().unwrap());
+    assert!(files.any(|file| file["movedTo"].is_string()));
+
     let gone = second["id"].as_str().unwrap();
-    // Whole again, and found to be, or it wouldn't be the last verified one.
-    scratch.flip_byte(&format!("a/{gone}/users.jsonl.gz"));
+    // Found to be whole again, or it wouldn't be the last verified one.
     scratch.teeline(0, &["verify", gone, "--at", "a"]);
     let cleanup = ["cleanup", "--at", "a", "--keep-count", "1", "--json"];
     let said = check(

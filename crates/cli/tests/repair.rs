@@ -1,4 +1,4 @@
-//! `teeline repair --rebuild-manifest`: lost manifests of files and of databases, and what it says where it can't.
+//! `teeline repair`: copies that heal each other; lost manifests of files and of databases, and what it says where it can't.
 #![allow(
     clippy::unwrap_used,
     reason = "a test ends where something is not as it should be"
@@ -125,13 +125,71 @@ fn a_run_of_the_last_hour_is_left_alone_unless_it_is_named() {
     assert_eq!(scratch.listed("a"), [id]);
 }
 
+/// At both destinations.
+fn at_both<'a>(verb: &[&'a str]) -> Vec<&'a str> {
+    [verb, &["--at", "a", "--at", "b"]].concat()
+}
+
+#[test]
+fn copies_heal_each_other_and_what_was_damaged_is_kept() {
+    let scratch = Scratch::new();
+    let id = with_backup(&scratch);
+    let files =
+        ["users.jsonl.gz", "users.index", "manifest.json"].map(|file| format!("{id}/{file}"));
+    let right = files
+        .each_ref()
+        .map(|file| scratch.read(&format!("a/{file}")));
+    let mut damaged = right[0].clone();
+    damaged[20] ^= 1;
+    scratch.write(&format!("b/{}", files[0]), &damaged);
+    lose(&scratch, &format!("b/{}", files[1]));
+    lose(&scratch, &format!("a/{}", files[2]));
+    scratch.teeline(13, &at_both(&["verify", &id]));
+    let alone = scratch.teeline(13, &["repair", &id, "--at", "b"]);
+    assert!(
+        alone.stderr.contains("no destination that was named"),
+        "{alone:?}"
+    );
+
+    let healed = scratch.teeline(0, &at_both(&["repair", &id]));
+    for part in ["healed", "was damaged, moved to damaged/", "was missing"] {
+        assert!(healed.stdout.contains(part), "{healed:?}");
+    }
+    for (file, right) in files.iter().zip(&right) {
+        for at in ["a", "b"] {
+            assert!(
+                scratch.read(&format!("{at}/{file}")) == *right,
+                "{at} {file}"
+            );
+        }
+    }
+    let kept = scratch.path(&format!("b/damaged/{}.damaged", files[0]));
+    let kept = std::fs::read_dir(kept).unwrap().next().unwrap().unwrap();
+    assert!(std::fs::read(kept.path()).unwrap() == damaged);
+    // Nobody has to check it again for that to be known.
+    let status = scratch.teeline(0, &at_both(&["status", &id, "--json"]));
+    assert_eq!(status.json()["status"], "completed", "{status:?}");
+    scratch.teeline(0, &at_both(&["verify", &id]));
+
+    std::fs::remove_dir_all(scratch.path("b")).unwrap();
+    let lacking = scratch.teeline(3, &at_both(&["repair", "--json"]));
+    assert_eq!(statuses(&lacking.json()), ["whole", "absent"]);
+    let filled = scratch.teeline(0, &at_both(&["repair", "--auto", "--json"]));
+    assert_eq!(statuses(&filled.json()), ["whole", "copied"]);
+    scratch.teeline(0, &["restore", &id, "--at", "b", "--target", "./out"]);
+    assert_eq!(scratch.read("out/users.jsonl"), USERS.as_bytes());
+}
+
 #[test]
 fn usage_is_refused_with_what_to_do() {
     let scratch = Scratch::new();
     let id = with_backup(&scratch);
     for (arguments, part) in [
-        (&["repair"][..], "--rebuild-manifest"),
-        (&["repair", &id, "--at", "a"], "--rebuild-manifest"),
+        (&["repair", &id, "--auto", "--at", "a"][..], "--auto"),
+        (
+            &["repair", "--auto", "--rebuild-manifest", "--at", "a"],
+            "--rebuild-manifest",
+        ),
         (&["repair", "latest", "--rebuild-manifest"], "takes the id"),
         (&["repair", "nonsense", "--rebuild-manifest"], "not the id"),
         (

@@ -1,5 +1,6 @@
 //! Where things are below a destination's root.
 
+use crate::digest::Digest;
 use crate::error::BackupError;
 use crate::id::BackupId;
 use crate::key::ObjectKey;
@@ -21,10 +22,16 @@ pub const RUNS: &str = "runs";
 pub const VERIFICATIONS: &str = "verifications";
 /// The folder of the turns of schedules, in which each schedule has one.
 pub const SCHEDULES: &str = "schedules";
+/// The folder of damaged objects that were moved out of their places.
+pub const DAMAGED: &str = "damaged";
 /// What the key of a turn ends in where it says what came of it.
 const DONE_SUFFIX: &str = ".done";
 /// The folder of what probes of the destination found, and of the objects that they try it with.
 pub const PROBES: &str = "probes";
+/// What the folder of what stood damaged under a key ends in.
+const DAMAGED_SUFFIX: &str = ".damaged";
+/// So many digits of a digest tell damaged objects of one key apart.
+const DAMAGED_DIGITS: usize = 16;
 /// The claim of an id, in the backup's folder.
 pub const RUN_CLAIM: &str = "run.json";
 /// The manifest, in the backup's folder.
@@ -224,6 +231,37 @@ pub fn probe_objects(token: &str) -> Result<ObjectKey, BackupError> {
     ObjectKey::new(format!("{PROBES}/objects-{token}"))
 }
 
+/// The folder of what stood damaged under a key, and was moved away. Its name isn't that of a run's folder, whatever the key.
+///
+/// # Errors
+/// Where the key is so long that this one can't be.
+pub fn damaged_of(key: &ObjectKey) -> Result<ObjectKey, BackupError> {
+    ObjectKey::new(format!("{DAMAGED}/{key}{DAMAGED_SUFFIX}"))
+}
+
+/// The key under which a damaged object is kept; the beginning of `digest` tells it from others that stood under the same key.
+///
+/// # Errors
+/// As [`damaged_of`].
+pub fn damaged(key: &ObjectKey, digest: Digest) -> Result<ObjectKey, BackupError> {
+    damaged_of(key)?.join(&digest.to_string()[..DAMAGED_DIGITS])
+}
+
+/// Whether a key is below the folder of damaged objects that were moved out of their places.
+pub fn is_damaged(key: &ObjectKey) -> bool {
+    let below = key.as_str().strip_prefix(DAMAGED);
+    below.is_some_and(|below| below.starts_with('/'))
+}
+
+/// Where what is kept under this key was found damaged.
+pub fn damaged_at(kept: &ObjectKey) -> Option<ObjectKey> {
+    let (folder, name) = kept.as_str().rsplit_once('/')?;
+    let is_digest = name.len() == DAMAGED_DIGITS && name.bytes().all(|b| b.is_ascii_hexdigit());
+    let key = folder.strip_prefix(DAMAGED)?.strip_prefix('/')?;
+    let key = key.strip_suffix(DAMAGED_SUFFIX).filter(|_| is_digest)?;
+    ObjectKey::new(key).ok()
+}
+
 /// Where a key object of this name is, in the backup's folder.
 pub fn key_object(name: &str) -> String {
     format!("{KEYS}/{name}")
@@ -259,6 +297,25 @@ mod tests {
         }
         assert_eq!(keys.each_ref().map(is_sweep), [false, true]);
         assert_eq!(withdrawn_id(&entry), None);
+    }
+
+    #[test]
+    fn what_is_kept_of_damaged_objects_says_where_it_stood_and_is_in_no_folder_of_a_run() {
+        let id = "full-2026-11-23T02-00-00-k3j9x0q2mz";
+        for stood in [
+            format!("{id}/run.json"),
+            format!("runs/{id}-1"),
+            format!("catalog/000000000000000-{id}"),
+            "teeline.json".to_owned(),
+        ] {
+            let key = ObjectKey::new(stood).unwrap();
+            let kept = damaged(&key, Digest::of(b"x")).unwrap();
+            assert_eq!(damaged_at(&kept), Some(key.clone()));
+            let folder = damaged_of(&key).unwrap();
+            assert!(kept.as_str().starts_with(&format!("{folder}/")));
+            assert!(folder.file_name().parse::<BackupId>().is_err());
+            assert_eq!(damaged_at(&key), None);
+        }
     }
 
     #[test]

@@ -8,7 +8,12 @@ use crate::time::Timestamp;
 use crate::time_zone::TimeZone;
 
 /// What stands at a destination's root besides the backups.
-const RESERVED: [&str; 3] = [layout::CATALOG, layout::RUNS, layout::MARKER];
+const RESERVED: [&str; 4] = [
+    layout::CATALOG,
+    layout::RUNS,
+    layout::MARKER,
+    layout::DAMAGED,
+];
 
 const PLACEHOLDERS: [&str; 7] = ["date", "time", "year", "month", "day", "backupId", "type"];
 

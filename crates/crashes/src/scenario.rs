@@ -133,7 +133,69 @@ pub fn scenarios() -> Vec<Scenario> {
             },
             ..backup
         },
+        Scenario {
+            name: "heal",
+            prepare: |world| {
+                one_backup(world)?;
+                harm(world)
+            },
+            arguments: |world| {
+                let mut repair = words(&["repair", "--json"]);
+                repair.extend(world.needed.keys().map(ToString::to_string));
+                [repair, world.places("--at")].concat()
+            },
+            aftermath: what_was_damaged_is_kept,
+            ..backup
+        },
     ]
+}
+
+/// Files of a backup that are damaged at the second destination.
+const DAMAGED: [&str; 3] = ["orders.jsonl.gz", "users.index", "run.json"];
+
+/// Damages and removes files at the second destination, where the backup isn't listed any more: what is listed is to be whole
+/// after each kill.
+fn harm(world: &mut World) -> Result<(), Wrong> {
+    let second = world.folder().join(&world.destinations[1]);
+    for (id, places) in &mut world.needed {
+        let folder = second.join(id.to_string());
+        for name in DAMAGED {
+            let file = folder.join(name);
+            let damaged = fs::read(&file).map(|bytes| flipped(&bytes));
+            let written = damaged.and_then(|bytes| fs::write(&file, bytes));
+            written.map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        let removed = fs::remove_file(folder.join("manifest.json"))
+            .and_then(|()| fs::remove_file(folder.join("orders.index")))
+            .and_then(|()| fs::remove_dir_all(second.join("runs")));
+        removed.map_err(|error| error.to_string())?;
+        places.remove(&1);
+    }
+    Ok(())
+}
+
+fn flipped(bytes: &[u8]) -> Vec<u8> {
+    let middle = bytes.len() / 2;
+    let flip = |(at, byte): (usize, &u8)| if at == middle { byte ^ 1 } else { *byte };
+    bytes.iter().enumerate().map(flip).collect()
+}
+
+fn what_was_damaged_is_kept(world: &World) -> Result<(), Wrong> {
+    let [first, second] =
+        [0, 1].map(|number| files(&world.folder().join(&world.destinations[number])));
+    let (first, second) = (first?, second?);
+    for id in world.needed.keys() {
+        for name in DAMAGED {
+            let file = format!("{id}/{name}");
+            let right = first.get(&file).ok_or_else(|| format!("{file} is gone"))?;
+            let damaged = flipped(right);
+            let mut there = second.iter().filter(|(key, _)| key.contains(&file));
+            if !there.any(|(_, bytes)| *bytes == damaged) {
+                return Err(format!("what was damaged of {file} is gone"));
+            }
+        }
+    }
+    Ok(())
 }
 
 const RESTORED: &str = "restored";

@@ -16,14 +16,7 @@ use crate::{Scenario, Wrong};
 /// Where the source is.
 pub(crate) const SOURCE: &str = "source";
 /// What isn't of one backup, at a destination.
-const KEPT: [&str; 6] = [
-    "teeline.json",
-    "catalog",
-    "runs",
-    "verifications",
-    "schedules",
-    "probes",
-];
+const KEPT: [&str; 5] = ["teeline.json", "catalog", "runs", "schedules", "probes"];
 /// What backups say of themselves where what the source held is noted.
 const NOTED: &str = "source";
 /// What opens sealed backups.
@@ -338,7 +331,11 @@ impl World {
             for name in files(&root)?.into_keys() {
                 let top = name.split('/').next().unwrap_or_default();
                 let is_listed = top.parse().is_ok_and(|id: BackupId| listed.contains(&id));
-                let is_kept = KEPT.contains(&top);
+                let is_kept = match top {
+                    // The look at what is listed leaves word of that.
+                    "verifications" => listed.iter().any(|id| name.contains(id.as_str())),
+                    _ => KEPT.contains(&top),
+                };
                 if name.contains(".tmp-") || !(is_listed || is_kept) {
                     left.insert(top.to_owned());
                 }

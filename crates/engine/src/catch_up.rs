@@ -170,7 +170,10 @@ impl Completion<'_> {
                 located(self.to.sink.as_ref(), &file_of(self.path, &segment.file)?),
                 &damage.message,
             )
-            .suggest("move that file away from the destination, and try again: it is copied anew")),
+            .suggest(format!(
+                "`teeline repair {}` moves that file aside and writes it again",
+                self.sealed.manifest.id
+            ))),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::report::{DeleteReport, DeletedCopy, Removal, RemovalStatus};
 use crate::request::{Cancel, RetentionPolicy, Which};
 use crate::run_folders::{RunFolder, run_folders};
 use crate::run_records;
+use crate::set_aside;
 use crate::unpublished::read_claim;
 use crate::withdrawal::{Withdrawn, keep_if_needed, removable_from, withdraw};
 
@@ -256,11 +257,13 @@ impl Deletion<'_> {
                 Some(path) => {
                     let is_it = |about: &BackupId| about == self.id;
                     let runs = run_records::keys(opened.sink.as_ref(), is_it).await?;
-                    let checks = ledger::keys(opened, is_it).await?;
+                    let mut records = ledger::keys(opened, is_it).await?;
+                    records.extend(runs.into_iter().map(|(_, key)| key));
+                    records.extend(set_aside::keys(opened, self.id).await?);
                     Remains {
                         folders: vec![path],
                         entries: Vec::new(),
-                        records: runs.into_iter().map(|(_, key)| key).chain(checks).collect(),
+                        records,
                     }
                 }
             };

@@ -45,19 +45,27 @@ impl<'a> WholeFile<'a> {
 
     /// Reads it in a backup's folder, and compares it with its size and its digest.
     pub(crate) async fn read(&self, sink: &dyn Sink, path: &str) -> Result<Bytes, BackupError> {
-        let key = file_of(path, self.name)?;
-        let corrupt = |message: String| BackupError::corrupt(located(sink, &key), message);
+        self.read_at(sink, &file_of(path, self.name)?).await
+    }
+
+    /// The same, of what may stand elsewhere.
+    pub(crate) async fn read_at(
+        &self,
+        sink: &dyn Sink,
+        key: &ObjectKey,
+    ) -> Result<Bytes, BackupError> {
+        let corrupt = |message: String| BackupError::corrupt(located(sink, key), message);
         if self.bytes > self.bytes_max {
             return Err(corrupt(format!("{} bytes is too large for it", self.bytes)));
         }
-        let found = sink.head(&key).await?.bytes;
+        let found = sink.head(key).await?.bytes;
         if found != self.bytes {
             return Err(corrupt(format!(
                 "{found} bytes are there, {} were written",
                 self.bytes
             )));
         }
-        let bytes = sink.read(&key, 0..self.bytes).await?;
+        let bytes = sink.read(key, 0..self.bytes).await?;
         if Digest::of(&bytes) == self.blake3 {
             Ok(bytes)
         } else {

@@ -1,7 +1,7 @@
 //! teeline reads a database once and leaves verified, restorable copies of it on many destinations at the same time.
 //!
 //! Start with [`Engine`]: it makes backups ([`BackupRequest`]), once or by a [`Schedule`], lists them, checks them ([`VerifyRequest`], [`ValidateRequest`]), restores them
-//! ([`RestoreRequest`]), makes lost manifests again ([`RepairRequest`]), tries the places for them ([`InitRequest`]) and deletes what is no longer wanted
+//! ([`RestoreRequest`]), heals their copies from each other ([`RepairRequest`]), tries the places for them ([`InitRequest`]) and deletes what is no longer wanted
 //! ([`CleanupRequest`], [`DeleteRequest`]); and it says what can be had of the backups of
 //! another, the plugin of s3db.js ([`InspectPluginRequest`]). What happened is in reports, whose JSON is documented in
 //! `docs/reference/json.md`; what is left on a destination in `docs/format.md`.
@@ -63,6 +63,7 @@ mod run_folders;
 mod run_records;
 mod schedule;
 mod scrub;
+mod set_aside;
 mod status;
 mod sync;
 mod unpublished;
@@ -92,19 +93,19 @@ pub use keys::{KeyChange, KeyForm, KeySource, Keys, KeysRequest, generate_key, g
 pub use ledger::LastVerified;
 pub use list::{ListRequest, ListedStatus};
 pub use monitor::MonitorRequest;
-pub use repair::RepairRequest;
+pub use repair::{RepairRequest, RepairWork};
 pub use report::{
     BackupReport, BackupState, BackupValidation, CheckResult, CleanedBackup, CleanedDestination,
     CleanedUpload, CleanupReport, CleanupStatus, Contained, CopyState, CopyStatus, Damage,
     DeleteReport, DeletedCopy, DestinationError, DestinationWarning, DrillReport, DriverInfo,
     DriverOutcome, DryRunReport, DryRunStatus, InitReport, InitStatus, InitializedDestination,
     KeyObject, KeysAt, KeysOfBackup, KeysReport, LastRun, ListReport, ListedBackup, ListedCopy,
-    MonitorReport, MonitoredDestination, PluginResult, PreviousState, Removal, RemovalStatus,
-    RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus, RestoreReport,
-    RestoreStatus, RestoredResource, SampleReport, SampledResource, ScheduleList, ScheduledBackup,
-    SchedulesReport, ScrubReport, ScrubbedCopy, StatusReport, SyncReport, SyncStatus, SyncedBackup,
-    SyncedCopy, ValidationChecks, ValidationReport, Verdict, VerifiedBackup, VerifiedCopy,
-    VerifiedSeal, VerifyReport, exit, exit_code_of,
+    MendedFile, MonitorReport, MonitoredDestination, PluginResult, PreviousState, Removal,
+    RemovalStatus, RepairReport, RepairStatus, RepairedCopy, RepairedRun, ResourceStatus,
+    RestoreReport, RestoreStatus, RestoredResource, SampleReport, SampledResource, ScheduleList,
+    ScheduledBackup, SchedulesReport, ScrubReport, ScrubbedCopy, StatusReport, SyncReport,
+    SyncStatus, SyncedBackup, SyncedCopy, ValidationChecks, ValidationReport, Verdict,
+    VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport, WasWrong, exit, exit_code_of,
 };
 pub use request::{
     BackupRequest, Cancel, CatchUp, IncrementalBase, RESUME_QUIET_MS_DEFAULT, Resume,

@@ -27,7 +27,7 @@ pub(crate) struct Remains {
     pub(crate) folders: Vec<String>,
     /// Its entries in the catalogue.
     pub(crate) entries: Vec<ObjectKey>,
-    /// The records of its runs, and of its checks.
+    /// The records of its runs, and of its checks; and what was damaged of it and moved away.
     pub(crate) records: Vec<ObjectKey>,
 }
 
@@ -45,10 +45,10 @@ impl Remains {
             .retain(|folder| path.is_none_or(|path| path == folder));
     }
 
-    /// Of a run that was never a backup: what it says of itself stays, what checks say of it goes, and what withdraws it goes last.
+    /// Of a run that was never a backup: what it says of itself stays, the rest goes, and what withdraws it goes last.
     pub(crate) fn forget_last(&mut self, withdrawal: &ObjectKey) {
         self.records
-            .retain(|key| layout::verification_of(key).is_some());
+            .retain(|key| layout::run_record_id(key).is_none());
         self.records.push(withdrawal.clone());
     }
 

@@ -42,7 +42,7 @@ pub use plugin_result::{DriverInfo, DriverOutcome, PluginResult};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
 pub use scrub::{ScrubReport, ScrubbedCopy};
 
-pub use repair::{RepairReport, RepairStatus, RepairedCopy, RepairedRun};
+pub use repair::{MendedFile, RepairReport, RepairStatus, RepairedCopy, RepairedRun, WasWrong};
 pub use restore::{RestoreReport, RestoreStatus, RestoredResource};
 pub use validation::{BackupValidation, CheckResult, ValidationChecks, ValidationReport, Verdict};
 pub use verify::{

@@ -10,6 +10,7 @@ use crate::clocks;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::removal::Remains;
+use crate::set_aside;
 
 /// A run's folder, as a listing of its destination shows it. One without a manifest is of a run that never published, or
 /// whose manifest was lost: which of the two, its files tell.
@@ -33,6 +34,8 @@ pub(crate) struct RunFolders {
     pub(crate) records: HashMap<BackupId, Vec<ObjectKey>>,
     /// The folders that have a claim or a manifest. One that only has the name of a run may be a restore.
     written: HashMap<BackupId, Vec<String>>,
+    /// What stood damaged somewhere, and was moved away.
+    damaged: Vec<ObjectKey>,
     /// What is in the ledger of verification.
     pub(crate) verifications: Vec<ObjectMeta>,
     /// What is there of the turns of schedules.
@@ -51,6 +54,8 @@ impl RunFolders {
             |key: &&ObjectKey| layout::verification_of(key).is_some_and(|check| check.id == *id);
         let mut records = self.records.get(id).cloned().unwrap_or_default();
         records.extend(checks.filter(is_of_it).cloned());
+        let damaged = self.damaged.iter();
+        records.extend(damaged.filter(|key| set_aside::was_of(key, id)).cloned());
         Remains {
             folders: self.written.get(id).cloned().unwrap_or_default(),
             entries: Vec::new(),
@@ -73,6 +78,10 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
         let Some((path, file)) = object.key.as_str().rsplit_once('/') else {
             continue;
         };
+        if layout::is_damaged(&object.key) {
+            found.damaged.push(object.key.clone());
+            continue;
+        }
         if file == layout::MARKER {
             found.roots.push(format!("{path}/"));
         }
@@ -189,6 +198,8 @@ mod tests {
             &with_manifest,
             "other/teeline.json",
             &format!("other/{ID}/run.json"),
+            &format!("damaged/{ID}/run.json.damaged/0123456789abcdef"),
+            &format!("damaged/catalog/000000000000000-{ID}/run.json"),
             "notes/run.json",
         ] {
             let key = ObjectKey::new(key).unwrap();

@@ -214,7 +214,7 @@ impl Gap<'_> {
         if let Some((_, _, error)) = to.catalog.damaged_of(self.id).next() {
             let message = format!("{}; nothing that is there is replaced", error.message());
             return Err(BackupError::corrupt(error.subject(), message)
-                .suggest("`teeline repair --rebuild-manifest` makes a lost manifest again"));
+                .suggest("`teeline repair` makes it whole again"));
         }
         self.agree()?;
         let mut failure = None;

@@ -37,6 +37,8 @@ pub enum Doing {
     Cleanup,
     /// A lost manifest is made again.
     Repair,
+    /// A copy with files that are damaged and missing is healed.
+    Heal,
     /// A copy that is missing is made.
     Sync,
     /// Somebody else is to open a backup.
@@ -45,11 +47,12 @@ pub enum Doing {
 
 impl Doing {
     /// Every one.
-    pub const ALL: [Doing; 6] = [
+    pub const ALL: [Doing; 7] = [
         Doing::Backup,
         Doing::Restore,
         Doing::Cleanup,
         Doing::Repair,
+        Doing::Heal,
         Doing::Sync,
         Doing::KeyChange,
     ];

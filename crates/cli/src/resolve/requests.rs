@@ -115,12 +115,6 @@ pub(crate) fn status(typed: &StatusArguments) -> Result<BackupId, BackupError> {
 
 /// The run that `teeline repair` is about, if one was named.
 pub(crate) fn repair_id(typed: &RepairArguments) -> Result<Option<BackupId>, BackupError> {
-    if !typed.rebuild_manifest {
-        let message = "it isn't said what is to be repaired; only lost manifests can be so far";
-        return Err(BackupError::usage("repair", message).suggest(
-            "--rebuild-manifest makes lost manifests again from the other files of their runs",
-        ));
-    }
     match typed.id.as_deref().map(which).transpose()? {
         None => Ok(None),
         Some(Which::Id(id)) => Ok(Some(id)),
@@ -138,7 +132,11 @@ pub(crate) async fn repair(
     cancel: &Cancel,
 ) -> Result<RepairRequest, BackupError> {
     let places = places(&typed.places, setting, output)?;
-    let mut request = RepairRequest::rebuild_manifests(places);
+    let mut request = match (typed.rebuild_manifest, typed.auto) {
+        (true, _) => RepairRequest::rebuild_manifests(places),
+        (false, true) => RepairRequest::everything(places),
+        (false, false) => RepairRequest::heal(places),
+    };
     request.id = id;
     request.keys = keys(&typed.keys, setting).await?;
     request.cancel = cancel.clone();

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use teeline::config::{ScheduleConfig, UpkeepConfig};
 use teeline::{
-    BackupError, CleanupRequest, Config, DrillRequest, Engine, JsonlSource, Schedule, Scratch,
-    ScrubRequest, Source, Timing, ValidateRequest, VerifyRequest, WhichBackups, Work,
+    BackupError, CleanupRequest, Config, DrillRequest, Engine, JsonlSource, RepairRequest,
+    Schedule, Scratch, ScrubRequest, Source, Timing, ValidateRequest, VerifyRequest, WhichBackups,
+    Work,
 };
 
 use super::backup::configured;
@@ -157,6 +158,11 @@ fn work(
             request.deep = *deep;
             request.keys = keys;
             Work::Scrub(request)
+        }
+        Some(UpkeepConfig::Repair) => {
+            let mut request = RepairRequest::everything(places);
+            request.keys = keys;
+            Work::Repair(request)
         }
         Some(UpkeepConfig::Drill { from, scratch: to }) => {
             let mut request = DrillRequest::new(places);

@@ -159,6 +159,8 @@ pub enum UpkeepConfig {
         /// Whether they are decoded, parsed and counted as well. Default: no.
         deep: bool,
     },
+    /// A repair of everything.
+    Repair,
     /// A drill.
     Drill {
         /// The name of the destination to restore from. Default: any, at random.

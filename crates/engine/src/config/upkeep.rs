@@ -38,6 +38,7 @@ pub(super) fn upkeep(
             max_age: table.span("max_age", MAX_AGE)?,
             deep: table.boolean("deep")?.unwrap_or(false),
         },
+        "repair" => UpkeepConfig::Repair,
         "drill" => UpkeepConfig::Drill {
             from: table.text_as("from", no_url)?,
             scratch: scratch(table)?,

@@ -1,21 +1,37 @@
-//! Repairing what destinations hold. There is one repair: making lost manifests again.
+//! Repairing what destinations hold: lost manifests are made again, and copies healed from each other. Nothing is deleted by it.
 
 mod evidence;
+mod heal;
 mod lost;
 mod rebuild;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use teeline_core::chain::{Linked, Links};
 use teeline_core::{BackupError, BackupId, Class};
 
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::keys::Keys;
+use crate::ledger::Ledger;
 use crate::report::{DestinationError, RepairReport};
 use crate::request::Cancel;
 use crate::run_folders::{RunFolder, Searched, search_all};
 
+use heal::{Heal, Mended};
 use rebuild::Rebuild;
+
+/// What is repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepairWork {
+    /// Lost manifests are made again. Nothing that is there is replaced or moved.
+    Manifests,
+    /// Also whatever is missing or damaged of copies is written again, from destinations that have it right; what is damaged is moved to
+    /// `damaged/`.
+    Copies,
+    /// Also each backup is copied to destinations that lack it.
+    Everything,
+}
 
 /// A repair to be made.
 #[derive(Debug, Clone)]
@@ -23,8 +39,10 @@ use rebuild::Rebuild;
 pub struct RepairRequest {
     /// Where the runs are.
     pub destinations: Vec<DestinationSpec>,
-    /// The run whose manifest is lost. Without, each that has no manifest somewhere, save those that may be going on and
-    /// those that failed before they published anything.
+    /// What is repaired.
+    pub work: RepairWork,
+    /// The run, and where copies are healed the backups that it needs. Without, each backup; of runs without a manifest those not that
+    /// may be going on, nor those that failed before they published anything.
     pub id: Option<BackupId>,
     /// What opens sealed runs: a manifest of theirs that can't be copied is made again with their key only.
     pub keys: Keys,
@@ -58,8 +76,46 @@ impl RepairRequest {
     /// # Ok(()) }
     /// ```
     pub fn rebuild_manifests(destinations: Vec<DestinationSpec>) -> Self {
+        Self::new(destinations, RepairWork::Manifests)
+    }
+
+    /// Heals the copies of all backups from each other.
+    ///
+    /// ```
+    /// use teeline::{BackupRequest, DestinationSpec, Engine, JsonlSource, RepairRequest, RepairStatus};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # std::fs::write(folder.path().join("users.jsonl"), "{\"id\":1}\n")?;
+    /// let engine = Engine::new()?;
+    /// let source = JsonlSource::path(folder.path().join("users.jsonl"));
+    /// let one = DestinationSpec::parse(&format!("one={}", folder.path().join("one").display()))?;
+    /// let two = DestinationSpec::parse(&format!("two={}", folder.path().join("two").display()))?;
+    /// let made = engine.backup_blocking(BackupRequest::new(source, vec![one.clone(), two.clone()]));
+    ///
+    /// let data = folder.path().join("two").join(made.id.unwrap().as_str()).join("users.jsonl.gz");
+    /// std::fs::write(&data, "something else")?;
+    ///
+    /// let report = engine.repair_blocking(RepairRequest::heal(vec![one, two]));
+    /// assert_eq!(report.exit_code(), 0, "{report:?}");
+    /// let healed = &report.runs[0].destinations[1];
+    /// assert_eq!(healed.status, RepairStatus::Healed);
+    /// let kept = healed.files[0].moved_to.as_ref().unwrap();
+    /// assert_eq!(std::fs::read(folder.path().join("two").join(kept))?, b"something else");
+    /// # Ok(()) }
+    /// ```
+    pub fn heal(destinations: Vec<DestinationSpec>) -> Self {
+        Self::new(destinations, RepairWork::Copies)
+    }
+
+    /// Repairs whatever can be, and copies each backup to wherever it lacks. Safe to be done again and again.
+    pub fn everything(destinations: Vec<DestinationSpec>) -> Self {
+        Self::new(destinations, RepairWork::Everything)
+    }
+
+    fn new(destinations: Vec<DestinationSpec>, work: RepairWork) -> Self {
         RepairRequest {
             destinations,
+            work,
             id: None,
             keys: Keys::default(),
             cancel: Cancel::new(),
@@ -68,8 +124,8 @@ impl RepairRequest {
 }
 
 impl Engine {
-    /// Makes lost manifests again. Nothing that is there is replaced or deleted, and nothing is published before every
-    /// stored byte of it was read and compared.
+    /// Makes lost manifests again, and heals copies from each other. Nothing is lost by it: what is damaged is moved. Nothing is
+    /// published before every stored byte of it was read and compared.
     pub async fn repair(&self, request: RepairRequest) -> RepairReport {
         let engine = self.clone();
         let repairing = async move { Ok(repair(&engine, &request).await) };
@@ -90,14 +146,14 @@ impl Engine {
 
 async fn repair(engine: &Engine, request: &RepairRequest) -> RepairReport {
     let mut report = RepairReport::default();
-    let work = rebuild_all(engine, request, &mut report);
+    let work = repair_all(engine, request, &mut report);
     if let Err(error) = request.cancel.guard(work).await {
         report.errors.push(DestinationError::of_none(&error));
     }
     report
 }
 
-async fn rebuild_all(
+async fn repair_all(
     engine: &Engine,
     request: &RepairRequest,
     report: &mut RepairReport,
@@ -112,27 +168,84 @@ async fn rebuild_all(
         }
     }
     let searched: Vec<&Searched> = places.iter().flatten().collect();
-    let ids = match &request.id {
-        None => without_manifest(&searched),
-        Some(id) if searched.iter().any(|place| place.knows(id)) => BTreeSet::from([id.clone()]),
-        Some(id) => return Err(unknown(id)),
-    };
-    // What others go on from is published before them.
-    let mut ids: Vec<BackupId> = ids.into_iter().collect();
-    ids.sort_by_key(BackupId::began);
-    for id in ids {
+    let heals = request.work != RepairWork::Manifests;
+    let mut mended = Mended::new();
+    let mut ledgers = HashMap::new();
+    for Searched { asked, .. } in searched.iter().filter(|_| heals) {
+        let name = asked.opened.name.clone();
+        match Ledger::read(&asked.opened, (engine.0.clock)()).await {
+            Ok(ledger) => drop(ledgers.insert(name, ledger)),
+            Err(error) => report.errors.push(DestinationError {
+                destination: name,
+                error: (&error).into(),
+            }),
+        }
+    }
+    for id in wanted(request, &searched)? {
+        let is_named = request.id.as_ref() == Some(&id);
+        if heals {
+            let heal = Heal {
+                engine,
+                request,
+                id: &id,
+                places: &places,
+                ledgers: &ledgers,
+            };
+            if let Some(run) = heal.run(&mut mended, &mut report.errors).await {
+                report.runs.push(run);
+                continue;
+            }
+        }
         let rebuild = Rebuild {
             id: &id,
             places: &places,
             clock: &engine.0.clock,
             started_at: (engine.0.clock)(),
-            is_named: request.id.is_some(),
+            is_named,
             keys: &request.keys,
         };
         let run = rebuild.run(&mut report.errors).await;
         report.runs.push(run);
     }
     Ok(())
+}
+
+/// The runs that are to be repaired: what others go on from before them.
+fn wanted(request: &RepairRequest, searched: &[&Searched]) -> Result<Vec<BackupId>, BackupError> {
+    let catalogs = searched.iter().map(|place| &place.asked.catalog);
+    let entries =
+        catalogs.flat_map(|catalog| catalog.entries.iter().chain(&catalog.without_manifest));
+    let links = Links::new(entries.map(Linked::from));
+    let heals = request.work != RepairWork::Manifests;
+    let ids = match &request.id {
+        None if heals => {
+            let mut ids = without_manifest(searched);
+            ids.extend(searched.iter().flat_map(|place| known_at(place)));
+            ids
+        }
+        None => without_manifest(searched),
+        Some(id) if searched.iter().any(|place| place.knows(id)) => {
+            let needed = links.needed_by(id).into_iter().filter(|_| heals);
+            needed.chain([id.clone()]).collect()
+        }
+        Some(id) => return Err(unknown(id)),
+    };
+    let mut ids: Vec<BackupId> = ids.into_iter().collect();
+    ids.sort_by_cached_key(|id| (links.needed_by(id).len(), id.began()));
+    Ok(ids)
+}
+
+/// The backups that a destination lists, or should.
+fn known_at(place: &Searched) -> impl Iterator<Item = BackupId> + '_ {
+    let catalog = &place.asked.catalog;
+    let listed = catalog.entries.iter().map(|entry| &entry.id);
+    let damaged = catalog.damaged().map(|(id, ..)| id);
+    let with_manifest = place
+        .folders
+        .iter()
+        .filter(|folder| folder.has_manifest && !place.asked.has_withdrawn(&folder.id));
+    let all = listed.chain(damaged);
+    all.chain(with_manifest.map(|folder| &folder.id)).cloned()
 }
 
 /// The runs that have no manifest at some destination that has their claim, or has listed them.

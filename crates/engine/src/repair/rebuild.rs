@@ -23,7 +23,7 @@ use crate::run_folders::Searched;
 use crate::run_records;
 
 /// How the ledger names what is checked here.
-const BY_REPAIR: &str = "repair";
+pub(super) const BY_REPAIR: &str = "repair";
 /// A run that has written more recently than this may be going on.
 const QUIET_MS: i64 = 60 * 60 * 1000;
 
@@ -257,7 +257,7 @@ async fn take(step: &Step<'_>) -> RepairedCopy {
 }
 
 impl Refusal {
-    fn into_copy(self, destination: &str) -> RepairedCopy {
+    pub(super) fn into_copy(self, destination: &str) -> RepairedCopy {
         let status = match self.error.class().is_retriable() {
             true => RepairStatus::Unreachable,
             false => RepairStatus::Refused,
@@ -270,12 +270,15 @@ impl Refusal {
     }
 }
 
-fn copy_at(destination: &str, status: RepairStatus) -> RepairedCopy {
+pub(super) fn copy_at(destination: &str, status: RepairStatus) -> RepairedCopy {
     RepairedCopy {
         name: destination.to_owned(),
         status,
         checksum: None,
         error: None,
         missing: Vec::new(),
+        files: Vec::new(),
+        damage: Vec::new(),
+        unrecorded: None,
     }
 }

@@ -3,18 +3,19 @@
 use serde::Serialize;
 use teeline_core::{BackupId, Class, Digest, ErrorReport, MissingFile};
 
-use super::{DestinationError, exit, exit_code_of};
+use super::{Damage, DestinationError, exit, exit_code_of};
 
-/// What became of lost manifests.
+/// What became of what was lost or damaged.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RepairReport {
-    /// The runs that were looked at: the one that was named, or each that is somewhere without a manifest.
+    /// The runs that were looked at: the one that was named, with what it needs; or each, of manifests only those that are somewhere
+    /// without one.
     pub runs: Vec<RepairedRun>,
     /// What couldn't be read at all.
     pub errors: Vec<DestinationError>,
 }
 
-/// What became of the manifest of one run.
+/// What became of one run.
 #[derive(Debug, Clone, Serialize)]
 pub struct RepairedRun {
     /// The run, and the backup that it is about.
@@ -23,8 +24,9 @@ pub struct RepairedRun {
     pub destinations: Vec<RepairedCopy>,
 }
 
-/// What became of the manifest at one destination.
+/// What became of its copy at one destination.
 #[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RepairedCopy {
     /// The destination's name.
     pub name: String,
@@ -32,23 +34,53 @@ pub struct RepairedCopy {
     pub status: RepairStatus,
     /// BLAKE3 of the manifest, where that is there now.
     pub checksum: Option<Digest>,
-    /// Why nothing was done.
+    /// Why nothing was done, or not everything.
     pub error: Option<ErrorReport>,
     /// The files that would have to be there, below the destination's root.
     pub missing: Vec<MissingFile>,
+    /// What was written again; of a copy that wasn't there at all, nothing.
+    pub files: Vec<MendedFile>,
+    /// What is still wrong.
+    pub damage: Vec<Damage>,
+    /// Why what was found and done couldn't be noted at the destination, as where it may only be read. It was done all the same.
+    pub unrecorded: Option<ErrorReport>,
 }
 
-/// What was done about the manifest at a destination.
+/// A file that was written again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MendedFile {
+    /// The file, below the destination's root.
+    pub file: String,
+    /// What was wrong with it.
+    pub was: WasWrong,
+    /// Where what was damaged is kept now, below the destination's root.
+    pub moved_to: Option<String>,
+}
+
+/// What was wrong with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WasWrong {
+    /// It wasn't there.
+    Missing,
+    /// It was another one than had been written.
+    Damaged,
+}
+
+/// What was done at a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RepairStatus {
-    /// Nothing: it is there, and is what the catalogue says.
+    /// Nothing: the manifest is there, and is what the catalogue says; where copies were healed, every file of this one is right.
     Whole,
-    /// It was made again from the run's other files.
+    /// What was missing or damaged was written again, and all of it is right.
+    Healed,
+    /// The manifest was made again from the run's other files.
     Reconstructed,
-    /// It was taken from another destination.
+    /// It was taken from another destination: the manifest, or all of it.
     Copied,
-    /// Nothing: it can't be made again, or something is in its way.
+    /// It isn't whole: a file can't be had right, or something is in the way.
     Refused,
     /// Nothing: the run may be going on, or was never published.
     Skipped,
@@ -61,7 +93,7 @@ pub enum RepairStatus {
 }
 
 impl RepairReport {
-    /// 0 where each manifest is there now; 13 where one can't be made again, 1 where a destination couldn't be asked or
+    /// 0 where each copy is whole now, as far as it was looked at; 13 where one can't be, 1 where a destination couldn't be asked or
     /// written, 3 where one was skipped or lacks the run; 2 or 130.
     pub fn exit_code(&self) -> u8 {
         let copies = self.runs.iter().flat_map(|run| &run.destinations);
@@ -74,6 +106,7 @@ impl RepairedCopy {
     fn exit_code(&self) -> u8 {
         match self.status {
             RepairStatus::Whole
+            | RepairStatus::Healed
             | RepairStatus::Reconstructed
             | RepairStatus::Copied
             | RepairStatus::Withdrawn => exit::DONE,

@@ -7,9 +7,10 @@ use crate::cleanup::CleanupRequest;
 use crate::destination::DestinationSpec;
 use crate::drill::DrillRequest;
 use crate::engine::Engine;
+use crate::repair::RepairRequest;
 use crate::report::{
-    BackupReport, CleanupReport, DrillReport, ScrubReport, ValidationReport, VerifyReport, exit,
-    exit_code_of,
+    BackupReport, CleanupReport, DrillReport, RepairReport, ScrubReport, ValidationReport,
+    VerifyReport, exit, exit_code_of,
 };
 use crate::request::{BackupRequest, Cancel};
 use crate::scrub::ScrubRequest;
@@ -32,6 +33,8 @@ pub enum Work {
     Scrub(ScrubRequest),
     /// A drill.
     Drill(DrillRequest),
+    /// A repair.
+    Repair(RepairRequest),
 }
 
 /// What came of it.
@@ -51,15 +54,17 @@ pub enum WorkReport {
     Scrub(ScrubReport),
     /// Of a drill.
     Drill(DrillReport),
+    /// Of a repair.
+    Repair(RepairReport),
 }
 
 /// As types of schedules are written that make no backup.
-const UPKEEP_TYPES: [&str; 5] = ["cleanup", "verify", "validate", "scrub", "drill"];
+const UPKEEP_TYPES: [&str; 6] = ["cleanup", "verify", "validate", "scrub", "drill", "repair"];
 
 impl Work {
     /// As the type of a schedule is written; of a backup, its own.
     pub fn label(&self) -> BackupType {
-        let [cleanup, verify, validate, scrub, drill] = UPKEEP_TYPES;
+        let [cleanup, verify, validate, scrub, drill, repair] = UPKEEP_TYPES;
         let name = match self {
             Work::Backup(request) => return request.backup_type.clone(),
             Work::Cleanup(_) => cleanup,
@@ -67,6 +72,7 @@ impl Work {
             Work::Validate(_) => validate,
             Work::Scrub(_) => scrub,
             Work::Drill(_) => drill,
+            Work::Repair(_) => repair,
         };
         name.parse().expect("a type")
     }
@@ -80,6 +86,7 @@ impl Work {
             Work::Validate(request) => &request.destinations,
             Work::Scrub(request) => &request.destinations,
             Work::Drill(request) => &request.destinations,
+            Work::Repair(request) => &request.destinations,
         }
     }
 
@@ -91,6 +98,7 @@ impl Work {
             Work::Validate(request) => &mut request.cancel,
             Work::Scrub(request) => &mut request.cancel,
             Work::Drill(request) => &mut request.cancel,
+            Work::Repair(request) => &mut request.cancel,
         };
         *its = cancel.clone();
         self
@@ -107,6 +115,7 @@ impl Engine {
             Work::Validate(request) => WorkReport::Validate(self.validate(request).await),
             Work::Scrub(request) => WorkReport::Scrub(self.scrub(request).await),
             Work::Drill(request) => WorkReport::Drill(self.drill(request).await),
+            Work::Repair(request) => WorkReport::Repair(self.repair(request).await),
         }
     }
 
@@ -126,12 +135,13 @@ impl WorkReport {
             WorkReport::Validate(report) => report.exit_code(),
             WorkReport::Scrub(report) => report.exit_code(),
             WorkReport::Drill(report) => report.exit_code(),
+            WorkReport::Repair(report) => report.exit_code(),
         }
     }
 
     /// As the type of a schedule is written that does it; of a backup, its own.
     pub fn label(&self) -> BackupType {
-        let [cleanup, verify, validate, scrub, drill] = UPKEEP_TYPES;
+        let [cleanup, verify, validate, scrub, drill, repair] = UPKEEP_TYPES;
         let name = match self {
             WorkReport::Backup(report) => return report.backup_type.clone(),
             WorkReport::Cleanup(_) => cleanup,
@@ -139,6 +149,7 @@ impl WorkReport {
             WorkReport::Validate(_) => validate,
             WorkReport::Scrub(_) => scrub,
             WorkReport::Drill(_) => drill,
+            WorkReport::Repair(_) => repair,
         };
         name.parse().expect("a type")
     }
@@ -184,6 +195,12 @@ impl WorkReport {
                 of_places.chain(of_backups).next().cloned()
             }
             WorkReport::Scrub(report) => report.errors.first().map(|one| one.error.clone()),
+            WorkReport::Repair(report) => {
+                let copies = report.runs.iter().flat_map(|run| &run.destinations);
+                let of_copies = copies.filter_map(|copy| copy.error.as_ref());
+                let of_places = report.errors.iter().map(|failed| &failed.error);
+                of_copies.chain(of_places).next().cloned()
+            }
             WorkReport::Drill(report) => {
                 let of_backup = report.backup.iter().filter_map(|one| one.error.as_ref());
                 report.error.iter().chain(of_backup).next().cloned()

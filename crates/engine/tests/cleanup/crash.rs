@@ -1,102 +1,14 @@
 //! Whatever call a deletion breaks off at, the next one finishes it, and nothing but the withdrawn backup is ever gone.
 
-use std::fmt;
-use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use bytes::Bytes;
-use futures::stream::BoxStream;
 use teeline::sinks::{MemorySink, Operation};
 use teeline::{
-    BackupError, BackupId, Class, CleanupRequest, DestinationSpec, DestinationStatus,
-    RetentionPolicy, Sink, Span, exit,
+    BackupId, CleanupRequest, DestinationSpec, DestinationStatus, RetentionPolicy, Sink, Span, exit,
 };
-use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload, layout};
+use teeline_core::{ObjectKey, layout};
 
 use super::{DAY_MS, KILLED, World, count, is_gone, keys_about, lose};
+use crate::common::watched::{mortal, watched};
 use crate::common::{objects, place, request};
-
-/// Is asked before each call, with its key; may refuse it.
-type Before = Arc<dyn Fn(Operation, Option<&ObjectKey>) -> Result<(), BackupError> + Send + Sync>;
-
-/// A store that somebody looks at, or stops.
-struct WatchedSink {
-    inner: MemorySink,
-    before: Before,
-}
-
-/// A store that dies after so many calls.
-fn mortal(inner: &MemorySink, calls: u64) -> [DestinationSpec; 1] {
-    let calls_left = AtomicU64::new(calls);
-    let before = move |_: Operation, _: Option<&ObjectKey>| {
-        let left = |left: u64| left.checked_sub(1);
-        let call = calls_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
-        call.map(drop)
-            .map_err(|_| BackupError::new(Class::Permanent, "use", "the store", "it has died"))
-    };
-    watched(inner, before)
-}
-
-fn watched(
-    inner: &MemorySink,
-    before: impl Fn(Operation, Option<&ObjectKey>) -> Result<(), BackupError> + Send + Sync + 'static,
-) -> [DestinationSpec; 1] {
-    let sink = WatchedSink {
-        inner: inner.clone(),
-        before: Arc::new(before),
-    };
-    [place("here", sink)]
-}
-
-impl fmt::Debug for WatchedSink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.inner, f)
-    }
-}
-
-impl fmt::Display for WatchedSink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.inner, f)
-    }
-}
-
-#[async_trait::async_trait]
-impl Sink for WatchedSink {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    async fn begin(&self, key: &ObjectKey, bytes: u64) -> Result<Box<dyn Upload>, BackupError> {
-        (self.before)(Operation::Begin, Some(key))?;
-        self.inner.begin(key, bytes).await
-    }
-    async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
-        (self.before)(Operation::Put, Some(key))?;
-        self.inner.put(key, bytes).await
-    }
-    async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
-        (self.before)(Operation::Read, Some(key))?;
-        self.inner.read(key, range).await
-    }
-    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
-        (self.before)(Operation::Head, Some(key))?;
-        self.inner.head(key).await
-    }
-    async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
-        (self.before)(Operation::DropCached, Some(key))?;
-        self.inner.drop_cached(key).await
-    }
-    fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
-        match (self.before)(Operation::List, folder) {
-            Ok(()) => self.inner.list(folder),
-            Err(error) => Box::pin(futures::stream::iter([Err(error)])),
-        }
-    }
-    async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
-        (self.before)(Operation::Delete, Some(key))?;
-        self.inner.delete(key).await
-    }
-}
 
 type Objects = Vec<(ObjectKey, Vec<u8>)>;
 
@@ -141,7 +53,7 @@ async fn one_death(calls: u64, by: By) -> bool {
             world.engine.cleanup(request).await.exit_code()
         }
     };
-    let lived = go(&mortal(&sink, calls)).await == exit::DONE;
+    let lived = go(&[mortal(&sink, "here", calls)]).await == exit::DONE;
 
     let about = format!("{by:?} after {calls} calls");
     assert!(beside(&sink, &made[0]).await == others, "{about}");
@@ -180,7 +92,7 @@ async fn what_is_swept_while_the_manifest_is_written_is_in_doubt() {
     let world = World::new();
     let sink = MemorySink::new("here");
     let swept = sink.clone();
-    let at = watched(&sink, move |operation, key| {
+    let at = [watched(&sink, "here", move |operation, key| {
         if let (Operation::Put, Some("manifest.json")) = (operation, key.map(ObjectKey::file_name))
         {
             let mut keys = swept.keys().into_iter();
@@ -188,7 +100,7 @@ async fn what_is_swept_while_the_manifest_is_written_is_in_doubt() {
             swept.overwrite(&layout::sweep(&entry.unwrap()).unwrap(), b"");
         }
         Ok(())
-    });
+    })];
     let report = world.engine.backup(request(&world.lines, &at)).await;
     assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
     assert_eq!(report.destinations[0].status, DestinationStatus::Unknown);
@@ -203,7 +115,7 @@ async fn what_is_taken_for_dead_meanwhile_publishes_nothing() {
         let world = World::new();
         let sink = MemorySink::new("here");
         let swept = sink.clone();
-        let at = watched(&sink, move |operation, key| {
+        let at = [watched(&sink, "here", move |operation, key| {
             let is_entry = |key: &&ObjectKey| key.as_str().starts_with("catalog/");
             let (Operation::Put, Some(entry)) = (operation, key.filter(is_entry)) else {
                 return Ok(());
@@ -219,7 +131,7 @@ async fn what_is_taken_for_dead_meanwhile_publishes_nothing() {
                     Ok(())
                 }
             }
-        });
+        })];
         let report = world.engine.backup(request(&world.lines, &at)).await;
         assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
         assert!(

@@ -1,6 +1,8 @@
 //! What the engine's tests share: records, stores that fail by plan, and the checks that end every test.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod watched;
+
 use std::io::Cursor;
 use std::ops::Range;
 use std::sync::Arc;

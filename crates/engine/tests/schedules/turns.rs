@@ -2,8 +2,9 @@
 
 use teeline::sinks::{Fault, MemorySink, Operation, What, When};
 use teeline::{
-    Class, CleanupRequest, DestinationSpec, DrillRequest, Retention, RetentionPolicy, RunStatus,
-    Schedule, ScrubRequest, Timestamp, ValidateRequest, VerifyRequest, Work,
+    Class, CleanupRequest, DestinationSpec, DrillRequest, RepairRequest, Retention,
+    RetentionPolicy, RunStatus, Schedule, ScrubRequest, Timestamp, ValidateRequest, VerifyRequest,
+    Work,
 };
 use teeline_core::{ObjectKey, Sink, Turn, TurnEnd, document, layout};
 
@@ -44,11 +45,16 @@ fn everything(world: &World, to: &DestinationSpec) -> Vec<Schedule> {
             Work::Scrub(ScrubRequest::new(at.clone())),
         ),
         upkeep(
-            "drill",
+            "repair",
             "0 6 * * *",
+            Work::Repair(RepairRequest::everything(at.clone())),
+        ),
+        upkeep(
+            "drill",
+            "0 7 * * *",
             Work::Drill(DrillRequest::new(at.clone())),
         ),
-        upkeep("cleanup", "0 7 * * *", Work::Cleanup(cleanup(&at))),
+        upkeep("cleanup", "0 8 * * *", Work::Cleanup(cleanup(&at))),
     ]
 }
 
@@ -60,8 +66,10 @@ fn what_makes_no_backup_runs_at_its_times_and_is_caught_up_as_its_turns_say() {
     for schedule in everything(&world, &to) {
         first.schedule(schedule).unwrap();
     }
-    let (report, begun, others) = run(&first, 6);
-    let each = ["backup", "verify", "validate", "scrub", "drill", "cleanup"];
+    let (report, begun, others) = run(&first, 7);
+    let each = [
+        "backup", "verify", "validate", "scrub", "repair", "drill", "cleanup",
+    ];
     let hours = |day: u32| -> Vec<(String, Timestamp)> {
         let each = each.iter().zip(1..);
         each.map(|(name, hour)| {
@@ -73,7 +81,7 @@ fn what_makes_no_backup_runs_at_its_times_and_is_caught_up_as_its_turns_say() {
     assert_eq!(begun, hours(2));
     assert_eq!(
         (report.made, report.failed, report.left),
-        (6, 0, 0),
+        (7, 0, 0),
         "{others:?}"
     );
     let entries = sink.keys().into_iter();
@@ -95,11 +103,11 @@ fn what_makes_no_backup_runs_at_its_times_and_is_caught_up_as_its_turns_say() {
     for schedule in everything(&world, &to) {
         second.schedule(schedule).unwrap();
     }
-    let (report, begun, _) = run(&second, 7);
+    let (report, begun, _) = run(&second, 8);
     let mut expected = hours(3);
     expected.extend(times(&[("backup", "2026-11-05T01:00:00.000Z")]));
     assert_eq!(begun, expected);
-    assert_eq!((report.made, report.failed), (7, 0));
+    assert_eq!((report.made, report.failed), (8, 0));
 
     // A turn and its end of each, and no more.
     let at = [to];

@@ -123,6 +123,12 @@ impl Scene<'_> {
                 let report = engine.repair(request).await;
                 (report.exit_code(), format!("{report:?}"))
             }
+            Doing::Heal => {
+                let mut request = RepairRequest::heal(to);
+                request.id = self.set.newer.clone();
+                let report = engine.repair(request).await;
+                (report.exit_code(), format!("{report:?}"))
+            }
             Doing::Sync => {
                 let report = engine.sync(SyncRequest::new(to)).await;
                 (report.exit_code(), format!("{report:?}"))

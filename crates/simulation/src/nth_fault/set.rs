@@ -33,6 +33,12 @@ pub struct Set {
 /// Whether a destination, by its number, has lost an object.
 type IsLost<'a> = Box<dyn Fn(usize, &str) -> bool + 'a>;
 
+/// Whether a key is of a data file, or of the claim, of a backup.
+fn is_data_of(id: &BackupId, key: &ObjectKey) -> bool {
+    let file = key.as_str().strip_prefix(id.as_str());
+    file.is_some_and(|file| file.ends_with(".jsonl.gz") || file == "/run.json")
+}
+
 impl Set {
     /// What it takes to do this.
     ///
@@ -80,14 +86,23 @@ impl Set {
         let [older, newer] = [ids[0].clone(), ids[1].clone()];
         let is_lost: IsLost<'_> = match doing {
             Doing::Repair => Box::new(|_, key| key == format!("{newer}/{}", layout::MANIFEST)),
+            // It isn't listed: what is has to be right whatever goes wrong.
+            Doing::Heal => Box::new(|number, key| {
+                let lost = [layout::MANIFEST, "resource-0.index"];
+                number == 0 && lost.iter().any(|file| key == format!("{newer}/{file}"))
+            }),
             Doing::Sync => Box::new(|number, key| number == 0 && key.contains(newer.as_str())),
             _ => Box::new(|_, _| false),
         };
         for (number, sink) in sinks.iter().enumerate() {
             for key in sink.keys() {
                 if !is_lost(number, key.as_str()) {
-                    let bytes = whole(sink, &key).await?;
-                    set.objects[number].push((key, bytes.to_vec()));
+                    let mut bytes = whole(sink, &key).await?.to_vec();
+                    if doing == Doing::Heal && number == 0 && is_data_of(&newer, &key) {
+                        let middle = bytes.len() / 2;
+                        bytes[middle] ^= 1;
+                    }
+                    set.objects[number].push((key, bytes));
                 }
             }
         }
@@ -101,7 +116,7 @@ impl Set {
                 let older = BTreeSet::from([older.clone()]);
                 ([older.clone(), older], both)
             }
-            Doing::Sync => ([BTreeSet::from([older.clone()]), both.clone()], both),
+            Doing::Heal | Doing::Sync => ([BTreeSet::from([older.clone()]), both.clone()], both),
             _ => ([both.clone(), both.clone()], both),
         };
         drop(is_lost);

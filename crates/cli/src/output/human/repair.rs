@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use teeline::{MissingFile, RepairReport, RepairStatus, RepairedCopy};
+use teeline::{MendedFile, MissingFile, RepairReport, RepairStatus, RepairedCopy, WasWrong};
 
 use super::words::table;
 use super::{Problem, Shown};
@@ -34,6 +34,10 @@ impl Shown for RepairReport {
             };
             let rows: Vec<Vec<String>> = run.destinations.iter().map(row).collect();
             text.push_str(&table(&rows));
+            for copy in &run.destinations {
+                let mended = copy.files.iter().map(|file| mended(&copy.name, file));
+                text.push_str(&mended.collect::<String>());
+            }
         }
         text
     }
@@ -49,9 +53,24 @@ impl Shown for RepairReport {
                 .map(|error| Problem::of(&copy.name, error));
             // A destination that can't be asked at all is an error once, not once for each run.
             problems.extend(problem.filter(|problem| !problems.contains(problem)));
+            // The error names the first.
+            problems.extend(copy.damage.iter().skip(1).map(Problem::damage));
+            let unrecorded = copy.unrecorded.as_ref();
+            problems.extend(unrecorded.map(|error| Problem::unrecorded(&copy.name, error)));
             problems.extend(named(&copy.missing).map(|file| missing(&copy.name, file)));
         }
     }
+}
+
+/// A file that was written again, and where the damaged one is.
+fn mended(destination: &str, file: &MendedFile) -> String {
+    let was = match file.was {
+        WasWrong::Missing => "was missing",
+        WasWrong::Damaged => "was damaged",
+    };
+    let moved = file.moved_to.as_ref();
+    let moved = moved.map_or(String::new(), |to| format!(", moved to {to}"));
+    format!("  {destination}: {} {was}{moved}\n", file.file)
 }
 
 /// The missing files that the error doesn't name: it names the first.
@@ -77,6 +96,7 @@ fn missing(destination: &str, missing: &MissingFile) -> Problem {
 fn done(status: RepairStatus) -> &'static str {
     match status {
         RepairStatus::Whole => "whole",
+        RepairStatus::Healed => "healed",
         RepairStatus::Reconstructed => "reconstructed",
         RepairStatus::Copied => "copied",
         RepairStatus::Refused => "refused",

@@ -92,6 +92,7 @@ impl Shown for WorkReport {
             WorkReport::Validate(report) => report.text(),
             WorkReport::Scrub(report) => report.text(),
             WorkReport::Drill(report) => report.text(),
+            WorkReport::Repair(report) => report.text(),
             _ => String::new(),
         }
     }
@@ -104,6 +105,7 @@ impl Shown for WorkReport {
             WorkReport::Validate(report) => report.problems(problems),
             WorkReport::Scrub(report) => report.problems(problems),
             WorkReport::Drill(report) => report.problems(problems),
+            WorkReport::Repair(report) => report.problems(problems),
             _ => {}
         }
     }

@@ -181,7 +181,8 @@ fn what_keeps_backups_worth_having_is_scheduled_with_its_options() {
         [schedules.b]\ncron = \"@monthly\"\ntype = \"drill\"\nfrom = \"local\"\nscratch = \"/var/tmp\"\njitter = \"1h\"\n\
         [schedules.c]\ncron = \"@weekly\"\ntype = \"verify\"\nall = true\ndeep = true\n\
         [schedules.d]\ncron = \"@weekly\"\ntype = \"validate\"\nlast = 3\n\
-        [schedules.e]\ncron = \"@weekly\"\ntype = \"cleanup\"";
+        [schedules.e]\ncron = \"@weekly\"\ntype = \"cleanup\"\n\
+        [schedules.f]\ncron = \"@weekly\"\ntype = \"repair\"";
     let schedules = toml(text).accepted().schedules;
     let found = schedules.into_iter().map(|one| one.upkeep.unwrap());
     assert_eq!(
@@ -205,6 +206,7 @@ fn what_keeps_backups_worth_having_is_scheduled_with_its_options() {
                 scratch: None,
             },
             UpkeepConfig::Cleanup,
+            UpkeepConfig::Repair,
         ]
     );
 }

@@ -1,0 +1,280 @@
+//! The healing of a backup's copy at one destination: every file is looked at, in the order in which a pass writes them; what is
+//! missing is written, and what is damaged is moved aside and written again. Nothing is written that wasn't compared with its
+//! digest, and all of it is read back. The manifest comes last, and only where everything that it names is right.
+
+use bytes::Bytes;
+use teeline_actors::{Publication, put_checked};
+use teeline_core::{
+    BackupError, CatalogEntry, Class, DestinationMarker, ObjectKey, RunClaim, SealedManifest,
+    document, layout,
+};
+
+use super::sources::{Expected, Sources};
+use crate::check::damage;
+use crate::files::{WholeFile, file_of};
+use crate::open::Opened;
+use crate::report::{Damage, MendedFile, WasWrong};
+use crate::run_records;
+use crate::set_aside::set_aside;
+
+/// The healing of one copy, and what came of it so far.
+pub(super) struct Healing<'a> {
+    pub(super) to: &'a Opened,
+    /// The folder of its files below the root.
+    pub(super) path: &'a str,
+    pub(super) sealed: &'a SealedManifest,
+    pub(super) sources: &'a Sources<'a>,
+    /// What was written again.
+    pub(super) files: Vec<MendedFile>,
+    /// What is wrong and can't be healed.
+    pub(super) damage: Vec<Damage>,
+    /// Bytes that are there and right.
+    pub(super) bytes: u64,
+    /// Data files that are archived: their sizes are right.
+    pub(super) attested_files: u64,
+}
+
+/// What stands under a key.
+pub(super) enum Found {
+    Right(Bytes),
+    Missing,
+    Damaged,
+}
+
+impl Found {
+    pub(super) fn of(read: Result<Bytes, BackupError>) -> Result<Self, BackupError> {
+        match read {
+            Ok(bytes) => Ok(Found::Right(bytes)),
+            Err(error) => Self::of_error(error),
+        }
+    }
+
+    /// What an error says of the file; one that says nothing of it is given back.
+    pub(super) fn of_error(error: BackupError) -> Result<Self, BackupError> {
+        match error.class() {
+            Class::NotFound => Ok(Found::Missing),
+            Class::Corrupt => Ok(Found::Damaged),
+            _ => Err(error),
+        }
+    }
+
+    pub(super) fn wrong(&self) -> WasWrong {
+        match self {
+            Found::Damaged => WasWrong::Damaged,
+            Found::Missing | Found::Right(_) => WasWrong::Missing,
+        }
+    }
+}
+
+impl<'a> Healing<'a> {
+    pub(super) fn new(
+        to: &'a Opened,
+        path: &'a str,
+        sealed: &'a SealedManifest,
+        sources: &'a Sources<'a>,
+    ) -> Self {
+        Healing {
+            to,
+            path,
+            sealed,
+            sources,
+            files: Vec::new(),
+            damage: Vec::new(),
+            bytes: 0,
+            attested_files: 0,
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Where the destination gives no answer, refuses what has to be done, or has what can't be judged. What was done until then
+    /// stays, and the next repair goes on.
+    pub(super) async fn run(&mut self) -> Result<(), BackupError> {
+        let manifest = &self.sealed.manifest;
+        self.marker().await?;
+        self.claim().await?;
+        if manifest.plan.seal.is_some() {
+            super::keys::heal(self).await?;
+        }
+        for attachment in &manifest.attachments {
+            let expected = Expected::File(WholeFile::attachment(attachment));
+            self.small(&attachment.file, &expected, None).await?;
+        }
+        for resource in manifest.all_resources() {
+            for segment in &resource.segments {
+                self.segment(resource, segment).await?;
+            }
+        }
+        self.listing().await?;
+        self.records().await
+    }
+
+    /// Notes what can't be healed.
+    pub(super) fn found(&mut self, key: &ObjectKey, resource: Option<&str>, error: &BackupError) {
+        let found = damage(&self.to.name, key.as_str(), resource, None, error);
+        self.damage.push(found);
+    }
+
+    /// Writes what is right where it is missing or damaged.
+    pub(super) async fn write(
+        &mut self,
+        key: &ObjectKey,
+        found: &Found,
+        right: Bytes,
+    ) -> Result<(), BackupError> {
+        let moved_to = match found {
+            Found::Damaged => Some(set_aside(self.to, key).await?),
+            Found::Missing | Found::Right(_) => None,
+        };
+        let read_back = self.to.sink.capabilities().read_back.has_documents();
+        self.bytes += right.len() as u64;
+        put_checked(self.to.sink.as_ref(), key, right, read_back).await?;
+        self.mended(key, found.wrong(), moved_to);
+        Ok(())
+    }
+
+    /// Notes what was written again, or only moved aside.
+    pub(super) fn mended(&mut self, key: &ObjectKey, was: WasWrong, moved_to: Option<ObjectKey>) {
+        self.files.push(MendedFile {
+            file: key.to_string(),
+            was,
+            moved_to: moved_to.map(|kept| kept.to_string()),
+        });
+    }
+
+    async fn marker(&mut self) -> Result<(), BackupError> {
+        let key = layout::marker()?;
+        let judge = |subject: &str, bytes: &Bytes| {
+            document::open::<DestinationMarker>(subject, bytes).map(drop)
+        };
+        match Found::of(Expected::Document(&judge).read(self.to, &key).await)? {
+            Found::Right(_) => Ok(()),
+            found => {
+                let right = document::seal(&DestinationMarker {});
+                self.write(&key, &found, right).await
+            }
+        }
+    }
+
+    async fn claim(&mut self) -> Result<(), BackupError> {
+        let (manifest, path) = (&self.sealed.manifest, self.path);
+        let judge = |subject: &str, bytes: &Bytes| {
+            let head = document::open::<RunClaim>(subject, bytes)?.head;
+            let is_its = head.id == manifest.id
+                && head.path == path
+                && head.started_at == manifest.started_at
+                && head.plan == manifest.plan;
+            let other = || BackupError::corrupt(subject, "it is the claim of another run");
+            is_its.then_some(()).ok_or_else(other)
+        };
+        let expected = Expected::Document(&judge);
+        self.small(layout::RUN_CLAIM, &expected, None).await
+    }
+
+    /// A small file of the backup's folder.
+    async fn small(
+        &mut self,
+        file: &str,
+        expected: &Expected<'_>,
+        resource: Option<&str>,
+    ) -> Result<(), BackupError> {
+        let key = file_of(self.path, file)?;
+        let found = Found::of(expected.read(self.to, &key).await)?;
+        if let Found::Right(bytes) = &found {
+            self.bytes += bytes.len() as u64;
+            return Ok(());
+        }
+        match self.sources.whole(&key, expected).await {
+            Ok(right) => self.write(&key, &found, right).await,
+            Err(error) => self.in_vain(&key, resource, error),
+        }
+    }
+
+    /// What nobody has right is damage here; what somebody may have who gave no answer isn't known to be.
+    pub(super) fn in_vain(
+        &mut self,
+        key: &ObjectKey,
+        resource: Option<&str>,
+        error: BackupError,
+    ) -> Result<(), BackupError> {
+        match error.class() {
+            Class::Corrupt => {
+                self.found(key, resource, &error);
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// The catalogue's entry and the manifest: what makes the backup.
+    async fn listing(&mut self) -> Result<(), BackupError> {
+        let right = self.sealed.entry(self.path);
+        let key = layout::catalog_entry(&right.id, right.started_at)?;
+        let judge = |subject: &str, bytes: &Bytes| {
+            let entry: CatalogEntry = document::open(subject, bytes)?;
+            let other = || BackupError::corrupt(subject, "it is the entry of another backup");
+            (entry == right).then_some(()).ok_or_else(other)
+        };
+        let entry = Found::of(Expected::Document(&judge).read(self.to, &key).await)?;
+        let manifest_key = file_of(self.path, layout::MANIFEST)?;
+        let same = |subject: &str, bytes: &Bytes| {
+            let other = || BackupError::corrupt(subject, "it isn't the backup's manifest");
+            (*bytes == self.sealed.bytes)
+                .then_some(())
+                .ok_or_else(other)
+        };
+        let manifest = Expected::Document(&same).read(self.to, &manifest_key).await;
+        let manifest = Found::of(manifest)?;
+        let wrong = [(&key, &entry), (&manifest_key, &manifest)];
+        let wrong = wrong.map(|(key, found)| (key, found, !matches!(found, Found::Right(_))));
+        self.bytes += self.sealed.bytes.len() as u64;
+        if !wrong.iter().any(|(.., is_wrong)| *is_wrong) {
+            return Ok(());
+        }
+        if let Some(first) = self.damage.first() {
+            let message = format!(
+                "it isn't listed before all of it is right: {}",
+                first.message
+            );
+            let error = BackupError::corrupt(&manifest_key, message);
+            self.found(&manifest_key, None, &error);
+            return Ok(());
+        }
+        let mut moved = Vec::new();
+        for (key, found, is_wrong) in wrong {
+            if is_wrong {
+                let moved_to = match found {
+                    Found::Damaged => Some(set_aside(self.to, key).await?),
+                    Found::Missing | Found::Right(_) => None,
+                };
+                moved.push((key, found.wrong(), moved_to));
+            }
+        }
+        let read_back = self.to.sink.capabilities().read_back.has_documents();
+        Publication::new(self.sealed, self.path)
+            .publish(self.to.sink.as_ref(), read_back, || ())
+            .await?;
+        for (key, was, moved_to) in moved {
+            self.mended(key, was, moved_to);
+        }
+        Ok(())
+    }
+
+    /// Records that can't be read are moved aside: what they said, nobody else knows. One that says that the backup is there is
+    /// left afterwards, where there is none.
+    async fn records(&mut self) -> Result<(), BackupError> {
+        if !self.damage.is_empty() {
+            return Ok(());
+        }
+        let id = &self.sealed.manifest.id;
+        for (key, record) in run_records::of(self.to.sink.as_ref(), id).await? {
+            let Err(error) = record else { continue };
+            if let Found::Damaged = Found::of_error(error)? {
+                let kept = set_aside(self.to, &key).await?;
+                self.mended(&key, WasWrong::Damaged, Some(kept));
+            }
+        }
+        Ok(())
+    }
+}

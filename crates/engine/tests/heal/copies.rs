@@ -1,0 +1,215 @@
+//! What the copies of a backup come to together.
+
+use teeline::sinks::Operation;
+use teeline::{
+    BackupError, BackupId, Class, DeleteRequest, RepairRequest, RepairStatus, Sink, Span, exit,
+};
+use teeline_core::{Manifest, ObjectKey, SealedManifest, document};
+
+use crate::common::watched::watched;
+use crate::common::{records, request, whole};
+use crate::world::{Harm, World, copy_of, statuses};
+
+/// In the first chunk.
+const FIRST_BYTE: usize = 30;
+
+async fn flip(world: &World, destination: usize, key: &ObjectKey, at: usize) {
+    let mut bytes = whole(&world.sinks[destination], key).await.to_vec();
+    bytes[at] ^= 1;
+    world.sinks[destination].overwrite(key, &bytes);
+}
+
+#[tokio::test]
+async fn each_heals_from_the_other_where_different_chunks_are_damaged() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let right = [world.contents(0).await, world.contents(1).await];
+    let data = world.file(&id, "events.jsonl.gz");
+    let last = whole(&world.sinks[0], &data).await.len() - 30;
+    flip(&world, 0, &data, FIRST_BYTE).await;
+    flip(&world, 1, &data, last).await;
+    let report = world.heal(&id).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert_eq!(statuses(&report), [RepairStatus::Healed; 2]);
+    assert!([world.contents(0).await, world.contents(1).await] == right);
+    world.assert_whole(&id, "both").await;
+}
+
+#[tokio::test]
+async fn what_nobody_has_right_is_named_and_left() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let data = world.file(&id, "events.jsonl.gz");
+    for destination in [0, 1] {
+        flip(&world, destination, &data, FIRST_BYTE).await;
+    }
+    let before = [world.contents(0).await, world.contents(1).await];
+    let report = world.heal(&id).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+    for destination in [0, 1] {
+        let copy = copy_of(&report, destination);
+        assert_eq!(copy.status, RepairStatus::Refused);
+        assert_eq!(copy.damage.len(), 1, "{copy:?}");
+        assert_eq!(copy.damage[0].file, data.as_str());
+        assert_eq!(copy.damage[0].chunk, Some(0));
+        assert!(copy.files.is_empty(), "{copy:?}");
+        assert!(world.moved(destination).await.is_empty());
+    }
+    assert!([world.contents(0).await, world.contents(1).await] == before);
+}
+
+#[tokio::test]
+async fn where_two_destinations_have_different_backups_of_an_id_nothing_is_changed() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let sink = &world.sinks[1];
+    let key = world.file(&id, "manifest.json");
+    let mut manifest: Manifest = document::open("it", &whole(sink, &key).await).unwrap();
+    manifest.written_by = "somebody else".to_owned();
+    let other = SealedManifest::new(manifest).unwrap();
+    sink.overwrite(&key, &other.bytes);
+    let files = world.files_of(&id, 1);
+    let entry = files
+        .iter()
+        .find(|key| key.as_str().starts_with("catalog/"));
+    sink.overwrite(entry.unwrap(), &document::seal(&other.entry(id.as_str())));
+    let before = [world.contents(0).await, world.contents(1).await];
+    let report = world.heal(&id).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+    assert_eq!(statuses(&report), [RepairStatus::Refused; 2]);
+    assert!([world.contents(0).await, world.contents(1).await] == before);
+    assert!(world.moved(1).await.is_empty());
+}
+
+/// A full backup and a link.
+async fn chain(world: &World) -> [BackupId; 2] {
+    let full = world.backed_up(|_| ()).await;
+    let mut asked = request(&records(700), &world.at);
+    asked.backup_type = "incremental".parse().unwrap();
+    let link = world.engine.backup(asked).await;
+    assert_eq!(link.exit_code(), exit::DONE, "{link:?}");
+    assert!(link.parent.is_some(), "{link:?}");
+    [full, link.id.unwrap()]
+}
+
+#[tokio::test]
+async fn a_destination_that_lacks_a_chain_gets_all_of_it_where_that_is_asked_for() {
+    let world = World::new();
+    let [full, link] = chain(&world).await;
+    let right = world.contents(1).await;
+    for key in world.sinks[1].keys() {
+        world.sinks[1].delete(&key).await.unwrap();
+    }
+    let report = world.heal(&link).await;
+    assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
+    assert!(
+        world.sinks[1].keys().is_empty(),
+        "it had no copy to be healed"
+    );
+
+    let everything = RepairRequest::everything(world.at.to_vec());
+    let report = world.engine.repair(everything.clone()).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    let ids: Vec<&BackupId> = report.runs.iter().map(|run| &run.id).collect();
+    assert_eq!(ids, [&full, &link], "what others need comes before them");
+    assert_eq!(
+        statuses(&report),
+        [RepairStatus::Whole, RepairStatus::Copied].repeat(2)
+    );
+    assert!(world.contents(1).await == right);
+    for id in [&full, &link] {
+        world.assert_whole(id, "copied").await;
+    }
+    let again = world.engine.repair(everything).await;
+    assert_eq!(statuses(&again), [RepairStatus::Whole; 4]);
+}
+
+#[tokio::test]
+async fn a_link_heals_with_the_parent_that_it_needs() {
+    let world = World::new();
+    let [full, link] = chain(&world).await;
+    let right = world.contents(1).await;
+    for key in world.files_of(&full, 1) {
+        world.harm(1, &key, Harm::Lost).await;
+    }
+    assert_eq!(world.verified(&link).await, exit::DAMAGED);
+    let report = world.heal(&link).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert!(world.contents(1).await == right);
+    for id in [&full, &link] {
+        world.assert_whole(id, "the chain").await;
+    }
+}
+
+#[tokio::test]
+async fn what_one_publish_failed_of_is_completed() {
+    let world = World::new();
+    let at = [
+        world.at[0].clone(),
+        watched(&world.sinks[1], "there", |operation, key| {
+            match (operation, key.map(ObjectKey::file_name)) {
+                (Operation::Put, Some("manifest.json")) => {
+                    Err(BackupError::new(Class::Permanent, "put", "it", "no space"))
+                }
+                _ => Ok(()),
+            }
+        }),
+    ];
+    let report = world.engine.backup(request(&records(500), &at)).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    let id = report.id.unwrap();
+    let healed = world
+        .engine
+        .repair(RepairRequest::heal(world.at.to_vec()))
+        .await;
+    assert_eq!(
+        statuses(&healed),
+        [RepairStatus::Whole, RepairStatus::Absent],
+        "the verdict stands until somebody asks for more"
+    );
+    let everything = RepairRequest::everything(world.at.to_vec());
+    let report = world.engine.repair(everything).await;
+    assert_eq!(
+        statuses(&report),
+        [RepairStatus::Whole, RepairStatus::Copied],
+        "{report:?}"
+    );
+    assert!(world.contents(0).await == world.contents(1).await);
+    world.assert_whole(&id, "half published").await;
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_stays_so() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let deleted = world
+        .engine
+        .delete(DeleteRequest::new(world.at[1..].to_vec(), id.clone()))
+        .await;
+    assert_eq!(deleted.exit_code(), exit::DONE, "{deleted:?}");
+    let before = world.contents(1).await;
+    let everything = RepairRequest::everything(world.at.to_vec());
+    let report = world.engine.repair(everything).await;
+    assert_eq!(
+        statuses(&report),
+        [RepairStatus::Whole, RepairStatus::Withdrawn]
+    );
+    assert!(world.contents(1).await == before);
+}
+
+#[tokio::test]
+async fn what_was_moved_aside_goes_with_its_backup() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    for key in world.files_of(&id, 0) {
+        world.harm(0, &key, Harm::Flipped).await;
+    }
+    let healed = world.heal(&id).await;
+    assert_eq!(healed.exit_code(), exit::DONE, "{healed:?}");
+    assert!(!world.moved(0).await.is_empty());
+    let mut request = DeleteRequest::new(world.at.to_vec(), id);
+    request.retention.grace = Span::default();
+    let deleted = world.engine.delete(request).await;
+    assert_eq!(deleted.exit_code(), exit::DONE, "{deleted:?}");
+    assert!(world.moved(0).await.is_empty());
+}
