@@ -129,7 +129,7 @@ impl Soak {
         Ok("syncs")
     }
 
-    /// A bit of a copy flips: it is found, and a restore takes that from elsewhere.
+    /// A bit of a copy flips: it is found, a restore takes that from elsewhere, and it is healed.
     fn damage_data(&mut self) -> Result<&'static str, Wrong> {
         let Some((id, file)) = self.file_of_a_backup(|name| !name.ends_with(".json"))? else {
             return Ok("nothing to damage");
@@ -152,7 +152,13 @@ impl Soak {
         let everywhere = self.world.specs()?;
         self.world
             .restores_from(&id, &everywhere, &[exit::DONE, exit::DEGRADED])?;
-        fs::write(&file, whole).map_err(|error| error.to_string())?;
+        let mut repair = words(&["repair", &id.to_string(), "--json"]);
+        repair.extend(self.world.places("--at"));
+        self.run_or_kill(&repair, &[0])?;
+        self.world.run(&repair, &[0])?;
+        if fs::read(&file).map_err(|error| error.to_string())? != whole {
+            return Err(format!("{} is healed to something else", file.display()));
+        }
         Ok("flipped bits")
     }
 
