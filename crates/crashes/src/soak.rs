@@ -98,7 +98,7 @@ impl Soak {
             let after = |wrong| format!("after step {}, {name}: {wrong}", usages.len());
             let listed = self.world.check().map_err(after)?;
             self.soaked.restored += listed.iter().map(|at| at.len() as u64).sum::<u64>();
-            usages.push(Usage::now()?);
+            usages.push(Usage::at_rest()?);
         }
         let last = self.world.back_up(&["full"])?;
         self.world.tidy(&last)?;

@@ -102,7 +102,33 @@ impl Catalog {
         }
         catalog.withdrawn = withdrawn;
         catalog.lost = published_without_manifest(opened, &catalog.without_manifest).await?;
+        catalog.leave_to_who_withdrew(opened).await?;
         Ok(catalog)
+    }
+
+    /// Of what was withdrawn since the catalogue was listed, anything may be missing: that is no damage.
+    async fn leave_to_who_withdrew(&mut self, opened: &Opened) -> Result<(), BackupError> {
+        let is_missing = |error: &BackupError| error.class() == Class::NotFound;
+        let gone = self
+            .unreadable
+            .iter()
+            .filter(|(.., error)| is_missing(error));
+        let mut suspects: Vec<(BackupId, ObjectKey)> =
+            gone.map(|(id, key, _)| (id.clone(), key.clone())).collect();
+        let is_lost = |entry: &&CatalogEntry| self.lost.iter().any(|(id, ..)| *id == entry.id);
+        for entry in self.without_manifest.iter().filter(is_lost) {
+            let key = layout::catalog_entry(&entry.id, entry.started_at)?;
+            suspects.push((entry.id.clone(), key));
+        }
+        for (id, entry) in suspects {
+            if let Some(withdrawn) = withdrawal::by_now(opened, &id, &entry).await? {
+                self.unreadable.retain(|(of, ..)| *of != id);
+                self.lost.retain(|(of, ..)| *of != id);
+                self.without_manifest.retain(|of| of.id != id);
+                self.withdrawn.insert(id, withdrawn);
+            }
+        }
+        Ok(())
     }
 
     /// What needs what, of all that may be restored or made whole again: also what has no manifest, which may be lost, or come.

@@ -18,6 +18,7 @@ use crate::report::{
     CopyState, Damage, DestinationError, VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport,
 };
 use crate::request::{Cancel, Which};
+use crate::withdrawal;
 
 /// How the ledger names what is checked here.
 const BY_VERIFY: &str = "verify";
@@ -181,6 +182,18 @@ pub(crate) async fn note(
     }
 }
 
+/// Whether a backup that was listed has been withdrawn since, so that what is missing of it isn't damage.
+async fn is_withdrawn_by_now(asked: &Asked, id: &BackupId) -> bool {
+    let Some(entry) = asked.entry(id) else {
+        return false;
+    };
+    let Ok(key) = layout::catalog_entry(&entry.id, entry.started_at) else {
+        return false;
+    };
+    let withdrawn = withdrawal::by_now(&asked.opened, id, &key).await;
+    matches!(withdrawn, Ok(Some(_)))
+}
+
 /// Checks the copy of a backup at one destination.
 pub(crate) async fn verify_copy(
     request: &VerifyRequest,
@@ -243,6 +256,9 @@ pub(crate) async fn verify_copy(
         damage if damage.iter().all(unreachable) => CopyState::Unreachable,
         _ => CopyState::Damaged,
     };
+    if status == CopyState::Damaged && is_withdrawn_by_now(asked, id).await {
+        return VerifiedCopy::unread(&asked.opened.name, CopyState::Withdrawn);
+    }
     let how = match status {
         CopyState::Attested => Some(Depth::Size),
         CopyState::Unreachable => None,

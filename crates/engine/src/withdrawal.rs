@@ -141,6 +141,31 @@ pub(crate) async fn withdraw(
     })
 }
 
+/// What has withdrawn a backup, or a dead run, whose entry in the catalogue has, had or would have the key `entry`, as far as
+/// anything has by now. Since that is put before anything is removed, whoever misses something of a backup asks this before it
+/// is damage.
+pub(crate) async fn by_now(
+    opened: &Opened,
+    id: &BackupId,
+    entry: &ObjectKey,
+) -> Result<Option<Withdrawn>, BackupError> {
+    for key in [layout::withdrawal(entry)?, layout::sweep(entry)?] {
+        match opened.sink.head(&key).await {
+            Ok(found) => {
+                return Ok(Some(Withdrawn {
+                    id: id.clone(),
+                    key,
+                    written_at: found.modified_at,
+                    entries: vec![entry.clone()],
+                }));
+            }
+            Err(error) if error.class() == Class::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
 /// A backup that has come since the catalogue was read, and can't be restored without this one: whoever publishes a backup
 /// writes its entry, and then looks whether its parent is there, so one of the two sees the other.
 pub(crate) async fn needed_meanwhile(

@@ -19,7 +19,7 @@ const KILL_MS_MAX: u64 = 400;
 /// One in so many commands is killed.
 const KILLED_OF: u64 = 3;
 /// A resource has at most so many records.
-const RECORDS_MAX: u64 = 1_500;
+const RECORDS_MAX: u64 = 600;
 const RESOURCES: [&str; 3] = ["orders.jsonl", "users.jsonl", "events.jsonl"];
 
 impl Soak {
@@ -68,11 +68,14 @@ impl Soak {
         let mut typed = words(&[one_of(&["full", "incremental"])]);
         for (option, values) in [
             ("--strategy", &["all", "quorum:2", "any"][..]),
-            ("--compression", &["gzip", "zstd", "brotli", "none"]),
+            (
+                "--compression",
+                &["gzip", "zstd", "deflate", "brotli", "none"],
+            ),
             ("--verification", &["read", "attested"]),
-            ("--segment-bytes", &["64KiB", "1MiB"]),
+            ("--segment-bytes", &["1MiB", "64MiB"]),
             ("--workers", &["1", "2"]),
-            ("--lag", &["wait", "spill"]),
+            ("--lag", &["block", "spill"]),
         ] {
             typed.extend(words(&[option, one_of(values)]));
         }
@@ -126,7 +129,7 @@ impl Soak {
         Ok("syncs")
     }
 
-    /// A bit of a copy flips: it is found, and a restore takes that from elsewhere.
+    /// A bit of a copy flips: it is found, a restore takes that from elsewhere, and it is healed.
     fn damage_data(&mut self) -> Result<&'static str, Wrong> {
         let Some((id, file)) = self.file_of_a_backup(|name| !name.ends_with(".json"))? else {
             return Ok("nothing to damage");
@@ -149,7 +152,13 @@ impl Soak {
         let everywhere = self.world.specs()?;
         self.world
             .restores_from(&id, &everywhere, &[exit::DONE, exit::DEGRADED])?;
-        fs::write(&file, whole).map_err(|error| error.to_string())?;
+        let mut repair = words(&["repair", &id.to_string(), "--json"]);
+        repair.extend(self.world.places("--at"));
+        self.run_or_kill(&repair, &[0])?;
+        self.world.run(&repair, &[0])?;
+        if fs::read(&file).map_err(|error| error.to_string())? != whole {
+            return Err(format!("{} is healed to something else", file.display()));
+        }
         Ok("flipped bits")
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use crate::Wrong;
 
@@ -24,9 +26,28 @@ const SLACK: Usage = Usage {
     descriptors: 4,
 };
 
+/// So often it is looked, and so long between: the server is in this process as well, and takes a moment to see that a client has
+/// gone.
+const LOOKS: u32 = 10;
+const BETWEEN: Duration = Duration::from_millis(50);
+
 impl Usage {
-    /// What it is now.
-    pub(super) fn now() -> Result<Self, Wrong> {
+    /// What it keeps when nothing goes on: the least of a few looks.
+    pub(super) fn at_rest() -> Result<Self, Wrong> {
+        let mut least = Usage::now()?;
+        for _ in 1..LOOKS {
+            thread::sleep(BETWEEN);
+            let now = Usage::now()?;
+            least = Usage {
+                memory_kib: least.memory_kib.min(now.memory_kib),
+                threads: least.threads.min(now.threads),
+                descriptors: least.descriptors.min(now.descriptors),
+            };
+        }
+        Ok(least)
+    }
+
+    fn now() -> Result<Self, Wrong> {
         let status = fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
         let number = |name: &str| {
             let line = status.lines().find(|line| line.starts_with(name));

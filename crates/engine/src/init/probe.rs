@@ -73,8 +73,7 @@ impl<'a> Probe<'a> {
 
     async fn reads_in_part(&self) -> Result<(), BackupError> {
         let key = self.key("ranged")?;
-        let pattern = (0..RANGED_BYTES).map(|at| (at % 251) as u8);
-        let bytes: Bytes = pattern.collect::<Vec<u8>>().into();
+        let bytes: Bytes = (0..251).cycle().take(RANGED_BYTES).collect();
         self.sink.put(&key, bytes.clone()).await?;
         self.sink.drop_cached(&key).await?;
         for (start, end) in [
