@@ -1,4 +1,4 @@
-//! The real binary, killed: what is listed afterwards restores, and the next backup works.
+//! The real binary, killed, and its filesystem cut off: what is listed afterwards restores, and the next backup works.
 #![allow(
     clippy::unwrap_used,
     reason = "a test ends where something is not as it should be"
@@ -6,9 +6,14 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
-const KILLS: u64 = 20;
+use teeline_crashes::TeelineCommand;
+use teeline_crashes::power_cuts::{available, cut};
+use teeline_crashes::random_kills::kill;
+use teeline_embedded_s3::{Credentials, EmbeddedS3};
+
+const KILLS: u64 = 16;
+const CUTS: u64 = 4;
 const RECORDS: u32 = 60_000;
 
 fn teeline(arguments: &[&str]) -> Command {
@@ -41,49 +46,39 @@ fn write_records(file: &Path) -> Vec<u8> {
 #[test]
 fn sigkill_at_any_moment_leaves_whole_backups_only() {
     let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name).display().to_string();
-    let lines = write_records(&folder.path().join("events.jsonl"));
-    let (source, one, two) = (at("events.jsonl"), at("one"), at("two"));
-    let backup = [
-        "backup",
-        "--from",
-        &source,
-        "--to",
-        &one,
-        "--to",
-        &two,
-        "--segment-bytes",
-        "1MiB",
-        "--json",
-    ];
-
-    let begun = std::time::Instant::now();
-    assert_eq!(teeline(&backup).output().unwrap().status.code(), Some(0));
-    let whole = begun.elapsed();
-    for kill in 0..KILLS {
-        // Spread over a whole run, the moments after its end included.
-        let moment = whole * u32::try_from(kill).unwrap() / 18;
-        kill_after(&backup, moment);
-        check(&[&one, &two], &lines, folder.path());
-    }
-    assert_eq!(
-        teeline(&backup).output().unwrap().status.code(),
-        Some(0),
-        "the next backup works"
-    );
-    check(&[&one, &two], &lines, folder.path());
+    let credentials = Credentials {
+        access_key: "key".to_owned(),
+        secret_key: "secret".to_owned(),
+    };
+    let server = EmbeddedS3::start(folder.path(), credentials).unwrap();
+    server.create_bucket("backups").unwrap();
+    let url = server.url("backups", "copies");
+    let place = url.split('?').next();
+    let killed = kill(&command(), KILLS, 11, place);
+    let killed = killed.unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(killed.kills + killed.ended, KILLS);
 }
 
-fn kill_after(arguments: &[&str], moment: Duration) {
-    let mut child = teeline(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // The moment of the kill is what is tested, not something that is waited for.
-    std::thread::park_timeout(moment);
-    child.kill().unwrap();
-    child.wait().unwrap();
+/// `cargo xtask power-cuts` does the same more often.
+#[test]
+#[allow(
+    clippy::print_stderr,
+    reason = "who runs this is told why it was left out"
+)]
+fn a_power_cut_at_any_moment_leaves_whole_backups_only() {
+    for kind in ["ext4", "xfs"] {
+        if let Err(missing) = available(kind) {
+            eprintln!("{kind} is left out, since it can't be cut off here: {missing}");
+            continue;
+        }
+        let cut = cut(&command(), kind, CUTS, 11);
+        let cut = cut.unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert_eq!(cut.during + cut.after, CUTS);
+    }
+}
+
+fn command() -> TeelineCommand {
+    TeelineCommand::new(env!("CARGO_BIN_EXE_teeline"))
 }
 
 fn check(destinations: &[&str], lines: &[u8], folder: &Path) {

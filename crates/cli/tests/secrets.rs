@@ -141,3 +141,103 @@ fn a_connection_string_in_any_other_option_is_neither_shown_nor_kept() {
         refused.stderr
     );
 }
+
+/// A secret in each setting that can hold one: the variable that brings it, and the secret.
+const CANARIES: [(&str, &str); 9] = [
+    ("SECRET_KEY", "canary-1-secret-key"),
+    ("SESSION", "canary-2-session-token"),
+    ("PASSPHRASE", "canary-3-passphrase-of-some-length"),
+    (
+        "DATABASE",
+        "http://key:canary-4-connection@127.0.0.1:1/bucket",
+    ),
+    ("HOOK", "http://127.0.0.1:1/canary-5-path?canary-6-query=1"),
+    ("SIGNED_BY", "whsec_Y2FuYXJ5LTctd2ViaG9vay1zZWNyZXQteA=="),
+    ("PING", "http://127.0.0.1:1/canary-8-ping"),
+    ("SERVER_KEY", "canary-9-server-key"),
+    (
+        "OTHER",
+        "http://key:canary-10-inline@127.0.0.1:1/bucket/other",
+    ),
+];
+
+const EVERY_SETTING: &str = r#"
+[backup]
+strategy = "any"
+[source]
+path = "in"
+[encryption]
+passphrase = "${PASSPHRASE}"
+[destinations.near]
+path = "near"
+[destinations.far]
+url = "http://127.0.0.1:1/bucket/far"
+access_key_id = "visible"
+secret_access_key = "${SECRET_KEY}"
+session_token = "${SESSION}"
+[destinations.other]
+url = "${OTHER}"
+[targets.back]
+connection = "${DATABASE}"
+[hooks.web]
+url = "${HOOK}"
+secret = "${SIGNED_BY}"
+timeout_ms = 500
+[hooks.monitor]
+ping = "${PING}"
+timeout_ms = 500
+[hooks.look]
+command = ["sh", "-c", "cat > told.json; cat /proc/$PPID/cmdline /proc/$$/cmdline > words.txt"]
+[embedded_s3]
+root = "s3"
+access_key = "visible"
+secret_key = "${SERVER_KEY}"
+"#;
+
+#[test]
+fn no_secret_of_any_setting_is_shown_kept_or_passed_on() {
+    let scratch = with_input();
+    scratch.write("all.toml", EVERY_SETTING);
+    let broken = EVERY_SETTING.replace("secret = \"", "sercet = \"");
+    scratch.write("broken.toml", broken);
+    let untimely = EVERY_SETTING.replace("passphrase = \"", "algorithm = \"");
+    scratch.write("untimely.toml", untimely);
+    let no_secret_in = |text: &str, what: &str| {
+        let found = CANARIES.iter().find(|(_, secret)| text.contains(secret));
+        let part = (1..=10).find(|number| text.contains(&format!("canary-{number}-")));
+        assert!(found.is_none() && part.is_none(), "{what}: {text}");
+    };
+    for arguments in [
+        &["config", "check", "all.toml"][..],
+        &["config", "check", "broken.toml"],
+        &["config", "check", "untimely.toml"],
+        &["backup", "--config", "all.toml"],
+        &["backup", "--config", "all.toml", "--json"],
+        &["list", "--config", "all.toml"],
+        &["verify", "--config", "all.toml", "--deep"],
+        &[
+            "restore", "latest", "--config", "all.toml", "--target", "back",
+        ],
+        &[
+            "restore", "latest", "--config", "all.toml", "--target", "./out",
+        ],
+        &["cleanup", "--config", "all.toml", "--keep-count", "1"],
+        &["key", "list", "--config", "all.toml"],
+    ] {
+        let arguments = [arguments, &["--log-level", "trace"]].concat();
+        let run = scratch.command(&arguments).envs(CANARIES).output().unwrap();
+        let what = format!("{arguments:?}");
+        no_secret_in(&String::from_utf8_lossy(&run.stdout), &what);
+        no_secret_in(&String::from_utf8_lossy(&run.stderr), &what);
+    }
+    assert!(!scratch.listed("near").is_empty());
+    let words = String::from_utf8(scratch.read("words.txt")).unwrap();
+    assert!(words.contains("--log-level"), "{words}");
+    for name in scratch
+        .files(".")
+        .iter()
+        .filter(|name| !name.starts_with("out/"))
+    {
+        no_secret_in(&String::from_utf8_lossy(&scratch.read(name)), name);
+    }
+}

@@ -120,7 +120,7 @@ fn what_makes_no_backup_is_run_by_its_name_and_by_systemd() {
     for part in [
         "Description=teeline drill by the schedule drill\n",
         " schedule run drill --config ",
-        " backup --schedule nightly --config ",
+        " backup --schedule nightly --resume latest --config ",
     ] {
         assert!(units.contains(part), "{part}\n{units}");
     }

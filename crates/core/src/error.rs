@@ -212,6 +212,14 @@ pub fn plain_words(error: &dyn fmt::Display) -> String {
     })
 }
 
+/// What to do where a connection failed by `cause`, if that is that nobody whom this machine trusts has signed the server's
+/// certificate. It is told by its words: several libraries bring them, each in errors of its own.
+pub fn mistrusted(cause: &str) -> Option<&'static str> {
+    const TRUST: &str = "check that the server is the one that is meant; where its certificate is signed by an authority of your own, \
+                         put that one's certificate into a file of PEM, and its path into SSL_CERT_FILE";
+    cause.contains("invalid peer certificate").then_some(TRUST)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

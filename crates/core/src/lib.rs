@@ -70,7 +70,7 @@ pub use codec::{Decoder, Encoder};
 pub use compress::Compression;
 pub use digest::{Digest, DigestOfDigests, NotADigest};
 pub use document::Document;
-pub use error::{BackupError, Class, ErrorReport, plain_words};
+pub use error::{BackupError, Class, ErrorReport, mistrusted, plain_words};
 pub use file_name::Stems;
 pub use frame::{Frame, FrameHeader};
 pub use hex32::Hex32;

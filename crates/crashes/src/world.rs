@@ -17,6 +17,8 @@ pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// Where the source is.
 pub(crate) const SOURCE: &str = "source";
+/// What isn't of one backup, at a destination.
+const KEPT: [&str; 5] = ["teeline.json", "catalog", "runs", "verifications", "schedules"];
 /// What opens sealed backups.
 pub(crate) const KEYS: [&str; 2] = ["first.key", "second.key"];
 
@@ -119,6 +121,21 @@ impl World {
         let everywhere = (0..self.destinations.len()).collect();
         self.needed.insert(id.clone(), everywhere);
         Ok(id)
+    }
+
+    /// Looks, as [`World::check`] does, and remembers what is listed that nobody has reported: it is of what the source holds
+    /// now, and must be there from now on.
+    pub(crate) fn learn(&mut self) -> Result<(), Wrong> {
+        let source = files(&self.folder.join(SOURCE))?;
+        for (number, listed) in self.check()?.into_iter().enumerate() {
+            for id in listed {
+                self.known
+                    .entry(id.clone())
+                    .or_insert_with(|| source.clone());
+                self.needed.entry(id).or_default().insert(number);
+            }
+        }
+        Ok(())
     }
 
     /// Looks at each destination alone: whatever it lists is whole, restores from it, and holds what it should; and whatever
@@ -233,12 +250,7 @@ impl World {
             for name in files(&root)?.into_keys() {
                 let top = name.split('/').next().unwrap_or_default();
                 let is_listed = top.parse().is_ok_and(|id: BackupId| listed.contains(&id));
-                let is_kept = match top {
-                    "catalog" | "runs" | "teeline.json" => true,
-                    // The look at what is listed leaves word of that.
-                    "verifications" => listed.iter().any(|id| name.contains(id.as_str())),
-                    _ => false,
-                };
+                let is_kept = KEPT.contains(&top);
                 if name.contains(".tmp-") || !(is_listed || is_kept) {
                     left.insert(top.to_owned());
                 }

@@ -7,6 +7,8 @@ use s3s::dto::{Metadata, Timestamp};
 use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
+use crate::lock::Lock;
+
 /// What an object gets whose writer names no type.
 const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 /// S3's limit, over the names and values of user metadata together.
@@ -39,6 +41,8 @@ pub(crate) struct Attributes {
     /// As a query: `name=value&…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tagging: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lock: Option<Lock>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
 }
@@ -63,6 +67,10 @@ macro_rules! stated_attributes {
                 .map(|encryption| encryption.as_str().to_owned()),
             kms_key_id: $input.ssekms_key_id.clone(),
             tagging: $input.tagging.clone(),
+            lock: $crate::lock::Lock::stated(
+                $input.object_lock_mode.as_ref().map(|mode| mode.as_str()),
+                $input.object_lock_retain_until_date.as_ref(),
+            ),
             metadata: $input
                 .metadata
                 .clone()
@@ -88,6 +96,10 @@ macro_rules! show_attributes {
         $output.server_side_encryption = attributes.encryption.map(Into::into);
         $output.ssekms_key_id = attributes.kms_key_id;
         $output.metadata = $crate::attributes::shown_metadata(attributes.metadata);
+        if let Some(lock) = attributes.lock {
+            $output.object_lock_mode = lock.mode.map(Into::into);
+            $output.object_lock_retain_until_date = lock.until;
+        }
     }};
 }
 
@@ -111,9 +123,7 @@ macro_rules! refuse_unsupported {
                 "grants",
                 input.grant_read_acp.is_some() || input.grant_write_acp.is_some(),
             ),
-            ("object lock", input.object_lock_legal_hold_status.is_some()),
-            ("object lock", input.object_lock_mode.is_some()),
-            ("object lock", input.object_lock_retain_until_date.is_some()),
+            ("legal holds", input.object_lock_legal_hold_status.is_some()),
             (
                 "encryption with a client's key",
                 input.sse_customer_algorithm.is_some(),
@@ -173,6 +183,9 @@ impl Attributes {
         self.content_encoding = self
             .content_encoding
             .and_then(|value| stored_encoding(&value));
+        if let Some(lock) = &self.lock {
+            lock.check_stated()?;
+        }
         match self.encryption.as_deref() {
             None if self.kms_key_id.is_some() => {
                 return Err(s3_error!(InvalidArgument, "a key needs aws:kms"));
@@ -214,6 +227,11 @@ impl Attributes {
             self.storage_class.as_deref(),
             Some("GLACIER" | "DEEP_ARCHIVE")
         )
+    }
+
+    /// `AccessDenied` while it is locked.
+    pub(crate) fn check_unlocked(&self) -> S3Result<()> {
+        self.lock.as_ref().map_or(Ok(()), Lock::check_ended)
     }
 
     /// The tags, each a name and a value.

@@ -66,11 +66,12 @@ pub(crate) fn copy(
 
     let mut attributes = stated_attributes!(input)?;
     if !replaces {
-        // Class and encryption aren't copied: a copy is a standard object unless told otherwise.
+        // Class, encryption and lock aren't copied: a copy is a standard object unless told otherwise.
         attributes = Attributes {
             storage_class: attributes.storage_class,
             encryption: attributes.encryption,
             kms_key_id: attributes.kms_key_id,
+            lock: attributes.lock,
             ..source.header.attributes.clone()
         };
     }

@@ -30,6 +30,7 @@ mod conditions;
 mod copy;
 mod key_path;
 mod listing;
+mod lock;
 mod multipart;
 mod object_file;
 mod receive;

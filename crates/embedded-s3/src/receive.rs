@@ -28,6 +28,13 @@ pub(crate) struct Stated {
     pub(crate) trailer: Option<TrailingHeaders>,
 }
 
+impl Stated {
+    /// Whether anything tells that the body is the one that was sent.
+    pub(crate) fn has_digest(&self) -> bool {
+        self.content_md5.is_some() || self.algorithm.is_some() || !self.checksums.is_empty()
+    }
+}
+
 /// A whole body, in a file that isn't published yet.
 pub(crate) struct Received {
     pub(crate) draft: Draft,

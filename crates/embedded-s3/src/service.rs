@@ -136,6 +136,7 @@ impl S3 for FolderS3 {
         mut request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
         let stated = stated!(request);
+        let has_digest = stated.has_digest();
         let body = request.input.body.take();
         let input = request.input;
         let (attributes, refused) = match stated_attributes!(input) {
@@ -150,6 +151,12 @@ impl S3 for FolderS3 {
         }
         refuse_unsupported!(input);
         refuse(&[("appending", input.write_offset_bytes.is_some())])?;
+        if header.attributes.lock.is_some() && !has_digest {
+            return Err(s3_error!(
+                InvalidRequest,
+                "Content-MD5 or a checksum is required where an object is to be locked"
+            ));
+        }
         let mode = WriteMode::of(input.if_none_match.as_ref(), input.if_match.as_ref())?;
         header.modified_seconds = self.store.now_seconds();
         header.etag = computed.etag();

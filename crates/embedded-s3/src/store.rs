@@ -153,6 +153,9 @@ impl Store {
         draft.seal(header).or_internal()?;
         let relative = key_path::object_path(header.key.as_bytes());
         let path = bucket.join("objects").join(&relative);
+        if mode == WriteMode::Replace {
+            check_unlocked(&path)?;
+        }
         for _ in 0..PUBLISH_ATTEMPTS {
             let published = match mode {
                 WriteMode::Replace => draft.replace(&path),
@@ -195,6 +198,7 @@ impl Store {
         let bucket = self.bucket(bucket)?;
         let objects = bucket.join("objects");
         let path = self.object_path(&bucket, key);
+        check_unlocked(&path)?;
         if found(fs::remove_file(&path)).or_internal()?.is_some() {
             self.forget_thaw(&bucket, key).or_internal()?;
             // Up to the first directory that something is in.
@@ -296,6 +300,14 @@ fn remove_empty_tree(top: &Path) -> S3Result<()> {
         }
     }
     Ok(())
+}
+
+/// `AccessDenied` where there is an object, and it is locked.
+fn check_unlocked(path: &Path) -> S3Result<()> {
+    match found(Opened::open(path)).or_internal()? {
+        Some(opened) => opened.header.attributes.check_unlocked(),
+        None => Ok(()),
+    }
 }
 
 fn no_such_bucket() -> S3Error {

@@ -127,7 +127,7 @@ pub use teeline_core::{
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sinks::object_store;
-pub use teeline_sinks::{Modes, ServerSideEncryption, StorageClass, Storing};
+pub use teeline_sinks::{LockMode, Modes, ObjectLock, ServerSideEncryption, StorageClass, Storing};
 pub use teeline_sources as sources;
 pub use teeline_sources::jsonl::JsonlSource;
 pub use teeline_sources::s3db::{

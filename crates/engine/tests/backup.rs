@@ -4,11 +4,13 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{SpySink, assert_idle, engine, objects, records, request, source, store, whole};
+use common::{
+    SpySink, assert_idle, engine, objects, place, records, request, source, store, whole,
+};
 use teeline::sinks::{MemorySink, Operation};
 use teeline::{
     Cancel, Engine, Executor, JsonlSource, ProgressEvent, RestoreRequest, RestoreTarget, RunStatus,
-    VerifyRequest, Which, WhichBackups,
+    StrategyKind, VerifyRequest, Which, WhichBackups,
 };
 use teeline_core::{Index, Manifest, ObjectKey, RunClaim, document};
 
@@ -407,4 +409,26 @@ async fn two_backups_at_once_of_disjoint_resources_are_both_whole() {
             .all(|key| !key.as_str().contains("others"))
     );
     assert_idle(&engine);
+}
+
+/// What a panic says goes to the panic hook of the host, and nowhere else: not into a report, nor to any destination.
+#[tokio::test]
+async fn what_a_panic_says_is_neither_reported_nor_kept() {
+    const SAID: &str = "canary-of-a-panic";
+    let engine = engine(Executor::Threads(1));
+    let (healthy, at) = store("healthy");
+    let panicking = SpySink::new(MemorySink::new("panicking"), |_, _, _| {
+        panic!("connecting to http://key:{SAID}@host/bucket")
+    });
+    let mut asked = request(&records(100), &[at, place("panicking", panicking)]);
+    asked.strategy = StrategyKind::Any;
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), 3, "{report:?}");
+    let reported = format!("{report:?} {}", serde_json::to_string(&report).unwrap());
+    assert!(reported.contains("panicked"), "{reported}");
+    assert!(!reported.contains(SAID), "{reported}");
+    for key in healthy.keys() {
+        let bytes = whole(&healthy, &key).await;
+        assert!(!String::from_utf8_lossy(&bytes).contains(SAID), "{key}");
+    }
 }

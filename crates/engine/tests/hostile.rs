@@ -14,8 +14,8 @@ use bytes::Bytes;
 use common::{engine, records, request, store, whole};
 use teeline::sinks::MemorySink;
 use teeline::{
-    BackupError, DestinationSpec, Digest, Engine, Executor, RestoreReport, RestoreRequest,
-    RestoreTarget, Sink, Target, Timestamp, VerifyReport, VerifyRequest, Which,
+    BackupError, DeleteRequest, DestinationSpec, Digest, Engine, Executor, RestoreReport,
+    RestoreRequest, RestoreTarget, Sink, Target, Timestamp, VerifyReport, VerifyRequest, Which,
 };
 use teeline_core::{
     AttachmentEntry, CatalogEntry, ChunkEntry, Encoder, Frame, Index, IndexBuilder, Manifest,
@@ -233,6 +233,37 @@ async fn sizes_and_sums_that_are_not_those_of_the_files() {
             assert!(refused, "{what}: {damage:?}");
         }
     }
+}
+
+/// As deep as a stack overflows by, where each level takes some of it.
+const DEEP: usize = 200_000;
+
+#[tokio::test]
+async fn what_nests_without_end_is_refused() {
+    let nested = format!("{}{}", "[".repeat(DEEP), "]".repeat(DEEP));
+    for document in ["teeline-manifest", "teeline-run"] {
+        let mut stored = Stored::new().await;
+        let body = format!("{{\"format\":\"{document}\",\"version\":1,\"id\":{nested}");
+        let digest = Digest::of(body.as_bytes());
+        let sealed = format!("{body},\"blake3\":\"{digest}\"}}\n");
+        if document == "teeline-run" {
+            stored.put(layout::RUN_CLAIM, sealed.as_bytes());
+            let deleted = DeleteRequest::new(vec![stored.at.clone()], stored.manifest.id.clone());
+            assert_eq!(stored.engine.delete(deleted).await.exit_code(), 0);
+            continue;
+        }
+        stored.put(layout::MANIFEST, sealed.as_bytes());
+        stored.entry.checksum = Digest::of(sealed.as_bytes());
+        stored.entry.manifest_bytes = sealed.len() as u64;
+        stored.write_entry_at(stored.entry.started_at);
+        stored.assert_damaged(document).await;
+    }
+    let mut stored = Stored::new().await;
+    let deep = format!("{{\"id\":{nested}}}\n");
+    stored.write_lines(&[deep.as_bytes(), &records(99)].concat());
+    let report = stored.verify_deeply().await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    assert_eq!(stored.restore().await.exit_code(), 0);
 }
 
 #[tokio::test]

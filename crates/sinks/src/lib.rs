@@ -89,6 +89,7 @@ pub use object_store_sink::ObjectStoreSink;
 pub use permit::PermitSink;
 pub use rate::RateSink;
 pub use retry::RetrySink;
+pub use s3::lock::{LockMode, ObjectLock};
 pub use s3::options::{AccessKeys, S3Options, Timeouts};
 pub use s3::storing::{ServerSideEncryption, StorageClass, Storing};
 pub use simulated::{Behaviour, SimulatedSink};

@@ -3,6 +3,7 @@
 mod connect;
 mod credentials;
 mod failure;
+pub(crate) mod lock;
 pub(crate) mod options;
 pub(crate) mod service;
 mod signed;

@@ -3,16 +3,24 @@
 // Helpers of tests may panic as tests do.
 #![allow(clippy::unwrap_used)]
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::Bytes;
-use teeline_core::{Availability, Class, ObjectKey, ReadBack, Sink, Thaw, ThawTier};
+use teeline_core::{
+    Availability, Class, ObjectKey, ReadBack, Sink, Span, Thaw, ThawTier, Timestamp,
+};
 use teeline_embedded_s3::{Credentials, EmbeddedS3, RecordedRequest};
-use teeline_sinks::{AccessKeys, ObjectStoreSink, S3Options, ServerSideEncryption, Storing};
+use teeline_sinks::{
+    AccessKeys, LockMode, ObjectLock, ObjectStoreSink, S3Options, ServerSideEncryption, Storing,
+};
 use tempfile::TempDir;
 
 const CLASS: &str = "x-amz-storage-class";
 const ENCRYPTION: &str = "x-amz-server-side-encryption";
 const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 const TAGS: &str = "x-amz-tagging";
+const LOCK_MODE: &str = "x-amz-object-lock-mode";
+const LOCKED_UNTIL: &str = "x-amz-object-lock-retain-until-date";
 /// More than one part.
 const LARGE: usize = 6 << 20;
 const THAW: Thaw = Thaw {
@@ -100,7 +108,7 @@ async fn nothing_is_asked_for_where_nothing_is_set() {
     write_all(&sink).await;
     for name in ["document", "small", "large"] {
         let created = creation(&server, name);
-        for header in [CLASS, ENCRYPTION, KMS_KEY, TAGS] {
+        for header in [CLASS, ENCRYPTION, KMS_KEY, TAGS, LOCK_MODE, LOCKED_UNTIL] {
             assert_eq!(created.header(header), None, "{name} {header}");
         }
     }
@@ -141,6 +149,80 @@ async fn everything_is_encrypted_and_tagged() {
         let read = server.recorded().pop().unwrap();
         assert_eq!((&*read.method, read.header(ENCRYPTION)), ("GET", None));
     }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap())
+}
+
+#[tokio::test]
+async fn everything_is_locked_from_when_it_is_written() {
+    for (mode, name) in [
+        (LockMode::Governance, "GOVERNANCE"),
+        (LockMode::Compliance, "COMPLIANCE"),
+    ] {
+        // Beside what the server is asked for otherwise, so that the second signature covers that, too.
+        let storing = Storing {
+            lock: Some(ObjectLock { mode, days: 35 }),
+            tags: [("team".to_owned(), "billing a/b".to_owned())].into(),
+            ..in_class("STANDARD_IA")
+        };
+        let began = now();
+        let (_root, server, sink) = bucket(storing).await;
+        write_all(&sink).await;
+        for name_of in ["document", "small", "large"] {
+            let created = creation(&server, name_of);
+            assert_eq!(created.header(LOCK_MODE), Some(name), "{name_of}");
+            let until: Timestamp = created.header(LOCKED_UNTIL).unwrap().parse().unwrap();
+            let lasts = began.until(until);
+            assert!(
+                lasts >= Span::from_days(35) && lasts < Span::from_days(36),
+                "{until}"
+            );
+            let signed = created.header("authorization").unwrap();
+            for header in [LOCK_MODE, LOCKED_UNTIL, TAGS] {
+                assert!(signed.contains(header), "{name_of}: {signed}");
+            }
+            // S3 takes nothing that is to be locked without one.
+            let is_begun = created.method == "POST";
+            let checksum = match is_begun {
+                true => "x-amz-checksum-algorithm",
+                false => "x-amz-checksum-sha256",
+            };
+            assert!(created.header(checksum).is_some(), "{name_of}");
+        }
+        let others = server.recorded().into_iter();
+        let of_parts = others.filter(|request| request.query.contains("uploadId="));
+        for request in of_parts {
+            assert_eq!(request.header(LOCK_MODE), None, "{}", request.query);
+        }
+        assert_eq!(sink.read(&key("document"), 0..2).await.unwrap(), "{}");
+        assert_eq!(sink.head(&key("large")).await.unwrap().bytes, LARGE as u64);
+    }
+}
+
+#[tokio::test]
+async fn what_is_locked_is_neither_replaced_nor_deleted() {
+    let lock = ObjectLock {
+        mode: LockMode::Compliance,
+        days: 1,
+    };
+    let (_root, _server, sink) = bucket(Storing {
+        lock: Some(lock),
+        ..Storing::default()
+    })
+    .await;
+    write_all(&sink).await;
+    for name in ["document", "small", "large"] {
+        let refused = sink.delete(&key(name)).await.unwrap_err();
+        assert_eq!(refused.class(), Class::Permanent, "{refused}");
+        assert!(refused.to_string().contains("locked"), "{refused}");
+        sink.head(&key(name)).await.unwrap();
+    }
+    let second = sink.put(&key("document"), Bytes::from_static(b"[]")).await;
+    assert_eq!(second.unwrap_err().class(), Class::Conflict);
+    assert_eq!(sink.read(&key("document"), 0..2).await.unwrap(), "{}");
 }
 
 #[tokio::test]

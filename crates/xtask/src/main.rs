@@ -8,8 +8,10 @@
 mod bitflips;
 mod disk_full;
 mod kill_points;
+mod kills;
 mod model;
 mod nth_fault;
+mod power_cuts;
 mod races;
 mod simulate;
 mod teeline_command;
@@ -36,6 +38,10 @@ enum Command {
     Races(races::Arguments),
     /// The real command, killed at each of its system calls (needs strace)
     KillPoints(kill_points::Arguments),
+    /// The real command, killed at random moments, with folders and an S3 server
+    Kills(kills::Arguments),
+    /// Filesystems that are cut off in mid-write (needs root, mkfs and xfs_io)
+    PowerCuts(power_cuts::Arguments),
     /// Every bit of a backup flipped, plain and sealed: each is found and named
     Bitflips(bitflips::Arguments),
     /// The first call of each kind that fails, the second, and so on: nothing is lost
@@ -50,6 +56,8 @@ fn main() -> ExitCode {
         Command::Model(arguments) => model::run(&arguments),
         Command::Races(arguments) => races::run(&arguments),
         Command::KillPoints(arguments) => kill_points::run(&arguments),
+        Command::Kills(arguments) => kills::run(&arguments),
+        Command::PowerCuts(arguments) => power_cuts::run(&arguments),
         Command::Bitflips(arguments) => bitflips::run(&arguments),
         Command::NthFault(arguments) => nth_fault::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),

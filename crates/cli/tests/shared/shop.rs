@@ -49,6 +49,10 @@ impl Shop {
         format!("http://{KEY}:{SECRET}@{address}/{bucket}?forcePathStyle=true")
     }
 
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.server.address()
+    }
+
     pub(crate) fn bucket(&self, name: &str) {
         self.server.create_bucket(name).unwrap();
     }

@@ -126,10 +126,10 @@ async fn what_is_not_honoured_is_refused() {
         code(no_kms.ssekms_key_id("k").send().await),
         "InvalidArgument"
     );
-    assert_eq!(
-        code(put().object_lock_mode("GOVERNANCE".into()).send().await),
-        refused
-    );
+    let held = put().object_lock_legal_hold_status("ON".into());
+    assert_eq!(code(held.send().await), refused);
+    let endless = put().object_lock_mode("GOVERNANCE".into());
+    assert_eq!(code(endless.send().await), "InvalidArgument");
     assert_eq!(code(put().acl("public-read".into()).send().await), refused);
     assert_eq!(code(put().if_match("\"e\"").send().await), refused);
     assert_eq!(code(put().if_none_match("\"e\"").send().await), refused);

@@ -1,9 +1,10 @@
 //! How objects are kept: encrypted, tagged, archived and thawed.
 
 use aws_sdk_s3::operation::restore_object::builders::RestoreObjectFluentBuilder;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{
-    GlacierJobParameters, RestoreRequest, ServerSideEncryption, StorageClass, Tier,
+    ChecksumAlgorithm, GlacierJobParameters, ObjectLockMode, RestoreRequest, ServerSideEncryption,
+    StorageClass, Tier,
 };
 
 use crate::{BUCKET, Fixture, code};
@@ -141,4 +142,30 @@ async fn what_was_sent_can_be_looked_at() {
     assert_eq!((&*sent.method, &*sent.path), ("PUT", "/bucket/a%20b"));
     assert_eq!(sent.header("x-amz-storage-class"), Some("STANDARD_IA"));
     assert_eq!(sent.header("x-amz-tagging"), None);
+}
+
+#[tokio::test]
+async fn what_is_locked_is_neither_replaced_nor_deleted() {
+    let fixture = Fixture::new().await;
+    let client = &fixture.client;
+    let put = |until: i64| {
+        let until = DateTime::from_secs(until);
+        let put = client.put_object().bucket(BUCKET).key("k");
+        let put = put.object_lock_mode(ObjectLockMode::Compliance);
+        let put = put.object_lock_retain_until_date(until);
+        put.body(ByteStream::from_static(b"x"))
+    };
+    let far = 4_102_444_800;
+    let attested = put(far).checksum_algorithm(ChecksumAlgorithm::Sha256);
+    attested.send().await.expect("put");
+    assert_eq!(code(put(0).send().await), "InvalidArgument");
+    let head = client.head_object().bucket(BUCKET).key("k").send().await;
+    let head = head.expect("head");
+    assert_eq!(head.object_lock_mode(), Some(&ObjectLockMode::Compliance));
+    let until = head.object_lock_retain_until_date().expect("a date");
+    assert_eq!(until.secs(), far);
+    let delete = client.delete_object().bucket(BUCKET).key("k");
+    assert_eq!(code(delete.send().await), "AccessDenied");
+    let replace = client.put_object().bucket(BUCKET).key("k");
+    assert_eq!(code(replace.send().await), "AccessDenied");
 }

@@ -11,7 +11,7 @@ use super::node::{KeyPath, Node};
 use super::reader::{Known, Table};
 use super::retention::{RETENTION, retention};
 use super::sections::lag_policy;
-use super::storing::{ModeKeys, StoringKeys, modes, storing};
+use super::storing::{ModeKeys, OBJECT_LOCK, StoringKeys, modes, object_lock, storing};
 use crate::destination::{
     DestinationSpec, NAME_FORM, Place, S3Place, Secret, endpoint, folder, is_name, no_variables,
     unique_names,
@@ -37,6 +37,7 @@ const DESTINATION: Known = Known {
         "server_side_encryption",
         "kms_key_id",
         "tags",
+        "object_lock",
         "bytes_per_second_max",
     ],
     hints: &[
@@ -54,7 +55,7 @@ const DESTINATION: Known = Known {
 const RATE: RangeInclusive<u64> = 16 << 10..=1 << 40;
 
 /// The settings that stand beside `url`.
-const BESIDE_URL: [&str; 11] = [
+const BESIDE_URL: [&str; 12] = [
     "region",
     "endpoint",
     "access_key_id",
@@ -66,7 +67,10 @@ const BESIDE_URL: [&str; 11] = [
     STORING.encryption,
     STORING.key_id,
     STORING.tags,
+    LOCK,
 ];
+
+const LOCK: &str = "object_lock";
 
 const MODES: ModeKeys = ModeKeys {
     file: "permissions",
@@ -190,6 +194,8 @@ fn beside_url(table: &mut Table<'_>, mut place: S3Place) -> Result<S3Place, Back
     place.profile = table.text("profile")?.or(place.profile);
     place.path_style = table.boolean("path_style")?.or(place.path_style);
     place.storing = storing(table, STORING)?;
+    let lock = table.table(LOCK, &OBJECT_LOCK)?;
+    place.storing.lock = lock.map(object_lock).transpose()?;
     place.check().map_err(|message| table.error(message))?;
     Ok(place)
 }

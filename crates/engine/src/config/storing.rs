@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use teeline_core::BackupError;
-use teeline_sinks::{Modes, ServerSideEncryption, StorageClass, Storing};
+use teeline_sinks::{LockMode, Modes, ObjectLock, ServerSideEncryption, StorageClass, Storing};
 
 use super::node::Node;
-use super::reader::Table;
+use super::reader::{Known, Table};
 
 /// What settings of folders are called.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,17 @@ pub(super) struct StoringKeys {
     pub(super) key_id: &'static str,
     pub(super) tags: &'static str,
 }
+
+pub(super) const OBJECT_LOCK: Known = Known {
+    keys: &["mode", "days"],
+    hints: &[
+        (
+            "retain_until",
+            "write `days = 35`: so long from when an object is written",
+        ),
+        ("years", "write `days = 365`"),
+    ],
+};
 
 const PERMISSIONS_MAX: u32 = 0o777;
 /// Without it, what was written couldn't be read back.
@@ -82,6 +93,7 @@ pub(super) fn storing(table: &mut Table<'_>, keys: StoringKeys) -> Result<Storin
         class,
         encryption: encryption(table, keys)?,
         tags: tags(table, keys.tags)?,
+        lock: None,
     };
     storing
         .check()
@@ -110,6 +122,16 @@ fn encryption(
         }
         (encryption, None) => Ok(encryption),
     }
+}
+
+/// For how long nobody can remove or replace what is written.
+pub(super) fn object_lock(mut table: Table<'_>) -> Result<ObjectLock, BackupError> {
+    let mode = table.word("mode", &LockMode::NAMES, |word| word.parse().ok())?;
+    let days = table.integer("days", ObjectLock::DAYS)?;
+    Ok(ObjectLock {
+        mode: mode.ok_or_else(|| table.error("lacks `mode`"))?,
+        days: days.ok_or_else(|| table.error("lacks `days`"))?,
+    })
 }
 
 fn tags(table: &mut Table<'_>, key: &str) -> Result<BTreeMap<String, String>, BackupError> {

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use sha2::Sha256;
-use teeline_core::{BackupError, Class, Random, RetryPolicy, Tries, retry_after_ms};
+use teeline_core::{BackupError, Class, Random, RetryPolicy, Tries, mistrusted, retry_after_ms};
 use tokio::time::{Instant, sleep};
 
 use super::{Hook, Moment, RunEvent};
@@ -135,7 +135,7 @@ impl Address {
             let error = match once.send().await {
                 Ok(answer) if answer.status().is_success() => return Ok(()),
                 Ok(answer) => self.refused(&answer),
-                Err(error) => self.failed(Class::Transient, causes(&error.without_url())),
+                Err(error) => self.broken(&causes(&error.without_url())),
             };
             let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             match tries.failed(&error, elapsed_ms, &random) {
@@ -150,6 +150,13 @@ impl Address {
         let status = answer.status();
         self.failed(class(status), format!("HTTP {status}"))
             .wait(retry_after_ms(header, SystemTime::now().into()))
+    }
+
+    fn broken(&self, causes: &str) -> BackupError {
+        match mistrusted(causes) {
+            Some(trust) => self.failed(Class::Permanent, causes).suggest(trust),
+            None => self.failed(Class::Transient, causes),
+        }
     }
 
     fn failed(&self, class: Class, message: impl std::fmt::Display) -> BackupError {

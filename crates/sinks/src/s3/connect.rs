@@ -1,22 +1,24 @@
 //! From options to a client.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
-use object_store::aws::{AmazonS3ConfigKey, Checksum};
+use object_store::aws::{AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider, Checksum};
 use object_store::client::{HttpClient, HttpConnector};
-use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig, StaticCredentialProvider};
 use reqwest::redirect::Policy;
 use teeline_core::{BackupError, Class};
 
 use super::credentials::ChainedCredentials;
 use super::failure::deepest;
-use super::options::S3Options;
+use super::lock::Locking;
+use super::options::{AccessKeys, S3Options};
 use super::service::Connector;
-use super::signed::generic;
+use super::signed::Signer;
 use super::storing::ServerSideEncryption;
 
 const USER_AGENT: &str = concat!("teeline/", env!("CARGO_PKG_VERSION"));
@@ -33,22 +35,42 @@ pub(super) struct Connected {
     pub(super) chain: Option<Arc<ChainedCredentials>>,
     pub(super) conditional_completion: Arc<AtomicBool>,
     pub(super) requests: HttpClient,
-    pub(super) region: String,
+    pub(super) signer: Signer,
+}
+
+/// Who is asked for keys, and the region that goes with them.
+struct Access {
+    credentials: AwsCredentialProvider,
+    chain: Option<Arc<ChainedCredentials>>,
+    region: String,
 }
 
 pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupError> {
     options.check()?;
-    let conditional_completion = Arc::new(AtomicBool::new(true));
-    let unusable = |error: object_store::Error| {
-        BackupError::new(Class::Usage, "open", options.place(), deepest(&error))
+    let unusable = |error: &(dyn Error + 'static)| {
+        BackupError::new(Class::Usage, "open", options.place(), deepest(error))
     };
+    let Access {
+        credentials,
+        chain,
+        region,
+    } = access(options).await?;
+    let signer = Signer {
+        credentials: Arc::clone(&credentials),
+        region: region.clone(),
+    };
+    let conditional_completion = Arc::new(AtomicBool::new(true));
     let connector = Connector {
-        client: http_client(options).map_err(|error| unusable(generic(error)))?,
+        client: http_client(options).map_err(|error| unusable(&error))?,
         conditional_completion: Arc::clone(&conditional_completion),
+        locking: options
+            .storing
+            .lock
+            .map(|lock| Locking::new(lock, signer.clone())),
     };
     let requests = connector
         .connect(&ClientOptions::default())
-        .map_err(unusable)?;
+        .map_err(|error| unusable(&error))?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&options.bucket)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
@@ -57,37 +79,48 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
         .with_virtual_hosted_style_request(!options.is_path_style())
         .with_client_options(ClientOptions::new().with_allow_http(is_plain(options)))
         .with_retry(no_retries())
-        .with_http_connector(connector);
-
-    builder = encrypted(builder, options.storing.encryption.as_ref()).map_err(unusable)?;
-    if options.storing.is_archived() {
-        // It can't be read back: S3 compares what it receives with this, and keeps it.
+        .with_http_connector(connector)
+        .with_credentials(credentials)
+        .with_region(&region);
+    let encryption = options.storing.encryption.as_ref();
+    builder = encrypted(builder, encryption).map_err(|error| unusable(&error))?;
+    if options.storing.is_archived() || options.storing.lock.is_some() {
+        // What is archived can't be read back: S3 compares what it receives with this, and keeps it. Of what is to be locked S3
+        // wants one in any case.
         builder = builder.with_checksum_algorithm(Checksum::SHA256);
     }
-
-    let mut region = options.region.clone();
-    let mut chain = None;
-    if let Some(keys) = &options.keys {
-        builder = builder
-            .with_access_key_id(&keys.id)
-            .with_secret_access_key(&keys.secret);
-        if let Some(token) = &keys.session_token {
-            builder = builder.with_token(token);
-        }
-    } else {
-        let found = look_up(options).await;
-        let provider = found.credentials_provider().ok_or_else(|| {
-            BackupError::usage(options.place(), "there is nowhere to look for access keys")
-        })?;
-        let credentials = Arc::new(ChainedCredentials::new(provider));
-        region = region.or_else(|| found.region().map(ToString::to_string));
-        builder = builder.with_credentials(Arc::clone(&credentials) as _);
-        chain = Some(credentials);
+    if let Some(endpoint) = endpoint(options) {
+        builder = builder.with_endpoint(endpoint);
     }
+    Ok(Connected {
+        client: builder.build().map_err(|error| unusable(&error))?,
+        host: host(options, &region),
+        chain,
+        conditional_completion,
+        requests,
+        signer,
+    })
+}
 
+async fn access(options: &S3Options) -> Result<Access, BackupError> {
+    if let Some(keys) = &options.keys {
+        let region = options.region.as_deref().unwrap_or(REGION_DEFAULT);
+        return Ok(Access {
+            credentials: Arc::new(StaticCredentialProvider::new(given(keys))),
+            chain: None,
+            region: region.to_owned(),
+        });
+    }
+    let found = look_up(options).await;
+    let provider = found.credentials_provider().ok_or_else(|| {
+        BackupError::usage(options.place(), "there is nowhere to look for access keys")
+    })?;
+    let chain = Arc::new(ChainedCredentials::new(provider));
+    let region = options.region.clone();
+    let region = region.or_else(|| found.region().map(ToString::to_string));
     let region = match region {
         Some(region) => region,
-        None if chain.is_none() || options.endpoint.is_some() => REGION_DEFAULT.to_owned(),
+        None if options.endpoint.is_some() => REGION_DEFAULT.to_owned(),
         None => {
             return Err(BackupError::usage(
                 options.place(),
@@ -96,19 +129,19 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
             .suggest("set the region that the bucket is in"));
         }
     };
-    let host = host(options, &region);
-    if let Some(endpoint) = endpoint(options) {
-        builder = builder.with_endpoint(endpoint);
-    }
-    let client = builder.with_region(&region).build().map_err(unusable)?;
-    Ok(Connected {
-        client,
-        host,
-        chain,
-        conditional_completion,
-        requests,
+    Ok(Access {
+        credentials: Arc::clone(&chain) as _,
+        chain: Some(chain),
         region,
     })
+}
+
+fn given(keys: &AccessKeys) -> AwsCredential {
+    AwsCredential {
+        key_id: keys.id.clone(),
+        secret_key: keys.secret.clone(),
+        token: keys.session_token.clone(),
+    }
 }
 
 fn encrypted(

@@ -6,7 +6,7 @@
 use std::error::Error;
 
 use object_store::client::{HttpError, HttpErrorKind};
-use teeline_core::{BackupError, Class, plain_words};
+use teeline_core::{BackupError, Class, mistrusted, plain_words};
 
 use super::credentials::NoCredentials;
 use super::service::Rejected;
@@ -69,6 +69,10 @@ impl Context<'_> {
     fn broken(&self, error: &HttpError) -> BackupError {
         let cause = deepest(error);
         let host = self.host;
+        if let Some(trust) = mistrusted(&cause) {
+            let message = format!("{host} isn't trusted: {cause}");
+            return self.error(Class::Permanent, message).suggest(trust);
+        }
         match error.kind() {
             HttpErrorKind::Connect => self
                 .error(

@@ -19,6 +19,8 @@ use object_store::client::{
 use object_store::{ClientOptions, HeaderValue};
 use teeline_core::{Digest, retry_after_ms};
 
+use super::lock::Locking;
+
 /// Of an answer that is an error, no more than this is read.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Of what a server says about it, no more than this is shown.
@@ -26,10 +28,12 @@ const MESSAGE_CHARS_MAX: usize = 300;
 
 /// Makes clients whose errors are [`Rejected`].
 #[derive(Debug)]
-pub(crate) struct Connector {
-    pub(crate) client: reqwest::Client,
+pub(super) struct Connector {
+    pub(super) client: reqwest::Client,
     /// Whether an upload in parts is ended with `If-None-Match: *`. Not every server can.
-    pub(crate) conditional_completion: Arc<AtomicBool>,
+    pub(super) conditional_completion: Arc<AtomicBool>,
+    /// What is asked for with each request that makes an object.
+    pub(super) locking: Option<Locking>,
 }
 
 impl HttpConnector for Connector {
@@ -38,6 +42,7 @@ impl HttpConnector for Connector {
         Ok(HttpClient::new(Service {
             inner: HttpClient::new(self.client.clone()),
             conditional_completion: Arc::clone(&self.conditional_completion),
+            locking: self.locking.clone(),
         }))
     }
 }
@@ -46,6 +51,7 @@ impl HttpConnector for Connector {
 struct Service {
     inner: HttpClient,
     conditional_completion: Arc<AtomicBool>,
+    locking: Option<Locking>,
 }
 
 #[async_trait]
@@ -56,6 +62,9 @@ impl HttpService for Service {
             // The signature covers none but the host and Amazon's own headers, so it may be added after signing.
             let any = HeaderValue::from_static("*");
             request.headers_mut().insert("if-none-match", any);
+        }
+        if let Some(locking) = &self.locking {
+            locking.ask(&mut request).await?;
         }
         let signed_with = signer(&request);
         let response = self.inner.execute(request).await?;

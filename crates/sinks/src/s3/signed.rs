@@ -2,29 +2,51 @@
 
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AwsAuthorizer};
+use object_store::aws::{AmazonS3, AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody, HttpResponse};
 use object_store::path::Path;
-use object_store::signer::Signer;
+use object_store::signer::Signer as _;
+use teeline_core::Hex32;
 
 /// What the signed URL is for isn't sent, so it may be short.
 const SIGNED_FOR: Duration = Duration::from_secs(60);
 /// An object whose URL leads to that of the bucket. Any would do.
 const SAMPLE_KEY: &str = "key";
 
+/// Signs requests as the server at hand wants it.
+#[derive(Debug, Clone)]
+pub(super) struct Signer {
+    pub(super) credentials: AwsCredentialProvider,
+    pub(super) region: String,
+}
+
+impl Signer {
+    /// Signs a request with all of its headers, also one that was signed before. `body` is the SHA-256 of its body, where that
+    /// is known.
+    pub(super) async fn sign(
+        &self,
+        request: &mut HttpRequest,
+        body: Option<Hex32>,
+    ) -> object_store::Result<()> {
+        let credential = self.credentials.get_credential().await?;
+        let body = body.as_ref().map(|digest| digest.as_bytes().as_slice());
+        AwsAuthorizer::new(&credential, "s3", &self.region).try_authorize(request, body)
+    }
+}
+
 /// Sends them to one bucket.
 pub(super) struct SignedRequests {
     client: AmazonS3,
     requests: HttpClient,
-    region: String,
+    signer: Signer,
 }
 
 impl SignedRequests {
-    pub(super) fn new(client: AmazonS3, requests: HttpClient, region: String) -> Self {
+    pub(super) fn new(client: AmazonS3, requests: HttpClient, signer: Signer) -> Self {
         SignedRequests {
             client,
             requests,
-            region,
+            signer,
         }
     }
 
@@ -72,8 +94,7 @@ impl SignedRequests {
         let mut request = HttpRequest::new(body);
         *request.method_mut() = method.parse().map_err(generic)?;
         *request.uri_mut() = url.parse().map_err(generic)?;
-        let credential = self.client.credentials().get_credential().await?;
-        AwsAuthorizer::new(&credential, "s3", &self.region).try_authorize(&mut request, None)?;
+        self.signer.sign(&mut request, None).await?;
         self.requests.execute(request).await.map_err(generic)
     }
 }

@@ -64,10 +64,10 @@ impl Store {
             chain,
             conditional_completion,
             requests,
-            region,
+            signer,
         } = connect(&options).await?;
         let place = options.place();
-        let signed = SignedRequests::new(client.clone(), requests, region);
+        let signed = SignedRequests::new(client.clone(), requests, signer);
         let s3 = S3 {
             bucket: options.bucket,
             host,

@@ -10,6 +10,8 @@ use std::str::FromStr;
 use object_store::{Attribute, Attributes, TagSet};
 use teeline_core::BackupError;
 
+use super::lock::ObjectLock;
+
 /// S3 keeps no more tags with an object.
 const TAGS_MAX: usize = 10;
 const TAG_NAME_CHARACTERS_MAX: usize = 128;
@@ -24,6 +26,8 @@ pub struct Storing {
     pub encryption: Option<ServerSideEncryption>,
     /// What everything is tagged with: up to 10 names of up to 128 characters, with values of up to 256.
     pub tags: BTreeMap<String, String>,
+    /// For how long nobody can remove or replace anything. Without, as the bucket has it.
+    pub lock: Option<ObjectLock>,
 }
 
 /// A storage class of S3.
@@ -92,7 +96,7 @@ impl fmt::Display for StorageClass {
 }
 
 impl Storing {
-    /// Refuses tags that S3 doesn't take. A message names a tag and never shows its value.
+    /// Refuses tags and locks that S3 doesn't take. A message names a tag and never shows its value.
     ///
     /// # Errors
     /// What is wrong with them.
@@ -102,6 +106,9 @@ impl Storing {
                 "there are {} tags, and S3 takes {TAGS_MAX} at the most",
                 self.tags.len()
             ));
+        }
+        if let Some(lock) = self.lock {
+            lock.check()?;
         }
         let fits = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
         for (name, value) in &self.tags {

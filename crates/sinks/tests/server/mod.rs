@@ -70,6 +70,12 @@ impl Server {
 
     /// A folder of the bucket, as it is reached over `endpoint`.
     pub(crate) async fn sink(&self, endpoint: &str, folder: &str) -> ObjectStoreSink {
+        ObjectStoreSink::s3(self.options(endpoint, folder))
+            .await
+            .unwrap()
+    }
+
+    pub(crate) fn options(&self, endpoint: &str, folder: &str) -> S3Options {
         let mut options = S3Options::new(&self.bucket);
         options.prefix = format!("{}/{folder}", self.prefix);
         options.endpoint = Some(endpoint.to_owned());
@@ -78,10 +84,10 @@ impl Server {
             secret: self.secret.clone(),
             session_token: None,
         });
-        ObjectStoreSink::s3(options).await.unwrap()
+        options
     }
 
-    async fn with_bucket(self) -> Self {
+    pub(crate) fn client(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -95,7 +101,11 @@ impl Server {
             ))
             .force_path_style(true)
             .build();
-        let client = aws_sdk_s3::Client::from_conf(config);
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
+    async fn with_bucket(self) -> Self {
+        let client = self.client();
         let head = client.head_bucket().bucket(&self.bucket);
         if head.send().await.is_err() {
             let create = client.create_bucket().bucket(&self.bucket);

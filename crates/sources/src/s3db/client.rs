@@ -14,7 +14,7 @@ use aws_sdk_s3::config::{
     ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use teeline_core::{BackupError, Class, retry_after_ms};
+use teeline_core::{BackupError, Class, mistrusted, retry_after_ms};
 
 use super::connection::Connection;
 
@@ -120,6 +120,9 @@ where
         .suggest("put the keys into the connection string, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile"),
         SdkError::TimeoutError(_) => {
             new(Class::Transient, format!("no answer from {server} in time"))
+        }
+        SdkError::DispatchFailure(_) if let Some(trust) = mistrusted(&root) => {
+            new(Class::Permanent, format!("{server} isn't trusted: {root}")).suggest(trust)
         }
         SdkError::DispatchFailure(dispatch) => {
             let io = chain(error).find_map(|cause| cause.downcast_ref::<io::Error>());

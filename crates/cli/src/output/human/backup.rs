@@ -130,7 +130,11 @@ fn extent(report: &BackupReport) -> String {
 /// What came of taking up a run.
 fn taken_up(resumed: &Resumed) -> String {
     if let Some(why) = &resumed.afresh_because {
-        return format!("begun afresh, instead of {}: {why}", resumed.run);
+        return format!(
+            "begun afresh, instead of {}: {}",
+            resumed.run,
+            one_line(why)
+        );
     }
     let from = match &resumed.from {
         None => "nothing had to be read".to_owned(),
@@ -177,8 +181,9 @@ fn written(report: &BackupReport, destination: &DestinationReport) -> String {
         _ => destination.location.clone(),
     };
     let mut text = format!(
-        "\n  {}: {status}\n    location  {place}\n",
-        destination.name
+        "\n  {}: {status}\n    location  {}\n",
+        destination.name,
+        one_line(&place)
     );
     if destination.status != DestinationStatus::Committed {
         return text;

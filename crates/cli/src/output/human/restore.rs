@@ -7,6 +7,7 @@ use teeline::{RestoreCounts, RestoreReport, RestoreStatus};
 use super::words::{counted, grouped, seconds, table};
 use super::{Problem, Shown};
 use crate::output::next::again;
+use crate::output::printable::one_line;
 
 impl Shown for RestoreReport {
     fn exit_code(&self) -> u8 {
@@ -29,7 +30,11 @@ impl Shown for RestoreReport {
             seconds(self.duration)
         );
         if let Some(part) = &self.in_part {
-            let _ = writeln!(text, "  the backup holds a part: {part}");
+            let _ = writeln!(
+                text,
+                "  the backup holds a part: {}",
+                one_line(&part.to_string())
+            );
         }
         let mut rows = Vec::new();
         for resource in &self.restored {

@@ -7,6 +7,7 @@ use teeline::{LastRun, ScheduleList, ScheduledBackup, Span, WorkReport};
 use super::backup::problems_of;
 use super::words::{of_run, seconds};
 use super::{Problem, Shown};
+use crate::output::printable::one_line;
 
 impl Shown for ScheduleList {
     fn exit_code(&self) -> u8 {
@@ -56,7 +57,7 @@ fn outcome(run: &LastRun) -> String {
         false => of_run(run.status).trim_end_matches(','),
     };
     let why = match &run.error {
-        Some(error) if !run.is_interrupted() => format!(": {}", error.message),
+        Some(error) if !run.is_interrupted() => format!(": {}", one_line(&error.message)),
         _ => String::new(),
     };
     let id = run.id.as_ref();

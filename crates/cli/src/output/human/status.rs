@@ -7,6 +7,7 @@ use teeline::{BackupId, BackupState, StatusReport};
 use super::settle::settled;
 use super::words::{bytes, grouped, of_check, of_copy, of_run, table};
 use super::{Problem, Shown};
+use crate::output::printable::one_line;
 
 impl Shown for StatusReport {
     fn exit_code(&self) -> u8 {
@@ -39,12 +40,12 @@ impl Shown for StatusReport {
             let _ = writeln!(text, "  has only  what was written since {since}");
         }
         if let Some(source) = &self.source {
-            let _ = writeln!(text, "  source    {}", source.location);
+            let _ = writeln!(text, "  source    {}", one_line(&source.location));
             if let Some(ended_at) = source.scan_ended_at {
                 let _ = writeln!(text, "  read      {} to {ended_at}", source.scan_started_at);
             }
             if let Some(part) = &self.in_part {
-                let _ = writeln!(text, "  a part    {part}");
+                let _ = writeln!(text, "  a part    {}", one_line(&part.to_string()));
             }
             if let Some(settling) = &source.settle {
                 let _ = writeln!(text, "            {}", settled(settling));
@@ -66,7 +67,7 @@ impl Shown for StatusReport {
             }
         }
         for (name, value) in self.metadata.values() {
-            let _ = writeln!(text, "  metadata  {name}: {value}");
+            let _ = writeln!(text, "  metadata  {}: {value}", one_line(name));
         }
         if !self.resources.is_empty() {
             let mut rows = vec![
@@ -123,10 +124,14 @@ impl Shown for StatusReport {
                 .iter()
                 .filter_map(|at| Some((&at.name, at.error.as_ref()?)));
             for (name, error) in failed {
-                let _ = writeln!(text, "    {name}: {}", error.message);
+                let _ = writeln!(
+                    text,
+                    "    {}",
+                    one_line(&format!("{name}: {}", error.message))
+                );
             }
             if let Some(error) = &run.error {
-                let _ = writeln!(text, "    {}", error.message);
+                let _ = writeln!(text, "    {}", one_line(&error.message));
             }
         }
         text

@@ -264,6 +264,7 @@ fn what_is_asked_of_stores_has_its_own_names() {
         class: Some("GLACIER_IR".parse().unwrap()),
         encryption: Some(ServerSideEncryption::Kms(Some(key_id))),
         tags: [("team".to_owned(), "x".to_owned())].into(),
+        lock: None,
     };
     assert_eq!(place.storing, storing);
     let decimal = "{ config: { path: 'a', permissions: 644 } }";

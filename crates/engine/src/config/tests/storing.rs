@@ -1,8 +1,8 @@
-//! What is asked of a destination's store: permissions, classes, encryption, tags, a rate.
+//! What is asked of a destination's store: permissions, classes, encryption, tags, locks, a rate.
 
 use std::num::NonZeroU64;
 
-use teeline_sinks::{Modes, ServerSideEncryption};
+use teeline_sinks::{LockMode, Modes, ObjectLock, ServerSideEncryption};
 
 use super::*;
 use crate::destination::{DestinationSpec, Place};
@@ -117,6 +117,13 @@ fn how_a_bucket_keeps_objects_is_read() {
     assert_eq!(own_key.encryption, Some(ServerSideEncryption::Kms(None)));
     let plain = storing("server_side_encryption = \"AES256\"");
     assert_eq!(plain.encryption, Some(ServerSideEncryption::S3));
+    for (word, mode) in [
+        ("governance", LockMode::Governance),
+        ("compliance", LockMode::Compliance),
+    ] {
+        let locked = storing(&format!("object_lock = {{ mode = \"{word}\", days = 35 }}"));
+        assert_eq!(locked.lock, Some(ObjectLock { mode, days: 35 }));
+    }
 }
 
 #[test]
@@ -151,6 +158,30 @@ fn what_no_bucket_does_is_refused() {
         "tags = { \"aws:x\" = \"y\" }",
         "tags` can't be used: the tag \"aws:x\" isn't accepted by S3",
     );
+    for (lock, message) in [
+        ("", "object_lock` lacks `mode`"),
+        ("mode = \"compliance\"", "object_lock` lacks `days`"),
+        (
+            "mode = \"worm\", days = 1",
+            "object_lock.mode` is \"worm\"; accepted: governance, compliance",
+        ),
+        (
+            "mode = \"compliance\", days = 0",
+            "object_lock.days` is 0; accepted: an integer from 1 to 36500",
+        ),
+        (
+            "mode = \"compliance\", years = 1",
+            "unknown key `destinations.a.object_lock.years`",
+        ),
+    ] {
+        let text = format!("[destinations.a]\nurl = \"s3://b\"\nobject_lock = {{ {lock} }}");
+        let error = toml(&text).load().unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    toml("[destinations.a]\npath = \"x\"\nobject_lock = { mode = \"compliance\", days = 1 }").refused(
+        "c.toml:3:1: `destinations.a.object_lock` is a setting of S3 destinations; this one is a folder",
+        None,
+    );
     toml("[destinations.a]\npath = \"x\"\nstorage_class = \"GLACIER\"").refused(
         "c.toml:3:1: `destinations.a.storage_class` is a setting of S3 destinations; this one is a folder",
         None,
@@ -183,7 +214,7 @@ fn a_rate_is_a_size_each_second() {
     toml("[destinations.a]\npath = \"x\"\nrate_limit = 1").refused(
         "c.toml:3:1: unknown key `destinations.a.rate_limit`; accepted here: path, url, required, lag, retention, \
          region, endpoint, access_key_id, secret_access_key, session_token, profile, path_style, permissions, \
-         directory_permissions, storage_class, server_side_encryption, kms_key_id, tags, bytes_per_second_max",
+         directory_permissions, storage_class, server_side_encryption, kms_key_id, tags, object_lock, bytes_per_second_max",
         Some("write `bytes_per_second_max = \"10MB\"`"),
     );
 }
