@@ -18,7 +18,13 @@ pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 /// Where the source is.
 pub(crate) const SOURCE: &str = "source";
 /// What isn't of one backup, at a destination.
-const KEPT: [&str; 5] = ["teeline.json", "catalog", "runs", "verifications", "schedules"];
+const KEPT: [&str; 5] = [
+    "teeline.json",
+    "catalog",
+    "runs",
+    "verifications",
+    "schedules",
+];
 /// What opens sealed backups.
 pub(crate) const KEYS: [&str; 2] = ["first.key", "second.key"];
 
