@@ -42,7 +42,7 @@ pub(super) struct Rebuild<'a> {
 /// What a destination has of the run.
 enum Found<'a> {
     /// Nothing that anything is to be done about.
-    Settled(RepairedCopy),
+    Settled(Box<RepairedCopy>),
     /// A whole backup.
     Whole(Arc<Donor<'a>>),
     /// Files, and no backup.
@@ -52,7 +52,7 @@ enum Found<'a> {
 /// What is to be done at a destination.
 enum Step<'a> {
     /// Nothing, for there is nothing that could be done.
-    Settled(RepairedCopy),
+    Settled(Box<RepairedCopy>),
     /// Nothing, for it is whole.
     Keep(Arc<Donor<'a>>),
     /// Publish this.
@@ -106,12 +106,12 @@ impl<'a> Rebuild<'a> {
     async fn look(&self, place: &'a Result<Searched, (String, BackupError)>) -> Found<'a> {
         match place {
             Ok(searched) => self.find(searched).await.unwrap_or_else(|refusal| {
-                Found::Settled(refusal.into_copy(&searched.asked.opened.name))
+                Found::Settled(Box::new(refusal.into_copy(&searched.asked.opened.name)))
             }),
-            Err((name, error)) => Found::Settled(RepairedCopy {
+            Err((name, error)) => Found::Settled(Box::new(RepairedCopy {
                 error: Some(error.into()),
                 ..copy_at(name, RepairStatus::Unreachable)
-            }),
+            })),
         }
     }
 
@@ -120,7 +120,7 @@ impl<'a> Rebuild<'a> {
         let (opened, catalog) = (&searched.asked.opened, &searched.asked.catalog);
         if catalog.withdrawn(self.id).is_some() {
             let copy = copy_at(&opened.name, RepairStatus::Withdrawn);
-            return Ok(Found::Settled(copy));
+            return Ok(Found::Settled(Box::new(copy)));
         }
         let unreadable = catalog.unreadable.iter().find(|(id, ..)| id == self.id);
         if let Some((_, key, error)) = unreadable {
@@ -146,7 +146,7 @@ impl<'a> Rebuild<'a> {
             .find(|folder| folder.id == *self.id && path.is_none_or(|path| path == folder.path));
         let Some(path) = path.or(folder.map(|folder| folder.path.as_str())) else {
             let copy = copy_at(&opened.name, RepairStatus::Absent);
-            return Ok(Found::Settled(copy));
+            return Ok(Found::Settled(Box::new(copy)));
         };
         let lost = Lost::find(opened, self.id, path, folder).await?;
         Ok(Found::Lost(Box::new(lost)))
@@ -191,10 +191,10 @@ impl<'a> Rebuild<'a> {
 fn skip(found: &mut [Found<'_>], reason: &BackupError) {
     for found in found {
         if let Found::Lost(lost) = found {
-            *found = Found::Settled(RepairedCopy {
+            *found = Found::Settled(Box::new(RepairedCopy {
                 error: Some(reason.into()),
                 ..copy_at(&lost.opened.name, RepairStatus::Skipped)
-            });
+            }));
         }
     }
 }
@@ -211,7 +211,7 @@ async fn prepare<'a>(found: Vec<Found<'a>>, evidence: &Evidence, keys: &Keys) ->
             Found::Whole(whole) => Step::Keep(whole),
             Found::Lost(lost) => match lost.prepare(donor.as_deref(), evidence, keys).await {
                 Ok((sealed, status)) => Step::Publish(lost, Box::new(sealed), status),
-                Err(refusal) => Step::Settled(refusal.into_copy(&lost.opened.name)),
+                Err(refusal) => Step::Settled(Box::new(refusal.into_copy(&lost.opened.name))),
             },
         }
     });
@@ -236,7 +236,7 @@ fn refuse_different(steps: &mut [Step<'_>]) {
         if let Some((name, checksum)) = made.iter().find(different) {
             let other = format!("the one of destination {name}");
             let refusal = Refusal::from(lost.contradicted(sealed, *checksum, &other));
-            *step = Step::Settled(refusal.into_copy(&lost.opened.name));
+            *step = Step::Settled(Box::new(refusal.into_copy(&lost.opened.name)));
         }
     }
 }
@@ -247,7 +247,7 @@ async fn take(step: &Step<'_>) -> RepairedCopy {
         ..copy_at(&opened.name, status)
     };
     match step {
-        Step::Settled(copy) => copy.clone(),
+        Step::Settled(copy) => (**copy).clone(),
         Step::Keep(whole) => now_there(whole.opened, &whole.sealed, RepairStatus::Whole),
         Step::Publish(lost, sealed, status) => match lost.publish(sealed).await {
             Ok(()) => now_there(lost.opened, sealed, *status),
