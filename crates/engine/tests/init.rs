@@ -103,7 +103,7 @@ async fn memory_folders_and_the_embedded_server_keep_everything_and_nothing_but_
         access_key: "id".into(),
         secret_key: "secret".into(),
     };
-    let server = EmbeddedS3::start(&scratch.path().join("s3"), credentials).unwrap();
+    let server = EmbeddedS3::start(scratch.path().join("s3"), credentials).unwrap();
     server.create_bucket("bucket").unwrap();
     let (sink, memory) = store("memory");
     let folder = scratch.path().join("folder");
