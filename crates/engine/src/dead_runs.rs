@@ -131,7 +131,7 @@ pub(crate) fn orphans(
     let is_ours = |upload: &UnfinishedUpload| match run_folder(&upload.key) {
         // Others may upload there as well. What has no name but its key is a file that only teeline calls so.
         "" => upload.name.is_empty() || upload.key.as_str() == layout::MARKER,
-        layout::CATALOG | layout::RUNS => true,
+        layout::CATALOG | layout::RUNS | layout::VERIFICATIONS | layout::PROBES => true,
         _ if layout::is_damaged(&upload.key) => true,
         path => {
             let name = path.rsplit('/').next().unwrap_or(path);
