@@ -1,10 +1,11 @@
 //! What others need stays as long as they do.
 
+use futures::TryStreamExt;
 use teeline::{
     BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, RestoreMode,
-    RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule, Sink, Which, exit,
+    RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule, Sink, Span, Which, exit,
 };
-use teeline_core::{ObjectKey, Withdrawal, WithdrawalReason, document, layout};
+use teeline_core::{ObjectKey, ObjectMeta, Withdrawal, WithdrawalReason, document, layout};
 
 use crate::common::store;
 use crate::links::put;
@@ -167,20 +168,15 @@ async fn what_a_run_goes_on_from_that_may_have_lost_its_manifest_stays() {
     let (site, at, [second, first, full]) = with_chain().await;
     // As a kill leaves it that came before the catalogue's entry: nothing but the folder tells of it.
     let sink = site.engine.open(&at[0]).await.unwrap();
-    let keys: Vec<ObjectKey> = {
-        let listed = sink.list(None);
-        let metas: Vec<_> = futures::TryStreamExt::try_collect(listed).await.unwrap();
-        let metas: Vec<teeline_core::ObjectMeta> = metas;
-        metas.into_iter().map(|meta| meta.key).collect()
-    };
+    let objects: Vec<ObjectMeta> = sink.list(None).try_collect().await.unwrap();
     let manifest = format!("{second}/{}", layout::MANIFEST);
-    let is_lost = |key: &&ObjectKey| {
-        let name = key.as_str();
+    let is_lost = |object: &&ObjectMeta| {
+        let name = object.key.as_str();
         let is_beside = name.starts_with("catalog/") || name.starts_with("runs/");
         name == manifest || (is_beside && name.contains(second.as_str()))
     };
-    for key in keys.iter().filter(is_lost) {
-        sink.delete(key).await.unwrap();
+    for object in objects.iter().filter(is_lost) {
+        sink.delete(&object.key).await.unwrap();
     }
     site.wait(30 * 86_400_000);
     let newest = site.made("full", &at).await.id.unwrap();
@@ -189,7 +185,7 @@ async fn what_a_run_goes_on_from_that_may_have_lost_its_manifest_stays() {
         ..Retention::default()
     };
     let mut policy = RetentionPolicy::new(rules);
-    policy.dead_after = teeline::Span::from_days(0);
+    policy.dead_after = Span::from_days(0);
     let report = site
         .engine
         .cleanup(CleanupRequest::new(at.clone(), policy))
