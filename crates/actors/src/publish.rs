@@ -8,6 +8,9 @@ use teeline_core::{
     Sink, document, layout,
 };
 
+/// So often what was read back as something else than was written is looked at, until it can be told what it is.
+const LOOKS_MAX: u32 = 3;
+
 /// What makes a backup visible.
 #[derive(Debug, Clone)]
 pub struct Publication {
@@ -282,10 +285,20 @@ async fn put_or_take_back(
         .as_ref()
         .is_err_and(|error| error.class() == Class::Corrupt);
     // Where it can't be deleted, a verification says what it is, and a deletion removes it.
-    if is_damaged && matches!(holds(sink, key, &bytes).await, Ok(false)) {
+    if is_damaged && is_something_else(sink, key, &bytes).await {
         sink.delete(key).await.ok();
     }
     written
+}
+
+/// Whether what stands under a key is something else than `bytes`, as far as it can be told: looks that fail are repeated.
+async fn is_something_else(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> bool {
+    for _ in 0..LOOKS_MAX {
+        if let Ok(holds) = holds(sink, key, bytes).await {
+            return !holds;
+        }
+    }
+    false
 }
 
 /// Compares what the store now gives with what it was sent.
