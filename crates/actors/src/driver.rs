@@ -111,7 +111,10 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 prologue,
             }) => {
                 let key = self.folder.path.join(&names.file)?;
-                let upload = self.folder.sink.begin(&key, expected_bytes).await?;
+                let mut upload = self.folder.sink.begin(&key, expected_bytes).await?;
+                if let Some(begun) = self.holdings.begun(&names.file) {
+                    upload.go_on_with(begun).await?;
+                }
                 self.open.insert(segment, upload);
                 self.write(segment, prologue).await?;
             }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 use shared::Scratch;
 use shared::killed::{SLOW, everywhere, indexes, killed, number, resume, runs, with_records};
+use teeline_embedded_s3::{Credentials, EmbeddedS3};
 
 const BACKUP: [&str; 3] = ["backup", "--config", "c.toml"];
 
@@ -203,4 +204,60 @@ fn one_that_was_interrupted_is_taken_up_as_well() {
         serde_json::json!([]),
         "it didn't fail in the end"
     );
+}
+
+/// The numbers of the parts that a server was sent since it records.
+fn parts_sent(server: &EmbeddedS3) -> Vec<u32> {
+    let requests = server.recorded().into_iter();
+    let parts = requests.filter(|request| request.method == "PUT");
+    let number = |query: String| {
+        let mut pairs = query.split('&');
+        pairs.find_map(|pair| pair.strip_prefix("partNumber=")?.parse().ok())
+    };
+    parts.filter_map(|request| number(request.query)).collect()
+}
+
+#[test]
+fn what_a_server_has_of_an_upload_is_not_sent_again() {
+    let folder = Scratch::new();
+    let credentials = Credentials {
+        access_key: "k".into(),
+        secret_key: "hidden-secret".into(),
+    };
+    let server = EmbeddedS3::start(folder.path("s3"), credentials).unwrap();
+    server.create_bucket("bucket").unwrap();
+    let url = format!(
+        "url = \"http://k:hidden-secret@{}/bucket/b\"\n",
+        server.address()
+    );
+    let config = SLOW.replace("path = \"b\"\n", &url).replace(
+        "segment_bytes = \"1MiB\"\n",
+        "segment_bytes = \"64MiB\"\ncompression = \"none\"\n",
+    );
+    let scratch = with_records(&config);
+    let mut child = scratch.command(&BACKUP).spawn().unwrap();
+    let has_a_part = || {
+        let files = folder.files("s3");
+        files.iter().any(|file| file.ends_with("part-00001"))
+    };
+    while !has_a_part() {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let id = runs(&scratch).pop().unwrap();
+
+    server.record();
+    let report = resume(&scratch, 0, &id);
+    assert_eq!(report["id"], id.as_str(), "{report}");
+    let sent = parts_sent(&server);
+    assert!(!sent.is_empty() && !sent.contains(&1), "{sent:?}");
+    scratch.write("b.toml", format!("[destinations.b]\n{url}"));
+    let restore = ["restore", &id, "--config", "b.toml", "--target", "./out"];
+    scratch.teeline(0, &restore);
+    for file in ["events.jsonl", "users.jsonl"] {
+        let (restored, source) = (format!("out/{file}"), format!("in/{file}"));
+        assert!(scratch.read(&restored) == scratch.read(&source), "{file}");
+    }
 }

@@ -210,6 +210,13 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
 /// or aborted, nothing readable is left.
 #[async_trait]
 pub trait Upload: Send {
+    /// Before the first write: what the store holds of an unfinished upload for the same key isn't sent again, as far as it is what is
+    /// then written. The other upload goes on as this one, so nobody else may write to it any more. A store that can't compare
+    /// leaves it where it is. After a retriable failure the same call may be repeated.
+    async fn go_on_with(&mut self, _begun: &UnfinishedUpload) -> Result<(), BackupError> {
+        Ok(())
+    }
+
     /// Takes over the next bytes: when it returns they are written or copied, and no handle on them is kept. What is kept is
     /// counted as in flight, and a run whose bytes in flight are used up so fails. After a retriable failure the same call is
     /// to be repeated with the same bytes.

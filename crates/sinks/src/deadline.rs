@@ -286,6 +286,13 @@ struct DeadlineUpload {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Upload for DeadlineUpload {
+    async fn go_on_with(&mut self, begun: &UnfinishedUpload) -> Result<(), BackupError> {
+        let call = self.inner.go_on_with(begun);
+        self.patience
+            .wait(Call::BEGIN, 0, &self.subject, call)
+            .await
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
         let length = bytes.len() as u64;
         let waited_for = self.written.min(HELD_BACK_BYTES_MAX) + length;

@@ -307,6 +307,10 @@ struct FaultUpload {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Upload for FaultUpload {
+    async fn go_on_with(&mut self, begun: &UnfinishedUpload) -> Result<(), BackupError> {
+        self.inner.go_on_with(begun).await
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
         if std::mem::take(&mut self.reply_lost) {
             return Ok(());

@@ -149,6 +149,11 @@ struct PermitUpload {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Upload for PermitUpload {
+    async fn go_on_with(&mut self, begun: &UnfinishedUpload) -> Result<(), BackupError> {
+        let _permit = acquire(&self.permits, &self.place).await?;
+        self.inner.go_on_with(begun).await
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
         let _permit = acquire(&self.permits, &self.place).await?;
         self.inner.write(bytes).await

@@ -150,6 +150,10 @@ struct RateUpload {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Upload for RateUpload {
+    async fn go_on_with(&mut self, begun: &UnfinishedUpload) -> Result<(), BackupError> {
+        self.inner.go_on_with(begun).await
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
         self.written.wait_for(bytes.len() as u64).await;
         self.inner.write(bytes).await

@@ -251,6 +251,15 @@ struct RetryUpload {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Upload for RetryUpload {
+    async fn go_on_with(&mut self, begun: &UnfinishedUpload) -> Result<(), BackupError> {
+        let mut call = self.retrier.begin(Success::Answer)?;
+        while let Err(error) = self.inner.go_on_with(begun).await {
+            call.pause_after(error).await?;
+        }
+        call.succeeded();
+        Ok(())
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
         let mut call = self.retrier.begin(Success::Silence)?;
         while let Err(error) = self.inner.write(bytes.clone()).await {

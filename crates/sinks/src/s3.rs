@@ -3,6 +3,7 @@
 mod connect;
 mod credentials;
 mod failure;
+mod held_parts;
 pub(crate) mod lock;
 pub(crate) mod options;
 pub(crate) mod service;

@@ -197,6 +197,11 @@ struct SimulatedUpload {
 
 #[async_trait]
 impl Upload for SimulatedUpload {
+    async fn go_on_with(&mut self, begun: &UnfinishedUpload) -> Result<(), BackupError> {
+        self.road.call(&self.subject).await?;
+        self.inner.go_on_with(begun).await
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
         self.road.call(&self.subject).await?;
         self.road.write(bytes.len() as u64).await;

@@ -9,11 +9,13 @@ use crate::block::ResourceId;
 use crate::chain::version_of;
 use crate::error::BackupError;
 use crate::index::{Index, SegmentNames};
+use crate::key::ObjectKey;
 use crate::manifest::{SegmentEntry, SourceKind};
 use crate::placing::ResourceKind;
 use crate::reconstruct::open_index;
 use crate::records::{ClaimedResource, RunClaim};
 use crate::seal::Sealer;
+use crate::sink::UnfinishedUpload;
 
 /// What a destination has of a run.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +28,8 @@ pub struct Holdings {
     files: BTreeSet<String>,
     /// Those of them whose index isn't.
     unindexed: BTreeSet<String>,
+    /// The unfinished uploads of data files.
+    begun: BTreeMap<String, UnfinishedUpload>,
 }
 
 impl Holdings {
@@ -38,6 +42,24 @@ impl Holdings {
     pub(super) fn objects_of(&self, number: usize) -> Option<&ObjectsRead> {
         let has_all = self.of(number).last()?.last.is_some();
         self.objects.get(number).filter(|_| has_all)
+    }
+
+    /// With these unfinished uploads below the run's folder; of several for the same file, that which was touched last.
+    #[must_use]
+    pub fn with_begun(mut self, folder: &ObjectKey, mut uploads: Vec<UnfinishedUpload>) -> Self {
+        uploads.sort_by_key(|upload| upload.touched_at);
+        for upload in uploads {
+            let below = upload.key.as_str().strip_prefix(folder.as_str());
+            if let Some(file) = below.and_then(|below| below.strip_prefix('/')) {
+                self.begun.insert(file.to_owned(), upload);
+            }
+        }
+        self
+    }
+
+    /// The unfinished upload of a data file of this name.
+    pub fn begun(&self, file: &str) -> Option<&UnfinishedUpload> {
+        self.begun.get(file)
     }
 
     /// Whether a data file of this name is there.

@@ -16,12 +16,14 @@ use bytes::Bytes;
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{MultipartId, PutPayload};
-use teeline_core::{BackupError, Buffers, Class, Digest, ObjectKey, Upload};
+use teeline_core::{BackupError, Buffers, Class, Digest, ObjectKey, UnfinishedUpload, Upload};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::held_parts::HeldParts;
 use super::store::{Content, Store};
+use super::storing::Storing;
 
 /// S3 takes no more parts than these.
 const PARTS_MAX: u64 = 10_000;
@@ -61,6 +63,8 @@ struct Target {
     path: Path,
     /// Known once there is a part to send.
     id: OnceCell<MultipartId>,
+    /// An upload that was begun before, and what the server holds of it.
+    begun: OnceCell<(MultipartId, HeldParts)>,
 }
 
 /// A part on its way.
@@ -93,6 +97,7 @@ impl PartsUpload {
             key: key.clone(),
             path,
             id: OnceCell::new(),
+            begun: OnceCell::new(),
         };
         Ok(PartsUpload {
             target: Arc::new(target),
@@ -258,10 +263,20 @@ impl Target {
         let client = &self.store.client;
         let failed = |error| self.store.failure("write", &self.key, &error);
         let options = self.store.multipart_options();
-        let create = || async { client.create_multipart_opts(&self.path, options).await };
-        let upload = self.id.get_or_try_init(create).await.map_err(failed)?;
+        let begin = || async {
+            match self.begun.get() {
+                Some((id, _)) => Ok(id.clone()),
+                None => client.create_multipart_opts(&self.path, options).await,
+            }
+        };
+        let upload = self.id.get_or_try_init(begin).await.map_err(failed)?;
         let digest = Digest::of(&bytes);
         let length = bytes.len() as u64;
+        if let Some((_, held)) = self.begun.get()
+            && let Some(id) = held.id_of(index, &bytes)
+        {
+            return Ok(Sent { id, length, digest });
+        }
         let payload = PutPayload::from(bytes);
         let put = client.put_part(&self.path, upload, index, payload).await;
         match put.map_err(failed) {
@@ -333,6 +348,20 @@ impl Target {
 
 #[async_trait]
 impl Upload for PartsUpload {
+    async fn go_on_with(&mut self, begun: &UnfinishedUpload) -> Result<(), BackupError> {
+        let target = &self.target;
+        // How the other was begun can't be asked: in which class, by which key, or locked until when.
+        if begun.key != target.key || target.store.storing != Storing::default() {
+            return Ok(());
+        }
+        let held = target.store.held_parts(&begun.key, &begun.name).await?;
+        if !held.is_empty() {
+            let begun = async || (begun.name.clone(), held);
+            target.begun.get_or_init(begun).await;
+        }
+        Ok(())
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
         if self.state != State::Open || self.taken > bytes.len() {
             let message = "the upload has ended, or was given other bytes than in the first try";

@@ -32,7 +32,7 @@ pub(super) struct Left {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trace {
     objects: Vec<(ObjectKey, u64, Option<Timestamp>)>,
-    uploads: Vec<(ObjectKey, String, Option<Timestamp>)>,
+    uploads: Vec<UnfinishedUpload>,
 }
 
 /// Looks at a destination.
@@ -43,7 +43,7 @@ pub(super) async fn at(
 ) -> Result<Left, Otherwise> {
     let sink = opened.sink.as_ref();
     let objects: Vec<ObjectMeta> = sink.list(Some(path)).try_collect().await?;
-    let uploads: Vec<UnfinishedUpload> = sink.unfinished(Some(path)).try_collect().await?;
+    let mut uploads: Vec<UnfinishedUpload> = sink.unfinished(Some(path)).try_collect().await?;
     let mut files = BTreeMap::new();
     for object in &objects {
         let below = object.key.as_str().strip_prefix(path.as_str());
@@ -66,26 +66,19 @@ pub(super) async fn at(
     let times = objects.iter().map(|object| object.modified_at);
     let touched = uploads.iter().map(|upload| upload.touched_at);
     let newest_at = times.chain(touched).flatten().max();
-    let (mut seen, mut begun): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
-    seen.extend(
-        objects
-            .into_iter()
-            .map(|it| (it.key, it.bytes, it.modified_at)),
-    );
-    begun.extend(
-        uploads
-            .into_iter()
-            .map(|it| (it.key, it.name, it.touched_at)),
-    );
+    let objects = objects.into_iter();
+    let mut seen: Vec<_> = objects
+        .map(|it| (it.key, it.bytes, it.modified_at))
+        .collect();
     seen.sort();
-    begun.sort();
+    uploads.sort_by(|a, b| (&a.key, &a.name).cmp(&(&b.key, &b.name)));
     Ok(Left {
         claim,
         attempts: attempts.max().unwrap_or(0),
         newest_at,
         trace: Trace {
             objects: seen,
-            uploads: begun,
+            uploads,
         },
         files,
     })
@@ -108,6 +101,7 @@ pub(super) async fn holdings(
         given.map_err(|error| Otherwise::Afresh(error.to_string()))?;
     }
     let holdings = inventory.finish();
+    let holdings = holdings.with_begun(&folder, left.trace.uploads.clone());
     if holdings.lacks_indexes() && !sink.capabilities().read_back.has_data() {
         let message = format!(
             "{} has a data file without its index, and what is in it can't be read back",
