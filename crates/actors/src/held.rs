@@ -35,7 +35,10 @@ pub(crate) struct HeldSteps {
 }
 
 impl HeldSteps {
+    /// A chunk without a byte holds nothing of the budget: whoever waits for room, to read what it is to be sent before that,
+    /// would wait for ever.
     pub(crate) fn push(&mut self, step: Step, lease: Option<Lease>) {
+        let lease = lease.filter(|_| step.bytes() > 0);
         self.steps.push_back(Held {
             bytes: step.bytes(),
             step,
@@ -137,5 +140,24 @@ impl Held {
             Payload::InMemory(Some(lease)) | Payload::OnItsWay(Some(lease)) => lease.bytes(),
             _ => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+
+    #[tokio::test]
+    async fn what_is_empty_holds_nothing_of_the_budget() {
+        let budget = Budget::new(1 << 20);
+        let mut held = HeldSteps::default();
+        for (bytes, is_whole) in [(&b""[..], true), (b"x", false)] {
+            let lease = budget.lease(0).await;
+            held.push(Step::Claim(Bytes::from_static(bytes)), Some(lease));
+            assert_eq!(budget.is_whole(), is_whole);
+        }
+        held.clear();
+        assert!(budget.is_whole());
     }
 }

@@ -45,5 +45,5 @@ pub use sink::PassDestination;
 pub use spool::Spool;
 pub use stages::StageReport;
 pub use supervisor::{Observer, PassEnd, PassReport};
-pub use task::{block_aside, read_aside};
+pub use task::{Blocking, read_aside};
 pub use wire::Pass;

@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::budget::{Budget, LEASE_BYTES_MIN, Lease};
 use crate::guard::Alive;
 use crate::messages::TeeMessage;
-use crate::task::block_aside;
+use crate::task::Blocking;
 
 /// Once a file has so many bytes, another is begun.
 const FILE_BYTES: u64 = 64 << 20;
@@ -28,6 +28,7 @@ const FILE_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Spool {
     folder: PathBuf,
+    blocking: Blocking,
     room: Room,
     file: Arc<SpoolFile>,
 }
@@ -63,17 +64,20 @@ pub(crate) struct Slot {
     offset: u64,
     bytes: usize,
     digest: Digest,
+    blocking: Blocking,
 }
 
 impl Spool {
-    /// A spool in `folder`, which is made where it isn't there, for `bytes_max` bytes at a time.
+    /// A spool in `folder`, which is made where it isn't there, for `bytes_max` bytes at a time. It is written and read as
+    /// `blocking` says; to open it blocks.
     ///
     /// # Errors
     /// Where no file can be made there.
-    pub fn open(folder: &Path, bytes_max: u64) -> Result<Self, BackupError> {
+    pub fn open(folder: &Path, bytes_max: u64, blocking: Blocking) -> Result<Self, BackupError> {
         make_folder(folder).map_err(|error| failed(folder, &error))?;
         Ok(Spool {
             folder: folder.to_owned(),
+            blocking,
             room: Room {
                 taken: Arc::default(),
                 bytes_max,
@@ -96,6 +100,7 @@ impl Spool {
             offset,
             bytes: payload.len(),
             digest: Digest::of(payload),
+            blocking: self.blocking,
         })
     }
 }
@@ -223,7 +228,7 @@ async fn keep_all(
 ) {
     while let Some(job) = queue.recv().await {
         let step = job.step;
-        let kept = block_aside("the temporary folder", move || {
+        let kept = spool.blocking.run("the temporary folder", move || {
             let kept = spool.keep(&job.payload, job.share);
             (spool, kept)
         });
@@ -256,7 +261,9 @@ pub(crate) fn fetch(
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let lease = budget.lease(slot.bytes()).await;
-        let read = block_aside("the temporary folder", move || slot.read()).await;
+        let blocking = slot.blocking;
+        let read = blocking.run("the temporary folder", move || slot.read());
+        let read = read.await;
         let fetched = read.and_then(|payload| payload.map(|payload| (payload, lease)));
         tee.do_send(TeeMessage::Fetched(destination, fetched));
         drop(alive);
@@ -292,7 +299,7 @@ mod tests {
     fn payloads_come_back_as_they_were_and_their_room_with_the_last_of_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("made");
-        let mut spool = Spool::open(&inner, 10 * LEASE_BYTES_MIN).unwrap();
+        let mut spool = Spool::open(&inner, 10 * LEASE_BYTES_MIN, Blocking::Aside).unwrap();
         let room = spool.room.clone();
         let payloads: Vec<Bytes> = (0..10u8)
             .map(|n| vec![n; 1000 * usize::from(n)].into())
@@ -318,7 +325,7 @@ mod tests {
     #[test]
     fn a_changed_byte_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        let mut spool = Spool::open(folder.path(), 1 << 20, Blocking::Aside).unwrap();
         let share = spool.room.share(5).unwrap();
         let slot = spool.keep(&Bytes::from_static(b"bytes"), share).unwrap();
         {
@@ -334,7 +341,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a file");
         std::fs::write(&file, "").unwrap();
-        let error = Spool::open(&file.join("below"), 1 << 20).unwrap_err();
+        let error = Spool::open(&file.join("below"), 1 << 20, Blocking::Aside).unwrap_err();
         assert!(error.to_string().contains("a file/below"), "{error}");
         assert!(error.suggestion().unwrap().contains("--temp-dir"));
     }

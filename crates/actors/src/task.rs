@@ -19,16 +19,33 @@ pub async fn read_aside<T: Send + 'static>(
         .unwrap_or_else(|error| Err(lost("read", subject, error)))
 }
 
-/// Does work that blocks, where that holds up nothing else.
-///
-/// # Errors
-/// [`Class::Permanent`] where it panicked, [`Class::Cancelled`] where the runtime shuts down.
-pub async fn block_aside<T: Send + 'static>(
-    subject: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, BackupError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| lost("use", subject, error))
+/// Where work is done that blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocking {
+    /// On a thread for it, where it holds up nothing else.
+    Aside,
+    /// Where it is waited for, so that everything happens on one thread, in one order.
+    Inline,
+}
+
+impl Blocking {
+    /// Does it; `subject` is what it is about, in errors.
+    ///
+    /// # Errors
+    /// [`Class::Permanent`] where it panicked, [`Class::Cancelled`] where the runtime shuts down; aside only.
+    pub async fn run<T: Send + 'static>(
+        self,
+        subject: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BackupError> {
+        match self {
+            Blocking::Inline => Ok(work()),
+            Blocking::Aside => {
+                let done = tokio::task::spawn_blocking(work).await;
+                done.map_err(|error| lost("use", subject, error))
+            }
+        }
+    }
 }
 
 fn lost(operation: &str, subject: &str, error: JoinError) -> BackupError {

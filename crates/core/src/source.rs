@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -92,6 +93,28 @@ pub struct RecordBatch {
     pub origin: Option<LineOrigin>,
     /// Whether these bytes go on with an object that began before, and so count as no record of their own.
     pub continues: bool,
+}
+
+impl RecordBatch {
+    /// Some of its records, which follow each other; at least one.
+    #[must_use]
+    pub fn part(&self, records: Range<usize>) -> Self {
+        let begin = match records.start {
+            0 => 0,
+            start => self.ends[start - 1],
+        };
+        let ends = &self.ends[records.clone()];
+        RecordBatch {
+            bytes: self.bytes.slice(begin..self.ends[records.end - 1]),
+            ends: ends.iter().map(|end| end - begin).collect(),
+            rows: self.rows.get(records.clone()).unwrap_or_default().to_vec(),
+            origin: self.origin.as_ref().map(|origin| LineOrigin {
+                line: origin.line + records.start as u64,
+                ..origin.clone()
+            }),
+            continues: self.continues && records.start == 0,
+        }
+    }
 }
 
 /// What a scan is going to give, known before its first item: a run says so at its destinations before it writes any of it.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
-use teeline_actors::{Budget, Clock, Executor, Host, block_lease_bytes};
+use teeline_actors::{Blocking, Budget, Clock, Executor, Host, block_lease_bytes};
 use teeline_core::{BackupError, Timestamp};
 
 use crate::events::Emitter;
@@ -154,9 +154,12 @@ impl Inner {
             .unwrap_or_else(|| Executor::Threads(workers()))
     }
 
-    /// Whether everything is to be done on one thread.
-    pub(crate) fn is_inline(&self) -> bool {
-        self.executor == Some(Executor::Inline)
+    /// Where work is done that blocks.
+    pub(crate) fn blocking(&self) -> Blocking {
+        match self.executor {
+            Some(Executor::Inline) => Blocking::Inline,
+            Some(Executor::Threads(_)) | None => Blocking::Aside,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use teeline_core::{BackupError, BackupId, Class};
 pub(crate) use change::seal_keys;
 pub use change::{KeyChange, KeysRequest};
 pub use generate::{generate_key, generate_pair};
-pub(crate) use objects::{KEYS_MAX, copy_keys, is_key_object, keys_of};
+pub(crate) use objects::{KEYS_MAX, copy_keys, is_key_object, keys_of, readable_keys};
 pub use source::{KeyForm, KeySource};
 pub(crate) use unlock::{authenticate, unlock};
 

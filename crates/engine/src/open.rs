@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use teeline_actors::Blocking;
 use teeline_core::{BackupError, RetryPolicy, Sink};
 use teeline_sinks::{
     AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
@@ -21,6 +22,8 @@ pub(crate) struct Opened {
     pub(crate) location: String,
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) retries: Arc<AtomicU64>,
+    /// Where what it takes to use it is done, if that blocks.
+    pub(crate) blocking: Blocking,
 }
 
 impl Engine {
@@ -45,10 +48,9 @@ pub(crate) async fn open(
     let destination = &destination.clone().beside(None)?;
     let store: Arc<dyn Sink> = match &destination.place {
         Place::Folder(path) => {
-            let io = if engine.0.is_inline() {
-                Io::Inline
-            } else {
-                Io::Pool
+            let io = match engine.0.blocking() {
+                Blocking::Inline => Io::Inline,
+                Blocking::Aside => Io::Pool,
             };
             let options = FilesystemOptions {
                 io,
@@ -77,6 +79,7 @@ pub(crate) async fn open(
         location: destination.place.location(),
         sink: Arc::new(retried),
         retries,
+        blocking: engine.0.blocking(),
     })
 }
 

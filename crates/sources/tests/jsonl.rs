@@ -6,10 +6,12 @@
 use std::io::{Cursor, Write};
 use std::path::Path;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use teeline_core::{
-    BackupError, Class, Item, ResourceKind, Selection, Source, SourceKind, check_lines,
+    BackupError, Basis, Class, Item, ResourceKind, ResumePoint, SampleLimits, Scan, Selection,
+    Source, SourceKind, check_lines,
 };
 use teeline_sources::{Io, JsonlSource};
 
@@ -21,7 +23,10 @@ struct Read {
 }
 
 async fn read(source: &JsonlSource, selection: Selection) -> Result<Read, BackupError> {
-    let mut scan = source.scan(selection).await?;
+    read_all(source.scan(selection).await?).await
+}
+
+async fn read_all(mut scan: Box<dyn Scan>) -> Result<Read, BackupError> {
     let planned = scan.plan().resources.clone();
     let mut read = Read::default();
     let mut open = None;
@@ -295,6 +300,60 @@ async fn a_reader_is_read_once() {
     let error = read(&source, Selection::everything()).await.unwrap_err();
     assert!(error.to_string().contains("read already"), "{error}");
     assert_eq!(JsonlSource::stdin("things").to_string(), "standard input");
+}
+
+#[tokio::test]
+async fn lines_in_memory_are_read_again_gone_on_with_and_sampled() {
+    let lines = |text: &str| Bytes::from(text.to_owned());
+    let source = JsonlSource::from_lines([
+        ("users".to_owned(), lines("{\"u\":1}\n")),
+        (
+            "events".to_owned(),
+            lines("{\"e\":1}\n{\"e\":2}\n{\"e\":3}"),
+        ),
+    ]);
+    assert_eq!(source.resource_names().await.unwrap(), ["events", "users"]);
+    assert!(source.is_rereadable());
+    for _ in 0..2 {
+        let got = read(&source, Selection::everything()).await.unwrap();
+        let events = b"{\"e\":1}\n{\"e\":2}\n{\"e\":3}\n".to_vec();
+        assert_eq!(got.resources[0], ("events".to_owned(), events));
+        assert_eq!(got.resources[1].1, b"{\"u\":1}\n");
+    }
+    let scan = source.scan(Selection::everything()).await.unwrap();
+    let point = |state| ResumePoint {
+        resource: "events".to_owned(),
+        basis: Basis::State(state),
+        records: 2,
+        plain_bytes: 16,
+        is_whole: false,
+    };
+    for (state, rest) in [
+        (scan.plan().states["events"], "{\"e\":3}\n"),
+        (
+            scan.plan().states["users"],
+            "{\"e\":1}\n{\"e\":2}\n{\"e\":3}\n",
+        ),
+    ] {
+        let points = vec![point(state)];
+        let scan = source.scan_on(Selection::everything(), points).await;
+        let got = read_all(scan.unwrap()).await.unwrap();
+        assert_eq!(got.resources[0].1, rest.as_bytes());
+    }
+    let limits = SampleLimits {
+        records: 10,
+        bytes: 1 << 20,
+    };
+    let sample = source
+        .sample(Selection::everything(), limits)
+        .await
+        .unwrap();
+    let shares: Vec<_> = sample
+        .shares
+        .iter()
+        .map(|it| (it.bytes, it.sampled_bytes))
+        .collect();
+    assert_eq!(shares, [(23, 23), (8, 8)]);
 }
 
 /// A pipe whose other end is silent keeps neither the scan's caller nor the runtime from going on.

@@ -17,7 +17,7 @@ mod warned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use teeline_actors::{Clock, PassEnd, Spool, block_aside};
+use teeline_actors::{Clock, PassEnd, Spool};
 use teeline_core::{
     BackupError, BackupId, DestinationReport, ErrorReport, LagPolicy, Outcome, Resumed, RunStatus,
     SealedManifest, Strategy, Timestamp,
@@ -277,7 +277,9 @@ impl<'a> Run<'a> {
         }
         let folder = self.engine.0.temp_dir.clone();
         let bytes_max = self.request.spill_bytes;
-        let open = move || Spool::open(&folder, bytes_max);
-        block_aside("the temporary folder", open).await?.map(Some)
+        let blocking = self.engine.0.blocking();
+        let open = move || Spool::open(&folder, bytes_max, blocking);
+        let opened = blocking.run("the temporary folder", open).await?;
+        opened.map(Some)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use teeline_actors::block_aside;
 use teeline_core::seal::{DataKey, Recipient, SealEntry, SealedKey};
 use teeline_core::{BackupError, BackupId, CatalogEntry, Class, Timestamp};
 
@@ -298,5 +297,5 @@ pub(crate) async fn seal_keys(
         };
         recipients.iter().map(of).collect()
     };
-    block_aside("the keys", seal).await?
+    engine.0.blocking().run("the keys", seal).await?
 }

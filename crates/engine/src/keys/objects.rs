@@ -42,6 +42,34 @@ pub(crate) async fn keys_of(
     Ok(objects)
 }
 
+/// Those that can be read.
+///
+/// # Errors
+/// [`Class::Corrupt`] where there is none, or what is wrong with one of them: nobody can open the backup there.
+pub(crate) async fn readable_keys(
+    opened: &Opened,
+    id: &BackupId,
+    path: &str,
+) -> Result<Vec<SealedKey>, BackupError> {
+    let sink = opened.sink.as_ref();
+    let mut unreadable = None;
+    let mut readable = Vec::new();
+    for (_, read) in keys_of(sink, id, path).await? {
+        match read {
+            Ok(object) => readable.push(object),
+            Err(error) => unreadable = Some(error),
+        }
+    }
+    if readable.is_empty() {
+        let folder = located(sink, &file_of(path, layout::KEYS)?);
+        return Err(unreadable.unwrap_or_else(|| {
+            BackupError::corrupt(folder, "the backup is sealed, and has no key object here")
+                .suggest("copy its folder `keys` from another destination")
+        }));
+    }
+    Ok(readable)
+}
+
 /// The keys of those objects.
 async fn listed(sink: &dyn Sink, path: &str) -> Result<Vec<ObjectKey>, BackupError> {
     let folder = file_of(path, layout::KEYS)?;
@@ -82,6 +110,9 @@ pub(super) fn key_of(path: &str, name: &str) -> Result<ObjectKey, BackupError> {
 }
 
 /// Copies the key objects that a copy of a backup lacks. Gives the bytes that were written.
+///
+/// # Errors
+/// [`Class::Corrupt`] where nobody could open the copy even then.
 pub(crate) async fn copy_keys(
     from: &Opened,
     to: &Opened,
@@ -98,13 +129,14 @@ pub(crate) async fn copy_keys(
         put_key(to, path, &sealed).await?;
         bytes += document::seal(&sealed).len() as u64;
     }
-    match bytes == 0 && there.is_empty() {
-        false => Ok(bytes),
-        true => Err(BackupError::new(
+    match (bytes, there.is_empty()) {
+        (0, true) => Err(BackupError::new(
             Class::Corrupt,
             "copy",
             located(from.sink.as_ref(), &file_of(path, layout::KEYS)?),
             "the backup is sealed, and has no key object there: nobody could open the copy",
         )),
+        (0, false) => readable_keys(to, id, path).await.map(|_| 0),
+        _ => Ok(bytes),
     }
 }

@@ -1,11 +1,10 @@
 //! Opening a sealed backup: its data key, from a key object and a secret.
 
-use teeline_actors::block_aside;
 use teeline_core::seal::{Context, DataKey, KeySecret, SealEntry, SealedKey, Sealer};
 use teeline_core::{BackupError, BackupId, Class, SealedManifest, layout};
 
 use super::Keys;
-use super::objects::keys_of;
+use super::objects::readable_keys;
 use crate::catalog::located;
 use crate::files::file_of;
 use crate::open::Opened;
@@ -34,26 +33,10 @@ pub(crate) async fn unlock(
             "give one: --key-file, --key-env, --key-fd or --key-command, or --passphrase-… likewise; or [encryption] in the configuration",
         ));
     }
-    let sink = opened.sink.as_ref();
-    let objects = keys_of(sink, id, path).await?;
-    let mut unreadable = None;
-    let mut readable = Vec::new();
-    for (_, read) in objects {
-        match read {
-            Ok(object) => readable.push(object),
-            Err(error) => unreadable = Some(error),
-        }
-    }
-    if readable.is_empty() {
-        let folder = located(sink, &file_of(path, layout::KEYS)?);
-        return Err(unreadable.unwrap_or_else(|| {
-            BackupError::corrupt(folder, "the backup is sealed, and has no key object here")
-                .suggest("copy its folder `keys` from another destination")
-        }));
-    }
+    let readable = readable_keys(opened, id, path).await?;
     let (backup, entry) = (id.clone(), entry.clone());
     let secrets = keys.secrets.clone();
-    let tried = block_aside("the keys", move || {
+    let tried = opened.blocking.run("the keys", move || {
         try_all(&backup, &entry, &readable, &secrets)
     });
     match tried.await? {

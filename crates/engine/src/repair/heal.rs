@@ -118,6 +118,7 @@ impl Heal<'_> {
         let sources = Sources::new(others.chain([opened]));
         let started_at = (self.engine.0.clock)();
         let mut healing = Healing::new(opened, &truth.path, &truth.sealed, &sources);
+        healing.is_new = is_new(site);
         let mut done = healing.run().await;
         if done.is_ok()
             && let Err(broken) = self.chain(site, truth, mended)
@@ -236,7 +237,7 @@ impl Heal<'_> {
         done: Result<(), BackupError>,
     ) -> RepairedCopy {
         let name = &site.opened().name;
-        let is_copy = matches!(site.standing, Standing::Begun | Standing::Absent);
+        let is_copy = is_new(site);
         let copy = match (done, healing.damage.first()) {
             (Err(error), _) => Refusal::from(error).into_copy(name),
             (Ok(()), Some(first)) => {
@@ -273,6 +274,11 @@ impl Heal<'_> {
             ..copy
         }
     }
+}
+
+/// Whether there is no copy yet that was ever listed.
+fn is_new(site: &Site<'_>) -> bool {
+    matches!(site.standing, Standing::Begun | Standing::Absent)
 }
 
 /// What can't be told is left as it is, wherever there is anything of it.

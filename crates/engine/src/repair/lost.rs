@@ -11,7 +11,7 @@ use super::evidence::Evidence;
 use crate::catalog::{located, read_whole};
 use crate::check::Check;
 use crate::files::file_of;
-use crate::keys::{Keys, unlock};
+use crate::keys::{Keys, readable_keys, unlock};
 use crate::open::Opened;
 use crate::report::{Damage, RepairStatus};
 use crate::run_folders::RunFolder;
@@ -93,7 +93,7 @@ impl<'a> Lost<'a> {
     }
 
     /// The manifest that can be published here: the donor's, or else the one that the files come to. Every byte that it
-    /// names was read and is right, and its checksum is the one that is known.
+    /// names was read and is right, its checksum is the one that is known, and if it is sealed, there is a key object.
     pub(super) async fn prepare(
         &self,
         donor: Option<&Donor<'_>>,
@@ -113,6 +113,9 @@ impl<'a> Lost<'a> {
             });
         }
         self.check(&sealed.manifest).await?;
+        if sealed.manifest.plan.seal.is_some() {
+            readable_keys(self.opened, &sealed.manifest.id, self.path).await?;
+        }
         Ok((sealed, status))
     }
 

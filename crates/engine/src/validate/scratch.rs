@@ -4,7 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use teeline_actors::block_aside;
+use teeline_actors::Blocking;
 use teeline_core::{BackupError, BackupId, Class, plain_words};
 use teeline_sources::s3db::{Connection, erase};
 
@@ -34,6 +34,7 @@ pub(super) enum Taken {
 pub(super) struct Folder {
     path: PathBuf,
     removed: bool,
+    blocking: Blocking,
 }
 
 impl Scratch {
@@ -61,12 +62,15 @@ impl Scratch {
         let made = path.clone();
         // What is restored is nobody else's business.
         let make = move || DirBuilder::new().recursive(true).mode(0o700).create(&made);
-        block_aside("the scratch folder", make)
+        let blocking = engine.0.blocking();
+        blocking
+            .run("the scratch folder", make)
             .await?
             .map_err(|error| failed("create", &path, &error))?;
         Ok(Taken::Folder(Folder {
             path,
             removed: false,
+            blocking,
         }))
     }
 }
@@ -88,7 +92,7 @@ impl Taken {
         let restored = folder.restored();
         let counted = restored.clone();
         let count = move || count_lines(&counted);
-        let count = block_aside("the scratch folder", count).await?;
+        let count = folder.blocking.run("the scratch folder", count).await?;
         count
             .map(Some)
             .map_err(|error| failed("read", &restored, &error))
@@ -101,7 +105,9 @@ impl Taken {
                 let path = folder.path.clone();
                 let removed = path.clone();
                 let remove = move || std::fs::remove_dir_all(&removed);
-                block_aside("the scratch folder", remove)
+                let blocking = folder.blocking;
+                blocking
+                    .run("the scratch folder", remove)
                     .await?
                     .map_err(|error| failed("remove", &path, &error))?;
                 folder.removed = true;

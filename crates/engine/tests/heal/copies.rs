@@ -59,6 +59,25 @@ async fn what_nobody_has_right_is_named_and_left() {
 }
 
 #[tokio::test]
+async fn what_has_no_claim_is_not_begun_anywhere_else() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    for key in world.files_of(&id, 1) {
+        world.harm(1, &key, Harm::Lost).await;
+    }
+    let claim = world.file(&id, "run.json");
+    world.harm(0, &claim, Harm::Flipped).await;
+    let before = world.contents(1).await;
+    let request = RepairRequest::everything(world.at.to_vec());
+    let report = world.engine.repair(request).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+    assert_eq!(copy_of(&report, 1).status, RepairStatus::Refused);
+    assert_eq!(copy_of(&report, 1).damage[0].file, claim.as_str());
+    // Nobody could tell whose they are, nor remove them.
+    assert!(world.contents(1).await == before, "files are left there");
+}
+
+#[tokio::test]
 async fn where_two_destinations_have_different_backups_of_an_id_nothing_is_changed() {
     let world = World::new();
     let id = world.backed_up(|_| ()).await;

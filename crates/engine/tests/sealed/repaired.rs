@@ -52,6 +52,26 @@ async fn without_the_key_it_comes_from_another_destination() {
     made.assert_restores(&made.at[..1], &key(1)).await;
 }
 
+/// What nobody could open isn't listed, but completed.
+#[tokio::test]
+async fn without_a_key_object_it_gets_no_manifest() {
+    let made = made().await;
+    for name in made.names(0) {
+        if name == "manifest.json" || name.starts_with("keys/") {
+            made.sinks[0].delete(&made.file(&name)).await.unwrap();
+        }
+    }
+    let refused = repair(&made, 2, &[1]).await;
+    assert_eq!(refused.exit_code(), exit::DAMAGED, "{refused:?}");
+    let error = refused.runs[0].destinations[0].error.as_ref().unwrap();
+    assert!(error.message.contains("no key object"), "{error:?}");
+    assert!(made.engine.list(&made.at[..1]).await.backups.is_empty());
+    let request = RepairRequest::everything(made.at[..2].to_vec());
+    let repaired = made.engine.repair(request).await;
+    assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+    made.assert_restores(&made.at[..1], &key(1)).await;
+}
+
 /// Everything else that knows the checksum is gone as well.
 async fn forget(made: &Made) {
     for key in made.sinks[0].keys() {

@@ -4,13 +4,10 @@
 //! backup, and 16 for one of the source.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use futures::TryStreamExt;
 use teeline_core::chain::{Base, KnownLine, LineDigest};
-use teeline_core::{
-    BackupError, Changes, Item, LineOrigin, RecordBatch, ResourceCounts, ResourceId,
-};
+use teeline_core::{BackupError, Changes, Item, RecordBatch, ResourceCounts, ResourceId};
 
 /// Lines that are given at once.
 const BATCH_LINES: usize = 4_096;
@@ -80,7 +77,7 @@ impl Comparison {
             (run[0], lines)
         });
         let new = runs.filter(|(is_new, _)| *is_new);
-        new.map(|(_, lines)| part(batch, lines)).collect()
+        new.map(|(_, lines)| batch.part(lines)).collect()
     }
 
     /// Ends a resource.
@@ -135,25 +132,6 @@ fn known(resource: &str, line: LineDigest, times: u64) -> KnownLine {
         resource: resource.to_owned(),
         line,
         times,
-    }
-}
-
-/// Some lines of a batch that follow each other.
-fn part(batch: &RecordBatch, lines: Range<usize>) -> RecordBatch {
-    let begin = match lines.start {
-        0 => 0,
-        start => batch.ends[start - 1],
-    };
-    let ends = &batch.ends[lines.clone()];
-    RecordBatch {
-        bytes: batch.bytes.slice(begin..batch.ends[lines.end - 1]),
-        ends: ends.iter().map(|end| end - begin).collect(),
-        rows: Vec::new(),
-        origin: batch.origin.as_ref().map(|origin| LineOrigin {
-            line: origin.line + lines.start as u64,
-            ..origin.clone()
-        }),
-        continues: false,
     }
 }
 

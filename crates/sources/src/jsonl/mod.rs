@@ -1,4 +1,4 @@
-//! Files of JSON lines, plain or compressed, and standard input.
+//! Files of JSON lines, plain or compressed, standard input, and lines in memory.
 //!
 //! Lines are carried byte for byte; the last one of a file gets the newline that it lacks. Whether a line is JSON is
 //! checked later, where there is a processor for it: each batch says which file and line it begins with, and what to check.
@@ -9,12 +9,14 @@ mod lines;
 mod sample;
 mod scan;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use teeline_core::{
     Attachment, BackupError, Basis, Class, LineCheck, Placed, ResumePoint, Sample, SampleLimits,
     Scan, Selection, Source, SourceKind, chain::Base,
@@ -28,7 +30,7 @@ use crate::jsonl::scan::{JsonlScan, Opening};
 /// A line larger than this is an error, unless said otherwise.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
 
-/// A file of JSON lines, a folder of such files, or a reader such as standard input.
+/// A file of JSON lines, a folder of such files, a reader such as standard input, or lines in memory.
 ///
 /// In a folder each file is a resource, named by its file name less `.jsonl` or `.ndjson` and less `.gz` or `.zst`.
 /// Other files, and folders within, are left alone with a warning.
@@ -47,6 +49,8 @@ enum Input {
         /// Taken by the first scan.
         reader: Mutex<Option<Box<dyn Read + Send>>>,
     },
+    /// By the names of their resources.
+    Lines(BTreeMap<String, Bytes>),
 }
 
 impl JsonlSource {
@@ -69,6 +73,18 @@ impl JsonlSource {
         let resource = resource.into();
         let label = format!("the lines of {resource}");
         Self::reader(resource, label, reader)
+    }
+
+    /// Lines in memory, by the names of their resources.
+    ///
+    /// ```
+    /// use teeline_sources::JsonlSource;
+    /// let users = ("users".to_owned(), "{\"id\":1}\n{\"id\":2}\n".into());
+    /// let source = JsonlSource::from_lines([users]);
+    /// assert_eq!(source.to_string(), "lines in memory");
+    /// ```
+    pub fn from_lines(lines: impl IntoIterator<Item = (String, Bytes)>) -> Self {
+        Self::new(Input::Lines(lines.into_iter().collect()))
     }
 
     /// Refuses lines that are larger than this, the newline counted.
@@ -118,6 +134,7 @@ impl JsonlSource {
     pub async fn resource_names(&self) -> Result<Vec<String>, BackupError> {
         match &self.input {
             Input::Reader { resource, .. } => Ok(vec![resource.clone()]),
+            Input::Lines(lines) => Ok(lines.keys().cloned().collect()),
             Input::Path(path) => {
                 let path = path.clone();
                 let found = self.io.run(move || files::find(&path)).await??;
@@ -187,6 +204,12 @@ impl JsonlSource {
                 })?;
                 Ok(vec![Opening::reader(resource.clone(), label, reader)])
             }
+            Input::Lines(lines) => {
+                let lines = lines.iter();
+                Ok(lines
+                    .map(|(resource, lines)| Opening::lines(resource.clone(), lines.clone()))
+                    .collect())
+            }
             Input::Path(path) => {
                 let path = path.clone();
                 let find = move || {
@@ -204,6 +227,7 @@ impl fmt::Display for JsonlSource {
         match &self.input {
             Input::Path(path) => write!(f, "{}", path.display()),
             Input::Reader { label, .. } => f.write_str(label),
+            Input::Lines(_) => f.write_str("lines in memory"),
         }
     }
 }
@@ -229,6 +253,7 @@ impl Source for JsonlSource {
             Input::Path(path) => std::fs::metadata(path)
                 .map_or(true, |metadata| metadata.is_file() || metadata.is_dir()),
             Input::Reader { .. } => false,
+            Input::Lines(_) => true,
         }
     }
 
@@ -269,26 +294,22 @@ impl Source for JsonlSource {
         limits: SampleLimits,
     ) -> Result<Sample, BackupError> {
         self.check_records(&selection)?;
-        let path = match &self.input {
-            Input::Path(path) if self.is_rereadable() => path.clone(),
-            _ => {
-                let message = "what comes through a pipe can't be looked at beforehand";
-                return Err(BackupError::usage(self, message)
-                    .suggest("write it to a file first, or back it up"));
-            }
-        };
-        let (io, line_limits) = (self.io, self.limits);
+        if !self.is_rereadable() {
+            let message = "what comes through a pipe can't be looked at beforehand";
+            return Err(BackupError::usage(self, message)
+                .suggest("write it to a file first, or back it up"));
+        }
+        let mut openings = self.openings().await?;
+        openings.retain(|opening| selection.wants(&opening.resource));
+        let (io, line_limits, query) = (self.io, self.limits, selection.query);
         let measure = move || {
-            let mut files = files::find(&path)?;
-            files.retain(|file| selection.wants(&file.resource));
-            let measured = files
+            let measured = openings
                 .iter()
-                .map(|file| sample::measure(file, line_limits, limits));
+                .map(|opening| opening.measure(line_limits, limits));
             let shares = measured.collect::<Result<Vec<_>, BackupError>>()?;
-            let openings: Vec<Opening> = files.into_iter().map(Opening::file).collect();
-            Ok::<_, BackupError>((openings, shares, selection.query))
+            Ok::<_, BackupError>((openings, shares))
         };
-        let (openings, shares, query) = io.run(measure).await??;
+        let (openings, shares) = io.run(measure).await??;
         let scan = JsonlScan::new(openings, (io, line_limits), query, None, Some(limits));
         Ok(Sample {
             scan: Box::new(scan),

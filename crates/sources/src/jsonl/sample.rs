@@ -1,9 +1,11 @@
-//! A sample of files of lines: the beginning of each.
+//! A sample of lines: the beginning of each resource.
 
 use std::fs;
+use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use teeline_core::{BackupError, SampleLimits, SampleShare};
 
 use super::files::{Packing, ResourceFile, read_error};
@@ -53,7 +55,31 @@ pub(super) fn measure(
     let stored = fs::metadata(&file.path).map_err(failed)?.len();
     let taken = Arc::new(AtomicU64::new(0));
     let input = file.open_counted(Arc::clone(&taken)).map_err(failed)?;
-    let mut lines = Lines::new(input, label.as_str().into(), line_limits);
+    let lines = Lines::new(input, label.as_str().into(), line_limits);
+    let packed = (file.packing != Packing::Plain).then_some(&*taken);
+    share_of(lines, stored, packed, limits)
+}
+
+/// The same of lines in memory.
+pub(super) fn measure_lines(
+    lines: &Bytes,
+    label: &Arc<str>,
+    line_limits: LineLimits,
+    limits: SampleLimits,
+) -> Result<SampleShare, BackupError> {
+    let input = Box::new(Cursor::new(lines.clone()));
+    let stored = lines.len() as u64;
+    let lines = Lines::new(input, Arc::clone(label), line_limits);
+    share_of(lines, stored, None, limits)
+}
+
+/// Takes the sample of what is stored in so many bytes; `packed` counts those that were read where lines are packed.
+fn share_of(
+    mut lines: Lines,
+    stored: u64,
+    packed: Option<&AtomicU64>,
+    limits: SampleLimits,
+) -> Result<SampleShare, BackupError> {
     let mut until = Until::new(limits);
     let mut is_whole = false;
     while !until.is_reached() && !is_whole {
@@ -62,10 +88,9 @@ pub(super) fn measure(
             None => is_whole = true,
         }
     }
-    let sampled = match file.packing {
-        _ if is_whole => stored,
-        Packing::Plain => until.bytes,
-        Packing::Gzip | Packing::Zstd => taken.load(Ordering::Relaxed),
+    let sampled = match is_whole {
+        true => stored,
+        false => packed.map_or(until.bytes, |packed| packed.load(Ordering::Relaxed)),
     };
     Ok(SampleShare {
         records: None,

@@ -1,21 +1,22 @@
 //! One reading: file by file, batch by batch.
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::Value;
 use teeline_core::{
     BackupError, Class, Conditions, Digest, Item, LineOrigin, PlannedResource, Query, RecordBatch,
-    ResourceCounts, ResourceId, ResourceKind, ResumePoint, SampleLimits, Scan, ScanPlan,
-    check_lines,
+    ResourceCounts, ResourceId, ResourceKind, ResumePoint, SampleLimits, SampleShare, Scan,
+    ScanPlan, check_lines,
 };
 
 use super::changes::Comparison;
 use super::files::{ResourceFile, read_error};
 use super::lines::{LineLimits, Lines};
-use super::sample::Until;
+use super::sample::{self, Until};
 use crate::Io;
 
 /// What is to be read as a resource.
@@ -35,6 +36,7 @@ pub(super) struct Opening {
 enum OpeningInput {
     File(ResourceFile),
     Reader(Box<dyn Read + Send>),
+    Lines(Bytes),
 }
 
 impl Opening {
@@ -63,6 +65,36 @@ impl Opening {
         }
     }
 
+    pub(super) fn lines(resource: String, lines: Bytes) -> Self {
+        Opening {
+            label: format!("the lines of {resource}").into(),
+            resource,
+            plain_bytes: Some(lines.len() as u64),
+            state: Some(Digest::of(&lines)),
+            is_watched: false,
+            from: None,
+            input: OpeningInput::Lines(lines),
+        }
+    }
+
+    /// Reads a sample of it, to know which share of it that is. Blocks.
+    pub(super) fn measure(
+        &self,
+        line_limits: LineLimits,
+        limits: SampleLimits,
+    ) -> Result<SampleShare, BackupError> {
+        match &self.input {
+            OpeningInput::File(file) => sample::measure(file, line_limits, limits),
+            OpeningInput::Lines(lines) => {
+                sample::measure_lines(lines, &self.label, line_limits, limits)
+            }
+            OpeningInput::Reader(_) => {
+                let message = "what can be read only once can't be sampled";
+                Err(BackupError::usage(&self.label, message))
+            }
+        }
+    }
+
     fn planned(&self) -> PlannedResource {
         PlannedResource {
             kind: ResourceKind::Records(self.resource.clone()),
@@ -84,6 +116,12 @@ impl Opening {
         };
         let (input, watched) = match self.input {
             OpeningInput::Reader(reader) => (reader, None),
+            OpeningInput::Lines(lines) => {
+                // It begins beyond the end where the last line lacks its newline, which was counted.
+                let begin = usize::try_from(bytes).map_or(lines.len(), |at| at.min(lines.len()));
+                let input: Box<dyn Read + Send> = Box::new(Cursor::new(lines.slice(begin..)));
+                (input, None)
+            }
             OpeningInput::File(file) => {
                 let input = file.open_at(bytes);
                 let input = input.map_err(|error| read_error(&self.label, error))?;

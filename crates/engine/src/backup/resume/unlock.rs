@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use teeline_actors::{Sealing, block_aside};
+use teeline_actors::Sealing;
 use teeline_core::seal::{Context, Recipient, SealEntry, SealedKey};
 use teeline_core::{BackupError, Class, RunClaim, layout};
 
@@ -60,7 +60,8 @@ impl Run<'_> {
         let keys = objects.into_iter().map(|(_, read)| read);
         let keys: Vec<SealedKey> = keys.collect::<Result<_, BackupError>>()?;
         let (all, recipients) = (keys.clone(), self.request.recipients.clone());
-        let are_these = block_aside("the keys", move || is_for(&all, &recipients));
+        let blocking = self.engine.0.blocking();
+        let are_these = blocking.run("the keys", move || is_for(&all, &recipients));
         if !are_these.await?? {
             let message = "it was sealed for others than are named now";
             return Err(Otherwise::Afresh(message.to_owned()));

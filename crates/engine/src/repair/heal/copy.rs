@@ -24,6 +24,8 @@ pub(super) struct Healing<'a> {
     pub(super) path: &'a str,
     pub(super) sealed: &'a SealedManifest,
     pub(super) sources: &'a Sources<'a>,
+    /// Whether this is a copy that isn't there yet.
+    pub(super) is_new: bool,
     /// What was written again.
     pub(super) files: Vec<MendedFile>,
     /// What is wrong and can't be healed.
@@ -78,6 +80,7 @@ impl<'a> Healing<'a> {
             path,
             sealed,
             sources,
+            is_new: false,
             files: Vec::new(),
             damage: Vec::new(),
             bytes: 0,
@@ -94,6 +97,10 @@ impl<'a> Healing<'a> {
         let manifest = &self.sealed.manifest;
         self.marker().await?;
         self.claim().await?;
+        if self.is_new && !self.damage.is_empty() {
+            // Files without a claim are nobody's: no cleanup would remove them.
+            return Ok(());
+        }
         if manifest.plan.seal.is_some() {
             super::keys::heal(self).await?;
         }
