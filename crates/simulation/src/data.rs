@@ -1,6 +1,6 @@
 //! What is backed up, and where it is restored to: records in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,11 +9,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use teeline::sinks::MemorySink;
-use teeline::{BackupError, BackupId, Class, Sink, Source, Target};
+use teeline::sources::Io;
+use teeline::{BackupError, BackupId, Class, JsonlSource, Sink, Source, Target};
+use teeline_core::chain::Base;
 use teeline_core::{
-    Attachment, Frame, Item, ObjectKey, Placed, PlannedResource, Random, RecordBatch,
-    ResourceCounts, ResourceId, ResourceKind, Restoring, Scan, ScanPlan, Selection, SourceKind,
+    Attachment, Frame, Item, ObjectKey, Placed, Random, RecordBatch, ResourceId, Restoring,
+    ResumePoint, Scan, ScanPlan, Selection, SourceKind,
 };
+
+/// Lines that a source gives at once.
+const BATCH_LINES: usize = 16;
 
 /// Lines by the names of their resources.
 pub(crate) type Lines = BTreeMap<String, Vec<u8>>;
@@ -40,6 +45,30 @@ pub(crate) fn lines(random: &Random, number: u64, bytes: usize) -> Lines {
     all
 }
 
+/// Lines as a source may have them some time after `before`: more, fewer, others, or the same.
+pub(crate) fn changed(random: &Random, number: u64, before: &Lines) -> Lines {
+    let grows = random.below(4) > 0;
+    let stays = [100, 100, 90, 30][usize::try_from(random.below(4)).unwrap_or(0)];
+    let mut all = before.clone();
+    for (resource, text) in &mut all {
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let mut kept: Vec<u8> = Vec::new();
+        for line in lines.filter(|_| random.below(100) < stays) {
+            kept.extend_from_slice(line);
+        }
+        if grows {
+            for _ in 0..random.below(12) {
+                let filling = random.next();
+                let line =
+                    format!("{{\"run\":{number},\"in\":\"{resource}\",\"x\":\"{filling:x}\"}}\n");
+                kept.extend_from_slice(line.as_bytes());
+            }
+        }
+        *text = kept;
+    }
+    all
+}
+
 /// How a source goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SourceFault {
@@ -49,10 +78,10 @@ pub(crate) enum SourceFault {
     Panics,
 }
 
-/// A source of lines.
+/// A source of lines, which gives a few of them at a time.
 #[derive(Debug, Clone)]
 pub(crate) struct Records {
-    pub(crate) lines: Arc<Lines>,
+    source: Arc<JsonlSource>,
     /// After how many items something goes wrong, and what.
     pub(crate) fault: Option<(u64, SourceFault)>,
     /// What the source takes for each item.
@@ -61,89 +90,104 @@ pub(crate) struct Records {
 
 impl Records {
     /// A source that gives these lines, and doesn't go wrong.
-    pub(crate) fn of(lines: &Arc<Lines>) -> Self {
+    pub(crate) fn of(lines: &Lines) -> Self {
+        let lines = lines.iter();
+        let lines = lines.map(|(name, lines)| (name.clone(), Bytes::copy_from_slice(lines)));
         Records {
-            lines: Arc::clone(lines),
+            source: Arc::new(JsonlSource::from_lines(lines).io(Io::Inline)),
             fault: None,
             pause: Duration::ZERO,
         }
+    }
+
+    fn read(&self, scan: Box<dyn Scan>) -> Box<dyn Scan> {
+        Box::new(Reading {
+            scan,
+            waiting: VecDeque::new(),
+            given: 0,
+            records: self.clone(),
+        })
     }
 }
 
 impl fmt::Display for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("records in memory")
+        self.source.fmt(f)
     }
 }
 
 #[async_trait]
 impl Source for Records {
     fn kind(&self) -> SourceKind {
-        SourceKind::Jsonl
+        self.source.kind()
     }
 
     fn is_rereadable(&self) -> bool {
-        true
+        self.source.is_rereadable()
     }
 
-    async fn scan(&self, _: Selection) -> Result<Box<dyn Scan>, BackupError> {
-        let planned = |name: &String| PlannedResource {
-            kind: ResourceKind::Records(name.clone()),
-            plain_bytes: None,
-        };
-        let mut items = Vec::new();
-        for (number, lines) in (0..).zip(self.lines.values()) {
-            let id = ResourceId(number);
-            items.push(Item::Begin(id));
-            items.extend(batches(lines).map(|batch| Item::Records(id, batch)));
-            items.push(Item::End(id, ResourceCounts::default()));
-        }
-        Ok(Box::new(Reading {
-            plan: ScanPlan {
-                resources: self.lines.keys().map(planned).collect(),
-                ..ScanPlan::default()
-            },
-            items: items.into_iter(),
-            given: 0,
-            records: self.clone(),
-        }))
+    fn tells_changes(&self) -> bool {
+        self.source.tells_changes()
     }
 
-    fn describe(&self, _: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {
-        Ok(Vec::new())
+    async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
+        Ok(self.read(self.source.scan(selection).await?))
     }
-}
 
-/// Some lines at a time.
-fn batches(lines: &[u8]) -> impl Iterator<Item = RecordBatch> {
-    let lines: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
-    let batches: Vec<RecordBatch> = lines.chunks(16).map(batch).collect();
-    batches.into_iter()
-}
+    async fn scan_changes(
+        &self,
+        selection: Selection,
+        base: Base,
+    ) -> Result<Box<dyn Scan>, BackupError> {
+        Ok(self.read(self.source.scan_changes(selection, base).await?))
+    }
 
-fn batch(lines: &[&[u8]]) -> RecordBatch {
-    let ends = lines.iter().scan(0, |end, line| {
-        *end += line.len();
-        Some(*end)
-    });
-    RecordBatch {
-        ends: ends.collect(),
-        bytes: Bytes::from(lines.concat()),
-        ..RecordBatch::default()
+    async fn scan_on(
+        &self,
+        selection: Selection,
+        points: Vec<ResumePoint>,
+    ) -> Result<Box<dyn Scan>, BackupError> {
+        Ok(self.read(self.source.scan_on(selection, points).await?))
+    }
+
+    fn describe(&self, placed: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {
+        self.source.describe(placed)
     }
 }
 
 struct Reading {
-    plan: ScanPlan,
-    items: std::vec::IntoIter<Item>,
+    scan: Box<dyn Scan>,
+    /// What comes before the next item of the scan.
+    waiting: VecDeque<Item>,
     given: u64,
     records: Records,
+}
+
+impl Reading {
+    async fn item(&mut self) -> Result<Option<Item>, BackupError> {
+        if self.waiting.is_empty() {
+            match self.scan.next().await? {
+                Some(Item::Records(id, batch)) => self.waiting.extend(in_parts(id, &batch)),
+                other => return Ok(other),
+            }
+        }
+        Ok(self.waiting.pop_front())
+    }
+}
+
+/// Some lines at a time.
+fn in_parts(id: ResourceId, batch: &RecordBatch) -> impl Iterator<Item = Item> + '_ {
+    let begins = (0..batch.ends.len()).step_by(BATCH_LINES);
+    begins.map(move |begin| {
+        let end = batch.ends.len().min(begin + BATCH_LINES);
+        Item::Records(id, batch.part(begin..end))
+    })
 }
 
 #[async_trait]
 impl Scan for Reading {
     fn plan(&self) -> &ScanPlan {
-        &self.plan
+        self.scan.plan()
     }
 
     async fn next(&mut self) -> Result<Option<Item>, BackupError> {
@@ -161,7 +205,7 @@ impl Scan for Reading {
                 )),
                 SourceFault::Panics => panic!("injected fault: the source panics"),
             },
-            _ => Ok(self.items.next()),
+            _ => self.item().await,
         }
     }
 }

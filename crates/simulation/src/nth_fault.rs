@@ -31,8 +31,18 @@ const CALLS_MAX: u64 = 5_000;
 pub enum Doing {
     /// A backup is made.
     Backup,
-    /// One is restored.
+    /// One that is sealed.
+    Sealed,
+    /// One that goes on from another.
+    Link,
+    /// A run that broke off is taken up, by its name.
+    Resume,
+    /// One of a sealed backup, the newest that broke off.
+    ResumeSealed,
+    /// A backup is restored.
     Restore,
+    /// One that takes another one as well.
+    RestoreLink,
     /// One is withdrawn and removed.
     Cleanup,
     /// A lost manifest is made again.
@@ -47,15 +57,30 @@ pub enum Doing {
 
 impl Doing {
     /// Every one.
-    pub const ALL: [Doing; 7] = [
+    pub const ALL: [Doing; 12] = [
         Doing::Backup,
+        Doing::Sealed,
+        Doing::Link,
+        Doing::Resume,
+        Doing::ResumeSealed,
         Doing::Restore,
+        Doing::RestoreLink,
         Doing::Cleanup,
         Doing::Repair,
         Doing::Heal,
         Doing::Sync,
         Doing::KeyChange,
     ];
+
+    /// Whether the backups are sealed.
+    fn is_sealed(self) -> bool {
+        matches!(self, Doing::Sealed | Doing::ResumeSealed | Doing::KeyChange)
+    }
+
+    /// Whether a run broke off before.
+    fn resumes(self) -> bool {
+        matches!(self, Doing::Resume | Doing::ResumeSealed)
+    }
 }
 
 /// What goes wrong.

@@ -1,5 +1,6 @@
 //! What happens in a simulation: lives of processes, one after the other, over the same stores, each with faults of its own.
 
+mod asked;
 mod doing;
 mod faults;
 
@@ -9,16 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use teeline::{
-    BackupRequest, Class, CleanupRequest, DestinationSpec, DestinationStatus, Engine,
-    RepairRequest, RestoreStatus, RetentionPolicy, Span, StrategyKind,
+    BackupRequest, Class, CleanupRequest, DestinationSpec, DestinationStatus, Engine, Keys,
+    RepairRequest, RepairWork, RestoreStatus, RetentionPolicy, Span, StrategyKind,
 };
 use teeline_core::Random;
 use tokio::time::{sleep, timeout};
 
-use crate::data::{Records, Restored, lines};
+use crate::data::{Lines, Records, Restored, lines};
 use crate::life::{engine, live};
 use crate::oracle::{Happened, MayGo, Oracle, Reported, emitted_the_truth};
+use crate::secrets::{opened_by, recipient};
 use crate::world::{Moment, World};
+
+use asked::Asked;
 
 /// No operation takes longer: each call ends by its deadline, and there are only so many.
 const OPERATION_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -36,6 +40,14 @@ pub(crate) struct Scenario {
     world: Arc<World>,
     oracle: Oracle,
     runs: u64,
+    /// What the source holds.
+    source: Arc<Lines>,
+    /// Whether backups are mostly sealed; otherwise none is.
+    seals: bool,
+    /// Whether each destination is required, where that is said.
+    required: Vec<Option<bool>>,
+    /// The backups that were asked for.
+    asked: Vec<Asked>,
     /// What may be gone if the process dies now.
     may_go: Vec<MayGo>,
 }
@@ -44,6 +56,7 @@ pub(crate) struct Scenario {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Backup,
+    Resume,
     List,
     Verify,
     Restore,
@@ -67,14 +80,28 @@ impl Scenario {
     pub(crate) fn new(seed: u64, world: &Arc<World>) -> Self {
         let random = Random::new(seed);
         let stores = 1 + usize::try_from(random.below(4)).unwrap_or(0);
-        Scenario {
+        let seals = random.below(100) < 40;
+        let mut keys = Keys::default();
+        if seals {
+            keys = opened_by(&[1]);
+            keys.allow_unsealed = true;
+        }
+        let mut scenario = Scenario {
             engine_random: Arc::new(Random::new(random.next())),
-            oracle: Oracle::new(random.next(), world, stores),
+            oracle: Oracle::new(random.next(), world, stores, keys),
             random,
             world: Arc::clone(world),
             runs: 0,
+            source: Arc::default(),
+            seals,
+            required: Vec::new(),
+            asked: Vec::new(),
             may_go: Vec::new(),
-        }
+        };
+        let required = |_| scenario.pick(&[None, None, None, Some(true), Some(false)]);
+        let required = (0..stores).map(required).collect();
+        scenario.required = required;
+        scenario
     }
 
     /// Lives, some of which end before their time; then all is looked at, tidied up, and used once more.
@@ -120,7 +147,11 @@ impl Scenario {
                 let hours = self.pick(&[1, 30, 200]);
                 sleep(Duration::from_secs(hours * 3600)).await;
             }
+            if self.chance(10) {
+                self.oracle.damage(&self.random);
+            }
             let mut steps = vec![match number {
+                0 if self.runs > 0 && self.chance(50) => Step::Resume,
                 0 => Step::Backup,
                 _ => self.next_step(can_go),
             }];
@@ -146,6 +177,7 @@ impl Scenario {
         let steps = [
             Step::Backup,
             Step::Backup,
+            Step::Resume,
             Step::List,
             Step::Verify,
             Step::Restore,
@@ -155,7 +187,7 @@ impl Scenario {
             Step::Delete,
         ];
         // What goes from a store whose lists are stale may be what is still needed: nobody promises anything there.
-        self.pick(if can_go { &steps } else { &steps[..7] })
+        self.pick(if can_go { &steps } else { &steps[..8] })
     }
 
     /// Does one thing, or several at the same time, and looks at what has become of it.
@@ -199,10 +231,19 @@ impl Scenario {
         sleep(8 * DAY).await;
         let engine = self.oracle.engine()?;
         let destinations = self.oracle.destinations()?;
-        let repair = RepairRequest::rebuild_manifests(destinations.clone());
+        self.oracle.damage_is_found(&engine).await?;
+        let mut repair = RepairRequest::everything(destinations.clone());
+        repair.work = self.pick(&[RepairWork::Manifests, RepairWork::Everything]);
+        repair.keys = self.oracle.keys.clone();
+        let work = repair.work;
         let repaired = engine.repair(repair).await;
-        self.world
-            .ended(format!("last repair: exit code {}", repaired.exit_code()));
+        self.world.ended(format!(
+            "last repair {work:?}: exit code {}",
+            repaired.exit_code()
+        ));
+        if work == RepairWork::Everything {
+            self.oracle.is_healed(&repaired)?;
+        }
         let completed = || Happened {
             was_completed: true,
             ..Happened::default()
@@ -258,6 +299,9 @@ impl Scenario {
         self.runs += 1;
         let lines = Arc::new(lines(&self.random, self.runs, 300));
         let mut request = BackupRequest::new(Records::of(&lines), destinations);
+        if self.seals {
+            request.recipients = vec![recipient(1)];
+        }
         request.observer = Some(self.oracle.made.observer(&lines));
         Box::pin(async move {
             let report = engine.backup(request).await;

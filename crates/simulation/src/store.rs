@@ -15,6 +15,7 @@ use teeline::sinks::{MemorySink, Operation};
 use teeline::{BackupError, Sink, Timestamp};
 use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload};
 
+use crate::data::whole;
 use crate::world::{Moment, World};
 
 /// At most so many of the last changes are missing from a list that is stale.
@@ -49,6 +50,17 @@ impl Shelf {
     /// How likely a list is stale from now on.
     pub(crate) fn set_staleness(&self, staleness: f64) {
         self.state().staleness = staleness;
+    }
+
+    /// What an object is, if it is there.
+    pub(crate) fn content(&self, key: &ObjectKey) -> Option<Bytes> {
+        futures::executor::block_on(whole(&self.objects, key)).ok()
+    }
+
+    /// An object is gone, and nobody has deleted it.
+    pub(crate) fn lose(&self, key: &ObjectKey) {
+        // To delete what is there doesn't fail in memory.
+        let _ = futures::executor::block_on(self.objects.delete(key));
     }
 
     fn state(&self) -> MutexGuard<'_, ShelfState> {
@@ -261,10 +273,12 @@ impl Sink for Way {
             inner,
             way: self.clone(),
             key: key.clone(),
+            sent: 0,
         }))
     }
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
+        self.world.sends(key, 0, &bytes);
         let put = self.inner.put(key, bytes);
         self.call(Operation::Put, Some(key), put).await
     }
@@ -314,15 +328,21 @@ struct WayUpload {
     inner: Box<dyn Upload>,
     way: Way,
     key: ObjectKey,
+    /// Bytes so far.
+    sent: usize,
 }
 
 #[async_trait]
 impl Upload for WayUpload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
+        self.way.world.sends(&self.key, self.sent, &bytes);
+        let sent = self.sent + bytes.len();
         let write = self.inner.write(bytes);
-        self.way
-            .call(Operation::Write, Some(&self.key), write)
-            .await
+        let call = self.way.call(Operation::Write, Some(&self.key), write);
+        call.await?;
+        // One that failed is made again, with the same bytes.
+        self.sent = sent;
+        Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), BackupError> {

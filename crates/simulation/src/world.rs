@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use teeline::sinks::{Operation, What};
 use teeline::{Digest, Timestamp};
+use teeline_core::seal::SEALED_SUFFIX;
 use teeline_core::{DigestOfDigests, ObjectKey, Random, layout};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -94,6 +95,9 @@ struct State {
     tally: Tally,
     digest: DigestOfDigests,
     lines: Option<Vec<String>>,
+    /// What was sent to stores of each sealed file.
+    sealed: BTreeMap<ObjectKey, Vec<u8>>,
+    sealed_again: Option<ObjectKey>,
 }
 
 impl World {
@@ -114,6 +118,8 @@ impl World {
                 tally: Tally::default(),
                 digest: DigestOfDigests::default(),
                 lines: keeps_trace.then(Vec::new),
+                sealed: BTreeMap::new(),
+                sealed_again: None,
             }),
             crashed: watch::Sender::new(false),
         })
@@ -186,6 +192,34 @@ impl World {
     pub(crate) fn die(&self) {
         self.note(|| "crash".to_owned());
         self.crashed.send_replace(true);
+    }
+
+    /// A store is sent bytes of an object, from `at` on.
+    pub(crate) fn sends(&self, key: &ObjectKey, at: usize, bytes: &[u8]) {
+        // An index isn't sealed but authenticated, which a key may do more than once, and says when its resource was read.
+        let is_sealed = key.as_str().ends_with(SEALED_SUFFIX) && about(Some(key)) != "an index";
+        if !is_sealed || layout::is_damaged(key) {
+            return;
+        }
+        let mut state = self.state();
+        let sent = state.sealed.entry(key.clone()).or_default();
+        let again = sent.get(at..).unwrap_or_default();
+        let again = again.len().min(bytes.len());
+        let is_same = again == 0 || sent[at..at + again] == bytes[..again];
+        if at <= sent.len() {
+            sent.extend_from_slice(&bytes[again..]);
+        }
+        if !is_same {
+            state.sealed_again = Some(key.clone());
+        }
+    }
+
+    /// A key seals one thing: whoever sends a sealed file to a store sends the same.
+    pub(crate) fn seals_once(&self) -> Result<(), String> {
+        match &self.state().sealed_again {
+            Some(key) => Err(format!("P8: {key} was sealed twice by one key, otherwise")),
+            None => Ok(()),
+        }
     }
 
     /// Something has gone wrong in a store.

@@ -24,6 +24,7 @@ use teeline_core::{
 };
 
 use self::deadline::Deadline;
+use self::outcome::damaged_left;
 pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
 use crate::failure::Failure;
@@ -201,8 +202,13 @@ impl<'a> Run<'a> {
             pass.spool = spool.take();
             let path = pass.path.to_string();
             let done = self.engine.0.host.run(pass).await?;
-            if let Some(error) = done.error.as_ref().filter(|_| done.source_differs) {
-                afresh(report, error.to_string());
+            let differs = done.error.as_ref().filter(|_| done.source_differs);
+            let differs = differs.map(ToString::to_string);
+            let is_gone_on_with = going_on.is_some();
+            if let Some(reason) =
+                differs.or_else(|| damaged_left(&done).filter(|_| is_gone_on_with))
+            {
+                afresh(report, reason);
                 (strategy, going_on) = (before, None);
                 spool = self.spool().await?;
                 started_at = (self.engine.0.clock)();

@@ -1,9 +1,9 @@
 //! What became of a run.
 
-use teeline_actors::PassReport;
+use teeline_actors::{PassEnd, PassReport};
 use teeline_core::{
     BackupId, BackupType, Class, DestinationId, DestinationReport, DestinationStatus, ErrorReport,
-    RunStatus, SealedManifest, Timestamp, Totals, Verified,
+    Outcome, RunStatus, SealedManifest, Timestamp, Totals, Verified,
 };
 
 use super::Run;
@@ -62,6 +62,26 @@ impl Run<'_> {
             })
             .collect()
     }
+}
+
+/// Of a pass that has gone on with a run, and published nothing: what isn't as it was written at a destination that the backup
+/// can't be without. Nothing that is there is replaced, so whoever went on with the run once more would come to the same.
+pub(super) fn damaged_left(done: &PassReport) -> Option<String> {
+    let is_failed = matches!(done.end, PassEnd::Finished(Outcome::Failed));
+    let may_be_listed = |(_, at): &(DestinationId, DestinationReport)| {
+        matches!(
+            at.status,
+            DestinationStatus::Committed | DestinationStatus::Unknown
+        )
+    };
+    if !is_failed || done.error.is_some() || done.destinations.iter().any(may_be_listed) {
+        return None;
+    }
+    let mut errors = done.destinations.iter().filter_map(|(_, at)| {
+        let error = at.error.as_ref()?;
+        (error.class == Class::Corrupt).then(|| format!("{}: {}", at.name, error.message))
+    });
+    errors.next()
 }
 
 impl BackupReport {

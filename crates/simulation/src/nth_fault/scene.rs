@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use teeline::sinks::What;
 use teeline::{
     BackupId, Class, CleanupRequest, DestinationSpec, Engine, KeyChange, Keys, KeysRequest,
-    RepairRequest, RestoreRequest, RestoreStatus, RestoreTarget, Retention, RetentionPolicy, Span,
-    SyncRequest, Which, exit,
+    RepairRequest, RestoreRequest, RestoreStatus, RestoreTarget, Resume, Retention,
+    RetentionPolicy, Span, SyncRequest, Which, exit,
 };
 use tokio::time::{Duration, sleep};
 
@@ -15,7 +15,7 @@ use super::stores::Stores;
 use super::{Doing, Ran, Set, Wrong};
 use crate::data::Restored;
 use crate::oracle::{
-    Happened, Made, Reported, emitted_the_truth, name, restores, says_the_truth,
+    Happened, Made, Reported, emitted_the_truth, name, restore, says_the_truth,
     verdict_is_the_strategys,
 };
 use crate::secrets::{opened_by, recipient};
@@ -35,11 +35,18 @@ struct Came {
     reported: Option<Reported>,
 }
 
+/// Whether it is done for the first time, or once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Again,
+}
+
 impl Scene<'_> {
     pub(super) async fn run(&self, wrong: Wrong, nth: u64) -> Result<Ran, String> {
         let made = self.set.made.clone();
         let (failing, hits) = self.stores.failing(wrong, nth)?;
-        let came = self.act(&failing, &made).await?;
+        let came = self.act(&failing, &made, Turn::First).await?;
         let listed = self.look(&made).await?;
         for (number, (now, to_stay)) in listed.iter().zip(&self.set.to_stay).enumerate() {
             if let Some(lost) = to_stay.difference(now).next() {
@@ -56,6 +63,9 @@ impl Scene<'_> {
         if !was_hit && !came.is_success {
             return Err(format!("without a fault it fails: {}", came.said));
         }
+        if !was_hit && self.set.doing.resumes() && !self.was_gone_on_with(&came) {
+            return Err(format!("it wasn't gone on with: {}", came.said));
+        }
         let is_damaged = matches!(wrong, Wrong::Store(_, What::FlipBit | What::LoseByte));
         if !(is_damaged && self.set.doing == Doing::Sync && self.says_what_is_in_the_way().await?) {
             self.again(&made).await?;
@@ -69,10 +79,30 @@ impl Scene<'_> {
         }
     }
 
+    /// Whether the run that broke off became the backup, and what was there of it stayed.
+    fn was_gone_on_with(&self, came: &Came) -> bool {
+        let report = came.reported.as_ref().map(|reported| &reported.report);
+        report.is_some_and(|report| {
+            let resumed = report.resumed.as_ref();
+            report.id == self.set.unfinished && resumed.is_some_and(|it| it.bytes_not_sent > 0)
+        })
+    }
+
+    /// How a run that broke off is taken up, if there is one. The next time it may be a backup.
+    fn resume(&self, turn: Turn) -> Option<Resume> {
+        match (self.set.doing, turn, &self.set.unfinished) {
+            (Doing::Resume, Turn::First, Some(id)) => Some(Resume::Run(id.clone())),
+            (doing, ..) if doing.resumes() => Some(Resume::Unfinished),
+            _ => None,
+        }
+    }
+
     /// Done again, when nothing goes wrong, it is done, and all is right.
     async fn again(&self, made: &Made) -> Result<(), String> {
         sleep(Duration::from_secs(60)).await;
-        let came = self.act(&self.stores.destinations()?, made).await?;
+        let came = self
+            .act(&self.stores.destinations()?, made, Turn::Again)
+            .await?;
         if !came.is_success {
             return Err(format!("P4: done again, it fails: {}", came.said));
         }
@@ -93,18 +123,21 @@ impl Scene<'_> {
         Ok(errors.any(|error| error.class == Class::Corrupt && error.message.contains(&name(0))))
     }
 
-    async fn act(&self, to: &[DestinationSpec], made: &Made) -> Result<Came, String> {
+    async fn act(&self, to: &[DestinationSpec], made: &Made, turn: Turn) -> Result<Came, String> {
         let (engine, to) = (&self.engine, to.to_vec());
         let (code, said) = match self.set.doing {
-            Doing::Backup => {
-                let reported = self.set.back_up(engine, to, made, 3).await;
+            Doing::Backup | Doing::Sealed | Doing::Link | Doing::Resume | Doing::ResumeSealed => {
+                let resume = self.resume(turn);
+                let reported = self.set.back_up(engine, to, made, 3, resume).await;
                 return Ok(Came {
                     is_success: reported.report.exit_code() == exit::DONE,
                     said: format!("{:?}", reported.report),
                     reported: Some(reported),
                 });
             }
-            Doing::Restore => return self.restore(to[..1].to_vec(), made).await,
+            Doing::Restore | Doing::RestoreLink => {
+                return self.restore(to[..1].to_vec(), made).await;
+            }
             Doing::Cleanup => {
                 let newest = Retention {
                     count: 1,
@@ -163,20 +196,20 @@ impl Scene<'_> {
 
     /// What each destination lists: each restores from there alone.
     async fn look(&self, made: &Made) -> Result<Vec<BTreeSet<BackupId>>, String> {
-        let keys = match self.set.doing {
-            Doing::KeyChange => opened_by(&[1, 2]),
-            _ => Keys::default(),
+        let keys = match self.set.doing.is_sealed() {
+            true => opened_by(&[1, 2]),
+            false => Keys::default(),
         };
         let mut all = Vec::new();
         for (number, destination) in self.stores.destinations()?.into_iter().enumerate() {
             let alone = vec![destination];
             let mut now = BTreeSet::new();
             for backup in self.engine.list(&alone).await.backups {
-                let Some(lines) = made.lines(&backup.id) else {
+                if made.lines(&backup.id).is_empty() {
                     return Err(format!("P3: {} lists what nobody made", name(number)));
-                };
-                restores(&self.engine, &alone, &backup.id, &lines, &keys)
-                    .await
+                }
+                restore(&self.engine, &alone, &backup.id, made, &keys)
+                    .await?
                     .map_err(|wrong| format!("P1: {}: {wrong}", name(number)))?;
                 now.insert(backup.id);
             }

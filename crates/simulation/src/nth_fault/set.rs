@@ -4,16 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use teeline::sinks::MemorySink;
-use teeline::{BackupId, BackupRequest, DestinationSpec, Engine, StrategyKind, exit};
+use teeline::{BackupId, BackupRequest, DestinationSpec, Engine, Resume, StrategyKind, exit};
 use teeline_core::{ObjectKey, Random, layout};
 use tokio::time::{Duration, sleep};
 
-use super::{BUDGET_BYTES, Doing, now_ms};
-use crate::data::{Records, lines, whole};
+use super::{BUDGET_BYTES, CALLS_MAX, Doing, now_ms};
+use crate::data::{Lines, Records, changed, lines, whole};
 use crate::life;
 use crate::oracle::{Made, Reported, destination, name};
-use crate::secrets::recipient;
-use crate::world::World;
+use crate::secrets::{opened_by, recipient};
+use crate::store::Way;
+use crate::world::{Moment, World};
+
+/// Bytes of the records of each backup that isn't a link.
+const LINES_BYTES: usize = 1_500;
 
 type Objects = Vec<(ObjectKey, Vec<u8>)>;
 
@@ -24,6 +28,8 @@ pub struct Set {
     pub(super) objects: [Objects; 2],
     pub(super) made: Made,
     pub(super) newer: Option<BackupId>,
+    /// A run that broke off.
+    pub(super) unfinished: Option<BackupId>,
     /// What must stay at each destination.
     pub(super) to_stay: [BTreeSet<BackupId>; 2],
     /// What both must have once it is done.
@@ -50,14 +56,81 @@ impl Set {
 
     fn made(doing: Doing) -> Result<Self, String> {
         let world = World::at(now_ms() - 120_000, 1, false);
+        let random = Arc::new(Random::new(7));
         let setting = async {
-            let engine = life::engine(&world, &Arc::new(Random::new(7)), BUDGET_BYTES)?;
+            let engine = life::engine(&world, &random, BUDGET_BYTES)?;
             Self::make(&engine, doing).await
         };
-        match life::live(&world, None, setting)? {
-            Some(set) => set,
-            None => Err("the process died".to_owned()),
+        let died = || Err("the process died".to_owned());
+        let mut set = life::live(&world, None, setting)?.unwrap_or_else(died)?;
+        if doing.resumes() {
+            set.break_off(&world, &random)?;
         }
+        Ok(set)
+    }
+
+    /// Adds a run that broke off, as soon as both destinations have some of its data files.
+    fn break_off(&mut self, world: &Arc<World>, random: &Arc<Random>) -> Result<(), String> {
+        for call in 1..CALLS_MAX {
+            let sinks = self.stores();
+            let ways = sinks.iter().enumerate().map(|(store, sink)| {
+                let way = Way {
+                    inner: Arc::new(sink.clone()),
+                    world: Arc::clone(world),
+                    store,
+                    latency_max_ms: 0,
+                };
+                destination(store, way)
+            });
+            let to = ways.collect::<Result<Vec<_>, _>>()?;
+            let made = Made::default();
+            let running = async {
+                let engine = life::engine(world, random, BUDGET_BYTES)?;
+                Ok::<_, String>(self.back_up(&engine, to, &made, 3, None).await)
+            };
+            if let Some(ended) = life::live(world, Some((call, Moment::After)), running)? {
+                return Err(format!("it came to an end before: {:?}", ended?.report));
+            }
+            let has_some = |sink: &MemorySink| {
+                let keys = sink.keys().into_iter();
+                let indexes = keys.filter(|key| {
+                    let is_new = made
+                        .ids()
+                        .iter()
+                        .any(|id| key.as_str().starts_with(id.as_str()));
+                    is_new && key.as_str().contains(".index")
+                });
+                indexes.count() > 1
+            };
+            if let Some(id) = made.ids().pop()
+                && sinks.iter().all(has_some)
+            {
+                for (objects, sink) in self.objects.iter_mut().zip(&sinks) {
+                    *objects = Vec::new();
+                    for key in sink.keys() {
+                        let bytes = futures::executor::block_on(whole(sink, &key))?;
+                        objects.push((key, bytes.to_vec()));
+                    }
+                }
+                for lines in made.lines(&id) {
+                    self.made.begins(id.clone(), &lines);
+                }
+                self.unfinished = Some(id);
+                return Ok(());
+            }
+        }
+        Err("no run has broken off".to_owned())
+    }
+
+    /// Two stores in memory that hold what was there before.
+    pub(super) fn stores(&self) -> [MemorySink; 2] {
+        let sinks = [0, 1].map(|number| MemorySink::new(name(number)));
+        for (sink, objects) in sinks.iter().zip(&self.objects) {
+            for (key, bytes) in objects {
+                sink.overwrite(key, bytes);
+            }
+        }
+        sinks
     }
 
     async fn make(engine: &Engine, doing: Doing) -> Result<Self, String> {
@@ -67,6 +140,7 @@ impl Set {
             objects: Default::default(),
             made: Made::default(),
             newer: None,
+            unfinished: None,
             to_stay: Default::default(),
             in_the_end: BTreeSet::new(),
         };
@@ -74,7 +148,7 @@ impl Set {
         for number in 1..=2 {
             let both = [0, 1].map(|number| destination(number, sinks[number].clone()));
             let both = both.into_iter().collect::<Result<_, _>>()?;
-            let reported = set.back_up(engine, both, &set.made, number).await;
+            let reported = set.back_up(engine, both, &set.made, number, None).await;
             let report = reported.report;
             let id = report
                 .id
@@ -124,25 +198,55 @@ impl Set {
         Ok(set)
     }
 
+    /// Makes the backup of a number, or goes on with it.
     pub(super) async fn back_up(
         &self,
         engine: &Engine,
         to: Vec<DestinationSpec>,
         made: &Made,
         number: u64,
+        resume: Option<Resume>,
     ) -> Reported {
-        let lines = Arc::new(lines(&Random::new(number), number, 1_500));
+        let lines = Arc::new(self.lines(number));
         let mut request = BackupRequest::new(Records::of(&lines), to);
         request.block_bytes = Some(1 << 10);
-        if self.doing == Doing::KeyChange {
-            request.recipients = vec![recipient(1)];
+        if self.doing.resumes() {
+            request.block_bytes = Some(256);
+            request.segment_bytes = 256;
         }
+        if self.goes_on(number) {
+            request.backup_type = "incremental".parse().expect("it is a type");
+        }
+        if self.doing.is_sealed() {
+            request.recipients = vec![recipient(1)];
+            request.keys = opened_by(&[1]);
+        }
+        request.resume = resume;
         request.observer = Some(made.observer(&lines));
         let report = engine.backup(request).await;
         Reported {
             ids: report.id.clone().into_iter().collect(),
             report,
             strategy: StrategyKind::All,
+        }
+    }
+
+    /// Whether the backup of a number has only what has changed.
+    fn goes_on(&self, number: u64) -> bool {
+        match self.doing {
+            Doing::Link => number > 1,
+            Doing::RestoreLink => number == 2,
+            _ => false,
+        }
+    }
+
+    /// What the backup of a number is of.
+    fn lines(&self, number: u64) -> Lines {
+        match number.checked_sub(1) {
+            Some(before) if self.goes_on(number) => {
+                changed(&Random::new(number), number, &self.lines(before))
+            }
+            _ => lines(&Random::new(number), number, LINES_BYTES),
         }
     }
 }

@@ -25,15 +25,7 @@ impl Stores {
     pub(super) fn of(set: &Set, wrong: Wrong, folder: &Path) -> Result<Self, String> {
         let failed = |error: std::io::Error| error.to_string();
         match wrong {
-            Wrong::Store(..) => {
-                let sinks = [0, 1].map(|number| MemorySink::new(name(number)));
-                for (sink, objects) in sinks.iter().zip(&set.objects) {
-                    for (key, bytes) in objects {
-                        sink.overwrite(key, bytes);
-                    }
-                }
-                Ok(Stores::Memory(sinks))
-            }
+            Wrong::Store(..) => Ok(Stores::Memory(set.stores())),
             Wrong::Disk(..) => {
                 fs::create_dir_all(folder).map_err(failed)?;
                 let folder = tempfile::tempdir_in(folder).map_err(failed)?;

@@ -15,7 +15,6 @@ impl Scenario {
         &self,
         can_go: &mut bool,
     ) -> Result<Vec<DestinationSpec>, String> {
-        let latency_max_ms = self.pick(&[0, 3, 40, 900]);
         let staleness = match self.chance(15) {
             true => 0.3,
             false => 0.0,
@@ -23,6 +22,7 @@ impl Scenario {
         *can_go = staleness == 0.0;
         let mut destinations = Vec::new();
         for (store, shelf) in self.oracle.shelves.iter().enumerate() {
+            let latency_max_ms = self.pick(&[0, 3, 40, 900]);
             shelf.set_staleness(staleness);
             let witness = Arc::clone(&self.world);
             let faulty = FaultSink::witnessed(
@@ -37,7 +37,7 @@ impl Scenario {
                 latency_max_ms,
             };
             let mut destination = destination(store, way)?;
-            destination.required = self.pick(&[None, None, None, Some(true), Some(false)]);
+            destination.required = self.required[store];
             destinations.push(destination);
         }
         Ok(destinations)

@@ -106,7 +106,7 @@ impl Run<'_> {
             }
             // Nobody has asked for this very one, and a backup is wanted in any case.
             Err(Otherwise::Refused(error))
-                if error.class() == Class::Conflict
+                if matches!(error.class(), Class::Conflict | Class::Corrupt)
                     && self.request.resume == Some(Resume::Unfinished) =>
             {
                 super::afresh(report, error.message().to_owned());

@@ -1,0 +1,99 @@
+//! What was asked for and what was said, compared with what is so.
+
+use std::collections::BTreeSet;
+
+use teeline::{BackupId, BackupReport, DestinationStatus, RunStatus, StrategyKind};
+
+/// Backups that may be gone after what has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MayGo {
+    /// This one.
+    One(BackupId),
+    /// This one, and what can't be restored without it.
+    WithLinks(BackupId),
+    /// All but so many of the newest.
+    AllBut(usize),
+}
+
+/// A run that has reported.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    pub(crate) report: BackupReport,
+    /// The backups of its passes.
+    pub(crate) ids: Vec<BackupId>,
+    pub(crate) strategy: StrategyKind,
+}
+
+/// What has happened since the last look.
+#[derive(Debug, Default)]
+pub(crate) struct Happened {
+    /// What somebody asked to go.
+    pub(crate) may_go: Vec<MayGo>,
+    /// Runs that have reported. Those that haven't may have come to anything.
+    pub(crate) reported: Vec<Reported>,
+    /// Whether backups may have been copied or repaired meanwhile, so that one may be where its run says that it isn't.
+    pub(crate) was_completed: bool,
+}
+
+/// Whether what a run says of a destination is what that one lists now.
+pub(crate) fn says_the_truth(
+    name: &str,
+    reported: &Reported,
+    now: &BTreeSet<BackupId>,
+    happened: &Happened,
+) -> Result<(), String> {
+    let mut destinations = reported.report.destinations.iter();
+    let Some(said) = destinations.find(|said| said.name == name) else {
+        return Ok(());
+    };
+    let is_listed = |id: &BackupId| now.contains(id);
+    let wrong = |what: &str| Err(format!("P2: {name} is said to be {said:?}, and {what}"));
+    match said.status {
+        DestinationStatus::Committed => match &reported.report.id {
+            Some(id) if is_listed(id) || !happened.may_go.is_empty() => Ok(()),
+            _ => wrong("doesn't list it"),
+        },
+        DestinationStatus::Failed | DestinationStatus::Behind | DestinationStatus::Skipped => {
+            match reported.ids.iter().any(is_listed) && !happened.was_completed {
+                true => wrong("lists it"),
+                false => Ok(()),
+            }
+        }
+        DestinationStatus::Unknown => Ok(()),
+    }
+}
+
+/// Whether the verdict of a run follows from what it says of its destinations.
+pub(crate) fn verdict_is_the_strategys(reported: &Reported) -> Result<(), String> {
+    let report = &reported.report;
+    let count = |status| {
+        let said = report.destinations.iter();
+        said.filter(|said| said.status == status).count()
+    };
+    let needed = match reported.strategy {
+        StrategyKind::All | StrategyKind::Any | StrategyKind::Priority => 1,
+        StrategyKind::Quorum(needed) => needed,
+    };
+    let is_down = |status| {
+        !matches!(
+            status,
+            DestinationStatus::Committed | DestinationStatus::Skipped
+        )
+    };
+    let mut said = report.destinations.iter();
+    let required_down = said.any(|said| said.required && is_down(said.status));
+    let expected = if required_down || count(DestinationStatus::Committed) < needed {
+        RunStatus::Failed
+    } else if report.destinations.iter().any(|said| is_down(said.status)) {
+        RunStatus::Degraded
+    } else {
+        RunStatus::Completed
+    };
+    match report.status == expected {
+        true => Ok(()),
+        false => Err(format!(
+            "P2: under {} this is {expected:?}, and the report says {report:?}",
+            reported.strategy
+        )),
+    }
+}
