@@ -19,6 +19,8 @@ use crate::open::Opened;
 
 /// Files that are removed at once from one destination.
 const REMOVALS_AT_ONCE: usize = 8;
+/// So often a folder is looked at: once with its claim there, and once without.
+const ROUNDS: usize = 2;
 
 /// What there may be of something that was withdrawn.
 #[derive(Debug, Default)]
@@ -128,6 +130,8 @@ async fn has_all(opened: &Opened, path: &str, manifest: &Manifest) -> Result<boo
         .await
 }
 
+/// Removes what a run wrote into a folder. Whoever writes there meanwhile, completing a copy, sees no more than that the claim is
+/// gone, and what it has written until then may be in no listing yet: so once the claim is gone there is another round.
 async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Removed, BackupError> {
     let sink = opened.sink.as_ref();
     let folder = ObjectKey::new(path)?;
@@ -135,12 +139,31 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
         let message = format!("it is no folder of {id}, so nothing in it is removed");
         return Err(BackupError::corrupt(located(sink, &folder), message));
     }
+    let ours = Ours::find(opened, id, path).await?;
+    let mut removed = Removed::default();
+    for _ in 0..ROUNDS {
+        let round = remove_ours(opened, &folder, &ours).await?;
+        removed.files += round.files;
+        removed.bytes += round.bytes;
+        if round.files == 0 {
+            break;
+        }
+    }
+    Ok(removed)
+}
+
+async fn remove_ours(
+    opened: &Opened,
+    folder: &ObjectKey,
+    ours: &Ours,
+) -> Result<Removed, BackupError> {
+    let sink = opened.sink.as_ref();
+    let path = folder.as_str();
     let is_in_folder = |key: &ObjectKey| {
         let above = key.as_str().rsplit_once('/');
         above.is_some_and(|(above, _)| above == path)
     };
-    let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
-    let ours = Ours::find(opened, id, path).await?;
+    let objects: Vec<ObjectMeta> = sink.list(Some(folder)).try_collect().await?;
     let is_sealed = ours.is_sealed();
     let is_ours = |key: &ObjectKey| match is_in_folder(key) {
         true => ours.has(key.file_name()),
@@ -162,7 +185,7 @@ async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Rem
         if turn == RemovalTurn::Files {
             // Where they can't be listed a cleanup says so, and finds them by their folder when they can.
             let uploads: Vec<UnfinishedUpload> =
-                match sink.unfinished(Some(&folder)).try_collect().await {
+                match sink.unfinished(Some(folder)).try_collect().await {
                     Err(error) if !error.class().is_retriable() => Vec::new(),
                     uploads => uploads?,
                 };

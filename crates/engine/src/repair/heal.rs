@@ -120,6 +120,10 @@ impl Heal<'_> {
         let mut healing = Healing::new(opened, &truth.path, &truth.sealed, &sources);
         healing.is_new = is_new(site);
         let mut done = healing.run().await;
+        let is_whole = done.is_ok() && healing.damage.is_empty();
+        if healing.is_new && !is_whole {
+            done = done.and(healing.take_back_what_is_nobodys().await);
+        }
         if done.is_ok()
             && let Err(broken) = self.chain(site, truth, mended)
         {

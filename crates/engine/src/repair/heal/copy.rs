@@ -3,7 +3,7 @@
 //! digest, and all of it is read back. The manifest comes last, and only where everything that it names is right.
 
 use bytes::Bytes;
-use teeline_actors::{Publication, put_checked};
+use teeline_actors::{Publication, is_there, put_checked};
 use teeline_core::{
     BackupError, CatalogEntry, Class, DestinationMarker, ObjectKey, RunClaim, SealedManifest,
     document, layout,
@@ -115,6 +115,21 @@ impl<'a> Healing<'a> {
         }
         self.listing().await?;
         self.records().await
+    }
+
+    /// A copy that was withdrawn or swept while it was made has no claim any more, and what was written into it since is nobody's:
+    /// it is removed again.
+    pub(super) async fn take_back_what_is_nobodys(&self) -> Result<(), BackupError> {
+        let sink = self.to.sink.as_ref();
+        if is_there(sink, &file_of(self.path, layout::RUN_CLAIM)?).await? {
+            return Ok(());
+        }
+        let folder = format!("{}/", self.path);
+        let written = self.files.iter().map(|mended| mended.file.as_str());
+        for file in written.filter(|file| file.starts_with(&folder)) {
+            sink.delete(&ObjectKey::new(file)?).await?;
+        }
+        Ok(())
     }
 
     /// Notes what can't be healed.
