@@ -12,7 +12,7 @@ use teeline_core::{
 use tokio::sync::mpsc;
 
 use crate::messages::{DriverEvent, LaneItem, Step};
-use crate::publish::{attest, claim, differs, put_checked};
+use crate::publish::{Claimed, attest, claim, differs, put_checked};
 use crate::read_back::compare_pieces;
 use crate::stages::{Meter, Phase};
 
@@ -34,6 +34,8 @@ pub(crate) struct Driver<R> {
     pub(crate) holdings: Holdings,
     /// The open segments that are there already.
     pub(crate) kept: BTreeSet<SegmentId>,
+    /// The claim, once it is there.
+    pub(crate) claimed: Option<Claimed>,
     pub(crate) meter: Meter,
 }
 
@@ -64,9 +66,11 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 LaneItem::Publish(publication) => {
                     let folder = &self.folder;
                     let publishing = || (self.report)(DriverEvent::Publishing);
+                    let claimed = self.claimed.expect("a run claims its id first");
                     publication
                         .publish(
                             folder.sink.as_ref(),
+                            claimed,
                             folder.read_back.has_documents(),
                             publishing,
                         )
@@ -96,7 +100,8 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 let folder = &self.folder;
                 // Whatever else is read back: where a store lets a claim be replaced, that is how it is found out.
                 let read_back = folder.sink.capabilities().read_back.has_documents();
-                claim(folder.sink.as_ref(), &folder.path, bytes, read_back).await?;
+                let claimed = claim(folder.sink.as_ref(), &folder.path, bytes, read_back);
+                self.claimed = Some(claimed.await?);
             }
             Step::Segment(Placement::Open { segment, names, .. })
                 if self.holdings.has(&names.file) =>

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use teeline_core::commit::{Obstacle, PublishStep, Traces};
 use teeline_core::{
     BackupError, BackupRef, CatalogEntry, Class, DestinationMarker, ObjectKey, SealedManifest,
-    Sink, document, layout,
+    Sink, Timestamp, document, layout,
 };
 
 /// So often what was read back as something else than was written is looked at, until it can be told what it is.
@@ -39,7 +39,8 @@ impl Publication {
     }
 
     /// Writes it to a destination that has every other file of the backup, by the steps of [`PublishStep`], unless it was
-    /// withdrawn from there, its claim is gone, its parent isn't there, or the run has been taken up by another one. With
+    /// withdrawn from there, its claim isn't the one that was there before those files were written or compared, its parent
+    /// isn't there, or the run has been taken up by another one. With
     /// `read_back`, what was written is read again and compared. The entry of the catalogue goes first: without a manifest it is
     /// ignored, so the manifest alone decides, and `publishing` is called just before that is written: whatever fails
     /// afterwards, the backup may be visible. Where both are there already, nothing changes.
@@ -51,6 +52,7 @@ impl Publication {
     pub async fn publish(
         &self,
         sink: &dyn Sink,
+        claimed: Claimed,
         read_back: bool,
         publishing: impl FnOnce() + Send,
     ) -> Result<(), BackupError> {
@@ -62,9 +64,9 @@ impl Publication {
                 PublishStep::Entry => {
                     put_or_take_back(sink, &entry, document::seal(&*self.entry), read_back).await?;
                 }
-                PublishStep::Look => self.refuse_late(sink, &entry, &folder).await?,
+                PublishStep::Look => self.refuse_late(sink, &entry, &folder, claimed).await?,
                 PublishStep::LookAgain => self
-                    .refuse_late(sink, &entry, &folder)
+                    .refuse_late(sink, &entry, &folder, claimed)
                     .await
                     .map_err(no_conflict)?,
                 PublishStep::Parent => {
@@ -90,9 +92,10 @@ impl Publication {
         sink: &dyn Sink,
         entry: &ObjectKey,
         folder: &ObjectKey,
+        claimed: Claimed,
     ) -> Result<(), BackupError> {
         tokio::try_join!(
-            refuse_withdrawn(sink, entry, folder),
+            refuse_withdrawn(sink, entry, folder, claimed),
             refuse_taken_up(sink, folder, self.attempt)
         )?;
         Ok(())
@@ -104,16 +107,16 @@ async fn refuse_withdrawn(
     sink: &dyn Sink,
     entry: &ObjectKey,
     folder: &ObjectKey,
+    claimed: Claimed,
 ) -> Result<(), BackupError> {
     let (withdrawal, sweep) = (layout::withdrawal(entry)?, layout::sweep(entry)?);
-    let claim = folder.join(layout::RUN_CLAIM)?;
-    let (withdrawn, swept, claimed) = futures::join!(
+    let (withdrawn, swept, claim) = futures::join!(
         is_there(sink, &withdrawal),
         is_there(sink, &sweep),
-        is_there(sink, &claim)
+        Claimed::find(sink, folder)
     );
     let traces = Traces {
-        claim: claimed?,
+        claim: claim? == Some(claimed),
         withdrawal: withdrawn?,
         sweep: swept?,
         ..Traces::default()
@@ -211,6 +214,26 @@ pub async fn is_there(sink: &dyn Sink, key: &ObjectKey) -> Result<bool, BackupEr
     }
 }
 
+/// The claim of a run, as it stands at a destination. Whoever claims the id anew after a sweep, by the same bytes, makes another
+/// one: the store's clock tells, where it has one. So whoever has written files, or compared them, finds out before publishing
+/// whether some may have been swept since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimed(Option<Timestamp>);
+
+impl Claimed {
+    /// The one in a folder, where there is one.
+    ///
+    /// # Errors
+    /// Where that can't be told.
+    pub async fn find(sink: &dyn Sink, folder: &ObjectKey) -> Result<Option<Self>, BackupError> {
+        match sink.head(&folder.join(layout::RUN_CLAIM)?).await {
+            Ok(found) => Ok(Some(Claimed(found.modified_at))),
+            Err(error) if error.class() == Class::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Marks a destination's root, where that wasn't done before, and claims a backup's id there, for its folder.
 ///
 /// # Errors
@@ -220,10 +243,12 @@ pub async fn claim(
     folder: &ObjectKey,
     claim: Bytes,
     read_back: bool,
-) -> Result<(), BackupError> {
+) -> Result<Claimed, BackupError> {
     mark(sink).await?;
     let key = folder.join(layout::RUN_CLAIM)?;
-    put_checked(sink, &key, claim, read_back).await
+    put_checked(sink, &key, claim, read_back).await?;
+    let found = sink.head(&key).await?;
+    Ok(Claimed(found.modified_at))
 }
 
 /// Marks a destination's root, where that wasn't done before.

@@ -212,6 +212,7 @@ impl Actor for SinkActor {
             open: BTreeMap::new(),
             holdings: std::mem::take(&mut self.destination.holdings),
             kept: BTreeSet::new(),
+            claimed: None,
             meter: self.stages.meter(format!("to {}", self.destination.name)),
         };
         self.tell(DestinationState::Writing, None);

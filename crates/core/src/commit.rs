@@ -72,14 +72,15 @@ impl Traces {
     }
 
     /// Whether it was published while its run was taken for dead, so that it isn't swept: `is_whole`, where every file that the
-    /// manifest names is there.
+    /// manifest names is there and is what it says. Others may have written to a folder whose files are being removed.
     pub fn outlives_sweep(self, is_whole: bool) -> bool {
-        self.manifest && is_whole
+        self.claim && self.entry && self.manifest && is_whole
     }
 }
 
 /// When a file of a withdrawn backup's folder is removed: the manifest first, so that nothing half removed is taken for a backup, and
-/// the claim last, which tells the other files.
+/// the claim last, which tells the other files, after the catalogue's entry: whoever claims the id anew then writes an entry that stays.
+/// Where the claim is lost the manifest tells, and goes last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RemovalTurn {
     /// With the manifest.
@@ -96,6 +97,13 @@ impl RemovalTurn {
         RemovalTurn::Manifest,
         RemovalTurn::Files,
         RemovalTurn::Claim,
+    ];
+
+    /// All of them, in their order where there is no claim.
+    pub const WITHOUT_CLAIM: [RemovalTurn; 3] = [
+        RemovalTurn::Files,
+        RemovalTurn::Claim,
+        RemovalTurn::Manifest,
     ];
 
     /// When the file of this name in a backup's folder goes.
@@ -210,6 +218,8 @@ mod tests {
             ..whole
         };
         assert_eq!(swept.obstacle(), Some(Obstacle::TakenForDead));
+        assert!(whole.outlives_sweep(true) && !whole.outlives_sweep(false));
+        assert!(!swept.outlives_sweep(true));
         for missing in [
             Traces {
                 entry: false,
@@ -220,7 +230,7 @@ mod tests {
                 ..whole
             },
         ] {
-            assert!(!missing.is_backup());
+            assert!(!missing.is_backup() && !missing.outlives_sweep(true));
         }
     }
 

@@ -4,7 +4,7 @@
 //! no backup, and is gone on with by the next. What is there already is read and compared, not written again.
 
 use bytes::Bytes;
-use teeline_actors::{Publication, claim, put_checked};
+use teeline_actors::{Claimed, Publication, claim, put_checked};
 use teeline_core::{
     BackupError, Class, Index, ObjectKey, ReadBack, ResourceEntry, RunClaim, SealedManifest,
     SegmentEntry, Upload, Verified, document, layout,
@@ -31,7 +31,7 @@ impl Completion<'_> {
     /// Writes what is missing, and makes the backup visible. Gives the bytes that were written.
     pub(crate) async fn run(&self) -> Result<u64, BackupError> {
         let manifest = &self.sealed.manifest;
-        self.claim().await?;
+        let claimed = self.claim().await?;
         let mut bytes = match manifest.plan.seal {
             None => 0,
             Some(_) => copy_keys(self.from, self.to, &manifest.id, self.path).await?,
@@ -49,6 +49,7 @@ impl Completion<'_> {
         Publication::new(self.sealed, self.path)
             .publish(
                 self.to.sink.as_ref(),
+                claimed,
                 self.read_back().has_documents(),
                 || (),
             )
@@ -68,7 +69,7 @@ impl Completion<'_> {
         self.to.sink.capabilities().read_back
     }
 
-    async fn claim(&self) -> Result<(), BackupError> {
+    async fn claim(&self) -> Result<Claimed, BackupError> {
         let (from, to) = (self.from.sink.as_ref(), self.to.sink.as_ref());
         let key = file_of(self.path, layout::RUN_CLAIM)?;
         let bytes = read_whole(from, &key).await?;

@@ -1,10 +1,11 @@
 //! Removing what was withdrawn, in an order in which nothing half removed is taken for a backup, and from which anybody can
-//! go on: the manifest first, the claim, which tells the other files, after them, then the catalogue's entries and last the
+//! go on: the manifest first, then files and the catalogue's entries, the claim, which tells the files, after them, and last the
 //! records. What else is in the folder stays.
 
 use std::collections::HashSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
+use teeline_actors::is_there;
 use teeline_core::commit::{RemovalTurn, Traces};
 use teeline_core::seal::SealEntry;
 use teeline_core::{
@@ -12,14 +13,15 @@ use teeline_core::{
     UnfinishedUpload, layout,
 };
 
-use crate::catalog::{READS_AT_ONCE, located, read_document, read_whole};
+use crate::catalog::{located, read_document, read_whole};
+use crate::check::Check;
 use crate::files::file_of;
 use crate::keys::is_key_object;
 use crate::open::Opened;
 
 /// Files that are removed at once from one destination.
 const REMOVALS_AT_ONCE: usize = 8;
-/// So often a folder is looked at: once with its claim there, and once without.
+/// So often the folder of something that is withdrawn is looked at: once with its claim there, and once without.
 const ROUNDS: usize = 2;
 
 /// What there may be of something that was withdrawn.
@@ -65,141 +67,177 @@ impl Remains {
         id: &BackupId,
     ) -> Result<Removed, BackupError> {
         let mut removed = Removed::default();
-        if let Some(sweep) = self.records.iter().find(|key| layout::is_sweep(key)) {
-            for folder in &self.folders {
-                keep_if_published(opened, folder, sweep).await?;
-            }
+        let sweep = self.records.iter().find(|key| layout::is_sweep(key));
+        for folder in sweep.iter().flat_map(|_| &self.folders) {
+            self.keep_if_published(opened, folder, sweep).await?;
         }
+        let rounds = match sweep {
+            // Whoever claims it anew may have written what would be found.
+            Some(_) => 1,
+            None => ROUNDS,
+        };
         for folder in &self.folders {
-            let of_folder = remove_folder(opened, id, folder).await?;
+            let of_folder = self.remove_folder(opened, id, folder, rounds).await?;
             removed.files += of_folder.files;
             removed.bytes += of_folder.bytes;
         }
-        for key in self.entries.iter().chain(&self.records) {
+        // Of a run that is swept they went before its claim: one that is there now is of somebody who has claimed it anew.
+        let entries = self.entries.iter().filter(|_| sweep.is_none());
+        for key in entries.chain(&self.records) {
             opened.sink.delete(key).await?;
         }
         Ok(removed)
     }
-}
 
-/// Takes the sweep of a run back that was published after it had been taken for dead: by somebody who has gone on with it, or because
-/// it has slept. Whoever publishes writes the manifest and then looks for a sweep, so one of the two sees the other.
-async fn keep_if_published(
-    opened: &Opened,
-    path: &str,
-    sweep: &ObjectKey,
-) -> Result<(), BackupError> {
-    let sink = opened.sink.as_ref();
-    let key = file_of(path, layout::MANIFEST)?;
-    let bytes = match read_whole(sink, &key).await {
-        Err(error) if error.class() == Class::NotFound => return Ok(()),
-        read => read?,
-    };
-    let manifest = SealedManifest::open(&located(sink, &key), bytes)?.manifest;
-    let traces = Traces {
-        manifest: true,
-        ..Traces::default()
-    };
-    if !traces.outlives_sweep(has_all(opened, path, &manifest).await?) {
-        return Ok(());
-    }
-    sink.delete(sweep).await?;
-    let message = "it was published meanwhile, so nothing of it is removed";
-    let subject = located(sink, &key);
-    Err(BackupError::new(
-        Class::Conflict,
-        "remove",
-        subject,
-        message,
-    ))
-}
-
-/// Whether every file that a manifest names is there. Each is asked for: a listing may be older than that.
-async fn has_all(opened: &Opened, path: &str, manifest: &Manifest) -> Result<bool, BackupError> {
-    let sink = opened.sink.as_ref();
-    let files = stream::iter(named(manifest)).map(|file| async move {
-        match sink.head(&file_of(path, &file)?).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.class() == Class::NotFound => Ok(false),
-            Err(error) => Err(error),
+    /// Takes the sweep of a run back that was published after it had been taken for dead: by somebody who has gone on with it, or because
+    /// it has slept. Whoever publishes writes the manifest and then looks for a sweep, so one of the two sees the other.
+    async fn keep_if_published(
+        &self,
+        opened: &Opened,
+        path: &str,
+        sweep: Option<&ObjectKey>,
+    ) -> Result<(), BackupError> {
+        let sink = opened.sink.as_ref();
+        let key = file_of(path, layout::MANIFEST)?;
+        let bytes = match read_whole(sink, &key).await {
+            Err(error) if error.class() == Class::NotFound => return Ok(()),
+            read => read?,
+        };
+        let manifest = SealedManifest::open(&located(sink, &key), bytes)?.manifest;
+        let mut has_entry = false;
+        for entry in &self.entries {
+            has_entry |= is_there(sink, entry).await?;
         }
-    });
-    let files = files.buffer_unordered(READS_AT_ONCE);
-    files
-        .try_fold(true, |all, is_there| async move { Ok(all && is_there) })
-        .await
-}
-
-/// Removes what a run wrote into a folder. Whoever writes there meanwhile, completing a copy, sees no more than that the claim is
-/// gone, and what it has written until then may be in no listing yet: so once the claim is gone there is another round.
-async fn remove_folder(opened: &Opened, id: &BackupId, path: &str) -> Result<Removed, BackupError> {
-    let sink = opened.sink.as_ref();
-    let folder = ObjectKey::new(path)?;
-    if folder.file_name() != id.as_str() {
-        let message = format!("it is no folder of {id}, so nothing in it is removed");
-        return Err(BackupError::corrupt(located(sink, &folder), message));
-    }
-    let ours = Ours::find(opened, id, path).await?;
-    let mut removed = Removed::default();
-    for _ in 0..ROUNDS {
-        let round = remove_ours(opened, &folder, &ours).await?;
-        removed.files += round.files;
-        removed.bytes += round.bytes;
-        if round.files == 0 {
-            break;
+        let traces = Traces {
+            claim: is_there(sink, &file_of(path, layout::RUN_CLAIM)?).await?,
+            entry: has_entry,
+            manifest: true,
+            ..Traces::default()
+        };
+        if !traces.outlives_sweep(is_whole(opened, path, &manifest).await?) {
+            return Ok(());
         }
+        if let Some(sweep) = sweep {
+            sink.delete(sweep).await?;
+        }
+        let message = "it was published meanwhile, so nothing of it is removed";
+        let subject = located(sink, &key);
+        Err(BackupError::new(
+            Class::Conflict,
+            "remove",
+            subject,
+            message,
+        ))
     }
-    Ok(removed)
-}
 
-async fn remove_ours(
-    opened: &Opened,
-    folder: &ObjectKey,
-    ours: &Ours,
-) -> Result<Removed, BackupError> {
-    let sink = opened.sink.as_ref();
-    let path = folder.as_str();
-    let is_in_folder = |key: &ObjectKey| {
-        let above = key.as_str().rsplit_once('/');
-        above.is_some_and(|(above, _)| above == path)
-    };
-    let objects: Vec<ObjectMeta> = sink.list(Some(folder)).try_collect().await?;
-    let is_sealed = ours.is_sealed();
-    let is_ours = |key: &ObjectKey| match is_in_folder(key) {
-        true => ours.has(key.file_name()),
-        false => is_sealed && is_key_object(path, key),
-    };
-    let ours: Vec<ObjectMeta> = objects
-        .into_iter()
-        .filter(|object| is_ours(&object.key))
-        .collect();
-    let turn_of = |object: &ObjectMeta| match is_key_object(path, &object.key) {
-        true => RemovalTurn::Files,
-        false => RemovalTurn::of(object.key.file_name()),
-    };
-    for turn in RemovalTurn::ORDER {
-        let now = ours.iter().filter(|object| turn_of(object) == turn);
-        stream::iter(now.map(Ok))
-            .try_for_each_concurrent(REMOVALS_AT_ONCE, |object| sink.delete(&object.key))
-            .await?;
-        if turn == RemovalTurn::Files {
-            // Where they can't be listed a cleanup says so, and finds them by their folder when they can.
-            let uploads: Vec<UnfinishedUpload> =
-                match sink.unfinished(Some(folder)).try_collect().await {
-                    Err(error) if !error.class().is_retriable() => Vec::new(),
-                    uploads => uploads?,
-                };
-            let is_of_folder =
-                |key: &ObjectKey| is_in_folder(key) || (is_sealed && is_key_object(path, key));
-            for upload in uploads.iter().filter(|upload| is_of_folder(&upload.key)) {
-                sink.discard(upload).await?;
+    /// Removes what a run wrote into a folder. Whoever writes there meanwhile, completing a copy, sees no more than that the claim is
+    /// gone, and what it has written until then may be in no listing yet: so once the claim is gone there is another round.
+    async fn remove_folder(
+        &self,
+        opened: &Opened,
+        id: &BackupId,
+        path: &str,
+        rounds: usize,
+    ) -> Result<Removed, BackupError> {
+        let sink = opened.sink.as_ref();
+        let folder = ObjectKey::new(path)?;
+        if folder.file_name() != id.as_str() {
+            let message = format!("it is no folder of {id}, so nothing in it is removed");
+            return Err(BackupError::corrupt(located(sink, &folder), message));
+        }
+        let ours = Ours::find(opened, id, path).await?;
+        let mut removed = Removed::default();
+        for _ in 0..rounds {
+            let round = self.remove_ours(opened, &folder, &ours).await?;
+            removed.files += round.files;
+            removed.bytes += round.bytes;
+            if round.files == 0 {
+                break;
             }
         }
+        Ok(removed)
     }
-    Ok(Removed {
-        files: ours.len() as u64,
-        bytes: ours.iter().map(|object| object.bytes).sum(),
-    })
+
+    async fn remove_ours(
+        &self,
+        opened: &Opened,
+        folder: &ObjectKey,
+        ours: &Ours,
+    ) -> Result<Removed, BackupError> {
+        let (sink, path) = (opened.sink.as_ref(), folder.as_str());
+        let is_in_folder = |key: &ObjectKey| {
+            let above = key.as_str().rsplit_once('/');
+            above.is_some_and(|(above, _)| above == path)
+        };
+        let objects: Vec<ObjectMeta> = sink.list(Some(folder)).try_collect().await?;
+        let is_sealed = ours.is_sealed();
+        let is_ours = |key: &ObjectKey| match is_in_folder(key) {
+            true => ours.has(key.file_name()),
+            false => is_sealed && is_key_object(path, key),
+        };
+        let gone: Vec<ObjectMeta> = objects
+            .into_iter()
+            .filter(|object| is_ours(&object.key))
+            .collect();
+        let turn_of = |object: &ObjectMeta| match is_key_object(path, &object.key) {
+            true => RemovalTurn::Files,
+            false => RemovalTurn::of(object.key.file_name()),
+        };
+        for turn in ours.turns() {
+            if turn == RemovalTurn::Claim && ours.has_claim() {
+                self.unlist(opened, path).await?;
+            }
+            let now = gone.iter().filter(|object| turn_of(object) == turn);
+            stream::iter(now.map(Ok))
+                .try_for_each_concurrent(REMOVALS_AT_ONCE, |object| sink.delete(&object.key))
+                .await?;
+            if turn == RemovalTurn::Files {
+                // Where they can't be listed a cleanup says so, and finds them by their folder when they can.
+                let uploads: Vec<UnfinishedUpload> =
+                    match sink.unfinished(Some(folder)).try_collect().await {
+                        Err(error) if !error.class().is_retriable() => Vec::new(),
+                        uploads => uploads?,
+                    };
+                let is_of_folder =
+                    |key: &ObjectKey| is_in_folder(key) || (is_sealed && is_key_object(path, key));
+                for upload in uploads.iter().filter(|upload| is_of_folder(&upload.key)) {
+                    sink.discard(upload).await?;
+                }
+            }
+        }
+        Ok(Removed {
+            files: gone.len() as u64,
+            bytes: gone.iter().map(|object| object.bytes).sum(),
+        })
+    }
+
+    /// Removes what lists the backup: a manifest that was written since the removal began as well, for it names what is gone.
+    async fn unlist(&self, opened: &Opened, path: &str) -> Result<(), BackupError> {
+        let manifest = file_of(path, layout::MANIFEST)?;
+        for key in [manifest].iter().chain(&self.entries) {
+            opened.sink.delete(key).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether all that a manifest names is there and right; of what is archived, that it is there.
+async fn is_whole(opened: &Opened, path: &str, manifest: &Manifest) -> Result<bool, BackupError> {
+    let mut check = Check::new(opened);
+    check.named(manifest, path).await;
+    let unknown = check
+        .damage
+        .iter()
+        .find(|damage| damage.class.is_retriable());
+    match unknown {
+        Some(damage) => Err(BackupError::new(
+            damage.class,
+            "look at",
+            format!("{}: {}", opened.sink, damage.file),
+            &damage.message,
+        )),
+        None => Ok(check.damage.is_empty()),
+    }
 }
 
 /// Which files of a folder a run wrote: as its claim says, or, where that can't be read, its manifest.
@@ -243,6 +281,18 @@ impl Ours {
         }
     }
 
+    fn has_claim(&self) -> bool {
+        matches!(self, Ours::Claimed(_))
+    }
+
+    /// In which order they go: what tells them last.
+    fn turns(&self) -> [RemovalTurn; 3] {
+        match self {
+            Ours::Claimed(_) => RemovalTurn::ORDER,
+            Ours::Named(..) => RemovalTurn::WITHOUT_CLAIM,
+        }
+    }
+
     fn is_sealed(&self) -> bool {
         match self {
             Ours::Claimed(claim) => claim.head.plan.seal.is_some(),
@@ -254,7 +304,8 @@ impl Ours {
         match self {
             Ours::Claimed(claim) => claim.writes(file),
             Ours::Named(files, _) => {
-                matches!(file, layout::MANIFEST | layout::RUN_CLAIM) || files.contains(file)
+                let is_always = matches!(file, layout::MANIFEST | layout::RUN_CLAIM);
+                is_always || layout::resumption_number(file).is_some() || files.contains(file)
             }
         }
     }

@@ -1,13 +1,15 @@
-//! Who comes after runs: cleanups, deletions and repairs, at one destination at a time. Each looks, plans, and then does one
+//! Who comes after runs: cleanups, deletions, repairs and syncs, at one destination at a time. Each looks, plans, and then does one
 //! thing after the other; it may break off after any of them, and the next one begins by looking.
 
 use teeline_core::DestinationStatus;
 use teeline_core::commit::{PublishStep, Recorded, RemovalTurn};
 
-use crate::backups::{expired, needing, recorded};
-use crate::run::publish;
+use crate::backups::{needing, recorded};
+use crate::errands::entries;
+use crate::healing::{self, Cure};
+use crate::publishing::{self, Publisher};
 use crate::scene::{Planted, Scene};
-use crate::world::{BackupNumber, Call, Copy, Place};
+use crate::world::{BackupNumber, Call, Content, Copy, File, NUMBERS_MAX, Place};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Janitor {
@@ -32,137 +34,25 @@ pub(crate) enum Task {
     /// Looks what there is of a backup, and removes that.
     Remove(BackupNumber),
     RemoveFile(BackupNumber, File),
-    /// A step of publishing by a repair, by its place in their order.
-    Publish(BackupNumber, usize),
+    /// Removes a manifest that has come since the removal began: files are gone that it names.
+    RemoveLateManifest(BackupNumber),
+    /// What was damaged and kept goes with its backup.
+    RemoveKept(BackupNumber),
+    /// A step of publishing by a repair or a sync, by its place in their order.
+    Publish(BackupNumber, usize, Publisher),
     RecordPublished(BackupNumber),
+    Heal(Cure, healing::Step),
+    SyncClaim(Syncing),
+    SyncSegment(Syncing, u8, Publisher),
 }
 
+/// The completing of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum File {
-    Manifest,
-    Segment(u8),
-    Claim,
-    Entry,
-    /// What a run that was no backup is withdrawn by.
-    Sweep,
-    Record,
-}
-
-/// What somebody begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Errand {
-    /// A cleanup; of what was withdrawn it removes what may be, where the grace is over.
-    CleanUp {
-        is_grace_over: bool,
-    },
-    /// A cleanup to which a listing doesn't show this backup's manifest yet.
-    CleanUpByOldListing(BackupNumber),
-    Delete(BackupNumber),
-    /// The same without a grace.
-    DeleteAtOnce(BackupNumber),
-    Repair,
-}
-
-/// What a destination looks like to who begins.
-pub(crate) struct Seen<'a> {
-    pub(crate) scene: &'a Scene,
-    pub(crate) place: &'a Place,
-    /// The backups whose runs may be going on: something of them was touched lately.
-    pub(crate) touched: &'a [BackupNumber],
-}
-
-impl Seen<'_> {
-    /// What an errand comes to, the first thing first.
-    pub(crate) fn plan(&self, errand: Errand) -> Vec<Task> {
-        match errand {
-            Errand::CleanUp { is_grace_over } => self.clean_up(is_grace_over, None),
-            Errand::CleanUpByOldListing(hidden) => self.clean_up(false, Some(hidden)),
-            Errand::Delete(number) => self.delete(number),
-            Errand::DeleteAtOnce(number) => {
-                let mut tasks = self.delete(number);
-                if !tasks.is_empty() {
-                    tasks.push(Task::Remove(number));
-                }
-                tasks
-            }
-            Errand::Repair => self.repair(),
-        }
-    }
-
-    fn clean_up(&self, is_grace_over: bool, hidden: Option<BackupNumber>) -> Vec<Task> {
-        let listed = self.place.listed();
-        let expired = expired(&self.scene.plans, &listed);
-        let entries = self.entries();
-        let withdraw = |number| Task::Withdraw(number, entries.clone());
-        let mut tasks: Vec<Task> = expired.into_iter().map(withdraw).collect();
-        for number in self.place.numbers(|copy| copy.traces.withdrawal) {
-            let has_more = !self.place.copies[number].is_gone();
-            let needing = needing(&self.scene.plans, &entries, number);
-            if needing.iter().any(|number| listed.contains(number)) {
-                tasks.push(Task::TakeBack(number));
-            } else if has_more && needing.is_empty() && is_grace_over {
-                tasks.push(Task::Remove(number));
-            }
-        }
-        for number in self
-            .place
-            .numbers(|copy| copy.traces.sweep && !copy.traces.withdrawal)
-        {
-            tasks.push(Task::Remove(number));
-        }
-        for number in self.dead(hidden) {
-            tasks.push(Task::Sweep(number));
-        }
-        tasks
-    }
-
-    /// The runs that have left something, and no backup.
-    fn dead(&self, hidden: Option<BackupNumber>) -> Vec<BackupNumber> {
-        let copies = self.place.copies.iter().enumerate();
-        let dead = copies.filter(|(number, copy)| {
-            let traces = copy.traces;
-            let shows_manifest = traces.manifest && hidden != Some(*number);
-            let is_unpublished = traces.claim
-                && !shows_manifest
-                && !traces.withdrawal
-                && !traces.sweep
-                && !self.touched.contains(number);
-            // An old listing doesn't show the files either.
-            let is_whole = copy.has_all(self.scene.segments) && hidden != Some(*number);
-            is_unpublished && recorded(self.place, *number).is_dead(is_whole)
-        });
-        dead.map(|(number, _)| number).collect()
-    }
-
-    /// One that others need isn't deleted.
-    fn delete(&self, number: BackupNumber) -> Vec<Task> {
-        let is_listed = self.place.copies[number].traces.is_backup();
-        let is_needed = !needing(&self.scene.plans, &self.entries(), number).is_empty();
-        match is_listed && !is_needed {
-            true => vec![Task::Withdraw(number, self.entries())],
-            false => Vec::new(),
-        }
-    }
-
-    /// Runs that are whole but for their manifest, and that nobody is at work on.
-    fn repair(&self) -> Vec<Task> {
-        let copies = self.place.copies.iter().enumerate();
-        let lost = copies.filter(|(number, copy)| {
-            let traces = copy.traces;
-            let is_lost = traces.claim && !traces.manifest && traces.obstacle().is_none();
-            is_lost && copy.has_all(self.scene.segments) && !self.touched.contains(number)
-        });
-        lost.map(|(number, _)| Task::Publish(number, 0)).collect()
-    }
-
-    fn entries(&self) -> Vec<BackupNumber> {
-        entries(self.place)
-    }
-}
-
-/// The backups whose entries a catalogue shows: not those that are withdrawn.
-fn entries(place: &Place) -> Vec<BackupNumber> {
-    place.numbers(|copy| copy.traces.entry && !copy.traces.withdrawal && !copy.traces.sweep)
+pub(crate) struct Syncing {
+    pub(crate) number: BackupNumber,
+    /// Where it comes from.
+    pub(crate) from: usize,
+    pub(crate) content: Content,
 }
 
 impl Janitor {
@@ -181,17 +71,47 @@ impl Janitor {
         self.tasks = tasks;
     }
 
+    pub(crate) fn is_idle(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// The backup there whose removal is about to end, if one is: all files but the claim are gone.
+    pub(crate) fn ends_removal(&self) -> Option<(usize, BackupNumber)> {
+        match self.tasks.last() {
+            Some(Task::RemoveLateManifest(number)) => Some((self.at, *number)),
+            _ => None,
+        }
+    }
+
+    /// Whether it has looked, and is about to write this backup's manifest there.
+    pub(crate) fn has_looked(&self) -> Option<(usize, BackupNumber)> {
+        match self.tasks.last() {
+            Some(Task::Publish(number, step, _)) if publishing::has_looked(*step) => {
+                Some((self.at, *number))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the next thing changes something, so that it may be done without an answer.
     pub(crate) fn writes(&self) -> bool {
-        !matches!(self.tasks.last(), Some(Task::Remove(_)))
+        use healing::Step;
+        match self.tasks.last() {
+            Some(Task::Remove(_) | Task::Heal(_, Step::Judge(_))) => false,
+            Some(Task::Publish(_, step, _)) => {
+                let step = PublishStep::ORDER[*step];
+                matches!(step, PublishStep::Entry | PublishStep::Manifest)
+            }
+            _ => true,
+        }
     }
 
     /// Does the next thing. Where that isn't answered, all of it breaks off.
-    pub(crate) fn step(&mut self, scene: &Scene, place: &mut Place, call: Call) {
+    pub(crate) fn step(&mut self, scene: &Scene, places: &mut [Place], call: Call) {
         let Some(task) = self.tasks.pop() else {
             return;
         };
-        let goes_on = self.carry_out(scene, place, task, call);
+        let goes_on = self.carry_out(scene, places, task, call);
         if call != Call::Answered || !goes_on {
             self.tasks.clear();
         }
@@ -200,7 +120,8 @@ impl Janitor {
         }
     }
 
-    fn carry_out(&mut self, scene: &Scene, place: &mut Place, task: Task, call: Call) -> bool {
+    fn carry_out(&mut self, scene: &Scene, places: &mut [Place], task: Task, call: Call) -> bool {
+        let place = &mut places[self.at];
         match task {
             Task::Withdraw(number, known) => {
                 place.copies[number].traces.withdrawal |= call.is_done();
@@ -227,23 +148,44 @@ impl Janitor {
             Task::Remove(number) => return self.remove(scene, place, number),
             Task::RemoveFile(number, file) => {
                 if call.is_done() {
-                    remove_file(&mut place.copies[number], file);
+                    place.copies[number].remove(file);
                 }
             }
-            Task::Publish(number, step) => {
-                let goes_on = publish(scene, place, number, PublishStep::ORDER[step], call);
-                let is_last = step + 1 == PublishStep::ORDER.len();
-                match is_last {
-                    true => self.tasks.push(Task::RecordPublished(number)),
-                    false => self.tasks.push(Task::Publish(number, step + 1)),
+            Task::RemoveLateManifest(number) => {
+                if call.is_done() {
+                    place.copies[number].remove(File::Manifest);
                 }
-                return goes_on;
+            }
+            Task::RemoveKept(number) => {
+                if call.is_done() {
+                    place.copies[number].kept = Default::default();
+                }
+            }
+            Task::Publish(number, step, publisher) => {
+                let done = publisher.step(scene, place, number, PublishStep::ORDER[step], call);
+                self.tasks
+                    .push(match publishing::after(scene, number, step) {
+                        None => Task::RecordPublished(number),
+                        Some(next) => Task::Publish(number, next, publisher),
+                    });
+                return done == publishing::Step::Done;
             }
             Task::RecordPublished(number) => {
                 let is_recorded = recorded(place, number) == Recorded::Published;
                 if call.is_done() && !is_recorded {
                     place.copies[number].record = Some(DestinationStatus::Committed);
                 }
+            }
+            Task::Heal(mut cure, step) => {
+                let Some(steps) = cure.step(scene, places, self.at, step, call) else {
+                    return false;
+                };
+                cure.tell(&mut self.tasks);
+                self.tasks.extend(steps.into_iter().rev());
+            }
+            Task::SyncClaim(syncing) => return self.sync_claim(scene, places, syncing, call),
+            Task::SyncSegment(syncing, segment, publisher) => {
+                return self.sync_segment(scene, places, (syncing, publisher), segment, call);
             }
         }
         true
@@ -254,45 +196,135 @@ impl Janitor {
         let copy = &mut place.copies[number];
         let is_sweep = copy.traces.sweep && !copy.traces.withdrawal;
         let looks = scene.planted != Some(Planted::NobodyLooksBeforeSweeping);
-        if is_sweep && looks && copy.traces.outlives_sweep(copy.has_all(scene.segments)) {
+        let is_whole = match scene.planted {
+            Some(Planted::OnlyNamesAreLookedFor) => copy.has_all(scene.segments),
+            _ => copy.is_whole(scene.segments),
+        };
+        if is_sweep && looks && copy.traces.outlives_sweep(is_whole) {
             copy.traces.sweep = false;
             self.has_taken_back[1] = true;
             return false;
         }
-        let mut files = Vec::new();
-        for turn in RemovalTurn::ORDER {
-            match turn {
-                RemovalTurn::Manifest if copy.traces.manifest => files.push(File::Manifest),
-                RemovalTurn::Files => {
-                    let there = (0..scene.segments).filter(|at| copy.segments & (1 << at) != 0);
-                    files.extend(there.map(File::Segment));
-                }
-                RemovalTurn::Claim if copy.traces.claim => files.push(File::Claim),
-                _ => {}
+        let Some(files) = files(scene, copy) else {
+            return false;
+        };
+        let files = files.into_iter();
+        let mut tasks: Vec<Task> = files.map(|file| Task::RemoveFile(number, file)).collect();
+        let entry = Task::RemoveFile(number, File::Entry);
+        if let Some(claim) = tasks.pop_if(|task| *task == Task::RemoveFile(number, File::Claim)) {
+            if scene.planted != Some(Planted::NobodyLooksForLateManifests) {
+                tasks.push(Task::RemoveLateManifest(number));
+            }
+            // Who claims it anew, once the claim is gone, writes an entry that is to stay.
+            match scene.planted {
+                Some(Planted::EntryGoesLast) => tasks.extend([claim, entry.clone()]),
+                _ => tasks.extend([entry.clone(), claim]),
             }
         }
-        files.push(File::Entry);
-        files.push(match is_sweep {
-            true => File::Sweep,
-            false => File::Record,
-        });
-        let tasks = files.into_iter().rev();
-        self.tasks
-            .extend(tasks.map(|file| Task::RemoveFile(number, file)));
+        if !is_sweep {
+            tasks.push(entry);
+        }
+        if copy.kept.iter().any(|kept| !kept.is_empty()) {
+            tasks.push(Task::RemoveKept(number));
+        }
+        tasks.push(Task::RemoveFile(
+            number,
+            match is_sweep {
+                true => File::Sweep,
+                false => File::Record,
+            },
+        ));
+        self.tasks.extend(tasks.into_iter().rev());
         true
+    }
+
+    /// Claims the id by the claim that is where the copy comes from.
+    fn sync_claim(
+        &mut self,
+        scene: &Scene,
+        places: &mut [Place],
+        syncing: Syncing,
+        call: Call,
+    ) -> bool {
+        let Syncing {
+            number,
+            from,
+            content,
+        } = syncing;
+        let source = &places[from].copies[number];
+        let (has_claim, by) = (source.is_right(File::Claim, content), source.claimed_by);
+        let copy = &mut places[self.at].copies[number];
+        if !has_claim {
+            return false;
+        }
+        if call.is_done() {
+            if !copy.traces.claim {
+                copy.claimed_by = by;
+            }
+            if !copy.put(File::Claim, content) || copy.claimed_by != by {
+                return false;
+            }
+        }
+        let publisher = Publisher {
+            attempt: None,
+            claims_seen: copy.claims,
+            content,
+        };
+        self.tasks.push(Task::Publish(number, 0, publisher));
+        let segments = (0..scene.segments).rev();
+        self.tasks
+            .extend(segments.map(|segment| Task::SyncSegment(syncing, segment, publisher)));
+        true
+    }
+
+    /// Compares a segment, or copies it where there is none.
+    fn sync_segment(
+        &mut self,
+        scene: &Scene,
+        places: &mut [Place],
+        (syncing, publisher): (Syncing, Publisher),
+        segment: u8,
+        call: Call,
+    ) -> bool {
+        let Syncing { number, from, .. } = syncing;
+        let file = File::Segment(segment);
+        let has_right = places[from].copies[number].is_right(file, publisher.content);
+        let copy = &mut places[self.at].copies[number];
+        let is_believed = scene.planted == Some(Planted::FailedSegmentIsBelieved);
+        let is_there = match copy.has(file) {
+            true => copy.is_right(file, publisher.content),
+            false => has_right && call.is_done() && copy.put(file, publisher.content),
+        };
+        is_there || is_believed
     }
 }
 
-fn remove_file(copy: &mut Copy, file: File) {
-    match file {
-        File::Manifest => copy.traces.manifest = false,
-        File::Segment(at) => copy.segments &= !(1 << at),
-        File::Claim => {
-            copy.traces.claim = false;
-            copy.claimed_by = None;
-        }
-        File::Entry => copy.traces.entry = false,
-        File::Sweep => copy.traces.sweep = false,
-        File::Record => copy.record = None,
+/// The files of a copy, in the order in which they are removed; none, where neither claim nor manifest is there to tell them. One that is
+/// there and damaged tells nothing, and is left.
+fn files(scene: &Scene, copy: &Copy) -> Option<Vec<File>> {
+    let is_right = |file| copy.is_right(file, copy.manifest_of);
+    let told_by_manifest = !is_right(File::Claim);
+    if told_by_manifest && !is_right(File::Manifest) {
+        let is_there = copy.traces.claim || copy.traces.manifest;
+        return (!is_there).then(Vec::new);
     }
+    let mut files = Vec::new();
+    for turn in RemovalTurn::ORDER {
+        match turn {
+            RemovalTurn::Manifest if copy.traces.manifest => files.push(File::Manifest),
+            RemovalTurn::Files => {
+                let there = (0..scene.segments).map(File::Segment);
+                files.extend(there.filter(|file| copy.has(*file)));
+                let numbers = 1..=u8::try_from(NUMBERS_MAX).unwrap_or(u8::MAX);
+                files.extend(numbers.map(File::Number).filter(|file| copy.has(*file)));
+            }
+            RemovalTurn::Claim if copy.traces.claim => files.push(File::Claim),
+            _ => {}
+        }
+    }
+    // What tells the files goes last.
+    if told_by_manifest && scene.planted != Some(Planted::ManifestGoesFirst) {
+        files.rotate_left(1);
+    }
+    Some(files)
 }

@@ -6,15 +6,20 @@
 //! modelled here is the order in which the engine asks stores and tells them, and the stores. A call is one step: it happens
 //! or not, and is answered or not. `docs/explanation/commit-protocol.md` tells what each step is.
 
+mod actions;
 mod backups;
 mod check;
+mod errands;
+mod healing;
 mod janitor;
 mod model;
 mod properties;
+mod publishing;
 mod restore;
 mod run;
 mod scene;
+mod taking_up;
 mod world;
 
-pub use check::{Walked, walk};
+pub use check::{Walked, shortest, walk};
 pub use scene::{Planted, Scene, Size};

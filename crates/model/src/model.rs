@@ -3,12 +3,14 @@
 use stateright::{Model, Property};
 use teeline_core::Outcome;
 
-use crate::janitor::{Errand, Janitor, Seen};
+use crate::errands::{Errand, Seen};
+use crate::janitor::Janitor;
 use crate::properties::properties;
 use crate::restore::Restore;
-use crate::run::{Lane, Run, Source};
+use crate::run::{Run, Source};
 use crate::scene::Scene;
-use crate::world::{BackupNumber, Call, Copy, Place, World};
+use crate::taking_up::Stage;
+use crate::world::{BackupNumber, Call, Copy, Files, Place, World};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
@@ -45,11 +47,24 @@ pub(crate) enum Action {
     Sleeps {
         run: usize,
     },
+    /// It takes up the first run.
+    TakesUp {
+        run: usize,
+    },
+    Number {
+        run: usize,
+        call: Call,
+    },
+    Compare {
+        run: usize,
+    },
     Begin {
+        janitor: usize,
         at: usize,
         errand: Errand,
     },
     Janitor {
+        janitor: usize,
         call: Call,
     },
     Restore {
@@ -66,44 +81,38 @@ impl Model for Walk {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let copies = (0..self.0.plans.len()).map(|number| match self.0.present.contains(&number) {
-            true => Copy::committed(self.0.segments),
-            false => Copy::default(),
-        });
-        let place = Place {
-            copies: copies.collect(),
-        };
-        let runs = self.0.runs.iter().enumerate();
-        vec![World {
-            places: vec![place; self.0.required.len()],
-            runs: runs
-                .map(|(number, backup)| Run::new(&self.0, number, *backup))
-                .collect(),
-            janitor: Janitor::new(self.0.rounds),
-            restore: match self.0.restores {
-                true => Restore::Wanted,
-                false => Restore::Unwanted,
-            },
-            mishaps_left: self.0.mishaps,
-        }]
+        let world = self.0.begins();
+        match self.0.is_spoilt {
+            true => self.0.spoilt(&world),
+            false => vec![world],
+        }
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         let goes_wrong = world.mishaps_left > 0;
-        let calls = |writes: bool| match (goes_wrong, writes) {
+        let calls = |writes: bool| match (goes_wrong && self.0.calls_fail, writes) {
             (false, _) => &[Call::Answered][..],
             (true, false) => &[Call::Answered, Call::Failed],
             (true, true) => &[Call::Answered, Call::Failed, Call::Lost],
         };
         for (run, state) in world.runs.iter().enumerate() {
-            self.0
-                .actions_of_run(run, state, goes_wrong, &calls, actions);
+            if state.stage == Stage::Works {
+                self.0
+                    .actions_of_run(run, state, goes_wrong, &calls, actions);
+            } else {
+                self.0.actions_of_taker(run, world, &calls, actions);
+            }
         }
-        if world.janitor.tasks.is_empty() {
-            self.0.errands(world, actions);
-        } else {
-            let calls = calls(world.janitor.writes()).iter();
-            actions.extend(calls.map(|call| Action::Janitor { call: *call }));
+        for (janitor, state) in world.janitors.iter().enumerate() {
+            if state.is_idle() {
+                self.0.errands(world, janitor, actions);
+            } else if !self.0.is_too_early(world, state) {
+                let calls = calls(state.writes()).iter();
+                actions.extend(calls.map(|call| Action::Janitor {
+                    janitor,
+                    call: *call,
+                }));
+            }
         }
         let choices = world.restore.choices(&world.places).into_iter();
         actions.extend(choices.map(|number| Action::Restore { number }));
@@ -117,7 +126,7 @@ impl Model for Walk {
         let World {
             places,
             runs,
-            janitor,
+            janitors,
             restore,
             mishaps_left,
         } = &mut next;
@@ -149,28 +158,37 @@ impl Model for Walk {
                 runs[run].sleeps = true;
                 runs[run].has_slept = true;
             }
-            Action::Begin { at, errand } => {
-                let touched = touched(runs);
-                let seen = Seen {
-                    scene: &self.0,
-                    place: &places[at],
-                    touched: &touched,
-                };
-                let tasks = seen.plan(errand);
+            Action::TakesUp { run } => {
+                runs[run].take_up(&self.0, places);
+            }
+            Action::Number { run, call } => {
+                *mishaps_left -= u8::from(call != Call::Answered);
+                runs[run].number(&self.0, places, call);
+            }
+            Action::Compare { run } => runs[run].compare(&self.0, places),
+            Action::Begin {
+                janitor,
+                at,
+                errand,
+            } => {
+                let tasks = self.0.seen(world, at, &touched(runs, at)).plan(errand);
+                let janitor = &mut janitors[janitor];
                 janitor.rounds_left = janitor.rounds_left.saturating_sub(1);
                 *mishaps_left -= u8::from(matches!(errand, Errand::CleanUpByOldListing(_)));
                 janitor.begin(at, tasks);
             }
-            Action::Janitor { call } => {
+            Action::Janitor { janitor, call } => {
                 *mishaps_left -= u8::from(call != Call::Answered);
-                let place = &mut places[janitor.at];
-                janitor.step(&self.0, place, call);
+                janitors[janitor].step(&self.0, places, call);
             }
             Action::Restore { number } => restore.begin(&self.0.plans, places, number),
             Action::Read => restore.step(self.0.segments, places),
         }
         for copy in places.iter_mut().flat_map(|place| &mut place.copies) {
             copy.was_backup |= copy.traces.is_backup();
+            if self.0.is_spoilt {
+                copy.notice(self.0.segments);
+            }
         }
         (next != *world).then_some(next)
     }
@@ -180,106 +198,83 @@ impl Model for Walk {
     }
 }
 
-/// The backups that something of was touched lately.
-fn touched(runs: &[Run]) -> Vec<BackupNumber> {
-    let awake = runs.iter().filter(|run| !run.is_over() && !run.sleeps);
+/// The backups that something of was touched lately at a destination.
+pub(crate) fn touched(runs: &[Run], at: usize) -> Vec<BackupNumber> {
+    let awake = runs.iter().filter(|run| run.touches(at));
     awake.map(|run| run.backup).collect()
 }
 
 impl Scene {
-    fn actions_of_run<'a>(
-        &self,
-        run: usize,
-        state: &Run,
-        goes_wrong: bool,
-        calls: &impl Fn(bool) -> &'a [Call],
-        actions: &mut Vec<Action>,
-    ) {
-        if state.is_over() {
-            return;
-        }
-        if state.verdict.is_none() && state.source == Source::Gives {
-            actions.push(Action::SourceEnds { run });
-            if goes_wrong {
-                actions.push(Action::SourceFails { run });
+    /// What there is when all begins.
+    fn begins(&self) -> World {
+        let copy_at = |at: usize, number: BackupNumber| {
+            let mut present = self.present.iter();
+            match present.any(|(present, places)| *present == number && places.contains(&at)) {
+                true => Copy::committed(self.segments),
+                false => Copy::default(),
             }
-        }
-        if goes_wrong {
-            actions.push(Action::Dies { run });
-            if self.sleeps && !state.has_slept {
-                actions.push(Action::Sleeps { run });
-            }
-        }
-        let is_decided = state.verdict.is_some();
-        for at in 0..state.lanes.len() {
-            if is_decided && matches!(state.lanes[at], Lane::Publish(_)) {
-                let ends = [Call::Answered, Call::Failed];
-                actions.extend(ends.map(|call| Action::Abandon { run, at, call }));
-            } else if !is_decided && state.can_step(at) {
-                let calls = calls(state.writes(at)).iter();
-                actions.extend(calls.map(|call| Action::Lane {
-                    run,
-                    at,
-                    call: *call,
-                }));
-                let is_writing = matches!(state.lanes[at], Lane::Claim | Lane::Segment(_));
-                if goes_wrong && self.lags && is_writing {
-                    actions.push(Action::FallsBehind { run, at });
-                }
-            }
-            if state.has_reported() && state.recorded & (1 << at) == 0 {
-                // They go to all destinations at once; that they follow each other here changes nothing.
-                let calls = calls(true).iter();
-                actions.extend(calls.map(|call| Action::Record {
-                    run,
-                    at,
-                    call: *call,
-                }));
-                break;
-            }
+        };
+        let place = |at: usize| Place {
+            copies: (0..self.plans.len())
+                .map(|number| copy_at(at, number))
+                .collect(),
+        };
+        let runs = self.runs.iter().enumerate();
+        let runs = runs.map(|(number, backup)| Run::new(self, number, *backup));
+        let takers = (0..self.takers).map(|taker| Run::taker(self, self.runs.len() + taker, 0));
+        World {
+            places: (0..self.required.len()).map(place).collect(),
+            runs: runs.chain(takers).collect(),
+            janitors: vec![Janitor::new(self.rounds); self.janitors.len()],
+            restore: match self.restores {
+                true => Restore::Wanted,
+                false => Restore::Unwanted,
+            },
+            mishaps_left: self.mishaps,
         }
     }
 
-    /// While others are at work one begins so often, whatever there is to do; afterwards until there is nothing left to do.
-    fn errands(&self, world: &World, actions: &mut Vec<Action>) {
-        let is_quiet = world.runs.iter().all(Run::is_over) && !world.restore.is_reading();
-        if world.janitor.rounds_left == 0 && !is_quiet {
-            return;
+    /// The same with one file lost or damaged at the last destination, each in turn.
+    fn spoilt(&self, world: &World) -> Vec<World> {
+        let each = Files::of_backup(self.segments).flat_map(|file| [(file, true), (file, false)]);
+        each.map(|(file, is_lost)| {
+            let mut world = world.clone();
+            if let Some(place) = world.places.last_mut() {
+                place.copies[0].spoil(file, is_lost);
+            }
+            for place in &mut world.places {
+                place.copies[0].notice(self.segments);
+            }
+            world
+        })
+        .collect()
+    }
+
+    /// Whether somebody has looked, and is about to write the manifest of what a sweep is about to be done with.
+    fn is_too_early(&self, world: &World, janitor: &Janitor) -> bool {
+        let Some((at, number)) = janitor.ends_removal().filter(|_| self.nobody_is_late) else {
+            return false;
+        };
+        if !world.places[at].copies[number].traces.sweep {
+            return false;
         }
-        let touched = touched(&world.runs);
-        for (at, place) in world.places.iter().enumerate() {
-            let seen = Seen {
-                scene: self,
-                place,
-                touched: &touched,
-            };
-            let mut errands = vec![Errand::CleanUp {
-                is_grace_over: true,
-            }];
-            if self.repairs {
-                errands.push(Errand::Repair);
-            }
-            if world.janitor.rounds_left > 0 {
-                let deletes = self.deletes.into_iter();
-                errands.extend(
-                    deletes
-                        .flat_map(|number| [Errand::Delete(number), Errand::DeleteAtOnce(number)]),
-                );
-                if self.lists_old && world.mishaps_left > 0 {
-                    errands.extend(place.listed().into_iter().map(Errand::CleanUpByOldListing));
-                }
-            }
-            errands.retain(|errand| !seen.plan(*errand).is_empty());
-            let is_idle = errands.is_empty();
-            actions.extend(
-                errands
-                    .into_iter()
-                    .map(|errand| Action::Begin { at, errand }),
-            );
-            // Once the others are done, destinations have nothing to do with each other: one after the other is every order.
-            if is_quiet && !is_idle {
-                return;
-            }
+        let mut janitors = world.janitors.iter();
+        let mut runs = world.runs.iter();
+        janitors.any(|other| other.has_looked() == Some((at, number)))
+            || runs.any(|run| run.backup == number && run.has_looked(at))
+    }
+
+    pub(crate) fn seen<'a>(
+        &'a self,
+        world: &'a World,
+        at: usize,
+        touched: &'a [BackupNumber],
+    ) -> Seen<'a> {
+        Seen {
+            scene: self,
+            places: &world.places,
+            at,
+            touched,
         }
     }
 }

@@ -4,11 +4,12 @@ use stateright::{Model, Property};
 use teeline_core::commit::Traces;
 use teeline_core::{DestinationStatus, Outcome};
 
+use crate::errands::Trade;
 use crate::model::{Action, Walk, is_right};
 use crate::restore::Restore;
 use crate::run::{Lane, Run};
 use crate::scene::Scene;
-use crate::world::{BackupNumber, Copy, Place, World};
+use crate::world::{Copy, File, Files, Place, World};
 
 pub(crate) fn properties(scene: &Scene) -> Vec<Property<Walk>> {
     let mut properties = vec![
@@ -41,12 +42,14 @@ pub(crate) fn properties(scene: &Scene) -> Vec<Property<Walk>> {
         Property::<Walk>::always(
             "P4: what was interrupted is finished or cleaned away",
             |walk, world| {
-                !is_at_rest(walk, world)
-                    || world
-                        .places
-                        .iter()
-                        .all(|place| is_tidy(&walk.0, world, place))
+                !walk.0.has(Trade::CleanUp)
+                    || !is_at_rest(walk, world)
+                    || world.places.iter().all(|place| is_tidy(&walk.0, place))
             },
+        ),
+        Property::<Walk>::always(
+            "P3: what two destinations list under one id is one backup",
+            |_, world| is_one_everywhere(world),
         ),
         Property::<Walk>::always(
             "a restore fails only where the backup was withdrawn",
@@ -60,6 +63,18 @@ pub(crate) fn properties(scene: &Scene) -> Vec<Property<Walk>> {
             },
         ),
     ];
+    if scene.is_spoilt {
+        properties.extend([
+            Property::<Walk>::always(
+                "P3: what was right is somewhere, unless it was withdrawn",
+                |Walk(scene), world| nothing_is_gone(scene, world),
+            ),
+            Property::<Walk>::always(
+                "P3: what is damaged is kept, unless its backup was withdrawn",
+                |_, world| damaged_is_kept(world),
+            ),
+        ]);
+    }
     properties.extend(scene.reached.iter().map(|reached| match reached {
         Reached::Completed => Property::<Walk>::sometimes("a run completes", |_, world| {
             ends(world, Outcome::Completed)
@@ -82,12 +97,12 @@ pub(crate) fn properties(scene: &Scene) -> Vec<Property<Walk>> {
         ),
         Reached::TakenBack => {
             Property::<Walk>::sometimes("a withdrawal is taken back", |_, world| {
-                world.janitor.has_taken_back[0]
+                has_taken_back(world, 0)
             })
         }
         Reached::SweepTakenBack => {
             Property::<Walk>::sometimes("a sweep is taken back", |_, world| {
-                world.janitor.has_taken_back[1]
+                has_taken_back(world, 1)
             })
         }
         Reached::Restored => Property::<Walk>::sometimes("a restore succeeds", |_, world| {
@@ -119,6 +134,45 @@ pub(crate) fn properties(scene: &Scene) -> Vec<Property<Walk>> {
                 })
             })
         }
+        Reached::TakenUp => {
+            Property::<Walk>::sometimes("a run that is taken up completes", |_, world| {
+                let mut runs = world.runs.iter();
+                runs.any(|run| {
+                    let is_whole = run.verdict == Some(Outcome::Completed);
+                    run.attempt > 0 && run.has_reported() && is_whole
+                })
+            })
+        }
+        Reached::Beaten => Property::<Walk>::sometimes(
+            "somebody who was taken for dead publishes nothing any more",
+            |_, world| {
+                let mut runs = world.runs.iter();
+                runs.any(|run| {
+                    let is_failed = run.verdict == Some(Outcome::Failed);
+                    let goes_on = |other: &Run| other.attempt > run.attempt && !other.is_over();
+                    run.has_slept && is_failed && world.runs.iter().any(goes_on)
+                })
+            },
+        ),
+        Reached::Healed => Property::<Walk>::sometimes(
+            "a damaged file is kept, and the right one is in its place",
+            |Walk(scene), world| {
+                let mut copies = world.places.iter().flat_map(|place| &place.copies);
+                copies.any(|copy| {
+                    !copy.spoilt.is_empty()
+                        && copy.kept[0] == copy.spoilt
+                        && copy.traces.is_backup()
+                        && copy.is_whole(scene.segments)
+                })
+            },
+        ),
+        Reached::Synced => Property::<Walk>::sometimes(
+            "a copy is completed from another destination",
+            |_, world| {
+                let mut copies = world.places.iter().flat_map(|place| &place.copies);
+                copies.any(|copy| copy.was_backup && copy.record.is_none() && copy.claims == 1)
+            },
+        ),
     }));
     properties
 }
@@ -134,6 +188,10 @@ pub(crate) enum Reached {
     Restored,
     Swept,
     Repaired,
+    TakenUp,
+    Beaten,
+    Healed,
+    Synced,
 }
 
 fn ends(world: &World, outcome: Outcome) -> bool {
@@ -143,15 +201,17 @@ fn ends(world: &World, outcome: Outcome) -> bool {
         .any(|run| run.has_reported() && run.verdict == Some(outcome))
 }
 
-fn is_whole(scene: &Scene, copy: &Copy) -> bool {
-    copy.traces.claim && copy.traces.manifest && copy.has_all(scene.segments)
+fn has_taken_back(world: &World, what: usize) -> bool {
+    let mut janitors = world.janitors.iter();
+    janitors.any(|janitor| janitor.has_taken_back[what])
 }
 
 /// A parent may be withdrawn for the moment that it takes to see that it is needed; its files are there.
 fn listed_are_whole(scene: &Scene, place: &Place) -> bool {
     let mut chain = place.listed();
     while let Some(number) = chain.pop() {
-        if !is_whole(scene, &place.copies[number]) {
+        let copy = &place.copies[number];
+        if !copy.is_ailing && !copy.is_whole(scene.segments) {
             return false;
         }
         chain.extend(scene.plans[number].parent);
@@ -167,7 +227,48 @@ fn committed_stay(scene: &Scene, place: &Place) -> bool {
             sweep: false,
             ..copy.traces
         };
-        copy.traces.withdrawal || (visible.is_backup() && is_whole(scene, copy))
+        let is_whole = visible.is_backup() && copy.is_whole(scene.segments);
+        copy.traces.withdrawal || copy.is_ailing || is_whole
+    })
+}
+
+fn is_one_everywhere(world: &World) -> bool {
+    let listed = |place: &Place, number| {
+        let copy: &Copy = &place.copies[number];
+        copy.traces.is_backup().then_some(copy.manifest_of)
+    };
+    let plans = world.places.first().map_or(0, |place| place.copies.len());
+    (0..plans).all(|number| {
+        let mut contents = world
+            .places
+            .iter()
+            .filter_map(|place| listed(place, number));
+        let first = contents.next();
+        contents.all(|content| Some(content) == first)
+    })
+}
+
+/// Each file that a destination had right which has the backup, as far as anybody knows.
+fn nothing_is_gone(scene: &Scene, world: &World) -> bool {
+    let copies = || world.places.iter().flat_map(|place| &place.copies);
+    let mut files = Files::of_backup(scene.segments);
+    files.all(|file| {
+        let mut having = copies().filter(|copy| !copy.traces.withdrawal);
+        let is_wanted = having.any(|copy| copy.was_right.has(file));
+        let is_somewhere =
+            |copy: &Copy| copy.is_right(file, copy.manifest_of) || copy.kept[1].has(file);
+        // What the entry and the manifest say, any manifest says.
+        let says =
+            |copy: &Copy| file == File::Entry && copy.is_right(File::Manifest, copy.manifest_of);
+        !is_wanted || copies().any(|copy| is_somewhere(copy) || says(copy))
+    })
+}
+
+fn damaged_is_kept(world: &World) -> bool {
+    let mut copies = world.places.iter().flat_map(|place| &place.copies);
+    copies.all(|copy| {
+        let is_there = copy.damaged == copy.spoilt || copy.kept[0] == copy.spoilt;
+        copy.traces.withdrawal || is_there
     })
 }
 
@@ -175,14 +276,15 @@ fn is_honest(scene: &Scene, world: &World, run: &Run) -> bool {
     let Some(verdict) = run.verdict.filter(|_| run.has_reported()) else {
         return true;
     };
+    let others_may_publish = scene.takers > 0 || scene.has(Trade::Repair) || scene.has(Trade::Sync);
     let tells = |(at, place): (usize, &Place)| {
         let copy = &place.copies[run.of_lanes[at]];
-        let is_ours = copy.claimed_by == Some(run.number);
+        let is_ours = copy.claimed_by == Some(run.claims_as);
         match run.status(at) {
             DestinationStatus::Committed => copy.was_backup,
             DestinationStatus::Unknown => true,
-            // Somebody else, a repair, may have made it a backup since.
-            _ => !is_ours || !copy.was_backup || scene.repairs,
+            // Somebody else may have made it a backup since: a repair, a sync, or who has taken it up.
+            _ => !is_ours || !copy.was_backup || others_may_publish,
         }
     };
     let mut places = world.places.iter().enumerate();
@@ -195,27 +297,23 @@ fn is_at_rest(walk: &Walk, world: &World) -> bool {
     walk.actions(world, &mut actions);
     let waits = actions
         .iter()
-        .any(|action| !matches!(action, Action::Restore { .. }));
+        .any(|action| !matches!(action, Action::Restore { .. } | Action::TakesUp { .. }));
     !waits
 }
 
 /// Each copy is a backup, or nothing; or whole, and nobody can tell that it isn't a backup whose manifest is lost.
-fn is_tidy(scene: &Scene, world: &World, place: &Place) -> bool {
-    let has_slept = |number: BackupNumber| {
-        let mut runs = world.runs.iter();
-        runs.any(|run| run.backup == number && run.has_slept)
-    };
+fn is_tidy(scene: &Scene, place: &Place) -> bool {
     let mut copies = place.copies.iter().enumerate();
     copies.all(|(number, copy)| {
         let is_wanted = copy.traces.claim && copy.has_all(scene.segments) && !copy.traces.sweep;
-        // What a run writes to a folder that was swept while it slept has no claim any more, and stays: nobody knows whose it is.
-        let is_nobodys = has_slept(number) && !copy.traces.claim && !copy.traces.is_backup();
-        let is_chained = |parent: BackupNumber| place.copies[parent].traces.is_backup();
+        // What was written to a folder that was being removed has no claim any more, and stays: nobody knows whose it is.
+        let is_nobodys = copy.has_strays && !copy.traces.claim && !copy.traces.is_backup();
+        let is_chained = |parent: usize| place.copies[parent].traces.is_backup();
         let is_backup =
             copy.traces.is_backup() && scene.plans[number].parent.is_none_or(is_chained);
         is_backup
             || copy.is_gone()
             || is_nobodys
-            || (!scene.repairs && is_wanted && !copy.traces.manifest)
+            || (!scene.has(Trade::Repair) && is_wanted && !copy.traces.manifest)
     })
 }

@@ -1,7 +1,7 @@
 //! A restore: it chooses a backup of those that are listed, and takes each file from the first destination that has it.
 
 use crate::backups::Planned;
-use crate::world::{BackupNumber, Copy, Place};
+use crate::world::{BackupNumber, Copy, File, Place};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Restore {
@@ -9,7 +9,8 @@ pub(crate) enum Restore {
     Wanted,
     Reading(Reading),
     Succeeded,
-    /// A file is nowhere where it was to be; `was_withdrawn`, where somebody has withdrawn that backup from all of those places.
+    /// A file is nowhere where it was to be; `was_withdrawn`, where somebody has withdrawn that backup from all of those places, or the
+    /// store has lost something of it.
     Failed {
         was_withdrawn: bool,
     },
@@ -69,11 +70,11 @@ impl Restore {
         };
         let file = reading.file;
         let has = |copy: &Copy| match file {
-            0 => copy.traces.manifest,
-            file => copy.segments & (1 << (file - 1)) != 0,
+            0 => copy.is_right(File::Manifest, copy.manifest_of),
+            file => copy.is_right(File::Segment(file - 1), copy.manifest_of),
         };
         if !at_places().any(has) {
-            let was_withdrawn = at_places().all(|copy| copy.traces.withdrawal);
+            let was_withdrawn = at_places().all(|copy| copy.traces.withdrawal || copy.is_ailing);
             *self = Restore::Failed { was_withdrawn };
             return;
         }

@@ -3,13 +3,26 @@
 use teeline_core::commit::PublishStep;
 use teeline_core::{Command, DestinationId, DestinationStatus, Event, Outcome, Strategy};
 
+use crate::publishing::{self, Publisher, Step};
 use crate::scene::{Planted, Scene};
-use crate::world::{BackupNumber, Call, Place};
+use crate::taking_up::Stage;
+use crate::world::{BackupNumber, Call, Content, File, Place};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Run {
     pub(crate) number: usize,
     pub(crate) backup: BackupNumber,
+    /// The number of the run whose claim it writes: another one's, where it takes that up.
+    pub(crate) claims_as: usize,
+    /// How often the run had been taken up, with this time.
+    pub(crate) attempt: u8,
+    pub(crate) stage: Stage,
+    /// What it makes.
+    pub(crate) content: Content,
+    /// The segments that each destination had of it when it was taken up, each a bit.
+    pub(crate) held: Vec<u8>,
+    /// Which claim each destination has shown to it: see `Copy::claims`.
+    pub(crate) claims_seen: Vec<u8>,
     /// What each destination was to have: under `priority` each pass has another one.
     pub(crate) of_lanes: Vec<BackupNumber>,
     pub(crate) strategy: Strategy,
@@ -50,6 +63,11 @@ pub(crate) enum Lane {
     Ended(DestinationStatus),
 }
 
+/// Every destination, as bits.
+fn everywhere(scene: &Scene) -> u8 {
+    (1 << scene.required.len()) - 1
+}
+
 impl Run {
     pub(crate) fn new(scene: &Scene, number: usize, backup: BackupNumber) -> Self {
         let strategy = Strategy::new(scene.strategy, &scene.required).expect("a strategy");
@@ -58,9 +76,15 @@ impl Run {
             true => Lane::Claim,
             false => Lane::NotTried,
         });
-        Run {
+        let mut run = Run {
             number,
             backup,
+            claims_as: number,
+            attempt: 0,
+            stage: Stage::Works,
+            content: scene.content_of(number),
+            held: vec![0; scene.required.len()],
+            claims_seen: vec![0; scene.required.len()],
             of_lanes: vec![backup; scene.required.len()],
             lanes: lanes.collect(),
             strategy,
@@ -69,15 +93,24 @@ impl Run {
             is_dead: false,
             sleeps: false,
             has_slept: false,
-            recorded: 0,
+            recorded: if scene.janitors.is_empty() {
+                everywhere(scene)
+            } else {
+                0
+            },
             published_early: false,
+        };
+        if scene.has_read {
+            run.source_ends(scene);
         }
+        run
     }
 
-    /// Whether it has nothing more to do.
+    /// Whether it has nothing more to do; one that has yet to be taken up may never be.
     pub(crate) fn is_over(&self) -> bool {
         let all = (1u8 << self.lanes.len()) - 1;
-        self.is_dead || (self.has_reported() && self.recorded == all)
+        let is_out = matches!(self.stage, Stage::Waits | Stage::Refused);
+        self.is_dead || is_out || (self.has_reported() && self.recorded == all)
     }
 
     /// Whether it has said what became of it.
@@ -112,6 +145,7 @@ impl Run {
     /// Whether the lane of a destination has something to do now.
     pub(crate) fn can_step(&self, at: usize) -> bool {
         match self.lanes[at] {
+            _ if self.stage != Stage::Works => false,
             Lane::Claim | Lane::Segment(_) | Lane::Publish(_) => true,
             Lane::Whole => self.source == Source::Ended,
             Lane::Prepared | Lane::NotTried | Lane::Ended(_) => false,
@@ -121,7 +155,9 @@ impl Run {
     /// Whether that is a call which changes something, so that it may be done without an answer.
     pub(crate) fn writes(&self, at: usize) -> bool {
         match self.lanes[at] {
-            Lane::Claim | Lane::Segment(_) => true,
+            Lane::Claim => true,
+            // What was there already is read back.
+            Lane::Segment(segment) => self.held[at] & (1 << segment) == 0,
             Lane::Publish(step) => matches!(
                 PublishStep::ORDER[step],
                 PublishStep::Entry | PublishStep::Manifest
@@ -130,27 +166,23 @@ impl Run {
         }
     }
 
+    /// Whether it has looked there, and is about to write the manifest.
+    pub(crate) fn has_looked(&self, at: usize) -> bool {
+        let is_next = matches!(self.lanes[at], Lane::Publish(step) if publishing::has_looked(step));
+        is_next && !self.is_over()
+    }
+
     /// The lane of a destination does what is next.
     pub(crate) fn step(&mut self, scene: &Scene, place: &mut Place, at: usize, call: Call) {
         self.sleeps = false;
         let id = DestinationId(at);
-        let copy = &mut place.copies[self.backup];
+        let mut is_conflict = false;
         let goes_on = match self.lanes[at] {
-            Lane::Claim => {
-                let is_taken = copy.claimed_by.is_some_and(|by| by != self.number);
-                if call.is_done() && !is_taken {
-                    copy.traces.claim = true;
-                    copy.claimed_by = Some(self.number);
-                }
-                (call == Call::Answered && !is_taken).then_some(Lane::Segment(0))
-            }
+            Lane::Claim => self.claim(place, at, call).then_some(Lane::Segment(0)),
             Lane::Segment(segment) => {
-                if call.is_done() {
-                    copy.segments |= 1 << segment;
-                }
+                let is_there = self.segment(place, at, segment, call);
                 let is_believed = scene.planted == Some(Planted::FailedSegmentIsBelieved);
-                let goes_on = call == Call::Answered || is_believed;
-                goes_on.then(|| {
+                (is_there || is_believed).then(|| {
                     self.happened(scene, Event::SegmentCommitted(id));
                     match segment + 1 == scene.segments {
                         true => Lane::Whole,
@@ -159,7 +191,21 @@ impl Run {
                 })
             }
             Lane::Whole => Some(Lane::Prepared),
-            Lane::Publish(step) => self.publish(scene, place, step, call),
+            Lane::Publish(step) => {
+                let publisher = Publisher {
+                    attempt: Some(self.attempt),
+                    claims_seen: self.claims_seen[at],
+                    content: self.content,
+                };
+                let done =
+                    publisher.step(scene, place, self.backup, PublishStep::ORDER[step], call);
+                is_conflict = done == Step::Conflict;
+                let next = match publishing::after(scene, self.backup, step) {
+                    None => Lane::Ended(DestinationStatus::Committed),
+                    Some(next) => Lane::Publish(next),
+                };
+                (done == Step::Done).then_some(next)
+            }
             Lane::Prepared | Lane::NotTried | Lane::Ended(_) => return,
         };
         // A verdict may have ended it meanwhile.
@@ -176,7 +222,11 @@ impl Run {
                 }
             }
             None => {
-                self.lanes[at] = Lane::Ended(self.status_of_failure(scene, at));
+                let status = match is_conflict {
+                    true => DestinationStatus::Failed,
+                    false => self.status_of_failure(scene, at),
+                };
+                self.lanes[at] = Lane::Ended(status);
                 self.happened(scene, Event::Down(id));
             }
         }
@@ -191,13 +241,30 @@ impl Run {
         self.happened(scene, Event::Prepared(DestinationId(at)));
     }
 
-    fn publish(&self, scene: &Scene, place: &mut Place, step: usize, call: Call) -> Option<Lane> {
-        let is_done = publish(scene, place, self.backup, PublishStep::ORDER[step], call);
-        let next = match step + 1 == PublishStep::ORDER.len() {
-            true => Lane::Ended(DestinationStatus::Committed),
-            false => Lane::Publish(step + 1),
+    /// Claims the id, where no other run has.
+    fn claim(&mut self, place: &mut Place, at: usize, call: Call) -> bool {
+        let copy = &mut place.copies[self.backup];
+        let is_taken = copy.claimed_by.is_some_and(|by| by != self.claims_as);
+        if is_taken {
+            return false;
+        }
+        if call.is_done() {
+            copy.put(File::Claim, self.content);
+            copy.claimed_by = Some(self.claims_as);
+            self.claims_seen[at] = copy.claims;
+        }
+        call == Call::Answered
+    }
+
+    /// Writes a segment; or, where it was there when the run was taken up, reads it.
+    fn segment(&self, place: &mut Place, at: usize, segment: u8, call: Call) -> bool {
+        let copy = &mut place.copies[self.backup];
+        let file = File::Segment(segment);
+        let is_there = match self.held[at] & (1 << segment) != 0 {
+            true => copy.is_right(file, self.content),
+            false => call.is_done() && copy.put(file, self.content),
         };
-        is_done.then_some(next)
+        is_there && call == Call::Answered
     }
 
     /// Whatever goes wrong once the manifest's write has begun leaves open whether it is there.
@@ -267,7 +334,7 @@ impl Run {
         if let Lane::Publish(step) = self.lanes[at]
             && is_manifest(step)
         {
-            place.copies[self.backup].traces.manifest = true;
+            place.copies[self.backup].put(File::Manifest, self.content);
         }
         self.lanes[at] = Lane::Ended(DestinationStatus::Unknown);
     }
@@ -277,7 +344,7 @@ impl Run {
         self.recorded |= 1 << at;
         let copy = &mut place.copies[self.backup];
         // What took nothing wasn't claimed.
-        if call.is_done() && copy.claimed_by == Some(self.number) {
+        if call.is_done() && copy.claimed_by == Some(self.claims_as) {
             copy.record = Some(self.status(at));
         }
     }
@@ -295,38 +362,4 @@ impl Run {
             required.filter(|(lane, is_required)| **is_required && **lane != Lane::NotTried);
         ready >= scene.needed() && required.all(|(lane, _)| is_ready(lane))
     }
-}
-
-/// A step of publishing a backup: by a run, or by a repair. Whether it goes on.
-pub(crate) fn publish(
-    scene: &Scene,
-    place: &mut Place,
-    backup: BackupNumber,
-    step: PublishStep,
-    call: Call,
-) -> bool {
-    let traces = place.copies[backup].traces;
-    let looks = match step {
-        PublishStep::Entry => {
-            place.copies[backup].traces.entry |= call.is_done();
-            true
-        }
-        PublishStep::Look => {
-            scene.planted == Some(Planted::NobodyLooksBeforeTheManifest)
-                || traces.obstacle().is_none()
-        }
-        PublishStep::Parent => {
-            let parent = scene.plans[backup].parent;
-            let is_there = |parent: BackupNumber| place.copies[parent].traces.is_backup();
-            parent.is_none_or(is_there) || scene.planted == Some(Planted::NobodyLooksForTheParent)
-        }
-        PublishStep::Manifest => {
-            place.copies[backup].traces.manifest |= call.is_done();
-            true
-        }
-        PublishStep::LookAgain => {
-            scene.planted == Some(Planted::NobodyLooksAgain) || traces.obstacle().is_none()
-        }
-    };
-    looks && call == Call::Answered
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask model`.
 
 use clap::Args;
-use teeline_model::{Scene, Size, walk};
+use teeline_model::{Scene, Size, shortest, walk};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -24,16 +24,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
             continue;
         }
         let name = scene.name.clone();
-        let walked = walk(scene, arguments.threads);
+        let walked = walk(scene.clone(), arguments.threads);
         println!("{name}: {walked}");
         worlds += walked.worlds;
         scenes += 1;
-        broken.extend(
-            walked
-                .broken
-                .into_iter()
-                .map(|way| format!("{name}: {way}")),
-        );
+        if !walked.broken.is_empty() {
+            let ways = shortest(scene, arguments.threads).broken.into_iter();
+            broken.extend(ways.map(|way| format!("{name}: {way}")));
+        }
     }
     println!(
         "{scenes} scenes walked to their ends at size {}: {worlds} worlds",

@@ -1,6 +1,6 @@
 //! The files of a run whose manifest is lost, at one destination, and the manifest that they come to.
 
-use teeline_actors::Publication;
+use teeline_actors::{Claimed, Publication};
 use teeline_core::seal::{Context, Sealer};
 use teeline_core::{
     BackupError, BackupId, Class, Digest, MISSING_NAMED_MAX, Manifest, MissingFile, ObjectKey,
@@ -23,6 +23,8 @@ pub(super) struct Lost<'a> {
     /// Their folder below the root.
     path: &'a str,
     claim: RunClaim,
+    /// Which claim that is: files are read after that.
+    claimed: Claimed,
     /// The checksum of the manifest that is there, where it is the catalogue's entry that was lost.
     unlisted: Option<Digest>,
     pub(super) newest_at: Option<Timestamp>,
@@ -80,6 +82,8 @@ impl<'a> Lost<'a> {
         folder: Option<&RunFolder>,
     ) -> Result<Self, Refusal> {
         let has_manifest = folder.is_some_and(|folder| folder.has_manifest);
+        let claim = read_claim(opened, id, path).await?;
+        let claimed = Claimed::find(opened.sink.as_ref(), &ObjectKey::new(path)?).await?;
         Ok(Lost {
             opened,
             path,
@@ -87,7 +91,8 @@ impl<'a> Lost<'a> {
                 true => Some(checksum_there(opened, path).await?),
                 false => None,
             },
-            claim: read_claim(opened, id, path).await?,
+            claim,
+            claimed: claimed.map_or_else(|| Err(without_claim(opened, path)), Ok)?,
             newest_at: folder.and_then(|folder| folder.newest_at),
         })
     }
@@ -124,7 +129,7 @@ impl<'a> Lost<'a> {
         let sink = self.opened.sink.as_ref();
         let read_back = sink.capabilities().read_back.has_documents();
         Publication::new(sealed, self.path)
-            .publish(sink, read_back, || ())
+            .publish(sink, self.claimed, read_back, || ())
             .await
     }
 
@@ -280,16 +285,18 @@ async fn checksum_there(opened: &Opened, path: &str) -> Result<Digest, BackupErr
 /// The claim of a run, which must be about the folder that it is in.
 async fn read_claim(opened: &Opened, id: &BackupId, path: &str) -> Result<RunClaim, Refusal> {
     match unpublished::read_claim(opened.sink.as_ref(), id, path).await {
-        Err(error) if error.class() == Class::NotFound => {
-            let claim = MissingFile {
-                file: file_of(path, layout::RUN_CLAIM)?.to_string(),
-                resource: None,
-                last_index: false,
-            };
-            Err(lacking(opened, path, vec![claim]))
-        }
+        Err(error) if error.class() == Class::NotFound => Err(without_claim(opened, path)),
         read => Ok(read?),
     }
+}
+
+fn without_claim(opened: &Opened, path: &str) -> Refusal {
+    let claim = MissingFile {
+        file: format!("{path}/{}", layout::RUN_CLAIM),
+        resource: None,
+        last_index: false,
+    };
+    lacking(opened, path, vec![claim])
 }
 
 fn lacking(opened: &Opened, path: &str, mut missing: Vec<MissingFile>) -> Refusal {

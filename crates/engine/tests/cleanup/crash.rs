@@ -1,8 +1,12 @@
 //! Whatever call a deletion breaks off at, the next one finishes it, and nothing but the withdrawn backup is ever gone.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use teeline::sinks::{MemorySink, Operation};
 use teeline::{
-    BackupId, CleanupRequest, DestinationSpec, DestinationStatus, RetentionPolicy, Sink, Span, exit,
+    BackupId, CleanupRequest, DestinationSpec, DestinationStatus, Retention, RetentionPolicy, Sink,
+    Span, exit,
 };
 use teeline_core::{ObjectKey, layout};
 
@@ -85,6 +89,60 @@ async fn the_next_one_finishes_what_broke_off_anywhere() {
         }
         assert!(calls > 15, "it died at every call of {by:?}: {calls}");
     }
+}
+
+/// Deletes a backup whose claim is lost, at a store that dies after so many calls, and then again; whether that lived to the end.
+async fn one_death_without_claim(calls: u64) -> bool {
+    let world = World::new();
+    let sink = MemorySink::new("here");
+    let spec = [place("here", sink.clone())];
+    let id = world.backup(&spec).await;
+    lose(&sink, &["run.json"]).await;
+    let mortal = [mortal(&sink, "here", calls)];
+    let lived = world.delete_at_once(&mortal, &id).await.exit_code() == exit::DONE;
+    let policy = RetentionPolicy {
+        grace: Span::default(),
+        ..RetentionPolicy::default()
+    };
+    world.delete_at_once(&spec, &id).await;
+    let again = CleanupRequest::new(spec.to_vec(), policy);
+    let cleaned = world.engine.cleanup(again).await;
+    assert_eq!(cleaned.exit_code(), exit::DONE, "{cleaned:?}");
+    assert!(is_gone(&sink, &id), "{calls} calls: {:?}", sink.keys());
+    lived
+}
+
+#[tokio::test]
+async fn where_the_claim_is_lost_the_manifest_tells_to_the_end_what_goes() {
+    let mut calls = 0;
+    while !one_death_without_claim(calls).await {
+        calls += 1;
+        assert!(calls < 500);
+    }
+    assert!(calls > 10, "it died at every call: {calls}");
+}
+
+#[tokio::test]
+async fn what_is_swept_loses_its_entry_before_its_claim() {
+    let world = World::new();
+    let sink = MemorySink::new("here");
+    world.backup(&[place("here", sink.clone())]).await;
+    lose(&sink, &["manifest.json", "runs/", "~0002.index"]).await;
+    world.wait(7 * DAY_MS);
+    let (claims, seen) = (Arc::new(AtomicU64::new(0)), sink.clone());
+    let counted = Arc::clone(&claims);
+    let at = [watched(&sink, "here", move |operation, key| {
+        if let (Operation::Delete, Some("run.json")) = (operation, key.map(ObjectKey::file_name)) {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let entries = seen.keys().into_iter();
+            let entries = entries.filter(|key| layout::catalog_entry_id(key).is_some());
+            assert_eq!(entries.count(), 0, "whoever claims it now may write one");
+        }
+        Ok(())
+    })];
+    let report = world.cleanup(&at, Retention::default()).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert_eq!(claims.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 mod common;
 mod crash;
 mod deleted;
+mod meanwhile;
 mod runs;
 mod stores;
 mod withdrawn;

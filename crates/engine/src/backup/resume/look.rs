@@ -35,6 +35,21 @@ pub(super) struct Trace {
     uploads: Vec<UnfinishedUpload>,
 }
 
+impl Trace {
+    /// The same without the files of the run's folder for which `is_so`.
+    pub(super) fn without(&self, path: &ObjectKey, is_so: impl Fn(&str) -> bool) -> Self {
+        let is_left_out = |key: &ObjectKey| {
+            let below = key.as_str().strip_prefix(path.as_str());
+            below
+                .and_then(|below| below.strip_prefix('/'))
+                .is_some_and(&is_so)
+        };
+        let mut without = self.clone();
+        without.objects.retain(|(key, ..)| !is_left_out(key));
+        without
+    }
+}
+
 /// Looks at a destination.
 pub(super) async fn at(
     opened: &Opened,

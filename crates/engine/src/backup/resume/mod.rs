@@ -1,10 +1,12 @@
 //! Taking up a run that broke off: whether it can be gone on with, and with what.
 //!
-//! The backup stays the same one: its id, its claim, its plan. Whoever takes it up says so at every destination that has
-//! something of it, by an object that nobody else can write as well; from then on nobody before may publish it. What can't be
-//! gone on with is begun afresh, under an id of its own, and nothing of the old run is ever published.
+//! The backup stays the same one: its id, its claim, its plan. Whoever takes it up says so at every destination, by an object
+//! that nobody else can write as well; from then on nobody before may publish it. Only then is it known that what was seen of
+//! it is what there is, so it is looked at once more. What can't be gone on with is begun afresh, under an id of its own, and
+//! nothing of the old run is ever published.
 
 mod look;
+mod number;
 mod same;
 mod unfinished;
 mod unlock;
@@ -13,23 +15,26 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use teeline_actors::{Resuming, Sealing, is_there, put_checked};
+use teeline_actors::{Resuming, Sealing};
 use teeline_core::{
-    BackupError, BackupId, Class, Hex32, Holdings, ObjectKey, Resumed, Resumption,
-    ResumptionMarker, RunClaim, Strategy, Timestamp, document, layout,
+    BackupError, BackupId, Class, Holdings, ObjectKey, Resumed, Resumption, RunClaim, Strategy,
+    Timestamp,
 };
 
 use self::look::{Left, Trace};
+use self::number::Taking;
 use super::Run;
 use super::attempt::Attempt;
 use super::parent::Extent;
-use crate::catalog::located;
 use crate::report::BackupReport;
 use crate::request::Resume;
 
 /// A run that nothing was written to for so long is dead, if this machine's clock is right; of one that was touched later that is
 /// found out by looking twice.
 const UNTOUCHED_MS: u64 = 60 * 60 * 1000;
+
+/// A run isn't taken up more often. Each number up to the last is written where it is missing.
+const ATTEMPTS_MAX: u32 = 100;
 
 /// A run that is gone on with.
 pub(super) struct GoingOn {
@@ -146,7 +151,18 @@ impl Run<'_> {
         let resumption = resumption.map_err(|error| Otherwise::Afresh(error.to_string()))?;
         let attempts = left.iter().flatten().map(|left| left.attempts);
         let attempt = attempts.max().unwrap_or(0).saturating_add(1);
-        self.mark(id, &path, attempt, &left).await?;
+        if attempt > ATTEMPTS_MAX {
+            let message = format!("it was taken up {} times before", attempt - 1);
+            return Err(Otherwise::Afresh(message));
+        }
+        let taking = Taking {
+            id,
+            path: &path,
+            claim: &bytes,
+            attempt,
+        };
+        self.number_all(&taking, &left, &active).await?;
+        self.look_again(&taking, &left).await?;
         Ok(GoingOn {
             resuming: Resuming {
                 resumption: Arc::new(resumption),
@@ -230,56 +246,8 @@ impl Run<'_> {
             .any(|(before, now)| before.is_some() && now.is_some() && before != now)
         {
             false => Ok(()),
-            true => Err(BackupError::new(
-                Class::Conflict,
-                "resume",
-                id,
-                "something is still written to it, so the process that makes it isn't dead",
-            )
-            .suggest("wait until that has ended, or end it; then try again")
-            .into()),
+            true => Err(is_written_to(id).into()),
         }
-    }
-
-    /// Says wherever something of the run is that it is taken up, one destination after the other, so that of two that do it
-    /// at the same time only one gets beyond the first; and that it isn't a backup even so.
-    async fn mark(
-        &self,
-        id: &BackupId,
-        path: &ObjectKey,
-        attempt: u32,
-        left: &[Option<Left>],
-    ) -> Result<(), Otherwise> {
-        let mut by = [0; 32];
-        (self.engine.0.random)(&mut by)?;
-        let marker = document::seal(&ResumptionMarker {
-            id: id.clone(),
-            at: (self.engine.0.clock)(),
-            by: Hex32::new(by),
-        });
-        let key = path.join(&layout::resumption(attempt))?;
-        let has_claim =
-            |left: &Option<Left>| left.as_ref().is_some_and(|left| left.claim.is_some());
-        for (opened, _) in self
-            .opened
-            .iter()
-            .zip(left)
-            .filter(|(_, left)| has_claim(left))
-        {
-            let sink = opened.sink.as_ref();
-            let read_back = sink.capabilities().read_back.has_documents();
-            match put_checked(sink, &key, marker.clone(), read_back).await {
-                Err(error) if error.class() == Class::Conflict => {
-                    let message = "another process has taken it up at the same time";
-                    return Err(BackupError::new(Class::Conflict, "resume", id, message).into());
-                }
-                other => other?,
-            }
-            if is_there(sink, &path.join(layout::MANIFEST)?).await? {
-                return Err(is_complete(id, &located(sink, path)).into());
-            }
-        }
-        Ok(())
     }
 }
 
@@ -293,6 +261,12 @@ fn nobody_has(id: &BackupId, unanswered: &[&str]) -> BackupError {
     BackupError::new(Class::NotFound, "resume", id, message).suggest(
         "name the destinations of that run, and the path that it had; a run's folder is called as the run, and has a run.json",
     )
+}
+
+fn is_written_to(id: &BackupId) -> BackupError {
+    let message = "something is still written to it, so the process that makes it isn't dead";
+    BackupError::new(Class::Conflict, "resume", id, message)
+        .suggest("wait until that has ended, or end it; then try again")
 }
 
 fn is_complete(id: &BackupId, at: &str) -> BackupError {

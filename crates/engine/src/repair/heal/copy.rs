@@ -3,7 +3,7 @@
 //! digest, and all of it is read back. The manifest comes last, and only where everything that it names is right.
 
 use bytes::Bytes;
-use teeline_actors::{Publication, is_there, put_checked};
+use teeline_actors::{Claimed, Publication, is_there, put_checked};
 use teeline_core::{
     BackupError, CatalogEntry, Class, DestinationMarker, ObjectKey, RunClaim, SealedManifest,
     document, layout,
@@ -26,6 +26,8 @@ pub(super) struct Healing<'a> {
     pub(super) sources: &'a Sources<'a>,
     /// Whether this is a copy that isn't there yet.
     pub(super) is_new: bool,
+    /// The claim, once it is right: before any other file was judged.
+    claimed: Option<Claimed>,
     /// What was written again.
     pub(super) files: Vec<MendedFile>,
     /// What is wrong and can't be healed.
@@ -81,6 +83,7 @@ impl<'a> Healing<'a> {
             sealed,
             sources,
             is_new: false,
+            claimed: None,
             files: Vec::new(),
             damage: Vec::new(),
             bytes: 0,
@@ -191,7 +194,10 @@ impl<'a> Healing<'a> {
             is_its.then_some(()).ok_or_else(other)
         };
         let expected = Expected::Document(&judge);
-        self.small(layout::RUN_CLAIM, &expected, None).await
+        self.small(layout::RUN_CLAIM, &expected, None).await?;
+        let folder = ObjectKey::new(path)?;
+        self.claimed = Claimed::find(self.to.sink.as_ref(), &folder).await?;
+        Ok(())
     }
 
     /// A small file of the backup's folder.
@@ -263,6 +269,12 @@ impl<'a> Healing<'a> {
             self.found(&manifest_key, None, &error);
             return Ok(());
         }
+        let Some(claimed) = self.claimed else {
+            let claim = file_of(self.path, layout::RUN_CLAIM)?;
+            let error = BackupError::corrupt(&claim, "it has been removed since it was right");
+            self.found(&claim, None, &error);
+            return Ok(());
+        };
         let mut moved = Vec::new();
         for (key, found, is_wrong) in wrong {
             if is_wrong {
@@ -275,7 +287,7 @@ impl<'a> Healing<'a> {
         }
         let read_back = self.to.sink.capabilities().read_back.has_documents();
         Publication::new(self.sealed, self.path)
-            .publish(self.to.sink.as_ref(), read_back, || ())
+            .publish(self.to.sink.as_ref(), claimed, read_back, || ())
             .await?;
         for (key, was, moved_to) in moved {
             self.mended(key, was, moved_to);

@@ -1,0 +1,113 @@
+//! Saying everywhere that a run is taken up, and looking once more whether what was seen of it is all that there is.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use teeline_actors::{claim, put_checked};
+use teeline_core::{
+    BackupError, BackupId, Class, Hex32, ObjectKey, ResumptionMarker, document, layout,
+};
+
+use super::look::Left;
+use super::{Otherwise, is_written_to};
+use crate::backup::Run;
+use crate::open::Opened;
+
+/// A run that is being taken up.
+pub(super) struct Taking<'a> {
+    pub(super) id: &'a BackupId,
+    pub(super) path: &'a ObjectKey,
+    /// Its claim, as it is stored.
+    pub(super) claim: &'a Bytes,
+    /// Which time it is taken up, from 1.
+    pub(super) attempt: u32,
+}
+
+impl Run<'_> {
+    /// Numbers the run at each destination that has something of it or takes part, one after the other, so that of two that do it
+    /// at the same time only one gets beyond the first. Where it has no claim yet, that is made before: whoever was taken for dead
+    /// may be about to begin there.
+    pub(super) async fn number_all(
+        &self,
+        taking: &Taking<'_>,
+        left: &[Option<Left>],
+        active: &BTreeSet<usize>,
+    ) -> Result<(), Otherwise> {
+        let mut by = [0; 32];
+        (self.engine.0.random)(&mut by)?;
+        let marker = document::seal(&ResumptionMarker {
+            id: taking.id.clone(),
+            at: (self.engine.0.clock)(),
+            by: Hex32::new(by),
+        });
+        for (index, (opened, left)) in self.opened.iter().zip(left).enumerate() {
+            let Some(left) = left else { continue };
+            if left.claim.is_none() {
+                if !active.contains(&index) {
+                    continue;
+                }
+                let sink = opened.sink.as_ref();
+                let read_back = sink.capabilities().read_back.has_documents();
+                let claimed = claim(sink, taking.path, taking.claim.clone(), read_back).await;
+                if claimed.is_err() {
+                    // Nobody gets anything there, or the strategy will say so.
+                    continue;
+                }
+            }
+            number(opened, taking, left.attempts, &marker).await?;
+        }
+        Ok(())
+    }
+
+    /// That nothing of the run has changed since it was looked at first. Whoever has had it until then and has looked for a
+    /// number before it was there had written all its files by then, so they were seen; whoever looks later finds the number.
+    pub(super) async fn look_again(
+        &self,
+        taking: &Taking<'_>,
+        left: &[Option<Left>],
+    ) -> Result<(), Otherwise> {
+        let again = self.look_at_all(taking.id, taking.path).await?;
+        for ((opened, before), now) in self.opened.iter().zip(left).zip(again) {
+            let Some(before) = before else { continue };
+            let Some(now) = now else {
+                let message = format!("{} can't be asked any more what it has of it", opened.name);
+                return Err(Otherwise::Afresh(message));
+            };
+            let has_claim = before.claim.is_some();
+            let is_ours = |file: &str| {
+                let number = layout::resumption_number(file);
+                number.is_some_and(|number| number <= taking.attempt)
+                    || (file == layout::RUN_CLAIM && !has_claim)
+            };
+            let before = before.trace.without(taking.path, is_ours);
+            if before != now.trace.without(taking.path, is_ours) {
+                return Err(is_written_to(taking.id).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes each number that is missing up to this one: whoever was at work before looks for the one after its own only.
+async fn number(
+    opened: &Opened,
+    taking: &Taking<'_>,
+    last: u32,
+    marker: &Bytes,
+) -> Result<(), Otherwise> {
+    let sink = opened.sink.as_ref();
+    let read_back = sink.capabilities().read_back.has_documents();
+    for number in last.saturating_add(1)..=taking.attempt {
+        let key = taking.path.join(&layout::resumption(number))?;
+        match put_checked(sink, &key, marker.clone(), read_back).await {
+            // Whoever has a lower one finds the next.
+            Err(error) if error.class() == Class::Conflict && number < taking.attempt => {}
+            Err(error) if error.class() == Class::Conflict => {
+                let message = "another process has taken it up at the same time";
+                return Err(BackupError::new(Class::Conflict, "resume", taking.id, message).into());
+            }
+            written => written?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Taking up a run that broke off, where others may have it as well.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::watched::watched;
+use common::{assert_idle, engine, failing, place, records, request};
+use teeline::sinks::{Fault, MemorySink, Operation, What, When};
+use teeline::{
+    BackupId, BackupReport, Class, DestinationSpec, Engine, Executor, JsonlSource, Resume, exit,
+};
+use teeline_core::ObjectKey;
+
+/// A source, and a store that has the first segments of a run of it.
+struct BrokenOff {
+    engine: Engine,
+    folder: tempfile::TempDir,
+    sink: MemorySink,
+    id: BackupId,
+}
+
+impl BrokenOff {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("events.jsonl"), records(1_000)).unwrap();
+        let fault = Fault::new(Operation::Put, When::From(2), What::Fail(Class::Permanent));
+        let (sink, spec) = failing("here", fault.on_keys_with(".index"));
+        let mut broken_off = BrokenOff {
+            engine: engine(Executor::Inline),
+            folder,
+            sink,
+            id: "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap(),
+        };
+        let report = broken_off.backup(&[spec], None).await;
+        assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+        broken_off.id = report.id.unwrap();
+        broken_off
+    }
+
+    async fn backup(&self, to: &[DestinationSpec], resume: Option<Resume>) -> BackupReport {
+        let mut request = request(&[], to);
+        request.source = Arc::new(JsonlSource::path(self.folder.path().join("events.jsonl")));
+        request.resume = resume;
+        request.resume_quiet = Duration::from_millis(1);
+        let report = self.engine.backup(request).await;
+        assert_idle(&self.engine);
+        report
+    }
+
+    async fn resume(&self, to: &[DestinationSpec]) -> BackupReport {
+        self.backup(to, Some(Resume::Run(self.id.clone()))).await
+    }
+
+    fn number(&self, number: u32) -> ObjectKey {
+        let key = format!("{}/resumed-{number:04}.json", self.id);
+        ObjectKey::new(key).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn each_number_is_written_that_whoever_had_it_before_looks_for() {
+    let run = BrokenOff::new().await;
+    // Somebody has died who had taken it up.
+    run.sink.overwrite(&run.number(1), b"{}");
+    let spec = place("here", run.sink.clone());
+    let report = run.resume(&[spec]).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert_eq!(report.id.as_ref(), Some(&run.id), "{report:?}");
+    let numbers = [1, 2, 3].map(|number| run.sink.keys().contains(&run.number(number)));
+    assert_eq!(numbers, [true, true, false]);
+}
+
+#[tokio::test]
+async fn what_is_written_while_it_is_numbered_is_seen() {
+    let run = BrokenOff::new().await;
+    let (number, woken_up) = (run.number(1), run.sink.clone());
+    let written = ObjectKey::new(format!("{}/events~0009.jsonl.gz", run.id)).unwrap();
+    let spec = watched(&run.sink, "here", move |operation, key| {
+        if operation == Operation::Put && key == Some(&number) {
+            woken_up.overwrite(&written, b"something");
+        }
+        Ok(())
+    });
+    let report = run.resume(&[spec]).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    let error = report.error.unwrap();
+    assert!(error.message.contains("still written to it"), "{error:?}");
+    assert!(run.sink.keys().contains(&run.number(1)));
+    let has_manifest = |key: &ObjectKey| key.file_name() == "manifest.json";
+    assert!(!run.sink.keys().iter().any(has_manifest));
+}
