@@ -7,7 +7,7 @@
 use teeline_simulation::nth_fault::{Doing, Set, Wrong, of_folders, of_stores, sweep};
 
 /// Of what may go wrong, each in one of so many things that are done.
-const SHARE: usize = 12;
+const SHARE: usize = 24;
 
 /// Only every so manyth call goes wrong, from the first on.
 const STEP: u64 = 7;
