@@ -1,6 +1,6 @@
 //! Removing what was withdrawn, in an order in which nothing half removed is taken for a backup, and from which anybody can
-//! go on: the manifest first, the claim, which tells the other files, after them, then the catalogue's entries and last the
-//! records. What else is in the folder stays.
+//! go on: what marks it as published first and the manifest next, the claim, which tells the other files, after them, then the
+//! catalogue's entries and last the records. What else is in the folder stays.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use teeline_core::{
     UnfinishedUpload, layout,
 };
 
-use crate::catalog::{READS_AT_ONCE, located, read_document, read_whole};
+use crate::catalog::{READS_AT_ONCE, located, read_document, read_whole, remove_markers};
 use crate::files::file_of;
 use crate::keys::is_key_object;
 use crate::open::Opened;
@@ -25,7 +25,7 @@ const REMOVALS_AT_ONCE: usize = 8;
 pub(crate) struct Remains {
     /// The folders of its files. There is one, where that is known.
     pub(crate) folders: Vec<String>,
-    /// Its entries in the catalogue.
+    /// Its entries in the catalogue, whose markers go as well.
     pub(crate) entries: Vec<ObjectKey>,
     /// The records of its runs, and of its checks; and what was damaged of it and moved away.
     pub(crate) records: Vec<ObjectKey>,
@@ -67,6 +67,10 @@ impl Remains {
             for folder in &self.folders {
                 keep_if_published(opened, folder, sweep).await?;
             }
+        }
+        let entries = self.entries.iter();
+        for entry in entries.filter(|key| layout::catalog_entry_id(key).is_some()) {
+            remove_markers(opened.sink.as_ref(), entry).await?;
         }
         for folder in &self.folders {
             let of_folder = remove_folder(opened, id, folder).await?;
