@@ -37,7 +37,7 @@ pub use driver::Verification;
 pub use encoder::Executor;
 pub use host::Host;
 pub use placer::{Epilogue, Prologue, Sealing};
-pub use publish::{Claimed, Publication, claim, is_there, mark, put_checked};
+pub use publish::{Claimed, Publication, claim, is_there, mark, mark_published, put_checked};
 pub use read_back::compare_pieces;
 pub use reader::Clock;
 pub use resuming::Resuming;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use teeline_core::commit::{Obstacle, PublishStep, Traces};
 use teeline_core::{
     BackupError, BackupRef, CatalogEntry, Class, DestinationMarker, ObjectKey, SealedManifest,
-    Sink, Timestamp, document, layout,
+    Sink, Timestamp, document, layout, published_marker,
 };
 
 /// So often what was read back as something else than was written is looked at, until it can be told what it is.
@@ -43,7 +43,8 @@ impl Publication {
     /// isn't there, or the run has been taken up by another one. With
     /// `read_back`, what was written is read again and compared. The entry of the catalogue goes first: without a manifest it is
     /// ignored, so the manifest alone decides, and `publishing` is called just before that is written: whatever fails
-    /// afterwards, the backup may be visible. Where both are there already, nothing changes.
+    /// afterwards, the backup may be visible. Where both are there already, nothing changes. Last, it is
+    /// [marked](mark_published).
     ///
     /// # Errors
     /// [`Class::Conflict`] where another entry or manifest is there; [`Class::Permanent`] where the backup was withdrawn, what
@@ -57,12 +58,13 @@ impl Publication {
         publishing: impl FnOnce() + Send,
     ) -> Result<(), BackupError> {
         let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
+        let entry_bytes = document::seal(&*self.entry);
         let folder = ObjectKey::new(self.entry.path.as_str())?;
         let mut publishing = Some(publishing);
         for step in PublishStep::ORDER {
             match step {
                 PublishStep::Entry => {
-                    put_or_take_back(sink, &entry, document::seal(&*self.entry), read_back).await?;
+                    put_or_take_back(sink, &entry, entry_bytes.clone(), read_back).await?;
                 }
                 PublishStep::Look => self.refuse_late(sink, &entry, &folder, claimed).await?,
                 PublishStep::LookAgain => self
@@ -83,6 +85,9 @@ impl Publication {
                 }
             }
         }
+        // The backup is there, and stays so. Without a marker its manifest is asked for, until a cleanup, a repair or a sync
+        // has made up for it.
+        mark_published(sink, &entry, &entry_bytes).await.ok();
         Ok(())
     }
 
@@ -200,6 +205,35 @@ async fn refuse_without(
         BackupError::new(Class::Permanent, "publish", subject, message)
             .suggest("`teeline sync` copies what is missing there, the oldest first"),
     )
+}
+
+/// Marks a backup as published whose entry in the catalogue has this key and these bytes, so that listings don't ask for its
+/// manifest, which is there.
+///
+/// # Errors
+/// Where the store doesn't take it. Nothing depends on it.
+pub async fn mark_published(
+    sink: &dyn Sink,
+    entry: &ObjectKey,
+    entry_bytes: &[u8],
+) -> Result<(), BackupError> {
+    let marker = published_marker::key_of(entry, entry_bytes)?;
+    let short = published_marker::short_key_of(entry)?;
+    match put_empty(sink, &marker).await {
+        // Some stores take no keys or names of that length, and none says so in the same words.
+        Err(error) if !error.class().is_retriable() && marker != short => {
+            put_empty(sink, &short).await.map_err(|_| error)
+        }
+        put => put,
+    }
+}
+
+/// Writes an object whose key is all that it says, so that whatever stands there says the same.
+async fn put_empty(sink: &dyn Sink, key: &ObjectKey) -> Result<(), BackupError> {
+    match sink.put(key, Bytes::new()).await {
+        Err(error) if error.class() == Class::Conflict => Ok(()),
+        put => put,
+    }
 }
 
 /// Whether there is an object of this key.

@@ -98,6 +98,10 @@ impl Case {
         if matches!(document, Document::Manifest) {
             lead_to(&self.path(Document::Entry), &sealed);
         }
+        // So that a listing reads it as well.
+        let mut marker = self.path(Document::Entry).into_os_string();
+        marker.push(".published");
+        std::fs::remove_dir_all(marker).unwrap();
     }
 
     /// Runs a command, however it ends.

@@ -57,8 +57,8 @@ fn a_lost_manifest_comes_back_as_it_was() {
     ];
 
     manifests.iter().for_each(|file| lose(&scratch, file));
-    let listed = scratch.teeline(13, &["list", "--at", "a"]);
-    assert!(listed.stderr.contains(&repair[..3].join(" ")), "{listed:?}");
+    let status = scratch.teeline(13, &["status", &id, "--at", "a"]);
+    assert!(status.stderr.contains(&repair[..3].join(" ")), "{status:?}");
     let shown = scratch.teeline(0, &repair);
     assert_eq!(
         shown.stdout.matches("reconstructed  checksum ").count(),
@@ -107,8 +107,8 @@ fn what_is_missing_is_listed() {
             of("users.index", "users", true)
         ])
     );
-    let listed = scratch.teeline(13, &["list", "--at", "a", "--json"]);
-    assert_eq!(listed.json()["backups"], serde_json::json!([]));
+    let status = scratch.teeline(13, &["status", &id, "--at", "a", "--json"]);
+    assert_eq!(status.json()["destinations"][0]["status"], "damaged");
 }
 
 #[test]

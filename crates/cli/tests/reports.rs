@@ -22,8 +22,10 @@ fn with_copies() -> (Scratch, String) {
     (scratch, id)
 }
 
+/// The one file there, beside markers.
 fn only(scratch: &Scratch, folder: &str) -> String {
-    let files = scratch.files(folder);
+    let mut files = scratch.files(folder);
+    files.retain(|file| !file.contains(".published/"));
     assert_eq!(files.len(), 1, "{files:?}");
     format!("{folder}/{}", files[0])
 }

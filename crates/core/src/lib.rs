@@ -38,6 +38,7 @@ mod piece;
 mod placing;
 mod probe;
 mod progress;
+pub mod published_marker;
 mod random;
 mod reconstruct;
 mod records;

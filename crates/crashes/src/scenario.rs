@@ -2,6 +2,10 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::io;
+use std::path::Path;
+
+use teeline::BackupId;
 
 use crate::Wrong;
 use crate::files::files;
@@ -118,10 +122,7 @@ pub fn scenarios() -> Vec<Scenario> {
                 one_backup(world)?;
                 let second = world.folder().join(&world.destinations[1]);
                 for (id, places) in &mut world.needed {
-                    // Without the run's record nobody knows that it is lost.
-                    let removed = fs::remove_file(second.join(format!("{id}/manifest.json")))
-                        .and_then(|()| fs::remove_dir_all(second.join("runs")));
-                    removed.map_err(|error| error.to_string())?;
+                    lose_manifest(&second, id).map_err(|error| error.to_string())?;
                     places.remove(&1);
                 }
                 Ok(())
@@ -150,6 +151,20 @@ pub fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+/// Takes the manifest of a backup away, and what else says that it is published: its marker, and the record of its run. So nobody
+/// knows that it is lost.
+fn lose_manifest(destination: &Path, id: &BackupId) -> io::Result<()> {
+    fs::remove_file(destination.join(format!("{id}/manifest.json")))?;
+    for entry in fs::read_dir(destination.join("catalog"))? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().unwrap_or_default();
+        if name.ends_with(&format!("{id}.published")) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    fs::remove_dir_all(destination.join("runs"))
+}
+
 /// Files of a backup that are damaged at the second destination.
 const DAMAGED: [&str; 3] = ["orders.jsonl.gz", "users.index", "run.json"];
 
@@ -165,9 +180,8 @@ fn harm(world: &mut World) -> Result<(), Wrong> {
             let written = damaged.and_then(|bytes| fs::write(&file, bytes));
             written.map_err(|error| format!("{}: {error}", file.display()))?;
         }
-        let removed = fs::remove_file(folder.join("manifest.json"))
-            .and_then(|()| fs::remove_file(folder.join("orders.index")))
-            .and_then(|()| fs::remove_dir_all(second.join("runs")));
+        let removed =
+            lose_manifest(&second, id).and_then(|()| fs::remove_file(folder.join("orders.index")));
         removed.map_err(|error| error.to_string())?;
         places.remove(&1);
     }

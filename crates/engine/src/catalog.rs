@@ -1,5 +1,8 @@
 //! What destinations hold: their catalogues' entries, each with its manifest behind it.
 
+mod listed;
+mod marking;
+
 use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -11,12 +14,16 @@ use teeline_core::{
 
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
-use crate::files::file_of;
 use crate::open::{Opened, open_all};
 use crate::request::Which;
 use crate::run_records::published_without_manifest;
 use crate::verify::WhichBackups;
 use crate::withdrawal::{self, Withdrawn};
+
+use listed::Listed;
+pub(crate) use listed::{ToldBy, read_entry};
+use marking::Unmarked;
+pub(crate) use marking::remove_markers;
 
 /// Small documents that are read at once from one destination.
 pub(crate) const READS_AT_ONCE: usize = 8;
@@ -28,6 +35,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) matches: &'a (dyn Fn(&CatalogEntry) -> bool + Sync),
     /// So many of the published backups, the newest.
     pub(crate) limit: usize,
+    /// How it is found out that they are published.
+    pub(crate) told_by: ToldBy,
 }
 
 impl Wanted<'_> {
@@ -35,6 +44,7 @@ impl Wanted<'_> {
         takes: &|_, _| true,
         matches: &|_| true,
         limit: usize::MAX,
+        told_by: ToldBy::Manifest,
     };
 }
 
@@ -54,6 +64,10 @@ pub(crate) struct Catalog {
     pub(crate) unreadable: Vec<DamagedEntry>,
     /// Backups that are withdrawn. Nothing above is about them.
     pub(crate) withdrawn: BTreeMap<BackupId, Withdrawn>,
+    /// Published backups that aren't marked so, of those whose manifests were asked for.
+    unmarked: Vec<Unmarked>,
+    /// Markers of what isn't published.
+    misleading: Vec<ObjectKey>,
 }
 
 impl Catalog {
@@ -64,40 +78,42 @@ impl Catalog {
         let folder = ObjectKey::new(layout::CATALOG)?;
         let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
         let mut withdrawn = withdrawal::among(&objects);
-        let mut known: Vec<(ObjectMeta, BackupId)> = objects
-            .into_iter()
-            .filter_map(|object| {
-                let (began, id) = layout::catalog_entry_of(&object.key)?;
-                if let Some(withdrawn) = withdrawn.get_mut(&id) {
-                    withdrawn.entries.push(object.key);
-                    return None;
-                }
-                (wanted.takes)(&id, began).then_some((object, id))
-            })
-            .collect();
-        known.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
+        let (mut listed, stray_markers) = listed::among(objects, &mut withdrawn);
+        listed.retain(|listed| (wanted.takes)(&listed.id, listed.began));
         let at_once = READS_AT_ONCE.min(wanted.limit.max(1));
-        let mut read =
-            stream::iter(known)
-                .map(|(object, id)| async move {
-                    (read_entry(sink, &object, &id).await, object.key, id)
-                })
-                .buffered(at_once);
-        let mut catalog = Catalog::default();
-        let mut listed = HashSet::new();
+        let mut asked = stream::iter(listed)
+            .map(|listed| async move { (listed.ask(sink, wanted.told_by).await, listed) })
+            .buffered(at_once);
+        let mut catalog = Catalog {
+            misleading: stray_markers,
+            ..Catalog::default()
+        };
+        let mut known = HashSet::new();
         while catalog.entries.len() < wanted.limit
-            && let Some((entry, key, id)) = read.next().await
+            && let Some((found, Listed { id, entry, .. })) = asked.next().await
         {
-            match entry {
-                Ok((entry, _)) if !(wanted.matches)(&entry) => {}
-                Ok((entry, false)) => catalog.without_manifest.push(entry),
-                Ok((entry, true)) if listed.insert(id.clone()) => catalog.entries.push(entry),
-                Ok((_, true)) => {
-                    let error = BackupError::corrupt(located(sink, &key), "a second entry of it");
-                    catalog.unreadable.push((id, key, error));
+            match found {
+                Ok(found) if !(wanted.matches)(&found.entry) => {}
+                Ok(found) if !found.is_published => {
+                    catalog.misleading.extend(found.misleading);
+                    catalog.without_manifest.push(found.entry);
+                }
+                Ok(found) if known.insert(id.clone()) => {
+                    let unmarked = found.unmarked.map(|document| Unmarked {
+                        id,
+                        entry: entry.key,
+                        document,
+                    });
+                    catalog.unmarked.extend(unmarked);
+                    catalog.entries.push(found.entry);
+                }
+                Ok(_) => {
+                    let error =
+                        BackupError::corrupt(located(sink, &entry.key), "a second entry of it");
+                    catalog.unreadable.push((id, entry.key, error));
                 }
                 Err(error) if error.class().is_retriable() => return Err(error),
-                Err(error) => catalog.unreadable.push((id, key, error)),
+                Err(error) => catalog.unreadable.push((id, entry.key, error)),
             }
         }
         catalog.withdrawn = withdrawn;
@@ -142,6 +158,13 @@ impl Catalog {
         self.unreadable.iter().chain(&self.lost)
     }
 
+    /// The entry of a backup whose manifest is lost.
+    pub(crate) fn lost_entry(&self, id: &BackupId) -> Option<&CatalogEntry> {
+        let is_lost = self.lost.iter().any(|(lost, ..)| lost == id);
+        let mut entries = self.without_manifest.iter();
+        entries.find(|entry| is_lost && entry.id == *id)
+    }
+
     /// What withdraws a backup here.
     pub(crate) fn withdrawn(&self, id: &BackupId) -> Option<&Withdrawn> {
         self.withdrawn.get(id)
@@ -150,38 +173,6 @@ impl Catalog {
     /// Those of one backup.
     pub(crate) fn damaged_of(&self, id: &BackupId) -> impl Iterator<Item = &DamagedEntry> {
         self.damaged().filter(move |(damaged, ..)| damaged == id)
-    }
-}
-
-/// An entry, and whether a manifest is behind it.
-pub(crate) async fn read_entry(
-    sink: &dyn Sink,
-    object: &ObjectMeta,
-    id: &BackupId,
-) -> Result<(CatalogEntry, bool), BackupError> {
-    let key = &object.key;
-    let bytes = read_sized(sink, object).await?;
-    let entry: CatalogEntry = document::open(&located(sink, key), &bytes)?;
-    if entry.id != *id {
-        return Err(BackupError::corrupt(
-            located(sink, key),
-            format!("it is the entry of {}", entry.id),
-        ));
-    }
-    if layout::catalog_entry(&entry.id, entry.started_at)? != *key {
-        return Err(BackupError::corrupt(
-            located(sink, key),
-            format!(
-                "its key doesn't say that the backup began at {}",
-                entry.started_at
-            ),
-        ));
-    }
-    let manifest = file_of(&entry.path, layout::MANIFEST)?;
-    match sink.head(&manifest).await {
-        Ok(_) => Ok((entry, true)),
-        Err(error) if error.class() == Class::NotFound => Ok((entry, false)),
-        Err(error) => Err(error),
     }
 }
 

@@ -2,6 +2,7 @@
 //! runs have left. Each destination by itself.
 
 mod destination;
+mod markers;
 mod outdated;
 mod verified;
 

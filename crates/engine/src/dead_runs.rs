@@ -4,7 +4,7 @@
 use teeline_core::commit::Recorded;
 use teeline_core::{
     BackupError, BackupId, Class, ObjectKey, RunClaim, RunRecord, Span, Timestamp,
-    UnfinishedUpload, layout,
+    UnfinishedUpload, layout, published_marker,
 };
 
 use crate::open::Opened;
@@ -133,6 +133,7 @@ pub(crate) fn orphans(
         "" => upload.name.is_empty() || upload.key.as_str() == layout::MARKER,
         layout::CATALOG | layout::RUNS | layout::VERIFICATIONS | layout::PROBES => true,
         _ if layout::is_damaged(&upload.key) => true,
+        _ if published_marker::entry_of(&upload.key).is_some() => true,
         path => {
             let name = path.rsplit('/').next().unwrap_or(path);
             name.parse::<BackupId>().is_ok()

@@ -8,7 +8,7 @@ use teeline_core::{
     BackupError, BackupId, BackupType, CatalogEntry, RunStatus, Timestamp, VerificationResult,
 };
 
-use crate::catalog::{Asked, Catalog, Wanted, ask_for};
+use crate::catalog::{Asked, Catalog, ToldBy, Wanted, ask_for};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failed_runs;
@@ -130,6 +130,7 @@ async fn list(engine: &Engine, request: &ListRequest) -> ListReport {
             wanted.all(|(name, text)| entry.metadata.has(name, text))
         },
         limit: request.limit(),
+        told_by: ToldBy::Marker,
     };
     let mut report = ListReport::default();
     let mut known: HashMap<BackupId, usize> = HashMap::new();

@@ -1,6 +1,6 @@
 //! Removing what was withdrawn, in an order in which nothing half removed is taken for a backup, and from which anybody can
-//! go on: the manifest first, then files and the catalogue's entries, the claim, which tells the files, after them, and last the
-//! records. What else is in the folder stays.
+//! go on: what marks it as published first and the manifest next, then files and the catalogue's entries, the claim, which tells the
+//! files, after them, and last the records. What else is in the folder stays.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use teeline_core::{
     UnfinishedUpload, layout,
 };
 
-use crate::catalog::{located, read_document, read_whole};
+use crate::catalog::{located, read_document, read_whole, remove_markers};
 use crate::check::Check;
 use crate::files::file_of;
 use crate::keys::is_key_object;
@@ -29,7 +29,7 @@ const ROUNDS: usize = 2;
 pub(crate) struct Remains {
     /// The folders of its files. There is one, where that is known.
     pub(crate) folders: Vec<String>,
-    /// Its entries in the catalogue.
+    /// Its entries in the catalogue, whose markers go as well.
     pub(crate) entries: Vec<ObjectKey>,
     /// The records of its runs, and of its checks; and what was damaged of it and moved away.
     pub(crate) records: Vec<ObjectKey>,
@@ -76,6 +76,10 @@ impl Remains {
             Some(_) => 1,
             None => ROUNDS,
         };
+        let entries = self.entries.iter();
+        for entry in entries.filter(|key| layout::catalog_entry_id(key).is_some()) {
+            remove_markers(opened.sink.as_ref(), entry).await?;
+        }
         for folder in &self.folders {
             let of_folder = self.remove_folder(opened, id, folder, rounds).await?;
             removed.files += of_folder.files;

@@ -125,19 +125,30 @@ pub(crate) async fn leave(
     };
     let key = layout::run_record(&record.id, ended_at)?;
     opened.sink.put(&key, document::seal(&record)).await?;
+    note_checked(opened, sealed, (verified, by), started_at, ended_at).await
+}
+
+/// Leaves word in the ledger that all files of a backup at this destination were checked so by `by`, and were right.
+pub(crate) async fn note_checked(
+    opened: &Opened,
+    sealed: &SealedManifest,
+    (verified, by): (Verified, &str),
+    started_at: Timestamp,
+    ended_at: Timestamp,
+) -> Result<(), BackupError> {
     let how = match verified {
         Verified::Read => Depth::Digest,
         Verified::Attested => Depth::Size,
         Verified::No => return Ok(()),
     };
     let noted = Noted {
-        id: &record.id,
+        id: &sealed.manifest.id,
         checksum: sealed.checksum,
         how,
         by,
         started_at,
         ended_at,
-        bytes: manifest.totals.stored_bytes,
+        bytes: sealed.manifest.totals.stored_bytes,
         damage: &[],
     };
     ledger::note(opened, &noted).await

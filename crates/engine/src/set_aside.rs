@@ -81,17 +81,19 @@ async fn is_copy(
 
 /// Removes what was kept from where it stood.
 async fn clear(opened: &Opened, key: &ObjectKey) -> Result<(), BackupError> {
-    let sink = opened.sink.as_ref();
-    sink.delete(key).await.map_err(|error| {
-        let suggestion = format!(
-            "a damaged object is moved to {}/ and then written again, which takes the right to delete objects at this destination",
-            layout::DAMAGED
-        );
-        match error.class().is_retriable() {
-            true => error,
-            false => error.suggest(suggestion),
-        }
-    })
+    opened.sink.delete(key).await.map_err(asking_for_the_right)
+}
+
+/// An error of deleting what is in the way of a right object.
+pub(crate) fn asking_for_the_right(error: BackupError) -> BackupError {
+    let suggestion = format!(
+        "a damaged object is moved to {}/ and then written again, which takes the right to delete objects at this destination",
+        layout::DAMAGED
+    );
+    match error.class().is_retriable() {
+        true => error,
+        false => error.suggest(suggestion),
+    }
 }
 
 async fn copy(sink: &dyn Sink, key: &ObjectKey, kept: &ObjectKey) -> Result<(), BackupError> {

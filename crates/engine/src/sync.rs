@@ -96,17 +96,25 @@ async fn sync(
         }
     };
     let asked: Vec<Asked> = asked.into_iter().flatten().collect();
-    for id in ids {
-        let is_gap = |place: &Asked| place.entry(&id).is_none() && !place.has_withdrawn(&id);
+    for id in &ids {
+        let is_gap = |place: &Asked| place.entry(id).is_none() && !place.has_withdrawn(id);
         if asked.iter().any(is_gap) {
             let asked: Vec<&Asked> = asked.iter().collect();
             let gap = Gap {
                 engine,
                 asked: &asked,
-                id: &id,
+                id,
             };
             let filled = gap.fill(&mut report.errors).await;
             report.backups.push(filled);
+        }
+    }
+    for place in &asked {
+        if let Err(error) = place.mark_published(|id| ids.contains(id)).await {
+            report.errors.push(DestinationError {
+                destination: place.opened.name.clone(),
+                error: (&error).into(),
+            });
         }
     }
     Ok(())

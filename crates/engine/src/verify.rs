@@ -158,7 +158,8 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
 /// What made a check, and when it began.
 pub(crate) type Made<'a> = (&'a str, Timestamp);
 
-/// Leaves word of a check at the destination, or says why not. What is in no catalogue is noted nowhere: each listing shows that.
+/// Leaves word of a check at the destination, or says why not: also where it has found that the manifest is lost, which not every
+/// listing asks. What has no entry that can be read is noted nowhere.
 pub(crate) async fn note(
     engine: &Engine,
     asked: &Asked,
@@ -166,7 +167,8 @@ pub(crate) async fn note(
     copy: &mut VerifiedCopy,
     (by, started_at): Made<'_>,
 ) {
-    if let (Some(entry), Some(how)) = (asked.entry(id), copy.how) {
+    let entry = asked.entry(id).or_else(|| asked.catalog.lost_entry(id));
+    if let (Some(entry), Some(how)) = (entry, copy.how) {
         let noted = Noted {
             id,
             checksum: entry.checksum,

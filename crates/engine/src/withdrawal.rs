@@ -20,7 +20,7 @@ pub(crate) struct Withdrawn {
     pub(crate) key: ObjectKey,
     /// When that was written, by the store's clock.
     pub(crate) written_at: Option<Timestamp>,
-    /// What else of it is left in the catalogue.
+    /// What else of it is left in the catalogue: its entry, be it that only that one's marker is left, and what sweeps it.
     pub(crate) entries: Vec<ObjectKey>,
 }
 

@@ -125,8 +125,14 @@ impl Site {
             folder.join(layout::MANIFEST),
             folder.join(layout::RUN_CLAIM),
         );
-        let entry = fs::read_dir(case.join("copies/catalog")).unwrap();
-        let entry = entry.map(|entry| entry.unwrap().path()).next().unwrap();
+        let listed = fs::read_dir(case.join("copies/catalog")).unwrap();
+        let listed = listed.map(|listed| listed.unwrap().path());
+        let (markers, entries): (Vec<_>, Vec<_>) = listed.partition(|path| path.is_dir());
+        let entry = entries.into_iter().next().unwrap();
+        // So that listings read the entry as well.
+        for marker in markers {
+            fs::remove_dir_all(marker).unwrap();
+        }
         let name = Value::from(name);
         match place {
             Place::Manifest(pointer) => {

@@ -6,7 +6,8 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use teeline_core::{
     CatalogEntry, DestinationMarker, Document, Reconstruction, RestoreMarker, RunClaim, RunRecord,
-    SealedManifest, Withdrawal, document,
+    SealedManifest, Timestamp, Withdrawal, document, layout,
+    published_marker::{self, Told},
 };
 
 use crate::parts::{chosen, first_part, with_digest};
@@ -18,9 +19,7 @@ pub(crate) fn manifest(input: &[u8]) {
     };
     match choice % 8 {
         0 => as_manifest(rest),
-        1 => {
-            reads_back::<CatalogEntry>(rest);
-        }
+        1 => as_entry(rest),
         2 => {
             reads_back::<RunRecord>(rest);
         }
@@ -50,6 +49,27 @@ fn reads_back<D: Document + Debug>(body: &[u8]) -> Option<D> {
     let again = again.expect("what was written is read");
     assert_eq!(format!("{read:?}"), format!("{again:?}"));
     Some(read)
+}
+
+/// An entry, which its marker says again; or the text of a marker.
+fn as_entry(body: &[u8]) {
+    let id = "full-2026-11-23T02-00-00-k3j9x0q2mz"
+        .parse()
+        .expect("an id");
+    let key = layout::catalog_entry(&id, Timestamp::from_unix_ms(0)).expect("a key");
+    let folder = published_marker::folder_of(&key).expect("a key");
+    if let Ok(marker) = folder.join(&String::from_utf8_lossy(body)) {
+        let _ = published_marker::told([&marker]);
+    }
+    let Some(entry) = reads_back::<CatalogEntry>(body) else {
+        return;
+    };
+    let key = layout::catalog_entry(&entry.id, entry.started_at).expect("a key");
+    let marker = published_marker::key_of(&key, &document::seal(&entry)).expect("a key");
+    match published_marker::told([&marker]).expect("what was written is read") {
+        Told::SeeEntry => {}
+        Told::Entry(told) => assert_eq!(format!("{told:?}"), format!("{entry:?}")),
+    }
 }
 
 fn as_manifest(body: &[u8]) {

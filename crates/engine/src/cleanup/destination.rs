@@ -86,7 +86,8 @@ impl Cleaning<'_> {
             cleaned.uploads.push(upload);
         }
         let opened = &self.asked.opened;
-        plan.outdated.sweep(opened, self.dry_run, cleaned).await
+        plan.outdated.sweep(opened, self.dry_run, cleaned).await?;
+        self.set_markers_right(cleaned).await
     }
 
     /// Finds what is to be done, and reports what isn't.

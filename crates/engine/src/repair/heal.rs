@@ -213,8 +213,9 @@ impl Heal<'_> {
             let found = (verified, BY_REPAIR);
             return run_records::leave(opened, sealed, found, started_at, ended_at).await;
         }
-        if !healing.damage.is_empty() && site.standing != Standing::Listed {
-            // What is in no catalogue is noted nowhere: each listing shows that.
+        if !healing.damage.is_empty() && !matches!(site.standing, Standing::Listed | Standing::Lost)
+        {
+            // What was never published isn't missed.
             return Ok(());
         }
         let noted = Noted {

@@ -54,7 +54,9 @@ impl RepairRequest {
     /// Makes the lost manifests of all runs again.
     ///
     /// ```
-    /// use teeline::{BackupRequest, DestinationSpec, Engine, JsonlSource, RepairRequest};
+    /// use teeline::{
+    ///     BackupRequest, BackupState, DestinationSpec, Engine, JsonlSource, RepairRequest,
+    /// };
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
     /// # std::fs::write(folder.path().join("users.jsonl"), "{\"id\":1}\n")?;
@@ -65,14 +67,16 @@ impl RepairRequest {
     /// let made = engine.backup_blocking(BackupRequest::new(source, to.clone()));
     ///
     /// std::fs::remove_file(copy.join(made.id.as_ref().unwrap().as_str()).join("manifest.json"))?;
-    /// assert!(engine.list_blocking(&to).backups.is_empty());
+    /// let status = engine.status_blocking(&to, made.id.as_ref().unwrap());
+    /// assert_eq!(status.status, BackupState::Damaged);
     ///
     /// let mut request = RepairRequest::rebuild_manifests(to.clone());
-    /// request.id = made.id;
+    /// request.id = made.id.clone();
     /// let report = engine.repair_blocking(request);
     /// assert_eq!(report.exit_code(), 0, "{report:?}");
     /// assert_eq!(report.runs[0].destinations[0].checksum, made.checksum);
-    /// assert_eq!(engine.list_blocking(&to).backups.len(), 1);
+    /// let status = engine.status_blocking(&to, &made.id.unwrap());
+    /// assert_eq!(status.status, BackupState::Completed);
     /// # Ok(()) }
     /// ```
     pub fn rebuild_manifests(destinations: Vec<DestinationSpec>) -> Self {
@@ -206,6 +210,20 @@ async fn repair_all(
         };
         let run = rebuild.run(&mut report.errors).await;
         report.runs.push(run);
+    }
+    for Searched { asked, .. } in searched {
+        let name = &asked.opened.name;
+        let is_whole = |id: &BackupId| {
+            let runs = report.runs.iter().filter(|run| run.id == *id);
+            let mut copies = runs.flat_map(|run| &run.destinations);
+            copies.any(|copy| copy.name == *name && copy.checksum.is_some())
+        };
+        if let Err(error) = asked.mark_published(is_whole).await {
+            report.errors.push(DestinationError {
+                destination: asked.opened.name.clone(),
+                error: (&error).into(),
+            });
+        }
     }
     Ok(())
 }

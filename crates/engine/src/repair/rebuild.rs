@@ -80,7 +80,8 @@ impl<'a> Rebuild<'a> {
         }
     }
 
-    /// Leaves a record at a destination that has the backup now and no record of it; or says why there is none.
+    /// Leaves a record at a destination that has the backup now and no record of it, and otherwise word that it is right, where a check
+    /// may have noted that it was lost; or says why there is none.
     async fn record(
         &self,
         step: &Step<'_>,
@@ -92,12 +93,14 @@ impl<'a> Rebuild<'a> {
             Step::Keep(whole) => (whole.opened, &whole.sealed, Verified::No),
             Step::Publish(lost, sealed, _) => (lost.opened, &**sealed, Verified::Read),
         };
-        if copy.checksum.is_none() || evidence.is_recorded_at(&opened.name) {
-            return None;
-        }
+        // Without one, it hasn't the backup.
+        copy.checksum?;
         let (found, now) = ((verified, BY_REPAIR), (self.clock)());
-        let left = run_records::leave(opened, sealed, found, self.started_at, now);
-        left.await.err().map(|error| DestinationError {
+        let left = match evidence.is_recorded_at(&opened.name) {
+            true => run_records::note_checked(opened, sealed, found, self.started_at, now).await,
+            false => run_records::leave(opened, sealed, found, self.started_at, now).await,
+        };
+        left.err().map(|error| DestinationError {
             destination: opened.name.clone(),
             error: (&error).into(),
         })

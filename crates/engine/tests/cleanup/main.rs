@@ -165,7 +165,7 @@ pub(crate) fn removals(report: &CleanupReport) -> Vec<&Removal> {
 }
 
 /// What a run writes last: one that was killed has written none of it.
-pub(crate) const KILLED: [&str; 3] = ["manifest.json", "runs/", "~0002.index"];
+pub(crate) const KILLED: [&str; 4] = ["manifest.json", ".published/", "runs/", "~0002.index"];
 
 /// Takes every object away whose key has one of these in it.
 pub(crate) async fn lose(sink: &MemorySink, parts: &[&str]) {

@@ -13,7 +13,7 @@ use teeline::{
     BackupError, BackupRequest, CustomSink, DestinationSpec, Engine, Executor, JsonlSource, Place,
     Sink, Timestamp,
 };
-use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload};
+use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload, published_marker};
 use tokio::sync::watch;
 
 /// `count` records of varying size, the same each time.
@@ -84,6 +84,15 @@ pub(crate) async fn objects(sink: &MemorySink) -> Vec<(ObjectKey, Vec<u8>)> {
         objects.push((key, bytes.to_vec()));
     }
     objects
+}
+
+/// Takes the markers of published backups away, so that listings ask for manifests.
+pub(crate) async fn unmark(sink: &MemorySink) {
+    for key in sink.keys() {
+        if published_marker::entry_of(&key).is_some() {
+            sink.delete(&key).await.expect("it can be deleted");
+        }
+    }
 }
 
 /// The bytes of an object.

@@ -24,10 +24,10 @@ fn contents(objects: Objects) -> Objects {
     objects.into_iter().filter(is_content).collect()
 }
 
-/// All that was there is there, in its place or moved aside.
+/// All that was there is there, in its place or moved aside; what marks it as published holds nothing.
 async fn assert_nothing_lost(sink: &MemorySink, before: &Objects, about: &str) {
     let now = objects(sink).await;
-    for (key, bytes) in before {
+    for (key, bytes) in before.iter().filter(|(_, bytes)| !bytes.is_empty()) {
         let is_it = |(at, there): &(ObjectKey, Vec<u8>)| {
             let stood_at = layout::damaged_at(at);
             there == bytes && (at == key || stood_at.as_ref() == Some(key))

@@ -27,7 +27,8 @@ async fn contents(sink: &dyn Sink, id: &BackupId) -> Objects {
 }
 
 async fn harm_all(sink: &dyn Sink, contents: &Objects, harm: Harm) {
-    for (key, bytes) in contents {
+    // What marks it as published holds nothing.
+    for (key, bytes) in contents.iter().filter(|(_, bytes)| !bytes.is_empty()) {
         let is_entry = key.as_str().starts_with("catalog/");
         let mut bytes = bytes.clone();
         let middle = bytes.len() / 2;
@@ -77,7 +78,9 @@ async fn a_folder_and_a_bucket_heal_each_other() {
             assert!(now == right, "{harm:?} in {spec:?}");
             let expected = match harm {
                 Harm::Lost => 0,
-                Harm::Flipped | Harm::CutShort => right.len(),
+                Harm::Flipped | Harm::CutShort => {
+                    right.iter().filter(|(_, bytes)| !bytes.is_empty()).count()
+                }
             };
             assert_eq!(moved.len(), expected, "{harm:?} in {spec:?}");
         }

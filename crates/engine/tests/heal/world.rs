@@ -9,7 +9,7 @@ use teeline::{
     RepairReport, RepairRequest, RepairStatus, RepairedCopy, Sink, Timestamp, VerificationResult,
     VerifyRequest, Which, WhichBackups, exit,
 };
-use teeline_core::ObjectKey;
+use teeline_core::{ObjectKey, layout};
 
 use crate::common::{objects, place, records, request, whole};
 
@@ -85,9 +85,8 @@ impl World {
     pub(crate) fn files_of(&self, id: &BackupId, destination: usize) -> Vec<ObjectKey> {
         let keys = self.sinks[destination].keys().into_iter();
         let is_file = |key: &ObjectKey| {
-            let key = key.as_str();
-            key.starts_with(id.as_str())
-                || (key.starts_with("catalog/") && key.contains(id.as_str()))
+            let is_its_entry = layout::catalog_entry_id(key).as_ref() == Some(id);
+            key.as_str().starts_with(id.as_str()) || is_its_entry
         };
         keys.filter(is_file).collect()
     }

@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod many;
+mod markers;
 
 use std::sync::Arc;
 

@@ -18,10 +18,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use common::{assert_idle, objects, records, request, store, whole};
 use teeline::sinks::MemorySink;
 use teeline::{
-    BackupId, DestinationSpec, Digest, Engine, RepairReport, RepairRequest, RepairStatus,
-    RepairedCopy, RestoreRequest, RestoreTarget, Sink, Timestamp, VerifyRequest, Which, exit,
+    BackupId, CopyState, DestinationSpec, Digest, Engine, RepairReport, RepairRequest,
+    RepairStatus, RepairedCopy, RestoreRequest, RestoreTarget, Sink, Timestamp, VerifyRequest,
+    Which, exit,
 };
-use teeline_core::{ObjectKey, document};
+use teeline_core::{ObjectKey, document, published_marker};
 
 /// An engine whose clock goes on whenever it is looked at: records are told apart by when they were left.
 pub(crate) fn engine() -> Engine {
@@ -68,10 +69,12 @@ impl Made {
         ObjectKey::new(format!("{}/{name}", self.id)).unwrap()
     }
 
-    /// The one object at the first destination whose key contains `part`.
+    /// The one object at the first destination whose key contains `part`, and isn't a marker.
     pub(crate) fn key(&self, part: &str) -> ObjectKey {
         let keys = self.sinks[0].keys();
-        let mut found = keys.into_iter().filter(|key| key.as_str().contains(part));
+        let is_marker = |key: &ObjectKey| published_marker::entry_of(key).is_some();
+        let is_it = |key: &ObjectKey| key.as_str().contains(part) && !is_marker(key);
+        let mut found = keys.into_iter().filter(is_it);
         let key = found.next().unwrap();
         assert_eq!(found.next(), None);
         key
@@ -98,10 +101,10 @@ impl Made {
     /// Takes the manifest away at the first destination, where that must be noticed.
     pub(crate) async fn lose_and_notice(&self) {
         self.lose(0, &[&self.file("manifest.json")]).await;
-        let listed = self.engine.list(&self.at[..1]).await;
-        assert_eq!(listed.exit_code(), exit::DAMAGED, "{listed:?}");
-        assert!(listed.backups.is_empty(), "{listed:?}");
-        let error = &listed.errors[0].error;
+        let status = self.engine.status(&self.at[..1], &self.id).await;
+        let copy = &status.destinations[0];
+        assert_eq!(copy.status, CopyState::Damaged, "{status:?}");
+        let error = copy.error.as_ref().unwrap();
         assert!(error.message.contains(self.id.as_str()), "{error:?}");
         let suggestion = error.suggestion.as_ref().unwrap();
         assert!(suggestion.contains("repair"), "{suggestion}");

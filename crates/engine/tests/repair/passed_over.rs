@@ -10,7 +10,7 @@ use teeline::{
 };
 use teeline_core::{ObjectKey, RunRecord};
 
-use crate::common::{self, assert_idle, records, request};
+use crate::common::{self, assert_idle, records, request, unmark};
 use crate::{made, reseal, statuses};
 
 #[tokio::test]
@@ -99,6 +99,7 @@ async fn a_run_that_may_be_going_on_is_left_alone_unless_it_is_named() {
 async fn a_cancelled_repair_publishes_nothing() {
     let made = made().await;
     made.lose(0, &[&made.file("manifest.json")]).await;
+    unmark(&made.sinks[0]).await;
     let stall = Fault::new(Operation::Read, When::From(1), What::Stall).on_keys_with("~0002.jsonl");
     let faulty = FaultSink::new(
         Arc::new(made.sinks[0].clone()),

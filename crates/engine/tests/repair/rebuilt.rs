@@ -6,7 +6,7 @@ use teeline::sinks::{Fault, FaultPlan, FaultSink, Operation, What, When};
 use teeline::{Class, DestinationSpec, JsonlSource, RepairRequest, RepairStatus, Sink, exit};
 use teeline_core::ObjectKey;
 
-use crate::common::{self, assert_idle, objects, records, request, store};
+use crate::common::{self, assert_idle, objects, records, request, store, unmark};
 use crate::{engine, made, statuses};
 
 #[tokio::test]
@@ -22,6 +22,7 @@ async fn what_follows_from_the_other_files_is_made_again_byte_for_byte() {
         &[&manifest, &entry, &record],
     ] {
         made.lose(0, lost).await;
+        unmark(&made.sinks[0]).await;
         assert!(made.engine.list(at).await.backups.is_empty());
         let report = made.repair(at).await;
         assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
@@ -138,6 +139,7 @@ async fn publishing_that_fails_can_be_repeated() {
     let before = objects(&made.sinks[0]).await;
     made.lose(0, &[&made.file("manifest.json"), &made.key("catalog/")])
         .await;
+    unmark(&made.sinks[0]).await;
     let faulty = |what| {
         let fault = Fault::new(Operation::Put, When::Nth(1), what).on_keys_with("manifest.json");
         let plan = FaultPlan::new(1).with(fault);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use teeline::sinks::MemorySink;
 use teeline::{BackupId, BackupRequest, DestinationSpec, Engine, Resume, StrategyKind, exit};
-use teeline_core::{ObjectKey, Random, layout};
+use teeline_core::{ObjectKey, Random, layout, published_marker};
 use tokio::time::{Duration, sleep};
 
 use super::{BUDGET_BYTES, CALLS_MAX, Doing, now_ms};
@@ -158,12 +158,18 @@ impl Set {
             sleep(Duration::from_secs(60)).await;
         }
         let [older, newer] = [ids[0].clone(), ids[1].clone()];
+        // It isn't listed, not even by a marker: what is has to be right whatever goes wrong.
+        let is_its_manifest = |key: &str| {
+            let marked = ObjectKey::new(key).ok();
+            let marked = marked.and_then(|key| published_marker::entry_of(&key));
+            let marked = marked.and_then(|entry| layout::catalog_entry_id(&entry));
+            marked.as_ref() == Some(&newer) || key == format!("{newer}/{}", layout::MANIFEST)
+        };
         let is_lost: IsLost<'_> = match doing {
-            Doing::Repair => Box::new(|_, key| key == format!("{newer}/{}", layout::MANIFEST)),
-            // It isn't listed: what is has to be right whatever goes wrong.
+            Doing::Repair => Box::new(|_, key| is_its_manifest(key)),
             Doing::Heal => Box::new(|number, key| {
-                let lost = [layout::MANIFEST, "resource-0.index"];
-                number == 0 && lost.iter().any(|file| key == format!("{newer}/{file}"))
+                let is_its_index = key == format!("{newer}/resource-0.index");
+                number == 0 && (is_its_manifest(key) || is_its_index)
             }),
             Doing::Sync => Box::new(|number, key| number == 0 && key.contains(newer.as_str())),
             _ => Box::new(|_, _| false),

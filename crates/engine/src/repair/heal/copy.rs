@@ -10,12 +10,13 @@ use teeline_core::{
 };
 
 use super::sources::{Expected, Sources};
+use crate::catalog::remove_markers;
 use crate::check::damage;
 use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 use crate::report::{Damage, MendedFile, WasWrong};
 use crate::run_records;
-use crate::set_aside::set_aside;
+use crate::set_aside::{asking_for_the_right, set_aside};
 
 /// The healing of one copy, and what came of it so far.
 pub(super) struct Healing<'a> {
@@ -275,6 +276,10 @@ impl<'a> Healing<'a> {
             self.found(&claim, None, &error);
             return Ok(());
         };
+        if matches!(manifest, Found::Damaged) {
+            let removed = remove_markers(self.to.sink.as_ref(), &key).await;
+            removed.map_err(asking_for_the_right)?;
+        }
         let mut moved = Vec::new();
         for (key, found, is_wrong) in wrong {
             if is_wrong {

@@ -1,0 +1,25 @@
+//! The markers of published backups, after a cleanup of one destination.
+
+use std::collections::HashSet;
+
+use teeline_core::{BackupError, BackupId};
+
+use super::destination::Cleaning;
+use crate::report::{CleanedDestination, CleanupStatus};
+
+impl Cleaning<'_> {
+    /// Marks the published backups that stay and aren't marked so, and removes the markers of what isn't published.
+    pub(super) async fn set_markers_right(
+        &self,
+        cleaned: &CleanedDestination,
+    ) -> Result<(), BackupError> {
+        if self.dry_run {
+            return Ok(());
+        }
+        let kept = cleaned.backups.iter();
+        let kept = kept.filter(|backup| backup.status == CleanupStatus::Kept);
+        let kept: HashSet<&BackupId> = kept.map(|backup| &backup.id).collect();
+        self.asked.mark_published(|id| kept.contains(id)).await?;
+        self.asked.remove_misleading_markers().await
+    }
+}
