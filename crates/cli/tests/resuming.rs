@@ -274,9 +274,9 @@ fn of_a_database_what_is_whole_everywhere_is_not_read_again() {
     );
     let slow = ["backup", "--config", "c.toml"];
     let id = killed(scratch, "s3", 2, &slow).unwrap();
-    let before = shop.requests();
+    let before = shop.requests_to("shop");
     let report = resume(scratch, 0, &id);
-    let resumed_by = shop.requests() - before;
+    let resumed_by = shop.requests_to("shop") - before;
     assert_eq!(report["id"], id.as_str(), "{report}");
     assert_eq!(report["recordCount"], 120);
     assert!(
@@ -287,10 +287,10 @@ fn of_a_database_what_is_whole_everywhere_is_not_read_again() {
         assert!(number(&destination["keptBytes"]) > 0, "{destination}");
         assert_eq!(destination["status"], "committed");
     }
-    let before = shop.requests();
+    let before = shop.requests_to("shop");
     let typed = ["backup", "--config", "fast.toml", "--json"];
     let whole = scratch.teeline(0, &typed).json();
-    let made_by = shop.requests() - before;
+    let made_by = shop.requests_to("shop") - before;
     assert!(
         resumed_by < made_by,
         "{resumed_by} requests, {made_by} for all"

@@ -306,6 +306,10 @@ impl World {
             .filter(|name| name.parse::<BackupId>().is_ok())
         {
             let mut repair = words(&["repair", folder, "--rebuild-manifest", "--json"]);
+            // Of a sealed one, the manifest is authenticated with its key.
+            for key in KEYS {
+                repair.extend(words(&["--key-file", key]));
+            }
             repair.extend(self.places("--at"));
             self.run(&repair, &[0, 3]).map_err(|wrong| {
                 format!("{wrong}\nafter a cleanup that said {}", cleaned.report)

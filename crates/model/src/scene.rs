@@ -38,8 +38,6 @@ pub enum Planted {
     AnyClaimWillDo,
     /// A run is published by whoever had it before it was taken up as well.
     NobodyLooksForAHigherNumber,
-    /// A number that is there is replaced by whoever wants it too.
-    NumbersAreReplaced,
     /// Only one's own number is written, also where the one before isn't.
     NumbersAreLeftOut,
     /// What is there isn't looked at again once it is numbered.

@@ -106,9 +106,6 @@ impl Run {
         }
         let us = u8::try_from(self.number).unwrap_or(u8::MAX);
         if call.is_done() {
-            if scene.planted == Some(Planted::NumbersAreReplaced) {
-                copy.remove(File::Number(*number));
-            }
             copy.put_number(*number, us);
         }
         // Below one's own it doesn't matter whose it is: whoever has that finds the next one.

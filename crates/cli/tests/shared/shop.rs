@@ -61,6 +61,15 @@ impl Shop {
         self.server.endpoint()
     }
 
+    /// How many requests this bucket has had since the first call.
+    pub(crate) fn requests_to(&self, bucket: &str) -> usize {
+        self.server.record();
+        let at = format!("/{bucket}");
+        let is_to = |path: &str| path == at || path.starts_with(&format!("{at}/"));
+        let recorded = self.server.recorded().into_iter();
+        recorded.filter(|request| is_to(&request.path)).count()
+    }
+
     pub(crate) fn requests(&self) -> u64 {
         self.server.requests()
     }

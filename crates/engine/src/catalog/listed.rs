@@ -6,10 +6,11 @@ use bytes::Bytes;
 use teeline_actors::is_there;
 use teeline_core::published_marker::{self, Told};
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, ObjectKey, ObjectMeta, Sink, Timestamp, document, layout,
+    BackupError, BackupId, CatalogEntry, Class, Digest, ObjectKey, ObjectMeta, Sink, Timestamp,
+    document, layout,
 };
 
-use super::{located, read_sized};
+use super::{located, read_sized, read_whole};
 use crate::files::file_of;
 use crate::withdrawal::Withdrawn;
 
@@ -102,7 +103,10 @@ impl Listed {
             Some(Told::SeeEntry) => true,
             None => false,
         };
-        let is_published = has_manifest(sink, &entry).await?;
+        let is_published = match is_marked {
+            true => has_manifest(sink, &entry).await?,
+            false => has_right_manifest(sink, &entry).await?,
+        };
         Ok(Found {
             entry,
             is_published,
@@ -128,6 +132,33 @@ pub(crate) async fn read_entry(
 
 async fn has_manifest(sink: &dyn Sink, entry: &CatalogEntry) -> Result<bool, BackupError> {
     is_there(sink, &file_of(&entry.path, layout::MANIFEST)?).await
+}
+
+/// Whether its manifest is behind an entry that nobody has marked. Who published it may have died before it was read back, so it is
+/// read here: a store that had damaged it would give a backup that can't be restored.
+///
+/// # Errors
+/// Where it isn't what the entry says, also when it is read again.
+async fn has_right_manifest(sink: &dyn Sink, entry: &CatalogEntry) -> Result<bool, BackupError> {
+    let key = file_of(&entry.path, layout::MANIFEST)?;
+    let mut read = read_whole(sink, &key).await;
+    if !is_manifest_of(entry, &read) {
+        read = read_whole(sink, &key).await;
+    }
+    match read {
+        Err(error) if error.class() == Class::NotFound => Ok(false),
+        Err(error) => Err(error),
+        read if is_manifest_of(entry, &read) => Ok(true),
+        Ok(_) => {
+            let message = "it isn't the manifest that the catalogue's entry was made for";
+            Err(BackupError::corrupt(located(sink, &key), message))
+        }
+    }
+}
+
+fn is_manifest_of(entry: &CatalogEntry, read: &Result<Bytes, BackupError>) -> bool {
+    read.as_ref()
+        .is_ok_and(|bytes| Digest::of(bytes) == entry.checksum)
 }
 
 /// The entry of a backup, and the bytes that say it.

@@ -7,7 +7,7 @@ use teeline::{
 use teeline_core::{Manifest, ObjectKey, SealedManifest, document};
 
 use crate::common::watched::watched;
-use crate::common::{records, request, whole};
+use crate::common::{records, request, unmark, whole};
 use crate::world::{Harm, World, copy_of, statuses};
 
 /// In the first chunk.
@@ -231,4 +231,28 @@ async fn what_was_moved_aside_goes_with_its_backup() {
     let deleted = world.engine.delete(request).await;
     assert_eq!(deleted.exit_code(), exit::DONE, "{deleted:?}");
     assert!(world.moved(0).await.is_empty());
+}
+
+/// Who published it has died before he had read it back: nothing marks it as published, and the store had damaged it.
+#[tokio::test]
+async fn a_manifest_that_nobody_has_read_back_is_looked_at_before_it_is_listed() {
+    for harm in [Harm::Flipped, Harm::CutShort] {
+        let world = World::new();
+        let id = world.backed_up(|_| ()).await;
+        let right = world.contents(0).await;
+        unmark(&world.sinks[0]).await;
+        let manifest = world.file(&id, "manifest.json");
+        world.harm(0, &manifest, harm).await;
+        let listed = world.engine.list(&world.at[..1]).await;
+        assert_eq!(listed.backups.len(), 0, "{listed:?}");
+        let errors: Vec<Class> = listed.errors.iter().map(|at| at.error.class).collect();
+        assert_eq!(errors, [Class::Corrupt], "{listed:?}");
+
+        let report = world.heal(&id).await;
+        assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+        let statuses = statuses(&report);
+        assert_eq!(statuses, [RepairStatus::Healed, RepairStatus::Whole]);
+        assert!(world.contents(0).await == right);
+        world.assert_whole(&id, "healed").await;
+    }
 }

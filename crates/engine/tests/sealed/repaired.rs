@@ -3,7 +3,7 @@
 use teeline::{RepairReport, RepairRequest, RepairStatus, Sink, exit};
 use teeline_core::{RunClaim, document};
 
-use super::common::{objects, whole};
+use super::common::{objects, unmark, whole};
 use super::{Made, key, keys, made};
 
 async fn repair(made: &Made, destinations: usize, secrets: &[u8]) -> RepairReport {
@@ -61,6 +61,7 @@ async fn without_a_key_object_it_gets_no_manifest() {
             made.sinks[0].delete(&made.file(&name)).await.unwrap();
         }
     }
+    unmark(&made.sinks[0]).await;
     let refused = repair(&made, 2, &[1]).await;
     assert_eq!(refused.exit_code(), exit::DAMAGED, "{refused:?}");
     let error = refused.runs[0].destinations[0].error.as_ref().unwrap();
