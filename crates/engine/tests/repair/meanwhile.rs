@@ -39,7 +39,8 @@ impl Sink for GatedSink {
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
         if key.as_str().starts_with("catalog/") {
             self.reached.notify_one();
-            self.gate.acquire().await.unwrap().forget();
+            // Once it is open it stays so.
+            drop(self.gate.acquire().await.unwrap());
         }
         self.inner.put(key, bytes).await
     }
