@@ -12,30 +12,17 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use server::Server;
 use teeline_core::{ObjectKey, Sink, UnfinishedUpload};
-use teeline_embedded_s3::{Credentials, EmbeddedS3};
-use teeline_sinks::{AccessKeys, ObjectStoreSink, S3Options, Storing};
+use teeline_sinks::{ObjectStoreSink, Storing};
 
 const PART: usize = 5 << 20;
 const LENGTH: usize = 2 * PART + 10;
 
-async fn bucket(storing: Storing) -> (tempfile::TempDir, EmbeddedS3, ObjectStoreSink) {
-    let root = tempfile::tempdir().unwrap();
-    let credentials = Credentials {
-        access_key: "test-key".into(),
-        secret_key: "test-secret".into(),
-    };
-    let server = EmbeddedS3::start(root.path(), credentials).unwrap();
-    server.create_bucket("bucket").unwrap();
-    let mut options = S3Options::new("bucket");
-    options.endpoint = Some(server.endpoint());
-    options.keys = Some(AccessKeys {
-        id: "test-key".into(),
-        secret: "test-secret".into(),
-        session_token: None,
-    });
+async fn bucket(storing: Storing) -> (Server, ObjectStoreSink) {
+    let server = Server::embedded();
+    let mut options = server.options(&server.endpoint, "going-on");
     options.storing = storing;
     let sink = ObjectStoreSink::s3(options).await.unwrap();
-    (root, server, sink)
+    (server, sink)
 }
 
 fn key() -> ObjectKey {
@@ -67,8 +54,9 @@ async fn go_on(sink: &ObjectStoreSink, begun: &UnfinishedUpload, bytes: Vec<u8>)
 }
 
 /// The numbers of the parts that were sent since the server records.
-fn parts_sent(server: &EmbeddedS3) -> Vec<String> {
+fn parts_sent(server: &Server) -> Vec<String> {
     let parts = server
+        .recorder()
         .recorded()
         .into_iter()
         .filter(|request| request.method == "PUT");
@@ -89,9 +77,9 @@ async fn stored(sink: &ObjectStoreSink) -> Bytes {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_parts_that_the_server_lacks_are_sent() {
-    let (_root, server, sink) = bucket(Storing::default()).await;
+    let (server, sink) = bucket(Storing::default()).await;
     let begun = break_off(&sink).await;
-    server.record();
+    server.recorder().record();
     go_on(&sink, &begun, data()).await;
     assert_eq!(parts_sent(&server), ["3"]);
     assert!(stored(&sink).await == data());
@@ -101,11 +89,11 @@ async fn only_the_parts_that_the_server_lacks_are_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_other_than_the_server_holds_is_sent() {
-    let (_root, server, sink) = bucket(Storing::default()).await;
+    let (server, sink) = bucket(Storing::default()).await;
     let begun = break_off(&sink).await;
     let mut other = data();
     other[PART] ^= 1;
-    server.record();
+    server.recorder().record();
     go_on(&sink, &begun, other.clone()).await;
     assert_eq!(parts_sent(&server), ["2", "3"]);
     assert!(stored(&sink).await == other);
@@ -113,10 +101,10 @@ async fn what_is_other_than_the_server_holds_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_gone_meanwhile_is_begun_anew() {
-    let (_root, server, sink) = bucket(Storing::default()).await;
+    let (server, sink) = bucket(Storing::default()).await;
     let begun = break_off(&sink).await;
     sink.discard(&begun).await.unwrap();
-    server.record();
+    server.recorder().record();
     go_on(&sink, &begun, data()).await;
     assert_eq!(parts_sent(&server), ["1", "2", "3"]);
     assert!(stored(&sink).await == data());
@@ -129,9 +117,9 @@ async fn what_is_stored_in_a_certain_way_is_begun_anew() {
         class: Some("STANDARD_IA".parse().unwrap()),
         ..Storing::default()
     };
-    let (_root, server, sink) = bucket(storing).await;
+    let (server, sink) = bucket(storing).await;
     let begun = break_off(&sink).await;
-    server.record();
+    server.recorder().record();
     go_on(&sink, &begun, data()).await;
     assert_eq!(parts_sent(&server), ["1", "2", "3"]);
     let left = sink.unfinished(None).try_collect::<Vec<_>>().await.unwrap();

@@ -16,7 +16,7 @@ pub(crate) struct Server {
     bucket: String,
     /// What all prefixes begin with, on a server that lives longer than the test.
     prefix: String,
-    _embedded: Option<(tempfile::TempDir, EmbeddedS3)>,
+    embedded: Option<(tempfile::TempDir, EmbeddedS3)>,
 }
 
 impl Server {
@@ -44,7 +44,8 @@ impl Server {
         Some(parse(&text).expect("http://KEY:SECRET@HOST:PORT/bucket"))
     }
 
-    fn embedded() -> Self {
+    /// An embedded one.
+    pub(crate) fn embedded() -> Self {
         let root = tempfile::tempdir().unwrap();
         let credentials = teeline_embedded_s3::Credentials {
             access_key: "id".into(),
@@ -58,8 +59,14 @@ impl Server {
             secret: "canary-secret".into(),
             bucket: "bucket".into(),
             prefix: "tests".into(),
-            _embedded: Some((root, server)),
+            embedded: Some((root, server)),
         }
+    }
+
+    /// What the embedded one records of requests.
+    pub(crate) fn recorder(&self) -> &EmbeddedS3 {
+        let (_, server) = self.embedded.as_ref().expect("it is embedded");
+        server
     }
 
     /// `HOST:PORT`.
@@ -128,6 +135,6 @@ fn parse(text: &str) -> Option<Server> {
         secret: secret.to_owned(),
         bucket: bucket.trim_end_matches('/').to_owned(),
         prefix: format!("tests-{}", time.as_millis()),
-        _embedded: None,
+        embedded: None,
     })
 }
