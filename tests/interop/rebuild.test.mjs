@@ -17,6 +17,19 @@ before(async () => {
 const loseLocal = (file) => rmSync(join(made.files, file));
 const loseRemote = (file) => removeObject(`${made.remote}/${made.backup.id}/${file}`);
 
+/** What marks a backup as published: where it is, a listing doesn't ask for the manifest. */
+const isMarker = (path) => path.startsWith('catalog/') && path.includes('.published/');
+
+function loseLocalManifest() {
+  loseLocal('manifest.json');
+  for (const path of [...filesIn(made.local).keys()].filter(isMarker)) rmSync(join(made.local, path));
+}
+
+async function loseRemoteManifest() {
+  await loseRemote('manifest.json');
+  for (const path of [...(await objectsIn(made.remote)).keys()].filter(isMarker)) await removeObject(`${made.remote}/${path}`);
+}
+
 /** Repairs both copies, with this exit code: what became of each. */
 function rebuild(code) {
   const { runs } = report(code, 'repair', made.backup.id, '--rebuild-manifest', ...both);
@@ -39,8 +52,8 @@ async function assertAsBefore() {
 }
 
 test('manifests lost at both copies are made again, byte for byte', async () => {
-  loseLocal('manifest.json');
-  await loseRemote('manifest.json');
+  loseLocalManifest();
+  await loseRemoteManifest();
   assertListedAsLost(...both);
   for (const { name, status, checksum } of rebuild(0)) {
     assert.equal(status, 'reconstructed', name);
@@ -51,7 +64,7 @@ test('manifests lost at both copies are made again, byte for byte', async () => 
 });
 
 test('a manifest lost at one copy is taken from the other', async () => {
-  await loseRemote('manifest.json');
+  await loseRemoteManifest();
   assert.deepEqual(rebuild(0).map(({ status }) => status), ['whole', 'copied']);
   await assertAsBefore();
 });
@@ -63,9 +76,9 @@ test('a database restored from a copy with its manifest made again is the one th
 });
 
 test('without one index there is no manifest', async () => {
-  await loseRemote('manifest.json');
+  await loseRemoteManifest();
   await loseRemote('bulk.index');
-  loseLocal('manifest.json');
+  loseLocalManifest();
   const [local, remote] = rebuild(13);
   assert.equal(local.status, 'reconstructed');
   assert.equal(remote.status, 'refused');

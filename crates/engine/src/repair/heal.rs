@@ -121,7 +121,7 @@ impl Heal<'_> {
         healing.is_new = is_new(site);
         let mut done = healing.run().await;
         let is_whole = done.is_ok() && healing.damage.is_empty();
-        if healing.is_new && !is_whole {
+        if !is_whole {
             done = done.and(healing.take_back_what_is_nobodys().await);
         }
         if done.is_ok()

@@ -121,11 +121,17 @@ impl<'a> Healing<'a> {
         self.records().await
     }
 
-    /// A copy that was withdrawn or swept while it was made has no claim any more, and what was written into it since is nobody's:
-    /// it is removed again.
+    /// A copy that was withdrawn or swept while it was healed has no claim any more, and what was written into it since is nobody's:
+    /// it is removed again. One that was there before and has only lost its claim keeps what it has.
     pub(super) async fn take_back_what_is_nobodys(&self) -> Result<(), BackupError> {
         let sink = self.to.sink.as_ref();
         if is_there(sink, &file_of(self.path, layout::RUN_CLAIM)?).await? {
+            return Ok(());
+        }
+        let manifest = &self.sealed.manifest;
+        let entry = layout::catalog_entry(&manifest.id, manifest.started_at)?;
+        let (withdrawal, sweep) = (layout::withdrawal(&entry)?, layout::sweep(&entry)?);
+        if !self.is_new && !is_there(sink, &withdrawal).await? && !is_there(sink, &sweep).await? {
             return Ok(());
         }
         let folder = format!("{}/", self.path);
