@@ -6,8 +6,6 @@
 #[allow(dead_code, reason = "each test binary uses a part of it")]
 mod server;
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures::TryStreamExt;
 use server::Server;
@@ -16,10 +14,11 @@ use teeline_sinks::{ObjectStoreSink, Storing};
 
 const PART: usize = 5 << 20;
 const LENGTH: usize = 2 * PART + 10;
+const FOLDER: &str = "going-on";
 
 async fn bucket(storing: Storing) -> (Server, ObjectStoreSink) {
     let server = Server::embedded();
-    let mut options = server.options(&server.endpoint, "going-on");
+    let mut options = server.options(&server.endpoint, FOLDER);
     options.storing = storing;
     let sink = ObjectStoreSink::s3(options).await.unwrap();
     (server, sink)
@@ -36,14 +35,28 @@ fn data() -> Vec<u8> {
 }
 
 /// Begins an upload that nobody ends: two of its three parts arrive.
-async fn break_off(sink: &ObjectStoreSink) -> UnfinishedUpload {
+async fn break_off(server: &Server, sink: &ObjectStoreSink) -> UnfinishedUpload {
     let mut upload = sink.begin(&key(), LENGTH as u64).await.unwrap();
     upload.write(data().into()).await.unwrap();
     std::mem::forget(upload);
-    // The second one may be on its way.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let uploads = sink.unfinished(None).try_collect::<Vec<_>>().await;
-    uploads.unwrap().pop().unwrap()
+    loop {
+        let uploads = sink.unfinished(None).try_collect::<Vec<_>>().await;
+        let begun = uploads.unwrap().pop().unwrap();
+        // The second one may be on its way.
+        if parts_held(server, &begun).await == 2 {
+            return begun;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn parts_held(server: &Server, begun: &UnfinishedUpload) -> usize {
+    let options = server.options(&server.endpoint, FOLDER);
+    let client = server.client();
+    let parts = client.list_parts().bucket(options.bucket);
+    let parts = parts.key(format!("{}/{}", options.prefix, begun.key));
+    let parts = parts.upload_id(&begun.name).send().await;
+    parts.unwrap().parts().len()
 }
 
 async fn go_on(sink: &ObjectStoreSink, begun: &UnfinishedUpload, bytes: Vec<u8>) {
@@ -78,7 +91,7 @@ async fn stored(sink: &ObjectStoreSink) -> Bytes {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_parts_that_the_server_lacks_are_sent() {
     let (server, sink) = bucket(Storing::default()).await;
-    let begun = break_off(&sink).await;
+    let begun = break_off(&server, &sink).await;
     server.recorder().record();
     go_on(&sink, &begun, data()).await;
     assert_eq!(parts_sent(&server), ["3"]);
@@ -90,7 +103,7 @@ async fn only_the_parts_that_the_server_lacks_are_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_other_than_the_server_holds_is_sent() {
     let (server, sink) = bucket(Storing::default()).await;
-    let begun = break_off(&sink).await;
+    let begun = break_off(&server, &sink).await;
     let mut other = data();
     other[PART] ^= 1;
     server.recorder().record();
@@ -102,7 +115,7 @@ async fn what_is_other_than_the_server_holds_is_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_gone_meanwhile_is_begun_anew() {
     let (server, sink) = bucket(Storing::default()).await;
-    let begun = break_off(&sink).await;
+    let begun = break_off(&server, &sink).await;
     sink.discard(&begun).await.unwrap();
     server.recorder().record();
     go_on(&sink, &begun, data()).await;
@@ -118,7 +131,7 @@ async fn what_is_stored_in_a_certain_way_is_begun_anew() {
         ..Storing::default()
     };
     let (server, sink) = bucket(storing).await;
-    let begun = break_off(&sink).await;
+    let begun = break_off(&server, &sink).await;
     server.recorder().record();
     go_on(&sink, &begun, data()).await;
     assert_eq!(parts_sent(&server), ["1", "2", "3"]);
@@ -131,8 +144,8 @@ async fn a_real_server_goes_on_as_well() {
     let Some(server) = Server::real().await else {
         return;
     };
-    let sink = server.sink(&server.endpoint, "going-on").await;
-    let begun = break_off(&sink).await;
+    let sink = server.sink(&server.endpoint, FOLDER).await;
+    let begun = break_off(&server, &sink).await;
     go_on(&sink, &begun, data()).await;
     assert!(stored(&sink).await == data());
     let left = sink.unfinished(None).try_collect::<Vec<_>>().await.unwrap();
