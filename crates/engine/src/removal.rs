@@ -68,8 +68,10 @@ impl Remains {
     ) -> Result<Removed, BackupError> {
         let mut removed = Removed::default();
         let sweep = self.records.iter().find(|key| layout::is_sweep(key));
-        for folder in sweep.iter().flat_map(|_| &self.folders) {
-            self.keep_if_published(opened, folder, sweep).await?;
+        if let Some(sweep) = sweep {
+            for folder in &self.folders {
+                self.keep_if_published(opened, folder, sweep).await?;
+            }
         }
         let rounds = match sweep {
             // Whoever claims it anew may have written what would be found.
@@ -99,7 +101,7 @@ impl Remains {
         &self,
         opened: &Opened,
         path: &str,
-        sweep: Option<&ObjectKey>,
+        sweep: &ObjectKey,
     ) -> Result<(), BackupError> {
         let sink = opened.sink.as_ref();
         let key = file_of(path, layout::MANIFEST)?;
@@ -121,9 +123,7 @@ impl Remains {
         if !traces.outlives_sweep(is_whole(opened, path, &manifest).await?) {
             return Ok(());
         }
-        if let Some(sweep) = sweep {
-            sink.delete(sweep).await?;
-        }
+        sink.delete(sweep).await?;
         let message = "it was published meanwhile, so nothing of it is removed";
         let subject = located(sink, &key);
         Err(BackupError::new(
