@@ -119,15 +119,19 @@ impl Host {
     ///
     /// # Errors
     /// Where the future panicked or the host was stopped.
-    pub async fn spawn<T: Send + 'static>(
+    pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, BackupError> {
-        self.runtime.spawn(future).await.map_err(|error| {
-            let message = "it panicked or the engine was stopped";
-            BackupError::new(Class::Permanent, "run", "a task of the engine", message)
-                .because(error)
-        })
+    ) -> impl Future<Output = Result<T, BackupError>> {
+        // Unoptimised, each call that it is handed through would have it on its stack.
+        let future = Box::pin(future);
+        async {
+            self.runtime.spawn(future).await.map_err(|error| {
+                let message = "it panicked or the engine was stopped";
+                BackupError::new(Class::Permanent, "run", "a task of the engine", message)
+                    .because(error)
+            })
+        }
     }
 }
 

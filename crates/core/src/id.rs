@@ -43,6 +43,11 @@ pub enum BadId {
 }
 
 impl BackupType {
+    /// Whether backups of it have only what is other than in the one that they go on from, if there is one: `incremental`.
+    pub fn is_incremental(&self) -> bool {
+        self.0 == "incremental"
+    }
+
     /// The label as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -164,7 +164,7 @@ impl BackupRequest {
 
     /// Whether it is to have only what has changed.
     pub(crate) fn is_incremental(&self) -> bool {
-        self.backup_type.as_str() == "incremental"
+        self.backup_type.is_incremental()
     }
 
     /// Globs of the resources to read; empty for all.
@@ -345,15 +345,19 @@ impl Cancel {
     }
 
     /// Runs a future until it is cancelled.
-    pub(crate) async fn guard<T>(
+    pub(crate) fn guard<T>(
         &self,
         future: impl Future<Output = Result<T, BackupError>>,
-    ) -> Result<T, BackupError> {
-        // In this order: what is done is done, and a simulation goes the same way each time.
-        tokio::select! {
-            biased;
-            result = future => result,
-            () = self.cancelled() => Err(BackupError::cancelled("the operation")),
+    ) -> impl Future<Output = Result<T, BackupError>> {
+        // Each future that waits for this one would be as large as it, and tests and hosts have small stacks.
+        let future = Box::pin(future);
+        async {
+            // In this order: what is done is done, and a simulation goes the same way each time.
+            tokio::select! {
+                biased;
+                result = future => result,
+                () = self.cancelled() => Err(BackupError::cancelled("the operation")),
+            }
         }
     }
 

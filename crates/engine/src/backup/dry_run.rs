@@ -69,7 +69,7 @@ async fn judge(
     let mut run = Run::new(engine, &sampling, begun);
     let id = run.new_id(begun)?;
     let mut made = BackupReport::failed(request.backup_type.clone(), begun);
-    run.passes(strategy, id, &mut made).await?;
+    Box::pin(run.passes(strategy, id, &mut made)).await?;
     let took = since(engine, begun);
     let Some(sealed) = run.made.take() else {
         return Err(made.error.map_or_else(

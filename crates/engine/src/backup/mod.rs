@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
         self.engine.0.events.emit(&start);
         let started = request.hooks.start(&start, &mut report.hook_failures);
         self.deadline.cancel().guard(started).await?;
-        self.passes(strategy, id, report).await
+        Box::pin(self.passes(strategy, id, report)).await
     }
 
     async fn passes(

@@ -101,7 +101,7 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
     let mut failures = Vec::new();
     let started = request.cancel.guard(hooks.start(&start, &mut failures));
     let mut report = match started.await {
-        Ok(()) => restore(engine, request).await,
+        Ok(()) => Box::pin(restore(engine, request)).await,
         Err(error) => RestoreReport {
             error: Some((&error).into()),
             ..RestoreReport::failed(&request.target.to_string())
@@ -149,7 +149,7 @@ pub(crate) async fn restore(engine: &Engine, request: RestoreRequest) -> Restore
         chain: None,
     };
     let work = restore.run(engine, &wanted, &request.destinations, &request.cancel);
-    let result = unless_it_panics(work).await;
+    let result = unless_it_panics(Box::pin(work)).await;
     let Restore {
         mut target,
         mut report,

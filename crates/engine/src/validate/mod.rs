@@ -326,7 +326,7 @@ async fn check_restored(
     let mut restoring = RestoreRequest::new(which, destinations, scratch.target());
     restoring.keys = request.keys.clone();
     restoring.cancel = request.cancel.clone();
-    let restored: RestoreReport = restore(engine, restoring).await;
+    let restored: RestoreReport = Box::pin(restore(engine, restoring)).await;
     if restored.status != RestoreStatus::Completed {
         let error = restored.error.map_or_else(
             || BackupError::corrupt(&validation.backup_id, "it wasn't restored"),

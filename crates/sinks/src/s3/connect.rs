@@ -168,7 +168,8 @@ async fn look_up(options: &S3Options) -> aws_config::SdkConfig {
     if let Some(region) = region {
         loader = loader.region(Region::new(region));
     }
-    loader.load().await
+    // It is large, and everything that opens a destination would be.
+    Box::pin(loader.load()).await
 }
 
 fn is_plain(options: &S3Options) -> bool {

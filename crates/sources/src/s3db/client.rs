@@ -44,7 +44,8 @@ pub(super) async fn connect(connection: &Connection) -> Client {
             if let Some(profile) = &connection.profile {
                 chain = chain.profile_name(profile);
             }
-            let chain = chain.load().await;
+            // It is large, and everything that opens a database would be.
+            let chain = Box::pin(chain.load()).await;
             let mut config = Builder::from(&chain);
             if chain.region().is_none() {
                 config = config.region(Region::new(REGION));
