@@ -35,8 +35,8 @@ pub(crate) struct HeldSteps {
 }
 
 impl HeldSteps {
-    /// A chunk without a byte holds nothing of the budget: whoever waits for room, to read what it is to be sent before that,
-    /// would wait for ever.
+    /// A chunk without a byte holds nothing of the budget: it isn't written to disk, so others would wait until the slowest is
+    /// sent it.
     pub(crate) fn push(&mut self, step: Step, lease: Option<Lease>) {
         let lease = lease.filter(|_| step.bytes() > 0);
         self.steps.push_back(Held {

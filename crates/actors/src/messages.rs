@@ -66,7 +66,7 @@ pub(crate) enum TeeMessage {
     /// The payload of the step with this number is on disk, or can't be.
     Spooled(u64, Result<Slot, BackupError>),
     /// The payload that a destination is to be sent next was read from disk, or couldn't be.
-    Fetched(DestinationId, Result<(Bytes, Lease), BackupError>),
+    Fetched(DestinationId, Result<Bytes, BackupError>),
     /// A destination has left the pass, and holds nothing of the budget any more.
     Detach(DestinationId),
     /// The pass is over.

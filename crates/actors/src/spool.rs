@@ -16,7 +16,7 @@ use teeline_core::{BackupError, Class, DestinationId, Digest};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::budget::{Budget, LEASE_BYTES_MIN, Lease};
+use crate::budget::{LEASE_BYTES_MIN, Lease};
 use crate::guard::Alive;
 use crate::messages::TeeMessage;
 use crate::task::Blocking;
@@ -152,10 +152,6 @@ impl SpoolFile {
 }
 
 impl Slot {
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes as u64
-    }
-
     /// The payload, as it was.
     fn read(&self) -> Result<Bytes, BackupError> {
         let subject = "what waited on disk for a slow destination";
@@ -250,21 +246,20 @@ async fn keep_all(
     }
 }
 
-/// Reads what a destination is to be sent next, once the budget has room for it, and tells the tee. It ends when it is
-/// dropped.
+/// Reads what a destination is to be sent next, and tells the tee. It ends when it is dropped.
+///
+/// It takes no lease: what others are yet to be sent may hold the whole budget, and wait for this destination to have what
+/// comes before. One payload for each destination that spills is memory beside the budget.
 pub(crate) fn fetch(
     slot: Arc<Slot>,
     destination: DestinationId,
-    budget: Budget,
     tee: Recipient<TeeMessage>,
     alive: Alive,
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let lease = budget.lease(slot.bytes()).await;
         let blocking = slot.blocking;
         let read = blocking.run("the temporary folder", move || slot.read());
-        let read = read.await;
-        let fetched = read.and_then(|payload| payload.map(|payload| (payload, lease)));
+        let fetched = read.await.and_then(|payload| payload);
         tee.do_send(TeeMessage::Fetched(destination, fetched));
         drop(alive);
     }))

@@ -83,8 +83,7 @@ impl Tee {
                     Payload::InMemory(lease) | Payload::OnItsWay(lease) => lease.as_ref(),
                     Payload::OnDisk(slot) => {
                         let (slot, to) = (Arc::clone(slot), parts.address.clone());
-                        let (budget, alive) = (parts.budget.clone(), parts.alive.clone());
-                        let task = fetch(slot, branch.id, budget, to, alive);
+                        let task = fetch(slot, branch.id, to, parts.alive.clone());
                         branch.fetching = Fetching::UnderWay { _task: task };
                         break;
                     }
@@ -132,10 +131,7 @@ impl Tee {
     fn reader_starves(&self) {
         let branches = &self.parts.branches;
         let end = self.held.end();
-        let at_work = |branch: &Branch| {
-            let may_be_sent_more = branch.next < end && !branch.is_fetching();
-            branch.outstanding_steps > 0 || may_be_sent_more
-        };
+        let at_work = |branch: &Branch| branch.outstanding_steps > 0 || branch.next < end;
         if branches.iter().any(at_work) || self.held.is_one_on_its_way() {
             return;
         }

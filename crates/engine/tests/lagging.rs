@@ -300,6 +300,46 @@ async fn what_one_is_yet_to_be_sent_waits_on_disk() {
 }
 
 #[tokio::test]
+async fn where_all_that_are_left_spill_nobody_waits_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::builder()
+        .budget_bytes(1 << 20)
+        .temp_dir(folder.path())
+        .build()
+        .expect("an engine");
+    let ends = Fault::new(
+        Operation::Write,
+        When::From(120),
+        What::Fail(Class::Permanent),
+    );
+    let (_, near) = failing("near", ends);
+    let (opener, gate) = watch::channel(false);
+    let slow = ["far", "farther"].map(MemorySink::new);
+    let mut places = vec![near];
+    for (name, sink) in ["far", "farther"].into_iter().zip(&slow) {
+        places.push(place(name, SpySink::gated(sink.clone(), gate.clone())));
+    }
+    let mut asked = request(&records(6000), &places);
+    (asked.strategy, asked.lag) = (StrategyKind::Any, Some(LagPolicy::Spill));
+    asked.observer = Some(Arc::new(move |event| {
+        if let ProgressEvent::State {
+            state: DestinationState::Down,
+            ..
+        } = event
+        {
+            opener.send_replace(true);
+        }
+    }));
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), 3, "{report:?}");
+    let spooled = report.destinations.iter().map(|at| at.spooled_bytes);
+    assert!(spooled.skip(1).all(|bytes| bytes > 0), "{report:?}");
+    let [one, other] = &slow;
+    assert_eq!(objects(one).await, objects(other).await);
+    assert_idle(&engine);
+}
+
+#[tokio::test]
 async fn one_for_whom_the_disk_has_no_room_leaves_the_pass() {
     let engine = small(Executor::Threads(2));
     let mut far = stalling("far", 9).1;

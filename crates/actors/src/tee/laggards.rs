@@ -1,14 +1,11 @@
 //! Destinations that hold up the others: who they are, and what becomes of what they are yet to be sent.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use teeline_core::{BackupError, DestinationId, ErrorReport, LagPolicy, Standing};
 use tokio::time::{Duration, Instant};
 
 use super::branch::{Branch, Fetching};
 use super::{LOOK_EVERY, Tee};
-use crate::budget::Lease;
 use crate::messages::{SinkMessage, SupervisorMessage};
 use crate::spool::Slot;
 
@@ -68,7 +65,8 @@ impl Tee {
         self.send_what_may_be_sent();
     }
 
-    /// Has what is held only for destinations that spill written to disk, as long as there is room.
+    /// Has what is held only for destinations that spill written to disk, as long as there is room. Where all do, it is held
+    /// for those that the furthest of them is ahead of.
     pub(super) fn spool_what_others_have(&mut self) {
         let end = self.held.end();
         for branch in &mut self.parts.branches {
@@ -76,8 +74,9 @@ impl Tee {
         }
         let (spilling, others): (Vec<&Branch>, Vec<&Branch>) =
             self.parts.branches.iter().partition(|branch| branch.spills);
-        let others_have = others.iter().map(|branch| branch.next).min();
         let next = spilling.iter().map(|branch| branch.next).min();
+        let furthest = spilling.iter().map(|branch| branch.next).max();
+        let others_have = others.iter().map(|branch| branch.next).min().or(furthest);
         let (Some(next), Some(others_have), Some(spool)) = (next, others_have, &self.parts.spool)
         else {
             return;
@@ -123,7 +122,7 @@ impl Tee {
     pub(super) fn fetched(
         &mut self,
         destination: DestinationId,
-        fetched: Result<(Bytes, Lease), BackupError>,
+        fetched: Result<Bytes, BackupError>,
     ) {
         let branches = &mut self.parts.branches;
         let Some(branch) = branches.iter_mut().find(|branch| branch.id == destination) else {
@@ -134,10 +133,8 @@ impl Tee {
             return;
         };
         match fetched {
-            Ok((payload, lease)) => {
-                let step = held.step_with(payload);
-                let handed = step.handed_to(&branch.account, Some(&Arc::new(lease)));
-                if branch.send(handed, held.bytes) {
+            Ok(payload) => {
+                if branch.send(held.step_with(payload), held.bytes) {
                     branch.sink.do_send(SinkMessage::Spooled(held.bytes));
                 }
             }
