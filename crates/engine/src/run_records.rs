@@ -41,6 +41,16 @@ pub(crate) async fn of(
     Ok(records)
 }
 
+/// Whether a run left word at this destination that it had published its backup here.
+pub(crate) async fn is_said_published(opened: &Opened, id: &BackupId) -> Result<bool, BackupError> {
+    for (_, record) in of(opened.sink.as_ref(), id).await? {
+        if was_published(&record?, &opened.location) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Of catalogue entries without a manifest, those of backups that were published: there it is lost. The others are of
 /// runs that ended before they had published, and say nothing.
 pub(crate) async fn published_without_manifest(

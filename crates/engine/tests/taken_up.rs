@@ -15,7 +15,7 @@ use teeline::sinks::{Fault, MemorySink, Operation, What, When};
 use teeline::{
     BackupId, BackupReport, Class, DestinationSpec, Engine, Executor, JsonlSource, Resume, exit,
 };
-use teeline_core::ObjectKey;
+use teeline_core::{ObjectKey, Sink};
 
 /// A source, and a store that has the first segments of a run of it.
 struct BrokenOff {
@@ -94,4 +94,29 @@ async fn what_is_written_while_it_is_numbered_is_seen() {
     assert!(run.sink.keys().contains(&run.number(1)));
     let has_manifest = |key: &ObjectKey| key.file_name() == "manifest.json";
     assert!(!run.sink.keys().iter().any(has_manifest));
+}
+
+#[tokio::test]
+async fn what_was_complete_and_lost_its_manifest_is_no_run_that_broke_off() {
+    let mut run = BrokenOff::new().await;
+    let spec = place("here", run.sink.clone());
+    // With ids of their own.
+    run.engine = Engine::builder().build().unwrap();
+    let report = run.backup(std::slice::from_ref(&spec), None).await;
+    run.id = report.id.unwrap();
+    let manifest = ObjectKey::new(format!("{}/manifest.json", run.id)).unwrap();
+    run.sink.delete(&manifest).await.unwrap();
+    let report = run.resume(std::slice::from_ref(&spec)).await;
+    let error = report.error.unwrap();
+    assert_eq!(error.class, Class::Corrupt, "{error:?}");
+    assert!(error.message.contains("it was complete"), "{error:?}");
+    assert!(error.suggestion.unwrap().contains("--rebuild-manifest"));
+    assert!(
+        !run.sink.keys().contains(&run.number(1)),
+        "it is left alone"
+    );
+    let report = run.backup(&[spec], Some(Resume::Unfinished)).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert!(report.resumed.is_none(), "{report:?}");
+    assert_ne!(report.id.as_ref(), Some(&run.id));
 }

@@ -11,9 +11,10 @@ use teeline_core::{
     UnfinishedUpload, document, layout,
 };
 
-use super::{Otherwise, is_complete};
+use super::{Otherwise, has_lost_its_manifest, is_complete};
 use crate::catalog::{located, read_whole};
 use crate::open::Opened;
+use crate::run_records::is_said_published;
 
 /// What is left of a run at one destination.
 pub(super) struct Left {
@@ -67,6 +68,9 @@ pub(super) async fn at(
     }
     if files.contains_key(layout::MANIFEST) {
         return Err(is_complete(id, &located(sink, path)).into());
+    }
+    if is_said_published(opened, id).await? {
+        return Err(has_lost_its_manifest(id, &located(sink, path)).into());
     }
     let claim = match files.contains_key(layout::RUN_CLAIM) {
         false => None,

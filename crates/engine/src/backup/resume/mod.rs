@@ -274,3 +274,10 @@ fn is_complete(id: &BackupId, at: &str) -> BackupError {
     BackupError::usage(format!("resume {id}"), message)
         .suggest("`teeline sync` brings it to the destinations that lack it")
 }
+
+fn has_lost_its_manifest(id: &BackupId, at: &str) -> BackupError {
+    let message = format!("it was complete, and its manifest is missing at {at}");
+    BackupError::corrupt(format!("resume {id}"), message).suggest(format!(
+        "`teeline repair {id} --rebuild-manifest` makes it again"
+    ))
+}

@@ -57,6 +57,8 @@ impl Run<'_> {
         });
         let without = without.map(|folder| (folder.id, folder.path)).collect();
         let backups = catalog.entries.into_iter().map(|entry| entry.id);
-        Some((without, backups.collect()))
+        // What was published and has lost its manifest is a repair's.
+        let lost = catalog.lost.into_iter().map(|(id, ..)| id);
+        Some((without, backups.chain(lost).collect()))
     }
 }
