@@ -198,7 +198,7 @@ pub struct DestinationWarning {
 }
 
 /// A destination that couldn't be asked, or an entry that couldn't be read.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DestinationError {
     /// The destination's name.

@@ -47,16 +47,8 @@ impl Evidence {
 
     /// Whether the run has ended without a manifest at any destination, as far as it knew.
     pub(super) fn says_never_published(&self) -> bool {
-        let may_be_there = |status| {
-            matches!(
-                status,
-                DestinationStatus::Committed | DestinationStatus::Unknown
-            )
-        };
-        let failed = |record: &RunRecord| {
-            let mut destinations = record.destinations.iter();
-            record.status == RunStatus::Failed && !destinations.any(|at| may_be_there(at.status))
-        };
+        let failed =
+            |record: &RunRecord| record.status == RunStatus::Failed && !may_have_published(record);
         !self.records.is_empty() && self.records.iter().all(failed)
     }
 
@@ -85,7 +77,10 @@ impl Evidence {
         for (key, record) in run_records::of(sink, id).await? {
             match record {
                 Ok(record) => {
-                    if let Some(checksum) = record.checksum {
+                    // Of a run that published nowhere, the manifest is none: whoever takes it up makes another.
+                    if let Some(checksum) = record.checksum
+                        && may_have_published(&record)
+                    {
                         let name = format!("the run's record {}", located(sink, &key));
                         self.checksums.push((checksum, name));
                     }
@@ -102,4 +97,15 @@ impl Evidence {
         }
         Ok(())
     }
+}
+
+/// Whether a manifest of the run may be at any destination, as far as it knew.
+fn may_have_published(record: &RunRecord) -> bool {
+    let mut destinations = record.destinations.iter();
+    destinations.any(|at| {
+        matches!(
+            at.status,
+            DestinationStatus::Committed | DestinationStatus::Unknown
+        )
+    })
 }

@@ -187,18 +187,16 @@ async fn repair_all(
     }
     for id in wanted(request, &searched)? {
         let is_named = request.id.as_ref() == Some(&id);
-        if heals {
-            let heal = Heal {
-                engine,
-                request,
-                id: &id,
-                places: &places,
-                ledgers: &ledgers,
-            };
-            if let Some(run) = heal.run(&mut mended, &mut report.errors).await {
-                report.runs.push(run);
-                continue;
-            }
+        let heal = Heal {
+            engine,
+            request,
+            id: &id,
+            places: &places,
+            ledgers: &ledgers,
+        };
+        if heals && let Some(run) = heal.run(&mut mended, &mut report.errors).await {
+            report.runs.push(run);
+            continue;
         }
         let rebuild = Rebuild {
             id: &id,
@@ -208,7 +206,16 @@ async fn repair_all(
             is_named,
             keys: &request.keys,
         };
-        let run = rebuild.run(&mut report.errors).await;
+        let mut run = rebuild.run(&mut report.errors).await;
+        if heals && run.has_its_manifest_again() {
+            // By what is there again the other copies heal. What can't be read beside them was said.
+            let mut errors = Vec::new();
+            if let Some(healed) = heal.run(&mut mended, &mut errors).await {
+                run.refused_are_as_in(healed);
+            }
+            errors.retain(|error| !report.errors.contains(error));
+            report.errors.extend(errors);
+        }
         report.runs.push(run);
     }
     for Searched { asked, .. } in searched {

@@ -102,6 +102,25 @@ impl RepairReport {
     }
 }
 
+impl RepairedRun {
+    /// Whether a manifest was made again somewhere, and something was in the way elsewhere.
+    pub(crate) fn has_its_manifest_again(&self) -> bool {
+        let has = |status| self.destinations.iter().any(|copy| copy.status == status);
+        has(RepairStatus::Reconstructed) && has(RepairStatus::Refused)
+    }
+
+    /// Takes from `later`, of the same run, what has become of the copies that were refused.
+    pub(crate) fn refused_are_as_in(&mut self, later: RepairedRun) {
+        for copy in later.destinations {
+            let mut ours = self.destinations.iter_mut();
+            let refused = ours.find(|ours| ours.name == copy.name);
+            if let Some(refused) = refused.filter(|ours| ours.status == RepairStatus::Refused) {
+                *refused = copy;
+            }
+        }
+    }
+}
+
 impl RepairedCopy {
     fn exit_code(&self) -> u8 {
         match self.status {

@@ -4,7 +4,10 @@ use teeline::sinks::Operation;
 use teeline::{
     BackupError, BackupId, Class, DeleteRequest, RepairRequest, RepairStatus, Sink, Span, exit,
 };
-use teeline_core::{Manifest, ObjectKey, SealedManifest, document};
+use teeline_core::{
+    DestinationStatus, Digest, Manifest, ObjectKey, RunRecord, RunStatus, SealedManifest, document,
+    layout,
+};
 
 use crate::common::watched::watched;
 use crate::common::{records, request, unmark, whole};
@@ -33,6 +36,52 @@ async fn each_heals_from_the_other_where_different_chunks_are_damaged() {
     assert_eq!(statuses(&report), [RepairStatus::Healed; 2]);
     assert!([world.contents(0).await, world.contents(1).await] == right);
     world.assert_whole(&id, "both").await;
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_made_again_at_one_heals_the_other() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let right = [world.contents(0).await, world.contents(1).await];
+    let manifest = world.file(&id, "manifest.json");
+    world.harm(0, &manifest, Harm::Flipped).await;
+    world.harm(1, &manifest, Harm::Lost).await;
+    let report = world.heal(&id).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    let became = [RepairStatus::Healed, RepairStatus::Reconstructed];
+    assert_eq!(statuses(&report), became);
+    assert!([world.contents(0).await, world.contents(1).await] == right);
+    world.assert_whole(&id, "both").await;
+}
+
+#[tokio::test]
+async fn what_a_run_says_that_published_nothing_contradicts_nothing() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let records = world.sinks[0].keys().into_iter();
+    let is_record = |key: &ObjectKey| key.as_str().starts_with("runs/");
+    let key = records.clone().find(is_record).unwrap();
+    let bytes = whole(&world.sinks[0], &key).await;
+    let mut record: RunRecord = document::open("it", &bytes).unwrap();
+    record.status = RunStatus::Failed;
+    record.checksum = Some(Digest::of(b"another"));
+    for at in &mut record.destinations {
+        at.status = DestinationStatus::Failed;
+    }
+    let before = layout::run_record(&id, "2026-11-23T01:00:00.000Z".parse().unwrap()).unwrap();
+    world.sinks[0]
+        .put(&before, document::seal(&record))
+        .await
+        .unwrap();
+    world
+        .harm(1, &world.file(&id, "events.jsonl.gz"), Harm::Flipped)
+        .await;
+    let report = world.heal(&id).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert_eq!(
+        statuses(&report),
+        [RepairStatus::Whole, RepairStatus::Healed]
+    );
 }
 
 #[tokio::test]
