@@ -10,7 +10,7 @@ use teeline_core::{
     WithdrawalReason, layout,
 };
 
-use crate::catalog::{Asked, ask_all, not_found};
+use crate::catalog::{Asked, DamagedEntry, ask_all, not_found};
 use crate::clocks;
 use crate::dead_runs::{self, Bound};
 use crate::destination::DestinationSpec;
@@ -120,6 +120,27 @@ fn needing(asked: &[Result<Asked, (String, BackupError)>], id: &BackupId) -> Vec
     needing.into_iter().map(|backup| backup.id).collect()
 }
 
+/// An entry at a destination that can't be read, nor elsewhere, and may be of a backup that goes on from this one.
+fn unreadable_link<'a>(
+    asked: &'a Asked,
+    all: &[Result<Asked, (String, BackupError)>],
+    id: &BackupId,
+) -> Option<&'a DamagedEntry> {
+    let is_known = |link: &BackupId| all.iter().flatten().any(|at| at.entry(link).is_some());
+    let mut unreadable = asked.catalog.unreadable.iter();
+    unreadable.find(|(link, ..)| {
+        let may_need = link.backup_type().is_incremental() && link.began() > id.began();
+        may_need && !is_known(link)
+    })
+}
+
+fn may_be_needed(id: &BackupId, (link, key, error): &DamagedEntry) -> BackupError {
+    let message = format!("{link} may go on from it, and {key} can't be read: {error}");
+    BackupError::new(Class::Conflict, "delete", id, message).suggest(format!(
+        "`teeline repair {link}` makes its entry again; or delete that one first"
+    ))
+}
+
 fn needed(id: &BackupId, needing: &[BackupId]) -> BackupError {
     let needing: Vec<&str> = needing.iter().map(BackupId::as_str).collect();
     let message = format!("it is needed to restore {}", needing.join(", "));
@@ -140,21 +161,24 @@ async fn delete_one(
     let deletions = asked
         .iter()
         .zip(&request.destinations)
-        .map(|(asked, spec)| async move {
+        .map(|(at, spec)| async move {
             let absent = Removal::new(id, RemovalStatus::Absent);
             let stays = |link: &&DeleteReport| {
                 let here = link.destinations.iter().find(|at| at.name == spec.name);
                 here.is_some_and(|at| at.removal.status == RemovalStatus::Failed)
             };
-            let removal = match asked {
+            let removal = match at {
                 Err((_, error)) => absent.failed(error),
                 Ok(_) if let Some(link) = links.iter().find(stays) => {
                     absent.failed(&needed(id, std::slice::from_ref(&link.id)))
                 }
-                Ok(asked) => {
+                Ok(at) if let Some(link) = unreadable_link(at, asked, id) => {
+                    absent.failed(&may_be_needed(id, link))
+                }
+                Ok(at) => {
                     let deletion = Deletion {
                         engine,
-                        asked,
+                        asked: at,
                         id,
                         policy: spec.retention.unwrap_or(request.retention),
                         now,

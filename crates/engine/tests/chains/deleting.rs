@@ -7,7 +7,7 @@ use teeline::{
 };
 use teeline_core::{ObjectKey, ObjectMeta, Withdrawal, WithdrawalReason, document, layout};
 
-use crate::common::store;
+use crate::common::{store, whole};
 use crate::links::put;
 use crate::site::{Site, assert_same};
 use crate::writer::PREFIX;
@@ -62,6 +62,42 @@ async fn a_parent_is_not_deleted_unless_the_chain_is() {
         .await;
     assert_eq!((alone.exit_code(), alone.links.len()), (0, 0));
     assert!(listed(&site, &at).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_entry_that_cannot_be_read_may_need_is_not_deleted() {
+    let site = Site::new().await;
+    let (sink, at) = store("copy");
+    let at = vec![at];
+    site.writer.make(&put(1, 1)).await;
+    let full = site.made("full", &at).await.id.unwrap();
+    site.wait(86_400_000);
+    site.writer.make(&put(2, 2)).await;
+    let link = site.made("incremental", &at).await.id.unwrap();
+    let mut keys = sink.keys().into_iter();
+    let is_its_entry = |key: &ObjectKey| layout::catalog_entry_id(key).as_ref() == Some(&link);
+    let entry = keys.find(is_its_entry).unwrap();
+    let right = whole(&sink, &entry).await;
+    sink.overwrite(&entry, b"{}");
+    for cascade in [false, true] {
+        let mut request = DeleteRequest::new(at.clone(), full.clone());
+        request.cascade = cascade;
+        let report = site.engine.delete(request).await;
+        let removal = &report.destinations[0].removal;
+        assert_eq!(removal.status, RemovalStatus::Failed, "{report:?}");
+        let error = removal.error.as_ref().unwrap();
+        assert!(error.message.contains(link.as_str()), "{error:?}");
+        assert!(error.suggestion.as_ref().unwrap().contains("repair"));
+    }
+    sink.overwrite(&entry, &right);
+    assert_eq!(listed(&site, &at).await, [link.clone(), full.clone()]);
+
+    // The damaged one itself may go, and then nothing needs the other.
+    sink.overwrite(&entry, b"{}");
+    for id in [link, full] {
+        let report = site.engine.delete(DeleteRequest::new(at.clone(), id)).await;
+        assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
