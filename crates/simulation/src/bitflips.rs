@@ -33,20 +33,28 @@ pub struct Flipped {
     pub harmless: u64,
 }
 
-/// Makes a backup, sealed or not, and flips each bit of it whose number can be divided by `every`.
+/// How far it is, after so many bits.
+const TOLD_EVERY: u64 = 10_000;
+
+/// Makes a backup, sealed or not, and flips each bit of it whose number can be divided by `every`. `told` hears now and then
+/// how many were flipped.
 ///
 /// # Errors
 /// The first bit that wasn't found or named, or after which a restore gave anything else than what was backed up.
-pub fn flip_bits(is_sealed: bool, every: u64) -> Result<Flipped, String> {
-    life::on_a_thread(|| flip_in_a_life(is_sealed, every))
+pub fn flip_bits(
+    is_sealed: bool,
+    every: u64,
+    told: &(dyn Fn(u64) + Sync),
+) -> Result<Flipped, String> {
+    life::on_a_thread(|| flip_in_a_life(is_sealed, every, told))
 }
 
-fn flip_in_a_life(is_sealed: bool, every: u64) -> Result<Flipped, String> {
+fn flip_in_a_life(is_sealed: bool, every: u64, told: &dyn Fn(u64)) -> Result<Flipped, String> {
     let world = World::new(1, false);
     let flipping = async {
         let random = Arc::new(Random::new(1));
         let engine = life::engine(&world, &random, 64 << 20)?;
-        flip_all(&engine, is_sealed, every.max(1)).await
+        flip_all(&engine, is_sealed, every.max(1), told).await
     };
     match life::live(&world, None, flipping)? {
         Some(flipped) => flipped,
@@ -63,7 +71,12 @@ struct Backup<'a> {
     keys: Keys,
 }
 
-async fn flip_all(engine: &Engine, is_sealed: bool, every: u64) -> Result<Flipped, String> {
+async fn flip_all(
+    engine: &Engine,
+    is_sealed: bool,
+    every: u64,
+    told: &dyn Fn(u64),
+) -> Result<Flipped, String> {
     let backup = Backup::make(engine, is_sealed).await?;
     let mut flipped = Flipped::default();
     let mut bit = 0;
@@ -86,6 +99,10 @@ async fn flip_all(engine: &Engine, is_sealed: bool, every: u64) -> Result<Flippe
                 false => flipped.harmless += 1,
             }
             *flipped.bits.entry(about(Some(&key))).or_default() += 1;
+            let flips = flipped.refused + flipped.harmless;
+            if flips.is_multiple_of(TOLD_EVERY) {
+                told(flips);
+            }
         }
         backup.sink.overwrite(&key, &stored);
         flipped.stored_bytes += stored.len() as u64;

@@ -22,7 +22,7 @@ use crate::world::World;
 
 use damage::Damaged;
 pub(crate) use made::{Made, emitted_the_truth, restore};
-pub(crate) use said::{Happened, MayGo, Reported, says_the_truth, verdict_is_the_strategys};
+pub(crate) use said::{Happened, MayGo, Pass, Reported, says_the_truth, verdict_is_the_strategys};
 
 /// The bytes that an engine of the oracle may have in flight.
 const BUDGET_BYTES: u64 = 64 << 20;
@@ -104,9 +104,9 @@ impl Oracle {
                 }
             }
             let mut now = self.look_at(&engine, number, &alone, backups).await?;
-            let ids = now.keys().cloned().collect();
+            let ids = [&self.listed[number], &now].map(|listed| listed.keys().cloned().collect());
             for reported in &happened.reported {
-                says_the_truth(&name(number), reported, &ids, happened)?;
+                says_the_truth(&name(number), reported, ids.each_ref(), happened)?;
             }
             let unlisted = self.nothing_is_lost(number, &now, happened)?;
             now.extend(unlisted);

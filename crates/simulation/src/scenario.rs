@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use teeline::{
     BackupRequest, Class, CleanupRequest, DestinationSpec, DestinationStatus, Engine, Keys,
-    RepairRequest, RepairWork, RestoreStatus, RetentionPolicy, Span, StrategyKind,
+    RepairRequest, RepairWork, RestoreStatus, RetentionPolicy, Span,
 };
 use teeline_core::Random;
 use tokio::time::{sleep, timeout};
@@ -310,13 +310,8 @@ impl Scenario {
         }
         request.observer = Some(self.oracle.made.observer(&lines));
         Box::pin(async move {
-            let report = engine.backup(request).await;
-            let ids = report.id.clone().into_iter().collect();
-            Came::Reported(Box::new(Reported {
-                report,
-                ids,
-                strategy: StrategyKind::All,
-            }))
+            let reported = Reported::by_all(engine.backup(request).await);
+            Came::Reported(Box::new(reported))
         })
     }
 }

@@ -1,5 +1,7 @@
 //! `cargo xtask bitflips`.
 
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::Instant;
 
 use clap::Args;
@@ -13,20 +15,32 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
-    for (what, is_sealed) in [("plain", false), ("sealed", true)] {
-        let began = Instant::now();
-        let flipped = flip_bits(is_sealed, arguments.every)?;
+    let began = Instant::now();
+    let flip = |(what, is_sealed)| {
+        let told = |bits: u64| {
+            eprintln!(
+                "{what}: {bits} bits, {:.0} s",
+                began.elapsed().as_secs_f64()
+            );
+        };
+        flip_bits(is_sealed, arguments.every, &told)
+    };
+    let kinds = [("plain", false), ("sealed", true)];
+    let flipped = thread::scope(|scope| {
+        let running = kinds.map(|kind| scope.spawn(move || flip(kind)));
+        running.map(|running| running.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    for ((what, _), flipped) in kinds.into_iter().zip(flipped) {
+        let flipped = flipped?;
         let bits: u64 = flipped.bits.values().sum();
         println!(
-            "{what}: {} stored bytes, {bits} bits flipped, each found and named; {} refused by restores, {} in what they don't read; {:.1} s",
-            flipped.stored_bytes,
-            flipped.refused,
-            flipped.harmless,
-            began.elapsed().as_secs_f64()
+            "{what}: {} stored bytes, {bits} bits flipped, each found and named; {} refused by restores, {} in what they don't read",
+            flipped.stored_bytes, flipped.refused, flipped.harmless
         );
         for (file, bits) in &flipped.bits {
             println!("  {bits:>9}  {file}");
         }
     }
+    println!("{:.0} s", began.elapsed().as_secs_f64());
     Ok(())
 }

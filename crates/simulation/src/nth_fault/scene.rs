@@ -53,7 +53,12 @@ impl Scene<'_> {
                 return Err(format!("P3: {} has lost {lost}", name(number)));
             }
             if let Some(reported) = &came.reported {
-                says_the_truth(&name(number), reported, now, &Happened::default())?;
+                says_the_truth(
+                    &name(number),
+                    reported,
+                    [&BTreeSet::new(), now],
+                    &Happened::default(),
+                )?;
             }
         }
         if let Some(reported) = &came.reported {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use teeline::sinks::MemorySink;
-use teeline::{BackupId, BackupRequest, DestinationSpec, Engine, Resume, StrategyKind, exit};
+use teeline::{BackupId, BackupRequest, DestinationSpec, Engine, Resume, exit};
 use teeline_core::{ObjectKey, Random, layout, published_marker};
 use tokio::time::{Duration, sleep};
 
@@ -229,12 +229,7 @@ impl Set {
         }
         request.resume = resume;
         request.observer = Some(made.observer(&lines));
-        let report = engine.backup(request).await;
-        Reported {
-            ids: report.id.clone().into_iter().collect(),
-            report,
-            strategy: StrategyKind::All,
-        }
+        Reported::by_all(engine.backup(request).await)
     }
 
     /// Whether the backup of a number has only what has changed.

@@ -15,13 +15,35 @@ pub(crate) enum MayGo {
     AllBut(usize),
 }
 
+/// A pass of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Pass {
+    /// The backup that it was to make.
+    pub(crate) id: BackupId,
+    /// Who took part in it. Another one may have that backup all the same: as what a later pass went on from.
+    pub(crate) destinations: Vec<String>,
+}
+
 /// A run that has reported.
 #[derive(Debug)]
 pub(crate) struct Reported {
     pub(crate) report: BackupReport,
-    /// The backups of its passes.
-    pub(crate) ids: Vec<BackupId>,
+    pub(crate) passes: Vec<Pass>,
     pub(crate) strategy: StrategyKind,
+}
+
+impl Reported {
+    /// Of a run of one pass to everybody.
+    pub(crate) fn by_all(report: BackupReport) -> Self {
+        let names = report.destinations.iter().map(|at| at.name.clone());
+        let destinations: Vec<String> = names.collect();
+        let pass = report.id.clone().map(|id| Pass { id, destinations });
+        Reported {
+            passes: pass.into_iter().collect(),
+            report,
+            strategy: StrategyKind::All,
+        }
+    }
 }
 
 /// What has happened since the last look.
@@ -35,11 +57,11 @@ pub(crate) struct Happened {
     pub(crate) was_completed: bool,
 }
 
-/// Whether what a run says of a destination is what that one lists now.
+/// Whether what a run says of a destination is what that one lists now, and what it listed `before`.
 pub(crate) fn says_the_truth(
     name: &str,
     reported: &Reported,
-    now: &BTreeSet<BackupId>,
+    [before, now]: [&BTreeSet<BackupId>; 2],
     happened: &Happened,
 ) -> Result<(), String> {
     let mut destinations = reported.report.destinations.iter();
@@ -54,7 +76,13 @@ pub(crate) fn says_the_truth(
             _ => wrong("doesn't list it"),
         },
         DestinationStatus::Failed | DestinationStatus::Behind | DestinationStatus::Skipped => {
-            match reported.ids.iter().any(is_listed) && !happened.was_completed {
+            let mut passes = reported.passes.iter();
+            let is_there_by_it = passes.any(|pass| {
+                let took_part = pass.destinations.iter().any(|at| at == name);
+                // One that a run takes up may have been there, and have lost its manifest.
+                took_part && is_listed(&pass.id) && !before.contains(&pass.id)
+            });
+            match is_there_by_it && !happened.was_completed {
                 true => wrong("lists it"),
                 false => Ok(()),
             }

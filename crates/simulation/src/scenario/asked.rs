@@ -10,7 +10,7 @@ use teeline::{
 
 use super::{Came, Doing, Scenario};
 use crate::data::{Lines, Records, SourceFault, changed, lines};
-use crate::oracle::Reported;
+use crate::oracle::{Pass, Reported};
 use crate::secrets::recipient;
 
 /// So many of the last backups that were asked for may be asked for again.
@@ -27,26 +27,31 @@ pub(super) struct Asked {
     block_bytes: usize,
     segment_bytes: u64,
     compression: Compression,
-    ids: Ids,
+    passes: Passes,
 }
 
-/// The backups that passes made. A clone is the same.
+/// The passes that were made. A clone is the same.
 #[derive(Debug, Clone, Default)]
-struct Ids(Arc<Mutex<Vec<BackupId>>>);
+struct Passes(Arc<Mutex<Vec<Pass>>>);
 
-impl Ids {
-    fn push(&self, id: BackupId) {
+impl Passes {
+    fn push(&self, pass: Pass) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(id);
+            .push(pass);
     }
 
-    fn all(&self) -> Vec<BackupId> {
+    fn all(&self) -> Vec<Pass> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The backup of the last one.
+    fn last_id(&self) -> Option<BackupId> {
+        self.all().pop().map(|pass| pass.id)
     }
 }
 
@@ -78,7 +83,7 @@ impl Scenario {
                 Compression::None,
                 Compression::Gzip { level: 1 },
             ]),
-            ids: Ids::default(),
+            passes: Passes::default(),
         };
         self.asked.push(asked.clone());
         self.make(engine, to, asked, None)
@@ -88,7 +93,7 @@ impl Scenario {
     pub(super) fn resume(&mut self, engine: Engine, to: Vec<DestinationSpec>) -> Doing {
         let listed = self.oracle.ids();
         let has_broken_off = |asked: &&Asked| {
-            let last = asked.ids.all().pop();
+            let last = asked.passes.last_id();
             last.is_some_and(|id| !listed.contains(&id))
         };
         let mut recent = self.asked.iter().rev().take(TAKEN_UP_MAX);
@@ -101,7 +106,7 @@ impl Scenario {
             self.runs += 1;
             asked.lines = Arc::new(changed(&self.random, self.runs, &asked.lines));
         }
-        let resume = match asked.ids.all().pop() {
+        let resume = match asked.passes.last_id() {
             Some(id) if self.chance(60) => Resume::Run(id),
             _ => Resume::Unfinished,
         };
@@ -176,13 +181,18 @@ impl Scenario {
             None => "backup",
         };
         request.resume = resume;
-        let (ids, made) = (Ids::default(), self.oracle.made.clone());
-        let (noted, known, lines) = (ids.clone(), asked.ids, asked.lines);
+        let (passes, made) = (Passes::default(), self.oracle.made.clone());
+        let (noted, known, lines) = (passes.clone(), asked.passes, asked.lines);
         request.observer = Some(Arc::new(move |event| {
-            if let ProgressEvent::PassStarted { id, .. } = event {
+            if let ProgressEvent::PassStarted { id, destinations } = event {
                 made.begins(id.clone(), &lines);
-                noted.push(id.clone());
-                known.push(id);
+                let names = destinations.into_iter().map(|(_, name)| name);
+                let pass = Pass {
+                    id,
+                    destinations: names.collect(),
+                };
+                noted.push(pass.clone());
+                known.push(pass);
             }
         }));
         let world = Arc::clone(&self.world);
@@ -197,7 +207,7 @@ impl Scenario {
             world.ended(format!("{does} {strategy}: {status:?}{how}"));
             Came::Reported(Box::new(Reported {
                 report,
-                ids: ids.all(),
+                passes: passes.all(),
                 strategy,
             }))
         })
