@@ -9,7 +9,7 @@ use teeline_core::{
 };
 
 /// So often what was read back as something else than was written is looked at, until it can be told what it is.
-const LOOKS_MAX: u32 = 3;
+const LOOKS_MAX: u32 = 4;
 
 /// What makes a backup visible.
 #[derive(Debug, Clone)]
@@ -350,11 +350,26 @@ async fn put_or_take_back(
     written
 }
 
-/// Whether what stands under a key is something else than `bytes`, as far as it can be told: looks that fail are repeated.
+/// Whether what stands under a key is something else than `bytes`: of another size, or the same other bytes each time that they
+/// are read. What differs from one time to the next, or isn't of the size that the store says, is damaged on its way.
 async fn is_something_else(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> bool {
+    let length = bytes.len() as u64;
+    let mut before: Option<Bytes> = None;
     for _ in 0..LOOKS_MAX {
-        if let Ok(holds) = holds(sink, key, bytes).await {
-            return !holds;
+        let read = async {
+            sink.drop_cached(key).await?;
+            match sink.head(key).await?.bytes == length {
+                true => sink.read(key, 0..length).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        match read.await {
+            Ok(Some(found)) if found == *bytes => return false,
+            Ok(Some(found)) if found.len() as u64 != length => {}
+            Ok(Some(found)) if before.as_ref() == Some(&found) => return true,
+            Ok(Some(found)) => before = Some(found),
+            Ok(None) => return true,
+            Err::<_, BackupError>(_) => {}
         }
     }
     false

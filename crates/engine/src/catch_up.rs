@@ -3,6 +3,8 @@
 //! The order is that of a pass: the claim, segments each before its index, the manifest last; so a copy that breaks off is
 //! no backup, and is gone on with by the next. What is there already is read and compared, not written again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use teeline_actors::{Claimed, Publication, claim, put_checked};
 use teeline_core::{
@@ -19,22 +21,42 @@ use crate::open::Opened;
 /// The completing of one copy.
 pub(crate) struct Completion<'a> {
     /// Where the backup is.
-    pub(crate) from: &'a Opened,
+    from: &'a Opened,
     /// Where it is to be.
-    pub(crate) to: &'a Opened,
+    to: &'a Opened,
     /// The folder of its files below either root.
-    pub(crate) path: &'a str,
-    pub(crate) sealed: &'a SealedManifest,
+    path: &'a str,
+    sealed: &'a SealedManifest,
+    /// Whether the copy may be visible: set when its manifest is about to be written.
+    is_publishing: AtomicBool,
 }
 
-impl Completion<'_> {
+impl<'a> Completion<'a> {
+    pub(crate) fn new(
+        from: &'a Opened,
+        to: &'a Opened,
+        path: &'a str,
+        sealed: &'a SealedManifest,
+    ) -> Self {
+        Completion {
+            from,
+            to,
+            path,
+            sealed,
+            is_publishing: AtomicBool::new(false),
+        }
+    }
+
     /// Writes what is missing, and makes the backup visible. Gives the bytes that were written.
     pub(crate) async fn run(&self) -> Result<u64, BackupError> {
         let manifest = &self.sealed.manifest;
         let claimed = self.claim().await?;
         let mut bytes = match manifest.plan.seal {
             None => 0,
-            Some(_) => copy_keys(self.from, self.to, &manifest.id, self.path).await?,
+            Some(_) => {
+                let written = copy_keys(self.from, self.to, &manifest.id, self.path).await?;
+                written.iter().map(|(_, bytes)| bytes).sum()
+            }
         };
         for attachment in &manifest.attachments {
             let file = WholeFile::attachment(attachment);
@@ -51,10 +73,15 @@ impl Completion<'_> {
                 self.to.sink.as_ref(),
                 claimed,
                 self.read_back().has_documents(),
-                || (),
+                || self.is_publishing.store(true, Ordering::Relaxed),
             )
             .await?;
         Ok(bytes)
+    }
+
+    /// Whether the copy may be visible, although that ended with this error.
+    pub(crate) fn may_be_visible(&self, error: &BackupError) -> bool {
+        self.is_publishing.load(Ordering::Relaxed) && error.class() != Class::Conflict
     }
 
     /// How a copy that was completed is checked.

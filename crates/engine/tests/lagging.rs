@@ -248,6 +248,26 @@ async fn a_run_that_waits_completes_who_was_left_behind() {
     assert_idle(&engine);
 }
 
+#[tokio::test]
+async fn a_copy_that_is_completed_and_cannot_be_read_again_may_be_there() {
+    let engine = small(Executor::Threads(2));
+    let sink = MemorySink::new("far");
+    let stalls = Fault::new(Operation::Write, When::Nth(60), What::Stall);
+    let unread = Fault::new(Operation::Read, When::From(1), What::Fail(Class::Permanent));
+    let plan = FaultPlan::new(1)
+        .with(stalls)
+        .with(unread.on_keys_with("/manifest.json"));
+    let far = place("far", FaultSink::new(Arc::new(sink), plan));
+    let mut asked = request(&records(6000), &[store("near").1, far]);
+    asked.strategy = StrategyKind::Any;
+    asked.lag_patience = Duration::from_millis(200);
+    asked.catch_up = CatchUp::Wait;
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), 3, "{report:?}");
+    assert_eq!(report.destinations[1].status, DestinationStatus::Unknown);
+    assert!(report.destinations[1].error.is_some(), "{report:?}");
+}
+
 /// What becomes of a run with one that answers only once the other has all the data, just after `meanwhile` was done.
 async fn spilling(
     strategy: StrategyKind,

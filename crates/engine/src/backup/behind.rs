@@ -19,12 +19,7 @@ impl Run<'_> {
             if destination.status != DestinationStatus::Behind {
                 continue;
             }
-            let completion = Completion {
-                from: &self.opened[donor],
-                to,
-                path,
-                sealed,
-            };
+            let completion = Completion::new(&self.opened[donor], to, path, sealed);
             match self.deadline.cancel().guard(completion.run()).await {
                 Ok(bytes) => {
                     destination.status = DestinationStatus::Committed;
@@ -33,7 +28,12 @@ impl Run<'_> {
                     let resources = sealed.manifest.all_resources();
                     destination.segments = resources.map(|r| r.segments.len() as u64).sum();
                 }
-                Err(error) => destination.error = Some(self.deadline.told((&error).into())),
+                Err(error) => {
+                    if completion.may_be_visible(&error) {
+                        destination.status = DestinationStatus::Unknown;
+                    }
+                    destination.error = Some(self.deadline.told((&error).into()));
+                }
             }
         }
         let mut all = report.destinations.iter();

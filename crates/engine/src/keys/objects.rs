@@ -109,7 +109,7 @@ pub(super) fn key_of(path: &str, name: &str) -> Result<ObjectKey, BackupError> {
     file_of(path, &layout::key_object(name))
 }
 
-/// Copies the key objects that a copy of a backup lacks. Gives the bytes that were written.
+/// Copies the key objects that a copy of a backup lacks. Gives those that were written, with their bytes.
 ///
 /// # Errors
 /// [`Class::Corrupt`] where nobody could open the copy even then.
@@ -118,25 +118,25 @@ pub(crate) async fn copy_keys(
     to: &Opened,
     id: &BackupId,
     path: &str,
-) -> Result<u64, BackupError> {
+) -> Result<Vec<(ObjectKey, u64)>, BackupError> {
     let there = listed(to.sink.as_ref(), path).await?;
-    let mut bytes = 0;
+    let mut written = Vec::new();
     for (key, read) in keys_of(from.sink.as_ref(), id, path).await? {
         // One that can't be read opens nothing.
         let Some(sealed) = read.ok().filter(|_| !there.contains(&key)) else {
             continue;
         };
         put_key(to, path, &sealed).await?;
-        bytes += document::seal(&sealed).len() as u64;
+        written.push((key, document::seal(&sealed).len() as u64));
     }
-    match (bytes, there.is_empty()) {
-        (0, true) => Err(BackupError::new(
+    match (written.is_empty(), there.is_empty()) {
+        (true, true) => Err(BackupError::new(
             Class::Corrupt,
             "copy",
             located(from.sink.as_ref(), &file_of(path, layout::KEYS)?),
             "the backup is sealed, and has no key object there: nobody could open the copy",
         )),
-        (0, false) => readable_keys(to, id, path).await.map(|_| 0),
-        _ => Ok(bytes),
+        (true, false) => readable_keys(to, id, path).await.map(|_| written),
+        (false, _) => Ok(written),
     }
 }

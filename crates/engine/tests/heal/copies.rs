@@ -1,6 +1,9 @@
 //! What the copies of a backup come to together.
 
-use teeline::sinks::Operation;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use teeline::sinks::{Fault, FaultPlan, FaultSink, Operation, What, When};
 use teeline::{
     BackupError, BackupId, Class, DeleteRequest, RepairRequest, RepairStatus, Sink, Span, exit,
 };
@@ -10,7 +13,7 @@ use teeline_core::{
 };
 
 use crate::common::watched::watched;
-use crate::common::{records, request, unmark, whole};
+use crate::common::{place, records, request, unmark, whole};
 use crate::world::{Harm, World, copy_of, statuses};
 
 /// In the first chunk.
@@ -304,4 +307,48 @@ async fn a_manifest_that_nobody_has_read_back_is_looked_at_before_it_is_listed()
         assert!(world.contents(0).await == right);
         world.assert_whole(&id, "healed").await;
     }
+}
+
+#[tokio::test]
+async fn what_is_damaged_on_its_way_once_stays_where_it_is() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let before = world.contents(0).await;
+    for nth in 1.. {
+        let flip = Fault::new(Operation::Read, When::Nth(nth), What::FlipBit);
+        let plan = FaultPlan::new(nth).with(flip);
+        let sink = FaultSink::new(Arc::new(world.sinks[0].clone()), plan);
+        let hits = sink.hits();
+        let at = [place("here", sink), world.at[1].clone()];
+        let report = world.heal_at(&at, &id).await;
+        assert!(world.moved(0).await.is_empty(), "{nth}: {report:?}");
+        assert!(world.contents(0).await == before, "{nth}");
+        if hits.load(Ordering::Relaxed) == 0 {
+            assert!(nth > 5, "each file is read");
+            break;
+        }
+    }
+}
+
+/// Somebody removes a copy while it is being made.
+#[tokio::test]
+async fn nothing_is_left_of_a_sealed_copy_that_is_removed_while_it_is_made() {
+    let world = World::new();
+    let id = world.sealed().await;
+    for key in world.sinks[1].keys() {
+        world.sinks[1].delete(&key).await.unwrap();
+    }
+    let (claim, sink) = (world.file(&id, "run.json"), world.sinks[1].clone());
+    let there = watched(&world.sinks[1], "there", move |operation, key| {
+        let is_key_object = key.is_some_and(|key| key.as_str().contains("/keys/"));
+        if operation == Operation::Put && is_key_object {
+            futures::executor::block_on(sink.delete(&claim))?;
+        }
+        Ok(())
+    });
+    let everything = RepairRequest::everything(vec![world.at[0].clone(), there]);
+    let report = world.engine.repair(everything).await;
+    assert_eq!(statuses(&report)[1], RepairStatus::Refused, "{report:?}");
+    let mut left = world.sinks[1].keys().into_iter();
+    assert_eq!(left.find(|key| key.as_str().starts_with(id.as_str())), None);
 }

@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use teeline_actors::{Claimed, Publication, is_there, put_checked};
 use teeline_core::{
-    BackupError, CatalogEntry, Class, DestinationMarker, ObjectKey, RunClaim, SealedManifest,
-    document, layout,
+    BackupError, CatalogEntry, Class, DestinationMarker, ObjectKey, RunClaim, RunRecord,
+    SealedManifest, document, layout,
 };
 
 use super::sources::{Expected, Sources};
@@ -180,7 +180,7 @@ impl<'a> Healing<'a> {
         let judge = |subject: &str, bytes: &Bytes| {
             document::open::<DestinationMarker>(subject, bytes).map(drop)
         };
-        match Found::of(Expected::Document(&judge).read(self.to, &key).await)? {
+        match Expected::Document(&judge).look(self.to, &key).await? {
             Found::Right(_) => Ok(()),
             found => {
                 let right = document::seal(&DestinationMarker {});
@@ -215,7 +215,7 @@ impl<'a> Healing<'a> {
         resource: Option<&str>,
     ) -> Result<(), BackupError> {
         let key = file_of(self.path, file)?;
-        let found = Found::of(expected.read(self.to, &key).await)?;
+        let found = expected.look(self.to, &key).await?;
         if let Found::Right(bytes) = &found {
             self.bytes += bytes.len() as u64;
             return Ok(());
@@ -251,7 +251,7 @@ impl<'a> Healing<'a> {
             let other = || BackupError::corrupt(subject, "it is the entry of another backup");
             (entry == right).then_some(()).ok_or_else(other)
         };
-        let entry = Found::of(Expected::Document(&judge).read(self.to, &key).await)?;
+        let entry = Expected::Document(&judge).look(self.to, &key).await?;
         let manifest_key = file_of(self.path, layout::MANIFEST)?;
         let same = |subject: &str, bytes: &Bytes| {
             let other = || BackupError::corrupt(subject, "it isn't the backup's manifest");
@@ -259,8 +259,9 @@ impl<'a> Healing<'a> {
                 .then_some(())
                 .ok_or_else(other)
         };
-        let manifest = Expected::Document(&same).read(self.to, &manifest_key).await;
-        let manifest = Found::of(manifest)?;
+        let manifest = Expected::Document(&same)
+            .look(self.to, &manifest_key)
+            .await?;
         let wrong = [(&key, &entry), (&manifest_key, &manifest)];
         let wrong = wrong.map(|(key, found)| (key, found, !matches!(found, Found::Right(_))));
         self.bytes += self.sealed.bytes.len() as u64;
@@ -313,9 +314,12 @@ impl<'a> Healing<'a> {
             return Ok(());
         }
         let id = &self.sealed.manifest.id;
+        let judge =
+            |subject: &str, bytes: &Bytes| document::open::<RunRecord>(subject, bytes).map(drop);
         for (key, record) in run_records::of(self.to.sink.as_ref(), id).await? {
             let Err(error) = record else { continue };
-            if let Found::Damaged = Found::of_error(error)? {
+            Found::of_error(error)?;
+            if let Found::Damaged = Expected::Document(&judge).look(self.to, &key).await? {
                 let kept = set_aside(self.to, &key).await?;
                 self.mended(&key, WasWrong::Damaged, Some(kept));
             }

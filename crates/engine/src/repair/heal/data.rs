@@ -18,7 +18,7 @@ impl Healing<'_> {
         let name = Some(resource.name.as_str());
         let expected = Expected::File(WholeFile::index(segment));
         let key = file_of(self.path, &segment.index)?;
-        let found = Found::of(expected.read(self.to, &key).await)?;
+        let found = expected.look(self.to, &key).await?;
         let content = match &found {
             Found::Right(bytes) => Ok(bytes.clone()),
             Found::Missing | Found::Damaged => self.sources.whole(&key, &expected).await,
@@ -53,7 +53,12 @@ impl Healing<'_> {
     ) -> Result<(), BackupError> {
         let key = file_of(self.path, &segment.file)?;
         let mut check = Check::new(self.to);
-        let looked = check.pieces(self.path, resource, segment, index).await;
+        let mut looked = check.pieces(self.path, resource, segment, index).await;
+        if looked.is_ok() && !check.damage.is_empty() {
+            // What the way to a store damages isn't damaged.
+            check = Check::new(self.to);
+            looked = check.pieces(self.path, resource, segment, index).await;
+        }
         let found = match looked {
             Ok(()) if check.damage.is_empty() => {
                 self.bytes += check.bytes;

@@ -54,9 +54,11 @@ pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
             continue;
         }
         match copy_keys(from, to, id, path).await {
-            Ok(0) => {}
-            Ok(_) => {
-                healing.mended(&folder, WasWrong::Missing, None);
+            Ok(written) if written.is_empty() => {}
+            Ok(written) => {
+                for (key, _) in written {
+                    healing.mended(&key, WasWrong::Missing, None);
+                }
                 return Ok(());
             }
             Err(error) => in_vain = in_vain.or(Some(error)),

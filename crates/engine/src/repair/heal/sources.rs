@@ -9,6 +9,7 @@ use teeline_core::{
     BackupError, Class, Digest, Index, ObjectKey, ObjectMeta, Piece, Upload, layout,
 };
 
+use super::copy::Found;
 use crate::catalog::{located, read_whole};
 use crate::files::WholeFile;
 use crate::open::Opened;
@@ -48,6 +49,19 @@ impl Expected<'_> {
                 judge(&located(sink, key), &bytes)?;
                 Ok(bytes)
             }
+        }
+    }
+}
+
+impl Expected<'_> {
+    /// What stands there. It is damaged where it is so twice: what the way to a store damages isn't.
+    pub(super) async fn look(&self, at: &Opened, key: &ObjectKey) -> Result<Found, BackupError> {
+        match self.read(at, key).await {
+            Err(error) if error.class() == Class::Corrupt => {
+                at.sink.drop_cached(key).await?;
+                Found::of(self.read(at, key).await)
+            }
+            read => Found::of(read),
         }
     }
 }
