@@ -120,3 +120,24 @@ async fn what_was_complete_and_lost_its_manifest_is_no_run_that_broke_off() {
     assert!(report.resumed.is_none(), "{report:?}");
     assert_ne!(report.id.as_ref(), Some(&run.id));
 }
+
+#[tokio::test]
+async fn a_number_that_came_after_a_sweep_is_taken_back() {
+    let run = BrokenOff::new().await;
+    let (number, swept) = (run.number(1), run.sink.clone());
+    let folder = format!("{}/", run.id);
+    let spec = watched(&run.sink, "here", move |operation, key| {
+        if operation == Operation::Put && key == Some(&number) {
+            let keys = swept.keys().into_iter();
+            for key in keys.filter(|key| key.as_str().starts_with(&folder)) {
+                futures::executor::block_on(swept.delete(&key))?;
+            }
+        }
+        Ok(())
+    });
+    let report = run.resume(&[spec]).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    let folder = format!("{}/", run.id);
+    let mut left = run.sink.keys().into_iter();
+    assert_eq!(left.find(|key| key.as_str().starts_with(&folder)), None);
+}

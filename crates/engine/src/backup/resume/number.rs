@@ -23,6 +23,17 @@ pub(super) struct Taking<'a> {
     pub(super) attempt: u32,
 }
 
+impl Taking<'_> {
+    /// The numbers up to this one that come after the `last` that is there, with their keys.
+    fn numbers_after(
+        &self,
+        last: u32,
+    ) -> impl Iterator<Item = Result<(u32, ObjectKey), BackupError>> {
+        let numbers = last.saturating_add(1)..=self.attempt;
+        numbers.map(|number| Ok((number, self.path.join(&layout::resumption(number))?)))
+    }
+}
+
 impl Run<'_> {
     /// Numbers the run at each destination that has something of it or takes part, one after the other, so that of two that do it
     /// at the same time only one gets beyond the first. Where it has no claim yet, that is made before: whoever was taken for dead
@@ -79,8 +90,13 @@ impl Run<'_> {
                 number.is_some_and(|number| number <= taking.attempt)
                     || (file == layout::RUN_CLAIM && !has_claim)
             };
-            let before = before.trace.without(taking.path, is_ours);
-            if before != now.trace.without(taking.path, is_ours) {
+            let is_same = before.trace.without(taking.path, is_ours)
+                == now.trace.without(taking.path, is_ours);
+            if !is_same && now.claim.is_none() {
+                // It was swept meanwhile, so what was put there since is nobody's, and no cleanup would remove it.
+                take_back(opened, taking, before.attempts).await?;
+            }
+            if !is_same {
                 return Err(is_written_to(taking.id).into());
             }
         }
@@ -97,8 +113,8 @@ async fn number(
 ) -> Result<(), Otherwise> {
     let sink = opened.sink.as_ref();
     let read_back = sink.capabilities().read_back.has_documents();
-    for number in last.saturating_add(1)..=taking.attempt {
-        let key = taking.path.join(&layout::resumption(number))?;
+    for key in taking.numbers_after(last) {
+        let (number, key) = key?;
         match put_checked(sink, &key, marker.clone(), read_back).await {
             // Whoever has a lower one finds the next.
             Err(error) if error.class() == Class::Conflict && number < taking.attempt => {}
@@ -108,6 +124,14 @@ async fn number(
             }
             written => written?,
         }
+    }
+    Ok(())
+}
+
+/// Removes the numbers again that were written after this one.
+async fn take_back(opened: &Opened, taking: &Taking<'_>, last: u32) -> Result<(), BackupError> {
+    for key in taking.numbers_after(last) {
+        opened.sink.delete(&key?.1).await?;
     }
     Ok(())
 }
