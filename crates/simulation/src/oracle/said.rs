@@ -57,6 +57,17 @@ pub(crate) struct Happened {
     pub(crate) was_completed: bool,
 }
 
+impl Happened {
+    /// Whether another run that has reported went on with this pass of `reported`.
+    fn has_taken_up(&self, reported: &Reported, pass: &Pass) -> bool {
+        let mut others = self
+            .reported
+            .iter()
+            .filter(|other| !std::ptr::eq(*other, reported));
+        others.any(|other| other.passes.iter().any(|its| its.id == pass.id))
+    }
+}
+
 /// Whether what a run says of a destination is what that one lists now, and what it listed `before`.
 pub(crate) fn says_the_truth(
     name: &str,
@@ -79,8 +90,9 @@ pub(crate) fn says_the_truth(
             let mut passes = reported.passes.iter();
             let is_there_by_it = passes.any(|pass| {
                 let took_part = pass.destinations.iter().any(|at| at == name);
-                // One that a run takes up may have been there, and have lost its manifest.
-                took_part && is_listed(&pass.id) && !before.contains(&pass.id)
+                // One that a run takes up may have been there, and have lost its manifest; or another run has taken it up since.
+                let is_others = before.contains(&pass.id) || happened.has_taken_up(reported, pass);
+                took_part && is_listed(&pass.id) && !is_others
             });
             match is_there_by_it && !happened.was_completed {
                 true => wrong("lists it"),
