@@ -42,7 +42,7 @@ pub struct Soaked {
     pub kills: u64,
     /// Copies that were restored from one destination alone and compared.
     pub restored: u64,
-    /// The most that the process of the engine had in use in the first third of the steps, and in the last one.
+    /// What the process of the engine had in use after half of the first third of the steps, and of the last one, at most.
     pub usage: [Usage; 2],
 }
 
@@ -103,7 +103,7 @@ impl Soak {
         let last = self.world.back_up(&["full"])?;
         self.world.tidy(&last)?;
         let third = usages.len() / 3;
-        let usage = [&usages[..third], &usages[usages.len() - third..]].map(Usage::most);
+        let usage = [&usages[..third], &usages[usages.len() - third..]].map(Usage::median);
         self.soaked.usage = usage;
         match usage[1].is_flat_after(&usage[0]) {
             true => Ok(self.soaked),

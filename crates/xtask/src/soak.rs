@@ -44,7 +44,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     );
     println!("{} copies restored alone, byte for byte", soaked.restored);
     let [first, last] = soaked.usage;
-    println!("the process of the engine at most, first third: {first}; last third: {last}");
+    println!(
+        "the process of the engine, medians: {first} in the first third of the steps, {last} in the last"
+    );
     println!("nothing lost, and nothing left that is no backup's");
     Ok(())
 }

@@ -64,13 +64,18 @@ impl Usage {
         })
     }
 
-    /// The most of each.
-    pub(super) fn most(of: &[Usage]) -> Usage {
-        of.iter().fold(Usage::default(), |most, one| Usage {
-            memory_kib: most.memory_kib.max(one.memory_kib),
-            threads: most.threads.max(one.threads),
-            descriptors: most.descriptors.max(one.descriptors),
-        })
+    /// The median of each: what leaks raises it, and a burst of threads that haven't idled out yet doesn't.
+    pub(super) fn median(of: &[Usage]) -> Usage {
+        let median = |number: fn(&Usage) -> u64| {
+            let mut numbers: Vec<u64> = of.iter().map(number).collect();
+            numbers.sort_unstable();
+            numbers.get(numbers.len() / 2).copied().unwrap_or(0)
+        };
+        Usage {
+            memory_kib: median(|one| one.memory_kib),
+            threads: median(|one| one.threads),
+            descriptors: median(|one| one.descriptors),
+        }
     }
 
     /// Whether it is no more than `earlier`, but for what nobody would call a leak: a quarter of the memory, and a few.
