@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::window::Window;
 
 /// Calls at once, however fast the server is: more would only take memory.
-pub(super) const CALLS_MAX: usize = 160;
+pub(super) const CALLS_MAX: usize = 128;
 
 /// A backup reads far more often than it writes, and one read that fails for good fails it.
 const ATTEMPTS: u32 = 7;
