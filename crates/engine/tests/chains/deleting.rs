@@ -1,6 +1,7 @@
 //! What others need stays as long as they do.
 
 use futures::TryStreamExt;
+use teeline::sinks::MemorySink;
 use teeline::{
     BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, RestoreMode,
     RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule, Sink, Span, Which, exit,
@@ -27,6 +28,22 @@ async fn with_chain() -> (Site, Vec<DestinationSpec>, [BackupId; 3]) {
     }
     let [first, second] = links.try_into().unwrap();
     (site, at, [second, first, full])
+}
+
+/// A full backup and a link.
+async fn with_link(site: &Site, at: &[DestinationSpec]) -> [BackupId; 2] {
+    site.writer.make(&put(1, 1)).await;
+    let full = site.made("full", at).await.id.unwrap();
+    site.wait(86_400_000);
+    site.writer.make(&put(2, 2)).await;
+    [full, site.made("incremental", at).await.id.unwrap()]
+}
+
+/// The key of a backup's entry in the catalogue.
+fn entry_of(sink: &MemorySink, id: &BackupId) -> ObjectKey {
+    let mut keys = sink.keys().into_iter();
+    let entry = keys.find(|key| layout::catalog_entry_id(key).as_ref() == Some(id));
+    entry.expect("it has one")
 }
 
 async fn listed(site: &Site, at: &[DestinationSpec]) -> Vec<BackupId> {
@@ -69,14 +86,8 @@ async fn what_an_entry_that_cannot_be_read_may_need_is_not_deleted() {
     let site = Site::new().await;
     let (sink, at) = store("copy");
     let at = vec![at];
-    site.writer.make(&put(1, 1)).await;
-    let full = site.made("full", &at).await.id.unwrap();
-    site.wait(86_400_000);
-    site.writer.make(&put(2, 2)).await;
-    let link = site.made("incremental", &at).await.id.unwrap();
-    let mut keys = sink.keys().into_iter();
-    let is_its_entry = |key: &ObjectKey| layout::catalog_entry_id(key).as_ref() == Some(&link);
-    let entry = keys.find(is_its_entry).unwrap();
+    let [full, link] = with_link(&site, &at).await;
+    let entry = entry_of(&sink, &link);
     let right = whole(&sink, &entry).await;
     sink.overwrite(&entry, b"{}");
     for cascade in [false, true] {
@@ -105,21 +116,16 @@ async fn a_withdrawal_that_left_a_link_without_its_parent_is_taken_back() {
     let site = Site::new().await;
     let (sink, at) = store("copy");
     let at = vec![at];
-    site.writer.make(&put(1, 1)).await;
-    let full = site.made("full", &at).await.id.unwrap();
-    site.wait(86_400_000);
-    site.writer.make(&put(2, 2)).await;
-    let link = site.made("incremental", &at).await.id.unwrap();
+    let [full, link] = with_link(&site, &at).await;
     // Whoever has withdrawn it was killed before it could see that a link had come.
-    let mut keys = sink.keys().into_iter();
-    let entry = keys.find(|key| layout::catalog_entry_id(key).as_ref() == Some(&full));
+    let entry = entry_of(&sink, &full);
     let withdrawal = document::seal(&Withdrawal {
         id: full.clone(),
         path: Some(full.to_string()),
         withdrawn_at: "2026-11-23T12:00:00.000Z".parse().unwrap(),
         reason: WithdrawalReason::Deleted,
     });
-    let key = layout::withdrawal(&entry.unwrap()).unwrap();
+    let key = layout::withdrawal(&entry).unwrap();
     sink.overwrite(&key, &withdrawal);
     assert_eq!(listed(&site, &at).await, std::slice::from_ref(&link));
 
