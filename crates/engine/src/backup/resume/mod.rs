@@ -18,7 +18,7 @@ use futures::future::join_all;
 use teeline_actors::{Resuming, Sealing};
 use teeline_core::{
     BackupError, BackupId, Class, Holdings, ObjectKey, Resumed, Resumption, RunClaim, Strategy,
-    Timestamp,
+    Timestamp, layout,
 };
 
 use self::look::{Left, Trace};
@@ -155,14 +155,22 @@ impl Run<'_> {
             let message = format!("it was taken up {} times before", attempt - 1);
             return Err(Otherwise::Afresh(message));
         }
+        let began = resumption.claim().head.started_at;
         let taking = Taking {
             id,
             path: &path,
+            entry: &layout::catalog_entry(id, began)?,
             claim: &bytes,
             attempt,
         };
-        self.number_all(&taking, &left, &active).await?;
-        self.look_again(&taking, &left).await?;
+        let mut taken = self.number_all(&taking, &left, &active).await;
+        if taken.is_ok() {
+            taken = self.look_again(&taking, &left).await;
+        }
+        if taken.is_err() {
+            self.take_back_numbers(&taking, &left).await;
+        }
+        taken?;
         Ok(GoingOn {
             resuming: Resuming {
                 resumption: Arc::new(resumption),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use teeline_actors::{claim, put_checked};
+use teeline_actors::{claim, is_there, put_checked};
 use teeline_core::{
     BackupError, BackupId, Class, Hex32, ObjectKey, ResumptionMarker, document, layout,
 };
@@ -17,6 +17,8 @@ use crate::open::Opened;
 pub(super) struct Taking<'a> {
     pub(super) id: &'a BackupId,
     pub(super) path: &'a ObjectKey,
+    /// The key of its entry in the catalogue.
+    pub(super) entry: &'a ObjectKey,
     /// Its claim, as it is stored.
     pub(super) claim: &'a Bytes,
     /// Which time it is taken up, from 1.
@@ -90,17 +92,30 @@ impl Run<'_> {
                 number.is_some_and(|number| number <= taking.attempt)
                     || (file == layout::RUN_CLAIM && !has_claim)
             };
-            let is_same = before.trace.without(taking.path, is_ours)
-                == now.trace.without(taking.path, is_ours);
-            if !is_same && now.claim.is_none() {
-                // It was swept meanwhile, so what was put there since is nobody's, and no cleanup would remove it.
-                take_back(opened, taking, before.attempts).await?;
-            }
-            if !is_same {
+            let before = before.trace.without(taking.path, is_ours);
+            if before != now.trace.without(taking.path, is_ours) {
                 return Err(is_written_to(taking.id).into());
             }
         }
         Ok(())
+    }
+
+    /// Removes the numbers again of a run that isn't taken up, where it was swept or withdrawn meanwhile: there they are nobody's, and
+    /// whoever removed the rest may have looked before. Elsewhere they go with the run.
+    pub(super) async fn take_back_numbers(&self, taking: &Taking<'_>, left: &[Option<Left>]) {
+        for (opened, left) in self.opened.iter().zip(left) {
+            let Some(left) = left else { continue };
+            let taken_back = async {
+                match is_being_removed(opened, taking).await? {
+                    true => take_back(opened, taking, left.attempts).await,
+                    false => Ok(()),
+                }
+            };
+            if let Err(error) = taken_back.await {
+                let (id, at) = (taking.id, &opened.name);
+                tracing::warn!(run = %id, at, %error, "a mark of a run that isn't taken up may be left");
+            }
+        }
     }
 }
 
@@ -126,6 +141,19 @@ async fn number(
         }
     }
     Ok(())
+}
+
+/// Whether a run has no claim any more, or not for long.
+async fn is_being_removed(opened: &Opened, taking: &Taking<'_>) -> Result<bool, BackupError> {
+    let sink = opened.sink.as_ref();
+    let (withdrawal, sweep) = (
+        layout::withdrawal(taking.entry)?,
+        layout::sweep(taking.entry)?,
+    );
+    let claim = taking.path.join(layout::RUN_CLAIM)?;
+    Ok(is_there(sink, &withdrawal).await?
+        || is_there(sink, &sweep).await?
+        || !is_there(sink, &claim).await?)
 }
 
 /// Removes the numbers again that were written after this one.
