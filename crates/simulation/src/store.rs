@@ -136,8 +136,12 @@ impl Sink for Shelf {
     }
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
+        let is_there = self.objects.head(key).await.is_ok();
         self.objects.put(key, bytes).await?;
-        self.wrote(key);
+        // The same bytes once more are no other object.
+        if !is_there {
+            self.wrote(key);
+        }
         Ok(())
     }
 
