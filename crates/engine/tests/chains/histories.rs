@@ -112,8 +112,7 @@ async fn backup(
     report.id.unwrap()
 }
 
-async fn assert_restores(steps: &[Step]) {
-    let site = Site::new().await;
+async fn assert_restores(site: Site, steps: &[Step]) {
     let (_, at) = store("copy");
     let at = [at];
     let due = Due::default();
@@ -147,7 +146,8 @@ async fn assert_restores(steps: &[Step]) {
         assert_eq!(verified.exit_code(), 0, "{verified:?}");
     }
     let (last, expected) = &rested[rested.len() - 1];
-    let request = ConsolidateRequest::new(at.to_vec(), last.clone());
+    let mut request = ConsolidateRequest::new(at.to_vec(), last.clone());
+    (request.recipients, request.keys) = (site.recipients(), site.keys());
     let made = site.engine.consolidate(request).await;
     if made.exit_code() == 0 {
         let id = made.id.unwrap();
@@ -168,12 +168,18 @@ proptest! {
     ))]
 
     #[test]
-    fn every_link_restores_to_what_the_database_was(steps in steps()) {
+    fn every_link_restores_to_what_the_database_was(steps in steps(), only_seals: bool) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        runtime.block_on(assert_restores(&steps));
+        runtime.block_on(async {
+            let site = match only_seals {
+                true => Site::that_only_seals().await,
+                false => Site::new().await,
+            };
+            assert_restores(site, &steps).await;
+        });
     }
 }
