@@ -80,12 +80,12 @@ impl Run<'_> {
     pub(super) async fn index_warnings(&self, report: &BackupReport) -> Vec<DestinationWarning> {
         let keeping = Box::pin(self.keep_index(report));
         let kept = self.deadline.cancel().guard(keeping).await;
-        let unkept = kept.err().map(|error| {
-            format!(
-                "what the next backup could go on from isn't kept, so that has everything: {error}"
-            )
+        let said = kept.unwrap_or_else(|error| {
+            let message =
+                "what the next backup could go on from isn't kept, so that may have everything";
+            Some(format!("{message}: {error}"))
         });
-        let messages = self.unusable.iter().cloned().chain(unkept);
+        let messages = self.unusable.iter().cloned().chain(said);
         let warning = |message| DestinationWarning {
             destination: LOCAL_INDEX.to_owned(),
             message,
@@ -93,24 +93,25 @@ impl Run<'_> {
         messages.map(warning).collect()
     }
 
-    async fn keep_index(&self, report: &BackupReport) -> Result<(), BackupError> {
+    /// Gives what somebody should know although it is kept.
+    async fn keep_index(&self, report: &BackupReport) -> Result<Option<String>, BackupError> {
         let (Some(local), Some(made), Some((extent, Some(sealing)))) =
             (&self.request.local_index, &self.made, &self.pass_made)
         else {
-            return Ok(());
+            return Ok(None);
         };
         let parent = match extent {
             Extent::Everything => None,
             Extent::Onwards(Parent::Indexed(index)) => Some(index),
             // One that the host opens, and that others may be meant to open than this backup; one that has a part only.
-            Extent::Onwards(Parent::Opened(_)) | Extent::Since(_) => return Ok(()),
+            Extent::Onwards(Parent::Opened(_)) | Extent::Since(_) => return Ok(None),
         };
         let having = self.having(report);
         if having.is_empty()
             || made.manifest.plan.in_part().is_some()
             || open_any(self.engine, &sealing.keys, &self.request.keys.secrets).await?
         {
-            return Ok(());
+            return Ok(None);
         }
         let copies = Copies::of(
             having,
@@ -128,7 +129,10 @@ impl Run<'_> {
             keys: &sealing.keys,
         };
         let says = (parent.map(OpenIndex::base), own.base());
-        index.write(self.engine, local, says).await
+        index.write(self.engine, local, says).await?;
+        let swept = local.sweep(self.engine, &made.manifest).await;
+        let left = swept.err();
+        Ok(left.map(|error| format!("one that isn't needed any more can't be removed: {error}")))
     }
 
     /// The destinations that have the backup, the preferred first.

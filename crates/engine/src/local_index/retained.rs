@@ -6,11 +6,12 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use teeline_core::{BackupError, BackupId, Timestamp};
+use teeline_core::{BackupError, BackupId, Manifest, Timestamp};
 
-use super::SUFFIX;
 use super::draft::{UNFINISHED, failed};
 use super::header::{Header, IndexedSource};
+use super::{LocalIndex, SUFFIX};
+use crate::engine::Engine;
 
 /// So many of the newest are kept.
 const NEWEST: usize = 3;
@@ -18,12 +19,24 @@ const NEWEST: usize = 3;
 /// What was begun so long before a backup that was made since is left from a process that died.
 const DEAD_AFTER_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
-/// Removes what isn't kept any more, now that the one of the backup `newest` is there.
-pub(super) fn sweep(
-    folder: &Path,
-    newest: &BackupId,
-    source: &IndexedSource,
-) -> Result<(), BackupError> {
+impl LocalIndex {
+    /// Removes what isn't kept any more, now that the one of a backup with this manifest is there.
+    ///
+    /// # Errors
+    /// Where something of it can't be removed.
+    pub(crate) async fn sweep(
+        &self,
+        engine: &Engine,
+        newest: &Manifest,
+    ) -> Result<(), BackupError> {
+        let (folder, id) = (self.folder.clone(), newest.id.clone());
+        let source = IndexedSource::of(newest);
+        let sweep = move || sweep(&folder, &id, &source);
+        engine.0.blocking().run("the local indexes", sweep).await?
+    }
+}
+
+fn sweep(folder: &Path, newest: &BackupId, source: &IndexedSource) -> Result<(), BackupError> {
     let entries = fs::read_dir(folder).map_err(|error| failed("read", folder, &error))?;
     let mut ours = Vec::new();
     for entry in entries {

@@ -13,8 +13,8 @@ use super::LocalIndex;
 use super::chunks::CHUNK_BYTES;
 use super::draft::Draft;
 use super::header::{Header, IndexedSource};
+use super::line;
 use super::opened::public_keys;
-use super::{line, retained};
 use crate::engine::Engine;
 
 /// What is to be kept of a backup that was made.
@@ -32,8 +32,7 @@ pub(crate) struct NewIndex<'a> {
 type Said = HashSet<[u8; 16]>;
 
 impl NewIndex<'_> {
-    /// Writes what the parent says, where there is one, and over it what the backup says itself. Removes what isn't kept any
-    /// more.
+    /// Writes what the parent says, where there is one, and over it what the backup says itself.
     ///
     /// # Errors
     /// Where it can't be written, what is in it can't be read, or the key that it would be sealed with opens the backup.
@@ -46,10 +45,9 @@ impl NewIndex<'_> {
         let secret = local.secret_or_new(engine).await?;
         self.refuse_key_of_backups(engine, &secret).await?;
         let (header, sealer) = self.header(engine, &secret).await?;
-        let (source, id) = (header.source.clone(), header.backup().id.clone());
-        let (path, blocking) = (local.file(&id), engine.0.blocking());
+        let path = local.file(&self.manifest.id);
         let create = move || Draft::create(&path, &header, sealer);
-        let draft = blocking.run("a local index", create).await??;
+        let draft = engine.0.blocking().run("a local index", create).await??;
         let mut lines = Lines {
             engine,
             draft,
@@ -67,10 +65,7 @@ impl NewIndex<'_> {
                 lines = lines.flattened(all.collect()).await?;
             }
         }
-        lines.finish().await?;
-        let folder = local.folder.clone();
-        let sweep = move || retained::sweep(&folder, &id, &source);
-        blocking.run("the local indexes", sweep).await?
+        lines.finish().await
     }
 
     /// Whoever has the folder's key is not to read backups by it.

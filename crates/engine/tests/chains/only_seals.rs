@@ -46,7 +46,7 @@ async fn what_is_unchanged_is_listed_only() {
     for round in 2..4 {
         site.wait(60_000);
         let changed = records / 100;
-        let numbers = (0..changed).map(|number| number * 100 + u32::from(round));
+        let numbers = (0..changed).map(|number| number * 100 + round);
         site.writer.put_many(numbers, round).await;
         site.wait(60_000);
         let before = site.writer.server.requests();
