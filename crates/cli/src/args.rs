@@ -20,8 +20,8 @@ pub(crate) use self::bench::BenchArguments;
 pub(crate) use self::checks::{DrillArguments, ScrubArguments};
 pub(crate) use self::cleanup::{CleanupArguments, ConsolidateArguments, DeleteArguments};
 pub(crate) use self::keys::{
-    KeyArguments, KeyCommand, KeyCommandArguments, NewKeyArguments, OpeningArguments,
-    WhichArguments,
+    KeyArguments, KeyCommand, KeyCommandArguments, LocalIndexArguments, NewKeyArguments,
+    OpeningArguments, WhichArguments,
 };
 pub(crate) use self::schedule::{RunArguments, ScheduleArguments, ScheduleCommand};
 

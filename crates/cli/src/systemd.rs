@@ -75,6 +75,11 @@ impl Place<'_> {
             true => "",
             false => "Wants=network-online.target\nAfter=network-online.target\n",
         };
+        // A service of the system has no home.
+        let state = match self.user {
+            true => "",
+            false => "Environment=XDG_STATE_HOME=%S\n",
+        };
         let (program, config) = (word(&self.program), word(self.config));
         let folder = specifiers(&self.folder);
         let degraded = exit::DEGRADED;
@@ -85,7 +90,7 @@ impl Place<'_> {
              [Service]\n\
              Type=oneshot\n\
              WorkingDirectory={folder}\n\
-             EnvironmentFile=-%E/teeline/environment\n\
+             {state}EnvironmentFile=-%E/teeline/environment\n\
              ExecStart={program} {command} --config {config}\n\
              SuccessExitStatus={degraded}\n"
         )

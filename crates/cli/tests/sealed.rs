@@ -277,3 +277,114 @@ fn no_secret_is_shown_or_stored() {
         }
     }
 }
+
+/// The newest backup of a host that has a public key only: whether it goes on from another one, and why not.
+fn made(scratch: &Scratch, more: &[&str]) -> (bool, String) {
+    let recipient = text(scratch, "recipient");
+    let mut arguments = vec!["backup", "incremental", "--from", "in", "--to", "copy=copy"];
+    arguments.extend(["--json", "--recipient", &recipient]);
+    arguments.extend(more);
+    let report = scratch.teeline(0, &arguments).json();
+    let why = report["wholeBecause"].as_str().unwrap_or_default();
+    (report["parent"].is_object(), why.to_owned())
+}
+
+const USUAL: &str = "state/teeline/local-index";
+
+#[test]
+fn a_host_that_can_not_read_goes_on_from_what_it_keeps_in_the_usual_folder() {
+    let scratch = scratch();
+    let (is_link, why) = made(&scratch, &[]);
+    assert!(!is_link && why.contains("there is no backup"), "{why}");
+    let kept = scratch.files(USUAL);
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert!(kept[0].ends_with(".index.sealed"), "{kept:?}");
+    assert_eq!(kept[1], "local-index.key");
+    for name in ["teeline", "teeline/local-index"] {
+        let folder = std::fs::metadata(scratch.path("state").join(name)).unwrap();
+        assert_eq!(folder.permissions().mode() & 0o777, 0o700, "{name}");
+    }
+    scratch.write("in/users.jsonl", "{\"id\":2,\"name\":\"newly\"}\n");
+    assert_eq!(made(&scratch, &[]), (true, String::new()));
+    assert_restores(&scratch, 0, &["--key-file", "pair"]);
+    let restored = text(&scratch, "out/users.jsonl");
+    assert_eq!(restored, "{\"id\":2,\"name\":\"newly\"}");
+
+    // Another folder has nothing yet; and what is turned off isn't looked at.
+    let (is_link, why) = made(&scratch, &["--local-index", "mine"]);
+    assert!(
+        !is_link && why.contains("no local index of them in mine"),
+        "{why}"
+    );
+    assert!(made(&scratch, &["--local-index", "mine"]).0);
+    let (is_link, why) = made(&scratch, &["--no-local-index"]);
+    assert!(
+        !is_link && why.contains("no local index of them is kept"),
+        "{why}"
+    );
+    let refused = ["backup", "--from", "in", "--to", "copy", "--local-index"];
+    scratch.teeline(2, &[&refused[..], &["mine", "--no-local-index"]].concat());
+    scratch.teeline(2, &[&refused[..], &[""]].concat());
+
+    // A damaged one is said, and costs a full backup.
+    for name in scratch
+        .files(USUAL)
+        .iter()
+        .filter(|name| name.ends_with("sealed"))
+    {
+        scratch.flip_byte(&format!("{USUAL}/{name}"));
+    }
+    let recipient = text(&scratch, "recipient");
+    let arguments = ["backup", "incremental", "--from", "in", "--to", "copy=copy"];
+    let run = scratch.teeline(0, &[&arguments[..], &["--recipient", &recipient]].concat());
+    assert!(
+        run.stdout.contains("warning: local index"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.contains("can't be used"), "{}", run.stdout);
+}
+
+#[test]
+fn a_host_that_can_read_keeps_no_local_index() {
+    let scratch = scratch();
+    backed_up(&scratch, &["--key-file", "key"]);
+    backed_up(&scratch, &[]);
+    let pair = text(&scratch, "recipient");
+    backed_up(&scratch, &["--recipient", &pair, "--key-file", "pair"]);
+    assert!(!scratch.path("state").exists());
+}
+
+#[test]
+fn a_configuration_says_where_a_local_index_is_kept() {
+    let scratch = scratch();
+    let recipient = text(&scratch, "recipient");
+    let with = |setting: &str| {
+        scratch.write(
+            "teeline.toml",
+            format!(
+                "[schedules.often]\ntype = \"incremental\"\ncron = \"0 * * * *\"\n[source]\npath = \"in\"\n[destinations.copy]\npath = \"copy\"\n\
+                 [encryption]\nrecipients = [\"{recipient}\"]\n{setting}\n"
+            ),
+        );
+    };
+    let config = ["--config", "teeline.toml"];
+    let linked = |words: &[&str]| {
+        let run = scratch.teeline(0, &[words, &config[..], &["--json"]].concat());
+        run.json()["parent"].is_object()
+    };
+    let by_schedule = ["schedule", "run", "often"];
+    with("");
+    assert!(!linked(&by_schedule) && linked(&by_schedule));
+    with("local_index = false");
+    assert!(!linked(&by_schedule) && !linked(&["backup", "incremental"]));
+    with("local_index = \"mine\"\nlocal_index_key_file = \"key\"");
+    assert!(!linked(&["backup", "incremental"]) && linked(&["backup", "incremental"]));
+    let kept = scratch.files("mine");
+    assert!(kept.len() == 2 && !kept.contains(&"local-index.key".to_owned()));
+    // The key of backups isn't one for what is kept.
+    with("local_index = \"other\"\nlocal_index_key_file = \"pair\"");
+    let run = scratch.teeline(0, &[&["backup"], &config[..]].concat());
+    assert!(run.stdout.contains("it opens the backup"), "{}", run.stdout);
+    assert!(scratch.files("other").is_empty());
+}

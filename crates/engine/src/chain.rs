@@ -86,6 +86,13 @@ impl Chain {
         Ok(chain)
     }
 
+    /// One backup, without what it goes on from: for what that itself says.
+    pub(crate) fn alone(backup: Arc<Copies>) -> Self {
+        Chain {
+            backups: vec![backup],
+        }
+    }
+
     /// The backup itself, as another one names it.
     pub(crate) fn reference(&self) -> BackupRef {
         reference(self.last())

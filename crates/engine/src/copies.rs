@@ -166,7 +166,8 @@ impl Copies {
         Self::of(vec![opened], entry, manifest, sealer)
     }
 
-    fn of(
+    /// As [`Copies::of_one`], where several destinations have the same.
+    pub(crate) fn of(
         copies: Vec<Opened>,
         entry: CatalogEntry,
         manifest: Manifest,

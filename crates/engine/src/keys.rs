@@ -15,7 +15,7 @@ pub use change::{KeyChange, KeysRequest};
 pub use generate::{generate_key, generate_pair};
 pub(crate) use objects::{KEYS_MAX, copy_keys, is_key_object, keys_of, readable_keys};
 pub use source::{KeyForm, KeySource};
-pub(crate) use unlock::{authenticate, unlock};
+pub(crate) use unlock::{authenticate, open_any, unlock};
 
 /// What a reader opens backups with.
 #[derive(Debug, Clone, Default)]

@@ -50,6 +50,7 @@ mod inspect_plugin;
 mod keys;
 mod ledger;
 mod list;
+mod local_index;
 mod monitor;
 mod open;
 mod plain;
@@ -92,6 +93,7 @@ pub use inspect_plugin::{
 pub use keys::{KeyChange, KeyForm, KeySource, Keys, KeysRequest, generate_key, generate_pair};
 pub use ledger::LastVerified;
 pub use list::{ListRequest, ListedStatus};
+pub use local_index::LocalIndex;
 pub use monitor::MonitorRequest;
 pub use repair::{RepairRequest, RepairWork};
 pub use report::{

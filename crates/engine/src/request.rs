@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::destination::DestinationSpec;
 use crate::hooks::Hooks;
 use crate::keys::Keys;
+use crate::local_index::LocalIndex;
 
 /// A backup to be made.
 #[derive(Clone)]
@@ -60,6 +61,9 @@ pub struct BackupRequest {
     pub recipients: Vec<Recipient>,
     /// What opens the backups that an incremental one goes on from, if they are sealed.
     pub keys: Keys,
+    /// Where the host keeps what an incremental backup goes on from where none of its `keys` opens that; nowhere, by which such
+    /// a backup has everything.
+    pub local_index: Option<LocalIndex>,
     /// How chunks are compressed; gzip, level 5.
     pub compression: Compression,
     /// Blocks are cut to this size, in bytes; [what suits the compression](Compression::block_bytes_default), at most
@@ -133,6 +137,7 @@ impl BackupRequest {
             concurrency: 4,
             recipients: Vec::new(),
             keys: Keys::default(),
+            local_index: None,
             compression: Compression::default(),
             block_bytes: None,
             segment_bytes: 512 << 20,

@@ -6,7 +6,10 @@ use clap::{Args, ValueEnum};
 use teeline::Span;
 use teeline::config::SETTLE_PASSES_MAX;
 
-use super::{Command, KeyArguments, ListArguments, MIB, PlacesArguments, StatusArguments, size};
+use super::{
+    Command, KeyArguments, ListArguments, LocalIndexArguments, MIB, PlacesArguments,
+    StatusArguments, size,
+};
 
 /// `teeline backup`.
 #[derive(Debug, Args)]
@@ -133,6 +136,8 @@ pub(crate) struct BackupArguments {
     pub(crate) recipient: Vec<String>,
     #[command(flatten)]
     pub(crate) keys: KeyArguments,
+    #[command(flatten)]
+    pub(crate) local_index: LocalIndexArguments,
 }
 
 impl BackupArguments {

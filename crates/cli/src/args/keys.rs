@@ -36,6 +36,19 @@ pub(crate) struct KeyArguments {
     pub(crate) passphrase_command: Vec<String>,
 }
 
+/// Where a host that can't read its backups keeps what an incremental one goes on from.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Keys")]
+pub(crate) struct LocalIndexArguments {
+    /// Where a host that can't open its backups keeps, sealed for itself, what an incremental one goes on from. Without, as the
+    /// configuration says; or $XDG_STATE_HOME/teeline/local-index, where there are recipients' public keys and no secret
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) local_index: Option<PathBuf>,
+    /// Keep nothing there, by which each backup of such a host is a full one
+    #[arg(long, conflicts_with = "local_index")]
+    pub(crate) no_local_index: bool,
+}
+
 /// What opens sealed backups, where one that isn't sealed is refused if there is a key.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct OpeningArguments {

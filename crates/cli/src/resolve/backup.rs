@@ -11,7 +11,8 @@ use teeline::{
 
 use super::destinations::{beside_source, destinations};
 use super::exposed::Exposed;
-use super::keys::{Access, access};
+use super::keys::access;
+use super::local_index::local_index;
 use super::records::{partitions, query};
 use super::schedules::named;
 use super::setting::Setting;
@@ -87,9 +88,10 @@ pub(crate) async fn backup(
     if let Some(concurrency) = typed.concurrency {
         request.concurrency = to_usize(concurrency);
     }
-    let Access { recipients, keys } = access(&typed.keys, &typed.recipient, setting).await?;
-    request.recipients = recipients;
-    request.keys = keys;
+    let access = access(&typed.keys, &typed.recipient, setting).await?;
+    request.local_index = local_index(&typed.local_index, &access, setting).await?;
+    request.recipients = access.recipients;
+    request.keys = access.keys;
     request.compression = compression(typed, request.compression)?;
     if let Some(bytes) = typed.block_bytes {
         request.block_bytes = Some(to_usize(bytes));

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use teeline::{
-    BackupError, Cancel, KeyChange, KeyForm, KeySecret, KeySource, Keys, KeysRequest, Recipient,
-    Which, WhichBackups,
+    BackupError, Cancel, KeyChange, KeyForm, KeySecret, KeySource, Keys, KeysRequest, LocalIndex,
+    Recipient, Which, WhichBackups,
 };
 
 use super::requests::{places, which};
@@ -19,6 +19,8 @@ pub(crate) struct Access {
     pub(crate) recipients: Vec<Recipient>,
     /// What opens the backups that it goes on from.
     pub(crate) keys: Keys,
+    /// Where what it goes on from is kept, where nothing opens that.
+    pub(crate) local_index: Option<LocalIndex>,
 }
 
 /// What opens backups: what was typed, and what the configuration says.
@@ -62,6 +64,7 @@ pub(crate) async fn access(
     Ok(Access {
         recipients,
         keys: Keys::new(secrets),
+        local_index: None,
     })
 }
 

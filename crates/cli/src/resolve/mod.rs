@@ -7,6 +7,7 @@ mod cleanup;
 mod destinations;
 mod exposed;
 mod keys;
+mod local_index;
 mod records;
 mod requests;
 mod schedules;

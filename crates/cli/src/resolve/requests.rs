@@ -10,7 +10,7 @@ use teeline::{
 use super::backup::said;
 use super::destinations::places_of;
 use super::exposed::Exposed;
-use super::keys::{Access, access, keys, opening};
+use super::keys::{access, keys, opening};
 use super::setting::Setting;
 use super::target::target;
 use super::to_usize;
@@ -188,9 +188,9 @@ pub(crate) async fn consolidate(
     cancel: &Cancel,
 ) -> Result<ConsolidateRequest, BackupError> {
     let mut request = ConsolidateRequest::new(places(&typed.places, setting, output)?, id);
-    let Access { recipients, keys } = access(&typed.keys, &typed.recipient, setting).await?;
-    request.recipients = recipients;
-    request.keys = keys;
+    let access = access(&typed.keys, &typed.recipient, setting).await?;
+    request.recipients = access.recipients;
+    request.keys = access.keys;
     request.cancel = cancel.clone();
     Ok(request)
 }

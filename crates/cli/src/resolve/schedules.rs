@@ -13,10 +13,11 @@ use teeline::{
 use super::backup::configured;
 use super::destinations::configured_places;
 use super::keys::{Access, access};
+use super::local_index::local_index;
 use super::setting::Setting;
 use super::source::of_config;
 use super::to_usize;
-use crate::args::{EngineArguments, KeyArguments};
+use crate::args::{EngineArguments, KeyArguments, LocalIndexArguments};
 
 /// An engine with the schedules of the configuration, or the one of that name, which it can run.
 pub(crate) async fn scheduled(
@@ -24,7 +25,8 @@ pub(crate) async fn scheduled(
     typed: &EngineArguments,
     only: Option<&str>,
 ) -> Result<Engine, BackupError> {
-    let access = access(&KeyArguments::default(), &[], setting).await?;
+    let mut access = access(&KeyArguments::default(), &[], setting).await?;
+    access.local_index = local_index(&LocalIndexArguments::default(), &access, setting).await?;
     let source = |schedule: &ScheduleConfig| {
         let source = setting.config.source.as_ref().ok_or_else(|| {
             BackupError::usage("source", "nothing to back up is named")
@@ -123,6 +125,7 @@ fn work(
             request.backup_type = schedule.backup_type.clone();
             request.recipients.clone_from(&access.recipients);
             request.keys = keys;
+            request.local_index.clone_from(&access.local_index);
             request.resources.clone_from(&schedule.resources);
             Work::Backup(Box::new(request))
         }

@@ -90,6 +90,7 @@ impl Scratch {
         command
             .args(arguments)
             .current_dir(self.0.path())
+            .env("XDG_STATE_HOME", self.path("state"))
             .stdin(Stdio::null());
         command
     }

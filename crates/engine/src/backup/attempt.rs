@@ -11,7 +11,7 @@ use teeline_core::{
 };
 
 use super::Run;
-use super::parent::Extent;
+use super::extent::Extent;
 use super::wanted::Wanted;
 
 /// Bytes that one destination may have outstanding: what the tee has sent it and it has not taken over. At most a third of

@@ -100,6 +100,7 @@ fn of_sample(request: &BackupRequest, source: Arc<dyn Source>) -> BackupRequest 
     sampling.lag = None;
     sampling.verification = Verification::Attested;
     sampling.cleanup = None;
+    sampling.local_index = None;
     sampling.observer = None;
     sampling.hooks = Hooks::default();
     sampling

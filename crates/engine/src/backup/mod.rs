@@ -6,6 +6,8 @@ mod check;
 mod cleanup;
 mod deadline;
 mod dry_run;
+mod extent;
+mod indexed;
 mod outcome;
 mod parent;
 mod record;
@@ -17,13 +19,14 @@ mod warned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use teeline_actors::{Clock, PassEnd, Spool};
+use teeline_actors::{Clock, PassEnd, Sealing, Spool};
 use teeline_core::{
     BackupError, BackupId, DestinationReport, ErrorReport, LagPolicy, Outcome, Resumed, RunStatus,
     SealedManifest, Strategy, Timestamp,
 };
 
 use self::deadline::Deadline;
+use self::extent::Extent;
 use self::outcome::damaged_left;
 pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
@@ -79,8 +82,12 @@ struct Run<'a> {
     announced: Option<BackupId>,
     /// Why a backup that was to be incremental has everything.
     whole_because: Option<String>,
+    /// What is wrong with local indexes that it would have gone on from.
+    unusable: Vec<String>,
     /// What the last pass made.
     made: Option<SealedManifest>,
+    /// How much that has, and how it is sealed.
+    pass_made: Option<(Extent, Option<Sealing>)>,
 }
 
 impl<'a> Run<'a> {
@@ -94,7 +101,9 @@ impl<'a> Run<'a> {
             reports: Vec::new(),
             announced: None,
             whole_because: None,
+            unusable: Vec::new(),
             made: None,
+            pass_made: None,
         }
     }
 
@@ -114,6 +123,7 @@ impl<'a> Run<'a> {
             self.complete_who_is_behind(&mut report).await;
         }
         let of_the_run = report.error.clone();
+        let of_indexes = self.index_warnings(&report).await;
         report.say_where_half_published();
         let ended_at = (self.engine.0.clock)();
         report.duration =
@@ -121,6 +131,7 @@ impl<'a> Run<'a> {
         let (unrecorded, warnings) =
             futures::join!(self.record(&report, ended_at), self.warnings(&report));
         report.warnings = warnings;
+        report.warnings.extend(of_indexes);
         for (index, error) in unrecorded {
             report.destinations[index]
                 .error
@@ -198,6 +209,7 @@ impl<'a> Run<'a> {
                 }
             };
             id.clone_from(&attempt.head.id);
+            self.pass_made = Some((extent.clone(), attempt.sealing.clone()));
             let mut pass = self.pass(strategy, attempt, &extent, &required)?;
             pass.spool = spool.take();
             let path = pass.path.to_string();

@@ -4,14 +4,14 @@
 //! as behind; one that the run can't do without makes it a full backup for all. So nobody ever has a link that can't be
 //! restored from there.
 
-use teeline_core::chain::{Base, Linked, Links};
+use teeline_core::chain::{Linked, Links};
 use teeline_core::{
     BackupError, BackupId, BackupRef, CatalogEntry, Class, Command, DestinationId,
-    DestinationReport, DestinationStatus, ErrorReport, Event, Manifest, Strategy, Timestamp,
-    Verified,
+    DestinationReport, DestinationStatus, ErrorReport, Event, Manifest, Strategy, Verified,
 };
 
 use super::Run;
+use super::extent::{Extent, Parent};
 use crate::catalog::{Asked, Wanted, ask_opened};
 use crate::chain::Chain;
 use crate::request::IncrementalBase;
@@ -23,40 +23,14 @@ const RECENT: usize = 64;
 /// So many backups that no key opens are tried: they may be another source's, and each takes a passphrase its time.
 const UNOPENED_MAX: usize = 3;
 
-type AskedAll = Vec<Result<Asked, (String, BackupError)>>;
+pub(super) type AskedAll = Vec<Result<Asked, (String, BackupError)>>;
 
-/// How much a backup is to have.
-pub(super) enum Extent {
-    Everything,
-    /// What is other than in the last backup of this chain.
-    Onwards(Chain),
-    /// What was written at this time or later.
-    Since(Timestamp),
-}
-
-impl Extent {
-    pub(super) fn parent(&self) -> Option<BackupRef> {
-        match self {
-            Extent::Onwards(chain) => Some(chain.reference()),
-            Extent::Everything | Extent::Since(_) => None,
-        }
-    }
-
-    pub(super) fn since(&self) -> Option<Timestamp> {
-        match self {
-            Extent::Since(time) => Some(*time),
-            Extent::Everything | Extent::Onwards(_) => None,
-        }
-    }
-
-    /// What a scan has to know.
-    pub(super) fn base(&self) -> Option<Base> {
-        match self {
-            Extent::Everything => None,
-            Extent::Onwards(chain) => Some(chain.base()),
-            Extent::Since(time) => Some(Base::since(*time)),
-        }
-    }
+/// What was found to go on from.
+#[derive(Default)]
+struct Found {
+    parent: Option<Parent>,
+    /// What is wrong with what this host keeps of backups that it would have gone on from.
+    unusable: Vec<String>,
 }
 
 impl Run<'_> {
@@ -66,23 +40,24 @@ impl Run<'_> {
             return Ok(Extent::Everything);
         }
         let looking = async { Ok(self.look().await) };
-        let (asked, chain) = self.deadline.cancel().guard(looking).await?;
-        let Some(chain) = chain else {
+        let (asked, found) = self.deadline.cancel().guard(looking).await?;
+        self.unusable = found.unusable;
+        let Some(parent) = found.parent else {
             if let Some(time) = self.request.since {
                 return Ok(Extent::Since(time));
             }
             let has_sealed = |at: &Asked| at.catalog.entries.iter().any(|entry| entry.sealed);
             let message = match asked.iter().flatten().any(has_sealed) {
-                true => "no key opens the backups that it could go on from",
-                false => "there is no backup that it could go on from",
+                true => self.why_unread(),
+                false => "there is no backup that it could go on from".to_owned(),
             };
-            self.whole_because = Some(message.to_owned());
+            self.whole_because = Some(message);
             return Ok(Extent::Everything);
         };
         let mut without = strategy.clone();
         let mut behind = Vec::new();
         for id in strategy.active() {
-            let healing = self.heal(&asked, id, &chain);
+            let healing = self.heal(&asked, id, &parent);
             let Err(error) = self.deadline.cancel().guard(healing).await else {
                 continue;
             };
@@ -93,9 +68,9 @@ impl Run<'_> {
             without.step(Event::FellBehind(id), &mut commands);
             if !commands.contains(&Command::LeaveBehind(id)) {
                 let name = &self.opened[id.0].name;
-                let parent = &chain.reference().id;
+                let lacking = parent.reference().id;
                 let message =
-                    format!("{name} lacks {parent}, and it can't be copied there: {error}");
+                    format!("{name} lacks {lacking}, and it can't be copied there: {error}");
                 self.whole_because = Some(message);
                 return Ok(Extent::Everything);
             }
@@ -106,12 +81,12 @@ impl Run<'_> {
         }
         *strategy = without;
         self.whole_because = None;
-        Ok(Extent::Onwards(chain))
+        Ok(Extent::Onwards(parent))
     }
 
     /// What destinations have, and the newest backup to go on from. As long as the newest backups are enough to tell, the
     /// others aren't read.
-    async fn look(&self) -> (AskedAll, Option<Chain>) {
+    async fn look(&self) -> (AskedAll, Found) {
         let ask = async |limit| {
             let opened = self.opened.iter().cloned().map(Ok).collect();
             let wanted = Wanted {
@@ -119,38 +94,26 @@ impl Run<'_> {
                 ..Wanted::ALL
             };
             let asked = ask_opened(opened, &wanted).await;
-            let chain = self.newest(&asked).await;
-            (asked, chain)
+            let found = self.newest(&asked).await;
+            (asked, found)
         };
-        let (asked, chain) = ask(RECENT).await;
-        let is_everywhere = chain.as_ref().is_some_and(|chain| {
-            let backups = chain.references();
+        let (asked, found) = ask(RECENT).await;
+        let is_everywhere = found.parent.as_ref().is_some_and(|parent| {
+            let backups = parent.references();
             let mut all = asked.iter().flatten();
             all.all(|at| links_at(at).lacking(&backups).is_empty())
         });
         match is_everywhere {
-            true => (asked, chain),
+            true => (asked, found),
             false => ask(usize::MAX).await,
         }
     }
 
     /// The newest backup to go on from, that can be had whole from wherever it is.
-    async fn newest(&self, asked: &AskedAll) -> Option<Chain> {
-        let all = asked.iter().flatten();
-        let mut entries: Vec<&CatalogEntry> = all.flat_map(|at| &at.catalog.entries).collect();
-        // Of two of the same time the one that restores alone.
-        let place = |entry: &&CatalogEntry| {
-            let is_link = entry.parent.is_some();
-            (
-                std::cmp::Reverse(entry.started_at),
-                is_link,
-                entry.id.clone(),
-            )
-        };
-        entries.sort_by_key(place);
-        entries.dedup_by(|one, other| one.id == other.id);
+    async fn newest(&self, asked: &AskedAll) -> Found {
+        let mut found = Found::default();
         let mut unopened = 0;
-        for entry in entries {
+        for entry in newest_first(asked) {
             let is_too_late = self
                 .request
                 .since
@@ -159,26 +122,37 @@ impl Run<'_> {
             if is_too_late || (is_link && self.request.base == IncrementalBase::Full) {
                 continue;
             }
-            // A host that can't read its backups needn't try. What isn't sealed alike is none of its own: where it isn't sealed,
-            // there would be nothing that a key opens, and that mustn't end the search.
-            let is_unreadable = entry.sealed && self.request.keys.secrets.is_empty();
-            if is_unreadable || entry.sealed == self.request.recipients.is_empty() {
+            // What isn't sealed alike is none of its own: where it isn't sealed, there would be nothing that a key opens, and
+            // that mustn't end the search.
+            if entry.sealed == self.request.recipients.is_empty() {
                 continue;
             }
-            match self.usable(&entry.id, asked).await {
-                Ok(Some(chain)) => return Some(chain),
-                Ok(None) => {}
-                Err(error) if error.class() == Class::WrongKey => {
-                    tracing::warn!(backup = %entry.id, %error, "nothing goes on from it");
-                    unopened += 1;
-                    if unopened == UNOPENED_MAX {
-                        return None;
+            // A host that can't read its backups needn't try.
+            if !entry.sealed || !self.request.keys.secrets.is_empty() {
+                match self.usable(&entry.id, asked).await {
+                    Ok(chain) => {
+                        found.parent = chain.map(Parent::Opened);
+                    }
+                    Err(error) => {
+                        tracing::warn!(backup = %entry.id, %error, "nothing goes on from it");
+                        if error.class() != Class::WrongKey {
+                            continue;
+                        }
+                        unopened += 1;
                     }
                 }
-                Err(error) => tracing::warn!(backup = %entry.id, %error, "nothing goes on from it"),
+            }
+            if found.parent.is_none() && entry.sealed {
+                match Box::pin(self.indexed(&entry.id, asked)).await {
+                    Ok(index) => found.parent = index.map(Parent::Indexed),
+                    Err(error) => found.unusable.push(error.to_string()),
+                }
+            }
+            if found.parent.is_some() || unopened == UNOPENED_MAX {
+                break;
             }
         }
-        None
+        found
     }
 
     /// The chain of a backup, if it is of the same and can be gone on from: what it says of changes isn't archived.
@@ -195,7 +169,7 @@ impl Run<'_> {
     }
 
     /// Whether a backup is of what is backed up now, and has all of that.
-    fn is_of_the_same(&self, manifest: &Manifest) -> bool {
+    pub(super) fn is_of_the_same(&self, manifest: &Manifest) -> bool {
         let request = self.request;
         // Whoever can write to a destination could put one there that isn't sealed.
         let is_sealed = manifest.plan.seal.is_some();
@@ -213,7 +187,7 @@ impl Run<'_> {
         &self,
         asked: &AskedAll,
         id: DestinationId,
-        chain: &Chain,
+        parent: &Parent,
     ) -> Result<(), BackupError> {
         let to = match &asked[id.0] {
             Ok(to) => to,
@@ -230,7 +204,7 @@ impl Run<'_> {
         };
         let there = links_at(to);
         let from: Vec<&Asked> = asked.iter().flatten().collect();
-        for BackupRef { id, .. } in there.lacking(&chain.references()) {
+        for BackupRef { id, .. } in there.lacking(&parent.references()) {
             if to.has_withdrawn(&id) {
                 let message = "it was withdrawn from there";
                 return Err(BackupError::new(Class::Permanent, "copy", &id, message));
@@ -261,6 +235,23 @@ impl Run<'_> {
             error: Some(ErrorReport::from(error)),
         }
     }
+}
+
+/// Every backup that is listed somewhere. Of two of the same time first the one that restores alone.
+fn newest_first(asked: &AskedAll) -> Vec<&CatalogEntry> {
+    let all = asked.iter().flatten();
+    let mut entries: Vec<&CatalogEntry> = all.flat_map(|at| &at.catalog.entries).collect();
+    let place = |entry: &&CatalogEntry| {
+        let is_link = entry.parent.is_some();
+        (
+            std::cmp::Reverse(entry.started_at),
+            is_link,
+            entry.id.clone(),
+        )
+    };
+    entries.sort_by_key(place);
+    entries.dedup_by(|one, other| one.id == other.id);
+    entries
 }
 
 fn links_at(asked: &Asked) -> Links {

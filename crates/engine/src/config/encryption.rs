@@ -9,6 +9,7 @@ use teeline_core::seal::{
     KeySecret, PBKDF2_ITERATIONS_FLOOR, Recipient, X25519Public,
 };
 
+use super::local_index::{LOCAL_INDEX_KEYS, LocalIndexConfig, local_index};
 use super::places::no_url;
 use super::reader::{Known, Table};
 use super::types::ConfigWarning;
@@ -34,6 +35,12 @@ pub(super) const ENCRYPTION: Known = Known {
         "kdf_parallelism",
         "kdf_salt",
         "allow_weak",
+        LOCAL_INDEX_KEYS[0],
+        LOCAL_INDEX_KEYS[1],
+        LOCAL_INDEX_KEYS[2],
+        LOCAL_INDEX_KEYS[3],
+        LOCAL_INDEX_KEYS[4],
+        LOCAL_INDEX_KEYS[5],
     ],
     hints: &[
         (
@@ -67,6 +74,8 @@ pub struct EncryptionConfig {
     pub kdf_salt: String,
     /// Whether less work than is recommended today is left as it is. Default: no, by which it is raised.
     pub allow_weak: bool,
+    /// Where a host that can't read the backups keeps what it goes on from.
+    pub local_index: LocalIndexConfig,
 }
 
 impl EncryptionConfig {
@@ -78,6 +87,7 @@ impl EncryptionConfig {
             kdf: KdfFunction::default(),
             kdf_salt: String::new(),
             allow_weak: false,
+            local_index: LocalIndexConfig::default(),
         }
     }
 
@@ -158,6 +168,7 @@ pub(super) fn encryption(mut table: Table<'_>) -> Result<EncryptionConfig, Backu
         kdf: kdf(&mut table)?,
         kdf_salt: table.text("kdf_salt")?.unwrap_or_default(),
         allow_weak: table.boolean("allow_weak")?.unwrap_or(false),
+        local_index: local_index(&mut table)?,
     };
     if config.secrets.is_empty() && config.recipients.is_empty() {
         return Err(table.error(
@@ -179,7 +190,7 @@ pub(super) fn check_algorithm(text: &str) -> Result<(), String> {
 }
 
 /// Where a secret of one form comes from: from each place that is named.
-fn sources(
+pub(super) fn sources(
     table: &mut Table<'_>,
     prefix: &str,
     form: KeyForm,

@@ -6,6 +6,7 @@ use teeline_core::{BackupError, BackupId, Class, SealedManifest, layout};
 use super::Keys;
 use super::objects::readable_keys;
 use crate::catalog::located;
+use crate::engine::Engine;
 use crate::files::file_of;
 use crate::open::Opened;
 
@@ -74,6 +75,29 @@ fn try_all(
         }
     }
     failure.map_or(Ok(None), Err)
+}
+
+/// Whether any of the secrets opens a backup with these key objects.
+pub(crate) async fn open_any(
+    engine: &Engine,
+    objects: &[SealedKey],
+    secrets: &[KeySecret],
+) -> Result<bool, BackupError> {
+    if secrets.is_empty() {
+        return Ok(false);
+    }
+    let (objects, secrets) = (objects.to_vec(), secrets.to_vec());
+    let tried = engine.0.blocking().run("the keys", move || {
+        for object in &objects {
+            for secret in &secrets {
+                if object.open(secret)?.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    });
+    tried.await?
 }
 
 /// Opens a backup whose manifest was read, and finds out whether it is what the holder of its key wrote. None where it isn't

@@ -55,19 +55,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..40)
 }
 
-/// A backup through a proxy, which makes one of the changes before every other request.
-async fn backup(site: &Site, to: &[DestinationSpec], step: &Step) -> BackupId {
-    let Step::Backup {
-        full,
-        base,
-        settle_passes_max,
-        meanwhile,
-    } = step
-    else {
-        panic!("it is none: {step:?}");
-    };
-    let due = Arc::new(Mutex::new((0_u32, VecDeque::from(meanwhile.clone()))));
-    let writer = Arc::clone(&site.writer);
+/// What is to change while a backup is made, and how many requests there were meanwhile.
+type Due = Arc<Mutex<(u32, VecDeque<Change>)>>;
+
+/// A proxy before the database, which makes one of the changes that are due before every other request. One for all backups: by
+/// another address the database would be another source.
+async fn proxy(site: &Site, due: &Due) -> FaultProxy {
+    let (due, writer) = (Arc::clone(due), Arc::clone(&site.writer));
     let watcher: Watcher = Arc::new(move |_| {
         let (due, writer) = (Arc::clone(&due), Arc::clone(&writer));
         Box::pin(async move {
@@ -80,9 +74,29 @@ async fn backup(site: &Site, to: &[DestinationSpec], step: &Step) -> BackupId {
             }
         })
     });
-    let proxy = FaultProxy::watched(site.writer.server.address(), watcher)
+    FaultProxy::watched(site.writer.server.address(), watcher)
         .await
-        .unwrap();
+        .unwrap()
+}
+
+/// A backup through that proxy. Each but the first one goes on from another one, unless it is to be full.
+async fn backup(
+    site: &Site,
+    (proxy, due): (&FaultProxy, &Due),
+    to: &[DestinationSpec],
+    step: &Step,
+) -> BackupId {
+    let Step::Backup {
+        full,
+        base,
+        settle_passes_max,
+        meanwhile,
+    } = step
+    else {
+        panic!("it is none: {step:?}");
+    };
+    let is_first = site.engine.list(to).await.backups.is_empty();
+    *due.lock().await = (0, VecDeque::from(meanwhile.clone()));
     let backup_type = if *full { "full" } else { "incremental" };
     let mut request = site.request_over(&proxy.address(), *settle_passes_max, backup_type, to);
     if *base && !*full {
@@ -90,22 +104,27 @@ async fn backup(site: &Site, to: &[DestinationSpec], step: &Step) -> BackupId {
     }
     site.local_time.pass(1);
     let report = site.engine.backup(request).await;
+    due.lock().await.1.clear();
     assert_eq!(report.exit_code(), 0, "{report:?}");
+    assert!(report.warnings.is_empty(), "{report:?}");
+    let is_link = report.parent.is_some();
+    assert_eq!(is_link, !is_first && !*full, "{:?}", report.whole_because);
     report.id.unwrap()
 }
 
-async fn assert_restores(steps: &[Step]) {
-    let site = Site::new().await;
+async fn assert_restores(site: Site, steps: &[Step]) {
     let (_, at) = store("copy");
     let at = [at];
+    let due = Due::default();
+    let proxy = proxy(&site, &due).await;
     let mut rested: Vec<(BackupId, Objects)> = Vec::new();
-    let last = Step::Backup {
+    let last_step = Step::Backup {
         full: false,
         base: false,
         settle_passes_max: 0,
         meanwhile: Vec::new(),
     };
-    for step in steps.iter().chain([&last]) {
+    for step in steps.iter().chain([&last_step]) {
         match step {
             Step::Change(change) => site.writer.make(change).await,
             Step::Wait(server, local) => {
@@ -113,7 +132,7 @@ async fn assert_restores(steps: &[Step]) {
                 site.local_time.pass(*local);
             }
             Step::Backup { meanwhile, .. } => {
-                let id = backup(&site, &at, step).await;
+                let id = backup(&site, (&proxy, &due), &at, step).await;
                 if meanwhile.is_empty() {
                     rested.push((id, site.objects().await));
                 }
@@ -127,15 +146,14 @@ async fn assert_restores(steps: &[Step]) {
         assert_eq!(verified.exit_code(), 0, "{verified:?}");
     }
     let (last, expected) = &rested[rested.len() - 1];
-    let made = site
-        .engine
-        .consolidate(ConsolidateRequest::new(at.to_vec(), last.clone()))
-        .await;
+    let mut request = ConsolidateRequest::new(at.to_vec(), last.clone());
+    (request.recipients, request.keys) = (site.recipients(), site.keys());
+    let made = site.engine.consolidate(request).await;
     if made.exit_code() == 0 {
         let id = made.id.unwrap();
         assert_same(&site.restored(Which::Id(id), &at).await, expected);
-        let next = site.made("incremental", &at).await;
-        let found = site.restored(Which::Id(next.id.unwrap()), &at).await;
+        let next = backup(&site, (&proxy, &due), &at, &last_step).await;
+        let found = site.restored(Which::Id(next), &at).await;
         assert_same(&found, expected);
     } else {
         let error = made.error.unwrap();
@@ -150,12 +168,18 @@ proptest! {
     ))]
 
     #[test]
-    fn every_link_restores_to_what_the_database_was(steps in steps()) {
+    fn every_link_restores_to_what_the_database_was(steps in steps(), only_seals: bool) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        runtime.block_on(assert_restores(&steps));
+        runtime.block_on(async {
+            let site = match only_seals {
+                true => Site::that_only_seals().await,
+                false => Site::new().await,
+            };
+            assert_restores(site, &steps).await;
+        });
     }
 }

@@ -12,6 +12,7 @@ mod heads;
 mod histories;
 mod lines;
 mod links;
+mod only_seals;
 mod sealed;
 #[allow(dead_code, reason = "these tests use a part of it")]
 #[path = "../../../sources/tests/s3db/server.rs"]

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use teeline::{
-    BackupId, BackupReport, BackupRequest, DestinationSpec, Engine, Executor, RestoreReport,
-    RestoreRequest, RestoreTarget, S3dbSource, ScanOptions, Timestamp, VerifyReport, VerifyRequest,
-    Which,
+    BackupId, BackupReport, BackupRequest, DestinationSpec, Engine, Executor, KeySecret, Keys,
+    LocalIndex, Recipient, RestoreReport, RestoreRequest, RestoreTarget, S3dbSource, ScanOptions,
+    Timestamp, VerifyReport, VerifyRequest, Which, X25519Secret,
 };
 
 use crate::server::{Objects, Server};
@@ -43,9 +43,19 @@ pub(crate) struct Site {
     pub(crate) server_time: Time,
     pub(crate) local_time: Time,
     pub(crate) engine: Engine,
+    /// Where a host that can only seal keeps what it goes on from; none where backups aren't sealed.
+    kept: Option<tempfile::TempDir>,
 }
 
 impl Site {
+    /// One whose host has the public half of a pair only.
+    pub(crate) async fn that_only_seals() -> Self {
+        Site {
+            kept: Some(tempfile::tempdir().unwrap()),
+            ..Self::new().await
+        }
+    }
+
     pub(crate) async fn new() -> Self {
         let (server_time, local_time) = (Time::new(), Time::new());
         let time = server_time.clone();
@@ -73,6 +83,7 @@ impl Site {
             server_time,
             local_time,
             engine,
+            kept: None,
         }
     }
 
@@ -105,7 +116,26 @@ impl Site {
         let source = S3dbSource::new(connection, options);
         let mut request = BackupRequest::new(source, to.to_vec());
         request.backup_type = backup_type.parse().unwrap();
+        request.recipients = self.recipients();
+        let kept = self.kept.as_ref();
+        request.local_index = kept.map(|folder| LocalIndex::new(folder.path()));
         request
+    }
+
+    /// Those whom backups are sealed for.
+    pub(crate) fn recipients(&self) -> Vec<Recipient> {
+        let public = self.kept.iter().map(|_| pair().public());
+        public.map(Recipient::X25519).collect()
+    }
+
+    /// What whoever restores has, and the host hasn't.
+    pub(crate) fn keys(&self) -> Keys {
+        let secrets = self.kept.iter().map(|_| pair().to_text());
+        Keys::new(
+            secrets
+                .map(|text| KeySecret::parse(&text).unwrap())
+                .collect(),
+        )
     }
 
     pub(crate) async fn backup(&self, backup_type: &str, to: &[DestinationSpec]) -> BackupReport {
@@ -141,7 +171,8 @@ impl Site {
         from: &[DestinationSpec],
         target: RestoreTarget,
     ) -> RestoreReport {
-        let request = RestoreRequest::new(which, from.to_vec(), target);
+        let mut request = RestoreRequest::new(which, from.to_vec(), target);
+        request.keys = self.keys();
         self.engine.restore(request).await
     }
 
@@ -149,8 +180,13 @@ impl Site {
         let mut request = VerifyRequest::new(at.to_vec());
         request.which = teeline::WhichBackups::One(Which::Id(id.clone()));
         request.deep = true;
+        request.keys = self.keys();
         self.engine.verify(request).await
     }
+}
+
+fn pair() -> X25519Secret {
+    X25519Secret::new([5; 32])
 }
 
 /// What is there is what is expected, object for object.

@@ -11,6 +11,8 @@ mod common;
 mod database;
 mod forged;
 mod links;
+#[cfg(unix)]
+mod local_index;
 mod recipients;
 mod repaired;
 mod written;

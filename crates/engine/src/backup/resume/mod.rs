@@ -25,7 +25,7 @@ use self::look::{Left, Trace};
 use self::number::Taking;
 use super::Run;
 use super::attempt::Attempt;
-use super::parent::Extent;
+use super::extent::Extent;
 use crate::report::BackupReport;
 use crate::request::Resume;
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 use teeline_core::{RunClaim, RunHead};
 
 use crate::backup::Run;
-use crate::backup::parent::Extent;
+use crate::backup::extent::Extent;
 
 impl Run<'_> {
     /// That a run was begun by this request, of the same source.

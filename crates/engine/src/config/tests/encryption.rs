@@ -101,6 +101,58 @@ fn the_plugins_words_are_taken() {
 }
 
 #[test]
+fn a_local_index_is_where_it_is_said_to_be() {
+    let read = |more: &str| {
+        let text = format!("[encryption]\nrecipients = [\"{RECIPIENT}\"]\n{more}");
+        toml(&text).accepted().encryption.unwrap().local_index
+    };
+    let at = |place, key| LocalIndexConfig { place, key };
+    let folder = || LocalIndexPlace::Folder(PathBuf::from("/var/lib/teeline"));
+    for (more, expected) in [
+        ("", at(LocalIndexPlace::Unsaid, None)),
+        ("local_index = true", at(LocalIndexPlace::Usual, None)),
+        ("local_index = false", at(LocalIndexPlace::Off, None)),
+        ("local_index = \"/var/lib/teeline\"", at(folder(), None)),
+        (
+            "local_index = \"/var/lib/teeline\"\nlocal_index_key_env = \"K\"",
+            at(folder(), Some(KeySource::Env("K".to_owned()))),
+        ),
+        (
+            "local_index_key_file = \"/etc/key\"",
+            at(
+                LocalIndexPlace::Unsaid,
+                Some(KeySource::File(PathBuf::from("/etc/key"))),
+            ),
+        ),
+        (
+            "local_index_key_command = [\"tpm\", \"unseal\"]",
+            at(
+                LocalIndexPlace::Unsaid,
+                Some(KeySource::Command(
+                    ["tpm", "unseal"].map(str::to_owned).to_vec(),
+                )),
+            ),
+        ),
+        (
+            "local_index_key_fd = 3",
+            at(LocalIndexPlace::Unsaid, Some(KeySource::Descriptor(3))),
+        ),
+    ] {
+        assert_eq!(read(more), expected, "{more}");
+    }
+    let text = format!("[encryption]\nrecipients = [\"{RECIPIENT}\"]\nlocal_index = \"x\"");
+    for (value, place) in [
+        ("false", LocalIndexPlace::Off),
+        ("true", LocalIndexPlace::Usual),
+        ("/var/lib/teeline", folder()),
+    ] {
+        let variables = [("TEELINE__ENCRYPTION__LOCAL_INDEX", value)];
+        let config = toml(&text).env(&variables).accepted();
+        assert_eq!(config.encryption.unwrap().local_index.place, place);
+    }
+}
+
+#[test]
 fn what_can_not_be_is_refused() {
     for (text, message) in [
         (
@@ -122,6 +174,26 @@ fn what_can_not_be_is_refused() {
         (
             "key_env = \"K\"\nkdf = \"pbkdf2-sha256\"\nkdf_memory = \"64MiB\"",
             "c.toml:4:1: `encryption.kdf_memory` goes with kdf = \"argon2id\"",
+        ),
+        (
+            "key_env = \"K\"\nlocal_index = \"s3://bucket/x\"",
+            "c.toml:3:1: `encryption.local_index` isn't usable: it looks like a URL; accepted: a folder, true, false",
+        ),
+        (
+            "key_env = \"K\"\nlocal_index = 3",
+            "c.toml:3:1: `encryption.local_index` is an integer; accepted: a folder, true, false",
+        ),
+        (
+            "key_env = \"K\"\nlocal_index = \"/x\"\nlocal_index_key_env = \"A\"\nlocal_index_key_file = \"/b\"",
+            "c.toml:5:1: `encryption.local_index_key_file` is there beside local_index_key_env; one of them is accepted",
+        ),
+        (
+            "key_env = \"K\"\nlocal_index = false\nlocal_index_key_env = \"A\"",
+            "c.toml:4:1: `encryption.local_index_key_env` seals nothing: `local_index` is false",
+        ),
+        (
+            "local_index = \"/x\"",
+            "c.toml:1:2: `encryption` names nobody who could open a backup; accepted: passphrase_file, key_file (or _env, _fd, _command), recipients",
         ),
         (
             "key_env = \"K\"\nallow_weak = true",
