@@ -156,7 +156,8 @@ async fn assert_restores(site: Site, steps: &[Step]) {
         let found = site.restored(Which::Id(next), &at).await;
         assert_same(&found, expected);
     } else {
-        let error = made.error.unwrap();
+        let error = made.error.clone();
+        let error = error.unwrap_or_else(|| panic!("{made:?}"));
         assert!(error.message.contains("restored alone"), "{error:?}");
     }
     assert_idle(&site.engine);

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use teeline::{
-    BackupId, BackupReport, BackupRequest, DestinationSpec, Engine, Executor, KeySecret, Keys,
-    LocalIndex, Recipient, RestoreReport, RestoreRequest, RestoreTarget, S3dbSource, ScanOptions,
-    Timestamp, VerifyReport, VerifyRequest, Which, X25519Secret,
+    BackupId, BackupReport, BackupRequest, DestinationSpec, Digest, Engine, Executor, KeySecret,
+    Keys, LocalIndex, Recipient, RestoreReport, RestoreRequest, RestoreTarget, S3dbSource,
+    ScanOptions, Timestamp, VerifyReport, VerifyRequest, Which, X25519Secret,
 };
 
 use crate::server::{Objects, Server};
@@ -70,9 +70,10 @@ impl Site {
             .clock(Arc::new(move || Timestamp::from_unix_ms(time.ms())))
             .random(Arc::new(move |bytes| {
                 let number = number.fetch_add(1, Ordering::SeqCst);
-                let bytes_of_number = number.to_le_bytes();
-                for (at, byte) in bytes.iter_mut().enumerate() {
-                    *byte = bytes_of_number.get(at).copied().unwrap_or(0);
+                // Ids of one second differ in all of their letters, however many numbers were drawn before.
+                let digest = Digest::of(&number.to_le_bytes());
+                for (byte, of_digest) in bytes.iter_mut().zip(digest.as_bytes().iter().cycle()) {
+                    *byte = *of_digest;
                 }
                 Ok(())
             }))
