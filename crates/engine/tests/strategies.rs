@@ -239,8 +239,9 @@ async fn what_fails_once_the_manifest_is_being_written_may_be_visible() {
     let (unknown, failed) = (DestinationStatus::Unknown, DestinationStatus::Failed);
     for (fault, status, visible) in [
         (on(Operation::Read, fail(Class::Permanent)), unknown, 1),
-        // What differs however often it is read is taken back.
-        (on(Operation::Read, What::FlipBit), unknown, 0),
+        // What differs from one time to the next is damaged on its way; what is the same each time stands there, and is taken back.
+        (on(Operation::Read, What::FlipBit), unknown, 1),
+        (on(Operation::Put, What::FlipBit), unknown, 0),
         (
             on(Operation::DropCached, fail(Class::Permanent)),
             unknown,
