@@ -126,8 +126,6 @@ impl Document for ResumptionMarker {
 #[derive(Debug)]
 pub struct Resumption {
     claim: RunClaim,
-    /// Whether all that is there was written by a reading of the source in the states that the claim has.
-    is_of_claimed_states: bool,
     /// In the order of the claim.
     resources: Vec<KeptResource>,
 }
@@ -144,15 +142,11 @@ struct KeptResource {
 }
 
 impl Resumption {
-    /// Of the run with this claim, which was taken up so many times before, by what the destinations that take part have of it.
+    /// Of the run with this claim, by what the destinations that take part have of it.
     ///
     /// # Errors
     /// [`Class::Corrupt`] where two of them have different segments of the same name.
-    pub fn new(
-        claim: RunClaim,
-        attempts: u32,
-        holdings: &[&Holdings],
-    ) -> Result<Self, BackupError> {
+    pub fn new(claim: RunClaim, holdings: &[&Holdings]) -> Result<Self, BackupError> {
         let names = claim.claimed.with_kinds();
         let names: Vec<String> = names.map(|(_, claimed)| claimed.name.clone()).collect();
         let resources = names.into_iter().enumerate().map(|(number, name)| {
@@ -178,8 +172,6 @@ impl Resumption {
             }
         });
         Ok(Resumption {
-            // Who took it up may have read another state, and have written what nobody had. What is sealed isn't: `check`.
-            is_of_claimed_states: attempts == 0 || claim.head.plan.seal.is_some(),
             resources: resources.collect::<Result<_, _>>()?,
             claim,
         })
@@ -201,7 +193,6 @@ impl Resumption {
         let young_from = young_from(self.claim.source.server_time);
         let known = self.resources.iter().filter_map(|resource| {
             let state = self.claim.states.get(&resource.name);
-            let state = state.filter(|_| self.is_of_claimed_states);
             let objects = resource.objects.as_ref().filter(|_| resource.is_whole());
             let objects = objects.filter(|objects| objects.are_before(young_from));
             let state = state.map(|state| Basis::State(*state));

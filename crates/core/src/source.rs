@@ -128,7 +128,8 @@ pub struct ScanPlan {
     /// so.
     pub server_time: Option<Timestamp>,
     /// What state resources are in, by their names: as long as one is in the same, it gives the same records in the same order.
-    /// Those of which that can't be told aren't among them.
+    /// Those of which that can't be told aren't among them. One that may be in a former state again, after another, isn't
+    /// [continued](Self::continued): what a run has of it may be of the state between.
     pub states: BTreeMap<String, Digest>,
     /// The resources that the scan goes on with at the point that it was given, and of which it leaves out what is before.
     pub continued: BTreeSet<ResourceId>,

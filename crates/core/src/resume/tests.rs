@@ -201,7 +201,7 @@ proptest! {
             .map(|stop| holdings(&claim, &order, stop.index(order.len() + 1)))
             .collect();
         let all: Vec<&Holdings> = had.iter().map(|(holdings, _)| holdings).collect();
-        let resumption = Arc::new(Resumption::new(claim.clone(), 0, &all).unwrap());
+        let resumption = Arc::new(Resumption::new(claim.clone(), &all).unwrap());
         let (sent, again) = run(&records, Some(&resumption), continues).unwrap();
         prop_assert_eq!(&again, &placed);
         for (holdings, had) in &had {
@@ -238,7 +238,7 @@ proptest! {
         let (files, placed) = run(&records, None, false).unwrap();
         let order = in_order(&files, &placed);
         let (holdings, had) = holdings(&claim, &order, stop.index(order.len() + 1));
-        let resumption = Arc::new(Resumption::new(claim, 0, &[&holdings]).unwrap());
+        let resumption = Arc::new(Resumption::new(claim, &[&holdings]).unwrap());
         let mut others = records.clone();
         let of = place.index(others.len());
         let at = place.index(others[of].len() + 1);
@@ -274,7 +274,7 @@ fn a_plan_must_be_the_one_that_was_claimed_and_sealed_resources_in_a_known_state
     };
     let same = plan(sealed.states.clone());
     let claimed = sealed.claimed.clone();
-    let resumption = |claim: &RunClaim| Resumption::new(claim.clone(), 0, &[]).unwrap();
+    let resumption = |claim: &RunClaim| Resumption::new(claim.clone(), &[]).unwrap();
     assert!(resumption(&sealed).check(&same, &claimed, &[]).is_ok());
     assert!(
         resumption(&sealed)
@@ -289,7 +289,12 @@ fn a_plan_must_be_the_one_that_was_claimed_and_sealed_resources_in_a_known_state
         .unwrap_err();
     assert_eq!(error.subject(), "_database.json");
 
-    sealed.head.plan.seal = Some(seal_entry());
+    sealed.head.plan.seal = Some(crate::seal::SealEntry {
+        algorithm: crate::seal::SealAlgorithm::default(),
+        epoch: crate::Hex32::new([1; 32]),
+        key: crate::Hex32::new([2; 32]),
+        previous: None,
+    });
     assert!(resumption(&sealed).check(&same, &claimed, &[]).is_ok());
     let error = resumption(&sealed)
         .check(&plan(BTreeMap::new()), &claimed, &[])
@@ -301,26 +306,4 @@ fn a_plan_must_be_the_one_that_was_claimed_and_sealed_resources_in_a_known_state
             .check(&plan(BTreeMap::new()), &claimed, &[])
             .is_err()
     );
-}
-
-#[test]
-fn what_was_taken_up_before_may_be_of_another_state_unless_it_is_sealed() {
-    let records: Records = vec![vec!["a\n".to_owned()]];
-    let mut claim = claim(&records);
-    let points = |claim: &RunClaim, attempts| {
-        let resumption = Resumption::new(claim.clone(), attempts, &[]).unwrap();
-        resumption.points().len()
-    };
-    assert_eq!((points(&claim, 0), points(&claim, 1)), (1, 0));
-    claim.head.plan.seal = Some(seal_entry());
-    assert_eq!(points(&claim, 1), 1);
-}
-
-fn seal_entry() -> crate::seal::SealEntry {
-    crate::seal::SealEntry {
-        algorithm: crate::seal::SealAlgorithm::default(),
-        epoch: crate::Hex32::new([1; 32]),
-        key: crate::Hex32::new([2; 32]),
-        previous: None,
-    }
 }

@@ -169,7 +169,12 @@ impl ResourceFile {
     /// that can't be told: it is no file, or so young that it may be written to again without a trace.
     pub(super) fn state(&self) -> Option<Digest> {
         let metadata = fs::metadata(&self.path).ok()?;
-        let (modified, changed) = (metadata.modified().ok()?, changed_at(&metadata)?);
+        // Of a link that was put in its place and is as it was again, only itself says so.
+        let named_at = changed_at(&fs::symlink_metadata(&self.path).ok()?)?;
+        let (modified, changed) = (
+            metadata.modified().ok()?,
+            changed_at(&metadata)?.max(named_at),
+        );
         let age = SystemTime::now()
             .duration_since(modified.max(changed))
             .ok()?;

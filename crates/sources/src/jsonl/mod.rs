@@ -75,7 +75,7 @@ impl JsonlSource {
         Self::reader(resource, label, reader)
     }
 
-    /// Lines in memory, by the names of their resources.
+    /// Lines in memory, by the names of their resources. A run that is taken up reads them from the beginning, and compares.
     ///
     /// ```
     /// use teeline_sources::JsonlSource;
@@ -158,6 +158,7 @@ impl JsonlSource {
             if let Some(opening) = openings.iter_mut().find(is_it)
                 && let Basis::State(then) = point.basis
                 && opening.state == Some(then)
+                && opening.may_go_on()
             {
                 opening.is_watched = true;
                 // Of lines of which some were wanted only, nobody knows how many there were.

@@ -77,6 +77,12 @@ impl Opening {
         }
     }
 
+    /// Whether its reading may go on where another one stopped that found it in the same state. Lines in memory may have been others in
+    /// between, of which something was written; a file's state would say so.
+    pub(super) fn may_go_on(&self) -> bool {
+        matches!(self.input, OpeningInput::File(_))
+    }
+
     /// Reads a sample of it, to know which share of it that is. Blocks.
     pub(super) fn measure(
         &self,
@@ -117,9 +123,7 @@ impl Opening {
         let (input, watched) = match self.input {
             OpeningInput::Reader(reader) => (reader, None),
             OpeningInput::Lines(lines) => {
-                // It begins beyond the end where the last line lacks its newline, which was counted.
-                let begin = usize::try_from(bytes).map_or(lines.len(), |at| at.min(lines.len()));
-                let input: Box<dyn Read + Send> = Box::new(Cursor::new(lines.slice(begin..)));
+                let input: Box<dyn Read + Send> = Box::new(Cursor::new(lines));
                 (input, None)
             }
             OpeningInput::File(file) => {

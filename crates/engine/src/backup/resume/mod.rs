@@ -147,11 +147,10 @@ impl Run<'_> {
         let take_part = holdings.iter().enumerate();
         let take_part = take_part.filter(|(index, _)| active.contains(index));
         let looked_at: Vec<&Holdings> = take_part.filter_map(|(_, held)| held.as_ref()).collect();
-        let attempts = left.iter().flatten().map(|left| left.attempts);
-        let before = attempts.max().unwrap_or(0);
-        let resumption = Resumption::new(claim, before, &looked_at);
+        let resumption = Resumption::new(claim, &looked_at);
         let resumption = resumption.map_err(|error| Otherwise::Afresh(error.to_string()))?;
-        let attempt = before.saturating_add(1);
+        let attempts = left.iter().flatten().map(|left| left.attempts);
+        let attempt = attempts.max().unwrap_or(0).saturating_add(1);
         if attempt > ATTEMPTS_MAX {
             let message = format!("it was taken up {} times before", attempt - 1);
             return Err(Otherwise::Afresh(message));
