@@ -1,34 +1,17 @@
 //! Chains of encrypted backups: who has a key goes on from what is there, and who has none begins anew.
 
-use teeline::sinks::MemorySink;
 use teeline::{
-    BackupReport, BackupRequest, Connection, ConsolidateRequest, DestinationSpec, Engine,
-    JsonlSource, KeySecret, RestoreRequest, RestoreTarget, S3dbSource, ScanOptions, Sink, Source,
-    VerifyRequest, Which, WhichBackups, exit,
+    BackupReport, BackupRequest, Connection, ConsolidateRequest, JsonlSource, KeySecret,
+    RestoreRequest, RestoreTarget, S3dbSource, ScanOptions, Sink, Source, VerifyRequest, Which,
+    WhichBackups, exit,
 };
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 
 use super::common::store;
-use super::{database, engine, key, keys, recipient};
-
-struct Site {
-    engine: Engine,
-    folder: tempfile::TempDir,
-    sink: MemorySink,
-    at: Vec<DestinationSpec>,
-}
+use super::site::Site;
+use super::{database, key, keys, recipient};
 
 impl Site {
-    fn new() -> Self {
-        let (sink, at) = store("copy");
-        Site {
-            engine: engine(),
-            folder: tempfile::tempdir().unwrap(),
-            sink,
-            at: vec![at],
-        }
-    }
-
     fn lines(&self, lines: &str) -> JsonlSource {
         let file = self.folder.path().join("events.jsonl");
         std::fs::write(&file, lines).unwrap();
@@ -36,7 +19,7 @@ impl Site {
     }
 
     /// An incremental backup for the holder of `key(1)`, by a host that opens backups with these.
-    async fn backup(&self, source: impl Source, opens: &[KeySecret]) -> BackupReport {
+    async fn back_up(&self, source: impl Source, opens: &[KeySecret]) -> BackupReport {
         let mut asked = BackupRequest::new(source, self.at.clone());
         asked.backup_type = "incremental".parse().unwrap();
         asked.recipients = vec![recipient(&key(1))];
@@ -72,11 +55,11 @@ async fn a_host_with_the_key_goes_on_from_what_is_there() {
     let site = Site::new();
     let mine = [key(1)];
     let full = site
-        .backup(site.lines("{\"n\":1}\n{\"n\":2}\n"), &mine)
+        .back_up(site.lines("{\"n\":1}\n{\"n\":2}\n"), &mine)
         .await;
     assert!(full.parent.is_none(), "{full:?}");
     let link = site
-        .backup(site.lines("{\"n\":2}\n{\"n\":3}\n"), &mine)
+        .back_up(site.lines("{\"n\":2}\n{\"n\":3}\n"), &mine)
         .await;
     assert_eq!(
         link.parent.as_ref().map(|it| &it.id),
@@ -109,10 +92,10 @@ async fn a_host_with_the_key_goes_on_from_what_is_there() {
 async fn a_host_that_can_not_read_makes_a_full_backup() {
     let site = Site::new();
     for opens in [&[][..], &[], &[key(2)]] {
-        let report = site.backup(site.lines("{\"n\":1}\n"), opens).await;
+        let report = site.back_up(site.lines("{\"n\":1}\n"), opens).await;
         assert!(report.parent.is_none(), "{report:?}");
     }
-    let report = site.backup(site.lines("{\"n\":2}\n"), &[]).await;
+    let report = site.back_up(site.lines("{\"n\":2}\n"), &[]).await;
     let because = report.whole_because.unwrap();
     assert!(because.contains("no key opens"), "{because}");
     assert_eq!(
@@ -134,10 +117,10 @@ async fn a_database_goes_on_from_the_sealed_rows_of_its_parent() {
     let source = || S3dbSource::new(connection.clone(), ScanOptions::default());
     let mine = [key(1)];
     database::before().write(&connection).await;
-    let full = site.backup(source(), &mine).await;
+    let full = site.back_up(source(), &mine).await;
     assert!(full.parent.is_none(), "{full:?}");
     database::after().write(&connection).await;
-    let link = site.backup(source(), &mine).await;
+    let link = site.back_up(source(), &mine).await;
     assert_eq!(link.parent.map(|it| it.id), full.id);
     assert_eq!(site.verified().await, exit::DONE);
     let mut asked = ConsolidateRequest::new(site.at.clone(), link.id.unwrap());

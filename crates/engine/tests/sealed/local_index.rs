@@ -3,17 +3,17 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use teeline::sinks::MemorySink;
 use teeline::sinks::{Fault, Operation, What, When};
 use teeline::{
-    BackupReport, BackupRequest, Class, DestinationSpec, Engine, IncrementalBase, JsonlSource,
-    KeySecret, LocalIndex, Recipient, RestoreRequest, RestoreTarget, Sink, StrategyKind, Which,
-    X25519Secret, exit,
+    BackupReport, BackupRequest, Class, DestinationSpec, IncrementalBase, JsonlSource, KeySecret,
+    LocalIndex, Recipient, RestoreRequest, RestoreTarget, Sink, StrategyKind, Which, X25519Secret,
+    exit,
 };
 use teeline_core::ObjectKey;
 
 use super::common::{failing, objects, store};
-use super::{engine, key, keys};
+use super::site::Site;
+use super::{key, keys};
 
 const CANARY: &str = "canary-7f3a";
 
@@ -25,25 +25,8 @@ fn opens(byte: u8) -> KeySecret {
     KeySecret::parse(&pair(byte).to_text()).unwrap()
 }
 
-/// A source, a destination, and a host that has the public half of `pair(1)`.
-struct Site {
-    engine: Engine,
-    folder: tempfile::TempDir,
-    sink: MemorySink,
-    at: Vec<DestinationSpec>,
-}
-
+/// A host that has the public half of `pair(1)`.
 impl Site {
-    fn new() -> Self {
-        let (sink, at) = store("copy");
-        Site {
-            engine: engine(),
-            folder: tempfile::tempdir().unwrap(),
-            sink,
-            at: vec![at],
-        }
-    }
-
     fn kept(&self) -> PathBuf {
         self.folder.path().join("state/index")
     }

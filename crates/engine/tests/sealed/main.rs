@@ -15,6 +15,7 @@ mod links;
 mod local_index;
 mod recipients;
 mod repaired;
+mod site;
 mod written;
 
 use std::sync::Arc;
