@@ -12,16 +12,10 @@ use tokio::runtime::Builder;
 
 use crate::world::{Moment, World};
 
-/// Without optimisation, what an engine does takes more than the stack that a test's thread has.
-const STACK_BYTES: usize = 64 << 20;
-
-/// Runs `work` on a thread of its own, with enough stack for lives.
+/// Runs `work` on a thread of its own: what a system of actors leaves to its thread, and which panics there were, is that one's.
 pub(crate) fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-        let running = thread.spawn_scoped(scope, work);
-        let running = running.expect("the system has a thread left");
-        let ended = running.join();
+        let ended = scope.spawn(work).join();
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
@@ -43,7 +37,6 @@ pub(crate) fn live<T>(
         .map_err(|error| error.to_string())?;
     let runtime = Arc::new(runtime);
     let system = System::with_tokio_rt(|| Arc::clone(&runtime));
-    // It is large, and a thread of a test has a small stack.
     let life = Box::pin(life);
     Ok(system.block_on(async {
         world.begin_life(crash_at);
