@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use teeline::{
     BackupId, DestinationSpec, Engine, KeySecret, Keys, Metadata, RestoreRequest, RestoreTarget,
     VerifyRequest, Which, WhichBackups, exit,
@@ -299,19 +300,12 @@ impl World {
         cleanup.extend(self.places("--at"));
         let cleaned = self.run(&cleanup, &[0, 3, 13])?;
         self.needed.retain(|id, _| id == last);
-        // What may have lost its manifest is left, and can be made a backup of.
         for folder in self
             .unlisted()?
             .iter()
             .filter(|name| name.parse::<BackupId>().is_ok())
         {
-            let mut repair = words(&["repair", folder, "--rebuild-manifest", "--json"]);
-            // Of a sealed one, the manifest is authenticated with its key.
-            for key in KEYS {
-                repair.extend(words(&["--key-file", key]));
-            }
-            repair.extend(self.places("--at"));
-            self.run(&repair, &[0, 3]).map_err(|wrong| {
+            self.settle(folder).map_err(|wrong| {
                 format!("{wrong}\nafter a cleanup that said {}", cleaned.report)
             })?;
         }
@@ -321,6 +315,34 @@ impl World {
             true => Ok(()),
             false => Err(format!("{left:?} are left after {}", cleaned.report)),
         }
+    }
+
+    /// What may have lost its manifest is left by a cleanup, and can be made a backup of: but for a link that was never published,
+    /// and whose parent was deleted since, which can be deleted as well.
+    fn settle(&self, folder: &str) -> Result<(), Wrong> {
+        let mut repair = words(&["repair", folder, "--rebuild-manifest", "--json"]);
+        // Of a sealed one, the manifest is authenticated with its key.
+        for key in KEYS {
+            repair.extend(words(&["--key-file", key]));
+        }
+        repair.extend(self.places("--at"));
+        let repaired = self.run(&repair, &[0, 1, 3])?;
+        if repaired.code != Some(1) {
+            return Ok(());
+        }
+        let lacks_parent = "without which it can't be restored, isn't there";
+        let runs = repaired.report["runs"].as_array().into_iter().flatten();
+        let places = runs.flat_map(|run| run["destinations"].as_array().into_iter().flatten());
+        let is_explained = |place: &Value| {
+            let message = place["error"]["message"].as_str().unwrap_or_default();
+            place["status"] == "absent" || message.contains(lacks_parent)
+        };
+        if !places.clone().all(is_explained) {
+            return Err(format!("{repair:?} ended with {repaired:?}"));
+        }
+        let mut delete = words(&["delete", folder, "--grace", "0s", "--json"]);
+        delete.extend(self.places("--at"));
+        self.run(&delete, &[0]).map(drop)
     }
 
     /// Folders and temporary files in folder destinations that belong to no backup that is listed.

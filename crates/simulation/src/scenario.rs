@@ -220,12 +220,9 @@ impl Scenario {
                 Came::Nothing => {}
             }
         }
-        // A link's run brings what it goes on from to who lacks it: what another run has made at the same time as well.
-        let has_link = happened
-            .reported
-            .iter()
-            .any(|it| it.report.parent.is_some());
-        happened.was_completed |= has_link && happened.reported.len() > 1;
+        let mut reported = happened.reported.iter();
+        happened.was_completed |=
+            reported.len() > 1 && reported.any(Reported::may_have_completed_others);
         if !engine.is_idle() {
             return Err(format!("P6: the engine isn't idle after {steps:?}"));
         }

@@ -30,9 +30,17 @@ pub(crate) struct Reported {
     pub(crate) report: BackupReport,
     pub(crate) passes: Vec<Pass>,
     pub(crate) strategy: StrategyKind,
+    /// Whether it was to be a link, whatever has become of it.
+    pub(crate) was_to_link: bool,
 }
 
 impl Reported {
+    /// Whether it may have brought what a link goes on from to who lacks it: what another run has made at the same time as well.
+    pub(crate) fn may_have_completed_others(&self) -> bool {
+        let has_failed = self.report.status == RunStatus::Failed;
+        self.report.parent.is_some() || self.was_to_link && has_failed
+    }
+
     /// Of a run of one pass to everybody.
     pub(crate) fn by_all(report: BackupReport) -> Self {
         let names = report.destinations.iter().map(|at| at.name.clone());
@@ -42,6 +50,7 @@ impl Reported {
             passes: pass.into_iter().collect(),
             report,
             strategy: StrategyKind::All,
+            was_to_link: false,
         }
     }
 }

@@ -181,6 +181,7 @@ impl Scenario {
             None => "backup",
         };
         request.resume = resume;
+        let was_to_link = asked.is_incremental;
         let (passes, made) = (Passes::default(), self.oracle.made.clone());
         let (noted, known, lines) = (passes.clone(), asked.passes, asked.lines);
         request.observer = Some(Arc::new(move |event| {
@@ -209,6 +210,7 @@ impl Scenario {
                 report,
                 passes: passes.all(),
                 strategy,
+                was_to_link,
             }))
         })
     }
