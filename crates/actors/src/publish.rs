@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use teeline_core::commit::{Obstacle, PublishStep, Traces};
 use teeline_core::{
-    BackupError, BackupRef, CatalogEntry, Class, DestinationMarker, ObjectKey, SealedManifest,
-    Sink, Timestamp, document, layout, published_marker,
+    BackupError, BackupRef, CatalogEntry, Class, DestinationMarker, Digest, ObjectKey,
+    SealedManifest, Sink, Timestamp, document, layout, published_marker,
 };
 
 /// So often what was read back as something else than was written is looked at, until it can be told what it is.
@@ -182,7 +182,8 @@ async fn refuse_without(
         Ok(Traces {
             // Another backup's under the same id is none of this one.
             entry: entry.checksum == parent.checksum,
-            manifest: is_there(sink, &manifest).await?,
+            // Whoever published that one may have died before it was read back.
+            manifest: holds_manifest(sink, &manifest, entry.checksum).await?,
             ..Traces::default()
         })
     };
@@ -198,13 +199,32 @@ async fn refuse_without(
     }
     let subject = format!("{sink}: {folder}");
     let message = format!(
-        "{}, without which it can't be restored, isn't there",
+        "{}, without which it can't be restored, isn't there whole",
         parent.id
     );
     Err(
         BackupError::new(Class::Permanent, "publish", subject, message)
             .suggest("`teeline sync` copies what is missing there, the oldest first"),
     )
+}
+
+/// Whether the manifest with this digest is under a key. What isn't is read once more, since it may be damaged on its way.
+async fn holds_manifest(
+    sink: &dyn Sink,
+    key: &ObjectKey,
+    checksum: Digest,
+) -> Result<bool, BackupError> {
+    for _ in 0..2 {
+        let size = match sink.head(key).await {
+            Ok(found) => found.bytes.min(document::BYTES_MAX),
+            Err(error) if error.class() == Class::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if Digest::of(&sink.read(key, 0..size).await?) == checksum {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Marks a backup as published whose entry in the catalogue has this key and these bytes, so that listings don't ask for its

@@ -144,6 +144,27 @@ async fn a_link_is_copied_with_all_that_it_needs_and_never_without() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_is_not_published_where_its_parents_manifest_is_damaged() {
+    let (site, _, one, full) = with_full_at_one().await;
+    let (second, two) = store("two");
+    let both = [one.clone(), two.clone()];
+    let mut request = SyncRequest::new(both.to_vec());
+    request.id = Some(full.clone());
+    assert_eq!(site.engine.sync(request).await.exit_code(), 0);
+    let manifest = ObjectKey::new(format!("{full}/manifest.json")).unwrap();
+    second.overwrite(&manifest, b"{}");
+    let report = run(&site, StrategyKind::Any, &both).await;
+    assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
+    let link = report.id.unwrap();
+    let refused = report.destinations[1].error.as_ref().unwrap();
+    let message = format!("{full}, without which it can't be restored, isn't there whole");
+    assert!(refused.message.contains(&message), "{refused:?}");
+    assert!(!listed(&site, &two).await.contains(&link));
+    let found = site.restored(Which::Latest, &[one]).await;
+    assert_same(&found, &site.objects().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_without_its_parent_is_damaged() {
     let (site, sink, one, full) = with_full_at_one().await;
     let link = site.made("incremental", std::slice::from_ref(&one)).await;
