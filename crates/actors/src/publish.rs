@@ -60,17 +60,29 @@ impl Publication {
         let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
         let entry_bytes = document::seal(&*self.entry);
         let folder = ObjectKey::new(self.entry.path.as_str())?;
+        let manifest = folder.join(layout::MANIFEST)?;
         let mut publishing = Some(publishing);
         for step in PublishStep::ORDER {
             match step {
                 PublishStep::Entry => {
-                    put_or_take_back(sink, &entry, entry_bytes.clone(), read_back).await?;
+                    let written = put_once(sink, &entry, &entry_bytes).await;
+                    or_take_back(sink, &entry, &entry_bytes, written).await?;
                 }
-                PublishStep::Look => self.refuse_late(sink, &entry, &folder, claimed).await?,
-                PublishStep::LookAgain => self
-                    .refuse_late(sink, &entry, &folder, claimed)
-                    .await
-                    .map_err(no_conflict)?,
+                PublishStep::Look => {
+                    let checking = check_written(sink, &entry, &entry_bytes, read_back);
+                    let looking = self.refuse_late(sink, &entry, &folder, claimed);
+                    // Stores that are far away answer both in the time of one.
+                    let (checked, looked) = futures::join!(checking, looking);
+                    or_take_back(sink, &entry, &entry_bytes, checked).await?;
+                    looked?;
+                }
+                PublishStep::LookAgain => {
+                    let checking = check_written(sink, &manifest, &self.manifest, read_back);
+                    let looking = self.refuse_late(sink, &entry, &folder, claimed);
+                    let (checked, looked) = futures::join!(checking, looking);
+                    or_take_back(sink, &manifest, &self.manifest, checked).await?;
+                    looked.map_err(no_conflict)?;
+                }
                 PublishStep::Parent => {
                     if let Some(parent) = &self.entry.parent {
                         refuse_without(sink, parent, &folder).await?;
@@ -80,8 +92,8 @@ impl Publication {
                     if let Some(publishing) = publishing.take() {
                         publishing();
                     }
-                    let manifest = folder.join(layout::MANIFEST)?;
-                    put_or_take_back(sink, &manifest, self.manifest.clone(), read_back).await?;
+                    let written = put_once(sink, &manifest, &self.manifest).await;
+                    or_take_back(sink, &manifest, &self.manifest, written).await?;
                 }
             }
         }
@@ -339,35 +351,47 @@ pub async fn put_checked(
     bytes: Bytes,
     read_back: bool,
 ) -> Result<(), BackupError> {
+    put_once(sink, key, &bytes).await?;
+    check_written(sink, key, &bytes, read_back).await
+}
+
+async fn put_once(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> Result<(), BackupError> {
     match sink.put(key, bytes.clone()).await {
         // A try whose answer was lost may have written it, whatever the store then says of the next one.
-        Err(error) if error.class() == Class::Conflict && holds(sink, key, &bytes).await? => {}
-        written => written?,
+        Err(error) if error.class() == Class::Conflict && holds(sink, key, bytes).await? => Ok(()),
+        written => written,
     }
+}
+
+async fn check_written(
+    sink: &dyn Sink,
+    key: &ObjectKey,
+    bytes: &Bytes,
+    read_back: bool,
+) -> Result<(), BackupError> {
     let checked = match read_back {
-        true => check(sink, key, &bytes).await,
+        true => check(sink, key, bytes).await,
         false => attest(sink, key, bytes.len() as u64).await,
     };
     checked.map_err(no_conflict)
 }
 
-/// The same; what is something else than was written, also when it is looked at again, is deleted, so that nobody lists what can't
-/// be restored.
-async fn put_or_take_back(
+/// What came of writing `bytes`, or of checking them. What is something else than was written, also when it is looked at again, is
+/// deleted, so that nobody lists what can't be restored.
+async fn or_take_back(
     sink: &dyn Sink,
     key: &ObjectKey,
-    bytes: Bytes,
-    read_back: bool,
+    bytes: &Bytes,
+    result: Result<(), BackupError>,
 ) -> Result<(), BackupError> {
-    let written = put_checked(sink, key, bytes.clone(), read_back).await;
-    let is_damaged = written
+    let is_damaged = result
         .as_ref()
         .is_err_and(|error| error.class() == Class::Corrupt);
     // Where it can't be deleted, a verification says what it is, and a deletion removes it.
-    if is_damaged && is_something_else(sink, key, &bytes).await {
+    if is_damaged && is_something_else(sink, key, bytes).await {
         sink.delete(key).await.ok();
     }
-    written
+    result
 }
 
 /// Whether what stands under a key is something else than `bytes`: of another size, or the same other bytes each time that they

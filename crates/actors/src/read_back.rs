@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use teeline_core::{BackupError, Digest, Index, ObjectKey, Piece, Sink};
+use teeline_core::{BackupError, Digester, Index, ObjectKey, Piece, Sink};
 
 use crate::task::read_aside;
+
+/// How many times what is worth reading in one call is streamed in one go: so much that the way there and back hardly counts.
+const CALLS_OF_A_WINDOW: u64 = 4;
 
 /// Reads every byte of a data file and tells `compared` of its pieces, in their order, whether their digests are those of the
 /// index. As many reads are under way as the store is good for, and digests are made where they come in.
@@ -21,13 +24,18 @@ pub async fn compare_pieces(
 ) -> Result<(), BackupError> {
     sink.drop_cached(key).await?;
     let reading = sink.capabilities().reading;
-    let windows = index.piece_windows(reading.bytes);
+    let share = index.sums.stored / reading.calls.max(1) as u64;
+    let window_max = reading.bytes.saturating_mul(CALLS_OF_A_WINDOW);
+    let windows = index.piece_windows(share.clamp(reading.bytes, window_max));
     let reads = stream::iter(windows).map(|(range, pieces)| {
         let (sink, key) = (Arc::clone(sink), key.clone());
         let read = async move {
-            let bytes = sink.read(&key, range).await?;
-            let are_equal: Vec<bool> = equal(&bytes, &pieces).collect();
-            Ok((are_equal, pieces))
+            let mut comparison = Comparison::with(&pieces);
+            let mut stream = sink.stream(&key, range);
+            while let Some(bytes) = stream.try_next().await? {
+                comparison.push(&bytes);
+            }
+            Ok((comparison.end(), pieces))
         };
         read_aside("a data file", read)
     });
@@ -40,13 +48,106 @@ pub async fn compare_pieces(
     Ok(())
 }
 
-/// Whether each of these pieces, which follow each other in `bytes`, is the one that the index has.
-fn equal(bytes: &[u8], pieces: &[Piece]) -> impl Iterator<Item = bool> {
-    let mut begin = 0;
-    pieces.iter().map(move |piece| {
-        let end = usize::try_from(piece.stored).map_or(usize::MAX, |stored| begin + stored);
-        let stored = bytes.get(begin..end);
-        begin = end;
-        stored.is_some_and(|stored| Digest::of(stored) == piece.blake3)
-    })
+/// Bytes, as they come, beside the pieces that they should be, which follow each other.
+struct Comparison<'a> {
+    pieces: &'a [Piece],
+    /// What was found of the pieces before the current one.
+    are_equal: Vec<bool>,
+    current: Digester,
+    /// How much of the current one came.
+    came: u64,
+}
+
+impl<'a> Comparison<'a> {
+    fn with(pieces: &'a [Piece]) -> Self {
+        Comparison {
+            pieces,
+            are_equal: Vec::with_capacity(pieces.len()),
+            current: Digester::default(),
+            came: 0,
+        }
+    }
+
+    fn push(&mut self, mut bytes: &[u8]) {
+        while let Some(piece) = self.pieces.get(self.are_equal.len()) {
+            let lacks = usize::try_from(piece.stored - self.came).unwrap_or(usize::MAX);
+            let (of_it, rest) = bytes.split_at(lacks.min(bytes.len()));
+            self.current.push(of_it);
+            self.came += of_it.len() as u64;
+            if self.came < piece.stored {
+                return;
+            }
+            let digest = std::mem::take(&mut self.current).finish();
+            self.are_equal.push(digest == piece.blake3);
+            self.came = 0;
+            bytes = rest;
+        }
+    }
+
+    /// Whether each is what it should be. What hasn't come isn't.
+    fn end(mut self) -> Vec<bool> {
+        self.push(&[]);
+        self.are_equal.resize(self.pieces.len(), false);
+        self.are_equal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use teeline_core::Digest;
+
+    use super::*;
+
+    fn pieces_of(bytes: &[u8], sizes: &[usize]) -> Vec<Piece> {
+        let mut rest = bytes;
+        let piece = |size: &usize| {
+            let (of_it, after) = rest.split_at(*size);
+            rest = after;
+            Piece {
+                stored: of_it.len() as u64,
+                blake3: Digest::of(of_it),
+                chunk: None,
+            }
+        };
+        sizes.iter().map(piece).collect()
+    }
+
+    fn compared(pieces: &[Piece], bytes: &[u8], cut_at: usize) -> Vec<bool> {
+        let mut comparison = Comparison::with(pieces);
+        for part in bytes.chunks(cut_at) {
+            comparison.push(part);
+        }
+        comparison.end()
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_told_apart_however_they_come(
+            sizes in proptest::collection::vec(0_usize..40, 1..20),
+            cut_at in 1_usize..100,
+            damaged_at in any::<proptest::sample::Index>(),
+            kept in any::<proptest::sample::Index>(),
+        ) {
+            let length: usize = sizes.iter().sum();
+            let bytes: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let pieces = pieces_of(&bytes, &sizes);
+            prop_assert!(compared(&pieces, &bytes, cut_at).iter().all(|is_equal| *is_equal));
+            prop_assume!(length > 0);
+
+            let ends: Vec<usize> = sizes.iter().scan(0, |end, size| {
+                *end += size;
+                Some(*end)
+            }).collect();
+            let at = damaged_at.index(length);
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            let expected: Vec<bool> = ends.iter().zip(&sizes).map(|(end, size)| !(end - size..*end).contains(&at)).collect();
+            prop_assert_eq!(compared(&pieces, &damaged, cut_at), expected);
+
+            let kept = kept.index(length);
+            let expected: Vec<bool> = ends.iter().map(|end| *end <= kept).collect();
+            prop_assert_eq!(compared(&pieces, &bytes[..kept], cut_at), expected);
+        }
+    }
 }

@@ -35,19 +35,35 @@ impl Digest {
     }
 }
 
-/// A digest of digests: how a segment's digest is made of its chunks', in order, without reading a byte twice.
+/// The digest of bytes that come one after the other.
 #[derive(Debug, Clone, Default)]
-pub struct DigestOfDigests(blake3::Hasher);
+pub struct Digester(blake3::Hasher);
 
-impl DigestOfDigests {
-    /// Adds the next digest.
-    pub fn push(&mut self, digest: Digest) {
-        self.0.update(digest.as_bytes());
+impl Digester {
+    /// Adds the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
     }
 
     /// The digest of all that was pushed.
     pub fn finish(&self) -> Digest {
         Digest(Hex32::new(*self.0.finalize().as_bytes()))
+    }
+}
+
+/// A digest of digests: how a segment's digest is made of its chunks', in order, without reading a byte twice.
+#[derive(Debug, Clone, Default)]
+pub struct DigestOfDigests(Digester);
+
+impl DigestOfDigests {
+    /// Adds the next digest.
+    pub fn push(&mut self, digest: Digest) {
+        self.0.push(digest.as_bytes());
+    }
+
+    /// The digest of all that was pushed.
+    pub fn finish(&self) -> Digest {
+        self.0.finish()
     }
 }
 

@@ -70,7 +70,7 @@ pub use chain::{BackupRef, Changes};
 pub use chunk::{BlockEncoder, ChunkEntry, EncodeStep, EncodedBlock};
 pub use codec::{Decoder, Encoder};
 pub use compress::Compression;
-pub use digest::{Digest, DigestOfDigests, NotADigest};
+pub use digest::{Digest, DigestOfDigests, Digester, NotADigest};
 pub use document::Document;
 pub use error::{BackupError, Class, ErrorReport, mistrusted, plain_words};
 pub use file_name::Stems;
@@ -114,7 +114,7 @@ pub use sample::{Sample, SampleLimits, SampleShare};
 pub use schedule::{Agenda, Awaited, CronExpression, NoCalendarEvent, NotACronExpression, Timing};
 pub use sink::{
     Availability, Capabilities, ObjectMeta, ReadBack, Reading, Sink, Thaw, ThawTier,
-    UnfinishedUpload, Upload,
+    UnfinishedUpload, Upload, read_in_steps,
 };
 pub use source::{
     Attachment, Item, Placed, PlannedResource, RecordBatch, ResourceCounts, Scan, ScanPlan,

@@ -168,6 +168,17 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// [`Class::Archived`](crate::Class::Archived).
     async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError>;
 
+    /// Reads `range` of an object as [`Sink::read`] does, in pieces as they come, so that it may be larger than memory. What came
+    /// before an error is as it is there; after one the stream ends. A store that can give it in one call does so; by default it is
+    /// [`read_in_steps`].
+    fn stream(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> BoxStream<'_, Result<Bytes, BackupError>> {
+        read_in_steps(self, key, range)
+    }
+
     /// What is known of an object without reading it.
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError>;
 
@@ -204,6 +215,28 @@ pub trait Sink: fmt::Debug + fmt::Display + Send + Sync + 'static {
     async fn discard(&self, _upload: &UnfinishedUpload) -> Result<(), BackupError> {
         Ok(())
     }
+}
+
+/// A range of an object by one [`Sink::read`] after the other, of as much as is worth reading in one.
+pub fn read_in_steps<'a, S: Sink + ?Sized>(
+    sink: &'a S,
+    key: &ObjectKey,
+    range: Range<u64>,
+) -> BoxStream<'a, Result<Bytes, BackupError>> {
+    let step = sink.capabilities().reading.bytes.max(1);
+    let key = key.clone();
+    stream::try_unfold(Some(range), move |rest| {
+        let key = key.clone();
+        async move {
+            let Some(rest) = rest else {
+                return Ok(None);
+            };
+            let end = rest.end.min(rest.start.saturating_add(step));
+            let bytes = sink.read(&key, rest.start..end).await?;
+            Ok(Some((bytes, (end < rest.end).then_some(end..rest.end))))
+        }
+    })
+    .boxed()
 }
 
 /// An object that is being written. Nothing is visible under its key until [`Upload::commit`] returns; dropped without,

@@ -6,12 +6,13 @@
 //! failed one: it may have taken effect, and is repeated or the upload is given up.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::future::join_all;
-use teeline_core::{Class, ObjectKey, Sink, UnfinishedUpload};
+use teeline_core::{BackupError, Class, ObjectKey, Sink, UnfinishedUpload};
 
 const MIB: usize = 1024 * 1024;
 
@@ -231,10 +232,14 @@ pub async fn exact_ranges(sink: &dyn Sink, folder: &ObjectKey) {
     ] {
         let read = sink.read(&key, start as u64..end as u64).await;
         assert_eq!(read.expect("read"), bytes[start..end], "{start}..{end}");
+        let streamed = streamed(sink, &key, start as u64..end as u64).await;
+        assert_eq!(streamed.expect("stream"), bytes[start..end]);
     }
     for range in [0..1_001, 999..1_001, 1_000..1_001, 5_000..6_000] {
-        let read = sink.read(&key, range).await;
+        let read = sink.read(&key, range.clone()).await;
         assert_class(read, Class::Corrupt, "read past the end");
+        let streamed = streamed(sink, &key, range).await;
+        assert_class(streamed, Class::Corrupt, "stream past the end");
     }
 }
 
@@ -247,6 +252,8 @@ pub async fn absent_objects(sink: &dyn Sink, folder: &ObjectKey) {
         let key = below(folder, name);
         assert_class(sink.head(&key).await, Class::NotFound, "head");
         assert_class(sink.read(&key, 0..1).await, Class::NotFound, "read");
+        let streamed = streamed(sink, &key, 0..1).await;
+        assert_class(streamed, Class::NotFound, "stream");
         sink.delete(&key).await.expect("delete of what is absent");
         let empty = listed(sink, &below(folder, "absent")).await;
         assert!(empty.is_empty(), "list of what is absent: {empty:?}");
@@ -455,6 +462,24 @@ async fn assert_holds(sink: &dyn Sink, key: &ObjectKey, bytes: &[u8]) {
     let read = sink.read(key, 0..bytes.len() as u64).await.expect("read");
     // Not assert_eq: nobody reads megabytes of difference.
     assert!(read == bytes, "{key} holds other bytes than were written");
+    let streamed = streamed(sink, key, 0..bytes.len() as u64).await;
+    assert!(
+        streamed.expect("stream") == bytes,
+        "{key} streams other bytes than were written"
+    );
+}
+
+async fn streamed(
+    sink: &dyn Sink,
+    key: &ObjectKey,
+    range: Range<u64>,
+) -> Result<Vec<u8>, BackupError> {
+    let pieces = sink.stream(key, range);
+    let append = |mut read: Vec<u8>, piece: Bytes| async move {
+        read.extend_from_slice(&piece);
+        Ok(read)
+    };
+    pieces.try_fold(Vec::new(), append).await
 }
 
 async fn assert_absent(sink: &dyn Sink, folder: &ObjectKey, key: &ObjectKey) {
@@ -464,7 +489,7 @@ async fn assert_absent(sink: &dyn Sink, folder: &ObjectKey, key: &ObjectKey) {
     assert!(listed.is_empty(), "something is listed: {listed:?}");
 }
 
-fn assert_class<T>(result: Result<T, teeline_core::BackupError>, class: Class, what: &str) {
+fn assert_class<T>(result: Result<T, BackupError>, class: Class, what: &str) {
     match result {
         Ok(_) => panic!("{what} succeeded; {class:?} was expected"),
         Err(error) => assert_eq!(error.class(), class, "{what}: {error}"),

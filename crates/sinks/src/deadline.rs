@@ -3,7 +3,8 @@
 //! A call gets a fixed time and, on top, what its bytes take at the slowest rate that is put up with. Until a store has
 //! answered anything the fixed time is short: one that takes connections and never says a word is found out in seconds. A
 //! call that is late is dropped. Whether a write took effect is unknown then, so the error is [`Class::Transient`]: every
-//! call may be repeated. A list has no whole-call deadline, since it may be of any length: each of its items has one.
+//! call may be repeated. A list has no whole-call deadline, since it may be of any length: each of its items has one. Of a stream, what is waited for its
+//! pieces counts, and not what whoever takes them does meanwhile.
 
 use std::fmt;
 use std::future::Future;
@@ -14,12 +15,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use teeline_core::{
     Availability, BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Thaw,
     UnfinishedUpload, Upload,
 };
+use tokio::time::Instant;
 
 /// What a store may hold back of what was written to it: two parts of an object store, and some. A call that finds the
 /// buffers full waits for those bytes, not only for its own.
@@ -119,7 +121,19 @@ impl Patience {
         future: impl Future<Output = Result<T, BackupError>>,
     ) -> Result<T, BackupError> {
         let limit = self.limit(bytes);
-        let Ok(result) = tokio::time::timeout(limit, future).await else {
+        self.wait_for_rest(call, [limit, limit], subject, future)
+            .await
+    }
+
+    /// Waits for the rest of a call: for so long, of its whole time.
+    async fn wait_for_rest<T>(
+        &self,
+        call: Call,
+        [rest, limit]: [Duration; 2],
+        subject: &str,
+        future: impl Future<Output = Result<T, BackupError>>,
+    ) -> Result<T, BackupError> {
+        let Ok(result) = tokio::time::timeout(rest, future).await else {
             let operation = call.operation;
             let message = format!(
                 "timed out after {} ms{}",
@@ -233,6 +247,29 @@ impl Sink for DeadlineSink {
         let length = range.end.saturating_sub(range.start);
         let call = self.inner.read(key, range);
         self.wait(Call::READ, length, key, call).await
+    }
+
+    fn stream(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> BoxStream<'_, Result<Bytes, BackupError>> {
+        let limit = self.patience.limit(range.end.saturating_sub(range.start));
+        let pieces = self.inner.stream(key, range);
+        let subject = Arc::new(self.subject(key));
+        stream::try_unfold((pieces, limit), move |(mut pieces, rest)| {
+            let subject = Arc::clone(&subject);
+            async move {
+                let begun = Instant::now();
+                let next = pieces.try_next();
+                let waiting =
+                    (self.patience).wait_for_rest(Call::READ, [rest, limit], &subject, next);
+                let piece = waiting.await?;
+                let rest = rest.saturating_sub(begun.elapsed());
+                Ok(piece.map(|piece| (piece, (pieces, rest))))
+            }
+        })
+        .boxed()
     }
 
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {

@@ -15,7 +15,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use teeline_core::{
     Availability, BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Random, Sink, Thaw,
-    UnfinishedUpload, Upload,
+    UnfinishedUpload, Upload, read_in_steps,
 };
 
 pub use plan::{Fault, FaultPlan, Operation, What, When};
@@ -242,6 +242,15 @@ impl Sink for FaultSink {
         let bytes = self.inner.read(key, range).await?;
         let bytes = self.faults.spoil(after, bytes);
         after.reply(bytes, &self.subject(key))
+    }
+
+    /// Each of its reads has its faults.
+    fn stream(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> BoxStream<'_, Result<Bytes, BackupError>> {
+        read_in_steps(self, key, range)
     }
 
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {

@@ -135,6 +135,14 @@ impl Sink for ObjectStoreSink {
         self.store.read(key, range).await
     }
 
+    fn stream(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> BoxStream<'_, Result<Bytes, BackupError>> {
+        self.store.stream(key, range)
+    }
+
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         self.store.head(key).await
     }

@@ -1,7 +1,8 @@
 //! How many calls are made at once.
 //!
 //! One permit covers one call and is held for nothing else: not while an upload waits for its next bytes, and not
-//! between the items of a list. So however few there are, a destination that has data comes to its turn.
+//! between the items of a list. A stream has one for as many bytes as are read in one call, so whoever takes its pieces waits for
+//! no other call in between. So however few there are, a destination that has data comes to its turn.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use teeline_core::{
     Availability, BackupError, Capabilities, Class, ObjectKey, ObjectMeta, Sink, Thaw,
     UnfinishedUpload, Upload,
@@ -98,6 +99,24 @@ impl Sink for PermitSink {
         self.inner.read(key, range).await
     }
 
+    fn stream(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> BoxStream<'_, Result<Bytes, BackupError>> {
+        let permitted = Permitted {
+            sink: self,
+            pieces: self.inner.stream(key, range),
+            permit: None,
+            left: 0,
+        };
+        stream::try_unfold(permitted, |mut permitted| async move {
+            let piece = permitted.next().await?;
+            Ok(piece.map(|piece| (piece, permitted)))
+        })
+        .boxed()
+    }
+
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         let _permit = self.permit().await?;
         self.inner.head(key).await
@@ -137,6 +156,29 @@ impl Sink for PermitSink {
     async fn discard(&self, upload: &UnfinishedUpload) -> Result<(), BackupError> {
         let _permit = self.permit().await?;
         self.inner.discard(upload).await
+    }
+}
+
+/// A stream that takes a permit for as many bytes as are read in one call.
+struct Permitted<'a> {
+    sink: &'a PermitSink,
+    pieces: BoxStream<'a, Result<Bytes, BackupError>>,
+    permit: Option<SemaphorePermit<'a>>,
+    /// How many bytes more it is good for.
+    left: u64,
+}
+
+impl Permitted<'_> {
+    async fn next(&mut self) -> Result<Option<Bytes>, BackupError> {
+        if self.left == 0 {
+            self.permit = None;
+            self.permit = Some(self.sink.permit().await?);
+            self.left = self.sink.capabilities().reading.bytes;
+        }
+        let piece = self.pieces.try_next().await?;
+        let bytes = piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        self.left = self.left.saturating_sub(bytes);
+        Ok(piece)
     }
 }
 
@@ -210,6 +252,28 @@ mod tests {
         assert_eq!(permits.available_permits(), 0);
         drop(first);
         assert_eq!(sink.head(&key).await.unwrap_err().class(), Class::NotFound);
+        assert_eq!(permits.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_stream_holds_one_for_what_a_call_reads() {
+        let permits = Arc::new(Semaphore::new(1));
+        let sink = PermitSink::new(Arc::new(MemorySink::new("m")), Arc::clone(&permits));
+        let key = key("one");
+        sink.put(&key, vec![0; 3 << 20].into()).await.unwrap();
+        let mut pieces = sink.stream(&key, 0..3 << 20);
+        for _ in 0..3 {
+            assert_eq!(pieces.next().await.unwrap().unwrap().len(), 1 << 20);
+            let mut other = sink.head(&key);
+            assert!(futures::poll!(&mut other).is_pending());
+            // It comes first, and the stream after it.
+            let mut next = pieces.next();
+            assert!(futures::poll!(&mut next).is_pending());
+            other.await.unwrap();
+            drop(next);
+        }
+        assert!(pieces.next().await.is_none());
+        drop(pieces);
         assert_eq!(permits.available_permits(), 1);
     }
 

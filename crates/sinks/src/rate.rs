@@ -1,7 +1,8 @@
 //! How fast bytes go.
 //!
 //! A call begins when those before it have had the time that their bytes take at the rate; then its own bytes have theirs.
-//! So the first one never waits, and over any time as many bytes went as the rate has it, and one call. What is written and
+//! So the first one never waits, and over any time as many bytes went as the rate has it, and one call. A stream is one
+//! call after the other. What is written and
 //! what is read have the rate each for itself, since a line has two directions.
 
 use std::fmt;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use teeline_core::{
     Availability, BackupError, Capabilities, ObjectKey, ObjectMeta, Sink, Thaw, UnfinishedUpload,
-    Upload,
+    Upload, read_in_steps,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -106,6 +107,15 @@ impl Sink for RateSink {
         self.inner.read(key, range).await
     }
 
+    fn stream(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> BoxStream<'_, Result<Bytes, BackupError>> {
+        // An answer that is taken slowly is one that the other side breaks off.
+        read_in_steps(self, key, range)
+    }
+
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         self.inner.head(key).await
     }
@@ -170,6 +180,8 @@ impl Upload for RateUpload {
 
 #[cfg(test)]
 mod tests {
+    use futures::TryStreamExt;
+
     use super::*;
     use crate::MemorySink;
 
@@ -217,6 +229,23 @@ mod tests {
         sink.head(&key("data")).await.unwrap();
         sink.delete(&key("data")).await.unwrap();
         assert_eq!(begun.elapsed(), 4 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_as_slow_as_its_pieces() {
+        let sink = limited(1 << 20);
+        sink.put(&key("data"), bytes(4 << 20)).await.unwrap();
+        let begun = Instant::now();
+        for turn in 0..2 {
+            let pieces: Vec<_> = sink
+                .stream(&key("data"), 0..4 << 20)
+                .try_collect()
+                .await
+                .unwrap();
+            assert_eq!(pieces.len(), 4);
+            // The first of all waits for none.
+            assert_eq!(begun.elapsed(), (3 + 4 * turn) * SECOND);
+        }
     }
 
     #[tokio::test(start_paused = true)]

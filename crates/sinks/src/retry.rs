@@ -1,26 +1,25 @@
 //! The only place that repeats: stores and their clients don't. When it does is the rule of [`RetryPolicy`]; one store, opened
 //! once, has one budget of repeats and one circuit breaker for all its calls.
 
+mod resumed;
 mod retrier;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::stream::BoxStream;
 use teeline_core::{
     Availability, BackupError, Capabilities, ObjectKey, ObjectMeta, RetryPolicy, Sink, Thaw,
     UnfinishedUpload, Upload,
 };
 
-use retrier::{Call, Retrier, Success};
+use resumed::{Listing, Reading, fingerprint, resumed};
+use retrier::{Retrier, Success};
 
 /// A store whose calls are repeated while that gives hope.
 #[derive(Debug)]
@@ -42,25 +41,6 @@ impl RetrySink {
     /// How many calls have been repeated so far, as a counter that goes on counting.
     pub fn retries(&self) -> Arc<AtomicU64> {
         self.retrier.retries()
-    }
-
-    fn each<'a, T: Send + 'a>(
-        &'a self,
-        start: Start<'a, T>,
-        fingerprint: fn(&T) -> Fingerprint,
-    ) -> BoxStream<'a, Result<T, BackupError>> {
-        let listing = Listing {
-            retrier: &self.retrier,
-            state: State::Begun,
-            start,
-            fingerprint,
-            given: HashSet::new(),
-        };
-        stream::unfold(listing, |mut listing| async move {
-            let item = listing.next().await?;
-            Some((item, listing))
-        })
-        .boxed()
     }
 
     async fn repeat<T, F>(
@@ -126,6 +106,15 @@ impl Sink for RetrySink {
         self.ask(|| self.inner.read(key, range.clone())).await
     }
 
+    fn stream(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> BoxStream<'_, Result<Bytes, BackupError>> {
+        let reading = Reading::new(self.inner.as_ref(), key, range);
+        resumed(&self.retrier, reading)
+    }
+
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
         self.ask(|| self.inner.head(key)).await
     }
@@ -146,7 +135,8 @@ impl Sink for RetrySink {
     fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
         let folder = folder.cloned();
         let start = move || self.inner.list(folder.as_ref());
-        self.each(Box::new(start), |item| fingerprint(&item.key))
+        let listing = Listing::new(Box::new(start), |item| fingerprint(&item.key));
+        resumed(&self.retrier, listing)
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
@@ -159,88 +149,15 @@ impl Sink for RetrySink {
     ) -> BoxStream<'_, Result<UnfinishedUpload, BackupError>> {
         let folder = folder.cloned();
         let start = move || self.inner.unfinished(folder.as_ref());
-        self.each(Box::new(start), |item| {
+        let listing = Listing::new(Box::new(start), |item: &UnfinishedUpload| {
             fingerprint(&(&item.key, &item.name))
-        })
+        });
+        resumed(&self.retrier, listing)
     }
 
     async fn discard(&self, upload: &UnfinishedUpload) -> Result<(), BackupError> {
         self.ask(|| self.inner.discard(upload)).await
     }
-}
-
-/// A list that starts over where it fails, without what it has given already.
-struct Listing<'a, T> {
-    retrier: &'a Retrier,
-    start: Start<'a, T>,
-    state: State<'a, T>,
-    fingerprint: fn(&T) -> Fingerprint,
-    given: HashSet<Fingerprint>,
-}
-
-enum State<'a, T> {
-    Begun,
-    Going {
-        items: BoxStream<'a, Result<T, BackupError>>,
-        tries: Call<'a>,
-    },
-    Ended,
-}
-
-/// Starts a list.
-type Start<'a, T> = Box<dyn Fn() -> BoxStream<'a, Result<T, BackupError>> + Send + 'a>;
-
-/// Of each item that was given 16 bytes: a million of them fit, and no two will be taken for the same.
-type Fingerprint = (u64, u64);
-
-impl<T> Listing<'_, T> {
-    async fn next(&mut self) -> Option<Result<T, BackupError>> {
-        let item = self.new_item().await.transpose();
-        if !matches!(item, Some(Ok(_))) {
-            self.state = State::Ended;
-        }
-        item
-    }
-
-    /// The next one that wasn't given.
-    async fn new_item(&mut self) -> Result<Option<T>, BackupError> {
-        loop {
-            match &mut self.state {
-                State::Ended => return Ok(None),
-                State::Begun => {
-                    self.state = State::Going {
-                        tries: self.retrier.begin(Success::Answer)?,
-                        items: (self.start)(),
-                    };
-                }
-                State::Going { items, tries } => match items.next().await {
-                    Some(Ok(item)) if self.given.insert((self.fingerprint)(&item)) => {
-                        // It got on, so the next failure is a first one.
-                        tries.succeeded();
-                        return Ok(Some(item));
-                    }
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => {
-                        tries.pause_after(error).await?;
-                        *items = (self.start)();
-                    }
-                    None => {
-                        tries.succeeded();
-                        return Ok(None);
-                    }
-                },
-            }
-        }
-    }
-}
-
-fn fingerprint(item: &impl Hash) -> Fingerprint {
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, item).hash(&mut hasher);
-        hasher.finish()
-    };
-    (half(0), half(1))
 }
 
 struct RetryUpload {

@@ -1,5 +1,3 @@
-use tokio::time::Instant;
-
 use super::*;
 use crate::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 
@@ -71,6 +69,24 @@ async fn a_store_that_has_not_answered_yet_gets_less() {
     let start = Instant::now();
     sink.read(&key(), 0..1).await.unwrap_err();
     assert_eq!(start.elapsed().as_millis(), 1_001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_may_be_long_but_not_stuck() {
+    let sink = stalling(Operation::Read, When::Nth(3));
+    sink.put(&key(), Bytes::from(vec![0; 5 << 20]))
+        .await
+        .unwrap();
+    let mut pieces = sink.stream(&key(), 0..5 << 20);
+    for _ in 0..2 {
+        assert_eq!(pieces.next().await.unwrap().unwrap().len(), 1 << 20);
+    }
+    let start = Instant::now();
+    let error = pieces.next().await.unwrap().unwrap_err();
+    assert_eq!(error.class(), Class::Transient);
+    // A second to begin with, and a millisecond a byte, of which nothing was used up.
+    assert_eq!(start.elapsed().as_millis(), 1_000 + (5 << 20));
+    assert!(pieces.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::stream;
+use futures::{StreamExt, TryStreamExt};
 use teeline_core::{BreakerPolicy, Class};
 use tokio::time::Instant;
 
@@ -80,6 +81,95 @@ async fn no_try_starts_too_late() {
     let start = Instant::now();
     sink.put(&key("a"), Bytes::new()).await.unwrap_err();
     assert!(start.elapsed() <= Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_goes_on_where_it_failed() {
+    let fails = |nth| {
+        Fault::new(
+            Operation::Read,
+            When::Nth(nth),
+            What::Fail(Class::Transient),
+        )
+    };
+    let (memory, sink) = sink(vec![fails(1), fails(3), fails(4)], RetryPolicy::default());
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+    memory.put(&key("a"), bytes.clone().into()).await.unwrap();
+    let pieces: Vec<Bytes> = sink
+        .stream(&key("a"), 100..3_000_000)
+        .try_collect()
+        .await
+        .unwrap();
+    assert!(pieces.concat() == bytes[100..]);
+    assert_eq!(pieces.len(), 3);
+    assert_eq!(sink.retries().load(Ordering::Relaxed), 3);
+}
+
+/// A store whose answers break off after a few bytes.
+#[derive(Debug)]
+struct Trickle {
+    inner: MemorySink,
+    bytes: u64,
+}
+
+impl fmt::Display for Trickle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Sink for Trickle {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    async fn begin(&self, key: &ObjectKey, bytes: u64) -> Result<Box<dyn Upload>, BackupError> {
+        self.inner.begin(key, bytes).await
+    }
+    async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {
+        self.inner.put(key, bytes).await
+    }
+    async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, BackupError> {
+        self.inner.read(key, range).await
+    }
+    fn stream(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> BoxStream<'_, Result<Bytes, BackupError>> {
+        let some = range.start..range.end.min(range.start + self.bytes);
+        let broken = BackupError::new(Class::Transient, "read", key, "it broke off");
+        let broken = stream::iter((some.end < range.end).then_some(Err(broken)));
+        self.inner.stream(key, some).chain(broken).boxed()
+    }
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, BackupError> {
+        self.inner.head(key).await
+    }
+    async fn drop_cached(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        self.inner.drop_cached(key).await
+    }
+    fn list(&self, folder: Option<&ObjectKey>) -> BoxStream<'_, Result<ObjectMeta, BackupError>> {
+        self.inner.list(folder)
+    }
+    async fn delete(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        self.inner.delete(key).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_hardly_gets_on_is_given_up() {
+    let read_at_once = 1 << 20;
+    for (bytes, comes) in [(1_000, false), (read_at_once, true)] {
+        let inner = MemorySink::new("m");
+        inner.put(&key("a"), vec![7; 8 << 20].into()).await.unwrap();
+        let trickle = Trickle { inner, bytes };
+        let sink = RetrySink::new(Arc::new(trickle), RetryPolicy::default(), 1);
+        let pieces = sink.stream(&key("a"), 0..8 << 20);
+        let came: Result<Vec<Bytes>, BackupError> = pieces.try_collect().await;
+        assert_eq!(came.is_ok(), comes, "{bytes}");
+        let retries = sink.retries().load(Ordering::Relaxed);
+        assert_eq!(retries, if comes { 7 } else { 3 });
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{
@@ -46,6 +48,9 @@ pub(super) struct S3 {
     conditional_completion: Arc<AtomicBool>,
     pub(super) signed: SignedRequests,
 }
+
+/// The body of an answer.
+type Answer = BoxStream<'static, object_store::Result<Bytes>>;
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,20 +160,105 @@ impl Store {
         key: &ObjectKey,
         range: Range<u64>,
     ) -> Result<Bytes, BackupError> {
-        if range.start >= range.end {
-            // There is no such range in HTTP.
-            let held = self.head(key).await?.bytes;
-            return if range.start == range.end && range.end <= held {
-                Ok(Bytes::new())
-            } else {
-                Err(self.shorter(key, held, &range))
-            };
+        let mut pieces = self.stream(key, range.clone());
+        let first = pieces.try_next().await?.unwrap_or_default();
+        let Some(second) = pieces.try_next().await? else {
+            return Ok(first);
+        };
+        let wanted = usize::try_from(range.end - range.start).unwrap_or_default();
+        let mut read = BytesMut::with_capacity(wanted);
+        read.extend_from_slice(&first);
+        read.extend_from_slice(&second);
+        while let Some(bytes) = pieces.try_next().await? {
+            read.extend_from_slice(&bytes);
         }
+        Ok(read.freeze())
+    }
+
+    /// The same in pieces, as they come.
+    pub(crate) fn stream(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> BoxStream<'_, Result<Bytes, BackupError>> {
+        let key = key.clone();
+        stream::once(async move {
+            match range.start < range.end {
+                true => Ok(self.pieces(self.begin_reading(&key, &range).await?, key, range)),
+                false => Ok(self.nothing(&key, range).await?),
+            }
+        })
+        .try_flatten()
+        .boxed()
+    }
+
+    async fn begin_reading(
+        &self,
+        key: &ObjectKey,
+        range: &Range<u64>,
+    ) -> Result<Answer, BackupError> {
         let path = self.path("read", key)?;
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range.clone())),
+            ..GetOptions::default()
+        };
+        match self.client.get_opts(&path, options).await {
+            Ok(answer) => Ok(answer.into_stream()),
+            Err(error) => Err(self.misread(key, range, Err(error)).await),
+        }
+    }
+
+    /// What an answer gives, if it is exactly what was asked for.
+    fn pieces(
+        &self,
+        answer: Answer,
+        key: ObjectKey,
+        range: Range<u64>,
+    ) -> BoxStream<'_, Result<Bytes, BackupError>> {
         let wanted = range.end - range.start;
-        let failure = match self.get(&path, &range).await {
-            Ok(bytes) if bytes.len() as u64 == wanted => return Ok(bytes),
-            Ok(bytes) => self.unfitting(key, format!("{} bytes of {wanted}", bytes.len())),
+        stream::try_unfold((answer, 0), move |(mut answer, before)| {
+            let (key, range) = (key.clone(), range.clone());
+            async move {
+                let next = answer.try_next().await;
+                let came = next.as_ref().map_or(before, |bytes| {
+                    before + bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)
+                });
+                match next {
+                    Ok(Some(bytes)) if came <= wanted => Ok(Some((bytes, (answer, came)))),
+                    Ok(None) if came == wanted => Ok(None),
+                    Ok(_) => Err(self.misread(&key, &range, Ok(came)).await),
+                    Err(error) => Err(self.misread(&key, &range, Err(error)).await),
+                }
+            }
+        })
+        .boxed()
+    }
+
+    /// A range without bytes, which there isn't in HTTP.
+    async fn nothing(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'_, Result<Bytes, BackupError>>, BackupError> {
+        let held = self.head(key).await?.bytes;
+        match range.start == range.end && range.end <= held {
+            true => Ok(stream::empty().boxed()),
+            false => Err(self.shorter(key, held, &range)),
+        }
+    }
+
+    /// Why so many bytes came of a range, or none.
+    async fn misread(
+        &self,
+        key: &ObjectKey,
+        range: &Range<u64>,
+        came: object_store::Result<u64>,
+    ) -> BackupError {
+        let failure = match came {
+            Ok(came) => {
+                let wanted = range.end - range.start;
+                self.unfitting(key, format!("{came} bytes of {wanted}"))
+            }
             Err(error) => match self.failure("read", key, &error) {
                 // There is no such range.
                 failure if failure.class() == Class::Corrupt => failure,
@@ -178,12 +268,12 @@ impl Store {
                     Some(_) => self.unfitting(key, deepest(&error)),
                     None => failure,
                 },
-                failure => return Err(failure),
+                failure => return failure,
             },
         };
         match self.head(key).await {
-            Ok(meta) if meta.bytes < range.end => Err(self.shorter(key, meta.bytes, &range)),
-            _ => Err(failure),
+            Ok(meta) if meta.bytes < range.end => self.shorter(key, meta.bytes, range),
+            _ => failure,
         }
     }
 
@@ -191,14 +281,6 @@ impl Store {
     fn unfitting(&self, key: &ObjectKey, what: String) -> BackupError {
         let message = format!("the answer doesn't fit the question: {what}");
         BackupError::new(Class::Transient, "read", self.subject(key), message)
-    }
-
-    async fn get(&self, path: &Path, range: &Range<u64>) -> object_store::Result<Bytes> {
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(range.clone())),
-            ..GetOptions::default()
-        };
-        self.client.get_opts(path, options).await?.bytes().await
     }
 
     fn shorter(&self, key: &ObjectKey, held: u64, range: &Range<u64>) -> BackupError {
