@@ -17,6 +17,7 @@ pub struct Publication {
     entry: Box<CatalogEntry>,
     manifest: Bytes,
     attempt: Option<u32>,
+    is_again: bool,
 }
 
 impl Publication {
@@ -26,6 +27,17 @@ impl Publication {
             entry: Box::new(sealed.entry(path)),
             manifest: sealed.bytes.clone(),
             attempt: None,
+            is_again: false,
+        }
+    }
+
+    /// Where some of it may be there already. A manifest that is has no need of more than an entry, so what would refuse it is looked
+    /// for before that is written as well.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Publication {
+            is_again: true,
+            ..self
         }
     }
 
@@ -62,6 +74,10 @@ impl Publication {
         let folder = ObjectKey::new(self.entry.path.as_str())?;
         let manifest = folder.join(layout::MANIFEST)?;
         let mut publishing = Some(publishing);
+        if self.is_again {
+            self.refuse_late(sink, &entry, &folder, claimed).await?;
+            self.refuse_orphan(sink, &folder).await?;
+        }
         for step in PublishStep::ORDER {
             match step {
                 PublishStep::Entry => {
@@ -83,11 +99,7 @@ impl Publication {
                     or_take_back(sink, &manifest, &self.manifest, checked).await?;
                     looked.map_err(no_conflict)?;
                 }
-                PublishStep::Parent => {
-                    if let Some(parent) = &self.entry.parent {
-                        refuse_without(sink, parent, &folder).await?;
-                    }
-                }
+                PublishStep::Parent => self.refuse_orphan(sink, &folder).await?,
                 PublishStep::Manifest => {
                     if let Some(publishing) = publishing.take() {
                         publishing();
@@ -101,6 +113,14 @@ impl Publication {
         // has made up for it.
         mark_published(sink, &entry, &entry_bytes).await.ok();
         Ok(())
+    }
+
+    /// Refuses a link whose parent isn't there.
+    async fn refuse_orphan(&self, sink: &dyn Sink, folder: &ObjectKey) -> Result<(), BackupError> {
+        match &self.entry.parent {
+            Some(parent) => refuse_without(sink, parent, folder).await,
+            None => Ok(()),
+        }
     }
 
     /// Refuses what is no backup any more, and what is somebody else's by now.

@@ -69,6 +69,7 @@ impl<'a> Completion<'a> {
             }
         }
         Publication::new(self.sealed, self.path)
+            .again()
             .publish(
                 self.to.sink.as_ref(),
                 claimed,

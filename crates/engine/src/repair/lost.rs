@@ -129,6 +129,7 @@ impl<'a> Lost<'a> {
         let sink = self.opened.sink.as_ref();
         let read_back = sink.capabilities().read_back.has_documents();
         Publication::new(sealed, self.path)
+            .again()
             .publish(sink, self.claimed, read_back, || ())
             .await
     }

@@ -3,8 +3,9 @@
 use futures::TryStreamExt;
 use teeline::sinks::MemorySink;
 use teeline::{
-    BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, RestoreMode,
-    RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule, Sink, Span, Which, exit,
+    BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, RepairRequest,
+    RestoreMode, RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule, Sink, Span,
+    Which, exit,
 };
 use teeline_core::{ObjectKey, ObjectMeta, Withdrawal, WithdrawalReason, document, layout};
 
@@ -109,6 +110,25 @@ async fn what_an_entry_that_cannot_be_read_may_need_is_not_deleted() {
         let report = site.engine.delete(DeleteRequest::new(at.clone(), id)).await;
         assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_lost_its_entry_does_not_come_back_without_its_parent() {
+    let site = Site::new().await;
+    let (sink, at) = store("copy");
+    let at = vec![at];
+    let [full, link] = with_link(&site, &at).await;
+    sink.delete(&entry_of(&sink, &link)).await.unwrap();
+    // Nobody sees that the link is there.
+    let request = DeleteRequest::new(at.clone(), full.clone());
+    assert_eq!(site.engine.delete(request).await.exit_code(), 0);
+    let request = RepairRequest::everything(at.clone());
+    let report = site.engine.repair(request).await;
+    let mut runs = report.runs.iter();
+    let run = runs.find(|run| run.id == link).expect("it is found");
+    let error = run.destinations[0].error.as_ref().unwrap();
+    assert!(error.message.contains(full.as_str()), "{error:?}");
+    assert!(listed(&site, &at).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

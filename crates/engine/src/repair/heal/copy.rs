@@ -299,6 +299,7 @@ impl<'a> Healing<'a> {
         }
         let read_back = self.to.sink.capabilities().read_back.has_documents();
         Publication::new(self.sealed, self.path)
+            .again()
             .publish(self.to.sink.as_ref(), claimed, read_back, || ())
             .await?;
         for (key, was, moved_to) in moved {
