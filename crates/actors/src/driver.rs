@@ -12,9 +12,10 @@ use teeline_core::{
 use tokio::sync::mpsc;
 
 use crate::messages::{DriverEvent, LaneItem, Step};
-use crate::publish::{Claimed, attest, claim, differs, put_checked};
+use crate::publish::{Claimed, claim};
 use crate::read_back::compare_pieces;
 use crate::stages::{Meter, Phase};
+use crate::written::{attest, differs, put_checked};
 
 /// How a destination's copy is to be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

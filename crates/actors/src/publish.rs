@@ -8,8 +8,7 @@ use teeline_core::{
     SealedManifest, Sink, Timestamp, document, layout, published_marker,
 };
 
-/// So often what was read back as something else than was written is looked at, until it can be told what it is.
-const LOOKS_MAX: u32 = 4;
+use crate::written::{check_written, is_there, no_conflict, or_take_back, put_checked, put_once};
 
 /// What makes a backup visible.
 #[derive(Debug, Clone)]
@@ -288,18 +287,6 @@ async fn put_empty(sink: &dyn Sink, key: &ObjectKey) -> Result<(), BackupError> 
     }
 }
 
-/// Whether there is an object of this key.
-///
-/// # Errors
-/// Where that can't be told.
-pub async fn is_there(sink: &dyn Sink, key: &ObjectKey) -> Result<bool, BackupError> {
-    match sink.head(key).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.class() == Class::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// The claim of a run, as it stands at a destination. Whoever claims the id anew after a sweep, by the same bytes, makes another
 /// one: the store's clock tells, where it has one. So whoever has written files, or compared them, finds out before publishing
 /// whether some may have been swept since.
@@ -359,132 +346,4 @@ pub async fn mark(sink: &dyn Sink) -> Result<(), BackupError> {
         other => other?,
     }
     Ok(())
-}
-
-/// Writes a small file; with `read_back`, what the store then gives is compared with it, and its size otherwise.
-///
-/// # Errors
-/// [`Class::Corrupt`] where what is there then isn't what was written.
-pub async fn put_checked(
-    sink: &dyn Sink,
-    key: &ObjectKey,
-    bytes: Bytes,
-    read_back: bool,
-) -> Result<(), BackupError> {
-    put_once(sink, key, &bytes).await?;
-    check_written(sink, key, &bytes, read_back).await
-}
-
-async fn put_once(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> Result<(), BackupError> {
-    match sink.put(key, bytes.clone()).await {
-        // A try whose answer was lost may have written it, whatever the store then says of the next one.
-        Err(error) if error.class() == Class::Conflict && holds(sink, key, bytes).await? => Ok(()),
-        written => written,
-    }
-}
-
-async fn check_written(
-    sink: &dyn Sink,
-    key: &ObjectKey,
-    bytes: &Bytes,
-    read_back: bool,
-) -> Result<(), BackupError> {
-    let checked = match read_back {
-        true => check(sink, key, bytes).await,
-        false => attest(sink, key, bytes.len() as u64).await,
-    };
-    checked.map_err(no_conflict)
-}
-
-/// What came of writing `bytes`, or of checking them. What is something else than was written, also when it is looked at again, is
-/// deleted, so that nobody lists what can't be restored.
-async fn or_take_back(
-    sink: &dyn Sink,
-    key: &ObjectKey,
-    bytes: &Bytes,
-    result: Result<(), BackupError>,
-) -> Result<(), BackupError> {
-    let is_damaged = result
-        .as_ref()
-        .is_err_and(|error| error.class() == Class::Corrupt);
-    // Where it can't be deleted, a verification says what it is, and a deletion removes it.
-    if is_damaged && is_something_else(sink, key, bytes).await {
-        sink.delete(key).await.ok();
-    }
-    result
-}
-
-/// Whether what stands under a key is something else than `bytes`: of another size, or the same other bytes each time that they
-/// are read. What differs from one time to the next, or isn't of the size that the store says, is damaged on its way.
-async fn is_something_else(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> bool {
-    let length = bytes.len() as u64;
-    let mut before: Option<Bytes> = None;
-    for _ in 0..LOOKS_MAX {
-        let read = async {
-            sink.drop_cached(key).await?;
-            match sink.head(key).await?.bytes == length {
-                true => sink.read(key, 0..length).await.map(Some),
-                false => Ok(None),
-            }
-        };
-        match read.await {
-            Ok(Some(found)) if found == *bytes => return false,
-            Ok(Some(found)) if found.len() as u64 != length => {}
-            Ok(Some(found)) if before.as_ref() == Some(&found) => return true,
-            Ok(Some(found)) => before = Some(found),
-            Ok(None) => return true,
-            Err::<_, BackupError>(_) => {}
-        }
-    }
-    false
-}
-
-/// Compares what the store now gives with what it was sent.
-async fn check(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> Result<(), BackupError> {
-    sink.drop_cached(key).await?;
-    match sink.read(key, 0..bytes.len() as u64).await? == *bytes {
-        true => Ok(()),
-        false => Err(differs(sink, key)),
-    }
-}
-
-/// What was written stands there, so whatever a store then says of reading it, it isn't that something else does.
-fn no_conflict(error: BackupError) -> BackupError {
-    if error.class() != Class::Conflict {
-        return error;
-    }
-    let (operation, subject) = (error.operation().to_owned(), error.subject().to_owned());
-    let message = error.message().to_owned();
-    BackupError::new(Class::Permanent, operation, subject, message).because(error)
-}
-
-/// Whether exactly `bytes` stand under a key.
-async fn holds(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> Result<bool, BackupError> {
-    let length = bytes.len() as u64;
-    if !is_there(sink, key).await? || sink.head(key).await?.bytes != length {
-        return Ok(false);
-    }
-    Ok(sink.read(key, 0..length).await? == *bytes)
-}
-
-/// Compares the size that the store says with what it was sent.
-pub(crate) async fn attest(sink: &dyn Sink, key: &ObjectKey, sent: u64) -> Result<(), BackupError> {
-    let found = sink.head(key).await?.bytes;
-    if found == sent {
-        return Ok(());
-    }
-    let subject = format!("{sink}: {key}");
-    let message = format!("the store says {found} bytes, {sent} were sent");
-    Err(BackupError::new(Class::Corrupt, "verify", subject, message))
-}
-
-/// What a destination gives isn't what was written there.
-pub(crate) fn differs(sink: &dyn Sink, key: &ObjectKey) -> BackupError {
-    BackupError::new(
-        Class::Corrupt,
-        "verify",
-        format!("{sink}: {key}"),
-        "what was read back is not what was written",
-    )
-    .suggest("the disk, the store or the way to it damages data; check it before trusting it again")
 }
