@@ -338,7 +338,16 @@ fn yielding(cells: &[Stored], keys: &Keys) -> HashSet<String> {
     for inner in valued() {
         let ends = inner.path.match_indices('.');
         let outers = ends.map(|(end, _)| &inner.path[..end]);
-        let is_former_item = !inner.named && outers.clone().any(holds_items);
+        let is_item_of = |outer: &str| {
+            let step = inner
+                .path
+                .strip_prefix(outer)
+                .and_then(|path| path.strip_prefix('.'));
+            inner.named && step.is_some_and(|step| array_index(step).is_some())
+        };
+        let is_former_item = outers
+            .clone()
+            .any(|outer| holds_items(outer) && !is_item_of(outer));
         if is_former_item || outers.clone().any(is_point) {
             yielding.insert(inner.key.clone());
         }

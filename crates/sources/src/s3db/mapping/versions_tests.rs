@@ -178,6 +178,35 @@ fn an_object_that_became_json_may_be_there_in_parts() {
 }
 
 #[test]
+fn bytes_within_an_object_that_became_bytes_stand_beside_the_document() {
+    let version = |time: &str, attributes: Value| json!({"attributes": attributes, "behavior": "body-only", "createdAt": time});
+    let catalogue = json!({"resources": {"r": {
+        "currentVersion": "v2",
+        "versions": {
+            "v1": version("2026-01-01T00:00:00.000Z", json!({"mask": {"inner": "bits:16"}})),
+            "v2": version("2026-01-02T00:00:00.010Z", json!({"mask": "bits:16"})),
+        },
+        "schemaRegistry": {"mapping": {"mask.inner": 0, "mask": 1}, "burned": []},
+    }}});
+    let catalogue = Catalogue::parse(catalogue.to_string().as_bytes()).unwrap();
+    check(
+        &catalogue.resources[0],
+        &object(
+            &json!({"_v": "v2", "_map": "{\"mask\":\"1\"}"}),
+            JSON,
+            "{\"_v\":\"v2\",\"mask.inner.0\":42,\"mask.inner.1\":45,\"mask.0\":1,\"mask.1\":2}",
+        ),
+        &json!({
+            "id": "an id", "mask": [1, 2],
+            "_s3db": {
+                "cells": {"mask.inner.0": 42, "mask.inner.1": 45},
+                "inBody": ["_v", "mask.inner.0", "mask.inner.1", "mask.0", "mask.1"],
+            },
+        }),
+    );
+}
+
+#[test]
 fn what_has_no_text_in_the_type_of_today_is_kept_as_it_is() {
     let attributes = json!({"list": "ip4|optional", "n": "number|optional"});
     check(
