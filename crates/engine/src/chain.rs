@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use teeline_core::{
     BackupError, BackupId, BackupRef, CatalogEntry, Class, Manifest, ResourceEntry, SourceKind,
+    layout,
 };
 
-use crate::catalog::Asked;
+use crate::catalog::{Asked, read_document};
 use crate::check::read_manifest;
 use crate::copies::{Copies, Frozen};
 use crate::keys::{Keys, authenticate};
 use crate::report::Damage;
+use crate::withdrawal::Withdrawn;
 
 pub(crate) use stages::{Stage, Stages};
 
@@ -39,7 +41,7 @@ impl Chain {
         };
         let mut seen = HashSet::from([id.clone()]);
         while let Some(parent) = chain.wanted(&mut seen)? {
-            let copies = Copies::open(&parent.id, asked, keys).await;
+            let copies = open_parent(&parent, asked, keys).await;
             let copies = copies.map_err(|error| missing(chain.first(), &parent, &error))?;
             chain.take(copies, &parent)?;
         }
@@ -55,30 +57,14 @@ impl Chain {
         entry: &CatalogEntry,
         keys: &Keys,
     ) -> Result<Self, BackupError> {
-        let read = async |entry: &CatalogEntry| {
-            let opened = asked.opened.clone();
-            let sealed = read_manifest(&opened, entry).await?;
-            let unlocked = authenticate(&opened, &entry.path, &sealed, keys).await?;
-            let sealer = unlocked.map(|unlocked| unlocked.sealer);
-            let copies = Copies::of_one(opened, entry.clone(), sealed.manifest, sealer);
-            Ok::<_, BackupError>(copies)
-        };
         let mut chain = Chain {
-            backups: vec![Arc::new(read(entry).await?)],
+            backups: vec![Arc::new(read_copy(asked, entry, keys).await?)],
         };
         let mut seen = HashSet::from([entry.id.clone()]);
         while let Some(parent) = chain.wanted(&mut seen)? {
             let copies = match asked.entry(&parent.id) {
-                Some(entry) => read(entry).await,
-                None => {
-                    let message = format!("it isn't at {}", asked.opened.name);
-                    Err(BackupError::new(
-                        Class::NotFound,
-                        "find",
-                        &parent.id,
-                        message,
-                    ))
-                }
+                Some(entry) => read_copy(asked, entry, keys).await,
+                None => read_withdrawn(asked, &parent, keys).await,
             };
             let copies = copies.map_err(|error| missing(chain.first(), &parent, &error))?;
             chain.take(copies, &parent)?;
@@ -189,6 +175,68 @@ impl Chain {
         self.backups.insert(0, Arc::new(copies));
         Ok(())
     }
+}
+
+/// The copy of a backup at one destination, as its entry there says it.
+async fn read_copy(
+    asked: &Asked,
+    entry: &CatalogEntry,
+    keys: &Keys,
+) -> Result<Copies, BackupError> {
+    let opened = asked.opened.clone();
+    let sealed = read_manifest(&opened, entry).await?;
+    let unlocked = authenticate(&opened, &entry.path, &sealed, keys).await?;
+    let sealer = unlocked.map(|unlocked| unlocked.sealer);
+    Ok(Copies::of_one(
+        opened,
+        entry.clone(),
+        sealed.manifest,
+        sealer,
+    ))
+}
+
+/// What a listed backup goes on from, where it is withdrawn at a destination and still there. Whoever withdrew it died before they
+/// saw the link: the next cleanup takes that back, and until then the link has to be restorable all the same.
+async fn read_withdrawn(
+    asked: &Asked,
+    parent: &BackupRef,
+    keys: &Keys,
+) -> Result<Copies, BackupError> {
+    let withdrawn = asked.catalog.withdrawn(&parent.id);
+    if withdrawn.is_none_or(Withdrawn::is_of_dead_run) {
+        let message = format!("it isn't at {}", asked.opened.name);
+        return Err(BackupError::new(
+            Class::NotFound,
+            "find",
+            &parent.id,
+            message,
+        ));
+    }
+    let key = layout::catalog_entry(&parent.id, parent.started_at)?;
+    let entry = read_document(asked.opened.sink.as_ref(), &key).await?;
+    read_copy(asked, &entry, keys).await
+}
+
+/// What a backup goes on from, from whichever of the destinations has it; where none lists it, from one where it is withdrawn.
+async fn open_parent(
+    parent: &BackupRef,
+    asked: &[Result<Asked, (String, BackupError)>],
+    keys: &Keys,
+) -> Result<Copies, BackupError> {
+    let mut places = asked.iter().flatten();
+    let is_listed = places.any(|place| place.entry(&parent.id).is_some());
+    let mut error = match Copies::open(&parent.id, asked, keys).await {
+        Err(error) if !is_listed => error,
+        opened => return opened,
+    };
+    for place in asked.iter().flatten() {
+        match read_withdrawn(place, parent, keys).await {
+            Err(failed) if failed.class() == Class::NotFound => {}
+            Err(failed) => error = failed,
+            read => return read,
+        }
+    }
+    Err(error)
 }
 
 fn reference(copies: &Copies) -> BackupRef {

@@ -5,7 +5,7 @@ use teeline::sinks::MemorySink;
 use teeline::{
     BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, RepairRequest,
     RestoreMode, RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule, Sink, Span,
-    Which, exit,
+    VerifyRequest, Which, exit,
 };
 use teeline_core::{ObjectKey, ObjectMeta, Withdrawal, WithdrawalReason, document, layout};
 
@@ -137,6 +137,7 @@ async fn a_withdrawal_that_left_a_link_without_its_parent_is_taken_back() {
     let (sink, at) = store("copy");
     let at = vec![at];
     let [full, link] = with_link(&site, &at).await;
+    let expected = site.objects().await;
     // Whoever has withdrawn it was killed before it could see that a link had come.
     let entry = entry_of(&sink, &full);
     let withdrawal = document::seal(&Withdrawal {
@@ -148,6 +149,13 @@ async fn a_withdrawal_that_left_a_link_without_its_parent_is_taken_back() {
     let key = layout::withdrawal(&entry).unwrap();
     sink.overwrite(&key, &withdrawal);
     assert_eq!(listed(&site, &at).await, std::slice::from_ref(&link));
+    // What is listed can be restored, with what it goes on from as long as that is there.
+    let found = site.restored(Which::Id(link.clone()), &at).await;
+    assert_same(&found, &expected);
+    let mut request = VerifyRequest::new(at.clone());
+    request.deep = true;
+    let verified = site.engine.verify(request).await;
+    assert_eq!(verified.exit_code(), exit::DONE, "{verified:?}");
 
     let mut request = CleanupRequest::new(at.clone(), RetentionPolicy::default());
     request.dry_run = true;
