@@ -14,6 +14,7 @@ from peers_profile import table
 from peers_rows import ROWS, Peers, Skipped, backup
 
 MARKS = "<!-- begin: benches/peers.sh -->", "<!-- end: benches/peers.sh -->"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PROFILED = {"gzip to 4 folders": backup(), "zstd to 4 folders": backup("--compression zstd")}
 
 
@@ -40,6 +41,19 @@ def shown(result):
         return number(result.measure), "", ""
     sign = "≥" if result.least else "≤"
     return number(result.measure), f"{sign} {number(result.reach)}", "yes" if result.is_reached() else "no"
+
+
+def explanations():
+    """What the page says of rows that aren't reached, by row: a list whose items begin with the row's name."""
+    said = PAGE.read_text().partition("\n## What isn't reached\n")[2].partition("\n## ")[0]
+    items = (" ".join(item.split()) for item in said.split("\n- ")[1:])
+    return {item.split("`")[1]: item for item in items}
+
+
+def print_missed(results):
+    known = explanations()
+    for row in dict.fromkeys(result.row for result in results if result.reach is not None and not result.is_reached()):
+        print("not reached, " + known.get(row, f"`{row}`: {PAGE.name} says nothing of it yet"))
 
 
 def print_row(result):
@@ -87,10 +101,9 @@ def tables(results, skipped, peers):
 
 
 def write(results, skipped, peers):
-    page = peers.here.parent / "docs" / "performance.md"
-    before, _, rest = page.read_text().partition(MARKS[0])
-    page.with_suffix(".svg").write_text(chart(results, shown))
-    page.write_text(before + tables(results, skipped, peers) + rest.partition(MARKS[1])[2])
+    before, _, rest = PAGE.read_text().partition(MARKS[0])
+    PAGE.with_suffix(".svg").write_text(chart(results, shown))
+    PAGE.write_text(before + tables(results, skipped, peers) + rest.partition(MARKS[1])[2])
 
 
 def main():
@@ -108,6 +121,7 @@ def main():
         except Skipped as why:
             skipped[row] = why
             print(f"{row}: not measured, {why}", flush=True)
+    print_missed(results)
     if asked.write:
         write(results, skipped, peers)
 
