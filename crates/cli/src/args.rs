@@ -95,7 +95,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlacesArguments {
     /// The configuration whose destinations are meant
-    #[arg(long, value_name = "FILE", conflicts_with = "at")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// A destination: a path, s3://… or http(s)://…, with name= before it to name it; may be repeated. Without any,
     /// ./backups
@@ -130,10 +130,10 @@ pub(crate) struct ListArguments {
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) backup_type: Option<String>,
     /// Only those that began on this day in UTC, or at this time (RFC 3339), or later
-    #[arg(long, value_name = "DAY|TIME")]
+    #[arg(long, value_name = "DAY|TIME", visible_alias = "start-date")]
     pub(crate) since: Option<String>,
     /// Only those that began on this day in UTC, or at this time (RFC 3339), or earlier
-    #[arg(long, value_name = "DAY|TIME")]
+    #[arg(long, value_name = "DAY|TIME", visible_alias = "end-date")]
     pub(crate) until: Option<String>,
     /// Only those of which this is said; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]

@@ -77,7 +77,7 @@ async fn carry_out(
     match command {
         Command::Backup(typed) => backup(&typed, output, signals).await,
         Command::Init(typed) => {
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::init(&typed, &setting, output, &signals.cancel)?;
             let progress = Progress::start(output, "trying");
             let report = setting.plain_engine()?.init(request).await;
@@ -85,7 +85,7 @@ async fn carry_out(
             Ok(output.report(&report))
         }
         Command::List(typed) => {
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::list(&typed, &setting, output)?;
             let engine = setting.plain_engine()?;
             let report = signals.guard(engine.list(request)).await?;
@@ -93,21 +93,21 @@ async fn carry_out(
         }
         Command::Status(typed) => {
             let id = resolve::status(&typed)?;
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let places = resolve::places(&typed.places, &setting, output)?;
             let engine = setting.plain_engine()?;
             let report = signals.guard(engine.status(&places, &id)).await?;
             Ok(output.report(&report))
         }
         Command::Check(typed) => {
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::monitor(&typed, &setting, output)?;
             let engine = setting.plain_engine()?;
             let report = signals.guard(engine.monitor(request)).await?;
             Ok(output.report(&report))
         }
         Command::Verify(typed) => {
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::verify(&typed, &setting, output, &signals.cancel).await?;
             let progress = Progress::start(output, "verifying");
             let report = setting.plain_engine()?.verify(request).await;
@@ -115,7 +115,7 @@ async fn carry_out(
             Ok(output.report(&report))
         }
         Command::Validate(typed) => {
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::validate(&typed, &setting, output, &signals.cancel).await?;
             let progress = Progress::start(output, "validating");
             let report = setting.plain_engine()?.validate(request).await;
@@ -123,7 +123,7 @@ async fn carry_out(
             Ok(output.report(&report))
         }
         Command::Scrub(typed) => {
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::scrub(&typed, &setting, output, &signals.cancel).await?;
             let progress = Progress::start(output, "scrubbing");
             let report = setting.plain_engine()?.scrub(request).await;
@@ -131,7 +131,7 @@ async fn carry_out(
             Ok(output.report(&report))
         }
         Command::Drill(typed) => {
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::drill(&typed, &setting, output, &signals.cancel).await?;
             let progress = Progress::start(output, "drilling");
             let report = setting.plain_engine()?.drill(request).await;
@@ -141,7 +141,7 @@ async fn carry_out(
         Command::Restore(typed) => restore(&typed, output, signals).await,
         Command::Repair(typed) => {
             let id = resolve::repair_id(&typed)?;
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::repair(&typed, id, &setting, output, &signals.cancel).await?;
             let progress = Progress::start(output, "repairing");
             let report = setting.plain_engine()?.repair(request).await;
@@ -150,7 +150,7 @@ async fn carry_out(
         }
         Command::Sync(typed) => {
             let id = resolve::sync_id(&typed)?;
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::sync(&typed, id, &setting, output, &signals.cancel)?;
             let progress = Progress::start(output, "copying");
             let report = setting.plain_engine()?.sync(request).await;
@@ -159,7 +159,7 @@ async fn carry_out(
         }
         Command::Consolidate(typed) => {
             let id = resolve::consolidate_id(&typed)?;
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request =
                 resolve::consolidate(&typed, id, &setting, output, &signals.cancel).await?;
             let next = Next::new(setting.path(), &request.destinations);
@@ -170,13 +170,13 @@ async fn carry_out(
         }
         Command::Delete(typed) => {
             let id = resolve::delete_id(&typed)?;
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::delete(&typed, id, &setting, output, &signals.cancel)?;
             let report = setting.plain_engine()?.delete(request).await;
             Ok(output.report(&report))
         }
         Command::Cleanup(typed) => {
-            let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
+            let setting = Setting::of(&typed.places, output, signals).await?;
             let request = resolve::cleanup(&typed, &setting, output, &signals.cancel)?;
             let progress = Progress::start(output, "cleaning up");
             let report = setting.plain_engine()?.cleanup(request).await;
@@ -208,7 +208,7 @@ async fn key(typed: &KeyCommand, output: &Output, signals: &Signals) -> Result<u
         | KeyCommand::Add { which, .. }
         | KeyCommand::Rotate { which, .. } => &which.places,
     };
-    let setting = Setting::open(places.config.as_deref(), output, signals).await?;
+    let setting = Setting::of(places, output, signals).await?;
     let request = resolve::key(typed, &setting, output, &signals.cancel).await?;
     let report = setting.plain_engine()?.keys(request).await;
     Ok(output.report(&report))
@@ -284,8 +284,9 @@ async fn restore(
     output: &mut Output,
     signals: &Signals,
 ) -> Result<u8, BackupError> {
-    let setting = Setting::open(typed.places.config.as_deref(), output, signals).await?;
-    let request = resolve::restore(typed, &setting, output, &signals.cancel).await?;
+    let restored = resolve::restored(typed)?;
+    let setting = Setting::of(&restored.places, output, signals).await?;
+    let request = resolve::restore(typed, restored, &setting, output, &signals.cancel).await?;
     let progress = Progress::start(output, "restoring");
     let report = setting.plain_engine()?.restore(request).await;
     drop(progress);

@@ -482,7 +482,6 @@ fn usage_is_refused_with_what_to_do() {
             "NOT_SET_ANYWHERE",
         ),
         (&["status", "latest"], "takes the id"),
-        (&["verify", "nonsense"], "not the id"),
         (&["restore", "latest"], "--target"),
         (
             &["restore", "latest", "--target", "ftp://x", "--at", "a"],

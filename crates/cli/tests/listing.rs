@@ -51,6 +51,8 @@ fn what_is_listed_is_what_was_asked_for() {
     assert_eq!(listed(&["--prefix", "weekly"]).len(), 2);
     assert_eq!(listed(&["--until", "2020-02-29"]).len(), 0);
     assert_eq!(listed(&["--since", "2020-02-29"]).len(), 3);
+    assert_eq!(listed(&["--end-date", "2020-02-29"]).len(), 0);
+    assert_eq!(listed(&["--start-date", "2020-02-29"]).len(), 3);
     assert_eq!(listed(&["--status", "failed"]), [failed.as_str()]);
     let text = scratch.teeline(0, &["list", "--status", "failed"]).stdout;
     assert!(

@@ -191,7 +191,6 @@ fn usage_is_refused_with_what_to_do() {
             "--rebuild-manifest",
         ),
         (&["repair", "latest", "--rebuild-manifest"], "takes the id"),
-        (&["repair", "nonsense", "--rebuild-manifest"], "not the id"),
         (
             &["repair", "--rebuild-manifest", "--at", "a", "--config", "b"],
             "--config",

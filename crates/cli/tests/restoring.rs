@@ -157,6 +157,38 @@ fn a_target_is_named_by_the_configuration_and_never_guessed() {
 }
 
 #[test]
+fn a_time_goes_with_a_configuration_and_what_is_no_id_is_unknown() {
+    let scratch = with_backup();
+    scratch.write("teeline.toml", "[destinations.a]\npath = \"a\"\n");
+    let restore = ["restore", "--config", "teeline.toml", "--target"];
+    scratch.teeline(0, &[&restore[..], &["./x", "--at", "2200-01-01"]].concat());
+    assert_eq!(scratch.files("x"), ["a=20b.jsonl", "users.jsonl"]);
+    let both = scratch.teeline(2, &[&restore[..], &["./y", "--at", "a"]].concat());
+    assert!(both.stderr.contains("--config"), "{}", both.stderr);
+
+    let foreign = [
+        "restore",
+        "full-2025-01-15-abc123",
+        "--at",
+        "a",
+        "--target",
+        "./y",
+    ];
+    let unknown = scratch.teeline(1, &foreign);
+    assert!(
+        unknown.stderr.contains("not a backup id"),
+        "{}",
+        unknown.stderr
+    );
+    let json = scratch
+        .teeline(1, &[&foreign[..], &["--json"]].concat())
+        .json();
+    assert_eq!(json["failure"]["operation"], "restore", "{json}");
+    assert_eq!(json["failure"]["statusCode"], 404);
+    assert!(!scratch.path("y").exists());
+}
+
+#[test]
 fn resources_of_any_name_come_back_under_it() {
     let scratch = Scratch::new();
     let names = ["a=b", "a%b", "a\\b", "=C3=A9", "x y"];

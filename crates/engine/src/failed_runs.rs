@@ -6,11 +6,13 @@ use std::collections::{BTreeSet, HashMap};
 use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::commit::was_published;
 use teeline_core::{
-    BackupError, BackupId, Metadata, ObjectKey, ObjectMeta, RunRecord, RunStatus, Timestamp, layout,
+    BackupError, BackupId, ErrorReport, Metadata, ObjectKey, ObjectMeta, RunRecord, RunStatus,
+    Timestamp, layout,
 };
 
 use crate::catalog::{READS_AT_ONCE, read_document, read_entry};
 use crate::engine::Engine;
+use crate::failure::first_to_blame;
 use crate::list::ListRequest;
 use crate::open::{Opened, open_all};
 use crate::report::{ListReport, ListedBackup};
@@ -155,9 +157,14 @@ async fn look_at(places: &[Keys], id: BackupId, request: &ListRequest) -> Run {
     run
 }
 
+/// Why a run failed.
+pub(crate) fn why_failed(record: &RunRecord) -> Option<&ErrorReport> {
+    let of_the_run = record.error.as_ref();
+    of_the_run.or_else(|| first_to_blame(&record.destinations))
+}
+
 fn listed(record: RunRecord, destinations: Vec<String>) -> ListedBackup {
-    let of_destinations = || record.destinations.iter().find_map(|at| at.error.clone());
-    let error = record.error.clone().or_else(of_destinations);
+    let error = why_failed(&record).cloned();
     ListedBackup {
         id: record.id,
         backup_type: record.backup_type,

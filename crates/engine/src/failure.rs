@@ -233,6 +233,16 @@ impl Failure {
     }
 }
 
+impl From<&Failure> for ErrorReport {
+    fn from(failure: &Failure) -> Self {
+        ErrorReport {
+            class: failure.class,
+            message: failure.message.clone(),
+            suggestion: Some(failure.suggestion.clone()),
+        }
+    }
+}
+
 /// The kind of the only destination, or that there are several.
 fn driver(request: &BackupRequest) -> &'static str {
     match &request.destinations[..] {
@@ -241,17 +251,21 @@ fn driver(request: &BackupRequest) -> &'static str {
     }
 }
 
+/// What destinations say that is to blame for a failure. Those that were only told to stop, since another one failed, aren't.
+fn to_blame(destinations: &[DestinationReport]) -> impl Iterator<Item = &ErrorReport> {
+    let errors = destinations.iter().filter_map(|at| at.error.as_ref());
+    errors.filter(|error| error.class != Class::Cancelled)
+}
+
+/// The first of that; where nothing is, the first that any says.
+pub(crate) fn first_to_blame(destinations: &[DestinationReport]) -> Option<&ErrorReport> {
+    let mut errors = destinations.iter().filter_map(|at| at.error.as_ref());
+    to_blame(destinations).next().or_else(|| errors.next())
+}
+
 /// A failure that destinations are to blame for: the strategy isn't met, and nothing else is wrong.
 fn at_destinations(report: &BackupReport, request: &BackupRequest) -> Option<Failure> {
-    let errors = || {
-        report
-            .destinations
-            .iter()
-            .filter_map(|at| at.error.as_ref())
-    };
-    // Those that were only told to stop, since another one failed, aren't to blame.
-    let to_blame = || errors().filter(|error| error.class != Class::Cancelled);
-    let first = to_blame().next().or_else(|| errors().next())?;
+    let first = first_to_blame(&report.destinations)?;
     if request.destinations.len() == 1 {
         return Some(Failure::new(Operation::Upload, first).by(driver(request)));
     }
@@ -259,7 +273,7 @@ fn at_destinations(report: &BackupReport, request: &BackupRequest) -> Option<Fai
         teeline_core::StrategyKind::All => "requires all destinations to succeed",
         _ => "isn't met by those that succeeded",
     };
-    let failed = to_blame().count();
+    let failed = to_blame(&report.destinations).count();
     let message = format!(
         "{failed} of {} destinations failed, and the strategy {} {met_by}",
         report.destinations.len(),

@@ -283,7 +283,7 @@ pub struct StatusReport {
     pub backup_type: Option<BackupType>,
     /// What became of it; `unknown` where no destination knows it.
     pub status: BackupState,
-    /// When the run began.
+    /// When the run began; of several that failed, the last.
     pub timestamp: Option<Timestamp>,
     /// Records of all resources.
     pub record_count: u64,
@@ -311,7 +311,7 @@ pub struct StatusReport {
     pub destinations: Vec<CopyStatus>,
     /// The runs that made it or tried to, as each destination recorded them.
     pub runs: Vec<teeline_core::RunRecord>,
-    /// Why nothing could be said.
+    /// Why the last run failed, where runs tried and none left a backup; else why nothing could be said.
     pub error: Option<ErrorReport>,
 }
 
@@ -366,7 +366,12 @@ impl StatusReport {
             BackupState::Incomplete => exit::DEGRADED,
             _ => exit::DONE,
         };
-        let of_whole = self.error.as_ref().map(exit_code_of);
+        // That a run failed is what was asked for, and could be said.
+        let of_whole = self
+            .error
+            .as_ref()
+            .filter(|_| self.status != BackupState::Failed);
+        let of_whole = of_whole.map(exit_code_of);
         exit::worst(of_copies.chain(of_whole).chain([of_state]))
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use teeline_actors::{Observer, Verification};
 use teeline_core::seal::Recipient;
 use teeline_core::{
-    BackupError, BackupId, BackupRef, BackupType, Compression, LAG_PATIENCE_MS_DEFAULT, LagPolicy,
-    Metadata, Partitions, PathTemplate, Query, Retention, SPILL_BYTES_DEFAULT, Source, Span,
-    StrategyKind, TimeZone, Timestamp,
+    BackupError, BackupId, BackupRef, BackupType, BadId, Class, Compression,
+    LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata, Partitions, PathTemplate, Query, Retention,
+    SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -398,8 +398,9 @@ impl std::str::FromStr for Which {
             "latest" => Ok(Which::Latest),
             text => match Timestamp::last_of(text) {
                 Ok(time) => Ok(Which::At(time)),
-                Err(_) => text.parse().map(Which::Id).map_err(|error| {
-                    BackupError::usage("backup", error).suggest(
+                // No backup is called like something that is no id.
+                Err(_) => text.parse().map(Which::Id).map_err(|error: BadId| {
+                    BackupError::new(Class::NotFound, "find", "the backup", error).suggest(
                         "`teeline list` shows the ids; `latest` is accepted, and a day or time for what there was then",
                     )
                 }),

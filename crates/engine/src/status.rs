@@ -12,6 +12,7 @@ use crate::catalog::{Asked, ask_all, not_found};
 use crate::check::read_manifest;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
+use crate::failed_runs::why_failed;
 use crate::ledger::{self, LastVerified, Ledger};
 use crate::report::{BackupState, CopyState, CopyStatus, ResourceStatus, StatusReport};
 use crate::request::Which;
@@ -84,6 +85,7 @@ async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId
         runs: &report.runs,
     };
     match expected.state(&report.destinations) {
+        Some(BackupState::Failed) => report.describe_failure(),
         Some(state) => report.status = state,
         None => {
             let is_unreachable = |copy: &CopyStatus| copy.status == CopyState::Unreachable;
@@ -215,6 +217,15 @@ impl StatusReport {
             destinations: Vec::new(),
             runs: Vec::new(),
             error: None,
+        }
+    }
+
+    /// Says of runs that left no backup what the last of them came to.
+    fn describe_failure(&mut self) {
+        self.status = BackupState::Failed;
+        if let Some(last) = self.runs.iter().max_by_key(|run| run.ended_at) {
+            self.timestamp = Some(last.started_at);
+            self.error = why_failed(last).cloned();
         }
     }
 

@@ -10,8 +10,8 @@ use serde_json::json;
 use teeline::sinks::{Fault, Operation as Call, What, When};
 use teeline::{
     BackupReport, Class, CleanupRequest, Config, DestinationSpec, Engine, Executor, Failure,
-    Operation, RestoreReport, RestoreRequest, RestoreTarget, Retention, RetentionPolicy,
-    StrategyKind, Which,
+    ListRequest, ListedStatus, Operation, RestoreReport, RestoreRequest, RestoreTarget, Retention,
+    RetentionPolicy, StrategyKind, Which,
 };
 
 fn folder_at(path: &Path) -> DestinationSpec {
@@ -92,9 +92,10 @@ async fn an_unknown_backup_is_not_found() {
     let engine = engine(Executor::Threads(2));
     let (_, empty) = store("empty");
     let scratch = tempfile::tempdir().unwrap();
-    let which: Which = "full-2024-01-15-abc123"
-        .parse()
-        .unwrap_or_else(|_| "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap());
+    let foreign = "full-2024-01-15-abc123".parse::<Which>().unwrap_err();
+    let failure = Failure::of(Operation::Restore, &foreign);
+    assert_eq!((failure.status_code, failure.retriable), (404, false));
+    let which: Which = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
     let report = restore(
         &engine,
         empty.clone(),
@@ -160,7 +161,7 @@ async fn one_of_several_that_fails_is_named_with_all_of_them() {
     let (_, good) = store("good");
     let broken = Fault::new(Call::Put, When::From(1), What::Fail(Class::Permanent));
     let (_, bad) = failing("bad", broken);
-    let report = backup(&engine, &[good, bad]).await;
+    let report = backup(&engine, &[good.clone(), bad]).await;
     let failure = report.failure.as_ref().unwrap();
     assert_eq!(failure.operation, Operation::Backup);
     assert_eq!(
@@ -180,6 +181,11 @@ async fn one_of_several_that_fails_is_named_with_all_of_them() {
     assert_eq!(destinations[1]["error"]["class"], "permanent");
     // It was told to stop, and isn't to blame.
     assert_eq!(destinations[0]["error"]["class"], "cancelled");
+    let mut request = ListRequest::new(vec![good]);
+    request.status = ListedStatus::Failed;
+    let listed = engine.list(request).await;
+    let error = listed.backups[0].error.as_ref().unwrap();
+    assert_eq!(error.class, Class::Permanent, "{error:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use teeline::{BackupError, Cancel, DrillRequest, RestoreTarget, Scratch, ScrubRe
 use super::destinations::places_of;
 use super::exposed::Exposed;
 use super::keys::keys;
-use super::requests::{places, which};
+use super::requests::places;
 use super::setting::Setting;
 use crate::args::{DrillArguments, ScrubArguments};
 use crate::output::Output;
@@ -36,7 +36,7 @@ pub(crate) async fn drill(
     let mut exposed = Exposed::default();
     let mut request = DrillRequest::new(places_of(&typed.places, setting, &mut exposed)?);
     request.from.clone_from(&typed.from);
-    request.which = typed.id.as_deref().map(which).transpose()?;
+    request.which = typed.id.as_deref().map(str::parse).transpose()?;
     if let Some(place) = &typed.scratch {
         request.scratch = scratch(place, "--scratch", &mut exposed)?;
     }

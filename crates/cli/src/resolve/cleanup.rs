@@ -5,14 +5,14 @@ use teeline::{
     RetentionPolicy, Which,
 };
 
-use super::requests::{places, which};
+use super::requests::places;
 use super::setting::Setting;
 use crate::args::{CleanupArguments, DeleteArguments};
 use crate::output::Output;
 
 /// The backup that `teeline delete` is about.
 pub(crate) fn delete_id(typed: &DeleteArguments) -> Result<BackupId, BackupError> {
-    match which(&typed.id)? {
+    match typed.id.parse()? {
         Which::Id(id) => Ok(id),
         Which::Latest | Which::At(_) => Err(BackupError::usage("ID", "delete takes the id of a backup")
             .suggest("`teeline list` shows the ids; the latest may be another one by the time that it is deleted")),

@@ -7,7 +7,7 @@ use teeline::{
     Recipient, Which, WhichBackups,
 };
 
-use super::requests::{places, which};
+use super::requests::places;
 use super::setting::Setting;
 use crate::args::{KeyArguments, KeyCommand, NewKeyArguments, OpeningArguments, WhichArguments};
 use crate::output::Output;
@@ -107,7 +107,7 @@ pub(crate) async fn key(
             )
         }
         KeyCommand::Remove { id, name, places } => {
-            let which = match self::which(id)? {
+            let which = match id.parse()? {
                 Which::Latest => {
                     let error = BackupError::usage("ID", "remove takes the id of a backup");
                     return Err(error.suggest("`teeline list` shows the ids"));
@@ -130,7 +130,7 @@ pub(crate) async fn key(
 fn backups(typed: &WhichArguments) -> Result<WhichBackups, BackupError> {
     Ok(match typed.all {
         true => WhichBackups::All,
-        false => WhichBackups::One(which(&typed.id)?),
+        false => WhichBackups::One(typed.id.parse()?),
     })
 }
 

@@ -22,7 +22,7 @@ pub(crate) use self::cleanup::{cleanup, delete, delete_id};
 pub(crate) use self::keys::key;
 pub(crate) use self::requests::{
     consolidate, consolidate_id, init, inspect_plugin, list, monitor, places, repair, repair_id,
-    restore, status, sync, sync_id, validate, verify,
+    restore, restored, status, sync, sync_id, validate, verify,
 };
 pub(crate) use self::schedules::{scheduled, schedules_in, schedules_to_look_at};
 pub(crate) use self::setting::Setting;

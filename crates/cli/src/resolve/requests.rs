@@ -104,7 +104,7 @@ pub(crate) fn monitor(
 
 /// The backup that `teeline status` is about.
 pub(crate) fn status(typed: &StatusArguments) -> Result<BackupId, BackupError> {
-    match which(&typed.id)? {
+    match typed.id.parse()? {
         Which::Id(id) => Ok(id),
         Which::Latest | Which::At(_) => {
             Err(BackupError::usage("ID", "status takes the id of a backup")
@@ -115,7 +115,7 @@ pub(crate) fn status(typed: &StatusArguments) -> Result<BackupId, BackupError> {
 
 /// The run that `teeline repair` is about, if one was named.
 pub(crate) fn repair_id(typed: &RepairArguments) -> Result<Option<BackupId>, BackupError> {
-    match typed.id.as_deref().map(which).transpose()? {
+    match typed.id.as_deref().map(str::parse).transpose()? {
         None => Ok(None),
         Some(Which::Id(id)) => Ok(Some(id)),
         Some(Which::Latest | Which::At(_)) => Err(BackupError::usage("ID", "repair takes the id of a run")
@@ -145,7 +145,7 @@ pub(crate) async fn repair(
 
 /// The backup that `teeline sync` is about, if one was named.
 pub(crate) fn sync_id(typed: &SyncArguments) -> Result<Option<BackupId>, BackupError> {
-    match typed.id.as_deref().map(which).transpose()? {
+    match typed.id.as_deref().map(str::parse).transpose()? {
         None => Ok(None),
         Some(Which::Id(id)) => Ok(Some(id)),
         Some(Which::Latest | Which::At(_)) => Err(BackupError::usage("ID", "sync takes the id of a backup")
@@ -169,7 +169,7 @@ pub(crate) fn sync(
 
 /// The backup that `teeline consolidate` is about.
 pub(crate) fn consolidate_id(typed: &ConsolidateArguments) -> Result<BackupId, BackupError> {
-    match which(&typed.id)? {
+    match typed.id.parse()? {
         Which::Id(id) => Ok(id),
         Which::Latest | Which::At(_) => Err(BackupError::usage(
             "ID",
@@ -205,7 +205,7 @@ pub(crate) async fn verify(
     let mut request = VerifyRequest::new(places(&typed.places, setting, output)?);
     request.which = match typed.all {
         true => WhichBackups::All,
-        false => WhichBackups::One(which(&typed.id)?),
+        false => WhichBackups::One(typed.id.parse()?),
     };
     request.deep = typed.deep;
     request.keys = opening(&typed.opening, setting).await?;
@@ -224,7 +224,7 @@ pub(crate) async fn validate(
     let places = places_of(&typed.places, setting, &mut exposed)?;
     let mut request = ValidateRequest::new(places);
     request.which = match &typed.id {
-        Some(id) => WhichBackups::One(which(id)?),
+        Some(id) => WhichBackups::One(id.parse()?),
         None => WhichBackups::Last(to_usize(typed.last)),
     };
     if let Some(scratch) = &typed.scratch {
@@ -239,16 +239,16 @@ pub(crate) async fn validate(
 /// The request of `teeline restore`.
 pub(crate) async fn restore(
     typed: &RestoreArguments,
+    restored: Restored,
     setting: &Setting,
     output: &mut Output,
     cancel: &Cancel,
 ) -> Result<RestoreRequest, BackupError> {
     let mut exposed = Exposed::default();
     let target = target(typed, setting, output, &mut exposed)?;
-    let (which, places) = restored(typed)?;
-    let places = places_of(&places, setting, &mut exposed)?;
+    let places = places_of(&restored.places, setting, &mut exposed)?;
     exposed.warn(output);
-    let mut request = RestoreRequest::new(which, places, target);
+    let mut request = RestoreRequest::new(restored.which, places, target);
     request.overwrite = typed.overwrite;
     request.mode = typed.mode.map(mode);
     request.resources = typed.resources.clone();
@@ -266,9 +266,15 @@ pub(crate) async fn restore(
     Ok(request)
 }
 
-/// Which backup is restored, and from where: what is a time is no place, whichever of both `--at` is typed for.
-fn restored(typed: &RestoreArguments) -> Result<(Which, PlacesArguments), BackupError> {
-    let mut which = which(&typed.id)?;
+/// Which backup is restored, and from where.
+pub(crate) struct Restored {
+    which: Which,
+    pub(crate) places: PlacesArguments,
+}
+
+/// What `teeline restore` is about: what is a time is no place, whichever of both `--at` is typed for.
+pub(crate) fn restored(typed: &RestoreArguments) -> Result<Restored, BackupError> {
+    let mut which = typed.id.parse()?;
     let mut places = typed.places.clone();
     let mut times = Vec::new();
     places.at.retain(|text| match Timestamp::last_of(text) {
@@ -287,7 +293,7 @@ fn restored(typed: &RestoreArguments) -> Result<(Which, PlacesArguments), Backup
                 .suggest("a folder that is called like a time is written ./2026-11-23"));
         }
     }
-    Ok((which, places))
+    Ok(Restored { which, places })
 }
 
 fn mode(typed: ModeArgument) -> RestoreMode {
@@ -323,15 +329,4 @@ pub(crate) fn inspect_plugin(
     let mut request = InspectPluginRequest::new(&typed.path);
     request.cancel = cancel.clone();
     Ok(request)
-}
-
-pub(super) fn which(text: &str) -> Result<Which, BackupError> {
-    // As above.
-    text.parse().map_err(|_| {
-        BackupError::usage(
-            "ID",
-            "not the id of a backup; one looks like full-2026-11-23T02-00-00-k3j9x0q2mz",
-        )
-        .suggest("`teeline list` shows the ids; latest, and a day or a time, are accepted by verify and restore")
-    })
 }

@@ -6,7 +6,7 @@ use teeline::config::ExecutorConfig;
 use teeline::{BackupError, Config, Engine, Executor, TimeZone};
 
 use super::to_usize;
-use crate::args::{EngineArguments, ExecutorArgument};
+use crate::args::{EngineArguments, ExecutorArgument, PlacesArguments};
 use crate::embedded::Server;
 use crate::output::Output;
 use crate::signals::Signals;
@@ -24,6 +24,19 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
+    /// The configuration of a command that is about what is at destinations: those of a file, or those that are typed.
+    pub(crate) async fn of(
+        places: &PlacesArguments,
+        output: &Output,
+        signals: &Signals,
+    ) -> Result<Self, BackupError> {
+        if places.config.is_some() && !places.at.is_empty() {
+            let message = "it goes with no --config, whose destinations are meant";
+            return Err(BackupError::usage("--at", message));
+        }
+        Self::open(places.config.as_deref(), output, signals).await
+    }
+
     /// Reads a configuration, and starts the server that it may ask for.
     pub(crate) async fn open(
         path: Option<&Path>,

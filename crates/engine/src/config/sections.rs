@@ -307,7 +307,7 @@ pub(super) fn backup(
         })
     })?;
     let metadata = as_said(table, "metadata", Metadata::new)?;
-    let partitions = as_said(table, "partitions", |said| Partitions::new(said.into()))?;
+    let partitions = partitions(table)?;
     let query = as_said(table, "query", |said| Query::new(said.into()))?;
     Ok(BackupConfig {
         strategy: strategy.unwrap_or(default.strategy),
@@ -337,6 +337,11 @@ pub(super) fn backup(
         metadata: metadata.unwrap_or(default.metadata),
         cleanup: table.boolean("cleanup")?.unwrap_or(default.cleanup),
     })
+}
+
+/// Which partitions' records a backup has.
+pub(super) fn partitions(table: &mut Table<'_>) -> Result<Option<Partitions>, BackupError> {
+    as_said(table, "partitions", |said| Partitions::new(said.into()))
 }
 
 /// What a table of values under names that the user chose says, where it is there.

@@ -181,13 +181,21 @@ impl RunEvent {
             record_count: is_made.then_some(report.record_count),
             duration: Some(report.duration),
             destinations: report.destinations.clone(),
-            error: report.error.clone(),
+            // Where destinations are to blame, the report as a whole has none of its own.
+            error: report
+                .error
+                .clone()
+                .or_else(|| report.failure.as_ref().map(ErrorReport::from)),
             ..Self::new(moment, report.id.clone().or(id), Some(backup_type), at)
         }
     }
 
-    /// What became of a restore.
-    pub(crate) fn restored(report: &RestoreReport, at: Timestamp) -> Self {
+    /// What became of a restore of `asked_for`, if that is known.
+    pub(crate) fn restored(
+        report: &RestoreReport,
+        asked_for: Option<BackupId>,
+        at: Timestamp,
+    ) -> Self {
         let moment = match (report.status, &report.error) {
             (RestoreStatus::Failed, Some(error)) if error.class == Class::Cancelled => {
                 Moment::RestoreCancelled
@@ -195,12 +203,13 @@ impl RunEvent {
             (RestoreStatus::Failed | RestoreStatus::Thawing, _) => Moment::RestoreError,
             (RestoreStatus::Completed | RestoreStatus::DryRun, _) => Moment::RestoreComplete,
         };
-        let backup_type = report.id.as_ref().map(BackupId::backup_type);
+        let id = report.id.clone().or(asked_for);
+        let backup_type = id.as_ref().map(BackupId::backup_type);
         RunEvent {
             duration: Some(report.duration),
             restored: report.restored.clone(),
             error: report.error.clone(),
-            ..Self::new(moment, report.id.clone(), backup_type, at)
+            ..Self::new(moment, id, backup_type, at)
         }
     }
 

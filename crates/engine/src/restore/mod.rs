@@ -113,7 +113,7 @@ async fn announced(engine: &Engine, request: RestoreRequest, begun: Timestamp) -
     let failure = Failure::first(Operation::Restore, &report.error);
     report.failure =
         failure.map(|failure| failure.about(report.id.as_ref().or(asked_for.as_ref())));
-    let event = RunEvent::restored(&report, ended);
+    let event = RunEvent::restored(&report, asked_for, ended);
     if is_announced {
         engine.0.events.emit(&event);
     }

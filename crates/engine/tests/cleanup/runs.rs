@@ -55,6 +55,10 @@ async fn what_a_failed_run_left_goes_when_it_is_old_enough() {
     );
     let status = world.engine.status(&at, &id).await;
     assert_eq!(status.status, teeline::BackupState::Failed, "{status:?}");
+    assert_eq!(status.timestamp, id.began());
+    let error = status.error.as_ref().expect("it is said why");
+    assert_eq!(error.class, Class::Permanent, "{error:?}");
+    assert_eq!(status.exit_code(), exit::DONE);
 }
 
 #[tokio::test]

@@ -138,7 +138,12 @@ impl Shown for StatusReport {
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {
-        problems.extend(self.error.as_ref().map(Problem::plain));
+        // Why runs failed is said beside them.
+        let error = self
+            .error
+            .as_ref()
+            .filter(|_| self.status != BackupState::Failed);
+        problems.extend(error.map(Problem::plain));
         for copy in &self.destinations {
             problems.extend(
                 copy.error

@@ -22,6 +22,7 @@ const FOLDER_DEFAULT: &str = "./backups";
 const FILESYSTEM: Known = Known {
     keys: &[
         "path",
+        "prefix",
         "permissions",
         "directoryPermissions",
         "strategy",
@@ -29,7 +30,7 @@ const FILESYSTEM: Known = Known {
         "compression",
         "retention",
     ],
-    hints: &[("prefix", "a folder has `path`")],
+    hints: &[],
 };
 
 const S3: Known = Known {
@@ -275,14 +276,12 @@ fn filesystem(mut config: Table<'_>) -> Result<Driven, BackupError> {
             .error_at("path", "is empty")
             .suggest("Provide a valid config.path for the filesystem driver."));
     }
-    let said_by = config.said_by("path");
-    let path = config.text_as("path", |text| {
-        let (fixed, template) = split(text)?;
-        let fixed = if fixed.is_empty() { "." } else { &fixed };
-        Ok((folder(fixed)?, template))
+    let below = path_or_prefix(&mut config, |fixed| match fixed {
+        "" => folder("."),
+        fixed => folder(fixed),
     })?;
-    let (path, template) = match path {
-        Some((path, template)) => (path, Some((template, said_by))),
+    let (path, template) = match below {
+        Some(((path, template), said_by)) => (path, Some((template, said_by))),
         None => (PathBuf::from(FOLDER_DEFAULT), None),
     };
     let mut driven = Driven::at(Place::Folder(path), template);
@@ -293,7 +292,7 @@ fn filesystem(mut config: Table<'_>) -> Result<Driven, BackupError> {
 fn s3(mut config: Table<'_>) -> Result<Driven, BackupError> {
     let secret = |text: &str| Ok(Secret::new(text));
     let bucket = config.text_as("bucket", bucket_name)?;
-    let below = below(&mut config)?;
+    let below = path_or_prefix(&mut config, key_prefix)?;
     let place = S3Place {
         bucket: bucket.unwrap_or_default(),
         prefix: below
@@ -314,11 +313,14 @@ fn s3(mut config: Table<'_>) -> Result<Driven, BackupError> {
     Ok(Driven::at(Place::S3(place), template))
 }
 
-/// `path` or `prefix`, which are the same: a prefix, and a template of what follows it.
-fn below(config: &mut Table<'_>) -> Result<Said<(String, PathTemplate)>, BackupError> {
+/// `path` or `prefix`, which are the same: where a destination's root is, and a template of what is below that.
+fn path_or_prefix<T: PartialEq>(
+    config: &mut Table<'_>,
+    root: impl Fn(&str) -> Result<T, String>,
+) -> Result<Said<(T, PathTemplate)>, BackupError> {
     let read = |text: &str| {
         let (fixed, template) = split(text)?;
-        Ok((key_prefix(&fixed)?, template))
+        Ok((root(&fixed)?, template))
     };
     let [path, prefix] = ["path", "prefix"].map(|name| config.said_by(name));
     let of_path = config.text_as("path", read)?.map(|below| (below, path));

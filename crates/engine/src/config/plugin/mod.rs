@@ -19,7 +19,7 @@ use super::node::{KeyPath, Node};
 use super::reader::{Known, Table};
 use super::retention::{RETENTION, retention};
 use super::schedules::SHORT;
-use super::sections::check_glob;
+use super::sections::{check_glob, partitions};
 use super::types::{BackupConfig, ConfigWarning, LogLevel, Verification};
 use crate::destination::DestinationSpec;
 use crate::request::RetentionPolicy;
@@ -36,6 +36,7 @@ pub(super) const CONSTRUCTOR: Known = Known {
         "retention",
         "include",
         "exclude",
+        "partitions",
         "compression",
         "encryption",
         "verification",
@@ -63,7 +64,7 @@ const FUNCTION: &str =
     "functions are given through the API; in a file, `hooks` name commands and webhooks";
 
 /// Options of those above that no section of ours has as its name.
-const ONLY_ITS_OWN: [&str; 14] = [
+const ONLY_ITS_OWN: [&str; 15] = [
     "driver",
     "config",
     "drivers",
@@ -71,6 +72,7 @@ const ONLY_ITS_OWN: [&str; 14] = [
     "concurrency",
     "include",
     "exclude",
+    "partitions",
     "compression",
     "verification",
     "tempDir",
@@ -152,6 +154,7 @@ pub(super) fn plugin<'a>(
         exclude: table
             .texts("exclude", check_glob)?
             .unwrap_or(default.exclude),
+        partitions: partitions(&mut table)?.unwrap_or(default.partitions),
         cleanup: retention.is_some_and(|policy| !policy.rules.is_empty()),
         ..default
     };

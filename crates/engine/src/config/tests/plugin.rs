@@ -24,7 +24,7 @@ fn the_constructors_object_is_a_configuration() {
           config: { bucket: 'prod-backups', region: 'us-east-1', prefix: 'databases/{year}/{month}/' },
           schedule: { daily: '0 2 * * *', monthly: '0 4 1 * *' },
           retention: { daily: 7, yearly: 5 },
-          include: null, exclude: ['cache_*'],
+          include: null, exclude: ['cache_*'], partitions: { byRegion: ['US'] },
           compression: true, emitEvents: false, verification: false, tempDir: '/tmp/x', logLevel: true,
           parallelism: 4,
           source: { connection_env: 'DB' },
@@ -51,6 +51,8 @@ fn the_constructors_object_is_a_configuration() {
         (config.backup.include, config.backup.exclude),
         (vec![], vec!["cache_*".to_owned()])
     );
+    let partitions: Vec<_> = config.backup.partitions.names().collect();
+    assert_eq!(partitions, ["byRegion"]);
     let rules = Retention {
         daily: 7,
         yearly: 5,
@@ -84,6 +86,10 @@ fn an_object_without_a_driver_is_what_it_has() {
         (
             "{ driver: 'filesystem', config: { path: './backups/{date}/' } }",
             "./backups/",
+        ),
+        (
+            "{ driver: 'filesystem', config: { prefix: '/mnt/{date}/' } }",
+            "/mnt/",
         ),
         ("{ driver: 'filesystem', config: { path: '{date}' } }", "."),
         ("{ driver: 'filesystem', config: { path: '/{date}' } }", "/"),
@@ -163,6 +169,10 @@ fn what_is_said_twice_is_said_alike() {
         "c.json5: `config.path`; it is said once, or the same in both",
         None,
     );
+    json5("{ config: { path: 'a', prefix: 'c' } }").refused(
+        "c.json5: `config.path`; it is said once, or the same in both",
+        None,
+    );
     json5("{ drivers: [{ config: { path: 'a/{date}' } }, { config: { path: 'b/{time}' } }] }")
         .refused(
             "c.json5: `drivers[0].config.path`; it is said once, or the same in both",
@@ -191,7 +201,7 @@ fn mistakes_are_named() {
         (
             "{ driver: 'filesystem', path: 'x' }",
             "c.json5: unknown key `path`; accepted here: driver, config, drivers, destinations, strategy, concurrency, \
-             retention, include, exclude, compression, encryption, verification, tempDir, logLevel, schedule, emitEvents, \
+             retention, include, exclude, partitions, compression, encryption, verification, tempDir, logLevel, schedule, emitEvents, \
              parallelism, backupMetadataResource, time_zone, source, backup, schedules, engine, targets, hooks, embedded_s3",
             Some("it stands in `config`"),
         ),
