@@ -6,7 +6,7 @@
 
 mod shared;
 
-use shared::{Run, Scratch};
+use shared::{Run, SMALL_BUDGET, Scratch, broken_at_the_end};
 
 fn backup(scratch: &Scratch, arguments: &[&str]) -> String {
     let run = scratch.teeline(
@@ -158,7 +158,6 @@ fn a_backup_is_deleted_by_its_id() {
             &["delete", "latest", "--at", "a"][..],
             "delete takes the id of a backup",
         ),
-        (&["delete", "x", "--at", "a"], "not the id of a backup"),
         (&["delete"], "required"),
         (
             &["delete", &ids[1], "--at", "a", "--grace", "1"],
@@ -180,7 +179,30 @@ fn a_backup_is_deleted_by_its_id() {
         let run = scratch.teeline(2, typed);
         assert!(run.stderr.contains(part), "{typed:?}: {}", run.stderr);
     }
+    let foreign = scratch.teeline(1, &["delete", "x", "--at", "a"]);
+    assert!(
+        foreign.stderr.contains("not a backup id"),
+        "{}",
+        foreign.stderr
+    );
     assert_eq!(scratch.listed("a"), ids[1..]);
+}
+
+#[test]
+fn what_a_failed_run_left_goes_by_any_spelling_of_its_place() {
+    let scratch = Scratch::new();
+    scratch.write("in.jsonl", broken_at_the_end());
+    let backup = |options: &[&str]| {
+        let backup = ["backup", "--from", "in.jsonl"];
+        scratch.teeline(1, &[&backup[..], &SMALL_BUDGET, options].concat())
+    };
+    let id = backup(&["--to", "./a", "--json"]).json()["id"].clone();
+    let id = id.as_str().unwrap();
+    assert!(scratch.path("a").join(id).exists());
+    scratch.teeline(0, &["delete", id, "--at", "a", "--grace", "0s"]);
+    assert!(!scratch.path("a").join(id).exists());
+    let said = backup(&["--to", "a"]).stdout;
+    assert!(said.contains("`--resume full-"), "{said}");
 }
 
 #[test]

@@ -151,20 +151,24 @@ impl Recorded {
     }
 }
 
-/// Whether the run has ended without a backup at the destination `location`, by its own word.
+/// Whether the run has ended without a backup at the destination `location`, by its own word. One that knows no such place may know it
+/// by another spelling: what it says of all that it knows it says of that as well.
 pub fn never_published<'a>(records: impl Iterator<Item = &'a RunRecord>, location: &str) -> bool {
-    let mut here = records.filter_map(|record| {
-        let mut destinations = record.destinations.iter();
-        let at = destinations.find(|at| at.location == location)?;
-        Some(at.status)
-    });
-    let never_published = |status| {
+    let never_published = |at: &DestinationReport| {
         matches!(
-            status,
+            at.status,
             DestinationStatus::Failed | DestinationStatus::Behind | DestinationStatus::Skipped
         )
     };
-    here.next().is_some_and(never_published) && here.all(never_published)
+    let mut here = records.filter_map(|record| {
+        let destinations = &record.destinations;
+        match destinations.iter().find(|at| at.location == location) {
+            Some(at) => Some(never_published(at)),
+            None => (!destinations.is_empty() && destinations.iter().all(never_published))
+                .then_some(true),
+        }
+    });
+    here.next().unwrap_or(false) && here.all(|never| never)
 }
 
 /// Whether a run published at `location`; anywhere, where the record knows no such place, as in a copy of a destination.

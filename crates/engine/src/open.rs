@@ -21,6 +21,8 @@ pub(crate) struct Opened {
     /// Where it is, as every report shows it.
     pub(crate) location: String,
     pub(crate) sink: Arc<dyn Sink>,
+    /// The same beside its rate: for a record of a run, which is short, and which somebody waits for who ends that run.
+    pub(crate) unpaced: Arc<dyn Sink>,
     pub(crate) retries: Arc<AtomicU64>,
     /// Where what it takes to use it is done, if that blocks.
     pub(crate) blocking: Blocking,
@@ -68,16 +70,18 @@ pub(crate) async fn open(
     // permit.
     let timed = Arc::new(DeadlineSink::new(store, Deadlines::default()));
     let permitted: Arc<dyn Sink> = Arc::new(PermitSink::new(timed, Arc::clone(permits)));
-    let paced = match destination.bytes_per_second_max {
-        Some(rate) => Arc::new(RateSink::new(permitted, rate)),
-        None => permitted,
+    let retrying = |sink| Arc::new(RetrySink::new(sink, RetryPolicy::default(), seed));
+    let unpaced = retrying(Arc::clone(&permitted));
+    let sink = match destination.bytes_per_second_max {
+        Some(rate) => retrying(Arc::new(RateSink::new(permitted, rate))),
+        None => Arc::clone(&unpaced),
     };
-    let retried = RetrySink::new(paced, RetryPolicy::default(), seed);
-    let retries = retried.retries();
+    let retries = sink.retries();
     Ok(Opened {
         name: destination.name.clone(),
         location: destination.place.location(),
-        sink: Arc::new(retried),
+        sink,
+        unpaced,
         retries,
         blocking: engine.0.blocking(),
     })

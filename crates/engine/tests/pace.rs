@@ -3,11 +3,12 @@
 mod common;
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::store;
-use teeline::Engine;
+use common::{engine, records, request, store};
+use teeline::{Class, Compression, Engine, Executor, ProgressEvent};
 use teeline_core::ObjectKey;
 use tokio::time::Instant;
 
@@ -37,4 +38,25 @@ async fn what_is_written_waits_for_what_was_written_before() {
             .expect("written");
     }
     assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_run_that_is_ended_leaves_its_record_beside_the_rate() {
+    let (sink, mut spec) = store("paced");
+    // The first block takes the line for longer than anybody waits for a record.
+    spec.bytes_per_second_max = NonZeroU64::new(RATE as u64);
+    let mut request = request(&records(30_000), &[spec]);
+    request.compression = Compression::None;
+    request.block_bytes = Some(1 << 20);
+    let cancel = request.cancel.clone();
+    request.observer = Some(Arc::new(move |event| {
+        if matches!(event, ProgressEvent::Acked { bytes, .. } if bytes >= 1 << 19) {
+            cancel.cancel();
+        }
+    }));
+    let report = engine(Executor::Threads(2)).backup(request).await;
+    let error = report.error.as_ref().expect("it was ended");
+    assert_eq!(error.class, Class::Cancelled, "{error:?}");
+    let is_record = |key: &ObjectKey| key.as_str().starts_with("runs/");
+    assert!(sink.keys().iter().any(is_record), "{report:?}");
 }

@@ -47,7 +47,7 @@ impl Run<'_> {
         let writes = self.reachable(report).map(|(index, opened)| {
             let (key, bytes) = (key.clone(), bytes.clone());
             async move {
-                let write = opened.sink.put(&key, bytes);
+                let write = opened.unpaced.put(&key, bytes);
                 let written = timeout(RECORDS_TIMEOUT, write).await;
                 let written = written.unwrap_or_else(|_| Err(unanswered(&opened.sink, &key)));
                 written.err().map(|error| (index, error))
