@@ -47,7 +47,7 @@ def explanations():
     """What the page says of rows that aren't reached, by row: a list whose items begin with the row's name."""
     said = PAGE.read_text().partition("\n## What isn't reached\n")[2].partition("\n## ")[0]
     items = (" ".join(item.split()) for item in said.split("\n- ")[1:])
-    return {item.split("`")[1]: item for item in items}
+    return {item.split("`")[1]: item for item in items if item.startswith("`")}
 
 
 def print_missed(results):
@@ -121,9 +121,9 @@ def main():
         except Skipped as why:
             skipped[row] = why
             print(f"{row}: not measured, {why}", flush=True)
-    print_missed(results)
     if asked.write:
         write(results, skipped, peers)
+    print_missed(results)
 
 
 main()

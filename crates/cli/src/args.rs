@@ -101,6 +101,9 @@ pub(crate) struct PlacesArguments {
     /// ./backups
     #[arg(long, value_name = "DEST")]
     pub(crate) at: Vec<String>,
+    /// Whether destinations may be named beside a configuration, as for a backup.
+    #[arg(skip)]
+    pub(crate) goes_with_config: bool,
     #[command(flatten)]
     pub(crate) database: ConnectionArguments,
     /// Print the report as one JSON document

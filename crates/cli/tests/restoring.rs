@@ -163,6 +163,8 @@ fn a_time_goes_with_a_configuration_and_what_is_no_id_is_unknown() {
     let restore = ["restore", "--config", "teeline.toml", "--target"];
     scratch.teeline(0, &[&restore[..], &["./x", "--at", "2200-01-01"]].concat());
     assert_eq!(scratch.files("x"), ["a=20b.jsonl", "users.jsonl"]);
+    let listed = ["backup", "--list", "--config", "teeline.toml", "--to", "a"];
+    assert!(scratch.teeline(0, &listed).stdout.contains("full-"));
     let both = scratch.teeline(2, &[&restore[..], &["./y", "--at", "a"]].concat());
     assert!(both.stderr.contains("--config"), "{}", both.stderr);
 

@@ -164,8 +164,7 @@ pub fn never_published<'a>(records: impl Iterator<Item = &'a RunRecord>, locatio
         let destinations = &record.destinations;
         match destinations.iter().find(|at| at.location == location) {
             Some(at) => Some(never_published(at)),
-            None => (!destinations.is_empty() && destinations.iter().all(never_published))
-                .then_some(true),
+            None => (!destinations.is_empty()).then(|| destinations.iter().all(never_published)),
         }
     });
     here.next().unwrap_or(false) && here.all(|never| never)
@@ -235,6 +234,35 @@ mod tests {
             },
         ] {
             assert!(!missing.is_backup() && !missing.outlives_sweep(true));
+        }
+    }
+
+    fn run_at(location: &str, status: DestinationStatus) -> RunRecord {
+        let at = "2026-11-23T02:00:00.000Z";
+        let record = serde_json::json!({
+            "id": "full-2026-11-23T02-00-00-k3j9x0q2mz", "type": "full", "status": "failed",
+            "startedAt": at, "endedAt": at,
+            "destinations": [{
+                "name": "a", "location": location, "status": status, "required": true, "bytes": 1, "segments": 0,
+                "verified": "no", "retries": 0, "durationMs": 0, "lagBytesMax": 0, "error": null,
+            }],
+        });
+        serde_json::from_value(record).expect("it is a record")
+    }
+
+    #[test]
+    fn a_place_is_known_by_any_spelling_and_a_backup_there_by_all_of_them() {
+        let failed = run_at("./a", DestinationStatus::Failed);
+        let committed = run_at("./a", DestinationStatus::Committed);
+        for location in ["./a", "a"] {
+            let recorded = |records: &[RunRecord]| Recorded::of(records.iter(), location);
+            assert_eq!(recorded(&[]), Recorded::Nothing);
+            assert_eq!(
+                recorded(std::slice::from_ref(&failed)),
+                Recorded::NeverPublished
+            );
+            let both = [failed.clone(), committed.clone()];
+            assert_eq!(recorded(&both), Recorded::Published);
         }
     }
 

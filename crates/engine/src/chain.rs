@@ -20,6 +20,16 @@ use crate::withdrawal::Withdrawn;
 
 pub(crate) use stages::{Stage, Stages};
 
+/// Which backups others may be restored with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parents {
+    /// Those that a destination lists: what is to be gone on from needs them for longer.
+    Listed,
+    /// Those that are withdrawn and still there as well. Whoever withdrew one died before they saw the link that needs it: the next
+    /// cleanup takes that back, and until then the link has to be restorable all the same.
+    Withdrawn,
+}
+
 /// The backups of a chain, the full one first.
 #[derive(Clone)]
 pub(crate) struct Chain {
@@ -35,13 +45,19 @@ impl Chain {
         id: &BackupId,
         asked: &[Result<Asked, (String, BackupError)>],
         keys: &Keys,
+        parents: Parents,
     ) -> Result<Self, BackupError> {
         let mut chain = Chain {
             backups: vec![Arc::new(Copies::open(id, asked, keys).await?)],
         };
         let mut seen = HashSet::from([id.clone()]);
         while let Some(parent) = chain.wanted(&mut seen)? {
-            let copies = open_parent(&parent, asked, keys).await;
+            let copies = match Copies::open(&parent.id, asked, keys).await {
+                Err(error) if parents == Parents::Withdrawn => {
+                    open_withdrawn(&parent, asked, keys, error).await
+                }
+                opened => opened,
+            };
             let copies = copies.map_err(|error| missing(chain.first(), &parent, &error))?;
             chain.take(copies, &parent)?;
         }
@@ -195,48 +211,74 @@ async fn read_copy(
     ))
 }
 
-/// What a listed backup goes on from, where it is withdrawn at a destination and still there. Whoever withdrew it died before they
-/// saw the link: the next cleanup takes that back, and until then the link has to be restorable all the same.
+/// What the destinations that withdrew a backup still have of it; `error`, where that is nothing.
+async fn open_withdrawn(
+    parent: &BackupRef,
+    asked: &[Result<Asked, (String, BackupError)>],
+    keys: &Keys,
+    mut error: BackupError,
+) -> Result<Copies, BackupError> {
+    let mut found: Option<Copies> = None;
+    for place in asked.iter().flatten() {
+        match (read_withdrawn(place, parent, keys).await, &mut found) {
+            (Ok(copies), Some(first)) => first.join(copies),
+            (Ok(copies), None) => found = Some(copies),
+            (Err(failed), _) if failed.class() == Class::NotFound => {}
+            (Err(failed), _) => error = failed,
+        }
+    }
+    found.ok_or(error)
+}
+
 async fn read_withdrawn(
     asked: &Asked,
     parent: &BackupRef,
     keys: &Keys,
 ) -> Result<Copies, BackupError> {
-    let withdrawn = asked.catalog.withdrawn(&parent.id);
-    if withdrawn.is_none_or(Withdrawn::is_of_dead_run) {
-        let message = format!("it isn't at {}", asked.opened.name);
-        return Err(BackupError::new(
-            Class::NotFound,
-            "find",
-            &parent.id,
-            message,
-        ));
-    }
-    let key = layout::catalog_entry(&parent.id, parent.started_at)?;
-    let entry = read_document(asked.opened.sink.as_ref(), &key).await?;
+    let entry = withdrawn_entry(asked, parent).await?;
     read_copy(asked, &entry, keys).await
 }
 
-/// What a backup goes on from, from whichever of the destinations has it; where none lists it, from one where it is withdrawn.
-async fn open_parent(
-    parent: &BackupRef,
-    asked: &[Result<Asked, (String, BackupError)>],
-    keys: &Keys,
-) -> Result<Copies, BackupError> {
-    let mut places = asked.iter().flatten();
-    let is_listed = places.any(|place| place.entry(&parent.id).is_some());
-    let mut error = match Copies::open(&parent.id, asked, keys).await {
-        Err(error) if !is_listed => error,
-        opened => return opened,
-    };
-    for place in asked.iter().flatten() {
-        match read_withdrawn(place, parent, keys).await {
-            Err(failed) if failed.class() == Class::NotFound => {}
-            Err(failed) => error = failed,
-            read => return read,
+/// The entry of a backup that is withdrawn at a destination, where it is still there.
+async fn withdrawn_entry(asked: &Asked, id: &BackupRef) -> Result<CatalogEntry, BackupError> {
+    let withdrawn = asked.catalog.withdrawn(&id.id);
+    if withdrawn.is_none_or(Withdrawn::is_of_dead_run) {
+        let message = format!("it isn't at {}", asked.opened.name);
+        return Err(BackupError::new(Class::NotFound, "find", &id.id, message));
+    }
+    let key = layout::catalog_entry(&id.id, id.started_at)?;
+    read_document(asked.opened.sink.as_ref(), &key).await
+}
+
+/// What a backup at a destination goes on from that is withdrawn there, and still there. No key is needed for that.
+///
+/// # Errors
+/// Of class [`NotFound`](Class::NotFound) where something that it goes on from isn't there.
+pub(crate) async fn withdrawn_parents(
+    asked: &Asked,
+    entry: &CatalogEntry,
+) -> Result<Vec<CatalogEntry>, BackupError> {
+    let mut withdrawn = Vec::new();
+    let mut seen = HashSet::from([entry.id.clone()]);
+    let mut at = entry.clone();
+    while let Some(parent) = at.parent.clone() {
+        if !seen.insert(parent.id.clone()) {
+            return Err(BackupError::corrupt(&at.id, "it is among its own parents"));
+        }
+        let child = at.id;
+        at = match asked.entry(&parent.id) {
+            Some(entry) => entry.clone(),
+            None => {
+                withdrawn.push(withdrawn_entry(asked, &parent).await?);
+                withdrawn[withdrawn.len() - 1].clone()
+            }
+        };
+        if at.checksum != parent.checksum {
+            let message = format!("{child} goes on from another one of this id");
+            return Err(BackupError::corrupt(&parent.id, message));
         }
     }
-    Err(error)
+    Ok(withdrawn)
 }
 
 fn reference(copies: &Copies) -> BackupRef {

@@ -189,6 +189,13 @@ impl Copies {
         }
     }
 
+    /// Reads from the copies of another one as well, where that is the same backup in the same place.
+    pub(crate) fn join(&mut self, other: Copies) {
+        if (other.checksum, &other.path) == (self.checksum, &self.path) {
+            self.copies.extend(other.copies);
+        }
+    }
+
     /// What was passed over so far.
     pub(crate) fn avoided(&self) -> Vec<Damage> {
         self.avoided

@@ -401,7 +401,7 @@ impl std::str::FromStr for Which {
                 // No backup is called like something that is no id.
                 Err(_) => text.parse().map(Which::Id).map_err(|error: BadId| {
                     BackupError::new(Class::NotFound, "find", "the backup", error).suggest(
-                        "`teeline list` shows the ids; `latest` is accepted, and a day or time for what there was then",
+                        "`teeline list` shows the ids; what reads a backup takes `latest` as well, and a day or time for what there was then",
                     )
                 }),
             },

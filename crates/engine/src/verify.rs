@@ -5,10 +5,10 @@ mod deep;
 mod seal;
 
 use teeline_core::chain::{Linked, Links};
-use teeline_core::{BackupError, BackupId, Depth, ErrorReport, Timestamp, layout};
+use teeline_core::{BackupError, BackupId, Class, Depth, ErrorReport, Timestamp, layout};
 
 use crate::catalog::{Asked, ask_all, resolve_all};
-use crate::chain::Chain;
+use crate::chain::withdrawn_parents;
 use crate::check::Check;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
@@ -224,11 +224,22 @@ pub(crate) async fn verify_copy(
             );
         }
         let there = Links::new(asked.catalog.entries.iter().map(Linked::from));
-        // What it goes on from may be withdrawn and still there, which the catalogue alone doesn't tell.
-        if there.chain(id).is_err()
-            && let Err(error) = Chain::at(asked, entry, keys).await
-        {
-            check.found(&entry.path, None, None, &error);
+        if let Err(not_listed) = there.chain(id) {
+            match withdrawn_parents(asked, entry).await {
+                // Nobody else looks at them.
+                Ok(parents) => {
+                    for parent in &parents {
+                        check.listed(parent).await;
+                    }
+                }
+                Err(error) => {
+                    let error = match error.class() {
+                        Class::NotFound => BackupError::corrupt(&asked.opened.name, not_listed),
+                        _ => error,
+                    };
+                    check.found(&entry.path, None, None, &error);
+                }
+            }
         }
         if check.damage.is_empty() {
             seal = seal::look(&mut check, asked_all, asked, entry, request).await;

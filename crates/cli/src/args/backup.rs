@@ -146,6 +146,7 @@ impl BackupArguments {
         let places = || PlacesArguments {
             config: self.config.clone(),
             at: self.to.clone(),
+            goes_with_config: true,
             database: self.source.database.clone(),
             json: self.json,
         };

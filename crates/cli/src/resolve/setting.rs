@@ -30,7 +30,7 @@ impl Setting {
         output: &Output,
         signals: &Signals,
     ) -> Result<Self, BackupError> {
-        if places.config.is_some() && !places.at.is_empty() {
+        if places.config.is_some() && !places.at.is_empty() && !places.goes_with_config {
             let message = "it goes with no --config, whose destinations are meant";
             return Err(BackupError::usage("--at", message));
         }

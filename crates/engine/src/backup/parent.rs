@@ -13,7 +13,7 @@ use teeline_core::{
 use super::Run;
 use super::extent::{Extent, Parent};
 use crate::catalog::{Asked, Wanted, ask_opened};
-use crate::chain::Chain;
+use crate::chain::{Chain, Parents};
 use crate::request::IncrementalBase;
 use crate::sync::complete_at;
 
@@ -157,7 +157,7 @@ impl Run<'_> {
 
     /// The chain of a backup, if it is of the same and can be gone on from: what it says of changes isn't archived.
     async fn usable(&self, id: &BackupId, asked: &AskedAll) -> Result<Option<Chain>, BackupError> {
-        let chain = Chain::open(id, asked, &self.request.keys).await?;
+        let chain = Chain::open(id, asked, &self.request.keys, Parents::Listed).await?;
         if !self.is_of_the_same(chain.manifest()) {
             return Ok(None);
         }

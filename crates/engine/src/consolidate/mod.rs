@@ -12,7 +12,7 @@ use teeline_core::seal::Recipient;
 use teeline_core::{BackupError, BackupId};
 
 use crate::catalog::{ask_all, resolve};
-use crate::chain::Chain;
+use crate::chain::{Chain, Parents};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
@@ -89,7 +89,7 @@ async fn backup_of(
 ) -> Result<BackupRequest, BackupError> {
     let asked = ask_all(engine, &request.destinations).await;
     let id = resolve(&Which::Id(request.id), &asked).await?;
-    let chain = Chain::open(&id, &asked, &request.keys).await?;
+    let chain = Chain::open(&id, &asked, &request.keys, Parents::Withdrawn).await?;
     let manifest = Arc::clone(chain.manifest());
     if manifest.parent.is_none() {
         let message = match manifest.since {

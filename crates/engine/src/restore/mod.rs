@@ -20,7 +20,7 @@ use teeline_core::{
 use teeline_sources::s3db::RestoreMode;
 
 use crate::catalog::{ask_all, resolve};
-use crate::chain::Chain;
+use crate::chain::{Chain, Parents};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
@@ -245,7 +245,7 @@ impl Restore {
         let id = resolve(&wanted.which, &asked).await?;
         self.report.id = Some(id.clone());
         self.report.backup_id = Some(id.clone());
-        let chain = Chain::open(&id, &asked, &wanted.keys).await?;
+        let chain = Chain::open(&id, &asked, &wanted.keys, Parents::Withdrawn).await?;
         let chain = &*self.chain.insert(chain);
         let manifest = Arc::clone(chain.manifest());
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;

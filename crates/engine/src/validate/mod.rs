@@ -7,7 +7,7 @@ mod scratch;
 use teeline_core::{BackupError, BackupId, Class, Depth, Timestamp};
 
 use crate::catalog::{Asked, ask_all, resolve, resolve_all};
-use crate::chain::Chain;
+use crate::chain::{Chain, Parents};
 use crate::copies::Copies;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
@@ -168,7 +168,7 @@ async fn restore_aside(
     validation: &mut BackupValidation,
 ) -> Result<(), BackupError> {
     let id = validation.backup_id.clone();
-    let chain = match Chain::open(&id, asked, &request.keys).await {
+    let chain = match Chain::open(&id, asked, &request.keys, Parents::Withdrawn).await {
         Ok(chain) => chain,
         Err(error) => {
             validation.checks.restore = result_of(&error);

@@ -90,30 +90,12 @@ impl Shown for Made {
         {
             text.push_str(&self.next.to_string());
         }
-        if left_unfinished(report) {
-            let _ = writeln!(
-                text,
-                "\n  what it had written is left: `--resume {id}` goes on with that, `teeline delete {id} --grace 0s` removes it"
-            );
-        }
         text
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {
         problems_of(&self.report, problems);
     }
-}
-
-/// Whether it has left something that is no backup, and that nobody takes for one.
-fn left_unfinished(report: &BackupReport) -> bool {
-    let mut destinations = report.destinations.iter();
-    let is_none = |at: &DestinationReport| {
-        matches!(
-            at.status,
-            DestinationStatus::Failed | DestinationStatus::Behind | DestinationStatus::Skipped
-        )
-    };
-    report.destinations.iter().any(|at| at.bytes > 0) && destinations.all(is_none)
 }
 
 /// What an incremental backup goes on from, and what it has.

@@ -271,9 +271,12 @@ fn driven(config: Table<'_>, driver: Driver) -> Result<Driven, BackupError> {
 }
 
 fn filesystem(mut config: Table<'_>) -> Result<Driven, BackupError> {
-    if config.is_null_or_empty("path") {
+    if let Some(name) = ["path", "prefix"]
+        .into_iter()
+        .find(|name| config.is_null_or_empty(name))
+    {
         return Err(config
-            .error_at("path", "is empty")
+            .error_at(name, "is empty")
             .suggest("Provide a valid config.path for the filesystem driver."));
     }
     let below = path_or_prefix(&mut config, |fixed| match fixed {
