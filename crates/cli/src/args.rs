@@ -503,7 +503,6 @@ mod tests {
         assert!(parse("teeline backup --list --connection x").is_ok());
         assert!(parse("teeline backup --status a --list").is_err());
         assert!(parse("teeline backup full --list").is_err());
-        assert!(parse("teeline list --at x --config y").is_err());
         assert!(parse("teeline list --limit 0").is_err());
         assert!(parse("teeline list --status degraded").is_err());
         assert!(parse("teeline verify latest --all").is_err());

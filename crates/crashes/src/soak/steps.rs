@@ -148,7 +148,8 @@ impl Soak {
             &self.world.destinations[0],
             "--json",
         ]);
-        self.world.run(&verify, &[13])?;
+        let found = self.world.run(&verify, &[13]);
+        found.map_err(|wrong| format!("{} is damaged: {wrong}", file.display()))?;
         let everywhere = self.world.specs()?;
         self.world
             .restores_from(&id, &everywhere, &[exit::DONE, exit::DEGRADED])?;
@@ -205,10 +206,9 @@ impl Soak {
             .folder()
             .join(&self.world.destinations[0])
             .join(id.as_str());
-        let names: Vec<String> = files(&root)?
-            .into_keys()
-            .filter(|name| wanted(name))
-            .collect();
+        // What somebody who was killed hadn't finished is none of the backup's.
+        let is_part = |name: &String| !name.contains(".tmp-") && wanted(name);
+        let names: Vec<String> = files(&root)?.into_keys().filter(is_part).collect();
         let file = chosen(&names, self.random.next());
         Ok(file.map(|name| ((*id).clone(), root.join(name))))
     }
