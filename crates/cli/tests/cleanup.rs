@@ -181,7 +181,7 @@ fn a_backup_is_deleted_by_its_id() {
     }
     let foreign = scratch.teeline(1, &["delete", "x", "--at", "a"]);
     assert!(
-        foreign.stderr.contains("not a backup id"),
+        foreign.stderr.contains("isn't the id of one"),
         "{}",
         foreign.stderr
     );

@@ -178,7 +178,7 @@ fn a_time_goes_with_a_configuration_and_what_is_no_id_is_unknown() {
     ];
     let unknown = scratch.teeline(1, &foreign);
     assert!(
-        unknown.stderr.contains("not a backup id"),
+        unknown.stderr.contains("isn't the id of one"),
         "{}",
         unknown.stderr
     );

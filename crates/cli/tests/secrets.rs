@@ -61,7 +61,7 @@ fn secrets_are_never_printed_and_warned_of_once() {
         (&["list", "--at", DEAD], 1, 1),
         (&["restore", "latest", "--at", DEAD, "--target", url], 1, 1),
         (&["backup", url], 2, 0),
-        (&["status", url], 2, 0),
+        (&["status", url], 1, 0),
         (&["list", url], 2, 0),
         (&["list", "--to", url], 2, 0),
     ] {

@@ -398,9 +398,10 @@ impl std::str::FromStr for Which {
             "latest" => Ok(Which::Latest),
             text => match Timestamp::last_of(text) {
                 Ok(time) => Ok(Which::At(time)),
-                // No backup is called like something that is no id.
-                Err(_) => text.parse().map(Which::Id).map_err(|error: BadId| {
-                    BackupError::new(Class::NotFound, "find", "the backup", error).suggest(
+                // No backup is called so. What it is isn't said again: it may be an address with its secret.
+                Err(_) => text.parse().map(Which::Id).map_err(|_: BadId| {
+                    let message = "it isn't the id of one, which looks like full-2026-11-23T02-00-00-k3j9x0q2mz";
+                    BackupError::new(Class::NotFound, "find", "the backup", message).suggest(
                         "`teeline list` shows the ids; what reads a backup takes `latest` as well, and a day or time for what there was then",
                     )
                 }),
