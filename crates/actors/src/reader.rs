@@ -174,29 +174,26 @@ impl Pump {
     }
 
     async fn cut(&mut self, id: ResourceId, batch: &RecordBatch) -> Result<(), BackupError> {
+        let Some(mut cutter) = self.cutters.remove(&id) else {
+            let message = "the source gave records of a resource that isn't open";
+            let subject = format!("resource {}", id.0);
+            return Err(BackupError::new(Class::Permanent, "read", subject, message));
+        };
         let mut begin = 0;
         for (index, end) in batch.ends.iter().enumerate() {
+            let record = &batch.bytes[begin..*end];
+            begin = *end;
             let row = batch.rows.get(index).map_or(&[][..], Vec::as_slice);
             let origin = batch.origin.as_ref().map(|origin| LineOrigin {
                 file: Arc::clone(&origin.file),
                 line: origin.line + index as u64,
                 check: origin.check,
             });
-            let Some(cutter) = self.cutters.get_mut(&id) else {
-                let message = "the source gave records of a resource that isn't open";
-                return Err(BackupError::new(
-                    Class::Permanent,
-                    "read",
-                    format!("resource {}", id.0),
-                    message,
-                ));
-            };
-            let block = cutter.push(&batch.bytes[begin..*end], row, origin, batch.continues)?;
-            begin = *end;
-            if let Some(block) = block {
+            while let Some(block) = cutter.push(record, row, origin.as_ref(), batch.continues)? {
                 self.encode(block).await?;
             }
         }
+        self.cutters.insert(id, cutter);
         Ok(())
     }
 

@@ -32,8 +32,12 @@ fn cutting(criterion: &mut Criterion) {
 fn cut(records: &[u8], record_bytes: usize, buffers: &Buffers) {
     let mut cutter = Cutter::new(ResourceId(0), LIMITS, buffers.clone());
     for record in records.chunks_exact(record_bytes) {
-        let completed = cutter.push(record, b"", None, false);
-        black_box(completed.expect("records are small"));
+        while let Some(block) = cutter
+            .push(record, b"", None, false)
+            .expect("records are small")
+        {
+            black_box(block);
+        }
     }
     black_box(cutter.finish());
 }

@@ -101,7 +101,8 @@ impl Cutter {
     }
 
     /// Takes one record, with its newline, and its row of the index (empty: none). One that `continues` an object counts
-    /// as no record. Returns the block that it completes.
+    /// as no record. Where the block has no room for it, that is cut and returned instead, and the record is to be pushed
+    /// again: whoever waits until the block has gone on holds no buffer for the next one meanwhile.
     ///
     /// # Errors
     /// Where the record is larger than `record_bytes_max`, or its row than readers of the index take; it names the record by
@@ -110,7 +111,7 @@ impl Cutter {
         &mut self,
         record: &[u8],
         row: &[u8],
-        origin: Option<LineOrigin>,
+        origin: Option<&LineOrigin>,
         continues: bool,
     ) -> Result<Option<Block>, BackupError> {
         if record.len() > self.limits.record_bytes_max {
@@ -124,18 +125,19 @@ impl Cutter {
             let subject = self.subject(origin);
             return Err(BackupError::new(Class::Permanent, "read", subject, message));
         }
-        let full = self.filled > 0 && self.filled + record.len() > self.limits.block_bytes;
-        let completed = full.then(|| self.cut());
+        if self.filled > 0 && self.filled + record.len() > self.limits.block_bytes {
+            return Ok(Some(self.cut()));
+        }
         if self.filled == 0 {
             self.buffer = self.buffers.take(self.limits.block_bytes.max(record.len()));
-            self.origin = origin;
+            self.origin = origin.cloned();
         }
         let end = self.filled + record.len();
         self.buffer[self.filled..end].copy_from_slice(record);
         self.filled = end;
         self.rows.extend_from_slice(row);
         self.records += u32::from(!continues);
-        Ok(completed)
+        Ok(None)
     }
 
     /// The last block: never empty, but for a resource without records, so that it has a file and an index as well.
@@ -160,7 +162,7 @@ impl Cutter {
         }
     }
 
-    fn subject(&self, origin: Option<LineOrigin>) -> String {
+    fn subject(&self, origin: Option<&LineOrigin>) -> String {
         match origin {
             Some(LineOrigin { file, line, .. }) => format!("{file}, line {line}"),
             None => format!("record {}", self.records_cut + u64::from(self.records) + 1),
@@ -196,7 +198,9 @@ mod tests {
             }).collect();
             let mut blocks = Vec::new();
             for record in &records {
-                blocks.extend(cutter.push(record, b"", None, false).unwrap());
+                while let Some(block) = cutter.push(record, b"", None, false).unwrap() {
+                    blocks.push(block);
+                }
             }
             blocks.push(cutter.finish());
             prop_assert_eq!(blocks.iter().map(|b| b.records as usize).sum::<usize>(), records.len());
@@ -207,6 +211,22 @@ mod tests {
                 prop_assert!(records.is_empty() || block.bytes.last() == Some(&b'\n'));
             }
         }
+    }
+
+    #[test]
+    fn the_next_block_takes_no_buffer_before_the_one_before_has_gone_on() {
+        let limits = CutLimits {
+            block_bytes: 6,
+            record_bytes_max: 20,
+        };
+        let mut cutter = Cutter::new(ResourceId(0), limits, Buffers::default());
+        assert!(cutter.push(b"abcd\n", b"", None, false).unwrap().is_none());
+        let block = cutter.push(b"e\n", b"", None, false).unwrap().unwrap();
+        assert_eq!(&block.bytes[..], b"abcd\n");
+        drop(block);
+        assert!(cutter.push(b"e\n", b"", None, false).unwrap().is_none());
+        assert_eq!(&cutter.buffer[..5], b"e\ncd\n", "the same buffer again");
+        assert_eq!(&cutter.finish().bytes[..], b"e\n");
     }
 
     #[test]
@@ -228,7 +248,7 @@ mod tests {
             check: LineCheck::Json,
         };
         let error = cutter
-            .push(&[b'x'; 21], b"", Some(origin), false)
+            .push(&[b'x'; 21], b"", Some(&origin), false)
             .unwrap_err();
         assert!(error.to_string().contains("a.jsonl, line 7"), "{error}");
     }

@@ -127,8 +127,8 @@ pub struct BlockEncoder {
     data: Option<Encoder>,
     index: Encoder,
     decoder: Decoder,
-    /// What a chunk is decoded to, to be compared.
-    decoded: Buffers,
+    /// What compressors write to; once that is copied to a chunk of its own size, the chunk is decoded there to be compared.
+    room: Buffers,
     sealer: Option<Arc<Sealer>>,
 }
 
@@ -145,12 +145,13 @@ impl BlockEncoder {
             | Compression::Deflate { .. }
             | Compression::Brotli { .. } => Compression::GZIP_LEVEL_DEFAULT,
         };
+        let room = Buffers::default();
         Ok(BlockEncoder {
             compression,
-            data: Encoder::new(compression)?,
-            index: Encoder::gzip(index_level),
+            data: Encoder::new(compression)?.map(|data| data.in_room(&room)),
+            index: Encoder::gzip(index_level).in_room(&room),
             decoder: Decoder::new(),
-            decoded: Buffers::default(),
+            room,
             sealer: None,
         })
     }
@@ -223,7 +224,7 @@ impl BlockEncoder {
     fn check_encoded(&mut self, stored: &[u8], plain: &[u8]) -> Result<(), BackupError> {
         let decoded = self
             .decoder
-            .decode(self.compression, stored, plain.len(), &self.decoded)?;
+            .decode(self.compression, stored, plain.len(), &self.room)?;
         if decoded == plain {
             return Ok(());
         }
@@ -280,6 +281,29 @@ pub(crate) fn json_line<T: Serialize>(value: &T) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_has_one_buffer_to_write_to() {
+        for compression in [
+            Compression::Gzip { level: 5 },
+            Compression::Zstd { level: 3 },
+        ] {
+            let mut encoder = BlockEncoder::new(compression).unwrap();
+            for number in 0..3 {
+                let block = Block {
+                    resource: ResourceId(0),
+                    number,
+                    records: 1,
+                    bytes: Bytes::from(vec![b'x'; 100_000]),
+                    rows: Bytes::from_static(b"{}\n"),
+                    origin: None,
+                };
+                encoder.encode(block).unwrap();
+            }
+            assert!(encoder.room.take(1).len() >= 100_000);
+            assert_eq!(encoder.room.take(1).len(), 1, "there is no other");
+        }
+    }
 
     #[test]
     fn what_compresses_best_is_possible_and_more_is_not() {

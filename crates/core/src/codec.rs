@@ -53,6 +53,15 @@ impl Encoder {
         Ok(Some(Self::of(method)))
     }
 
+    /// As this one, which writes to buffers that serve others as well while it doesn't.
+    #[must_use]
+    pub(crate) fn in_room(self, room: &Buffers) -> Self {
+        Encoder {
+            room: room.clone(),
+            ..self
+        }
+    }
+
     /// An encoder of gzip for `level`, held between 1 and 12.
     pub fn gzip(level: u8) -> Self {
         Self::of(Method::Gzip(gzip_compressor(level)))

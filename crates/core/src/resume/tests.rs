@@ -121,7 +121,9 @@ fn run(
         }
         let mut blocks = Vec::new();
         for record in left {
-            blocks.extend(cutter.push(record.as_bytes(), b"", None, false)?);
+            while let Some(block) = cutter.push(record.as_bytes(), b"", None, false)? {
+                blocks.push(block);
+            }
         }
         blocks.push(cutter.finish());
         for block in blocks {
