@@ -10,12 +10,11 @@ import subprocess
 from pathlib import Path
 
 from peers_chart import chart
-from peers_profile import table
-from peers_rows import ROWS, Peers, Skipped, backup
+from peers_profile import explaining
+from peers_rows import ROWS, Peers, Skipped
 
 MARKS = "<!-- begin: benches/peers.sh -->", "<!-- end: benches/peers.sh -->"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-PROFILED = {f"{name} to 4 folders": backup(f"--compression {name}") for name in ("gzip", "zstd", "none")}
 
 
 def arguments():
@@ -92,7 +91,7 @@ def tables(results, skipped, peers):
         lines.append(f"| {result.what} | {measure} | {reach} | {reached} | {of_both} |")
     lines += ["", *(f"Not measured: {row}, {why}." for row, why in skipped.items()), ""]
     lines += ["![what was measured, as a part of what is to be reached](performance.svg)", ""]
-    lines += ["## Where the processor time goes", "", *table(peers, PROFILED), "## Commands", ""]
+    lines += [*explaining(peers), "## Commands", ""]
     lines += ["`$T` being the binary and `$F` the file, each pair in an empty folder:", ""]
     for ours, theirs in dict.fromkeys((result.ours, result.theirs) for result in results):
         rows = ", ".join(dict.fromkeys(result.row for result in results if (result.ours, result.theirs) == (ours, theirs)))

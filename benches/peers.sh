@@ -3,13 +3,16 @@
 # usage: peers.sh [--quick] [--rounds N] [--rows A,B,…] [--write]
 #        --quick    a tenth of the data, one round: under five minutes
 #        --rows     only these; an unknown one lists all
-#        --write    puts the tables into docs/performance.md as well
-# Needs what tests/interop/run.sh needs, and Linux; installs pigz, zstd, b3sum, restic, rclone and eatmydata where it may.
+#        --write    puts the tables into docs/performance.md as well, with profiles of what isn't reached
+# Needs what tests/interop/run.sh needs, and Linux; installs pigz, zstd, b3sum, restic, rclone and eatmydata where it may, and for
+# profiles linux-perf and heaptrack.
 set -euo pipefail
 
+packages=(pigz zstd b3sum restic rclone eatmydata)
+[[ " $* " != *" --write "* ]] || packages+=(linux-perf heaptrack)
 missing=()
-for tool in pigz zstd b3sum restic rclone eatmydata; do
-  command -v "$tool" > /dev/null || missing+=("$tool")
+for package in "${packages[@]}"; do
+  command -v "${package#linux-}" > /dev/null || missing+=("$package")
 done
 if ((${#missing[@]} > 0)); then
   [[ $(id -u) == 0 ]] || { echo "install ${missing[*]} (Debian has packages of these names), or run this as root" >&2; exit 2; }

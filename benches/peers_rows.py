@@ -105,7 +105,12 @@ def folders(count):
 
 
 def backup(options="", to=4, file="$F"):
-    return f"$T backup full --from {file} {folders(to)} {options}".rstrip() + " --json"
+    return " ".join(filter(None, ("$T backup full --from", file, folders(to), options, "--json")))
+
+
+def many_times(times, options):
+    """A backup of the file so many times over."""
+    return f"(for n in {{1..{times}}}; do cat $F; done) | " + backup(f"--resource lines {options}", file="-")
 
 
 PIGZ = "mkdir 0 1 2 3; pigz -6 -p2 -c $F | tee 0/f 1/f 2/f > 3/f; sync 0/f 1/f 2/f 3/f; sha256sum */f"
@@ -168,7 +173,7 @@ def memory(peers):
         most = max(ran["memory_mib"] for ran in once)
         yield Result("memory", f"{compression} to 4 folders: peak memory", most, 48, ours, "", unit=" MiB")
         times = 3 if peers.quick else 10
-        big = f"(for n in {{1..{times}}}; do cat $F; done) | " + backup(f"--resource lines --compression {compression}", file="-")
+        big = many_times(times, f"--compression {compression}")
         more = peers.shell(big)["memory_mib"]
         what = f"{compression}, {times} times the data, of once: peak memory"
         yield Result("memory", what, more / median(once, "memory_mib"), 1.1, big, ours)
@@ -207,26 +212,32 @@ def rclone_remote(port):
     return f":s3,provider=Other,env_auth=true,endpoint='http://127.0.0.1:{port}',region=us-east-1,no_check_bucket=true:"
 
 
-def to_buckets(port, buckets):
+def to_buckets(port, names):
     at = f"http://127.0.0.1:{port}"
-    return " ".join(f"--to '{name}={at}/{bucket}'" for name, bucket in zip("ab", buckets, strict=False))
+    return " ".join(f"--to '{destination}={at}/{name}'" for destination, name in zip("ab", names, strict=False))
+
+
+@contextmanager
+def buckets(peers, count):
+    """The names of new buckets, which go again."""
+    names = [peers.bucket() for _ in range(count)]
+    yield names
+    for name in names:
+        peers.of_bucket(name, "DELETE")
 
 
 def with_buckets(peers, count, command):
-    """Runs what is made for new buckets, which go again."""
-    buckets = [peers.bucket() for _ in range(count)]
-    ran = peers.shell(command(buckets))
-    for bucket in buckets:
-        peers.of_bucket(bucket, "DELETE")
-    return ran
+    """Runs what is made for the names of new buckets."""
+    with buckets(peers, count) as names:
+        return peers.shell(command(names))
 
 
 def s3(peers):
-    def ours(buckets):
-        return f"$T backup full --from $F --to d0=d0 {to_buckets(peers.port, buckets)} --json"
+    def ours(names):
+        return backup(to_buckets(peers.port, names), to=1)
 
-    def theirs(buckets):
-        one, two = (f"rclone -q rcat \"{rclone_remote(peers.port)}{bucket}/f\"" for bucket in buckets)
+    def theirs(names):
+        one, two = (f"rclone -q rcat \"{rclone_remote(peers.port)}{name}/f\"" for name in names)
         return f"pigz -6 -p2 -c $F | tee f >({one}) >({two}) > /dev/null; wait; sync f"
 
     ran, other = peers.pairs(lambda: with_buckets(peers, 2, ours), lambda: with_buckets(peers, 2, theirs))
@@ -251,7 +262,7 @@ def slow_way(peers, milliseconds, bytes_a_second=None):
 
 def latency(peers):
     def to(port):
-        return lambda buckets: f"$T backup full --from $F {to_buckets(port, buckets)} --json"
+        return lambda names: backup(to_buckets(port, names), to=0)
 
     with slow_way(peers, 20) as slow:
         ran, other = peers.pairs(lambda: with_buckets(peers, 1, to(slow)), lambda: with_buckets(peers, 1, to(peers.port)))
@@ -260,43 +271,49 @@ def latency(peers):
     yield Result("latency", "bucket with 20 ms latency, of one without: rate", measure, 0.9, *shown, least=True, seen=seen(ran, other))
 
 
-def until_published(peers, options, also=""):
+def any_of_two(options="", also=""):
+    """A backup to two folders and perhaps another destination, that may lag."""
+    return backup(" ".join(filter(None, (also, "--strategy any", options))), to=2)
+
+
+def until_published(peers, command):
     """What two folders take until both hold the backup, whatever becomes of other destinations."""
     peers.fresh()
-    command = f"$T backup full --from $F {folders(2)} {also} --strategy any {options}".rstrip() + " --json"
     published = lambda: all(any(peers.scratch.glob(f"d{number}/full*/manifest.json")) for number in (0, 1))
-    return command, run_until(["bash", "-ec", f"cd {peers.scratch}; exec {command}"], published, peers.env)
+    return run_until(["bash", "-ec", f"cd {peers.scratch}; exec {command}"], published, peers.env)
+
+
+def hundredth_of_their_rate(peers):
+    """Bytes a second: a hundredth of what each of two folders gets."""
+    seconds = until_published(peers, any_of_two())["seconds"]
+    stored = sum(path.stat().st_size for path in peers.scratch.glob("d0/full*/*"))
+    return max(1, int(stored / seconds / 100))
 
 
 def behind(peers):
     if peers.quick:
         raise Skipped("a tenth of the data fits into what a run may have in memory, so that nobody falls behind")
-    alone, first = until_published(peers, "")
-    stored = sum(path.stat().st_size for path in peers.scratch.glob("d0/full*/*"))
-    with slow_way(peers, 0, max(1, int(stored / first["seconds"] / 100))) as slow:
+    with slow_way(peers, 0, hundredth_of_their_rate(peers)) as slow:
         for policy, also in (("detach", ""), ("spill", f" --temp-dir {peers.work}")):
-            yield from left(peers, policy, f"--lag {policy}{also}", alone, slow)
+            yield from left(peers, policy, f"--lag {policy}{also}", slow)
 
 
-def left(peers, policy, options, alone, slow):
+def left(peers, policy, options, slow):
     """What two folders take beside a third destination that can't keep up."""
     def beside(port):
-        bucket = peers.bucket()
-        ran = until_published(peers, options, to_buckets(port, [bucket]))[1]
-        peers.of_bucket(bucket, "DELETE")
-        return ran
+        with buckets(peers, 1) as names:
+            return until_published(peers, any_of_two(options, to_buckets(port, names)))
 
-    name = f"one of three at 1 %, {policy}"
-    slowly = alone.replace(" --strategy", f" {to_buckets('PORT of delay 0 SERVER-PORT BYTES', ['bucket'])} --strategy")
-    ours = slowly.replace(" --json", f" --lag {policy} --json")
-    ran, other = peers.pairs(lambda: beside(slow), lambda: until_published(peers, "")[1])
+    name, alone = f"one of three at 1 %, {policy}", any_of_two()
+    beside_one_at = lambda port: any_of_two(f"--lag {policy}", to_buckets(port, ["bucket"]))
+    ours = beside_one_at("PORT of delay 0 SERVER-PORT BYTES")
+    ran, other = peers.pairs(lambda: beside(slow), lambda: until_published(peers, alone))
     measure = ratio(ran, other, "seconds")
     yield Result("behind", f"{name}, of the two: wall of the two", measure, 1.05, ours, alone, seen=seen(ran, other))
     # A bucket takes memory of its own: what is asked is that its being slow takes none.
     ran, other = peers.pairs(lambda: beside(slow), lambda: beside(peers.port))
     measure = ratio(ran, other, "memory_mib")
-    theirs = ours.replace("PORT of delay 0 SERVER-PORT BYTES", "SERVER-PORT")
-    yield Result("behind", f"{name}, of one as fast: memory", measure, 1.1, ours, theirs, seen=seen(ran, other))
+    yield Result("behind", f"{name}, of one as fast: memory", measure, 1.1, ours, beside_one_at("SERVER-PORT"), seen=seen(ran, other))
 
 
 def s3db(peers):
