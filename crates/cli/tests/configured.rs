@@ -70,6 +70,10 @@ fn a_check_refuses_what_no_backup_can_use() {
         ("[backup]\nblock_bytes = \"16MiB\"\n", "backup.block_bytes"),
         ("[backup]\npath = \"teeline.json/{date}\"\n", "teeline.json"),
         (
+            "[backup]\npartitions = { byRegion = [\"US\"] }\n",
+            "JSON lines have none",
+        ),
+        (
             "[destinations.c]\npath = \"b/c\"\n",
             "c (b/c) is inside b (b)",
         ),
@@ -90,7 +94,9 @@ fn a_check_refuses_what_no_backup_can_use() {
     // Without a source, what is typed is yet to come.
     scratch.write(
         "teeline.toml",
-        format!("{places}[backup]\nstrategy = \"priority\"\n"),
+        format!(
+            "{places}[backup]\nstrategy = \"priority\"\npartitions = {{ byRegion = [\"US\"] }}\n"
+        ),
     );
     scratch.teeline(0, &["config", "check", "teeline.toml"]);
 }

@@ -241,6 +241,14 @@ pub trait Source: fmt::Debug + fmt::Display + Send + Sync + 'static {
         false
     }
 
+    /// Refuses a selection that it can't read so, as far as it knows that before anything is opened. Scans refuse the same.
+    ///
+    /// # Errors
+    /// Of class [`Usage`](crate::Class::Usage).
+    fn check(&self, _selection: &Selection) -> Result<(), BackupError> {
+        Ok(())
+    }
+
     /// Begins a scan.
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError>;
 

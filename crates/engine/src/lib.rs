@@ -68,6 +68,7 @@ mod set_aside;
 mod status;
 mod sync;
 mod unpublished;
+mod unread_source;
 mod validate;
 mod verify;
 mod withdrawal;
@@ -139,5 +140,6 @@ pub use teeline_sources::jsonl::JsonlSource;
 pub use teeline_sources::s3db::{
     Connection, OnUndecodable, RestoreMode, S3dbSource, ScanOptions, UnknownObjects,
 };
+pub use unread_source::UnreadSource;
 pub use validate::{Scratch, ValidateRequest};
 pub use verify::{VerifyRequest, WhichBackups};

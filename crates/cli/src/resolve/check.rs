@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use teeline::config::{EncryptionConfig, ScheduleConfig};
-use teeline::{BackupError, DestinationSpec, Source};
+use teeline::{BackupError, DestinationSpec, Source, UnreadSource};
 
 use super::backup;
 use super::destinations::configured_places;
@@ -64,7 +64,7 @@ fn encryption(of: &EncryptionConfig) -> String {
 /// Asks the engine whether a backup can be made so.
 fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(), BackupError> {
     // A source that isn't configured is typed; all that is known of it is that it goes with the rest.
-    let source = source.unwrap_or_else(schedules::source_unread);
+    let source = source.unwrap_or_else(|| Arc::new(UnreadSource));
     let destinations = configured_places(setting)?;
     let config = &setting.config;
     let request = backup::configured(config, &config.backup, Arc::clone(&source), destinations)?;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use teeline::config::{ScheduleConfig, UpkeepConfig};
 use teeline::{
-    BackupError, CleanupRequest, Config, DrillRequest, Engine, JsonlSource, RepairRequest,
-    Schedule, Scratch, ScrubRequest, Source, Timing, ValidateRequest, VerifyRequest, WhichBackups,
-    Work,
+    BackupError, CleanupRequest, Config, DrillRequest, Engine, RepairRequest, Schedule, Scratch,
+    ScrubRequest, Source, Timing, UnreadSource, ValidateRequest, VerifyRequest, WhichBackups, Work,
 };
 
 use super::backup::configured;
@@ -54,18 +53,13 @@ pub(crate) fn schedules_to_look_at(setting: &Setting) -> Result<Engine, BackupEr
         setting,
         &EngineArguments::default(),
         &Access::default(),
-        |_| Ok(source_unread()),
+        |_| Ok(Arc::new(UnreadSource)),
     )
 }
 
 /// As [`schedules_to_look_at`], without what would run on the configuration's behalf.
 pub(crate) fn schedules_in(path: &Path) -> Result<Engine, BackupError> {
     schedules_to_look_at(&Setting::read(Some(path))?)
-}
-
-/// Stands for a source that isn't read.
-pub(super) fn source_unread() -> Arc<dyn Source> {
-    Arc::new(JsonlSource::path("."))
 }
 
 fn with_schedules(

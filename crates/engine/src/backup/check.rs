@@ -26,7 +26,8 @@ pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strat
     check_apart_from_source(request)?;
     check_type(request)?;
     check_base(request)?;
-    Wanted::new(request)?;
+    let wanted = Wanted::new(request)?;
+    request.source.check(&wanted.selection())?;
     check_apart(&request.destinations)?;
     let strategy = Strategy::new(request.strategy, &request.required())?;
     if request.strategy == StrategyKind::Priority && !request.source.is_rereadable() {

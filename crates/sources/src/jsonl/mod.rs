@@ -150,7 +150,7 @@ impl JsonlSource {
         comparison: Option<Comparison>,
         points: Vec<ResumePoint>,
     ) -> Result<Box<dyn Scan>, BackupError> {
-        self.check_records(&selection)?;
+        self.check(&selection)?;
         let mut openings = self.openings().await?;
         openings.retain(|opening| selection.wants(&opening.resource));
         for point in points {
@@ -174,21 +174,6 @@ impl JsonlSource {
             None,
         );
         Ok(Box::new(scan))
-    }
-
-    /// Refuses to look for records by what lines don't say.
-    fn check_records(&self, selection: &Selection) -> Result<(), BackupError> {
-        if !selection.partitions.is_empty() {
-            let message = "JSON lines have none; a database has";
-            return Err(BackupError::usage("partitions", message)
-                .suggest("choose records by their values: --where, or backup.query"));
-        }
-        if !selection.query.is_empty() && self.limits.check != LineCheck::Json {
-            let message = "it asks for values, and lines aren't checked to be JSON";
-            return Err(BackupError::usage("query", message)
-                .suggest("have that checked: --validate json, or source.validate = \"json\""));
-        }
-        Ok(())
     }
 
     async fn openings(&self) -> Result<Vec<Opening>, BackupError> {
@@ -248,6 +233,21 @@ impl Source for JsonlSource {
         SourceKind::Jsonl
     }
 
+    // What lines don't say can't be looked for.
+    fn check(&self, selection: &Selection) -> Result<(), BackupError> {
+        if !selection.partitions.is_empty() {
+            let message = "JSON lines have none; a database has";
+            return Err(BackupError::usage("partitions", message)
+                .suggest("choose records by their values: --where, or backup.query"));
+        }
+        if !selection.query.is_empty() && self.limits.check != LineCheck::Json {
+            let message = "it asks for values, and lines aren't checked to be JSON";
+            return Err(BackupError::usage("query", message)
+                .suggest("have that checked: --validate json, or source.validate = \"json\""));
+        }
+        Ok(())
+    }
+
     fn is_rereadable(&self) -> bool {
         match &self.input {
             // A pipe in the file system gives its bytes only once.
@@ -294,7 +294,7 @@ impl Source for JsonlSource {
         selection: Selection,
         limits: SampleLimits,
     ) -> Result<Sample, BackupError> {
-        self.check_records(&selection)?;
+        self.check(&selection)?;
         if !self.is_rereadable() {
             let message = "what comes through a pipe can't be looked at beforehand";
             return Err(BackupError::usage(self, message)
