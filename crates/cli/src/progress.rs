@@ -10,9 +10,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use teeline::{DestinationId, DestinationState, Observer, ProgressEvent};
+use teeline::printable::one_line;
+use teeline::{DestinationId, DestinationState, Narrator, Observer, ProgressEvent};
 
-use crate::output::printable::one_line;
 use crate::output::{Output, Stderr, bytes, grouped};
 
 /// How often a display is brought up to date.
@@ -36,6 +36,7 @@ struct Seen {
     plain_bytes: u64,
     stored_bytes: u64,
     destinations: BTreeMap<DestinationId, Destination>,
+    narrator: Narrator,
     /// Lines that weren't printed yet. There is one for each resource and change of state.
     lines: Vec<String>,
 }
@@ -118,9 +119,9 @@ fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
 
 impl Seen {
     fn note(&mut self, event: ProgressEvent) {
+        self.lines.extend(self.narrator.line(&event));
         match event {
-            ProgressEvent::PassStarted { id, destinations } => {
-                self.lines.push(format!("{id}: begins"));
+            ProgressEvent::PassStarted { destinations, .. } => {
                 for (destination, name) in destinations {
                     let new = Destination {
                         name,
@@ -132,9 +133,7 @@ impl Seen {
                 }
             }
             ProgressEvent::Resource { name } => {
-                let name = one_line(&name);
-                self.lines.push(format!("reading {name}"));
-                self.doing = format!("reading {name}");
+                self.doing = format!("reading {}", one_line(&name));
             }
             ProgressEvent::Read {
                 records,
@@ -154,36 +153,15 @@ impl Seen {
                 }
             }
             ProgressEvent::State {
-                destination,
-                state,
-                error,
+                destination, state, ..
             } => {
-                let Some(seen) = self.destinations.get_mut(&destination) else {
-                    return;
-                };
-                if seen.state == state {
-                    return;
+                if let Some(seen) = self.destinations.get_mut(&destination) {
+                    seen.state = state;
                 }
-                seen.state = state;
-                let why = error.map_or(String::new(), |error| {
-                    format!(": {}", one_line(&error.message))
-                });
-                self.lines
-                    .push(format!("{}: {}{why}", seen.name, of_state(state)));
             }
             // Events that are added later say nothing that is shown here.
             _ => {}
         }
-    }
-}
-
-fn of_state(state: DestinationState) -> &'static str {
-    match state {
-        DestinationState::Writing => "writing",
-        DestinationState::Prepared => "prepared",
-        DestinationState::Committed => "committed",
-        DestinationState::Behind => "behind",
-        DestinationState::Down => "down",
     }
 }
 
@@ -249,7 +227,7 @@ impl Show for Bars {
             };
             shown.set_prefix(destination.name.clone());
             shown.set_position(destination.bytes);
-            shown.set_message(format!("{}{lag}", of_state(destination.state)));
+            shown.set_message(format!("{}{lag}", destination.state));
         }
     }
 

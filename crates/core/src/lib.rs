@@ -36,6 +36,7 @@ mod part;
 mod path_template;
 mod piece;
 mod placing;
+pub mod printable;
 mod probe;
 mod progress;
 pub mod published_marker;
@@ -95,7 +96,7 @@ pub use path_template::PathTemplate;
 pub use piece::Piece;
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use probe::{ProbeRecord, Promises};
-pub use progress::{DestinationState, ProgressEvent};
+pub use progress::{DestinationState, Narrator, ProgressEvent};
 pub use random::Random;
 pub use reconstruct::{MISSING_NAMED_MAX, MissingFile, Reconstruction};
 pub use records::{

@@ -1,7 +1,11 @@
 //! What a host is told while a run goes on.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use crate::error::ErrorReport;
 use crate::id::BackupId;
+use crate::printable::one_line;
 use crate::strategy::DestinationId;
 
 /// How far a destination is.
@@ -17,6 +21,18 @@ pub enum DestinationState {
     Behind,
     /// Out for this run.
     Down,
+}
+
+impl fmt::Display for DestinationState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            DestinationState::Writing => "writing",
+            DestinationState::Prepared => "prepared",
+            DestinationState::Committed => "committed",
+            DestinationState::Behind => "behind",
+            DestinationState::Down => "down",
+        })
+    }
 }
 
 /// One thing that happened.
@@ -62,4 +78,40 @@ pub enum ProgressEvent {
         /// Why, where it went down.
         error: Option<ErrorReport>,
     },
+}
+
+/// Makes the lines of a log of events: one for what happens seldom, none for the rest.
+#[derive(Debug, Default)]
+pub struct Narrator {
+    destinations: BTreeMap<DestinationId, (String, DestinationState)>,
+}
+
+impl Narrator {
+    /// What is worth a line, without an end of line or another control character.
+    pub fn line(&mut self, event: &ProgressEvent) -> Option<String> {
+        match event {
+            ProgressEvent::PassStarted { id, destinations } => {
+                let new =
+                    |(id, name): &(_, String)| (*id, (one_line(name), DestinationState::Writing));
+                self.destinations.extend(destinations.iter().map(new));
+                Some(format!("{id}: begins"))
+            }
+            ProgressEvent::Resource { name } => Some(format!("reading {}", one_line(name))),
+            ProgressEvent::State {
+                destination,
+                state,
+                error,
+            } => {
+                let (name, before) = self.destinations.get_mut(destination)?;
+                if before == state {
+                    return None;
+                }
+                *before = *state;
+                let why = error.as_ref();
+                let why = why.map_or(String::new(), |why| format!(": {}", one_line(&why.message)));
+                Some(format!("{name}: {state}{why}"))
+            }
+            ProgressEvent::Read { .. } | ProgressEvent::Acked { .. } => None,
+        }
+    }
 }

@@ -126,11 +126,11 @@ pub use teeline_core::seal::{
 pub use teeline_core::{
     BackupError, BackupId, BackupRef, BackupType, Changes, Class, Compression, CronExpression,
     Depth, DestinationId, DestinationReport, DestinationState, DestinationStatus, Digest,
-    ErrorReport, InPart, Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile,
+    ErrorReport, InPart, Judged, KeptBy, LagPolicy, LineCheck, Metadata, MissingFile, Narrator,
     NoCalendarEvent, Partitions, PathTemplate, ProgressEvent, Promises, Query, RestoreCounts,
     Resumed, Retention, Rule, RunStatus, SegmentPlace, SettleOutcome, SettledCounts, Settling,
     Sink, Source, Span, StrategyKind, Target, Thaw, ThawTier, TimeZone, Timestamp, Timing,
-    VerificationResult, Verified, WithdrawalReason, looks_like_url, masked,
+    VerificationResult, Verified, WithdrawalReason, looks_like_url, masked, printable,
 };
 pub use teeline_sinks as sinks;
 pub use teeline_sinks::object_store;

@@ -354,10 +354,18 @@ async fn a_ping_tells_start_success_and_failure_by_the_path() {
         let got = std::mem::take(&mut *got.lock().unwrap());
         let paths: Vec<&str> = got.iter().map(|got| got.path.as_str()).collect();
         assert_eq!(paths, ["/uuid/start", end]);
-        let log = &got[1].body;
-        assert!(
-            log.contains("plg:backup:") && log.contains("one: "),
-            "{log}"
-        );
+        let body = &got[1].body;
+        for part in [
+            "plg:backup:",
+            "\none: ",
+            "Z full-",
+            ": begins\n",
+            "Z reading ",
+        ] {
+            assert!(body.contains(part), "{part:?}: {body}");
+        }
+        let last = body.lines().last().unwrap();
+        let ended = ["one: committed", "one: down"];
+        assert!(ended.iter().any(|ended| last.contains(ended)), "{last}");
     }
 }

@@ -6,14 +6,13 @@
 mod human;
 mod json;
 mod next;
-pub(crate) mod printable;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use teeline::{BackupError, ErrorReport, Operation, exit, exit_code_of, masked};
+use teeline::{BackupError, ErrorReport, Operation, exit, exit_code_of, masked, printable};
 
 pub(crate) use self::human::{Made, Problem, Shown, bytes, counted, ended, grouped};
 pub(crate) use self::json::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget};

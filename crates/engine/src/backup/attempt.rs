@@ -112,7 +112,6 @@ impl Run<'_> {
         let source = Arc::clone(&request.source);
         let wanted = Wanted::new(request)?;
         let selection = wanted.selection();
-        let observer = request.observer.clone();
         Ok(Pass {
             source: Arc::clone(&request.source),
             selection,
@@ -137,7 +136,7 @@ impl Run<'_> {
             starved_after: STARVED_AFTER,
             executor: inner.executor(request.block_bytes()),
             clock: self.clock(),
-            observer: observer.unwrap_or_else(|| Arc::new(|_| ())),
+            observer: self.log.observing(request.observer.clone()),
             cancel: self.deadline.cancel().subscribe(),
         })
     }

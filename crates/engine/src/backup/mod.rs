@@ -31,7 +31,7 @@ use self::outcome::damaged_left;
 pub(crate) use self::wanted::glob;
 use crate::engine::{Engine, Running};
 use crate::failure::Failure;
-use crate::hooks::{Moment, RunEvent};
+use crate::hooks::{Moment, RunEvent, RunLog};
 use crate::open::{Opened, open_all};
 use crate::report::{BackupReport, PluginResult};
 use crate::request::{BackupRequest, CatchUp, Resume};
@@ -80,6 +80,7 @@ struct Run<'a> {
     reports: Vec<Option<DestinationReport>>,
     /// The backup that the hooks were told of at the start.
     announced: Option<BackupId>,
+    log: RunLog,
     /// Why a backup that was to be incremental has everything.
     whole_because: Option<String>,
     /// What is wrong with local indexes that it would have gone on from.
@@ -100,6 +101,7 @@ impl<'a> Run<'a> {
             opened: Vec::new(),
             reports: Vec::new(),
             announced: None,
+            log: RunLog::new(Arc::clone(&engine.0.clock)),
             whole_because: None,
             unusable: Vec::new(),
             made: None,
@@ -142,7 +144,7 @@ impl<'a> Run<'a> {
             Failure::of_backup(&report, of_the_run, self.announced.as_ref(), self.request);
         let made = self.made.as_ref().map(|made| &made.manifest);
         report.plugin = PluginResult::of(&report, made, &self.request.destinations);
-        let event = RunEvent::backed_up(&report, self.announced.take(), ended_at);
+        let event = RunEvent::backed_up(&report, self.announced.take(), ended_at, &self.log);
         self.engine.0.events.emit(&event);
         let told = self.request.hooks.tell(&event).await;
         report.hook_failures.extend(told);

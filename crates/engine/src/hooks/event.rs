@@ -8,6 +8,7 @@ use teeline_core::{
     BackupError, BackupId, BackupType, Class, DestinationReport, ErrorReport, RunStatus, Timestamp,
 };
 
+use super::RunLog;
 use crate::report::{BackupReport, DriverInfo, RestoreReport, RestoreStatus, RestoredResource};
 
 /// When a hook is called.
@@ -134,6 +135,9 @@ pub struct RunEvent {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
+    /// What a backup did, line by line, each with its time first; of more than 500 lines the last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 impl RunEvent {
@@ -159,11 +163,17 @@ impl RunEvent {
             destinations: Vec::new(),
             restored: Vec::new(),
             error: None,
+            log: Vec::new(),
         }
     }
 
     /// What became of a backup that was announced as `id`, if it was.
-    pub(crate) fn backed_up(report: &BackupReport, id: Option<BackupId>, at: Timestamp) -> Self {
+    pub(crate) fn backed_up(
+        report: &BackupReport,
+        id: Option<BackupId>,
+        at: Timestamp,
+        log: &RunLog,
+    ) -> Self {
         let moment = match (report.status, &report.error) {
             (RunStatus::Completed | RunStatus::Degraded, _) => Moment::BackupComplete,
             (RunStatus::Failed, Some(error)) if error.class == Class::Cancelled => {
@@ -186,6 +196,7 @@ impl RunEvent {
                 .error
                 .clone()
                 .or_else(|| report.failure.as_ref().map(ErrorReport::from)),
+            log: log.lines(),
             ..Self::new(moment, report.id.clone().or(id), Some(backup_type), at)
         }
     }
@@ -224,7 +235,7 @@ impl RunEvent {
         )
     }
 
-    /// For people, a few lines.
+    /// For people: what it came to, and how.
     pub(crate) fn text(&self) -> String {
         let id = self.id.as_ref().map_or("-", BackupId::as_str);
         let mut text = format!("{} {id} {}\n", self.timestamp, self.name);
@@ -242,6 +253,9 @@ impl RunEvent {
         }
         for resource in &self.restored {
             let _ = writeln!(text, "{}: restored", resource.name);
+        }
+        for line in &self.log {
+            let _ = writeln!(text, "{line}");
         }
         text
     }

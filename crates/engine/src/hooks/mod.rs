@@ -7,6 +7,7 @@
 
 mod command;
 mod event;
+mod log;
 mod web;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use teeline_core::{BackupError, Class, ErrorReport};
 
 pub use command::CommandHook;
 pub use event::{Moment, RunEvent};
+pub(crate) use log::RunLog;
 pub use web::{PingHook, WebhookHook};
 
 /// How long a call may take, where nothing else is set.

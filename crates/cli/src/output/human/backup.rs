@@ -11,7 +11,7 @@ use super::settle::settled;
 use super::words::{bytes, counted, grouped, of_run, rates, seconds};
 use super::{Problem, Shown};
 use crate::output::Next;
-use crate::output::printable::one_line;
+use teeline::printable::one_line;
 
 /// A backup's report with the commands to try next.
 #[derive(Debug, Serialize)]

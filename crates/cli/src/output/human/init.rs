@@ -6,7 +6,7 @@ use teeline::{InitReport, InitStatus};
 
 use super::words::table;
 use super::{Problem, Shown};
-use crate::output::printable::one_line;
+use teeline::printable::one_line;
 
 impl Shown for InitReport {
     fn exit_code(&self) -> u8 {

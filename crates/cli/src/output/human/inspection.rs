@@ -9,9 +9,9 @@ use teeline::{
     InspectedManifest, InspectedResource, InspectedResourceState, PluginInspection,
 };
 
-use super::super::printable::one_line;
 use super::words::{bytes, counted, grouped, table};
 use super::{Problem, Shown};
+use teeline::printable::one_line;
 
 const UNKNOWN: &str = "unknown";
 

@@ -26,7 +26,7 @@ use std::fmt::{self, Display};
 use serde::Serialize;
 use teeline::{Damage, ErrorReport, HookFailure};
 
-use super::printable::one_line;
+use teeline::printable::one_line;
 
 pub(crate) use self::backup::Made;
 pub(crate) use self::schedules::ended;

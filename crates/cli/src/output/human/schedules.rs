@@ -7,7 +7,7 @@ use teeline::{LastRun, ScheduleList, ScheduledBackup, Span, WorkReport};
 use super::backup::problems_of;
 use super::words::{of_run, seconds};
 use super::{Problem, Shown};
-use crate::output::printable::one_line;
+use teeline::printable::one_line;
 
 impl Shown for ScheduleList {
     fn exit_code(&self) -> u8 {

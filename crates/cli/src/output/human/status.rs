@@ -7,7 +7,7 @@ use teeline::{BackupId, BackupState, StatusReport};
 use super::settle::settled;
 use super::words::{bytes, grouped, of_check, of_copy, of_run, table};
 use super::{Problem, Shown};
-use crate::output::printable::one_line;
+use teeline::printable::one_line;
 
 impl Shown for StatusReport {
     fn exit_code(&self) -> u8 {

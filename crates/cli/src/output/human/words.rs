@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use teeline::{CopyState, LastVerified, RunStatus, VerificationResult};
 
-use crate::output::printable::one_line;
+use teeline::printable::one_line;
 
 pub(super) fn of_run(status: RunStatus) -> &'static str {
     match status {

@@ -2,12 +2,12 @@
 //! was printed before, or looks like a line of ours.
 
 /// `text` as a part of one line: every control character escaped.
-pub(crate) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     escaped(text, |_| false)
 }
 
 /// `text` as lines: every control character escaped, save the ends of lines.
-pub(crate) fn lines(text: &str) -> String {
+pub fn lines(text: &str) -> String {
     escaped(text, |character| character == '\n')
 }
 
