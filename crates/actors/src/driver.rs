@@ -12,7 +12,7 @@ use teeline_core::{
 use tokio::sync::mpsc;
 
 use crate::messages::{DriverEvent, LaneItem, Step};
-use crate::publish::{Claimed, claim};
+use crate::publish::{Claimed, RunPlace, claim};
 use crate::read_back::compare_pieces;
 use crate::stages::{Meter, Phase};
 use crate::written::{attest, differs, put_checked};
@@ -37,13 +37,15 @@ pub(crate) struct Driver<R> {
     pub(crate) kept: BTreeSet<SegmentId>,
     /// The claim, once it is there.
     pub(crate) claimed: Option<Claimed>,
+    /// The files that it has written, or begun to.
+    pub(crate) written: Vec<ObjectKey>,
     pub(crate) meter: Meter,
 }
 
 /// The backup's folder at a destination, and how it is checked.
 pub(crate) struct BackupFolder {
     pub(crate) sink: Arc<dyn Sink>,
-    pub(crate) path: ObjectKey,
+    pub(crate) run: RunPlace,
     /// What is read again of what is written.
     pub(crate) read_back: ReadBack,
 }
@@ -94,6 +96,19 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         Ok(())
     }
 
+    /// Removes what was written since the run was withdrawn or swept here: who did that may have looked before, and without a claim
+    /// nobody else would find it.
+    pub(crate) async fn take_back_what_is_nobodys(&mut self) -> Result<(), BackupError> {
+        let sink = self.folder.sink.as_ref();
+        if self.written.is_empty() || !self.folder.run.is_nobodys(sink).await? {
+            return Ok(());
+        }
+        for key in std::mem::take(&mut self.written) {
+            sink.delete(&key).await?;
+        }
+        Ok(())
+    }
+
     /// Does a step; gives whether it was about what is there already.
     async fn step(&mut self, step: Step) -> Result<bool, BackupError> {
         match step {
@@ -101,7 +116,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 let folder = &self.folder;
                 // Whatever else is read back: where a store lets a claim be replaced, that is how it is found out.
                 let read_back = folder.sink.capabilities().read_back.has_documents();
-                let claimed = claim(folder.sink.as_ref(), &folder.path, bytes, read_back);
+                let claimed = claim(folder.sink.as_ref(), &folder.run.folder, bytes, read_back);
                 self.claimed = Some(claimed.await?);
             }
             Step::Segment(Placement::Open { segment, names, .. })
@@ -116,7 +131,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 expected_bytes,
                 prologue,
             }) => {
-                let key = self.folder.path.join(&names.file)?;
+                let key = self.folder.key(&names.file)?;
                 let mut upload = self.folder.sink.begin(&key, expected_bytes).await?;
                 if let Some(begun) = self.holdings.begun(&names.file) {
                     upload.go_on_with(begun).await?;
@@ -152,7 +167,10 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                 self.write(segment, epilogue).await?;
                 self.close(segment, &entry, index).await?;
             }
-            Step::Attachment { file, bytes } => self.folder.put_checked(&file, bytes).await?,
+            Step::Attachment { file, bytes } => {
+                self.written.push(self.folder.key(&file)?);
+                self.folder.put_checked(&file, bytes).await?;
+            }
             Step::EndOfData => (self.report)(DriverEvent::Prepared),
         }
         Ok(false)
@@ -179,6 +197,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
             .open
             .get_mut(&id)
             .expect("a segment is opened before it is closed");
+        self.written.push(self.folder.key(&entry.file)?);
         upload.commit().await?;
         self.meter.lap(Phase::Work("commit"));
         self.meter.gave(entry.stored_bytes);
@@ -207,6 +226,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
 
     /// Writes a segment's index, and compares both with what the store then gives.
     async fn finish(&mut self, entry: &SegmentEntry, index: Bytes) -> Result<(), BackupError> {
+        self.written.push(self.folder.key(&entry.index)?);
         // Stores that are far away answer both in the time of one.
         let index_file = self.folder.put_checked(&entry.index, index.clone());
         tokio::try_join!(self.folder.check(entry, &index), index_file)?;
@@ -217,18 +237,22 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
 }
 
 impl BackupFolder {
+    fn key(&self, file: &str) -> Result<ObjectKey, BackupError> {
+        self.run.folder.join(file)
+    }
+
     /// That a data file is what was written.
     async fn check(&self, entry: &SegmentEntry, index: &[u8]) -> Result<(), BackupError> {
         if self.read_back.has_data() {
             return self.read_back(entry, index).await;
         }
-        let key = self.path.join(&entry.file)?;
+        let key = self.key(&entry.file)?;
         attest(self.sink.as_ref(), &key, entry.stored_bytes).await
     }
 
     /// Compares what the store now gives with the digests from before the write.
     async fn read_back(&self, entry: &SegmentEntry, index: &[u8]) -> Result<(), BackupError> {
-        let key = self.path.join(&entry.file)?;
+        let key = self.key(&entry.file)?;
         let index = Index::parse(&entry.index, index)?;
         let mut are_equal = true;
         compare_pieces(&self.sink, &key, &index, |_, is_equal| {
@@ -243,7 +267,7 @@ impl BackupFolder {
 
     /// The index of a segment that is there.
     async fn read_index(&self, entry: &SegmentEntry) -> Result<Bytes, BackupError> {
-        let key = self.path.join(&entry.index)?;
+        let key = self.key(&entry.index)?;
         let index = self.sink.read(&key, 0..entry.index_bytes).await?;
         match Digest::of(&index) == entry.index_blake3 {
             true => Ok(index),
@@ -252,7 +276,7 @@ impl BackupFolder {
     }
 
     async fn put_checked(&self, file: &str, bytes: Bytes) -> Result<(), BackupError> {
-        let key = self.path.join(file)?;
+        let key = self.key(file)?;
         let read_back = self.read_back.has_documents();
         put_checked(self.sink.as_ref(), &key, bytes, read_back).await
     }

@@ -175,6 +175,37 @@ async fn refuse_withdrawn(
     ))
 }
 
+/// Where a run is at each of its destinations, and how often it was taken up.
+#[derive(Debug, Clone)]
+pub(crate) struct RunPlace {
+    pub(crate) folder: ObjectKey,
+    /// The key of its entry in the catalogue.
+    pub(crate) entry: ObjectKey,
+    pub(crate) attempt: u32,
+}
+
+impl RunPlace {
+    /// Whether what a run has written is nobody's any more: it was withdrawn or swept, so that its claim is gone, or soon will be;
+    /// and nobody has published it or goes on with it.
+    pub(crate) async fn is_nobodys(&self, sink: &dyn Sink) -> Result<bool, BackupError> {
+        let (withdrawal, sweep) = (
+            layout::withdrawal(&self.entry)?,
+            layout::sweep(&self.entry)?,
+        );
+        let (withdrawn, swept, claim) = futures::join!(
+            is_there(sink, &withdrawal),
+            is_there(sink, &sweep),
+            Claimed::find(sink, &self.folder)
+        );
+        if claim?.is_some() && !withdrawn? && !swept? {
+            return Ok(false);
+        }
+        let manifest = self.folder.join(layout::MANIFEST)?;
+        let is_taken_up = refuse_taken_up(sink, &self.folder, Some(self.attempt)).await;
+        Ok(is_taken_up.is_ok() && !is_there(sink, &manifest).await?)
+    }
+}
+
 /// A run that is taken up again belongs to whoever did that, and not to who had it before.
 async fn refuse_taken_up(
     sink: &dyn Sink,

@@ -8,16 +8,17 @@ use actix::fut::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use teeline_core::{
     BackupError, Class, DestinationId, DestinationReport, DestinationState, DestinationStatus,
-    ErrorReport, Holdings, LagPolicy, ObjectKey, ProgressEvent, ReadBack, Sink, Verified,
+    ErrorReport, Holdings, LagPolicy, ProgressEvent, ReadBack, Sink, Verified,
 };
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::driver::{BackupFolder, Driver, Verification};
 use crate::guard::Alive;
 use crate::messages::{
     Abandonment, DriverEvent, LaneItem, SinkMessage, SupervisorMessage, TeeMessage,
 };
+use crate::publish::RunPlace;
 use crate::stages::Stages;
 use crate::supervisor::Observer;
 
@@ -47,7 +48,7 @@ pub struct PassDestination {
 
 pub(crate) struct SinkActor {
     destination: PassDestination,
-    to_drive: Option<(mpsc::Receiver<LaneItem>, ObjectKey)>,
+    to_drive: Option<(mpsc::Receiver<LaneItem>, RunPlace)>,
     lane: mpsc::Sender<LaneItem>,
     abandon: watch::Sender<Option<Abandonment>>,
     tee: Recipient<TeeMessage>,
@@ -69,7 +70,7 @@ pub(crate) struct SinkActor {
 /// What a destination's actor is made of.
 pub(crate) struct SinkParts {
     pub(crate) destination: PassDestination,
-    pub(crate) path: ObjectKey,
+    pub(crate) run: RunPlace,
     pub(crate) verification: Verification,
     pub(crate) lane: (mpsc::Sender<LaneItem>, mpsc::Receiver<LaneItem>),
     pub(crate) tee: Recipient<TeeMessage>,
@@ -105,7 +106,7 @@ impl SinkActor {
         let (lane, receiver) = parts.lane;
         SinkActor {
             destination: parts.destination,
-            to_drive: Some((receiver, parts.path)),
+            to_drive: Some((receiver, parts.run)),
             lane,
             abandon: watch::Sender::new(None),
             tee: parts.tee,
@@ -198,14 +199,14 @@ impl Actor for SinkActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let Some((lane, path)) = self.to_drive.take() else {
+        let Some((lane, run)) = self.to_drive.take() else {
             return;
         };
         let address = ctx.address();
         let driver = Driver {
             folder: BackupFolder {
                 sink: Arc::clone(&self.destination.sink),
-                path,
+                run,
                 read_back: self.read_back,
             },
             report: move |event| address.do_send(SinkMessage::Driver(event)),
@@ -213,6 +214,7 @@ impl Actor for SinkActor {
             holdings: std::mem::take(&mut self.destination.holdings),
             kept: BTreeSet::new(),
             claimed: None,
+            written: Vec::new(),
             meter: self.stages.meter(format!("to {}", self.destination.name)),
         };
         self.tell(DestinationState::Writing, None);
@@ -305,7 +307,8 @@ fn given_up(subject: &str) -> BackupError {
     BackupError::new(Class::Cancelled, "write", subject, message)
 }
 
-/// Runs a driver to its end, or until it is abandoned; frees what the store holds for unfinished segments.
+/// Runs a driver to its end, or until it is abandoned; frees what the store holds for unfinished segments, and what nobody would
+/// ever remove.
 async fn drive<R: Fn(DriverEvent) + Send + Sync>(
     mut driver: Driver<R>,
     mut lane: mpsc::Receiver<LaneItem>,
@@ -326,7 +329,14 @@ async fn drive<R: Fn(DriverEvent) + Send + Sync>(
     if matches!(result, Ok(Driven::ToTheEnd)) {
         return result;
     }
-    let aborted = timeout(ABORT_TIMEOUT, driver.abort()).await;
+    let deadline = Instant::now() + ABORT_TIMEOUT;
+    let aborted = timeout_at(deadline, driver.abort()).await;
+    if result.is_err() {
+        let taking_back = timeout_at(deadline, driver.take_back_what_is_nobodys());
+        if let Ok(Err(error)) = taking_back.await {
+            tracing::debug!(at = subject, %error, "whether anything is left that is nobody's can't be told");
+        }
+    }
     match (result, aborted) {
         (Err(error), Ok(Err(_)) | Err(_)) => Err(error.suggest(
             "parts of an unfinished upload may be left there; a lifecycle rule for incomplete uploads removes them",
@@ -338,6 +348,7 @@ async fn drive<R: Fn(DriverEvent) + Send + Sync>(
 #[cfg(test)]
 mod tests {
     use actix::System;
+    use teeline_core::ObjectKey;
     use teeline_sinks::MemorySink;
 
     use super::*;
@@ -390,7 +401,11 @@ mod tests {
                         retries: Arc::default(),
                         holdings: Holdings::default(),
                     },
-                    path: ObjectKey::new("backup").unwrap(),
+                    run: RunPlace {
+                        folder: ObjectKey::new("backup").unwrap(),
+                        entry: ObjectKey::new("catalog/backup").unwrap(),
+                        attempt: 0,
+                    },
                     verification: Verification::Read,
                     lane: mpsc::channel(1),
                     tee: Tee.start().recipient(),

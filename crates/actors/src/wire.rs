@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context};
 use teeline_core::{
     BackupError, CutLimits, ObjectKey, ProgressEvent, RunHead, Selection, Source, Strategy,
-    chain::Base,
+    chain::Base, layout,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -17,6 +17,7 @@ use crate::driver::Verification;
 use crate::encoder::{Encoders, Executor};
 use crate::messages::SupervisorMessage;
 use crate::placer::{Epilogue, PlacerActor, Prologue, RunOpening, Sealing};
+use crate::publish::RunPlace;
 use crate::reader::{Clock, Reader, Reading};
 use crate::resuming::Resuming;
 use crate::sink::{PassDestination, SinkActor, SinkParts};
@@ -102,6 +103,12 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     let tee_ctx = Context::<Tee>::new();
     let tee = tee_ctx.address().recipient();
 
+    let attempt = pass.resuming.as_ref().map_or(0, |it| it.attempt);
+    let run = RunPlace {
+        folder: pass.path,
+        entry: layout::catalog_entry(&pass.head.id, pass.head.started_at)?,
+        attempt,
+    };
     let mut branches = Vec::new();
     let mut sinks = BTreeMap::new();
     for destination in pass.destinations {
@@ -111,7 +118,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
         let sender = lane.0.clone();
         let sink = SinkActor::new(SinkParts {
             destination,
-            path: pass.path.clone(),
+            run: run.clone(),
             verification: pass.verification,
             lane,
             tee: tee.clone(),
@@ -139,7 +146,6 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
 
     let compression = pass.head.plan.compression;
     let sealer = pass.sealing.as_ref().map(|it| Arc::clone(&it.sealer));
-    let attempt = pass.resuming.as_ref().map_or(0, |it| it.attempt);
     let resumption = pass.resuming.as_ref().map(|it| Arc::clone(&it.resumption));
     let opening = RunOpening {
         head: pass.head,

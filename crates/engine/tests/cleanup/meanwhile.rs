@@ -82,14 +82,14 @@ async fn a_run_that_was_swept_while_it_went_on_publishes_nothing() {
     let error = report.destinations[0].error.as_ref().unwrap();
     assert!(error.message.contains("taken for dead"), "{error:?}");
     assert!(world.listed(&at).await.is_empty());
-    // What it wrote afterwards has lost its claim: nobody can tell whose it is, and it is no backup.
-    assert!(
-        !sink
-            .keys()
-            .iter()
-            .any(|key| key.file_name() == "manifest.json")
-    );
+    // What it wrote afterwards has lost its claim, so that no cleanup would find it: it has removed that itself.
     let id = report.id.unwrap();
+    let left: Vec<_> = sink
+        .keys()
+        .into_iter()
+        .filter(|key| key.as_str().contains(&format!("{id}/")))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
     assert_eq!(
         world.engine.status(&at, &id).await.status,
         teeline::BackupState::Failed
