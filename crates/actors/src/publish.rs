@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use teeline_core::commit::{Obstacle, PublishStep, Traces};
 use teeline_core::{
-    BackupError, BackupRef, CatalogEntry, Class, DestinationMarker, Digest, ObjectKey,
+    BackupError, BackupRef, CatalogEntry, Class, DestinationMarker, Digest, ObjectKey, RunClaim,
     SealedManifest, Sink, Timestamp, document, layout, published_marker,
 };
 
@@ -350,9 +350,31 @@ pub async fn claim(
 ) -> Result<Claimed, BackupError> {
     mark(sink).await?;
     let key = folder.join(layout::RUN_CLAIM)?;
-    put_checked(sink, &key, claim, read_back).await?;
+    let written = put_checked(sink, &key, claim, read_back).await;
+    let is_damaged = |error: &BackupError| error.class() == Class::Corrupt;
+    if written.as_ref().is_err_and(is_damaged) && is_no_claim(sink, &key).await {
+        // It says nothing to anybody, and would be in the way of whoever claims the id again.
+        sink.delete(&key).await.ok();
+    }
+    written?;
     let found = sink.head(&key).await?;
     Ok(Claimed(found.modified_at))
+}
+
+/// Whether what stands there is nobody's claim, the same each time that it is read: another's may stand there where a store
+/// lets it be replaced.
+async fn is_no_claim(sink: &dyn Sink, key: &ObjectKey) -> bool {
+    let read = async || {
+        sink.drop_cached(key).await?;
+        let size = sink.head(key).await?.bytes.min(document::BYTES_MAX);
+        sink.read(key, 0..size).await
+    };
+    match (read().await, read().await) {
+        (Ok(bytes), Ok(again)) => {
+            bytes == again && document::open::<RunClaim>(key.as_str(), &bytes).is_err()
+        }
+        _ => false,
+    }
 }
 
 /// Marks a destination's root, where that wasn't done before.
