@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use teeline::printable::one_line;
 use teeline::{
     BackupReport, Changes, DestinationReport, DestinationStatus, Resumed, SegmentPlace, Verified,
 };
@@ -11,7 +12,6 @@ use super::settle::settled;
 use super::words::{bytes, counted, grouped, of_run, rates, seconds};
 use super::{Problem, Shown};
 use crate::output::Next;
-use teeline::printable::one_line;
 
 /// A backup's report with the commands to try next.
 #[derive(Debug, Serialize)]

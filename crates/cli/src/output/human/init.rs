@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
+use teeline::printable::one_line;
 use teeline::{InitReport, InitStatus};
 
 use super::words::table;
 use super::{Problem, Shown};
-use teeline::printable::one_line;
 
 impl Shown for InitReport {
     fn exit_code(&self) -> u8 {

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use teeline::printable::one_line;
 use teeline::{
     ArchiveForm, InspectedArchive, InspectedBackup, InspectedBackupState, InspectedFile,
     InspectedManifest, InspectedResource, InspectedResourceState, PluginInspection,
@@ -11,7 +12,6 @@ use teeline::{
 
 use super::words::{bytes, counted, grouped, table};
 use super::{Problem, Shown};
-use teeline::printable::one_line;
 
 const UNKNOWN: &str = "unknown";
 

@@ -24,9 +24,8 @@ mod words;
 use std::fmt::{self, Display};
 
 use serde::Serialize;
-use teeline::{Damage, ErrorReport, HookFailure};
-
 use teeline::printable::one_line;
+use teeline::{Damage, ErrorReport, HookFailure};
 
 pub(crate) use self::backup::Made;
 pub(crate) use self::schedules::ended;

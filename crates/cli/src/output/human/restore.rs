@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
+use teeline::printable::one_line;
 use teeline::{RestoreCounts, RestoreReport, RestoreStatus};
 
 use super::words::{counted, grouped, seconds, table};
 use super::{Problem, Shown};
 use crate::output::next::again;
-use teeline::printable::one_line;
 
 impl Shown for RestoreReport {
     fn exit_code(&self) -> u8 {

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
+use teeline::printable::one_line;
 use teeline::{LastRun, ScheduleList, ScheduledBackup, Span, WorkReport};
 
 use super::backup::problems_of;
 use super::words::{of_run, seconds};
 use super::{Problem, Shown};
-use teeline::printable::one_line;
 
 impl Shown for ScheduleList {
     fn exit_code(&self) -> u8 {

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
+use teeline::printable::one_line;
 use teeline::{BackupId, BackupState, StatusReport};
 
 use super::settle::settled;
 use super::words::{bytes, grouped, of_check, of_copy, of_run, table};
 use super::{Problem, Shown};
-use teeline::printable::one_line;
 
 impl Shown for StatusReport {
     fn exit_code(&self) -> u8 {

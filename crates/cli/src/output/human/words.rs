@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use teeline::{CopyState, LastVerified, RunStatus, VerificationResult};
-
 use teeline::printable::one_line;
+use teeline::{CopyState, LastVerified, RunStatus, VerificationResult};
 
 pub(super) fn of_run(status: RunStatus) -> &'static str {
     match status {
