@@ -96,17 +96,11 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
         Ok(())
     }
 
-    /// Removes what was written since the run was withdrawn or swept here: who did that may have looked before, and without a claim
-    /// nobody else would find it.
+    /// Removes what was written since the run was withdrawn or swept here.
     pub(crate) async fn take_back_what_is_nobodys(&mut self) -> Result<(), BackupError> {
+        let written = std::mem::take(&mut self.written);
         let sink = self.folder.sink.as_ref();
-        if self.written.is_empty() || !self.folder.run.is_nobodys(sink).await? {
-            return Ok(());
-        }
-        for key in std::mem::take(&mut self.written) {
-            sink.delete(&key).await?;
-        }
-        Ok(())
+        self.folder.run.take_back(sink, written).await
     }
 
     /// Does a step; gives whether it was about what is there already.

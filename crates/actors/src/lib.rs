@@ -38,7 +38,7 @@ pub use driver::Verification;
 pub use encoder::Executor;
 pub use host::Host;
 pub use placer::{Epilogue, Prologue, Sealing};
-pub use publish::{Claimed, Publication, claim, mark, mark_published};
+pub use publish::{Claimed, Publication, RunPlace, claim, mark, mark_published};
 pub use read_back::compare_pieces;
 pub use reader::Clock;
 pub use resuming::Resuming;

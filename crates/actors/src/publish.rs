@@ -175,34 +175,78 @@ async fn refuse_withdrawn(
     ))
 }
 
-/// Where a run is at each of its destinations, and how often it was taken up.
+/// Where a backup that is written is at a destination, and by which attempt.
 #[derive(Debug, Clone)]
-pub(crate) struct RunPlace {
-    pub(crate) folder: ObjectKey,
+pub struct RunPlace {
+    /// The folder of its files.
+    pub folder: ObjectKey,
     /// The key of its entry in the catalogue.
-    pub(crate) entry: ObjectKey,
-    pub(crate) attempt: u32,
+    pub entry: ObjectKey,
+    /// How often the run was taken up that writes it; absent where it is copied, which is no attempt.
+    pub attempt: Option<u32>,
 }
 
 impl RunPlace {
-    /// Whether what a run has written is nobody's any more: it was withdrawn or swept, so that its claim is gone, or soon will be;
-    /// and nobody has published it or goes on with it.
-    pub(crate) async fn is_nobodys(&self, sink: &dyn Sink) -> Result<bool, BackupError> {
+    /// Of a copy that is made of a backup, in the folder `path`.
+    ///
+    /// # Errors
+    /// [`Class::Usage`] where that isn't a key.
+    pub fn of_copy(sealed: &SealedManifest, path: &str) -> Result<Self, BackupError> {
+        let SealedManifest { manifest, .. } = sealed;
+        Ok(RunPlace {
+            folder: ObjectKey::new(path)?,
+            entry: layout::catalog_entry(&manifest.id, manifest.started_at)?,
+            attempt: None,
+        })
+    }
+
+    /// Whether it is being removed there: it was withdrawn, or taken for dead.
+    ///
+    /// # Errors
+    /// Where that can't be told.
+    pub async fn is_going_away(&self, sink: &dyn Sink) -> Result<bool, BackupError> {
         let (withdrawal, sweep) = (
             layout::withdrawal(&self.entry)?,
             layout::sweep(&self.entry)?,
         );
-        let (withdrawn, swept, claim) = futures::join!(
-            is_there(sink, &withdrawal),
-            is_there(sink, &sweep),
-            Claimed::find(sink, &self.folder)
-        );
-        if claim?.is_some() && !withdrawn? && !swept? {
+        let (withdrawn, swept) =
+            futures::join!(is_there(sink, &withdrawal), is_there(sink, &sweep));
+        Ok(withdrawn? || swept?)
+    }
+
+    /// Whether what was written of it is nobody's any more: it was withdrawn or swept, so that its claim is gone, or soon will be;
+    /// and nobody has published it or goes on with it.
+    ///
+    /// # Errors
+    /// Where that can't be told.
+    pub async fn is_nobodys(&self, sink: &dyn Sink) -> Result<bool, BackupError> {
+        let (is_going_away, claim) =
+            futures::join!(self.is_going_away(sink), Claimed::find(sink, &self.folder));
+        if claim?.is_some() && !is_going_away? {
             return Ok(false);
         }
         let manifest = self.folder.join(layout::MANIFEST)?;
-        let is_taken_up = refuse_taken_up(sink, &self.folder, Some(self.attempt)).await;
+        let is_taken_up = refuse_taken_up(sink, &self.folder, self.attempt).await;
         Ok(is_taken_up.is_ok() && !is_there(sink, &manifest).await?)
+    }
+
+    /// Removes what was written of it, or may have been, if it [is nobody's](Self::is_nobodys) any more: who withdrew or swept it may
+    /// have looked before it was there, and without a claim nobody else would find it.
+    ///
+    /// # Errors
+    /// Where that can't be told, or something can't be removed.
+    pub async fn take_back(
+        &self,
+        sink: &dyn Sink,
+        written: Vec<ObjectKey>,
+    ) -> Result<(), BackupError> {
+        if written.is_empty() || !self.is_nobodys(sink).await? {
+            return Ok(());
+        }
+        for key in written {
+            sink.delete(&key).await?;
+        }
+        Ok(())
     }
 }
 

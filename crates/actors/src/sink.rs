@@ -404,7 +404,7 @@ mod tests {
                     run: RunPlace {
                         folder: ObjectKey::new("backup").unwrap(),
                         entry: ObjectKey::new("catalog/backup").unwrap(),
-                        attempt: 0,
+                        attempt: Some(0),
                     },
                     verification: Verification::Read,
                     lane: mpsc::channel(1),

@@ -107,7 +107,7 @@ pub(crate) fn wire(pass: Pass) -> Result<Wired, BackupError> {
     let run = RunPlace {
         folder: pass.path,
         entry: layout::catalog_entry(&pass.head.id, pass.head.started_at)?,
-        attempt,
+        attempt: Some(attempt),
     };
     let mut branches = Vec::new();
     let mut sinks = BTreeMap::new();

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use teeline_actors::{Claimed, Publication, claim, put_checked};
+use teeline_actors::{Claimed, Publication, RunPlace, claim, put_checked};
 use teeline_core::{
     BackupError, Class, Index, ObjectKey, ReadBack, ResourceEntry, RunClaim, SealedManifest,
     SegmentEntry, Upload, Verified, document, layout,
@@ -29,6 +29,8 @@ pub(crate) struct Completion<'a> {
     sealed: &'a SealedManifest,
     /// Whether the copy may be visible: set when its manifest is about to be written.
     is_publishing: AtomicBool,
+    /// The files that it has written, or begun to.
+    written: Vec<ObjectKey>,
 }
 
 impl<'a> Completion<'a> {
@@ -44,17 +46,43 @@ impl<'a> Completion<'a> {
             path,
             sealed,
             is_publishing: AtomicBool::new(false),
+            written: Vec::new(),
         }
     }
 
     /// Writes what is missing, and makes the backup visible. Gives the bytes that were written.
-    pub(crate) async fn run(&self) -> Result<u64, BackupError> {
-        let manifest = &self.sealed.manifest;
+    pub(crate) async fn run(&mut self) -> Result<u64, BackupError> {
+        let completed = self.complete().await;
+        if completed.is_err()
+            && let Err(error) = self.take_back_what_is_nobodys().await
+        {
+            tracing::debug!(at = %self.to.sink, %error, "whether anything is left that is nobody's can't be told");
+        }
+        completed
+    }
+
+    async fn take_back_what_is_nobodys(&mut self) -> Result<(), BackupError> {
+        let written = std::mem::take(&mut self.written);
+        let place = RunPlace::of_copy(self.sealed, self.path)?;
+        place.take_back(self.to.sink.as_ref(), written).await
+    }
+
+    /// Notes that a file is about to be written.
+    fn writing(&mut self, key: &ObjectKey) {
+        self.written.push(key.clone());
+    }
+
+    async fn complete(&mut self) -> Result<u64, BackupError> {
+        let sealed = self.sealed;
+        let manifest = &sealed.manifest;
         let claimed = self.claim().await?;
         let mut bytes = match manifest.plan.seal {
             None => 0,
             Some(_) => {
-                let written = copy_keys(self.from, self.to, &manifest.id, self.path).await?;
+                let written = copy_keys(self.from, self.to, &manifest.id, self.path, |key| {
+                    self.writing(key);
+                })
+                .await?;
                 written.iter().map(|(_, bytes)| bytes).sum()
             }
         };
@@ -111,7 +139,11 @@ impl<'a> Completion<'a> {
     }
 
     /// Writes a file whose content was compared with its digest, unless the same one is there.
-    async fn whole_file(&self, file: WholeFile<'_>, content: Bytes) -> Result<u64, BackupError> {
+    async fn whole_file(
+        &mut self,
+        file: WholeFile<'_>,
+        content: Bytes,
+    ) -> Result<u64, BackupError> {
         let sink = self.to.sink.as_ref();
         match file.read(sink, self.path).await {
             Err(error) if error.class() == Class::NotFound => {}
@@ -119,12 +151,13 @@ impl<'a> Completion<'a> {
         }
         let bytes = content.len() as u64;
         let key = file_of(self.path, file.name)?;
+        self.writing(&key);
         put_checked(sink, &key, content, self.read_back().has_documents()).await?;
         Ok(bytes)
     }
 
     async fn segment(
-        &self,
+        &mut self,
         resource: &ResourceEntry,
         segment: &SegmentEntry,
     ) -> Result<u64, BackupError> {
@@ -146,11 +179,12 @@ impl<'a> Completion<'a> {
     }
 
     async fn copy(
-        &self,
+        &mut self,
         key: &ObjectKey,
         segment: &SegmentEntry,
         index: &Index,
     ) -> Result<(), BackupError> {
+        self.writing(key);
         let mut upload = self.to.sink.begin(key, segment.stored_bytes).await?;
         let copied = self.copy_pieces(key, index, upload.as_mut()).await;
         if copied.is_err() {

@@ -228,7 +228,7 @@ impl Gap<'_> {
         let mut failure = None;
         for (from, path, sealed) in donors {
             let started_at = (self.engine.0.clock)();
-            let completion = Completion::new(&from.opened, &to.opened, path, sealed);
+            let mut completion = Completion::new(&from.opened, &to.opened, path, sealed);
             match completion.run().await {
                 Ok(bytes) => {
                     let verified = completion.verified();

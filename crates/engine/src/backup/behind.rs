@@ -19,7 +19,7 @@ impl Run<'_> {
             if destination.status != DestinationStatus::Behind {
                 continue;
             }
-            let completion = Completion::new(&self.opened[donor], to, path, sealed);
+            let mut completion = Completion::new(&self.opened[donor], to, path, sealed);
             match self.deadline.cancel().guard(completion.run()).await {
                 Ok(bytes) => {
                     destination.status = DestinationStatus::Committed;

@@ -109,7 +109,8 @@ pub(super) fn key_of(path: &str, name: &str) -> Result<ObjectKey, BackupError> {
     file_of(path, &layout::key_object(name))
 }
 
-/// Copies the key objects that a copy of a backup lacks. Gives those that were written, with their bytes.
+/// Copies the key objects that a copy of a backup lacks; `writing` is called before each is. Gives those that were written, with
+/// their bytes.
 ///
 /// # Errors
 /// [`Class::Corrupt`] where nobody could open the copy even then.
@@ -118,6 +119,7 @@ pub(crate) async fn copy_keys(
     to: &Opened,
     id: &BackupId,
     path: &str,
+    mut writing: impl FnMut(&ObjectKey) + Send,
 ) -> Result<Vec<(ObjectKey, u64)>, BackupError> {
     let there = listed(to.sink.as_ref(), path).await?;
     let mut written = Vec::new();
@@ -126,6 +128,7 @@ pub(crate) async fn copy_keys(
         let Some(sealed) = read.ok().filter(|_| !there.contains(&key)) else {
             continue;
         };
+        writing(&key);
         put_key(to, path, &sealed).await?;
         written.push((key, document::seal(&sealed).len() as u64));
     }

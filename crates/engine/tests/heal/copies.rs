@@ -1,11 +1,13 @@
 //! What the copies of a backup come to together.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use teeline::sinks::{Fault, FaultPlan, FaultSink, Operation, What, When};
+use bytes::Bytes;
+use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupError, BackupId, Class, DeleteRequest, RepairRequest, RepairStatus, Sink, Span, exit,
+    BackupError, BackupId, Class, DeleteRequest, RepairRequest, RepairStatus, Sink, Span,
+    SyncRequest, exit,
 };
 use teeline_core::{
     DestinationStatus, Digest, Manifest, ObjectKey, RunRecord, RunStatus, SealedManifest, document,
@@ -330,25 +332,76 @@ async fn what_is_damaged_on_its_way_once_stays_where_it_is() {
     }
 }
 
-/// Somebody removes a copy while it is being made.
-#[tokio::test]
-async fn nothing_is_left_of_a_sealed_copy_that_is_removed_while_it_is_made() {
+/// Makes a sealed copy, and hands the `nth` of its files over to `meanwhile` just before it is written, with the claim and the entry that the
+/// copy has; gives whether there was one, and what is left of the copy.
+async fn copied(
+    by_sync: bool,
+    nth: usize,
+    meanwhile: fn(&MemorySink, claim: &ObjectKey, entry: &ObjectKey) -> Result<(), BackupError>,
+) -> (bool, Vec<ObjectKey>) {
     let world = World::new();
     let id = world.sealed().await;
+    let entry = world.sinks[0].keys().into_iter();
+    let mut entry = entry.filter(|key| layout::catalog_entry_id(key).as_ref() == Some(&id));
+    let entry = entry.next().expect("it is listed");
     for key in world.sinks[1].keys() {
         world.sinks[1].delete(&key).await.unwrap();
     }
     let (claim, sink) = (world.file(&id, "run.json"), world.sinks[1].clone());
+    let folder = format!("{id}/");
+    let count = Arc::new(AtomicUsize::new(0));
+    let written = Arc::clone(&count);
     let there = watched(&world.sinks[1], "there", move |operation, key| {
-        let is_key_object = key.is_some_and(|key| key.as_str().contains("/keys/"));
-        if operation == Operation::Put && is_key_object {
-            futures::executor::block_on(sink.delete(&claim))?;
+        let writes = matches!(operation, Operation::Put | Operation::Commit);
+        let is_of_copy = |key: &ObjectKey| key.as_str().starts_with(&folder) && *key != claim;
+        if writes
+            && key.is_some_and(is_of_copy)
+            && written.fetch_add(1, Ordering::Relaxed) + 1 == nth
+        {
+            meanwhile(&sink, &claim, &entry)?;
         }
         Ok(())
     });
-    let everything = RepairRequest::everything(vec![world.at[0].clone(), there]);
-    let report = world.engine.repair(everything).await;
-    assert_eq!(statuses(&report)[1], RepairStatus::Refused, "{report:?}");
-    let mut left = world.sinks[1].keys().into_iter();
-    assert_eq!(left.find(|key| key.as_str().starts_with(id.as_str())), None);
+    let at = vec![world.at[0].clone(), there];
+    match by_sync {
+        true => drop(world.engine.sync(SyncRequest::new(at)).await),
+        false => drop(world.engine.repair(RepairRequest::everything(at)).await),
+    }
+    let left = world.sinks[1].keys().into_iter();
+    let left = left.filter(|key| key.as_str().starts_with(id.as_str()));
+    (count.load(Ordering::Relaxed) >= nth, left.collect())
+}
+
+/// Somebody removes a copy while it is being made, or is about to, and then the store fails.
+#[tokio::test]
+async fn nothing_is_left_of_a_sealed_copy_that_is_removed_while_it_is_made() {
+    for by_sync in [false, true] {
+        let mut nth = 1;
+        loop {
+            let (was_removed, left) = copied(by_sync, nth, |sink, claim, _| {
+                futures::executor::block_on(sink.delete(claim))
+            })
+            .await;
+            if !was_removed {
+                break;
+            }
+            let published = left.iter().any(|key| key.file_name() == layout::MANIFEST);
+            assert!(left.is_empty() || published, "{by_sync} {nth}: {left:?}");
+            let (_, left) = copied(by_sync, nth, |sink, _, entry| {
+                let sweep = layout::sweep(entry)?;
+                futures::executor::block_on(sink.put(&sweep, Bytes::new()))?;
+                Err(BackupError::new(
+                    Class::Permanent,
+                    "write",
+                    "there",
+                    "it fails",
+                ))
+            })
+            .await;
+            let left: Vec<_> = left.iter().map(ObjectKey::file_name).collect();
+            assert_eq!(left, [layout::RUN_CLAIM], "{by_sync} {nth}");
+            nth += 1;
+        }
+        assert!(nth > 4, "each file is written");
+    }
 }

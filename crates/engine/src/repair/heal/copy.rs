@@ -3,7 +3,7 @@
 //! digest, and all of it is read back. The manifest comes last, and only where everything that it names is right.
 
 use bytes::Bytes;
-use teeline_actors::{Claimed, Publication, is_there, put_checked};
+use teeline_actors::{Claimed, Publication, RunPlace, put_checked};
 use teeline_core::{
     BackupError, CatalogEntry, Class, DestinationMarker, ObjectKey, RunClaim, RunRecord,
     SealedManifest, document, layout,
@@ -29,6 +29,8 @@ pub(super) struct Healing<'a> {
     pub(super) is_new: bool,
     /// The claim, once it is right: before any other file was judged.
     claimed: Option<Claimed>,
+    /// The files that it has written, or begun to.
+    written: Vec<ObjectKey>,
     /// What was written again.
     pub(super) files: Vec<MendedFile>,
     /// What is wrong and can't be healed.
@@ -85,6 +87,7 @@ impl<'a> Healing<'a> {
             sources,
             is_new: false,
             claimed: None,
+            written: Vec::new(),
             files: Vec::new(),
             damage: Vec::new(),
             bytes: 0,
@@ -123,23 +126,24 @@ impl<'a> Healing<'a> {
 
     /// A copy that was withdrawn or swept while it was healed has no claim any more, and what was written into it since is nobody's:
     /// it is removed again. One that was there before and has only lost its claim keeps what it has.
-    pub(super) async fn take_back_what_is_nobodys(&self) -> Result<(), BackupError> {
+    pub(super) async fn take_back_what_is_nobodys(&mut self) -> Result<(), BackupError> {
         let sink = self.to.sink.as_ref();
-        if is_there(sink, &file_of(self.path, layout::RUN_CLAIM)?).await? {
-            return Ok(());
-        }
-        let manifest = &self.sealed.manifest;
-        let entry = layout::catalog_entry(&manifest.id, manifest.started_at)?;
-        let (withdrawal, sweep) = (layout::withdrawal(&entry)?, layout::sweep(&entry)?);
-        if !self.is_new && !is_there(sink, &withdrawal).await? && !is_there(sink, &sweep).await? {
+        let place = RunPlace::of_copy(self.sealed, self.path)?;
+        if !self.is_new && !place.is_going_away(sink).await? {
             return Ok(());
         }
         let folder = format!("{}/", self.path);
-        let written = self.files.iter().map(|mended| mended.file.as_str());
-        for file in written.filter(|file| file.starts_with(&folder)) {
-            sink.delete(&ObjectKey::new(file)?).await?;
-        }
-        Ok(())
+        let mut written = std::mem::take(&mut self.written);
+        // With the claim, whoever removes the rest still finds it.
+        written.retain(|key| {
+            key.as_str().starts_with(&folder) && key.file_name() != layout::RUN_CLAIM
+        });
+        place.take_back(sink, written).await
+    }
+
+    /// Notes that a file is about to be written.
+    pub(super) fn writing(&mut self, key: &ObjectKey) {
+        self.written.push(key.clone());
     }
 
     /// Notes what can't be healed.
@@ -161,6 +165,7 @@ impl<'a> Healing<'a> {
         };
         let read_back = self.to.sink.capabilities().read_back.has_documents();
         self.bytes += right.len() as u64;
+        self.writing(key);
         put_checked(self.to.sink.as_ref(), key, right, read_back).await?;
         self.mended(key, found.wrong(), moved_to);
         Ok(())

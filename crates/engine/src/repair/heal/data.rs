@@ -99,6 +99,7 @@ impl Healing<'_> {
                         Found::Damaged => Some(set_aside(self.to, key).await?),
                         Found::Missing | Found::Right(_) => None,
                     };
+                    self.writing(key);
                     upload.commit().await?;
                     Ok(moved_to)
                 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use teeline_core::seal::SealedKey;
-use teeline_core::{BackupError, Class, document, layout};
+use teeline_core::{BackupError, Class, ObjectKey, document, layout};
 
 use super::copy::{Found, Healing};
 use super::sources::Expected;
@@ -53,7 +53,8 @@ pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
         if from.name == to.name {
             continue;
         }
-        match copy_keys(from, to, id, path).await {
+        let writing = |key: &ObjectKey| healing.writing(key);
+        match copy_keys(from, to, id, path, writing).await {
             Ok(written) if written.is_empty() => {}
             Ok(written) => {
                 for (key, _) in written {
