@@ -17,6 +17,7 @@ use crate::metadata::Metadata;
 use crate::placing::ResourceKind;
 use crate::resume::Resumed;
 use crate::seal::SEALED_SUFFIX;
+use crate::strategy::Outcome;
 use crate::time::Timestamp;
 
 /// Marks the root of a destination, so that a source which contains it doesn't read it as data.
@@ -283,6 +284,16 @@ pub enum RunStatus {
     Degraded,
     /// The strategy isn't met.
     Failed,
+}
+
+impl From<Outcome> for RunStatus {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Completed => RunStatus::Completed,
+            Outcome::Degraded => RunStatus::Degraded,
+            Outcome::Failed => RunStatus::Failed,
+        }
+    }
 }
 
 /// What became of a backup at one destination.

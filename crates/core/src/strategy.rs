@@ -12,6 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::BackupError;
+use crate::records::DestinationStatus;
 
 /// The number of a destination within a run, in the order of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +30,47 @@ pub enum StrategyKind {
     Priority,
     /// At least this many have it.
     Quorum(usize),
+}
+
+impl StrategyKind {
+    /// How many destinations must have the backup, whatever is required.
+    fn needed(self) -> usize {
+        match self {
+            StrategyKind::All | StrategyKind::Any | StrategyKind::Priority => 1,
+            StrategyKind::Quorum(n) => n,
+        }
+    }
+
+    /// What a run comes to of which this became at each of its destinations, beside whether that was required.
+    ///
+    /// ```
+    /// use teeline_core::{DestinationStatus::{Behind, Committed, Skipped}, Outcome, StrategyKind};
+    /// let two = StrategyKind::Quorum(2);
+    /// assert_eq!(two.verdict(&[(false, Committed), (false, Behind)]), Outcome::Failed);
+    /// assert_eq!(two.verdict(&[(false, Committed), (false, Behind), (false, Committed)]), Outcome::Degraded);
+    /// assert_eq!(two.verdict(&[(false, Committed), (false, Committed), (true, Skipped)]), Outcome::Completed);
+    /// ```
+    pub fn verdict(self, ended: &[(bool, DestinationStatus)]) -> Outcome {
+        let lacks = |status| {
+            !matches!(
+                status,
+                DestinationStatus::Committed | DestinationStatus::Skipped
+            )
+        };
+        let committed = ended
+            .iter()
+            .filter(|(_, status)| *status == DestinationStatus::Committed);
+        let required_lacks = ended
+            .iter()
+            .any(|(required, status)| *required && lacks(*status));
+        if required_lacks || committed.count() < self.needed() {
+            Outcome::Failed
+        } else if ended.iter().any(|(_, status)| lacks(*status)) {
+            Outcome::Degraded
+        } else {
+            Outcome::Completed
+        }
+    }
 }
 
 impl FromStr for StrategyKind {
@@ -288,14 +330,6 @@ impl Strategy {
         }
     }
 
-    /// How many destinations must have the backup, whatever is required.
-    fn needed(&self) -> usize {
-        match self.kind {
-            StrategyKind::All | StrategyKind::Any | StrategyKind::Priority => 1,
-            StrategyKind::Quorum(n) => n,
-        }
-    }
-
     fn count(&self, states: &[State]) -> usize {
         self.members
             .iter()
@@ -321,14 +355,14 @@ impl Strategy {
             State::Publishing,
             State::Published,
         ];
-        self.kind != StrategyKind::Priority && self.count(&taking_part) > self.needed()
+        self.kind != StrategyKind::Priority && self.count(&taking_part) > self.kind.needed()
     }
 
     /// Whether success is still possible. Once something is published, publishing goes on: more copies are better.
     fn reachable(&self) -> bool {
         let published = self.count(&[State::Published, State::Publishing]);
         let possible = published + self.count(&[State::Active, State::Prepared]);
-        published > 0 || (!self.required_down() && possible >= self.needed())
+        published > 0 || (!self.required_down() && possible >= self.kind.needed())
     }
 
     fn gate_open(&self) -> bool {
@@ -338,18 +372,23 @@ impl Strategy {
             .members
             .iter()
             .all(|m| !m.required || m.state == State::Waiting || ready.contains(&m.state));
-        published || (required_ready && self.count(&ready) >= self.needed())
+        published || (required_ready && self.count(&ready) >= self.kind.needed())
     }
 
     fn verdict(&self) -> Outcome {
-        let published = self.count(&[State::Published]);
-        if self.required_down() || published < self.needed() {
-            Outcome::Failed
-        } else if self.count(&[State::Down, State::Behind]) > 0 {
-            Outcome::Degraded
-        } else {
-            Outcome::Completed
-        }
+        let ended = self.members.iter().map(|member| {
+            let status = match member.state {
+                State::Waiting => DestinationStatus::Skipped,
+                State::Published => DestinationStatus::Committed,
+                State::Behind => DestinationStatus::Behind,
+                // Nothing is under way any more.
+                State::Active | State::Prepared | State::Publishing | State::Down => {
+                    DestinationStatus::Failed
+                }
+            };
+            (member.required, status)
+        });
+        self.kind.verdict(&Vec::from_iter(ended))
     }
 
     fn finish(&mut self, outcome: Outcome, out: &mut Vec<Command>) {

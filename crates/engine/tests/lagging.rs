@@ -249,6 +249,35 @@ async fn a_run_that_waits_completes_who_was_left_behind() {
 }
 
 #[tokio::test]
+async fn a_quorum_that_is_only_met_by_who_was_left_behind_is_met() {
+    let engine = small(Executor::Threads(2));
+    let once = Fault::new(Operation::Write, When::Nth(60), What::Stall);
+    let unpublished = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+    let (_, far) = failing("far", once);
+    let (_, third) = failing("third", unpublished.on_keys_with("/manifest.json"));
+    let mut asked = request(&records(6000), &[store("near").1, far, third]);
+    asked.strategy = StrategyKind::Quorum(2);
+    asked.lag_patience = Duration::from_millis(200);
+    asked.catch_up = CatchUp::Wait;
+    let report = engine.backup(asked).await;
+    let statuses: Vec<_> = report.destinations.iter().map(|at| at.status).collect();
+    assert_eq!(
+        statuses,
+        [
+            DestinationStatus::Committed,
+            DestinationStatus::Committed,
+            DestinationStatus::Unknown
+        ]
+    );
+    assert_eq!(
+        (report.status, report.exit_code()),
+        (RunStatus::Degraded, 3),
+        "{report:?}"
+    );
+    assert!(report.error.is_none(), "{report:?}");
+}
+
+#[tokio::test]
 async fn a_copy_that_is_completed_and_cannot_be_read_again_may_be_there() {
     let engine = small(Executor::Threads(2));
     let sink = MemorySink::new("far");

@@ -1,6 +1,6 @@
 //! Completing those that a pass has left behind, before the run is over.
 
-use teeline_core::{DestinationReport, DestinationStatus, RunStatus};
+use teeline_core::{DestinationReport, DestinationStatus};
 
 use super::Run;
 use crate::catch_up::Completion;
@@ -36,9 +36,11 @@ impl Run<'_> {
                 }
             }
         }
-        let mut all = report.destinations.iter();
-        if report.status == RunStatus::Degraded && all.all(is(DestinationStatus::Committed)) {
-            report.status = RunStatus::Completed;
+        if report.error.is_none() {
+            // What the strategy asks for may only be met now.
+            let ended = report.destinations.iter();
+            let ended = Vec::from_iter(ended.map(|at| (at.required, at.status)));
+            report.status = self.request.strategy.verdict(&ended).into();
         }
     }
 }

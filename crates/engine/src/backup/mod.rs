@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use teeline_actors::{Clock, PassEnd, Sealing, Spool};
 use teeline_core::{
-    BackupError, BackupId, DestinationReport, ErrorReport, LagPolicy, Outcome, Resumed, RunStatus,
+    BackupError, BackupId, DestinationReport, ErrorReport, LagPolicy, Resumed, RunStatus,
     SealedManifest, Strategy, Timestamp,
 };
 
@@ -234,11 +234,7 @@ impl<'a> Run<'a> {
             self.take(done, id.clone(), path, report);
             match end {
                 PassEnd::Finished(outcome) => {
-                    report.status = match outcome {
-                        Outcome::Completed => RunStatus::Completed,
-                        Outcome::Degraded => RunStatus::Degraded,
-                        Outcome::Failed => RunStatus::Failed,
-                    };
+                    report.status = outcome.into();
                     return Ok(());
                 }
                 PassEnd::Next(_) => {
