@@ -102,6 +102,60 @@ fn a_check_refuses_what_no_backup_can_use() {
 }
 
 #[test]
+fn drivers_that_take_a_resource_each_get_the_backups_of_it() {
+    let scratch = Scratch::new();
+    for (name, lines) in [("users", 2), ("events", 3)] {
+        scratch.write(&format!("in/{name}.jsonl"), "{\"id\":1}\n".repeat(lines));
+    }
+    scratch.write(
+        "backup.json5",
+        "{
+          source: { path: 'in' },
+          driver: 'multi',
+          config: {
+            strategy: 'all',
+            drivers: [
+              { driver: 'filesystem', config: { path: 'backup-users', resources: ['users'] } },
+              { driver: 'filesystem', config: { path: 'backup-events', resources: ['events'] } }
+            ]
+          }
+        }",
+    );
+    let file = ["--config", "backup.json5"];
+    scratch.teeline(0, &["config", "check", "backup.json5"]);
+    for (name, other, records) in [("users", "events", 2), ("events", "users", 3)] {
+        let arguments = [&["backup", "--resources", name, "--json"][..], &file].concat();
+        let made = scratch.teeline(0, &arguments).json();
+        assert_eq!(made["recordCount"], records);
+        assert_eq!(
+            made["leftOut"],
+            serde_json::json!([format!("backup-{other}")])
+        );
+        assert_eq!(scratch.listed(&format!("backup-{name}")).len(), 1);
+        let human = scratch.teeline(0, &[&["backup", "--resources", name][..], &file].concat());
+        let left_out = format!("not for backup-{other}: it takes other resources");
+        assert!(human.stdout.contains(&left_out), "{}", human.stdout);
+    }
+    assert_eq!(scratch.listed("backup-users").len(), 2);
+    assert_eq!(scratch.listed("backup-events").len(), 2);
+    let both = scratch.teeline(2, &[&["backup"][..], &file].concat());
+    for part in [
+        "no destination takes all of what is asked for, which is everything",
+        "backup-users takes users; backup-events takes events",
+        "--resources",
+    ] {
+        assert!(both.stderr.contains(part), "{}", both.stderr);
+    }
+    let synced = scratch.teeline(0, &[&["sync"][..], &file].concat());
+    assert!(
+        synced.stdout.contains("every destination has every backup"),
+        "{}",
+        synced.stdout
+    );
+    scratch.teeline(0, &[&["verify"][..], &file].concat());
+}
+
+#[test]
 fn variables_replace_settings_without_a_file_too() {
     let scratch = Scratch::new();
     scratch.write("in/users.jsonl", "{\"id\":1}\n");

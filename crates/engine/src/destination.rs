@@ -14,6 +14,7 @@
 mod beside_source;
 mod names;
 mod parse;
+mod resources;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub(crate) use self::names::{NAME_FORM, check_apart, is_name};
 pub(crate) use self::parse::{
     bucket_name, check_text, endpoint, file_url, folder, key_prefix, no_variables, scheme,
 };
+pub use self::resources::ResourceGlobs;
 
 /// A named place that holds backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct DestinationSpec {
     pub modes: Modes,
     /// Bytes a second that may be written there, and as many that may be read. `None`: as many as go.
     pub bytes_per_second_max: Option<NonZeroU64>,
+    /// The resources that it takes; it has no part in backups of others. `None`: any.
+    pub resources: Option<ResourceGlobs>,
     /// Whether nobody chose the name, so that it may be made longer to tell it from another.
     derived: bool,
 }
@@ -159,6 +163,7 @@ impl DestinationSpec {
             retention: None,
             modes: Modes::default(),
             bytes_per_second_max: None,
+            resources: None,
             derived: true,
         }
     }
@@ -213,6 +218,12 @@ impl DestinationSpec {
         self.required.unwrap_or(strategy == StrategyKind::All)
     }
 
+    /// Whether it takes whatever these globs match, none of which are everything.
+    pub(crate) fn takes_all_of(&self, patterns: &[String]) -> bool {
+        let mut taken = self.resources.iter();
+        taken.all(|taken| taken.take_all_of(patterns))
+    }
+
     /// Whether credentials were written into the destination itself. On a command line they can be read by everybody
     /// on the machine.
     pub fn has_inline_secret(&self) -> bool {
@@ -229,6 +240,7 @@ impl DestinationSpec {
             retention: None,
             modes: Modes::default(),
             bytes_per_second_max: None,
+            resources: None,
             derived: false,
         }
     }

@@ -77,7 +77,9 @@ pub use cleanup::CleanupRequest;
 pub use config::Config;
 pub use consolidate::ConsolidateRequest;
 pub use delete::DeleteRequest;
-pub use destination::{CustomSink, DestinationSpec, Place, S3Place, Secret, unique_names};
+pub use destination::{
+    CustomSink, DestinationSpec, Place, ResourceGlobs, S3Place, Secret, unique_names,
+};
 pub use drill::DrillRequest;
 pub use engine::{Engine, EngineBuilder, Random, Sleep, budget_bytes_default};
 pub use failure::{FailedDestination, Failure, FailureMetadata, Operation};

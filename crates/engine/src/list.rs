@@ -190,6 +190,13 @@ async fn add_copies(
     }
     for backup in &mut report.backups {
         let places = asked.iter().zip(&ledgers_read);
+        // Whether a backup is for a destination that takes some resources only, no catalogue says.
+        let is_told = |(asked, _): &(&Result<Asked, _>, &Ledger)| match asked {
+            Ok(asked) if asked.opened.resources.is_some() => {
+                state(&asked.catalog, &Ledger::default(), &backup.id) != CopyState::Absent
+            }
+            _ => true,
+        };
         let copy = |(asked, ledger): (&Result<Asked, (String, BackupError)>, &Ledger)| {
             let (destination, status) = match asked {
                 Err((name, _)) => (name, CopyState::Unreachable),
@@ -204,7 +211,7 @@ async fn add_copies(
                 last_verified: ledger.last(&backup.id),
             }
         };
-        backup.copies = places.map(copy).collect();
+        backup.copies = places.filter(is_told).map(copy).collect();
     }
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use teeline_actors::Blocking;
-use teeline_core::{BackupError, RetryPolicy, Sink};
+use teeline_core::{BackupError, Manifest, RetryPolicy, Sink};
 use teeline_sinks::{
     AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
     PermitSink, RateSink, RetrySink, S3Options,
 };
 use tokio::sync::Semaphore;
 
-use crate::destination::{DestinationSpec, Place, S3Place};
+use crate::destination::{DestinationSpec, Place, ResourceGlobs, S3Place};
 use crate::engine::Engine;
 
 /// A destination that can be read and written.
@@ -24,8 +24,18 @@ pub(crate) struct Opened {
     /// The same beside its rate: for a record of a run, which is short, and which somebody waits for who ends that run.
     pub(crate) unpaced: Arc<dyn Sink>,
     pub(crate) retries: Arc<AtomicU64>,
+    /// The resources that it takes. `None`: any.
+    pub(crate) resources: Option<ResourceGlobs>,
     /// Where what it takes to use it is done, if that blocks.
     pub(crate) blocking: Blocking,
+}
+
+impl Opened {
+    /// Whether backups as this one are for it; those that aren't need not be there.
+    pub(crate) fn takes(&self, manifest: &Manifest) -> bool {
+        let mut taken = self.resources.iter();
+        taken.all(|taken| taken.take_all_of(&manifest.plan.include))
+    }
 }
 
 impl Engine {
@@ -83,6 +93,7 @@ pub(crate) async fn open(
         sink,
         unpaced,
         retries,
+        resources: destination.resources.clone(),
         blocking: engine.0.blocking(),
     })
 }

@@ -146,8 +146,10 @@ pub struct BackupReport {
     /// The same and more, as s3db.js's plugin documents it.
     #[serde(flatten)]
     pub plugin: PluginResult,
-    /// What became of it at each destination.
+    /// What became of it at each destination that it is for.
     pub destinations: Vec<DestinationReport>,
+    /// Destinations that it isn't for, since they take other resources only.
+    pub left_out: Vec<String>,
     /// What a probe (`teeline init`) found that can't be relied on at destinations that took part.
     pub warnings: Vec<DestinationWarning>,
     /// What was cleaned up afterwards, where that was asked for.

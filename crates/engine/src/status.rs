@@ -75,6 +75,12 @@ async fn status(engine: &Engine, destinations: &[DestinationSpec], id: &BackupId
             copy.status = CopyState::Behind;
         }
     }
+    for (spec, copy) in destinations.iter().zip(&mut report.destinations) {
+        let is_taken = |plan: &PlanEntry| spec.takes_all_of(&plan.include);
+        if copy.status == CopyState::Absent && !plan.as_ref().is_none_or(is_taken) {
+            copy.status = CopyState::NotTaken;
+        }
+    }
     if report.timestamp.is_some() {
         report.chain = Links::new(known).needed_by(id);
         report.chain.reverse();

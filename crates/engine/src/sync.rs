@@ -106,7 +106,11 @@ async fn sync(
                 id,
             };
             let filled = gap.fill(&mut report.errors).await;
-            report.backups.push(filled);
+            let is_full =
+                |copy: &SyncedCopy| matches!(copy.status, SyncStatus::Whole | SyncStatus::NotTaken);
+            if !filled.destinations.iter().all(is_full) {
+                report.backups.push(filled);
+            }
         }
     }
     for place in &asked {
@@ -159,6 +163,15 @@ impl Gap<'_> {
                     status: SyncStatus::Withdrawn,
                     ..copy
                 },
+                None if donors
+                    .iter()
+                    .any(|(_, _, sealed)| !place.opened.takes(&sealed.manifest)) =>
+                {
+                    SyncedCopy {
+                        status: SyncStatus::NotTaken,
+                        ..copy
+                    }
+                }
                 None => match self.complete(place, &donors).await {
                     Ok(bytes) => SyncedCopy {
                         status: SyncStatus::Copied,

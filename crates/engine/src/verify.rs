@@ -9,7 +9,7 @@ use teeline_core::{BackupError, BackupId, Class, Depth, ErrorReport, Timestamp, 
 
 use crate::catalog::{Asked, ask_all, resolve_all};
 use crate::chain::withdrawn_parents;
-use crate::check::Check;
+use crate::check::{Check, read_manifest};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
@@ -147,13 +147,42 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
                 Err((name, _)) => VerifiedCopy::unread(name, CopyState::Unreachable),
             }
         });
-        let destinations = futures::future::join_all(copies).await;
+        let mut destinations = futures::future::join_all(copies).await;
+        pass_over_where_not_taken(&asked, &id, &mut destinations).await;
         report.backups.push(VerifiedBackup {
             id: id.clone(),
             destinations,
         });
     }
     report
+}
+
+/// Tells the destinations that lack a backup from those that it isn't for.
+async fn pass_over_where_not_taken(
+    asked: &[Result<Asked, (String, BackupError)>],
+    id: &BackupId,
+    copies: &mut [VerifiedCopy],
+) {
+    let absent = asked.iter().zip(copies).filter_map(|(asked, copy)| {
+        let asked = asked.as_ref().ok()?;
+        let may_not_take = asked.opened.resources.is_some();
+        (may_not_take && copy.status == CopyState::Absent).then_some((asked, copy))
+    });
+    let mut absent: Vec<_> = absent.collect();
+    if absent.is_empty() {
+        return;
+    }
+    for at in asked.iter().flatten() {
+        let Some(entry) = at.entry(id) else { continue };
+        // One that can't be read was said to be damaged.
+        if let Ok(sealed) = read_manifest(&at.opened, entry).await {
+            absent.retain(|(asked, _)| !asked.opened.takes(&sealed.manifest));
+            for (_, copy) in absent {
+                copy.status = CopyState::NotTaken;
+            }
+            return;
+        }
+    }
 }
 
 /// What made a check, and when it began.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use teeline::config::{EncryptionConfig, ScheduleConfig};
-use teeline::{BackupError, DestinationSpec, Source, UnreadSource};
+use teeline::{BackupError, BackupRequest, DestinationSpec, ResourceGlobs, Source, UnreadSource};
 
 use super::backup;
 use super::destinations::configured_places;
@@ -69,7 +69,9 @@ fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(
     let config = &setting.config;
     let request = backup::configured(config, &config.backup, Arc::clone(&source), destinations)?;
     let engine = setting.plain_engine()?;
-    engine.check(&request)?;
+    for request in runs(request) {
+        engine.check(&request)?;
+    }
     let mut schedules = config.schedules.iter();
     schedules.try_for_each(|schedule| {
         schedules::add(
@@ -80,6 +82,23 @@ fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(
             &Access::default(),
         )
     })
+}
+
+/// The backups that are made where none names its resources: one. Where each destination takes others there is none, so those of each
+/// are named.
+fn runs(request: BackupRequest) -> Vec<BackupRequest> {
+    let taken = request.destinations.iter().map(|to| to.resources.clone());
+    let mut taken: Vec<_> = taken.collect();
+    taken.dedup();
+    if taken.len() == 1 || taken.contains(&None) || !request.include.is_empty() {
+        return vec![request];
+    }
+    let of = |taken: Option<ResourceGlobs>| {
+        let mut run = request.clone();
+        run.destinations.retain(|to| to.resources == taken);
+        run
+    };
+    taken.into_iter().map(of).collect()
 }
 
 /// An error about settings that don't go together; it names them by itself.

@@ -18,7 +18,7 @@ pub(super) fn destinations(
 ) -> Result<Vec<DestinationSpec>, BackupError> {
     let mut destinations = config.destinations.clone();
     for text in typed {
-        let mut new = DestinationSpec::parse(text)?;
+        let new = DestinationSpec::parse(text)?;
         exposed.note(new.has_inline_secret(), "--to");
         // A name that only follows from the place replaces nothing; it is told apart below.
         let is_named = text
@@ -30,11 +30,7 @@ pub(super) fn destinations(
             .find(|known| known.name == new.name);
         match same.filter(|_| is_named) {
             Some(known) => {
-                new.required = known.required;
-                new.retention = known.retention;
-                new.modes = known.modes;
-                new.bytes_per_second_max = known.bytes_per_second_max;
-                *known = new;
+                known.place = new.place;
             }
             None => destinations.push(new),
         }

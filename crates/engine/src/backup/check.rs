@@ -3,6 +3,7 @@
 use teeline_actors::Executor;
 use teeline_core::{BackupError, BackupId, LagPolicy, RECORD_BYTES_MAX, Strategy, StrategyKind};
 
+use super::taking_part;
 use super::wanted::Wanted;
 use crate::destination::{Place, check_apart};
 use crate::engine::{Engine, budget_needed};
@@ -15,7 +16,9 @@ impl Engine {
     /// # Errors
     /// Of class [`Usage`](teeline_core::Class::Usage), where it can't.
     pub fn check(&self, request: &BackupRequest) -> Result<(), BackupError> {
-        strategy(self, request).map(drop)
+        let mut request = request.clone();
+        taking_part::narrow(&mut request)?;
+        strategy(self, &request).map(drop)
     }
 }
 

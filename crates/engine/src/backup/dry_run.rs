@@ -11,7 +11,7 @@ use teeline_core::{
 };
 use teeline_sinks::NullSink;
 
-use super::{Run, check};
+use super::{Run, check, taking_part};
 use crate::destination::{CustomSink, DestinationSpec, Place};
 use crate::engine::{Engine, Running};
 use crate::hooks::Hooks;
@@ -21,7 +21,7 @@ use crate::request::BackupRequest;
 impl Engine {
     /// Says what a backup would come to, from a sample of what there is: up to 1,000 records or 16 MiB of each resource. Nothing is
     /// written anywhere, no destination is asked, and no hook is told.
-    pub async fn dry_run(&self, request: BackupRequest) -> DryRunReport {
+    pub async fn dry_run(&self, mut request: BackupRequest) -> DryRunReport {
         let engine = self.clone();
         let backup_type = request.backup_type.clone();
         let running = Running::begin(self);
@@ -29,7 +29,7 @@ impl Engine {
             let _running = running;
             let begun = (engine.0.clock)();
             let mut report = DryRunReport::failed(request.backup_type.clone());
-            if let Err(error) = judge(&engine, &request, begun, &mut report).await {
+            if let Err(error) = judge(&engine, &mut request, begun, &mut report).await {
                 report = DryRunReport::failed(request.backup_type.clone());
                 report.error = Some((&error).into());
             }
@@ -56,10 +56,11 @@ fn since(engine: &Engine, begun: Timestamp) -> u64 {
 
 async fn judge(
     engine: &Engine,
-    request: &BackupRequest,
+    request: &mut BackupRequest,
     begun: Timestamp,
     report: &mut DryRunReport,
 ) -> Result<(), BackupError> {
+    taking_part::narrow(request)?;
     // What a backup refuses isn't promised.
     check::strategy(engine, request)?;
     let clock = Arc::clone(&engine.0.clock);

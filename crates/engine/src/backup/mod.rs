@@ -13,6 +13,7 @@ mod parent;
 mod record;
 mod resume;
 mod seal;
+mod taking_part;
 mod wanted;
 mod warned;
 
@@ -38,14 +39,15 @@ use crate::request::{BackupRequest, CatchUp, Resume};
 
 impl Engine {
     /// Makes a backup. Failures are in the report; nothing that isn't published is ever listed.
-    pub async fn backup(&self, request: BackupRequest) -> BackupReport {
+    pub async fn backup(&self, mut request: BackupRequest) -> BackupReport {
         let engine = self.clone();
         let started_at = (self.0.clock)();
         let backup_type = request.backup_type.clone();
         let running = Running::begin(self);
+        let left_out = taking_part::narrow(&mut request);
         let run = self.0.host.spawn(async move {
             let _running = running;
-            Run::new(&engine, &request, started_at).run().await
+            Run::new(&engine, &request, started_at).run(left_out).await
         });
         run.await.unwrap_or_else(|error| {
             let mut report = BackupReport::failed(backup_type, started_at);
@@ -109,9 +111,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn run(mut self) -> BackupReport {
+    /// Makes it for the destinations that are left, if there are any.
+    async fn run(mut self, left_out: Result<Vec<String>, BackupError>) -> BackupReport {
         let mut report = BackupReport::failed(self.request.backup_type.clone(), self.started_at);
-        if let Err(error) = self.unless_a_hook_objects(&mut report).await {
+        if let Err(error) = self.unless_a_hook_objects(left_out, &mut report).await {
             report.status = RunStatus::Failed;
             report.error = Some((&error).into());
         }
@@ -154,8 +157,10 @@ impl<'a> Run<'a> {
     /// Makes the backup, if no hook has something against it.
     async fn unless_a_hook_objects(
         &mut self,
+        left_out: Result<Vec<String>, BackupError>,
         report: &mut BackupReport,
     ) -> Result<(), BackupError> {
+        report.left_out = left_out?;
         let strategy = check::strategy(self.engine, self.request)?;
         let (request, started_at) = (self.request, self.started_at);
         let id = match &request.resume {

@@ -157,6 +157,7 @@ impl BackupReport {
             resources: Vec::new(),
             plugin: PluginResult::default(),
             destinations: Vec::new(),
+            left_out: Vec::new(),
             warnings: Vec::new(),
             cleanup: None,
             error: None,

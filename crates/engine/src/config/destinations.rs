@@ -10,11 +10,11 @@ use super::blame::Blame;
 use super::node::{KeyPath, Node};
 use super::reader::{Known, Table};
 use super::retention::{RETENTION, retention};
-use super::sections::lag_policy;
+use super::sections::{check_glob, lag_policy};
 use super::storing::{ModeKeys, OBJECT_LOCK, StoringKeys, modes, object_lock, storing};
 use crate::destination::{
-    DestinationSpec, NAME_FORM, Place, S3Place, Secret, endpoint, folder, is_name, no_variables,
-    unique_names,
+    DestinationSpec, NAME_FORM, Place, ResourceGlobs, S3Place, Secret, endpoint, folder, is_name,
+    no_variables, unique_names,
 };
 
 const DESTINATION: Known = Known {
@@ -39,6 +39,7 @@ const DESTINATION: Known = Known {
         "tags",
         "object_lock",
         "bytes_per_second_max",
+        "resources",
     ],
     hints: &[
         ("rate_limit", "write `bytes_per_second_max = \"10MB\"`"),
@@ -106,6 +107,7 @@ pub(super) fn destinations(
         destination.lag = lag;
         destination.modes = modes;
         destination.bytes_per_second_max = bytes_per_second_max.and_then(NonZeroU64::new);
+        destination.resources = resources(&mut table)?;
         destination.retention = retained.map(retention).transpose()?;
         destinations.push(destination);
     }
@@ -114,6 +116,20 @@ pub(super) fn destinations(
         suggest_as(error_here, &error)
     })?;
     Ok(destinations)
+}
+
+/// The resources that a destination takes.
+pub(super) fn resources(table: &mut Table<'_>) -> Result<Option<ResourceGlobs>, BackupError> {
+    let names = table.texts("resources", check_glob)?;
+    if names.as_ref().is_some_and(Vec::is_empty) {
+        let message = "is empty; a destination that takes any has none";
+        return Err(table.error_at("resources", message));
+    }
+    let globs = names.map(ResourceGlobs::new).transpose();
+    globs.map_err(|error| {
+        let message = format!("isn't usable: {}", error.message());
+        table.error_at("resources", &message)
+    })
 }
 
 fn place(table: &mut Table<'_>) -> Result<Place, BackupError> {

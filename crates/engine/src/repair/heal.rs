@@ -99,7 +99,7 @@ impl Heal<'_> {
         mended: &mut Mended,
     ) -> RepairedCopy {
         let opened = site.opened();
-        if let Some(status) = self.leaves_alone(site) {
+        if let Some(status) = self.leaves_alone(site, truth) {
             return copy_at(&opened.name, status);
         }
         if let Some(path) = site.path.as_ref().filter(|path| **path != truth.path) {
@@ -161,7 +161,7 @@ impl Heal<'_> {
     }
 
     /// What becomes of a copy that isn't healed.
-    fn leaves_alone(&self, site: &Site<'_>) -> Option<RepairStatus> {
+    fn leaves_alone(&self, site: &Site<'_>, truth: &Truth) -> Option<RepairStatus> {
         let links = site.searched.asked.catalog.links();
         let is_needed = || !links.needing(self.id).is_empty();
         // By its name also what a run has begun somewhere is completed.
@@ -170,6 +170,11 @@ impl Heal<'_> {
         match site.standing {
             Standing::Withdrawn => Some(RepairStatus::Withdrawn),
             Standing::Listed | Standing::Lost => None,
+            Standing::Begun | Standing::Absent
+                if !site.opened().takes(&truth.sealed.manifest) && !is_needed() =>
+            {
+                Some(RepairStatus::NotTaken)
+            }
             Standing::Begun if is_named || everywhere || is_needed() => None,
             Standing::Absent if everywhere || is_needed() => None,
             Standing::Begun | Standing::Absent => Some(RepairStatus::Absent),

@@ -65,6 +65,7 @@ impl<'a> Rebuild<'a> {
         let evidence = Evidence::gather(self.id, self.places, errors).await;
         let looks = self.places.iter().map(|place| self.look(place));
         let mut found = join_all(looks).await;
+        pass_over_where_not_taken(&mut found, self.places);
         if let Some(reason) = self.reason_to_skip(&found, &evidence) {
             skip(&mut found, &reason);
         }
@@ -191,6 +192,30 @@ impl<'a> Rebuild<'a> {
     }
 }
 
+/// Tells the destinations that lack the backup from those that it isn't for, where one has it whole.
+fn pass_over_where_not_taken(
+    found: &mut [Found<'_>],
+    places: &[Result<Searched, (String, BackupError)>],
+) {
+    let Some(donor) = whole(found) else { return };
+    for (found, place) in found.iter_mut().zip(places) {
+        if let (Found::Settled(copy), Ok(searched)) = (found, place)
+            && copy.status == RepairStatus::Absent
+            && !searched.asked.opened.takes(&donor.sealed.manifest)
+        {
+            copy.status = RepairStatus::NotTaken;
+        }
+    }
+}
+
+/// One that is whole, if there is any.
+fn whole<'a>(found: &[Found<'a>]) -> Option<Arc<Donor<'a>>> {
+    found.iter().find_map(|found| match found {
+        Found::Whole(donor) => Some(Arc::clone(donor)),
+        Found::Lost(_) | Found::Settled(_) => None,
+    })
+}
+
 fn skip(found: &mut [Found<'_>], reason: &BackupError) {
     for found in found {
         if let Found::Lost(lost) = found {
@@ -204,10 +229,7 @@ fn skip(found: &mut [Found<'_>], reason: &BackupError) {
 
 /// Has a manifest made wherever it is lost, from one that is whole if there is any.
 async fn prepare<'a>(found: Vec<Found<'a>>, evidence: &Evidence, keys: &Keys) -> Vec<Step<'a>> {
-    let donor = found.iter().find_map(|found| match found {
-        Found::Whole(donor) => Some(Arc::clone(donor)),
-        Found::Lost(_) | Found::Settled(_) => None,
-    });
+    let donor = whole(&found);
     let prepared = found.into_iter().map(|found| async {
         match found {
             Found::Settled(copy) => Step::Settled(copy),

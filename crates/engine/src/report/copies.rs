@@ -48,6 +48,8 @@ pub enum CopyState {
     Damaged,
     /// It isn't there.
     Absent,
+    /// It isn't there, nor is it to be: the destination takes other resources only.
+    NotTaken,
     /// It isn't there, since the run that made it left the destination behind: it can be completed.
     Behind,
     /// It was withdrawn there.
@@ -69,7 +71,9 @@ impl CopyState {
     /// What a command that found it exits with, where `absent` is what it is about a copy that isn't there.
     pub(super) fn exit_code(self, absent: u8) -> u8 {
         match self {
-            CopyState::Ok | CopyState::Attested | CopyState::Withdrawn => exit::DONE,
+            CopyState::Ok | CopyState::Attested | CopyState::NotTaken | CopyState::Withdrawn => {
+                exit::DONE
+            }
             CopyState::Damaged => exit::DAMAGED,
             CopyState::Absent | CopyState::Behind => absent,
             CopyState::Unreachable => exit::FAILED,

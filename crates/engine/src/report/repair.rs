@@ -86,6 +86,8 @@ pub enum RepairStatus {
     Skipped,
     /// Nothing: nothing of the run is there.
     Absent,
+    /// Nothing: nothing of the run is there, nor is it to be: the destination takes other resources only.
+    NotTaken,
     /// Nothing: the backup was withdrawn there.
     Withdrawn,
     /// The destination couldn't be asked, or stopped answering.
@@ -128,6 +130,7 @@ impl RepairedCopy {
             | RepairStatus::Healed
             | RepairStatus::Reconstructed
             | RepairStatus::Copied
+            | RepairStatus::NotTaken
             | RepairStatus::Withdrawn => exit::DONE,
             RepairStatus::Skipped | RepairStatus::Absent => exit::DEGRADED,
             RepairStatus::Unreachable => exit::FAILED,

@@ -8,7 +8,7 @@ use super::{DestinationError, exit, exit_code_of};
 /// What became of backups that weren't everywhere.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SyncReport {
-    /// The backups that a destination lacked, the oldest first.
+    /// The backups that a destination lacked that takes such, the oldest first.
     pub backups: Vec<SyncedBackup>,
     /// What couldn't be read at all.
     pub errors: Vec<DestinationError>,
@@ -46,12 +46,14 @@ pub enum SyncStatus {
     Copied,
     /// Nothing: it was withdrawn there.
     Withdrawn,
+    /// Nothing: the destination takes other resources only.
+    NotTaken,
     /// It isn't there.
     Failed,
 }
 
 impl SyncReport {
-    /// 0 where each destination has each backup; 13 where damage was in the way, 3 where a destination couldn't be asked or
+    /// 0 where each destination has each backup that it takes; 13 where damage was in the way, 3 where a destination couldn't be asked or
     /// written, 1, 2 or 130 where nothing could be done.
     pub fn exit_code(&self) -> u8 {
         let copies = self.backups.iter().flat_map(|backup| &backup.destinations);

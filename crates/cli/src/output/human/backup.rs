@@ -76,6 +76,13 @@ impl Shown for Made {
         for destination in &report.destinations {
             text.push_str(&written(report, destination));
         }
+        for name in &report.left_out {
+            let _ = writeln!(
+                text,
+                "  not for {}: it takes other resources",
+                one_line(name)
+            );
+        }
         for warning in &report.warnings {
             let (name, message) = (&warning.destination, &warning.message);
             let _ = writeln!(text, "\n  warning: {}: {message}", one_line(name));

@@ -102,6 +102,7 @@ fn done(status: RepairStatus) -> &'static str {
         RepairStatus::Refused => "refused",
         RepairStatus::Skipped => "skipped",
         RepairStatus::Absent => "absent",
+        RepairStatus::NotTaken => "not taken",
         RepairStatus::Withdrawn => "withdrawn",
         RepairStatus::Unreachable => "unreachable",
     }

@@ -25,6 +25,7 @@ impl Shown for SyncReport {
             let row = |copy: &SyncedCopy| {
                 let (status, copied) = match copy.status {
                     SyncStatus::Whole => ("there", String::new()),
+                    SyncStatus::NotTaken => ("not taken", String::new()),
                     SyncStatus::Withdrawn => ("withdrawn", String::new()),
                     SyncStatus::Copied => ("copied", bytes(copy.bytes)),
                     SyncStatus::Failed => ("failed", String::new()),

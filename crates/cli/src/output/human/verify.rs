@@ -40,6 +40,7 @@ impl Shown for VerifyReport {
                     ),
                     CopyState::Damaged => counted(copy.damage.len() as u64, "fault"),
                     CopyState::Absent
+                    | CopyState::NotTaken
                     | CopyState::Behind
                     | CopyState::Withdrawn
                     | CopyState::Unreachable => String::new(),

@@ -19,6 +19,7 @@ pub(super) fn of_copy(state: CopyState) -> &'static str {
         CopyState::Attested => "attested",
         CopyState::Damaged => "damaged",
         CopyState::Absent => "absent",
+        CopyState::NotTaken => "not taken",
         CopyState::Behind => "behind",
         CopyState::Withdrawn => "withdrawn",
         CopyState::Unreachable => "unreachable",

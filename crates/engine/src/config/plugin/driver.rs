@@ -6,6 +6,7 @@ use std::str::FromStr;
 use teeline_core::{BackupError, PathTemplate};
 
 use super::super::blame::Blame;
+use super::super::destinations::resources;
 use super::super::node::{KeyPath, Node};
 use super::super::reader::{Known, Table};
 use super::super::storing::{ModeKeys, StoringKeys, modes, storing};
@@ -29,6 +30,7 @@ const FILESYSTEM: Known = Known {
         "concurrency",
         "compression",
         "retention",
+        "resources",
     ],
     hints: &[],
 };
@@ -53,6 +55,7 @@ const S3: Known = Known {
         "concurrency",
         "compression",
         "retention",
+        "resources",
     ],
     hints: &[(
         "client",
@@ -263,11 +266,14 @@ fn one_of_several(blame: &Blame, key: KeyPath, node: Node) -> Result<Driven, Bac
     Ok(driven)
 }
 
-fn driven(config: Table<'_>, driver: Driver) -> Result<Driven, BackupError> {
-    match driver {
+fn driven(mut config: Table<'_>, driver: Driver) -> Result<Driven, BackupError> {
+    let resources = resources(&mut config)?;
+    let mut driven = match driver {
         Driver::S3 => s3(config),
         _ => filesystem(config),
-    }
+    }?;
+    driven.destination.resources = resources;
+    Ok(driven)
 }
 
 fn filesystem(mut config: Table<'_>) -> Result<Driven, BackupError> {

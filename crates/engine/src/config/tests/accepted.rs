@@ -68,6 +68,7 @@ policy = "simple"
 count = 3
 [destinations.primary]
 url = "s3://key:CANARY@bucket/prefix?region=eu-west-1"
+resources = ["users", "orders_*"]
 region = "eu-west-2"
 endpoint = "https://S3.example.com/"
 access_key_id = "other"
@@ -150,6 +151,8 @@ fn every_key_is_read() {
             log_level: Some(LogLevel::Info),
         }
     );
+    let taken = config.destinations[1].resources.as_ref().unwrap();
+    assert_eq!(taken.patterns(), ["users", "orders_*"]);
     let embedded = config.embedded_s3.unwrap();
     assert_eq!(embedded.root, Path::new("./backups/s3"));
     assert_eq!(

@@ -4,7 +4,7 @@ use teeline_core::{Compression, PathTemplate, Retention, StrategyKind};
 use teeline_sinks::{Modes, ServerSideEncryption, Storing};
 
 use super::*;
-use crate::destination::{Place, S3Place};
+use crate::destination::{Place, ResourceGlobs, S3Place};
 use crate::request::RetentionPolicy;
 
 pub(super) fn json5(text: &str) -> Case<'_> {
@@ -150,6 +150,26 @@ fn it_may_be_a_table_among_sections() {
     assert!(config.backup.lag.is_some());
     toml("[plugin]\ndriver = \"filesystem\"\n[destinations.a]\npath = \"b\"\n").refused(
         "c.toml:3:2: `destinations` is said by `plugin` too; one of them is accepted",
+        None,
+    );
+}
+
+#[test]
+fn a_driver_says_which_resources_it_takes() {
+    let of = |configs: &str| {
+        let text = format!("{{ driver: 'multi', config: {{ drivers: [{configs}] }} }}");
+        let config = json5(&text).accepted();
+        let taken = config.destinations.into_iter().map(|to| to.resources);
+        taken.collect::<Vec<_>>()
+    };
+    let taken = of(
+        "{ driver: 's3', config: { bucket: 'backup-users', resources: ['users'] } }, \
+         { driver: 'filesystem', config: { path: './x', resources: ['events_*'] } }, { config: { path: './y' } }",
+    );
+    let only = |glob| Some(ResourceGlobs::new([glob]).unwrap());
+    assert_eq!(taken, [only("users"), only("events_*"), None]);
+    json5("{ driver: 's3', config: { bucket: 'backups', resources: [] } }").refused(
+        "c.json5: `config.resources` is empty; a destination that takes any has none",
         None,
     );
 }

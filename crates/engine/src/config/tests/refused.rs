@@ -36,7 +36,7 @@ fn unknown_keys_are_found_at_their_line() {
     }
     let destination = "accepted here: path, url, required, lag, retention, region, endpoint, access_key_id, \
                        secret_access_key, session_token, profile, path_style, permissions, directory_permissions, \
-                       storage_class, server_side_encryption, kms_key_id, tags, object_lock, bytes_per_second_max";
+                       storage_class, server_side_encryption, kms_key_id, tags, object_lock, bytes_per_second_max, resources";
     let bucket = Some("the bucket is part of `url`: s3://bucket/prefix");
     let at = |place: &str, key: &str| format!("{place}: unknown key `{key}`; {destination}");
     toml("[destinations.primary]\nurl = \"s3://a\"\nbukcet = \"CANARY\"")

@@ -214,7 +214,7 @@ fn a_rate_is_a_size_each_second() {
     toml("[destinations.a]\npath = \"x\"\nrate_limit = 1").refused(
         "c.toml:3:1: unknown key `destinations.a.rate_limit`; accepted here: path, url, required, lag, retention, \
          region, endpoint, access_key_id, secret_access_key, session_token, profile, path_style, permissions, \
-         directory_permissions, storage_class, server_side_encryption, kms_key_id, tags, object_lock, bytes_per_second_max",
+         directory_permissions, storage_class, server_side_encryption, kms_key_id, tags, object_lock, bytes_per_second_max, resources",
         Some("write `bytes_per_second_max = \"10MB\"`"),
     );
 }
