@@ -406,15 +406,16 @@ pub async fn claim(
 }
 
 /// Whether what stands there is nobody's claim, the same each time that it is read: another's may stand there where a store
-/// lets it be replaced.
+/// lets it be replaced. What isn't of the size that the store says is damaged on its way.
 async fn is_no_claim(sink: &dyn Sink, key: &ObjectKey) -> bool {
     let read = async || {
         sink.drop_cached(key).await?;
         let size = sink.head(key).await?.bytes.min(document::BYTES_MAX);
-        sink.read(key, 0..size).await
+        let bytes = sink.read(key, 0..size).await?;
+        Ok::<_, BackupError>((bytes.len() as u64 == size).then_some(bytes))
     };
     match (read().await, read().await) {
-        (Ok(bytes), Ok(again)) => {
+        (Ok(Some(bytes)), Ok(Some(again))) => {
             bytes == again && document::open::<RunClaim>(key.as_str(), &bytes).is_err()
         }
         _ => false,

@@ -332,6 +332,30 @@ async fn what_is_damaged_on_its_way_once_stays_where_it_is() {
     }
 }
 
+/// Whoever completes a copy takes back a claim that the store has damaged; not one that stands there and loses a byte each time that it
+/// is read: files without a claim are nobody's.
+#[tokio::test]
+async fn a_claim_that_is_damaged_on_its_way_stays() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let claim = world.file(&id, layout::RUN_CLAIM);
+    for key in world.sinks[1].keys() {
+        if key != claim {
+            world.sinks[1].delete(&key).await.unwrap();
+        }
+    }
+    let shorter = Fault::new(Operation::Read, When::From(1), What::LoseByte);
+    let plan = FaultPlan::new(1).with(shorter.on_keys_with(layout::RUN_CLAIM));
+    let there = place(
+        "there",
+        FaultSink::new(Arc::new(world.sinks[1].clone()), plan),
+    );
+    let request = SyncRequest::new(vec![world.at[0].clone(), there]);
+    let report = world.engine.sync(request).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+    assert!(world.sinks[1].head(&claim).await.is_ok());
+}
+
 /// Makes a sealed copy, and hands the `nth` of its files over to `meanwhile` just before it is written, with the claim and the entry that the
 /// copy has; gives whether there was one, and what is left of the copy.
 async fn copied(
