@@ -22,7 +22,7 @@ mod systemd;
 use std::process::ExitCode;
 
 use clap::Parser;
-use teeline::{BackupError, BackupReport, Class, DestinationStatus, Engine, Operation};
+use teeline::{BackupError, BackupReport, BackupType, Class, DestinationStatus, Engine, Operation};
 
 use crate::args::{
     Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, KeyCommand,
@@ -30,7 +30,7 @@ use crate::args::{
 };
 use crate::generate::generate;
 use crate::logging::Logging;
-use crate::output::{Made, Next, Output};
+use crate::output::{Made, Next, Output, Problem};
 use crate::progress::Progress;
 use crate::resolve::Setting;
 use crate::signals::Signals;
@@ -233,7 +233,14 @@ async fn schedule(
             ..
         } => {
             let setting = Setting::open(config.as_deref(), output, signals).await?;
-            let engine = resolve::scheduled(&setting, engine, Some(name)).await?;
+            let schedule = resolve::named(&setting.config, name, "NAME")?;
+            let engine = match resolve::scheduled(&setting, engine, Some(name)).await {
+                Err(error) if schedule.upkeep.is_none() => {
+                    let backup_type = schedule.backup_type.clone();
+                    return Err(not_begun(&setting, backup_type, error, output).await);
+                }
+                engine => engine?,
+            };
             let progress = Progress::start(output, "running");
             let report = engine.run_schedule(name, &signals.cancel).await;
             drop(progress);
@@ -252,10 +259,17 @@ async fn backup(
     signals: &Signals,
 ) -> Result<u8, BackupError> {
     let setting = Setting::open(typed.config.as_deref(), output, signals).await?;
+    let resolved = match resolve::backup(typed, &setting, output, &signals.cancel).await {
+        Err(error) if !typed.dry_run => {
+            let backup_type = resolve::type_of_unresolved(typed, &setting);
+            return Err(not_begun(&setting, backup_type, error, output).await);
+        }
+        resolved => resolved?,
+    };
     let resolve::Backup {
         engine,
         mut request,
-    } = resolve::backup(typed, &setting, output, &signals.cancel).await?;
+    } = resolved;
     if typed.dry_run {
         let progress = Progress::start(output, "looking");
         let report = engine.dry_run(request).await;
@@ -268,6 +282,29 @@ async fn backup(
     let report = engine.backup(request).await;
     drop(progress);
     Ok(output.report(&made(report, next)))
+}
+
+/// Tells the hooks why a backup couldn't even be asked for; gives that back.
+async fn not_begun(
+    setting: &Setting,
+    backup_type: BackupType,
+    error: BackupError,
+    output: &Output,
+) -> BackupError {
+    let told = async {
+        let hooks = setting.config.hooks()?;
+        let engine = setting.plain_engine()?;
+        Ok::<_, BackupError>(engine.tell_not_begun(&hooks, backup_type, &error).await)
+    };
+    match told.await {
+        Ok(failures) => {
+            for failure in &failures {
+                output.stderr.problem(&Problem::of_hook(failure));
+            }
+        }
+        Err(untold) => output.stderr.problem(&Problem::of("", &(&untold).into())),
+    }
+    error
 }
 
 /// A backup that was made, with what to try next where it is.

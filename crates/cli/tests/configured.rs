@@ -102,6 +102,39 @@ fn a_check_refuses_what_no_backup_can_use() {
 }
 
 #[test]
+fn hooks_are_told_why_a_backup_could_not_even_be_asked_for() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "teeline.toml",
+        "[source]\nconnection_env = \"NOT_SET\"\n[destinations.a]\npath = \"a\"\n\
+         [schedules.nightly]\ncron = \"0 2 * * *\"\ntype = \"nightly\"\n\
+         [hooks.note]\ncommand = [\"sh\", \"-c\", \"cat >> told; echo >> told\"]\n\
+         [hooks.dead]\nping = \"http://127.0.0.1:1/hidden-secret\"\n",
+    );
+    let file = ["--config", "teeline.toml"];
+    for (arguments, backup_type) in [
+        (&["backup", "weekly"][..], "weekly"),
+        (&["backup", "--schedule", "nightly"], "nightly"),
+        (&["schedule", "run", "nightly"], "nightly"),
+    ] {
+        let run = scratch.teeline(2, &[arguments, &file].concat());
+        let told = std::fs::read_to_string(scratch.path("told")).unwrap();
+        let event: serde_json::Value = serde_json::from_str(told.trim()).unwrap();
+        assert_eq!(event["event"], "plg:backup:error");
+        assert_eq!(event["type"], backup_type);
+        let message = event["error"]["message"].as_str().unwrap();
+        assert!(message.contains("variable NOT_SET: isn't set"), "{message}");
+        assert!(run.stderr.contains(message), "{}", run.stderr);
+        let dead = "error: hook dead, at plg:backup:error: call http://127.0.0.1:1: ";
+        assert!(run.stderr.contains(dead), "{}", run.stderr);
+        assert!(!run.stderr.contains("hidden-secret"), "{}", run.stderr);
+        std::fs::remove_file(scratch.path("told")).unwrap();
+    }
+    scratch.teeline(2, &[&["backup", "--dry-run"][..], &file].concat());
+    assert!(!scratch.path("told").exists(), "a dry run tells nobody");
+}
+
+#[test]
 fn drivers_that_take_a_resource_each_get_the_backups_of_it() {
     let scratch = Scratch::new();
     for (name, lines) in [("users", 2), ("events", 3)] {

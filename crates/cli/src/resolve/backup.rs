@@ -174,6 +174,16 @@ pub(super) fn configured(
     Ok(request)
 }
 
+/// What a backup is that can't be resolved, as far as that is known.
+pub(crate) fn type_of_unresolved(typed: &BackupArguments, setting: &Setting) -> BackupType {
+    let schedule = typed.schedule.as_deref();
+    let schedule = schedule.and_then(|name| named(&setting.config, name, "--schedule").ok());
+    match schedule {
+        Some(schedule) => schedule.backup_type.clone(),
+        None => backup_type(&typed.backup_type).unwrap_or_else(|_| "full".parse().expect("a type")),
+    }
+}
+
 fn backup_type(text: &str) -> Result<BackupType, BackupError> {
     // What was typed may be a misplaced connection string, so it isn't quoted.
     text.parse().map_err(|_| {

@@ -15,7 +15,7 @@ mod setting;
 mod source;
 mod target;
 
-pub(crate) use self::backup::{Backup, backup};
+pub(crate) use self::backup::{Backup, backup, type_of_unresolved};
 pub(crate) use self::check::check;
 pub(crate) use self::checks::{drill, scrub};
 pub(crate) use self::cleanup::{cleanup, delete, delete_id};
@@ -24,7 +24,7 @@ pub(crate) use self::requests::{
     consolidate, consolidate_id, init, inspect_plugin, list, monitor, places, repair, repair_id,
     restore, restored, status, sync, sync_id, validate, verify,
 };
-pub(crate) use self::schedules::{scheduled, schedules_in, schedules_to_look_at};
+pub(crate) use self::schedules::{named, scheduled, schedules_in, schedules_to_look_at};
 pub(crate) use self::setting::Setting;
 
 fn to_usize(value: u64) -> usize {

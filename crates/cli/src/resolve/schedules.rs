@@ -172,7 +172,7 @@ fn work(
 }
 
 /// The schedule of that name.
-pub(super) fn named<'c>(
+pub(crate) fn named<'c>(
     config: &'c Config,
     name: &str,
     option: &str,

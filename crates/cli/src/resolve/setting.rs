@@ -18,7 +18,7 @@ const SERVER_PLACEHOLDER: &str = "127.0.0.1:1";
 
 /// A configuration with what runs on its behalf; without a file, what the environment says and defaults.
 pub(crate) struct Setting {
-    pub(super) config: Config,
+    pub(crate) config: Config,
     path: Option<PathBuf>,
     server: Option<Server>,
 }

@@ -8,6 +8,7 @@
 mod command;
 mod event;
 mod log;
+mod not_begun;
 mod web;
 
 use std::fmt;

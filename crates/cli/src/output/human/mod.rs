@@ -95,7 +95,7 @@ impl Problem {
         }
     }
 
-    fn of_hook(failure: &HookFailure) -> Self {
+    pub(crate) fn of_hook(failure: &HookFailure) -> Self {
         Problem {
             about: Some(format!("hook {}, at {}", failure.hook, failure.event)),
             ..Problem::plain(&failure.error)
