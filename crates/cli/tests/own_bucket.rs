@@ -65,6 +65,32 @@ fn they_are_beside_the_database_and_never_read_as_a_part_of_it() {
     );
 }
 
+/// As on a host whose disks may only be read: nobody can make a file below `/proc`, whoever it is.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_backup_from_s3_to_s3_needs_no_disk() {
+    let scratch = Scratch::new();
+    let root = scratch.path("s3").display().to_string();
+    let config = DATABASE.replace("\"s3\"", &format!("\"{root}\""));
+    let destination = "[destinations.own]\nurl = \"s3://./\"\n";
+    scratch.write("c.toml", format!("{config}{destination}"));
+    let file = scratch.path("c.toml").display().to_string();
+    for arguments in [
+        &["backup", "--json"][..],
+        &["backup", "incremental", "--json"],
+        &["verify", "--deep", "--all"],
+        &["cleanup", "--keep-count", "1"],
+        &["list"],
+    ] {
+        let mut command = scratch.command(arguments);
+        command.args(["--config", &file]).current_dir("/proc");
+        for variable in ["HOME", "TMPDIR", "XDG_STATE_HOME"] {
+            command.env(variable, "/proc/none");
+        }
+        shared::Run::of(0, command.output().unwrap(), &format!("{arguments:?}"));
+    }
+}
+
 #[test]
 fn a_database_comes_back_where_only_its_backups_are() {
     let scratch = with(

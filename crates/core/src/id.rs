@@ -163,3 +163,23 @@ impl<'de> Deserialize<'de> for BackupId {
             .map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_type_the_time_in_utc_and_ten_characters() {
+        let at: Timestamp = "2026-11-23T02:00:09.500+02:00".parse().unwrap();
+        let id = BackupId::new(&"pre-release".parse().unwrap(), at, &[7; 10]);
+        let rest = id.as_str().strip_prefix("pre-release-2026-11-23T00-00-09-");
+        let random = rest.expect("the type and the time come first");
+        assert_eq!(random.len(), 10);
+        assert!(
+            random
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+        );
+        assert_eq!(id.backup_type().as_str(), "pre-release");
+    }
+}

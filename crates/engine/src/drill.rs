@@ -100,7 +100,7 @@ impl Engine {
             report
         });
         report.duration = began.until((self.0.clock)()).ms();
-        report
+        report.concluded()
     }
 
     /// As [`Engine::drill`], for hosts without an executor.

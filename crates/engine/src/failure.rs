@@ -133,14 +133,17 @@ impl Operation {
     }
 
     /// What to do, where the error doesn't say it.
-    fn suggestion(self) -> &'static str {
+    fn suggestion(self, class: Class) -> &'static str {
         match self {
             Operation::Backup => "Check that the database can be read, then run the backup again.",
             Operation::Upload => {
                 "Check disk space/permissions or network connectivity, then retry the upload."
             }
-            Operation::Restore => {
+            Operation::Restore if class == Class::NotFound => {
                 "Confirm the backupId exists or run `teeline list` before restoring."
+            }
+            Operation::Restore => {
+                "Check disk space and permissions of the target, and that a destination can be read, then restore again."
             }
             Operation::Verify => {
                 "Run `teeline verify` at each destination, and copy what is whole with `teeline sync`."
@@ -167,7 +170,9 @@ impl Failure {
             _ => operation,
         };
         let suggestion = match (&error.suggestion, operation, error.class) {
-            (_, Operation::Restore, Class::NotFound) | (None, ..) => operation.suggestion(),
+            (_, Operation::Restore, Class::NotFound) | (None, ..) => {
+                operation.suggestion(error.class)
+            }
             (Some(suggestion), ..) => suggestion,
         };
         Failure {
@@ -230,6 +235,15 @@ impl Failure {
     fn by(mut self, driver: &'static str) -> Self {
         self.driver = Some(driver);
         self
+    }
+}
+
+/// An error with the suggestion of the failure that it makes, where it has none of its own.
+pub(crate) fn advised(error: &ErrorReport, failure: Option<&Failure>) -> ErrorReport {
+    let suggestion = failure.map(|failure| failure.suggestion.clone());
+    ErrorReport {
+        suggestion: error.suggestion.clone().or(suggestion),
+        ..error.clone()
     }
 }
 
@@ -325,11 +339,14 @@ fn status_code(operation: Operation, class: Class) -> u16 {
     }
 }
 
+/// Whether a later run may succeed: a disk may be emptied by then, a right given, data thawed.
 fn is_retriable(operation: Operation, class: Class) -> bool {
     match class {
         Class::Usage | Class::Cancelled => false,
-        Class::Transient | Class::Throttled => true,
-        _ => operation == Operation::Upload,
+        Class::Transient | Class::Throttled | Class::Permanent | Class::Archived => true,
+        Class::NotFound | Class::Conflict | Class::Corrupt | Class::WrongKey => {
+            operation == Operation::Upload
+        }
     }
 }
 
@@ -342,10 +359,10 @@ mod tests {
         for (class, code, retriable) in [
             (Class::Transient, 502, true),
             (Class::Throttled, 503, true),
-            (Class::Permanent, 500, false),
+            (Class::Permanent, 500, true),
             (Class::NotFound, 404, false),
             (Class::Conflict, 409, false),
-            (Class::Archived, 409, false),
+            (Class::Archived, 409, true),
             (Class::Corrupt, 422, false),
             (Class::WrongKey, 403, false),
             (Class::Cancelled, 499, false),

@@ -46,10 +46,7 @@ impl Engine {
         let engine = self.clone();
         let looking = async move { monitor(&engine, &request).await };
         let result = self.0.host.spawn(looking).await;
-        result.unwrap_or_else(|error| MonitorReport {
-            destinations: Vec::new(),
-            error: Some((&error).into()),
-        })
+        result.unwrap_or_else(|error| MonitorReport::new(Vec::new(), Some((&error).into())))
     }
 
     /// As [`Engine::monitor`], for hosts without an executor.
@@ -72,10 +69,7 @@ async fn monitor(engine: &Engine, request: &MonitorRequest) -> MonitorReport {
             }
             found
         });
-    MonitorReport {
-        destinations: join_all(looks).await,
-        error: None,
-    }
+    MonitorReport::new(join_all(looks).await, None)
 }
 
 async fn look(

@@ -315,6 +315,8 @@ pub struct StatusReport {
     pub runs: Vec<teeline_core::RunRecord>,
     /// Why the last run failed, where runs tried and none left a backup; else why nothing could be said.
     pub error: Option<ErrorReport>,
+    /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
 }
 
 /// What became of a backup.
@@ -394,4 +396,21 @@ pub struct Damage {
     pub class: Class,
     /// What was wrong.
     pub message: String,
+}
+
+impl Damage {
+    /// The same as an error.
+    pub(crate) fn to_error(&self) -> ErrorReport {
+        let Damage {
+            file,
+            destination,
+            message,
+            ..
+        } = self;
+        ErrorReport {
+            class: self.class,
+            message: format!("{file} at {destination}: {message}"),
+            suggestion: None,
+        }
+    }
 }

@@ -63,11 +63,12 @@ impl Engine {
             Ok(report)
         };
         let result = self.0.host.spawn(scrubbing).await;
-        result.and_then(|report| report).unwrap_or_else(|error| {
+        let scrubbed = result.and_then(|report| report).unwrap_or_else(|error| {
             let mut report = ScrubReport::begin(budget);
             report.errors.push(DestinationError::of_none(&error));
             report
-        })
+        });
+        scrubbed.concluded()
     }
 
     /// As [`Engine::scrub`], for hosts without an executor.

@@ -13,6 +13,7 @@ use crate::check::read_manifest;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failed_runs::why_failed;
+use crate::failure::{Failure, Operation};
 use crate::ledger::{self, LastVerified, Ledger};
 use crate::report::{BackupState, CopyState, CopyStatus, ResourceStatus, StatusReport};
 use crate::request::Which;
@@ -33,6 +34,7 @@ impl Engine {
                 error: Some((&error).into()),
                 ..StatusReport::unknown(id)
             })
+            .concluded()
     }
 
     /// As [`Engine::status`], for hosts without an executor.
@@ -223,7 +225,17 @@ impl StatusReport {
             destinations: Vec::new(),
             runs: Vec::new(),
             error: None,
+            failure: None,
         }
+    }
+
+    /// Says what went wrong first.
+    fn concluded(mut self) -> Self {
+        let at = self.destinations.iter();
+        let at = at.filter_map(|copy| copy.error.as_ref());
+        let failure = Failure::first(Operation::List, self.error.iter().chain(at));
+        self.failure = failure.map(|failure| failure.about(self.id.as_ref()));
+        self
     }
 
     /// Says of runs that left no backup what the last of them came to.

@@ -57,9 +57,10 @@ impl Engine {
         result
             .and_then(|synced| synced)
             .unwrap_or_else(|error| SyncReport {
-                backups: Vec::new(),
                 errors: vec![DestinationError::of_none(&error)],
+                ..SyncReport::default()
             })
+            .concluded()
     }
 
     /// As [`Engine::sync`], for hosts without an executor.

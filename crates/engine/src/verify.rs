@@ -5,7 +5,7 @@ mod deep;
 mod seal;
 
 use teeline_core::chain::{Linked, Links};
-use teeline_core::{BackupError, BackupId, Class, Depth, ErrorReport, Timestamp, layout};
+use teeline_core::{BackupError, BackupId, Class, Depth, Timestamp, layout};
 
 use crate::catalog::{Asked, ask_all, resolve_all};
 use crate::chain::withdrawn_parents;
@@ -97,15 +97,7 @@ fn failure(report: &VerifyReport) -> Option<Failure> {
     let damage = report.backups.iter().find_map(|backup| {
         let mut copies = backup.destinations.iter();
         let damage = copies.find_map(|copy| copy.damage.first())?;
-        let error = ErrorReport {
-            class: damage.class,
-            message: format!(
-                "{} at {}: {}",
-                damage.file, damage.destination, damage.message
-            ),
-            suggestion: None,
-        };
-        Some(Failure::new(Operation::Verify, &error).about(Some(&backup.id)))
+        Some(Failure::new(Operation::Verify, &damage.to_error()).about(Some(&backup.id)))
     });
     damage.or_else(|| Failure::first(Operation::Verify, errors))
 }

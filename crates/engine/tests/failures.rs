@@ -9,9 +9,10 @@ use common::{engine, failing, records, request, store};
 use serde_json::json;
 use teeline::sinks::{Fault, Operation as Call, What, When};
 use teeline::{
-    BackupReport, Class, CleanupRequest, Config, DestinationSpec, Engine, Executor, Failure,
-    ListRequest, ListedStatus, Operation, RestoreReport, RestoreRequest, RestoreTarget, Retention,
-    RetentionPolicy, StrategyKind, Which,
+    BackupReport, Class, CleanupRequest, Config, DestinationSpec, DrillRequest, Engine, Executor,
+    Failure, InitRequest, KeysRequest, ListRequest, ListedStatus, MonitorRequest, Operation,
+    RepairRequest, RestoreReport, RestoreRequest, RestoreTarget, Retention, RetentionPolicy,
+    ScrubRequest, StrategyKind, SyncRequest, ValidateRequest, VerifyRequest, Which,
 };
 
 fn folder_at(path: &Path) -> DestinationSpec {
@@ -85,6 +86,96 @@ async fn an_upload_that_fails_says_what_to_look_at() {
     );
     assert_eq!(failure.backup_id, failure.metadata.backup_id);
     assert!(failure.backup_id.is_some());
+}
+
+#[tokio::test]
+async fn every_report_says_what_went_wrong_first() {
+    let engine = engine(Executor::Threads(2));
+    let dead =
+        DestinationSpec::parse("dead=s3://id:CANARY@bucket?endpoint=http://127.0.0.1:1&region=x");
+    let at = vec![dead.unwrap()];
+    let id = "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap();
+    let mut unwanted = request(&records(3), &at);
+    unwanted.include = vec!["nope".to_owned()];
+    for (failure, operation) in [
+        (engine.status(&at, &id).await.failure, Operation::List),
+        (engine.list(&at).await.failure, Operation::List),
+        (
+            engine
+                .monitor(MonitorRequest::new(at.clone()))
+                .await
+                .failure,
+            Operation::List,
+        ),
+        (
+            engine.init(InitRequest::new(at.clone())).await.failure,
+            Operation::List,
+        ),
+        (
+            engine.dry_run(unwanted).await.failure,
+            Operation::ValidateConfig,
+        ),
+        (
+            engine
+                .validate(ValidateRequest::new(at.clone()))
+                .await
+                .failure,
+            Operation::Verify,
+        ),
+        (
+            engine.verify(VerifyRequest::new(at.clone())).await.failure,
+            Operation::Verify,
+        ),
+        (
+            engine.scrub(ScrubRequest::new(at.clone())).await.failure,
+            Operation::Verify,
+        ),
+        (
+            engine.drill(DrillRequest::new(at.clone())).await.failure,
+            Operation::Restore,
+        ),
+        (
+            engine.sync(SyncRequest::new(at.clone())).await.failure,
+            Operation::Sync,
+        ),
+        (
+            engine
+                .repair(RepairRequest::everything(at.clone()))
+                .await
+                .failure,
+            Operation::Repair,
+        ),
+        (
+            engine.keys(KeysRequest::new(at.clone())).await.failure,
+            Operation::Keys,
+        ),
+    ] {
+        let failure = failure.unwrap_or_else(|| panic!("{operation:?}"));
+        assert_eq!(failure.operation, operation, "{failure:?}");
+        assert!(
+            !failure.message.is_empty() && !failure.suggestion.is_empty(),
+            "{failure:?}"
+        );
+        assert!(!format!("{failure:?}").contains("CANARY"));
+    }
+}
+
+#[tokio::test]
+async fn what_a_full_disk_or_a_missing_right_prevents_may_succeed_later() {
+    let engine = engine(Executor::Threads(2));
+    let (_, copy) = store("copy");
+    backup(&engine, std::slice::from_ref(&copy)).await;
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("file");
+    fs::write(&file, "in the way").unwrap();
+    let report = restore(&engine, copy, Which::Latest, &file.join("below")).await;
+    let failure = report.failure.unwrap();
+    assert_eq!(
+        (failure.status_code, failure.retriable),
+        (500, true),
+        "{failure:?}"
+    );
+    assert!(failure.suggestion.contains("disk space"), "{failure:?}");
 }
 
 #[tokio::test]

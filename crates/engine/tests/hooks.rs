@@ -166,7 +166,9 @@ async fn what_becomes_of_a_run_is_told_however_early_it_fails() {
         assert_eq!(end["event"], "plg:backup:error");
         assert_eq!(end["type"], "full");
         assert_eq!(end["id"].is_string(), was_announced);
-        assert!(end["error"]["message"].is_string(), "{end}");
+        for part in ["message", "suggestion"] {
+            assert!(end["error"][part].is_string(), "{part}: {end}");
+        }
         assert!(!end.to_string().contains("CANARY"));
     }
 }

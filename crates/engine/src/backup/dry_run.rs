@@ -36,11 +36,12 @@ impl Engine {
             report.duration = since(&engine, begun);
             report
         });
-        run.await.unwrap_or_else(|error| {
+        let told = run.await.unwrap_or_else(|error| {
             let mut report = DryRunReport::failed(backup_type);
             report.error = Some((&error).into());
             report
-        })
+        });
+        told.concluded()
     }
 
     /// As [`Engine::dry_run`], for hosts without an executor.

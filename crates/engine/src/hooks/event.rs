@@ -9,6 +9,7 @@ use teeline_core::{
 };
 
 use super::RunLog;
+use crate::failure::advised;
 use crate::report::{BackupReport, DriverInfo, RestoreReport, RestoreStatus, RestoredResource};
 
 /// When a hook is called.
@@ -192,10 +193,10 @@ impl RunEvent {
             duration: Some(report.duration),
             destinations: report.destinations.clone(),
             // Where destinations are to blame, the report as a whole has none of its own.
-            error: report
-                .error
-                .clone()
-                .or_else(|| report.failure.as_ref().map(ErrorReport::from)),
+            error: match (&report.error, &report.failure) {
+                (Some(error), failure) => Some(advised(error, failure.as_ref())),
+                (None, failure) => failure.as_ref().map(ErrorReport::from),
+            },
             log: log.lines(),
             ..Self::new(moment, report.id.clone().or(id), Some(backup_type), at)
         }
@@ -219,7 +220,10 @@ impl RunEvent {
         RunEvent {
             duration: Some(report.duration),
             restored: report.restored.clone(),
-            error: report.error.clone(),
+            error: report
+                .error
+                .as_ref()
+                .map(|error| advised(error, report.failure.as_ref())),
             ..Self::new(moment, id, backup_type, at)
         }
     }

@@ -6,6 +6,7 @@ use teeline_core::{BackupError, BackupType};
 
 use super::{HookFailure, Hooks, RunEvent, RunLog};
 use crate::engine::Engine;
+use crate::failure::{Failure, Operation};
 use crate::report::BackupReport;
 
 impl Engine {
@@ -41,6 +42,7 @@ impl Engine {
         let at = (self.0.clock)();
         let mut report = BackupReport::failed(backup_type, at);
         report.error = Some(error.into());
+        report.failure = Some(Failure::of(Operation::Backup, error));
         let log = RunLog::new(Arc::clone(&self.0.clock));
         let event = RunEvent::backed_up(&report, None, at, &log);
         let told = self.0.host.spawn(async move {

@@ -76,9 +76,10 @@ impl Engine {
         result
             .and_then(|changed| changed)
             .unwrap_or_else(|error| KeysReport {
-                backups: Vec::new(),
                 errors: vec![DestinationError::of_none(&error)],
+                ..KeysReport::default()
             })
+            .concluded()
     }
 
     /// As [`Engine::keys`], for hosts without an executor.

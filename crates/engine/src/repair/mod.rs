@@ -137,9 +137,10 @@ impl Engine {
         result
             .and_then(|repaired| repaired)
             .unwrap_or_else(|error| RepairReport {
-                runs: Vec::new(),
                 errors: vec![DestinationError::of_none(&error)],
+                ..RepairReport::default()
             })
+            .concluded()
     }
 
     /// As [`Engine::repair`], for hosts without an executor.

@@ -4,6 +4,7 @@ use serde::Serialize;
 use teeline_core::{ErrorReport, Timestamp};
 
 use super::{BackupValidation, exit, exit_code_of};
+use crate::failure::{Failure, Operation};
 
 /// Whether a backup could be restored from one destination alone.
 #[derive(Debug, Clone, Serialize)]
@@ -21,6 +22,8 @@ pub struct DrillReport {
     pub duration: u64,
     /// Why nothing was restored.
     pub error: Option<ErrorReport>,
+    /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
 }
 
 impl DrillReport {
@@ -32,7 +35,20 @@ impl DrillReport {
             backup: None,
             duration: 0,
             error: None,
+            failure: None,
         }
+    }
+
+    /// Says what went wrong first.
+    pub(crate) fn concluded(mut self) -> Self {
+        let of_backup = self
+            .backup
+            .as_ref()
+            .and_then(|backup| backup.error.as_ref());
+        let failure = Failure::first(Operation::Restore, self.error.iter().chain(of_backup));
+        let id = self.backup.as_ref().map(|backup| &backup.backup_id);
+        self.failure = failure.map(|failure| failure.about(id));
+        self
     }
 
     /// 0 where it was restored and is what it should be; 13 where it is damaged, 12 where no key opens it, 1 where something couldn't be

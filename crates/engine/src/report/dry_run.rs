@@ -4,6 +4,7 @@ use serde::Serialize;
 use teeline_core::{BackupType, ErrorReport};
 
 use super::exit_code_of;
+use crate::failure::{Failure, Operation};
 
 /// What a backup would come to, judged by a sample of what there is.
 #[derive(Debug, Clone, Serialize)]
@@ -34,6 +35,8 @@ pub struct DryRunReport {
     pub duration: u64,
     /// Why nothing can be said.
     pub error: Option<ErrorReport>,
+    /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
 }
 
 /// What became of a dry run.
@@ -94,7 +97,14 @@ impl DryRunReport {
             resources: Vec::new(),
             duration: 0,
             error: None,
+            failure: None,
         }
+    }
+
+    /// Says what went wrong first.
+    pub(crate) fn concluded(mut self) -> Self {
+        self.failure = Failure::first(Operation::Backup, &self.error);
+        self
     }
 
     /// 0; 1, 2 or 130 where nothing can be said.

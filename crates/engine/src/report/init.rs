@@ -5,12 +5,15 @@ use teeline_core::{BackupError, ErrorReport, ProbeRecord, Promises};
 
 use super::{exit, exit_code_of};
 use crate::destination::DestinationSpec;
+use crate::failure::{Failure, Operation};
 
 /// What was found of each place.
 #[derive(Debug, Clone, Serialize)]
 pub struct InitReport {
     /// The places, in the order in which they were asked for.
     pub destinations: Vec<InitializedDestination>,
+    /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
 }
 
 /// A place that was tried.
@@ -72,7 +75,11 @@ impl InitializedDestination {
 
 impl InitReport {
     pub(crate) fn of(destinations: Vec<InitializedDestination>) -> Self {
-        InitReport { destinations }
+        let errors = destinations.iter().filter_map(|at| at.error.as_ref());
+        InitReport {
+            failure: Failure::first(Operation::List, errors),
+            destinations,
+        }
     }
 
     /// 0; 3 where something can't be relied on; 1 where a place is none for backups, 13 where it gave something else than was

@@ -5,6 +5,7 @@ use teeline_core::seal::{KdfFunction, SealedFor, SealedKey};
 use teeline_core::{BackupError, BackupId, ErrorReport, Timestamp};
 
 use super::{DestinationError, exit, exit_code_of};
+use crate::failure::{Failure, Operation};
 
 /// Who can open backups, and what was changed about it.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -13,6 +14,8 @@ pub struct KeysReport {
     pub backups: Vec<KeysOfBackup>,
     /// What couldn't be read at all.
     pub errors: Vec<DestinationError>,
+    /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
 }
 
 /// Who can open one backup.
@@ -97,6 +100,15 @@ impl KeyObject {
 }
 
 impl KeysReport {
+    /// Says what went wrong first.
+    pub(crate) fn concluded(mut self) -> Self {
+        let places = self.backups.iter().flat_map(|backup| &backup.destinations);
+        let of_places = places.filter_map(|at| at.error.as_ref());
+        let errors = self.errors.iter().map(|failed| &failed.error);
+        self.failure = Failure::first(Operation::Keys, errors.chain(of_places));
+        self
+    }
+
     /// 0; 12 where no key opens a backup, 13 where a key object is damaged, 1 where something couldn't be done.
     pub fn exit_code(&self) -> u8 {
         let places = self.backups.iter().flat_map(|backup| &backup.destinations);

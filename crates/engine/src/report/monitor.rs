@@ -4,6 +4,7 @@ use serde::Serialize;
 use teeline_core::{BackupId, ErrorReport};
 
 use super::{exit, exit_code_of};
+use crate::failure::{Failure, Operation};
 
 /// Whether destinations have the backups that are expected of them.
 #[derive(Debug, Clone, Serialize)]
@@ -13,6 +14,8 @@ pub struct MonitorReport {
     pub destinations: Vec<MonitoredDestination>,
     /// Why nothing could be looked at.
     pub error: Option<ErrorReport>,
+    /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
 }
 
 /// What a destination has.
@@ -47,6 +50,15 @@ impl MonitoredDestination {
 }
 
 impl MonitorReport {
+    pub(crate) fn new(destinations: Vec<MonitoredDestination>, error: Option<ErrorReport>) -> Self {
+        let problems = destinations.iter().flat_map(|at| &at.problems);
+        MonitorReport {
+            failure: Failure::first(Operation::List, error.iter().chain(problems)),
+            destinations,
+            error,
+        }
+    }
+
     /// 0 where all is well, 1 where something isn't, 13 where that is damage.
     pub fn exit_code(&self) -> u8 {
         let problems = self.destinations.iter().flat_map(|at| &at.problems);

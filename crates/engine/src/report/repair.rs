@@ -4,6 +4,7 @@ use serde::Serialize;
 use teeline_core::{BackupId, Class, Digest, ErrorReport, MissingFile};
 
 use super::{Damage, DestinationError, exit, exit_code_of};
+use crate::failure::{Failure, Operation};
 
 /// What became of what was lost or damaged.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -13,6 +14,8 @@ pub struct RepairReport {
     pub runs: Vec<RepairedRun>,
     /// What couldn't be read at all.
     pub errors: Vec<DestinationError>,
+    /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
 }
 
 /// What became of one run.
@@ -95,6 +98,15 @@ pub enum RepairStatus {
 }
 
 impl RepairReport {
+    /// Says what went wrong first.
+    pub(crate) fn concluded(mut self) -> Self {
+        let copies = self.runs.iter().flat_map(|run| &run.destinations);
+        let of_copies = copies.filter_map(|copy| copy.error.as_ref());
+        let errors = self.errors.iter().map(|failed| &failed.error);
+        self.failure = Failure::first(Operation::Repair, errors.chain(of_copies));
+        self
+    }
+
     /// 0 where each copy is whole now, as far as it was looked at; 13 where one can't be, 1 where a destination couldn't be asked or
     /// written, 3 where one was skipped or lacks the run; 2 or 130.
     pub fn exit_code(&self) -> u8 {

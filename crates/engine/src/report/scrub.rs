@@ -3,7 +3,8 @@
 use serde::Serialize;
 use teeline_core::{BackupError, BackupId, Timestamp};
 
-use super::{CopyState, DestinationError, VerifiedCopy, exit, exit_code_of};
+use super::{CopyState, Damage, DestinationError, VerifiedCopy, exit, exit_code_of};
+use crate::failure::{Failure, Operation};
 
 /// What a scrub found.
 #[derive(Debug, Clone, Serialize)]
@@ -23,6 +24,8 @@ pub struct ScrubReport {
     pub left_since: Option<Timestamp>,
     /// What couldn't be asked or read.
     pub errors: Vec<DestinationError>,
+    /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
 }
 
 /// A copy that was read again.
@@ -62,7 +65,17 @@ impl ScrubReport {
             left_bytes: 0,
             left_since: None,
             errors: Vec::new(),
+            failure: None,
         }
+    }
+
+    /// Says what went wrong first.
+    pub(crate) fn concluded(mut self) -> Self {
+        let errors = self.errors.iter().map(|failed| &failed.error);
+        let damage = self.copies.iter().flat_map(|copy| &copy.found.damage);
+        let damage = Vec::from_iter(damage.map(Damage::to_error));
+        self.failure = Failure::first(Operation::Verify, errors.chain(&damage));
+        self
     }
 
     /// Notes what couldn't be read.

@@ -4,6 +4,7 @@ use serde::Serialize;
 use teeline_core::{BackupId, Class, ErrorReport};
 
 use super::{DestinationError, exit, exit_code_of};
+use crate::failure::{Failure, Operation};
 
 /// What became of backups that weren't everywhere.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -12,6 +13,8 @@ pub struct SyncReport {
     pub backups: Vec<SyncedBackup>,
     /// What couldn't be read at all.
     pub errors: Vec<DestinationError>,
+    /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
 }
 
 /// What became of one of them.
@@ -53,6 +56,15 @@ pub enum SyncStatus {
 }
 
 impl SyncReport {
+    /// Says what went wrong first.
+    pub(crate) fn concluded(mut self) -> Self {
+        let copies = self.backups.iter().flat_map(|backup| &backup.destinations);
+        let of_copies = copies.filter_map(|copy| copy.error.as_ref());
+        let errors = self.errors.iter().map(|failed| &failed.error);
+        self.failure = Failure::first(Operation::Sync, errors.chain(of_copies));
+        self
+    }
+
     /// 0 where each destination has each backup that it takes; 13 where damage was in the way, 3 where a destination couldn't be asked or
     /// written, 1, 2 or 130 where nothing could be done.
     pub fn exit_code(&self) -> u8 {

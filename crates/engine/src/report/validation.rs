@@ -4,6 +4,7 @@ use serde::Serialize;
 use teeline_core::{BackupError, BackupId, Class, ErrorReport, Timestamp};
 
 use super::{Damage, DestinationError, exit, exit_code_of};
+use crate::failure::{Failure, Operation};
 
 /// Whether backups can be relied on.
 #[derive(Debug, Clone, Serialize)]
@@ -25,6 +26,8 @@ pub struct ValidationReport {
     pub validations: Vec<BackupValidation>,
     /// Destinations that couldn't be asked, and why nothing was looked at.
     pub destination_errors: Vec<DestinationError>,
+    /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.
+    pub failure: Option<Failure>,
 }
 
 /// Whether a backup can be relied on.
@@ -153,7 +156,14 @@ impl ValidationReport {
             let of_it = validations.iter().filter(|one| one.overall == verdict);
             of_it.count() as u64
         };
+        let of_none = destination_errors.iter().map(|failed| &failed.error);
+        let of_backups = validations.iter();
+        let of_backups = of_backups.filter_map(|one| Some((one.error.as_ref()?, &one.backup_id)));
+        let errors = of_none.map(|error| (error, None));
+        let mut errors = errors.chain(of_backups.map(|(error, id)| (error, Some(id))));
+        let failure = errors.next();
         ValidationReport {
+            failure: failure.map(|(error, id)| Failure::new(Operation::Verify, error).about(id)),
             timestamp,
             total_backups: validations.len() as u64,
             passed: count(Verdict::Pass),

@@ -155,7 +155,12 @@ pub(super) fn plugin<'a>(
             .texts("exclude", check_glob)?
             .unwrap_or(default.exclude),
         partitions: partitions(&mut table)?.unwrap_or(default.partitions),
-        cleanup: retention.is_some_and(|policy| !policy.rules.is_empty()),
+        cleanup: destinations
+            .iter()
+            .map(|to| to.retention)
+            .chain([retention])
+            .flatten()
+            .any(|policy| !policy.rules.is_empty()),
         ..default
     };
     let encryption = table.table("encryption", &ENCRYPTION)?.map(encryption);

@@ -155,6 +155,24 @@ fn it_may_be_a_table_among_sections() {
 }
 
 #[test]
+fn a_drivers_own_retention_is_followed_after_each_backup_as_well() {
+    for (retention, is_followed) in [("{ policy: 'simple', count: 1 }", true), ("{}", false)] {
+        let config = json5(&format!(
+            "{{ driver: 'multi', config: {{ drivers: [
+              {{ driver: 'filesystem', config: {{ path: './a', retention: {retention} }} }},
+              {{ driver: 'filesystem', config: {{ path: './b' }} }}
+            ] }} }}"
+        ))
+        .accepted();
+        assert_eq!(config.backup.cleanup, is_followed, "{retention}");
+        assert!(
+            config.retention.rules.is_empty(),
+            "of the others nothing is deleted"
+        );
+    }
+}
+
+#[test]
 fn a_driver_says_which_resources_it_takes() {
     let of = |configs: &str| {
         let text = format!("{{ driver: 'multi', config: {{ drivers: [{configs}] }} }}");
