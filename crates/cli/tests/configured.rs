@@ -179,6 +179,12 @@ fn drivers_that_take_a_resource_each_get_the_backups_of_it() {
     ] {
         assert!(both.stderr.contains(part), "{}", both.stderr);
     }
+    let listed = scratch.teeline(0, &[&["list"][..], &file].concat());
+    assert!(listed.stdout.contains("RESOURCES"), "{}", listed.stdout);
+    let restore = ["restore", "latest", "--target", "./out"];
+    let restored = scratch.teeline(0, &[&restore[..], &file].concat());
+    let of = "the backup is of these resources: events";
+    assert!(restored.stdout.contains(of), "{}", restored.stdout);
     let synced = scratch.teeline(0, &[&["sync"][..], &file].concat());
     assert!(
         synced.stdout.contains("every destination has every backup"),

@@ -157,6 +157,8 @@ mod tests {
             sealed: true,
             parent: None,
             in_part: false,
+            include: Vec::new(),
+            exclude: Vec::new(),
             metadata: Metadata::new([("note".to_owned(), note.into())].into_iter().collect())
                 .unwrap(),
             id,

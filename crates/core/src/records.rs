@@ -223,6 +223,12 @@ pub struct CatalogEntry {
     /// Whether it has some records of its resources only.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub in_part: bool,
+    /// Globs of the resources that were asked for; empty for all.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub include: Vec<String>,
+    /// Globs of the resources that were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub exclude: Vec<String>,
     /// What somebody says of it.
     #[serde(skip_serializing_if = "Metadata::is_empty", default)]
     pub metadata: Metadata,

@@ -2,6 +2,7 @@
 //! runs have left. Each destination by itself.
 
 mod destination;
+mod judge;
 mod markers;
 mod outdated;
 mod verified;

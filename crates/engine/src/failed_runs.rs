@@ -179,6 +179,8 @@ fn listed(record: RunRecord, destinations: Vec<String>) -> ListedBackup {
         destinations,
         copies: Vec::new(),
         parent: None,
+        include: Vec::new(),
+        exclude: Vec::new(),
         metadata: Metadata::default(),
         error,
     }

@@ -190,20 +190,18 @@ async fn add_copies(
     }
     for backup in &mut report.backups {
         let places = asked.iter().zip(&ledgers_read);
-        // Whether a backup is for a destination that takes some resources only, no catalogue says.
-        let is_told = |(asked, _): &(&Result<Asked, _>, &Ledger)| match asked {
-            Ok(asked) if asked.opened.resources.is_some() => {
-                state(&asked.catalog, &Ledger::default(), &backup.id) != CopyState::Absent
-            }
-            _ => true,
-        };
         let copy = |(asked, ledger): (&Result<Asked, (String, BackupError)>, &Ledger)| {
             let (destination, status) = match asked {
                 Err((name, _)) => (name, CopyState::Unreachable),
-                Ok(asked) => (
-                    &asked.opened.name,
-                    state(&asked.catalog, ledger, &backup.id),
-                ),
+                Ok(asked) => {
+                    let found = match state(&asked.catalog, ledger, &backup.id) {
+                        CopyState::Absent if !asked.opened.takes(&backup.include) => {
+                            CopyState::NotTaken
+                        }
+                        found => found,
+                    };
+                    (&asked.opened.name, found)
+                }
             };
             ListedCopy {
                 destination: destination.clone(),
@@ -211,7 +209,7 @@ async fn add_copies(
                 last_verified: ledger.last(&backup.id),
             }
         };
-        backup.copies = places.filter(is_told).map(copy).collect();
+        backup.copies = places.map(copy).collect();
     }
 }
 
@@ -243,6 +241,8 @@ fn listed(entry: CatalogEntry) -> ListedBackup {
         destinations: Vec::new(),
         copies: Vec::new(),
         parent: entry.parent,
+        include: entry.include,
+        exclude: entry.exclude,
         metadata: entry.metadata,
         error: None,
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use teeline_actors::Blocking;
-use teeline_core::{BackupError, Manifest, RetryPolicy, Sink};
+use teeline_core::{BackupError, RetryPolicy, Sink};
 use teeline_sinks::{
     AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
     PermitSink, RateSink, RetrySink, S3Options,
@@ -31,10 +31,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Whether backups as this one are for it; those that aren't need not be there.
-    pub(crate) fn takes(&self, manifest: &Manifest) -> bool {
+    /// Whether backups are for it that were asked for by these globs, none of which are everything; those that aren't need not be
+    /// there.
+    pub(crate) fn takes(&self, include: &[String]) -> bool {
         let mut taken = self.resources.iter();
-        taken.all(|taken| taken.take_all_of(&manifest.plan.include))
+        taken.all(|taken| taken.take_all_of(include))
     }
 }
 

@@ -261,6 +261,10 @@ pub struct ListedBackup {
     pub copies: Vec<ListedCopy>,
     /// The backup without which it can't be restored.
     pub parent: Option<BackupRef>,
+    /// Globs of the resources that were asked for; empty for all, and of a failed run.
+    pub include: Vec<String>,
+    /// Globs of the resources that were left out.
+    pub exclude: Vec<String>,
     /// What is said of it.
     pub metadata: Metadata,
     /// Why it failed.

@@ -164,15 +164,10 @@ impl Gap<'_> {
                     status: SyncStatus::Withdrawn,
                     ..copy
                 },
-                None if donors
-                    .iter()
-                    .any(|(_, _, sealed)| !place.opened.takes(&sealed.manifest)) =>
-                {
-                    SyncedCopy {
-                        status: SyncStatus::NotTaken,
-                        ..copy
-                    }
-                }
+                None if !self.is_for(place) => SyncedCopy {
+                    status: SyncStatus::NotTaken,
+                    ..copy
+                },
                 None => match self.complete(place, &donors).await {
                     Ok(bytes) => SyncedCopy {
                         status: SyncStatus::Copied,
@@ -191,6 +186,12 @@ impl Gap<'_> {
             id: self.id.clone(),
             destinations,
         }
+    }
+
+    /// Whether the backup is one of those that a destination takes.
+    fn is_for(&self, place: &Asked) -> bool {
+        let mut entries = self.asked.iter().filter_map(|other| other.entry(self.id));
+        entries.all(|entry| place.opened.takes(&entry.include))
     }
 
     async fn donors(&self, errors: &mut Vec<DestinationError>) -> Vec<Donor<'_>> {

@@ -9,7 +9,7 @@ use teeline_core::{BackupError, BackupId, Class, Depth, Timestamp, layout};
 
 use crate::catalog::{Asked, ask_all, resolve_all};
 use crate::chain::withdrawn_parents;
-use crate::check::{Check, read_manifest};
+use crate::check::Check;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
@@ -140,7 +140,7 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
             }
         });
         let mut destinations = futures::future::join_all(copies).await;
-        pass_over_where_not_taken(&asked, &id, &mut destinations).await;
+        pass_over_where_not_taken(&asked, &id, &mut destinations);
         report.backups.push(VerifiedBackup {
             id: id.clone(),
             destinations,
@@ -150,29 +150,18 @@ async fn verify(engine: &Engine, request: &VerifyRequest) -> VerifyReport {
 }
 
 /// Tells the destinations that lack a backup from those that it isn't for.
-async fn pass_over_where_not_taken(
+fn pass_over_where_not_taken(
     asked: &[Result<Asked, (String, BackupError)>],
     id: &BackupId,
     copies: &mut [VerifiedCopy],
 ) {
-    let absent = asked.iter().zip(copies).filter_map(|(asked, copy)| {
-        let asked = asked.as_ref().ok()?;
-        let may_not_take = asked.opened.resources.is_some();
-        (may_not_take && copy.status == CopyState::Absent).then_some((asked, copy))
-    });
-    let mut absent: Vec<_> = absent.collect();
-    if absent.is_empty() {
+    let Some(entry) = asked.iter().flatten().find_map(|at| at.entry(id)) else {
         return;
-    }
-    for at in asked.iter().flatten() {
-        let Some(entry) = at.entry(id) else { continue };
-        // One that can't be read was said to be damaged.
-        if let Ok(sealed) = read_manifest(&at.opened, entry).await {
-            absent.retain(|(asked, _)| !asked.opened.takes(&sealed.manifest));
-            for (_, copy) in absent {
-                copy.status = CopyState::NotTaken;
-            }
-            return;
+    };
+    for (asked, copy) in asked.iter().zip(copies) {
+        let takes = |asked: &Asked| asked.opened.takes(&entry.include);
+        if copy.status == CopyState::Absent && !asked.as_ref().is_ok_and(takes) {
+            copy.status = CopyState::NotTaken;
         }
     }
 }

@@ -3,12 +3,15 @@
 
 mod common;
 
-use common::{assert_idle, engine, store};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use common::{assert_idle, store};
 use teeline::sinks::MemorySink;
 use teeline::{
-    BackupId, BackupReport, BackupRequest, Class, CopyState, DestinationSpec, Engine, Executor,
-    JsonlSource, RepairRequest, RepairStatus, ResourceGlobs, SyncRequest, SyncStatus,
-    VerifyRequest, Which, WhichBackups, exit,
+    BackupId, BackupReport, BackupRequest, Class, CleanupRequest, CopyState, DestinationSpec,
+    Engine, JsonlSource, RepairRequest, RepairStatus, ResourceGlobs, Retention, RetentionPolicy,
+    Sink, SyncRequest, SyncStatus, Timestamp, VerifyRequest, Which, WhichBackups, exit,
 };
 
 /// A database of users and events, which goes to a destination each, and one for everything.
@@ -17,6 +20,15 @@ struct World {
     folder: tempfile::TempDir,
     sinks: Vec<MemorySink>,
     at: Vec<DestinationSpec>,
+}
+
+/// One whose clock goes on whenever it is looked at.
+fn engine() -> Engine {
+    let begin: Timestamp = "2026-11-23T02:00:00.000Z".parse().unwrap();
+    let now = AtomicI64::new(begin.unix_ms());
+    let clock = move || Timestamp::from_unix_ms(now.fetch_add(1_000, Ordering::Relaxed));
+    let builder = Engine::builder().workers(1).clock(Arc::new(clock));
+    builder.build().unwrap()
 }
 
 impl World {
@@ -31,7 +43,7 @@ impl World {
         at[0].resources = Some(ResourceGlobs::new(["users"]).unwrap());
         at[1].resources = Some(ResourceGlobs::new(["events_*"]).unwrap());
         World {
-            engine: engine(Executor::Threads(1)),
+            engine: engine(),
             folder,
             sinks,
             at,
@@ -47,14 +59,7 @@ impl World {
     }
 
     async fn backup(&self, resources: &[&str]) -> BackupReport {
-        // Ids are made of the type and of what is random, which is the same each time here.
-        let mut request = self.request(&self.at, resources);
-        let name = match resources {
-            [] => "full".to_owned(),
-            some => some.join("-").replace('_', "-"),
-        };
-        request.backup_type = name.parse().unwrap();
-        let report = self.engine.backup(request).await;
+        let report = self.engine.backup(self.request(&self.at, resources)).await;
         assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
         report
     }
@@ -169,9 +174,51 @@ async fn nothing_is_copied_to_where_it_is_not_taken_nor_missed_there() {
     assert_eq!(status.status, teeline::BackupState::Completed);
     let listed = world.engine.list(&split).await;
     let copies = listed.backups[0].copies.iter();
-    let copies: Vec<_> = copies.map(|copy| copy.destination.as_str()).collect();
-    assert_eq!(copies, ["users"]);
+    let statuses: Vec<_> = copies.map(|copy| copy.status).collect();
+    assert_eq!(statuses, [CopyState::Ok, CopyState::NotTaken]);
+
+    // One that it takes is missed there.
+    for key in world.sinks[0].keys() {
+        world.sinks[0].delete(&key).await.unwrap();
+    }
+    let listed = world.engine.list(&world.at).await;
+    assert_eq!(listed.backups[0].include, ["users"]);
+    let copies = listed.backups[0].copies.iter();
+    let statuses: Vec<_> = copies.map(|copy| copy.status).collect();
+    assert_eq!(
+        statuses,
+        [CopyState::Absent, CopyState::NotTaken, CopyState::Ok]
+    );
     assert_idle(&world.engine);
+}
+
+#[tokio::test]
+async fn a_backup_of_some_resources_displaces_none_of_more_or_of_others() {
+    let world = World::new();
+    let old_users = world.backup(&["users"]).await.id.unwrap();
+    let everything = world.backup(&[]).await.id.unwrap();
+    let both = world.backup(&["events_eu", "events_us"]).await.id.unwrap();
+    let one = world.backup(&["events_us"]).await.id.unwrap();
+    let users = world.backup(&["users"]).await.id.unwrap();
+    let rules = Retention {
+        count: 1,
+        ..Retention::default()
+    };
+    let cleanup = CleanupRequest::new(world.at.clone(), RetentionPolicy::new(rules));
+    let report = world.engine.cleanup(cleanup).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    let all = &report.destinations[2].backups;
+    let is_kept = |id: &BackupId| {
+        let backup = all.iter().find(|backup| backup.id == *id).unwrap();
+        !backup.kept_by.is_empty()
+    };
+    for kept in [&everything, &both, &one, &users] {
+        assert!(is_kept(kept), "{report:?}");
+    }
+    assert!(
+        !is_kept(&old_users),
+        "there is a newer one with all that it has"
+    );
 }
 
 #[test]

@@ -56,6 +56,8 @@ impl SealedManifest {
             sealed: self.manifest.plan.seal.is_some(),
             parent: self.manifest.parent.clone(),
             in_part: self.manifest.since.is_some() || self.manifest.plan.in_part().is_some(),
+            include: self.manifest.plan.include.clone(),
+            exclude: self.manifest.plan.exclude.clone(),
             metadata: self.manifest.metadata.clone(),
         }
     }

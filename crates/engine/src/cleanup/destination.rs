@@ -6,12 +6,11 @@ use std::collections::HashSet;
 use futures::TryStreamExt;
 use teeline_core::{
     BackupError, BackupId, BackupRef, CatalogEntry, Class, Judged, KeptBy, ObjectKey, ObjectMeta,
-    Retained, Retention, RunClaim, TimeZone, Timestamp, UnfinishedUpload, Withdrawal,
-    WithdrawalReason, layout,
+    RunClaim, TimeZone, Timestamp, UnfinishedUpload, Withdrawal, WithdrawalReason, layout,
 };
 
+use super::judge::judge;
 use super::outdated::Outdated;
-use super::verified::last_verified;
 use crate::catalog::Asked;
 use crate::clocks;
 use crate::dead_runs::{self, Bound, Left};
@@ -98,7 +97,7 @@ impl Cleaning<'_> {
     ) -> Result<Plan, BackupError> {
         let ledger = Ledger::of(&self.asked.opened, &found.verifications, self.now);
         let mut plan = Plan {
-            judged: self.judge(found, &ledger).await?,
+            judged: judge(self, found, &ledger).await?,
             removable: Vec::new(),
             needed: Vec::new(),
             dead: Vec::new(),
@@ -136,56 +135,6 @@ impl Cleaning<'_> {
         Bound {
             now: self.now,
             dead_after: self.policy.dead_after,
-        }
-    }
-
-    /// What keeps each backup. What is damaged isn't among them: nothing is decided about it.
-    async fn judge(&self, found: &RunFolders, ledger: &Ledger) -> Result<Vec<Judged>, BackupError> {
-        let entries = &self.asked.catalog.entries;
-        let mut newest_first: Vec<&CatalogEntry> = entries
-            .iter()
-            .filter(|entry| Retention::is_plausible(entry.started_at, self.now) && !entry.in_part)
-            .collect();
-        newest_first.sort_by(|a, b| (b.started_at, &b.id).cmp(&(a.started_at, &a.id)));
-        let opened = &self.asked.opened;
-        let verified = last_verified(opened, &newest_first, &found.records, ledger).await?;
-        let retained = |in_part: bool| -> Vec<Retained> {
-            let those = entries.iter().filter(|entry| entry.in_part == in_part);
-            let retained = those.map(|entry| Retained {
-                id: entry.id.clone(),
-                started_at: entry.started_at,
-                is_verified: verified.as_ref() == Some(&entry.id),
-                parent: entry.parent.as_ref().map(|parent| parent.id.clone()),
-            });
-            retained.collect()
-        };
-        let judge = |retained: Vec<Retained>| {
-            let rules = &self.policy.rules;
-            rules.judge(&retained, self.now, self.time_zone)
-        };
-        // What has some records only takes the place of none that has all.
-        let mut judged = judge(retained(false));
-        judged.extend(judge(retained(true)));
-        self.keep_what_damaged_ones_may_need(&mut judged);
-        Ok(judged)
-    }
-
-    /// What is damaged may be made whole again, as long as there is what it goes on from. Where that can't be read, it may be any
-    /// older one.
-    fn keep_what_damaged_ones_may_need(&self, judged: &mut [Judged]) {
-        let catalog = &self.asked.catalog;
-        let links = catalog.links();
-        let is_listed = |id: &BackupId| catalog.entries.iter().any(|entry| entry.id == *id);
-        let unreadable = catalog.unreadable.iter();
-        let began = unreadable.filter_map(|(_, key, _)| Some(layout::catalog_entry_of(key)?.0));
-        let newest_unreadable = began.max();
-        for judged in judged.iter_mut().filter(|judged| !judged.is_kept()) {
-            let needing = links.needing(&judged.id);
-            let of_damaged = needing.iter().any(|backup| !is_listed(&backup.id));
-            let is_older = newest_unreadable.is_some_and(|began| judged.started_at < began);
-            if of_damaged || is_older {
-                judged.kept_by.push(KeptBy::needed());
-            }
         }
     }
 

@@ -171,7 +171,7 @@ impl Heal<'_> {
             Standing::Withdrawn => Some(RepairStatus::Withdrawn),
             Standing::Listed | Standing::Lost => None,
             Standing::Begun | Standing::Absent
-                if !site.opened().takes(&truth.sealed.manifest) && !is_needed() =>
+                if !site.opened().takes(&truth.sealed.manifest.plan.include) && !is_needed() =>
             {
                 Some(RepairStatus::NotTaken)
             }

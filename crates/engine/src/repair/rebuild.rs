@@ -201,7 +201,10 @@ fn pass_over_where_not_taken(
     for (found, place) in found.iter_mut().zip(places) {
         if let (Found::Settled(copy), Ok(searched)) = (found, place)
             && copy.status == RepairStatus::Absent
-            && !searched.asked.opened.takes(&donor.sealed.manifest)
+            && !searched
+                .asked
+                .opened
+                .takes(&donor.sealed.manifest.plan.include)
         {
             copy.status = RepairStatus::NotTaken;
         }

@@ -21,6 +21,10 @@ pub struct RestoreReport {
     pub target: String,
     /// Which records the backup has, where it was made of some only: the others of these resources aren't in it.
     pub in_part: Option<InPart>,
+    /// Globs of the resources that the backup was made of; empty where it was of all.
+    pub include: Vec<String>,
+    /// Globs of the resources that were left out of the backup.
+    pub exclude: Vec<String>,
     /// The resources.
     pub restored: Vec<RestoredResource>,
     /// Objects that are no records.

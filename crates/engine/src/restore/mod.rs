@@ -69,6 +69,8 @@ impl RestoreReport {
             status: RestoreStatus::Failed,
             target: target.to_owned(),
             in_part: None,
+            include: Vec::new(),
+            exclude: Vec::new(),
             restored: Vec::new(),
             objects_restored: 0,
             objects: RestoreCounts::default(),
@@ -251,6 +253,8 @@ impl Restore {
         let choice = Choice::new(&manifest, &wanted.resources, &wanted.ids, &wanted.renames)?;
         let chosen = choice.of(&manifest);
         self.report.in_part = in_part(&manifest, &chosen, wanted.replaces)?;
+        self.report.include.clone_from(&manifest.plan.include);
+        self.report.exclude.clone_from(&manifest.plan.exclude);
         let chain = chain.clone();
         self.have_readable(engine, &chain, &chosen, wanted).await?;
         let contents = Contents::open(&chain).await?;

@@ -44,6 +44,8 @@ fn entry(number: u32) -> CatalogEntry {
         sealed: false,
         parent: None,
         in_part: false,
+        include: Vec::new(),
+        exclude: Vec::new(),
         metadata: Metadata::new(site).unwrap(),
         id,
     }

@@ -2,7 +2,7 @@
 
 use teeline::{CopyState, ListReport, ListedBackup, RunStatus, VerificationResult};
 
-use super::words::{bytes, grouped, of_check, of_copy, table};
+use super::words::{bytes, grouped, of_check, of_copy, resources, table};
 use super::{Problem, Shown};
 
 impl Shown for ListReport {
@@ -35,7 +35,11 @@ impl Shown for ListReport {
         };
         let has_links = self.backups.iter().any(|backup| backup.parent.is_some());
         let goes_on = has_links.then_some("GOES ON FROM");
-        let head = head.iter().copied().chain(goes_on);
+        let is_of_some =
+            |backup: &ListedBackup| !(backup.include.is_empty() && backup.exclude.is_empty());
+        let are_of_some = self.backups.iter().any(is_of_some);
+        let of = are_of_some.then_some("RESOURCES");
+        let head = head.iter().copied().chain(of).chain(goes_on);
         let mut rows = vec![head.map(str::to_owned).collect()];
         rows.extend(self.backups.iter().map(|backup| {
             let parent = backup.parent.as_ref();
@@ -52,6 +56,7 @@ impl Shown for ListReport {
                     row.push(error.map_or_else(String::new, |error| error.message.clone()));
                 }
             }
+            row.extend(are_of_some.then(|| resources(&backup.include, &backup.exclude)));
             row.extend(parent.map(|parent| parent.id.to_string()));
             row
         }));
@@ -70,7 +75,7 @@ impl Shown for ListReport {
 /// The destinations, with what is wrong where it isn't there as it should be.
 fn places(backup: &ListedBackup) -> String {
     let shown = backup.copies.iter().filter_map(|copy| match copy.status {
-        CopyState::Withdrawn => None,
+        CopyState::Withdrawn | CopyState::NotTaken => None,
         CopyState::Ok => Some(copy.destination.clone()),
         other => Some(format!("{} ({})", copy.destination, of_copy(other))),
     });

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use teeline::printable::one_line;
 use teeline::{RestoreCounts, RestoreReport, RestoreStatus};
 
-use super::words::{counted, grouped, seconds, table};
+use super::words::{counted, grouped, resources, seconds, table};
 use super::{Problem, Shown};
 use crate::output::next::again;
 
@@ -35,6 +35,10 @@ impl Shown for RestoreReport {
                 "  the backup holds a part: {}",
                 one_line(&part.to_string())
             );
+        }
+        if !(self.include.is_empty() && self.exclude.is_empty()) {
+            let of = resources(&self.include, &self.exclude);
+            let _ = writeln!(text, "  the backup is of these resources: {of}");
         }
         let mut rows = Vec::new();
         for resource in &self.restored {

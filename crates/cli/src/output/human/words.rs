@@ -26,6 +26,19 @@ pub(super) fn of_copy(state: CopyState) -> &'static str {
     }
 }
 
+/// Which resources were asked for, and which left out: `all`, `users, orders`, `all but cache_*`.
+pub(super) fn resources(include: &[String], exclude: &[String]) -> String {
+    let asked_for = match include {
+        [] => "all".to_owned(),
+        some => some.join(", "),
+    };
+    let text = match exclude {
+        [] => asked_for,
+        some => format!("{asked_for} but {}", some.join(", ")),
+    };
+    one_line(&text)
+}
+
 /// When a copy was verified, and how: `2026-11-23T02:00:00.000Z digest`.
 pub(super) fn of_check(check: &LastVerified) -> String {
     let damage = match check.result {
