@@ -194,7 +194,7 @@ async fn carry_out(
         Command::Bench(typed) => bench::bench(&typed, output, &signals.cancel).await,
         Command::Config(ConfigArguments {
             command: ConfigCommand::Check { file, .. },
-        }) => Ok(output.report(&resolve::check(&file)?)),
+        }) => Ok(output.report(&resolve::check(&file).await?)),
     }
 }
 

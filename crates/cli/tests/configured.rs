@@ -195,6 +195,29 @@ fn drivers_that_take_a_resource_each_get_the_backups_of_it() {
 }
 
 #[test]
+fn a_check_reads_the_secrets_that_a_backup_will() {
+    let scratch = Scratch::new();
+    for (secret, part) in [
+        ("key = \"hex:00\"", "isn't 32 bytes"),
+        ("passphrase_env = \"NOT_SET\"", "NOT_SET"),
+        ("passphrase_file = \"none.txt\"", "none.txt"),
+    ] {
+        scratch.write(
+            "teeline.toml",
+            format!("[destinations.a]\npath = \"a\"\n[encryption]\n{secret}\n"),
+        );
+        let run = scratch.teeline(2, &["config", "check", "teeline.toml"]);
+        assert!(run.stderr.contains(part), "{secret}: {}", run.stderr);
+        assert!(run.stderr.contains("teeline.toml"), "{}", run.stderr);
+    }
+    scratch.write(
+        "teeline.toml",
+        "[destinations.a]\npath = \"a\"\n[encryption]\nkey_command = [\"false\"]\n",
+    );
+    scratch.teeline(0, &["config", "check", "teeline.toml"]);
+}
+
+#[test]
 fn variables_replace_settings_without_a_file_too() {
     let scratch = Scratch::new();
     scratch.write("in/users.jsonl", "{\"id\":1}\n");

@@ -68,14 +68,23 @@ fn a_file_is_no_target() {
 fn a_destination_is_no_target() {
     let scratch = with_backup();
     let held = scratch.files("a");
-    for overwrite in [&[][..], &["--overwrite"]] {
-        let arguments = ["restore", "latest", "--at", "a", "--target", "./a"];
-        let run = scratch.teeline(1, &[&arguments[..], overwrite].concat());
-        assert!(
-            run.stderr.contains("backups are kept in it"),
-            "{}",
-            run.stderr
-        );
+    let id = scratch.listed("a").remove(0);
+    for (target, why) in [
+        ("./a".to_owned(), "backups are kept in it"),
+        (
+            format!("./a/{id}"),
+            "it is in a folder that backups are kept in",
+        ),
+        (
+            "./a/new/below".to_owned(),
+            "it is in a folder that backups are kept in",
+        ),
+    ] {
+        for overwrite in [&[][..], &["--overwrite"]] {
+            let arguments = ["restore", "latest", "--at", "a", "--target", &target];
+            let run = scratch.teeline(1, &[&arguments[..], overwrite].concat());
+            assert!(run.stderr.contains(why), "{}", run.stderr);
+        }
     }
     assert_eq!(scratch.files("a"), held);
 }

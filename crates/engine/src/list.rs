@@ -1,7 +1,7 @@
 //! What there is: the backups that destinations hold, or the runs that left none.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::future::join_all;
 use teeline_core::{
@@ -188,13 +188,20 @@ async fn add_copies(
             Ledger::default()
         }));
     }
+    let listed = asked.iter().map(|asked| {
+        let entries = asked.iter().flat_map(|asked| &asked.catalog.entries);
+        entries.map(|entry| &entry.id).collect::<HashSet<_>>()
+    });
+    let listed: Vec<HashSet<&BackupId>> = listed.collect();
     for backup in &mut report.backups {
-        let places = asked.iter().zip(&ledgers_read);
-        let copy = |(asked, ledger): (&Result<Asked, (String, BackupError)>, &Ledger)| {
+        let places = asked.iter().zip(&listed).zip(&ledgers_read);
+        let copy = |((asked, listed), ledger): ((_, &HashSet<_>), &Ledger)| {
+            let asked: &Result<Asked, (String, BackupError)> = asked;
+            let is_listed = listed.contains(&backup.id);
             let (destination, status) = match asked {
                 Err((name, _)) => (name, CopyState::Unreachable),
                 Ok(asked) => {
-                    let found = match state(&asked.catalog, ledger, &backup.id) {
+                    let found = match state(&asked.catalog, is_listed, ledger, &backup.id) {
                         CopyState::Absent if !asked.opened.takes(&backup.include) => {
                             CopyState::NotTaken
                         }
@@ -214,13 +221,13 @@ async fn add_copies(
 }
 
 /// What is at a destination, as far as listings show it.
-fn state(catalog: &Catalog, ledger: &Ledger, id: &BackupId) -> CopyState {
+fn state(catalog: &Catalog, is_listed: bool, ledger: &Ledger, id: &BackupId) -> CopyState {
     let check = ledger.decisive(id);
     let was_damaged = check.is_some_and(|check| check.result == VerificationResult::Damaged);
     match () {
         () if catalog.withdrawn(id).is_some() => CopyState::Withdrawn,
         () if catalog.damaged_of(id).next().is_some() => CopyState::Damaged,
-        () if !catalog.entries.iter().any(|entry| entry.id == *id) => CopyState::Absent,
+        () if !is_listed => CopyState::Absent,
         () if was_damaged => CopyState::Damaged,
         () => CopyState::Ok,
     }

@@ -169,7 +169,7 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    /// 0, 1, 2, 3 or 130. A cleanup that didn't do all that it should makes a success a 3, and nothing worse.
+    /// 0, 1, 2, 3, 12 or 130. A cleanup that didn't do all that it should makes a success a 3, and nothing worse.
     pub fn exit_code(&self) -> u8 {
         let is_clean = self
             .cleanup
@@ -180,7 +180,10 @@ impl BackupReport {
             (RunStatus::Completed, _) => exit::DEGRADED,
             (RunStatus::Degraded, _) => exit::DEGRADED,
             (RunStatus::Failed, Some(error))
-                if matches!(error.class, Class::Cancelled | Class::Usage) =>
+                if matches!(
+                    error.class,
+                    Class::Cancelled | Class::Usage | Class::WrongKey
+                ) =>
             {
                 exit_code_of(error)
             }

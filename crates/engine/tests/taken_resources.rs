@@ -162,6 +162,22 @@ async fn nothing_is_copied_to_where_it_is_not_taken_nor_missed_there() {
         assert_eq!(statuses, [RepairStatus::Whole, RepairStatus::NotTaken]);
     }
     assert!(!world.has(1, &id));
+    let manifest = world.sinks[0].keys().into_iter();
+    let mut manifest = manifest.filter(|key| key.file_name() == "manifest.json");
+    world.sinks[0]
+        .delete(&manifest.next().unwrap())
+        .await
+        .unwrap();
+    let mut named = RepairRequest::rebuild_manifests(split.clone());
+    named.id = Some(id.clone());
+    let repaired = world.engine.repair(named).await;
+    assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+    let copies = repaired.runs[0].destinations.iter();
+    let statuses: Vec<_> = copies.map(|copy| copy.status).collect();
+    assert_eq!(
+        statuses,
+        [RepairStatus::Reconstructed, RepairStatus::NotTaken]
+    );
 
     let mut verifying = VerifyRequest::new(split.clone());
     verifying.which = WhichBackups::One(Which::Id(id.clone()));

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use teeline::config::{EncryptionConfig, ScheduleConfig};
-use teeline::{BackupError, BackupRequest, DestinationSpec, ResourceGlobs, Source, UnreadSource};
+use teeline::{
+    BackupError, BackupRequest, DestinationSpec, KeySource, ResourceGlobs, Source, UnreadSource,
+};
 
 use super::backup;
 use super::destinations::configured_places;
@@ -14,7 +16,7 @@ use super::{schedules, source, target};
 use crate::output::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget, counted};
 
 /// What a configuration comes to, which a backup must be able to use.
-pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
+pub(crate) async fn check(path: &Path) -> Result<Checked, BackupError> {
     let setting = Setting::read(Some(path))?;
     let config = &setting.config;
     let source = match &config.source {
@@ -22,6 +24,10 @@ pub(crate) fn check(path: &Path) -> Result<Checked, BackupError> {
         None => None,
     };
     check_request(&setting, source.clone()).map_err(|error| in_file(path, &error))?;
+    if let Some(encryption) = &config.encryption {
+        let checked = check_secrets(encryption).await;
+        checked.map_err(|error| in_file(path, &error))?;
+    }
     let destination = |spec: &DestinationSpec| CheckedDestination {
         name: spec.name.clone(),
         location: setting.as_written(&spec.place.location()),
@@ -82,6 +88,16 @@ fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(
             &Access::default(),
         )
     })
+}
+
+/// Reads the secrets as a backup will, where that does nothing: no command is run, and no descriptor used up.
+async fn check_secrets(encryption: &EncryptionConfig) -> Result<(), BackupError> {
+    for (source, form) in &encryption.secrets {
+        if !matches!(source, KeySource::Command(_) | KeySource::Descriptor(_)) {
+            source.read(*form).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The backups that are made where none names its resources: one. Where each destination takes others there is none, so those of each

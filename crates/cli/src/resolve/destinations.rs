@@ -31,6 +31,8 @@ pub(super) fn destinations(
         match same.filter(|_| is_named) {
             Some(known) => {
                 known.place = new.place;
+                // Whoever types a place wants the backup there.
+                known.resources = None;
             }
             None => destinations.push(new),
         }

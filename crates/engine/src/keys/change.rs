@@ -134,7 +134,7 @@ impl OfBackup<'_> {
             let Some(entry) = place.entry(self.id) else {
                 continue;
             };
-            let mut at = KeysAt::new(&place.opened.name);
+            let mut at = KeysAt::new(&place.opened.name, entry.sealed);
             let changed = match &made {
                 Ok(made) => self.change_at(&place.opened, entry, made, &mut at).await,
                 Err(error) => Err(BackupError::new(

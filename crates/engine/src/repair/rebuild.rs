@@ -65,11 +65,11 @@ impl<'a> Rebuild<'a> {
         let evidence = Evidence::gather(self.id, self.places, errors).await;
         let looks = self.places.iter().map(|place| self.look(place));
         let mut found = join_all(looks).await;
-        pass_over_where_not_taken(&mut found, self.places);
         if let Some(reason) = self.reason_to_skip(&found, &evidence) {
             skip(&mut found, &reason);
         }
         let mut steps = prepare(found, &evidence, self.keys).await;
+        pass_over_where_not_taken(&mut steps, self.places);
         refuse_different(&mut steps);
         let destinations = join_all(steps.iter().map(take)).await;
         let taken = steps.iter().zip(&destinations);
@@ -192,19 +192,21 @@ impl<'a> Rebuild<'a> {
     }
 }
 
-/// Tells the destinations that lack the backup from those that it isn't for, where one has it whole.
+/// Tells the destinations that lack the backup from those that it isn't for, where one has it whole, or is about to.
 fn pass_over_where_not_taken(
-    found: &mut [Found<'_>],
+    steps: &mut [Step<'_>],
     places: &[Result<Searched, (String, BackupError)>],
 ) {
-    let Some(donor) = whole(found) else { return };
-    for (found, place) in found.iter_mut().zip(places) {
-        if let (Found::Settled(copy), Ok(searched)) = (found, place)
+    let include = steps.iter().find_map(|step| match step {
+        Step::Settled(_) => None,
+        Step::Keep(whole) => Some(whole.sealed.manifest.plan.include.clone()),
+        Step::Publish(_, sealed, _) => Some(sealed.manifest.plan.include.clone()),
+    });
+    let Some(include) = include else { return };
+    for (step, place) in steps.iter_mut().zip(places) {
+        if let (Step::Settled(copy), Ok(searched)) = (step, place)
             && copy.status == RepairStatus::Absent
-            && !searched
-                .asked
-                .opened
-                .takes(&donor.sealed.manifest.plan.include)
+            && !searched.asked.opened.takes(&include)
         {
             copy.status = RepairStatus::NotTaken;
         }

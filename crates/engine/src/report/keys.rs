@@ -63,10 +63,10 @@ pub struct KeyObject {
 }
 
 impl KeysAt {
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str, sealed: bool) -> Self {
         KeysAt {
             name: name.to_owned(),
-            sealed: false,
+            sealed,
             keys: Vec::new(),
             added: Vec::new(),
             removed: Vec::new(),

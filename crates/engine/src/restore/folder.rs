@@ -51,8 +51,13 @@ impl FolderTarget {
             // Fails only where there is no current folder; then so does the first use.
             Err(_) => std::path::absolute(&named).unwrap_or_else(|_| named.clone()),
         };
-        if fs::metadata(folder.join(layout::MARKER)).await.is_ok() {
-            return Err(refused("backups are kept in it"));
+        for above in folder.ancestors() {
+            if fs::metadata(above.join(layout::MARKER)).await.is_ok() {
+                return Err(refused(match above == folder {
+                    true => "backups are kept in it",
+                    false => "it is in a folder that backups are kept in",
+                }));
+            }
         }
         let there = fs::metadata(&folder).await;
         if there.is_ok_and(|there| !there.is_dir()) {

@@ -35,10 +35,10 @@ pub(crate) struct Reported {
 }
 
 impl Reported {
-    /// Whether it may have brought what a link goes on from to who lacks it: what another run has made at the same time as well.
+    /// Whether it may have brought what a link goes on from to who lacks it: what another run has made at the same time as well. It
+    /// may then have become a backup of everything all the same.
     pub(crate) fn may_have_completed_others(&self) -> bool {
-        let has_failed = self.report.status == RunStatus::Failed;
-        self.report.parent.is_some() || self.was_to_link && has_failed
+        self.report.parent.is_some() || self.was_to_link
     }
 
     /// Of a run of one pass to everybody.

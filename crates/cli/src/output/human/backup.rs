@@ -5,7 +5,8 @@ use std::fmt::Write;
 use serde::Serialize;
 use teeline::printable::one_line;
 use teeline::{
-    BackupReport, Changes, DestinationReport, DestinationStatus, Resumed, SegmentPlace, Verified,
+    BackupReport, Changes, Class, DestinationReport, DestinationStatus, ErrorReport, Resumed,
+    SegmentPlace, Verified,
 };
 
 use super::settle::settled;
@@ -164,8 +165,16 @@ fn taken_up(resumed: &Resumed) -> String {
 /// What went wrong with a backup, as a whole and at its destinations.
 pub(super) fn problems_of(report: &BackupReport, problems: &mut Vec<Problem>) {
     problems.extend(report.error.as_ref().map(Problem::plain));
+    let was_stopped = |error: &ErrorReport| error.class == Class::Cancelled;
+    let errors = report
+        .destinations
+        .iter()
+        .filter_map(|at| at.error.as_ref());
+    let others_are_to_blame = report.error.is_some() || !errors.clone().all(was_stopped);
     for destination in &report.destinations {
         let error = destination.error.as_ref();
+        // One that was only told to stop, since something else failed, is to blame for nothing.
+        let error = error.filter(|error| !(others_are_to_blame && was_stopped(error)));
         problems.extend(error.map(|error| Problem::of(&destination.name, error)));
     }
     if let Some(cleanup) = &report.cleanup {

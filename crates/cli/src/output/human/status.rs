@@ -190,6 +190,7 @@ mod tests {
             destinations: Vec::new(),
             runs: Vec::new(),
             error: None,
+            failure: None,
         };
         let text = report.text();
         let rows: Vec<Vec<&str>> = text
