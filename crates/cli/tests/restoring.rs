@@ -71,13 +71,15 @@ fn a_destination_is_no_target() {
     let id = scratch.listed("a").remove(0);
     for (target, why) in [
         ("./a".to_owned(), "backups are kept in it"),
+        (format!("./a/{id}"), "it is in the folder of a backup"),
         (
-            format!("./a/{id}"),
-            "it is in a folder that backups are kept in",
+            format!("./a/{id}/new/below"),
+            "it is in the folder of a backup",
         ),
+        ("./a/runs".to_owned(), "what belongs to a destination"),
         (
-            "./a/new/below".to_owned(),
-            "it is in a folder that backups are kept in",
+            "./a/catalog/new".to_owned(),
+            "what belongs to a destination",
         ),
     ] {
         for overwrite in [&[][..], &["--overwrite"]] {
@@ -87,6 +89,16 @@ fn a_destination_is_no_target() {
         }
     }
     assert_eq!(scratch.files("a"), held);
+    let beside = [
+        "restore",
+        "latest",
+        "--at",
+        "a",
+        "--target",
+        "./a/restored/x",
+    ];
+    scratch.teeline(0, &beside);
+    assert_eq!(scratch.listed("a"), [id]);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub const VERIFICATIONS: &str = "verifications";
 pub const SCHEDULES: &str = "schedules";
 /// The folder of damaged objects that were moved out of their places.
 pub const DAMAGED: &str = "damaged";
+/// The folders at a destination's root that are no backup's.
+pub const FOLDERS: [&str; 6] = [CATALOG, RUNS, VERIFICATIONS, SCHEDULES, DAMAGED, PROBES];
 /// What the key of a turn ends in where it says what came of it.
 const DONE_SUFFIX: &str = ".done";
 /// The folder of what probes of the destination found, and of the objects that they try it with.

@@ -7,14 +7,6 @@ use crate::layout;
 use crate::time::Timestamp;
 use crate::time_zone::TimeZone;
 
-/// What stands at a destination's root besides the backups.
-const RESERVED: [&str; 4] = [
-    layout::CATALOG,
-    layout::RUNS,
-    layout::MARKER,
-    layout::DAMAGED,
-];
-
 const PLACEHOLDERS: [&str; 7] = ["date", "time", "year", "month", "day", "backupId", "type"];
 
 /// A checked template. It shapes data paths only: the catalogue keeps the path, so a change hides nothing.
@@ -105,17 +97,23 @@ impl PathTemplate {
     /// Refuses a path that would stand where teeline keeps something of its own.
     fn check_beginning(&self, path: &str) -> Result<(), BackupError> {
         let first = path.split('/').next().unwrap_or_default();
-        if !RESERVED.contains(&first) {
+        if !is_reserved(first) {
             return Ok(());
         }
-        let message = format!("{} are kept for teeline itself", RESERVED.join(", "));
+        let folders = layout::FOLDERS.join(", ");
+        let message = format!("{folders}, {} are kept for teeline itself", layout::MARKER);
         Err(BackupError::usage(format!("path {:?}", self.0), message))
     }
 }
 
+/// Whether it stands at a destination's root besides the backups.
+fn is_reserved(name: &str) -> bool {
+    name == layout::MARKER || layout::FOLDERS.contains(&name)
+}
+
 /// A type as a part of a path.
 fn type_component(label: &str) -> String {
-    match RESERVED.contains(&label) {
+    match is_reserved(label) {
         true => format!("{label}_"),
         false => label.to_owned(),
     }
@@ -157,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_kept_for_teeline_itself_is_refused() {
         let time: Timestamp = "2026-11-23T02:00:00.000Z".parse().unwrap();
-        for name in RESERVED {
+        for name in layout::FOLDERS.into_iter().chain([layout::MARKER]) {
             assert!(PathTemplate::new(name).is_err(), "{name}");
             assert!(
                 PathTemplate::new(&format!("/{name}/{{year}}")).is_err(),
@@ -177,7 +175,7 @@ mod tests {
             let first = path(name).unwrap().to_string();
             let first = first.split('/').next().unwrap();
             assert_eq!(first, type_component(name));
-            assert!(!RESERVED.contains(&first), "{name}");
+            assert!(!is_reserved(first), "{name}");
         }
     }
 }

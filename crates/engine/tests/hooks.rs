@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use common::{assert_idle, engine, failing, records, request, store};
+use futures::StreamExt;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -24,7 +25,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use teeline::sinks::{Fault, Operation, What, When};
 use teeline::{
-    BackupError, Class, CommandHook, DestinationSpec, Executor, Hooks, Moment, PingHook,
+    BackupError, Class, CommandHook, DestinationSpec, Engine, Executor, Hooks, Moment, PingHook,
     RestoreRequest, RestoreTarget, RunEvent, Secret, StrategyKind, WebhookHook, Which,
 };
 
@@ -102,6 +103,63 @@ async fn a_backup_and_its_restore_are_announced_and_reported() {
     assert_eq!(complete["destinations"][0]["status"], "committed");
     assert_eq!(restored["id"], id);
     assert_eq!(restored["restored"][0]["recordsRestored"], 10);
+}
+
+#[tokio::test]
+async fn the_engines_stream_has_what_hooks_are_told_unless_it_is_switched_off() {
+    for emits in [true, false] {
+        let builder = Engine::builder().workers(1).emit_events(emits);
+        let engine = builder.build().unwrap();
+        let (told, (_, to)) = (Told::default(), store("one"));
+        let events = engine.events();
+        let mut asked = request(&records(10), std::slice::from_ref(&to));
+        asked.hooks = listening(&told);
+        let report = engine.backup(asked).await;
+        let folder = tempfile::tempdir().unwrap();
+        let target = RestoreTarget::Folder(folder.path().join("out"));
+        let which = Which::Id("full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap());
+        let mut asked = RestoreRequest::new(which, vec![to], target);
+        asked.hooks = listening(&told);
+        engine.restore(asked).await;
+        drop(engine);
+        let heard: Vec<RunEvent> = events.collect().await;
+        let told = names(&told);
+        assert_eq!(told[3], "plg:backup:restore-error");
+        let heard_names: Vec<&str> = heard.iter().map(|event| event.name).collect();
+        match emits {
+            true => assert_eq!(heard_names, told),
+            false => assert!(heard.is_empty(), "{heard:?}"),
+        }
+        if let Some(complete) = heard.get(1) {
+            let (info, path) = (&complete.driver_info, &complete.path);
+            assert_eq!(*info, Some(report.plugin.driver_info.clone()));
+            assert_eq!(*path, report.plugin.path);
+            assert!(heard[3].error.as_ref().unwrap().suggestion.is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_restore_that_is_interrupted_says_so() {
+    let engine = engine(Executor::Threads(1));
+    let (told, (_, to)) = (Told::default(), store("one"));
+    let made = engine.backup(request(&records(10), std::slice::from_ref(&to)));
+    made.await;
+    let folder = tempfile::tempdir().unwrap();
+    let target = RestoreTarget::Folder(folder.path().join("out"));
+    let mut asked = RestoreRequest::new(Which::Latest, vec![to], target);
+    let cancel = asked.cancel.clone();
+    asked.hooks = listening(&told).callback("stop", &[Moment::RestoreStart], move |_| {
+        cancel.cancel();
+        async { Ok(()) }
+    });
+    assert_eq!(engine.restore(asked).await.exit_code(), 130);
+    let told = names(&told);
+    assert_eq!(
+        told,
+        ["plg:backup:restore-start", "plg:backup:restore-cancelled"]
+    );
+    assert!(!folder.path().join("out").exists());
 }
 
 #[tokio::test]

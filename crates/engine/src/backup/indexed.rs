@@ -42,7 +42,7 @@ impl Run<'_> {
         for backup in index.references() {
             last = Some(listed(&backup, asked).await?);
         }
-        let Some(manifest) = last.filter(|manifest| self.is_of_the_same(manifest)) else {
+        let Some(manifest) = last.filter(|manifest| self.is_of_the_same(manifest).is_ok()) else {
             return Ok(None);
         };
         index.check_source(&manifest)?;

@@ -29,6 +29,10 @@ pub(super) type AskedAll = Vec<Result<Asked, (String, BackupError)>>;
 #[derive(Default)]
 struct Found {
     parent: Option<Parent>,
+    /// How many sealed ones no key opens that was given.
+    unread: usize,
+    /// The newest backup that is of something else, and of what.
+    other: Option<String>,
     /// What is wrong with what this host keeps of backups that it would have gone on from.
     unusable: Vec<String>,
 }
@@ -46,12 +50,12 @@ impl Run<'_> {
             if let Some(time) = self.request.since {
                 return Ok(Extent::Since(time));
             }
-            let has_sealed = |at: &Asked| at.catalog.entries.iter().any(|entry| entry.sealed);
-            let message = match asked.iter().flatten().any(has_sealed) {
-                true => self.why_unread(),
-                false => "there is no backup that it could go on from".to_owned(),
-            };
-            self.whole_because = Some(message);
+            let none = "there is no backup that it could go on from";
+            self.whole_because = Some(match found.other {
+                _ if found.unread > 0 => self.why_unread(),
+                Some(other) => format!("{none}: {other}"),
+                None => none.to_owned(),
+            });
             return Ok(Extent::Everything);
         };
         let mut without = strategy.clone();
@@ -112,7 +116,6 @@ impl Run<'_> {
     /// The newest backup to go on from, that can be had whole from wherever it is.
     async fn newest(&self, asked: &AskedAll) -> Found {
         let mut found = Found::default();
-        let mut unopened = 0;
         for entry in newest_first(asked) {
             let is_too_late = self
                 .request
@@ -125,20 +128,22 @@ impl Run<'_> {
             // What isn't sealed alike is none of its own: where it isn't sealed, there would be nothing that a key opens, and
             // that mustn't end the search.
             if entry.sealed == self.request.recipients.is_empty() {
+                found.is_another(entry, other_seal(entry.sealed));
                 continue;
             }
-            // A host that can't read its backups needn't try.
-            if !entry.sealed || !self.request.keys.secrets.is_empty() {
+            if entry.sealed && self.request.keys.secrets.is_empty() {
+                // A host that can't read its backups needn't try.
+                found.unread += 1;
+            } else {
                 match self.usable(&entry.id, asked).await {
-                    Ok(chain) => {
-                        found.parent = chain.map(Parent::Opened);
-                    }
+                    Ok(Ok(chain)) => found.parent = Some(Parent::Opened(chain)),
+                    Ok(Err(other)) => found.is_another(entry, &other),
                     Err(error) => {
                         tracing::warn!(backup = %entry.id, %error, "nothing goes on from it");
                         if error.class() != Class::WrongKey {
                             continue;
                         }
-                        unopened += 1;
+                        found.unread += 1;
                     }
                 }
             }
@@ -148,38 +153,53 @@ impl Run<'_> {
                     Err(error) => found.unusable.push(error.to_string()),
                 }
             }
-            if found.parent.is_some() || unopened == UNOPENED_MAX {
+            let has_tried_enough =
+                found.unread == UNOPENED_MAX && !self.request.keys.secrets.is_empty();
+            if found.parent.is_some() || has_tried_enough {
                 break;
             }
         }
         found
     }
 
-    /// The chain of a backup, if it is of the same and can be gone on from: what it says of changes isn't archived.
-    async fn usable(&self, id: &BackupId, asked: &AskedAll) -> Result<Option<Chain>, BackupError> {
+    /// The chain of a backup, if it can be gone on from: what it says of changes isn't archived. Of one that is of something else,
+    /// what that is.
+    async fn usable(
+        &self,
+        id: &BackupId,
+        asked: &AskedAll,
+    ) -> Result<Result<Chain, String>, BackupError> {
         let chain = Chain::open(id, asked, &self.request.keys, Parents::Listed).await?;
-        if !self.is_of_the_same(chain.manifest()) {
-            return Ok(None);
+        if let Err(other) = self.is_of_the_same(chain.manifest()) {
+            return Ok(Err(other));
         }
         let frozen = chain.frozen_changes().await?;
         match frozen.is_empty() {
-            true => Ok(Some(chain)),
+            true => Ok(Ok(chain)),
             false => Err(frozen.error()),
         }
     }
 
-    /// Whether a backup is of what is backed up now, and has all of that.
-    pub(super) fn is_of_the_same(&self, manifest: &Manifest) -> bool {
-        let request = self.request;
+    /// That a backup is of what is backed up now, and has all of that; or what it is instead.
+    pub(super) fn is_of_the_same(&self, manifest: &Manifest) -> Result<(), String> {
+        let (request, source) = (self.request, &manifest.source);
         // Whoever can write to a destination could put one there that isn't sealed.
         let is_sealed = manifest.plan.seal.is_some();
-        is_sealed != request.recipients.is_empty()
-            && manifest.since.is_none()
-            && manifest.plan.in_part().is_none()
-            && manifest.source.kind == request.source.kind()
-            && manifest.source.location == request.source.to_string()
-            && manifest.plan.include == request.included()
-            && manifest.plan.exclude == request.exclude
+        let is_of_the_source =
+            source.kind == request.source.kind() && source.location == request.source.to_string();
+        let is_of_the_resources =
+            manifest.plan.include == request.included() && manifest.plan.exclude == request.exclude;
+        match () {
+            () if is_sealed == request.recipients.is_empty() => {
+                Err(other_seal(is_sealed).to_owned())
+            }
+            () if manifest.since.is_some() || manifest.plan.in_part().is_some() => {
+                Err("has some records only".to_owned())
+            }
+            () if !is_of_the_source => Err(format!("is of {}", source.location)),
+            () if !is_of_the_resources => Err("is of other resources".to_owned()),
+            () => Ok(()),
+        }
     }
 
     /// Sees to it that a destination has a chain.
@@ -234,6 +254,21 @@ impl Run<'_> {
             kept_bytes: 0,
             error: Some(ErrorReport::from(error)),
         }
+    }
+}
+
+impl Found {
+    /// Notes what a backup is of, where that is something else; the first counts.
+    fn is_another(&mut self, entry: &CatalogEntry, what: &str) {
+        let note = || format!("{} {what}", entry.id);
+        self.other.get_or_insert_with(note);
+    }
+}
+
+fn other_seal(is_sealed: bool) -> &'static str {
+    match is_sealed {
+        true => "is encrypted, and this one is not to be",
+        false => "isn't encrypted, and this one is to be",
     }
 }
 

@@ -67,7 +67,7 @@ impl Wanted {
         let met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         let there_are = met.names.join(", ");
         if let Some(index) = met.patterns.iter().position(|met| !met) {
-            let subject = format!("include {:?}", self.patterns[index]);
+            let subject = format!("resources {:?}", self.patterns[index]);
             let message = format!("no resource is called so; there are: {there_are}");
             return Err(BackupError::usage(subject, message));
         }
@@ -114,8 +114,10 @@ impl Wanted {
                     "it hasn't all of the partitions that are asked for: {}",
                     partitions.join(", ")
                 );
-                return Err(BackupError::usage(format!("include {pattern:?}"), message)
-                    .suggest("leave it out, or back it up by itself"));
+                return Err(
+                    BackupError::usage(format!("resources {pattern:?}"), message)
+                        .suggest("leave it out, or back it up by itself"),
+                );
             }
         }
         Ok(())

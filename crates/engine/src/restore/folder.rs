@@ -51,12 +51,19 @@ impl FolderTarget {
             // Fails only where there is no current folder; then so does the first use.
             Err(_) => std::path::absolute(&named).unwrap_or_else(|_| named.clone()),
         };
+        let holds = async |above: &Path, name| fs::metadata(above.join(name)).await.is_ok();
+        if holds(&folder, layout::MARKER).await {
+            return Err(refused("backups are kept in it"));
+        }
         for above in folder.ancestors() {
-            if fs::metadata(above.join(layout::MARKER)).await.is_ok() {
-                return Err(refused(match above == folder {
-                    true => "backups are kept in it",
-                    false => "it is in a folder that backups are kept in",
-                }));
+            if holds(above, layout::RUN_CLAIM).await || holds(above, layout::MANIFEST).await {
+                return Err(refused("it is in the folder of a backup"));
+            }
+            let name = above.file_name().and_then(|name| name.to_str());
+            let is_own = name.is_some_and(|name| layout::FOLDERS.contains(&name));
+            let parent = above.parent().unwrap_or(above);
+            if is_own && holds(parent, layout::MARKER).await {
+                return Err(refused("teeline keeps what belongs to a destination in it"));
             }
         }
         let there = fs::metadata(&folder).await;

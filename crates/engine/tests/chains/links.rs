@@ -91,6 +91,13 @@ async fn the_first_one_has_everything_and_no_parent() {
     let second = site.made("incremental", &at).await;
     assert_eq!(second.parent.unwrap().id, made.id.unwrap());
     assert_eq!(second.whole_because, None);
+
+    let id = second.id.unwrap();
+    let mut of_some = site.request("incremental", &at);
+    of_some.resources = Some(vec!["users".to_owned()]);
+    let why = site.engine.backup(of_some).await.whole_because.unwrap();
+    let expected = format!("go on from: {id} is of other resources");
+    assert!(why.ends_with(&expected), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
