@@ -100,7 +100,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
     pub(crate) async fn take_back_what_is_nobodys(&mut self) -> Result<(), BackupError> {
         let written = std::mem::take(&mut self.written);
         let sink = self.folder.sink.as_ref();
-        self.folder.run.take_back(sink, written).await
+        self.folder.run.take_back(sink, self.claimed, written).await
     }
 
     /// Does a step; gives whether it was about what is there already.

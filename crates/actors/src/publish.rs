@@ -69,7 +69,7 @@ impl Publication {
         publishing: impl FnOnce() + Send,
     ) -> Result<(), BackupError> {
         let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
-        let entry_bytes = document::seal(&*self.entry);
+        let mut entry_bytes = document::seal(&*self.entry);
         let folder = ObjectKey::new(self.entry.path.as_str())?;
         let manifest = folder.join(layout::MANIFEST)?;
         let mut publishing = Some(publishing);
@@ -81,6 +81,18 @@ impl Publication {
             match step {
                 PublishStep::Entry => {
                     let written = put_once(sink, &entry, &entry_bytes).await;
+                    let written = match written {
+                        Err(error) if error.class() == Class::Conflict => {
+                            match self.as_it_stands(sink, &entry).await {
+                                Ok(Some(bytes)) => {
+                                    entry_bytes = bytes;
+                                    Ok(())
+                                }
+                                Ok(None) | Err(_) => Err(error),
+                            }
+                        }
+                        written => written,
+                    };
                     or_take_back(sink, &entry, &entry_bytes, written).await?;
                 }
                 PublishStep::Look => {
@@ -112,6 +124,18 @@ impl Publication {
         // has made up for it.
         mark_published(sink, &entry, &entry_bytes).await.ok();
         Ok(())
+    }
+
+    /// The bytes of an entry that stands there already and says the same, as an earlier version has written it.
+    async fn as_it_stands(
+        &self,
+        sink: &dyn Sink,
+        key: &ObjectKey,
+    ) -> Result<Option<Bytes>, BackupError> {
+        let size = sink.head(key).await?.bytes.min(document::BYTES_MAX);
+        let bytes = sink.read(key, 0..size).await?;
+        let stands: CatalogEntry = document::open(key.as_str(), &bytes)?;
+        Ok(stands.is(&self.entry).then_some(bytes))
     }
 
     /// Refuses a link whose parent isn't there.
@@ -214,15 +238,18 @@ impl RunPlace {
         Ok(withdrawn? || swept?)
     }
 
-    /// Whether what was written of it is nobody's any more: it was withdrawn or swept, so that its claim is gone, or soon will be;
-    /// and nobody has published it or goes on with it.
-    ///
-    /// # Errors
-    /// Where that can't be told.
-    pub async fn is_nobodys(&self, sink: &dyn Sink) -> Result<bool, BackupError> {
+    /// Whether what was written of it under this claim is nobody's any more: it was withdrawn or swept, so that the claim is gone, or
+    /// soon will be; and nobody has published it, goes on with it or has claimed it anew.
+    async fn is_nobodys(
+        &self,
+        sink: &dyn Sink,
+        claimed: Option<Claimed>,
+    ) -> Result<bool, BackupError> {
         let (is_going_away, claim) =
             futures::join!(self.is_going_away(sink), Claimed::find(sink, &self.folder));
-        if claim?.is_some() && !is_going_away? {
+        let claim = claim?;
+        let is_another = claim.is_some() && claim != claimed;
+        if is_another || claim.is_some() && !is_going_away? {
             return Ok(false);
         }
         let manifest = self.folder.join(layout::MANIFEST)?;
@@ -230,17 +257,19 @@ impl RunPlace {
         Ok(is_taken_up.is_ok() && !is_there(sink, &manifest).await?)
     }
 
-    /// Removes what was written of it, or may have been, if it [is nobody's](Self::is_nobodys) any more: who withdrew or swept it may
-    /// have looked before it was there, and without a claim nobody else would find it.
+    /// Removes what was written of it, or may have been, under this claim, if it is nobody's any more: who withdrew or swept it may
+    /// have looked before it was there, and without a claim nobody else would find it. What somebody counts on who has claimed
+    /// it anew stays, and is found by that claim.
     ///
     /// # Errors
     /// Where that can't be told, or something can't be removed.
     pub async fn take_back(
         &self,
         sink: &dyn Sink,
+        claimed: Option<Claimed>,
         written: Vec<ObjectKey>,
     ) -> Result<(), BackupError> {
-        if written.is_empty() || !self.is_nobodys(sink).await? {
+        if written.is_empty() || !self.is_nobodys(sink, claimed).await? {
             return Ok(());
         }
         for key in written {

@@ -100,9 +100,9 @@ pub use progress::{DestinationState, Narrator, ProgressEvent};
 pub use random::Random;
 pub use reconstruct::{MISSING_NAMED_MAX, MissingFile, Reconstruction};
 pub use records::{
-    CatalogEntry, ClaimedResource, ClaimedResources, DestinationMarker, DestinationReport,
-    DestinationStatus, RestoreMarker, RunClaim, RunHead, RunRecord, RunStatus, Verified,
-    Withdrawal, WithdrawalReason,
+    AskedFor, CatalogEntry, ClaimedResource, ClaimedResources, DestinationMarker,
+    DestinationReport, DestinationStatus, RestoreMarker, RunClaim, RunHead, RunRecord, RunStatus,
+    Verified, Withdrawal, WithdrawalReason,
 };
 pub use reorder::Reorder;
 pub use resume::{

@@ -12,7 +12,7 @@ use crate::index::{ResourceEnd, SegmentNames, SegmentSums};
 use crate::metadata::Metadata;
 use crate::part::{InPart, Partitions, Query};
 use crate::placing::ResourceKind;
-use crate::records::{ClaimedResource, RunClaim};
+use crate::records::{AskedFor, ClaimedResource, RunClaim};
 use crate::seal::SealEntry;
 use crate::source::{ResourceCounts, Settling};
 use crate::time::Timestamp;
@@ -176,6 +176,19 @@ impl PlanEntry {
     /// Whether only some records of a resource were asked for.
     pub fn is_of_some_records(&self, resource: &str) -> bool {
         !self.partitions.is_empty() || self.query.of(resource).is_some()
+    }
+
+    /// What was asked for, as a catalogue's entry has it.
+    pub fn asked_for(&self) -> AskedFor {
+        let records = self.in_part().map(|part| {
+            let json = serde_json::to_vec(&part).expect("it is made of texts and lists");
+            Digest::of(&json)
+        });
+        AskedFor {
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+            records,
+        }
     }
 
     /// Which records were asked for, where that isn't all.

@@ -157,8 +157,7 @@ mod tests {
             sealed: true,
             parent: None,
             in_part: false,
-            include: Vec::new(),
-            exclude: Vec::new(),
+            asked_for: None,
             metadata: Metadata::new([("note".to_owned(), note.into())].into_iter().collect())
                 .unwrap(),
             id,

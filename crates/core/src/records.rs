@@ -223,15 +223,38 @@ pub struct CatalogEntry {
     /// Whether it has some records of its resources only.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub in_part: bool,
+    /// What was asked for. `None`: an earlier version has written the entry, and it isn't said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asked_for: Option<AskedFor>,
+    /// What somebody says of it.
+    #[serde(skip_serializing_if = "Metadata::is_empty", default)]
+    pub metadata: Metadata,
+}
+
+/// What a backup was made of, as a catalogue's entry has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AskedFor {
     /// Globs of the resources that were asked for; empty for all.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub include: Vec<String>,
     /// Globs of the resources that were left out.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub exclude: Vec<String>,
-    /// What somebody says of it.
-    #[serde(skip_serializing_if = "Metadata::is_empty", default)]
-    pub metadata: Metadata,
+    /// Of some records only: BLAKE3 of the partitions and the query, as JSON.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub records: Option<Digest>,
+}
+
+impl CatalogEntry {
+    /// Whether it says the same as the entry of a backup does: that one, or as an earlier version wrote it.
+    pub fn is(&self, right: &CatalogEntry) -> bool {
+        let as_before = || CatalogEntry {
+            asked_for: None,
+            ..right.clone()
+        };
+        self == right || self.asked_for.is_none() && *self == as_before()
+    }
 }
 
 impl Document for CatalogEntry {

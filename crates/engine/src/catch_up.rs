@@ -29,6 +29,8 @@ pub(crate) struct Completion<'a> {
     sealed: &'a SealedManifest,
     /// Whether the copy may be visible: set when its manifest is about to be written.
     is_publishing: AtomicBool,
+    /// The claim, once it is there.
+    claimed: Option<Claimed>,
     /// The files that it has written, or begun to.
     written: Vec<ObjectKey>,
 }
@@ -46,6 +48,7 @@ impl<'a> Completion<'a> {
             path,
             sealed,
             is_publishing: AtomicBool::new(false),
+            claimed: None,
             written: Vec::new(),
         }
     }
@@ -64,7 +67,8 @@ impl<'a> Completion<'a> {
     async fn take_back_what_is_nobodys(&mut self) -> Result<(), BackupError> {
         let written = std::mem::take(&mut self.written);
         let place = RunPlace::of_copy(self.sealed, self.path)?;
-        place.take_back(self.to.sink.as_ref(), written).await
+        let sink = self.to.sink.as_ref();
+        place.take_back(sink, self.claimed, written).await
     }
 
     /// Notes that a file is about to be written.
@@ -76,6 +80,7 @@ impl<'a> Completion<'a> {
         let sealed = self.sealed;
         let manifest = &sealed.manifest;
         let claimed = self.claim().await?;
+        self.claimed = Some(claimed);
         let mut bytes = match manifest.plan.seal {
             None => 0,
             Some(_) => {

@@ -234,7 +234,7 @@ pub(crate) async fn read_manifest(
     let sink = opened.sink.as_ref();
     let key = file_of(&entry.path, layout::MANIFEST)?;
     let sealed = SealedManifest::open(&located(sink, &key), read_whole(sink, &key).await?)?;
-    if sealed.entry(&entry.path) != *entry {
+    if !entry.is(&sealed.entry(&entry.path)) {
         let message = "it isn't the manifest that the catalogue's entry is about";
         return Err(BackupError::corrupt(located(sink, &key), message));
     }

@@ -1,7 +1,7 @@
 //! What there is: the backups that destinations hold, or the runs that left none.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use futures::future::join_all;
 use teeline_core::{
@@ -190,21 +190,21 @@ async fn add_copies(
     }
     let listed = asked.iter().map(|asked| {
         let entries = asked.iter().flat_map(|asked| &asked.catalog.entries);
-        entries.map(|entry| &entry.id).collect::<HashSet<_>>()
+        entries.map(|entry| (&entry.id, entry)).collect()
     });
-    let listed: Vec<HashSet<&BackupId>> = listed.collect();
+    let listed: Vec<HashMap<&BackupId, &CatalogEntry>> = listed.collect();
     for backup in &mut report.backups {
         let places = asked.iter().zip(&listed).zip(&ledgers_read);
-        let copy = |((asked, listed), ledger): ((_, &HashSet<_>), &Ledger)| {
+        let entry = listed.iter().find_map(|listed| listed.get(&backup.id));
+        let copy = |((asked, listed), ledger): ((_, &HashMap<_, _>), &Ledger)| {
             let asked: &Result<Asked, (String, BackupError)> = asked;
-            let is_listed = listed.contains(&backup.id);
+            let is_listed = listed.contains_key(&backup.id);
+            let may_be_for = |asked: &Asked| entry.is_none_or(|entry| asked.opened.may_take(entry));
             let (destination, status) = match asked {
                 Err((name, _)) => (name, CopyState::Unreachable),
                 Ok(asked) => {
                     let found = match state(&asked.catalog, is_listed, ledger, &backup.id) {
-                        CopyState::Absent if !asked.opened.takes(&backup.include) => {
-                            CopyState::NotTaken
-                        }
+                        CopyState::Absent if !may_be_for(asked) => CopyState::NotTaken,
                         found => found,
                     };
                     (&asked.opened.name, found)
@@ -234,6 +234,7 @@ fn state(catalog: &Catalog, is_listed: bool, ledger: &Ledger, id: &BackupId) -> 
 }
 
 fn listed(entry: CatalogEntry) -> ListedBackup {
+    let asked_for = entry.asked_for.unwrap_or_default();
     ListedBackup {
         id: entry.id,
         backup_type: entry.backup_type,
@@ -248,8 +249,8 @@ fn listed(entry: CatalogEntry) -> ListedBackup {
         destinations: Vec::new(),
         copies: Vec::new(),
         parent: entry.parent,
-        include: entry.include,
-        exclude: entry.exclude,
+        include: asked_for.include,
+        exclude: asked_for.exclude,
         metadata: entry.metadata,
         error: None,
     }

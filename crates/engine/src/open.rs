@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use teeline_actors::Blocking;
-use teeline_core::{BackupError, RetryPolicy, Sink};
+use teeline_core::{BackupError, CatalogEntry, RetryPolicy, Sink};
 use teeline_sinks::{
     AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
     PermitSink, RateSink, RetrySink, S3Options,
@@ -36,6 +36,12 @@ impl Opened {
     pub(crate) fn takes(&self, include: &[String]) -> bool {
         let mut taken = self.resources.iter();
         taken.all(|taken| taken.take_all_of(include))
+    }
+
+    /// The same of a backup that is listed somewhere. Where its entry doesn't say what it was asked for, it may be.
+    pub(crate) fn may_take(&self, entry: &CatalogEntry) -> bool {
+        let asked_for = entry.asked_for.as_ref();
+        asked_for.is_none_or(|asked_for| self.takes(&asked_for.include))
     }
 }
 

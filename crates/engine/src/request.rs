@@ -100,6 +100,8 @@ pub struct BackupRequest {
     pub cancel: Cancel,
     /// What it stands for, where it is made of another backup.
     pub(crate) as_of: Option<AsOf>,
+    /// Whether what `include` has need not be there, since nobody asked for it by name; no.
+    pub(crate) includes_what_is_there: bool,
 }
 
 /// The link that a backup is made of, and when that was made.
@@ -155,6 +157,7 @@ impl BackupRequest {
             hooks: Hooks::default(),
             cancel: Cancel::new(),
             as_of: None,
+            includes_what_is_there: false,
         }
     }
 }

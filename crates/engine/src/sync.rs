@@ -164,7 +164,7 @@ impl Gap<'_> {
                     status: SyncStatus::Withdrawn,
                     ..copy
                 },
-                None if !self.is_for(place) => SyncedCopy {
+                None if !is_for(place, &donors) => SyncedCopy {
                     status: SyncStatus::NotTaken,
                     ..copy
                 },
@@ -186,12 +186,6 @@ impl Gap<'_> {
             id: self.id.clone(),
             destinations,
         }
-    }
-
-    /// Whether the backup is one of those that a destination takes.
-    fn is_for(&self, place: &Asked) -> bool {
-        let mut entries = self.asked.iter().filter_map(|other| other.entry(self.id));
-        entries.all(|entry| place.opened.takes(&entry.include))
     }
 
     async fn donors(&self, errors: &mut Vec<DestinationError>) -> Vec<Donor<'_>> {
@@ -260,4 +254,10 @@ impl Gap<'_> {
             BackupError::new(Class::Corrupt, "copy", self.id, message)
         }))
     }
+}
+
+/// Whether the backup is one of those that a destination takes.
+fn is_for(place: &Asked, donors: &[Donor<'_>]) -> bool {
+    let mut manifests = donors.iter().map(|(_, _, sealed)| &sealed.manifest);
+    manifests.all(|manifest| place.opened.takes(&manifest.plan.include))
 }

@@ -159,7 +159,7 @@ fn pass_over_where_not_taken(
         return;
     };
     for (asked, copy) in asked.iter().zip(copies) {
-        let takes = |asked: &Asked| asked.opened.takes(&entry.include);
+        let takes = |asked: &Asked| asked.opened.may_take(entry);
         if copy.status == CopyState::Absent && !asked.as_ref().is_ok_and(takes) {
             copy.status = CopyState::NotTaken;
         }

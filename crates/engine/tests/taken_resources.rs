@@ -6,13 +6,14 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use common::{assert_idle, store};
+use common::{assert_idle, store, unmark, whole};
 use teeline::sinks::MemorySink;
 use teeline::{
     BackupId, BackupReport, BackupRequest, Class, CleanupRequest, CopyState, DestinationSpec,
     Engine, JsonlSource, RepairRequest, RepairStatus, ResourceGlobs, Retention, RetentionPolicy,
     Sink, SyncRequest, SyncStatus, Timestamp, VerifyRequest, Which, WhichBackups, exit,
 };
+use teeline_core::{CatalogEntry, ObjectKey, document, layout};
 
 /// A database of users and events, which goes to a destination each, and one for everything.
 struct World {
@@ -235,6 +236,61 @@ async fn a_backup_of_some_resources_displaces_none_of_more_or_of_others() {
         !is_kept(&old_users),
         "there is a newer one with all that it has"
     );
+}
+
+#[tokio::test]
+async fn an_entry_of_an_earlier_version_is_as_good() {
+    let world = World::new();
+    let (sink, at) = (&world.sinks[2], &world.at[2..]);
+    let request = world.request(at, &["users"]);
+    let id = world.engine.backup(request).await.id.unwrap();
+    let is_entry = |key: &ObjectKey| layout::catalog_entry_id(key).as_ref() == Some(&id);
+    let key = sink.keys().into_iter().find(is_entry).unwrap();
+    let written = whole(sink, &key).await;
+    let mut entry: CatalogEntry = document::open("entry", &written).unwrap();
+    entry.asked_for = None;
+    unmark(sink).await;
+    sink.delete(&key).await.unwrap();
+    let before = document::seal(&entry);
+    sink.put(&key, before.clone()).await.unwrap();
+
+    let verified = world.engine.verify(VerifyRequest::new(at.to_vec())).await;
+    assert_eq!(verified.exit_code(), exit::DONE, "{verified:?}");
+    let repaired = world
+        .engine
+        .repair(RepairRequest::everything(at.to_vec()))
+        .await;
+    assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+    let copy = &repaired.runs[0].destinations[0];
+    assert_eq!(copy.status, RepairStatus::Whole, "{copy:?}");
+    let manifest = ObjectKey::new(format!("{id}/manifest.json")).unwrap();
+    sink.delete(&manifest).await.unwrap();
+    let mut named = RepairRequest::rebuild_manifests(at.to_vec());
+    named.id = Some(id.clone());
+    let repaired = world.engine.repair(named).await;
+    let copy = &repaired.runs[0].destinations[0];
+    assert_eq!(copy.status, RepairStatus::Reconstructed, "{copy:?}");
+    assert!(whole(sink, &key).await == before, "it stands as it did");
+
+    // What it was asked for isn't known: it goes to whoever may take it, and displaces nothing.
+    let sync = world.engine.sync(SyncRequest::new(world.at.clone())).await;
+    let copies = sync.backups[0].destinations.iter();
+    let statuses: Vec<_> = copies.map(|copy| copy.status).collect();
+    assert_eq!(
+        statuses,
+        [SyncStatus::Copied, SyncStatus::NotTaken, SyncStatus::Whole]
+    );
+}
+
+#[tokio::test]
+async fn a_glob_of_a_destination_need_not_match_anything() {
+    let mut world = World::new();
+    let globs = ResourceGlobs::new(["users", "orders_*"]).unwrap();
+    world.at[0].resources = Some(globs);
+    let request = world.request(&world.at[..1], &[]);
+    let report = world.engine.backup(request).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert_eq!(report.resources, ["users"]);
 }
 
 #[test]

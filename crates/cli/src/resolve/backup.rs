@@ -178,9 +178,13 @@ pub(super) fn configured(
 pub(crate) fn type_of_unresolved(typed: &BackupArguments, setting: &Setting) -> BackupType {
     let schedule = typed.schedule.as_deref();
     let schedule = schedule.and_then(|name| named(&setting.config, name, "--schedule").ok());
-    match schedule {
-        Some(schedule) => schedule.backup_type.clone(),
-        None => backup_type(&typed.backup_type).unwrap_or_else(|_| "full".parse().expect("a type")),
+    let resumed = typed.resume.as_deref().and_then(|id| id.parse().ok());
+    match (schedule, resumed) {
+        (Some(schedule), _) => schedule.backup_type.clone(),
+        (None, Some(Resume::Run(id))) => id.backup_type(),
+        (None, _) => {
+            backup_type(&typed.backup_type).unwrap_or_else(|_| "full".parse().expect("a type"))
+        }
     }
 }
 

@@ -56,8 +56,7 @@ impl SealedManifest {
             sealed: self.manifest.plan.seal.is_some(),
             parent: self.manifest.parent.clone(),
             in_part: self.manifest.since.is_some() || self.manifest.plan.in_part().is_some(),
-            include: self.manifest.plan.include.clone(),
-            exclude: self.manifest.plan.exclude.clone(),
+            asked_for: Some(self.manifest.plan.asked_for()),
             metadata: self.manifest.metadata.clone(),
         }
     }

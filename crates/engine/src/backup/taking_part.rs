@@ -6,15 +6,19 @@ use crate::destination::DestinationSpec;
 use crate::request::BackupRequest;
 
 /// Leaves the destinations that take all that is asked for, and gives the names of the others. What names no resources is of all of
-/// them; or, where no destination takes all, of those that each of them takes.
+/// them; or, where no destination takes all, of those that each of them takes, as far as there are such. What a chain is made of is
+/// of what that has.
 ///
 /// # Errors
 /// Where no destination takes all of it.
 pub(super) fn narrow(request: &mut BackupRequest) -> Result<Vec<String>, BackupError> {
+    let is_of_a_chain = request.as_of.is_some();
     if let Some(of_each) = of_each(&request.destinations)
         && request.included().is_empty()
+        && !is_of_a_chain
     {
         request.include = of_each;
+        request.includes_what_is_there = true;
     }
     let asked_for = request.included();
     let takes = |destination: &DestinationSpec| destination.takes_all_of(&asked_for);

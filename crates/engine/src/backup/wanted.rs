@@ -15,6 +15,8 @@ pub(super) struct Wanted {
     include: GlobSet,
     exclude: GlobSet,
     patterns: Vec<String>,
+    /// Whether some of them may have met none.
+    includes_what_is_there: bool,
     partitions: Partitions,
     query: Query,
     met: Arc<Mutex<Met>>,
@@ -37,6 +39,7 @@ impl Wanted {
             include: glob_set("include", &include)?,
             exclude: glob_set("exclude", &request.exclude)?,
             patterns: include,
+            includes_what_is_there: request.includes_what_is_there,
             partitions: request.partitions.clone(),
             query: request.query.clone(),
             met: Arc::new(Mutex::new(met)),
@@ -66,7 +69,8 @@ impl Wanted {
     pub(super) fn check(&self, plan: &ScanPlan) -> Result<(), BackupError> {
         let met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         let there_are = met.names.join(", ");
-        if let Some(index) = met.patterns.iter().position(|met| !met) {
+        let unmet = met.patterns.iter().position(|met| !met);
+        if let Some(index) = unmet.filter(|_| !self.includes_what_is_there) {
             let subject = format!("resources {:?}", self.patterns[index]);
             let message = format!("no resource is called so; there are: {there_are}");
             return Err(BackupError::usage(subject, message));

@@ -1,11 +1,12 @@
 //! What keeps each backup of a destination.
 //!
 //! A backup takes the place of those only that have nothing else than it has. So each is judged among those that have at least what it
-//! has, as far as that can be told by what was asked for: one of some resources never displaces one of all, nor of others. What has
-//! some records only is judged among what has.
+//! has, as far as that can be told by what was asked for: one of some resources never displaces one of all, nor of others, and one of some
+//! records none but of the same. Where an entry doesn't say it, since an earlier version has written it, the backup may have had
+//! anything: it displaces none, and only one of everything displaces it.
 
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Judged, KeptBy, Retained, Retention, layout,
+    AskedFor, BackupError, BackupId, CatalogEntry, Judged, KeptBy, Retained, Retention, layout,
 };
 
 use super::destination::Cleaning;
@@ -68,21 +69,31 @@ async fn among(
 
 /// Whether the same was asked for.
 fn is_alike(one: &CatalogEntry, other: &CatalogEntry) -> bool {
-    let asked_for = |entry: &CatalogEntry| {
-        let resources = (entry.include.clone(), entry.exclude.clone());
-        (entry.in_part, resources)
-    };
-    asked_for(one) == asked_for(other)
+    match (&one.asked_for, &other.asked_for) {
+        (Some(of_one), Some(of_other)) => of_one == of_other && one.in_part == other.in_part,
+        _ => one.id == other.id,
+    }
 }
 
 /// Whether one backup has whatever another has: by what was asked for, whatever there was of that then.
 fn has_all_of(one: &CatalogEntry, other: &CatalogEntry) -> bool {
+    let everything = AskedFor::default();
+    match (&one.asked_for, &other.asked_for) {
+        _ if one.id == other.id => true,
+        _ if one.in_part != other.in_part => false,
+        (None, _) => false,
+        (Some(of_one), None) => *of_one == everything,
+        (Some(of_one), Some(of_other)) => asks_for_all_of(of_one, of_other),
+    }
+}
+
+fn asks_for_all_of(one: &AskedFor, other: &AskedFor) -> bool {
     let take = |globs: &[String], patterns: &[String]| {
         ResourceGlobs::new(globs).is_ok_and(|globs| globs.take_all_of(patterns))
     };
     let includes = one.include.is_empty() || take(&one.include, &other.include);
     let excludes_no_more = one.exclude.is_empty() || take(&other.exclude, &one.exclude);
-    one.in_part == other.in_part && includes && excludes_no_more
+    one.records == other.records && includes && excludes_no_more
 }
 
 /// What is kept may go on from one that was judged among others.
@@ -123,10 +134,12 @@ mod tests {
 
     use super::*;
 
-    fn entry(include: &[&str], exclude: &[&str]) -> CatalogEntry {
-        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+    /// Of which this was asked; each with an id of its own.
+    fn entry(number: u32, asked_for: Option<AskedFor>) -> CatalogEntry {
         CatalogEntry {
-            id: "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap(),
+            id: format!("full-2026-11-23T02-00-00-{number:010}")
+                .parse()
+                .unwrap(),
             backup_type: "full".parse().unwrap(),
             started_at: "2026-11-23T02:00:00.000Z".parse().unwrap(),
             path: "x".to_owned(),
@@ -137,41 +150,57 @@ mod tests {
             manifest_bytes: 0,
             sealed: false,
             parent: None,
-            in_part: false,
+            in_part: asked_for.as_ref().is_some_and(|of| of.records.is_some()),
+            asked_for,
+            metadata: Metadata::default(),
+        }
+    }
+
+    fn of(include: &[&str], exclude: &[&str]) -> AskedFor {
+        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+        AskedFor {
             include: texts(include),
             exclude: texts(exclude),
-            metadata: Metadata::default(),
+            records: None,
         }
     }
 
     #[test]
     fn one_has_all_of_another_where_it_asks_for_no_less() {
-        let everything = entry(&[], &[]);
-        let users = entry(&["users"], &[]);
-        let two = entry(&["users", "orders"], &[]);
-        let globs = entry(&["users*", "orders"], &[]);
-        let no_caches = entry(&[], &["cache_*"]);
-        let less = entry(&[], &["cache_*", "tmp"]);
-        for (one, other) in [
-            (&everything, &everything),
-            (&everything, &users),
-            (&everything, &less),
-            (&two, &users),
-            (&globs, &two),
-            (&globs, &users),
-            (&no_caches, &less),
-            (&users, &users),
-        ] {
-            assert!(has_all_of(one, other), "{one:?} {other:?}");
-        }
-        for (one, other) in [
-            (&users, &everything),
-            (&users, &two),
-            (&two, &globs),
-            (&no_caches, &everything),
-            (&less, &no_caches),
-        ] {
-            assert!(!has_all_of(one, other), "{one:?} {other:?}");
+        let some = |records: &[u8]| AskedFor {
+            records: Some(Digest::of(records)),
+            ..AskedFor::default()
+        };
+        let all = [
+            Some(of(&[], &[])),
+            Some(of(&["users"], &[])),
+            Some(of(&["users", "orders"], &[])),
+            Some(of(&["users*", "orders"], &[])),
+            Some(of(&[], &["cache_*"])),
+            Some(of(&[], &["cache_*", "tmp"])),
+            Some(some(b"US")),
+            Some(some(b"EU")),
+            None,
+            None,
+        ];
+        let having = [
+            (0, &[0, 1, 2, 3, 4, 5, 8, 9][..]),
+            (1, &[1]),
+            (2, &[1, 2]),
+            (3, &[1, 2, 3]),
+            (4, &[4, 5]),
+            (5, &[5]),
+            (6, &[6]),
+            (7, &[7]),
+            (8, &[8]),
+            (9, &[9]),
+        ];
+        let entries = (0..).zip(all).map(|(number, of)| entry(number, of));
+        let entries: Vec<CatalogEntry> = entries.collect();
+        for (one, expected) in having {
+            let others =
+                (0..entries.len()).filter(|other| has_all_of(&entries[one], &entries[*other]));
+            assert_eq!(others.collect::<Vec<_>>(), expected, "{one}");
         }
     }
 }

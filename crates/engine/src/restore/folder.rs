@@ -55,15 +55,21 @@ impl FolderTarget {
         if holds(&folder, layout::MARKER).await {
             return Err(refused("backups are kept in it"));
         }
-        for above in folder.ancestors() {
-            if holds(above, layout::RUN_CLAIM).await || holds(above, layout::MANIFEST).await {
-                return Err(refused("it is in the folder of a backup"));
+        for root in folder.ancestors().skip(1) {
+            if !holds(root, layout::MARKER).await {
+                continue;
             }
-            let name = above.file_name().and_then(|name| name.to_str());
-            let is_own = name.is_some_and(|name| layout::FOLDERS.contains(&name));
-            let parent = above.parent().unwrap_or(above);
-            if is_own && holds(parent, layout::MARKER).await {
-                return Err(refused("teeline keeps what belongs to a destination in it"));
+            for within in folder.ancestors().take_while(|within| *within != root) {
+                let is_a_backups =
+                    holds(within, layout::RUN_CLAIM).await || holds(within, layout::MANIFEST).await;
+                if is_a_backups {
+                    return Err(refused("it is in the folder of a backup"));
+                }
+                let name = within.file_name().and_then(|name| name.to_str());
+                let is_own = name.is_some_and(|name| layout::FOLDERS.contains(&name));
+                if is_own && within.parent() == Some(root) {
+                    return Err(refused("teeline keeps what belongs to a destination in it"));
+                }
             }
         }
         let there = fs::metadata(&folder).await;

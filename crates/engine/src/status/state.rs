@@ -21,10 +21,12 @@ impl Expected<'_> {
         let needed = || copies.iter().filter(|copy| self.has_to_be_at(copy));
         let known = match () {
             () if needed().any(|copy| is(copy, CopyState::Damaged)) => BackupState::Damaged,
-            // One that was withdrawn isn't wanted there any more.
+            // One that was withdrawn isn't wanted there any more, nor is one where such isn't taken any more.
             () if whole > 0
-                && needed()
-                    .all(|copy| is(copy, CopyState::Ok) || is(copy, CopyState::Withdrawn))
+                && needed().all(|copy| {
+                    let states = [CopyState::Ok, CopyState::Withdrawn, CopyState::NotTaken];
+                    states.contains(&copy.status)
+                })
                 && whole >= self.at_least(copies) =>
             {
                 BackupState::Completed

@@ -46,8 +46,7 @@ fn entry(number: u32) -> CatalogEntry {
         sealed: false,
         parent: None,
         in_part: false,
-        include: Vec::new(),
-        exclude: Vec::new(),
+        asked_for: None,
         metadata: Metadata::new(site).unwrap(),
         id,
     }

@@ -131,7 +131,7 @@ fn extent(report: &BackupReport) -> String {
         );
     }
     if let Some(why) = &report.whole_because {
-        let _ = writeln!(text, "  has everything: {why}");
+        let _ = writeln!(text, "  has everything: {}", one_line(why));
     }
     if let Some(resumed) = &report.resumed {
         let _ = writeln!(text, "  {}", taken_up(resumed));

@@ -138,7 +138,7 @@ impl<'a> Healing<'a> {
         written.retain(|key| {
             key.as_str().starts_with(&folder) && key.file_name() != layout::RUN_CLAIM
         });
-        place.take_back(sink, written).await
+        place.take_back(sink, self.claimed, written).await
     }
 
     /// Notes that a file is about to be written.
@@ -254,7 +254,7 @@ impl<'a> Healing<'a> {
         let judge = |subject: &str, bytes: &Bytes| {
             let entry: CatalogEntry = document::open(subject, bytes)?;
             let other = || BackupError::corrupt(subject, "it is the entry of another backup");
-            (entry == right).then_some(()).ok_or_else(other)
+            entry.is(&right).then_some(()).ok_or_else(other)
         };
         let entry = Expected::Document(&judge).look(self.to, &key).await?;
         let manifest_key = file_of(self.path, layout::MANIFEST)?;
