@@ -11,9 +11,10 @@ use teeline_core::{
 };
 use tokio::sync::mpsc;
 
+use crate::claim::{Claimed, claim};
 use crate::messages::{DriverEvent, LaneItem, Step};
-use crate::publish::{Claimed, RunPlace, claim};
 use crate::read_back::compare_pieces;
+use crate::run_place::RunPlace;
 use crate::stages::{Meter, Phase};
 use crate::written::{attest, differs, put_checked};
 

@@ -13,6 +13,7 @@
 
 mod account;
 mod budget;
+mod claim;
 mod driver;
 mod encoder;
 mod guard;
@@ -24,6 +25,7 @@ mod publish;
 mod read_back;
 mod reader;
 mod resuming;
+mod run_place;
 mod sink;
 mod spool;
 mod stages;
@@ -34,14 +36,16 @@ mod wire;
 mod written;
 
 pub use budget::{Budget, LEASE_BYTES_MIN, Lease, block_lease_bytes};
+pub use claim::{Claimed, claim, mark};
 pub use driver::Verification;
 pub use encoder::Executor;
 pub use host::Host;
 pub use placer::{Epilogue, Prologue, Sealing};
-pub use publish::{Claimed, Publication, RunPlace, claim, mark, mark_published};
+pub use publish::{Publication, mark_published};
 pub use read_back::compare_pieces;
 pub use reader::Clock;
 pub use resuming::Resuming;
+pub use run_place::RunPlace;
 pub use sink::PassDestination;
 pub use spool::Spool;
 pub use stages::StageReport;

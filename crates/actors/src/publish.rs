@@ -1,14 +1,15 @@
-//! The first and the last of a backup at a destination: claiming its id, and making it visible. By the driver of a pass, and
-//! by whoever makes a lost manifest again or completes a copy.
+//! The last of a backup at a destination: making it visible. By the driver of a pass, and by whoever makes a lost manifest again
+//! or completes a copy.
 
 use bytes::Bytes;
 use teeline_core::commit::{Obstacle, PublishStep, Traces};
 use teeline_core::{
-    BackupError, BackupRef, CatalogEntry, Class, DestinationMarker, Digest, ObjectKey, RunClaim,
-    SealedManifest, Sink, Timestamp, document, layout, published_marker,
+    BackupError, BackupRef, CatalogEntry, Class, Digest, ObjectKey, SealedManifest, Sink, document,
+    layout, published_marker,
 };
 
-use crate::written::{check_written, is_there, no_conflict, or_take_back, put_checked, put_once};
+use crate::claim::{Claimed, refuse_taken_up};
+use crate::written::{check_written, is_there, no_conflict, or_take_back, put_once};
 
 /// What makes a backup visible.
 #[derive(Debug, Clone)]
@@ -199,105 +200,6 @@ async fn refuse_withdrawn(
     ))
 }
 
-/// Where a backup that is written is at a destination, and by which attempt.
-#[derive(Debug, Clone)]
-pub struct RunPlace {
-    /// The folder of its files.
-    pub folder: ObjectKey,
-    /// The key of its entry in the catalogue.
-    pub entry: ObjectKey,
-    /// How often the run was taken up that writes it; absent where it is copied, which is no attempt.
-    pub attempt: Option<u32>,
-}
-
-impl RunPlace {
-    /// Of a copy that is made of a backup, in the folder `path`.
-    ///
-    /// # Errors
-    /// [`Class::Usage`] where that isn't a key.
-    pub fn of_copy(sealed: &SealedManifest, path: &str) -> Result<Self, BackupError> {
-        let SealedManifest { manifest, .. } = sealed;
-        Ok(RunPlace {
-            folder: ObjectKey::new(path)?,
-            entry: layout::catalog_entry(&manifest.id, manifest.started_at)?,
-            attempt: None,
-        })
-    }
-
-    /// Whether it is being removed there: it was withdrawn, or taken for dead.
-    ///
-    /// # Errors
-    /// Where that can't be told.
-    pub async fn is_going_away(&self, sink: &dyn Sink) -> Result<bool, BackupError> {
-        let (withdrawal, sweep) = (
-            layout::withdrawal(&self.entry)?,
-            layout::sweep(&self.entry)?,
-        );
-        let (withdrawn, swept) =
-            futures::join!(is_there(sink, &withdrawal), is_there(sink, &sweep));
-        Ok(withdrawn? || swept?)
-    }
-
-    /// Whether what was written of it under this claim is nobody's any more: it was withdrawn or swept, so that the claim is gone, or
-    /// soon will be; and nobody has published it, goes on with it or has claimed it anew.
-    async fn is_nobodys(
-        &self,
-        sink: &dyn Sink,
-        claimed: Option<Claimed>,
-    ) -> Result<bool, BackupError> {
-        let (is_going_away, claim) =
-            futures::join!(self.is_going_away(sink), Claimed::find(sink, &self.folder));
-        let claim = claim?;
-        let is_another = claim.is_some() && claim != claimed;
-        if is_another || claim.is_some() && !is_going_away? {
-            return Ok(false);
-        }
-        let manifest = self.folder.join(layout::MANIFEST)?;
-        let is_taken_up = refuse_taken_up(sink, &self.folder, self.attempt).await;
-        Ok(is_taken_up.is_ok() && !is_there(sink, &manifest).await?)
-    }
-
-    /// Removes what was written of it, or may have been, under this claim, if it is nobody's any more: who withdrew or swept it may
-    /// have looked before it was there, and without a claim nobody else would find it. What somebody counts on who has claimed
-    /// it anew stays, and is found by that claim.
-    ///
-    /// # Errors
-    /// Where that can't be told, or something can't be removed.
-    pub async fn take_back(
-        &self,
-        sink: &dyn Sink,
-        claimed: Option<Claimed>,
-        written: Vec<ObjectKey>,
-    ) -> Result<(), BackupError> {
-        if written.is_empty() || !self.is_nobodys(sink, claimed).await? {
-            return Ok(());
-        }
-        for key in written {
-            sink.delete(&key).await?;
-        }
-        Ok(())
-    }
-}
-
-/// A run that is taken up again belongs to whoever did that, and not to who had it before.
-async fn refuse_taken_up(
-    sink: &dyn Sink,
-    folder: &ObjectKey,
-    attempt: Option<u32>,
-) -> Result<(), BackupError> {
-    let Some(attempt) = attempt else {
-        return Ok(());
-    };
-    let next = folder.join(&layout::resumption(attempt.saturating_add(1)))?;
-    if !is_there(sink, &next).await? {
-        return Ok(());
-    }
-    let subject = format!("{sink}: {folder}");
-    let message = "the run was taken for dead, and has been taken up by another process";
-    Err(BackupError::new(Class::Permanent, "publish", subject, message)
-        .suggest("`teeline list` shows what came of it; a process that sleeps for long is taken for dead"))
-}
-
 /// What can't be restored without its parent isn't published where that isn't.
 async fn refuse_without(
     sink: &dyn Sink,
@@ -389,88 +291,4 @@ async fn put_empty(sink: &dyn Sink, key: &ObjectKey) -> Result<(), BackupError> 
         Err(error) if error.class() == Class::Conflict => Ok(()),
         put => put,
     }
-}
-
-/// The claim of a run, as it stands at a destination. Whoever claims the id anew after a sweep, by the same bytes, makes another
-/// one: the store's clock tells, where it has one. So whoever has written files, or compared them, finds out before publishing
-/// whether some may have been swept since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claimed(Option<Timestamp>);
-
-impl Claimed {
-    /// The one in a folder, where there is one.
-    ///
-    /// # Errors
-    /// Where that can't be told.
-    pub async fn find(sink: &dyn Sink, folder: &ObjectKey) -> Result<Option<Self>, BackupError> {
-        match sink.head(&folder.join(layout::RUN_CLAIM)?).await {
-            Ok(found) => Ok(Some(Claimed(found.modified_at))),
-            Err(error) if error.class() == Class::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Marks a destination's root, where that wasn't done before, and claims a backup's id there, for its folder.
-///
-/// # Errors
-/// [`Class::Conflict`] where another claim is there.
-pub async fn claim(
-    sink: &dyn Sink,
-    folder: &ObjectKey,
-    claim: Bytes,
-    read_back: bool,
-) -> Result<Claimed, BackupError> {
-    mark(sink).await?;
-    let key = folder.join(layout::RUN_CLAIM)?;
-    let written = put_checked(sink, &key, claim, read_back).await;
-    let is_damaged = |error: &BackupError| error.class() == Class::Corrupt;
-    if written.as_ref().is_err_and(is_damaged) && is_no_claim(sink, &key).await {
-        // It says nothing to anybody, and would be in the way of whoever claims the id again.
-        sink.delete(&key).await.ok();
-    }
-    written?;
-    let found = sink.head(&key).await?;
-    Ok(Claimed(found.modified_at))
-}
-
-/// Whether what stands there is nobody's claim, the same each time that it is read: another's may stand there where a store
-/// lets it be replaced. What isn't of the size that the store says is damaged on its way.
-async fn is_no_claim(sink: &dyn Sink, key: &ObjectKey) -> bool {
-    let read = async || {
-        sink.drop_cached(key).await?;
-        let size = sink.head(key).await?.bytes.min(document::BYTES_MAX);
-        let bytes = sink.read(key, 0..size).await?;
-        Ok::<_, BackupError>((bytes.len() as u64 == size).then_some(bytes))
-    };
-    match (read().await, read().await) {
-        (Ok(Some(bytes)), Ok(Some(again))) => {
-            bytes == again && document::open::<RunClaim>(key.as_str(), &bytes).is_err()
-        }
-        _ => false,
-    }
-}
-
-/// Marks a destination's root, where that wasn't done before.
-///
-/// # Errors
-/// Where something else is there under the marker's name.
-pub async fn mark(sink: &dyn Sink) -> Result<(), BackupError> {
-    let marker = layout::marker()?;
-    let bytes = document::seal(&DestinationMarker {});
-    match sink.put(&marker, bytes).await {
-        Err(error) if error.class() == Class::Conflict => {
-            let size = sink.head(&marker).await?.bytes;
-            let found = sink.read(&marker, 0..size).await?;
-            document::open::<DestinationMarker>(&format!("{sink}: {marker}"), &found).map_err(
-                |error| {
-                    error.suggest(format!(
-                        "if the backups there are teeline's, remove {marker}: the next backup makes it again"
-                    ))
-                },
-            )?;
-        }
-        other => other?,
-    }
-    Ok(())
 }

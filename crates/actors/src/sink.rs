@@ -18,7 +18,7 @@ use crate::guard::Alive;
 use crate::messages::{
     Abandonment, DriverEvent, LaneItem, SinkMessage, SupervisorMessage, TeeMessage,
 };
-use crate::publish::RunPlace;
+use crate::run_place::RunPlace;
 use crate::stages::Stages;
 use crate::supervisor::Observer;
 

@@ -1,0 +1,111 @@
+//! Whose a backup's id is at a destination: its root is marked, the id claimed, and the claim told from another one later.
+
+use bytes::Bytes;
+use teeline_core::{
+    BackupError, Class, DestinationMarker, ObjectKey, RunClaim, Sink, Timestamp, document, layout,
+};
+
+use crate::written::{is_there, put_checked};
+
+/// The claim of a run, as it stands at a destination. Whoever claims the id anew after a sweep, by the same bytes, makes another
+/// one: the store's clock tells, where it has one. So whoever has written files, or compared them, finds out before publishing
+/// whether some may have been swept since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimed(Option<Timestamp>);
+
+impl Claimed {
+    /// The one in a folder, where there is one.
+    ///
+    /// # Errors
+    /// Where that can't be told.
+    pub async fn find(sink: &dyn Sink, folder: &ObjectKey) -> Result<Option<Self>, BackupError> {
+        match sink.head(&folder.join(layout::RUN_CLAIM)?).await {
+            Ok(found) => Ok(Some(Claimed(found.modified_at))),
+            Err(error) if error.class() == Class::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Marks a destination's root, where that wasn't done before, and claims a backup's id there, for its folder.
+///
+/// # Errors
+/// [`Class::Conflict`] where another claim is there.
+pub async fn claim(
+    sink: &dyn Sink,
+    folder: &ObjectKey,
+    claim: Bytes,
+    read_back: bool,
+) -> Result<Claimed, BackupError> {
+    mark(sink).await?;
+    let key = folder.join(layout::RUN_CLAIM)?;
+    let written = put_checked(sink, &key, claim, read_back).await;
+    let is_damaged = |error: &BackupError| error.class() == Class::Corrupt;
+    if written.as_ref().is_err_and(is_damaged) && is_no_claim(sink, &key).await {
+        // It says nothing to anybody, and would be in the way of whoever claims the id again.
+        sink.delete(&key).await.ok();
+    }
+    written?;
+    let found = sink.head(&key).await?;
+    Ok(Claimed(found.modified_at))
+}
+
+/// Whether what stands there is nobody's claim, the same each time that it is read: another's may stand there where a store
+/// lets it be replaced. What isn't of the size that the store says is damaged on its way.
+async fn is_no_claim(sink: &dyn Sink, key: &ObjectKey) -> bool {
+    let read = async || {
+        sink.drop_cached(key).await?;
+        let size = sink.head(key).await?.bytes.min(document::BYTES_MAX);
+        let bytes = sink.read(key, 0..size).await?;
+        Ok::<_, BackupError>((bytes.len() as u64 == size).then_some(bytes))
+    };
+    match (read().await, read().await) {
+        (Ok(Some(bytes)), Ok(Some(again))) => {
+            bytes == again && document::open::<RunClaim>(key.as_str(), &bytes).is_err()
+        }
+        _ => false,
+    }
+}
+
+/// Marks a destination's root, where that wasn't done before.
+///
+/// # Errors
+/// Where something else is there under the marker's name.
+pub async fn mark(sink: &dyn Sink) -> Result<(), BackupError> {
+    let marker = layout::marker()?;
+    let bytes = document::seal(&DestinationMarker {});
+    match sink.put(&marker, bytes).await {
+        Err(error) if error.class() == Class::Conflict => {
+            let size = sink.head(&marker).await?.bytes;
+            let found = sink.read(&marker, 0..size).await?;
+            document::open::<DestinationMarker>(&format!("{sink}: {marker}"), &found).map_err(
+                |error| {
+                    error.suggest(format!(
+                        "if the backups there are teeline's, remove {marker}: the next backup makes it again"
+                    ))
+                },
+            )?;
+        }
+        other => other?,
+    }
+    Ok(())
+}
+
+/// A run that is taken up again belongs to whoever did that, and not to who had it before.
+pub(crate) async fn refuse_taken_up(
+    sink: &dyn Sink,
+    folder: &ObjectKey,
+    attempt: Option<u32>,
+) -> Result<(), BackupError> {
+    let Some(attempt) = attempt else {
+        return Ok(());
+    };
+    let next = folder.join(&layout::resumption(attempt.saturating_add(1)))?;
+    if !is_there(sink, &next).await? {
+        return Ok(());
+    }
+    let subject = format!("{sink}: {folder}");
+    let message = "the run was taken for dead, and has been taken up by another process";
+    Err(BackupError::new(Class::Permanent, "publish", subject, message)
+        .suggest("`teeline list` shows what came of it; a process that sleeps for long is taken for dead"))
+}
