@@ -134,6 +134,7 @@ fn single_records_come_back_and_resources_under_other_names() {
     assert_eq!(scratch.read("one/people.jsonl"), second.as_bytes());
     let restored = &made["restored"][0];
     assert_eq!(restored["name"], "users");
+    assert_eq!(restored["restoredAs"], "people");
     let counts = [
         "recordsRestored",
         "totalRecords",
@@ -151,6 +152,18 @@ fn single_records_come_back_and_resources_under_other_names() {
         [0, 1].map(|of| dry["restored"][of]["recordsRestored"].as_u64().unwrap()),
         [0, 1]
     );
+    let typed = [
+        "restore",
+        "latest",
+        "--at",
+        "a",
+        "--target",
+        "./said",
+        "--rename",
+        "users=people",
+    ];
+    let said = scratch.teeline(0, &typed).stdout;
+    assert!(said.contains("users as people  2 records"), "{said}");
 
     for (code, more, said) in [
         (1, &["--ids", "2,nobody"][..], "nobody"),

@@ -155,7 +155,15 @@ fn drivers_that_take_a_resource_each_get_the_backups_of_it() {
         }",
     );
     let file = ["--config", "backup.json5"];
-    scratch.teeline(0, &["config", "check", "backup.json5"]);
+    let checked = scratch.teeline(0, &["config", "check", "backup.json5", "--json"]);
+    let taken = &checked.json()["destinations"];
+    assert_eq!(taken[0]["resources"], serde_json::json!(["users"]));
+    let checked = scratch.teeline(0, &["config", "check", "backup.json5"]);
+    assert!(
+        checked.stdout.contains("takes events"),
+        "{}",
+        checked.stdout
+    );
     for (name, other, records) in [("users", "events", 2), ("events", "users", 3)] {
         let arguments = [&["backup", "--resources", name, "--json"][..], &file].concat();
         let made = scratch.teeline(0, &arguments).json();

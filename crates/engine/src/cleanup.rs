@@ -156,7 +156,7 @@ fn summary(
             false => kept.push(id),
         }
     }
-    let of_places = destinations.iter().flat_map(|at| &at.errors);
+    let of_places = destinations.iter().flat_map(CleanedDestination::all_errors);
     let of_none = errors.iter().map(|failed| &failed.error);
     let failure = Failure::first(Operation::Cleanup, of_places.chain(of_none));
     CleanupReport {

@@ -221,6 +221,7 @@ async fn a_selective_backup_says_of_what() {
     for (names, message) in [
         (None, "what is wanted"),
         (Some(&[][..]), "it names none"),
+        (Some(&["events", ""]), "one of the names is empty"),
         (Some(&["event?"]), "there are: events"),
         (Some(&["*"]), "there are: events"),
     ] {

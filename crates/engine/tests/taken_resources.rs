@@ -11,7 +11,8 @@ use teeline::sinks::MemorySink;
 use teeline::{
     BackupId, BackupReport, BackupRequest, Class, CleanupRequest, CopyState, DestinationSpec,
     Engine, JsonlSource, RepairRequest, RepairStatus, ResourceGlobs, Retention, RetentionPolicy,
-    Sink, SyncRequest, SyncStatus, Timestamp, VerifyRequest, Which, WhichBackups, exit,
+    Sink, StrategyKind, SyncRequest, SyncStatus, Timestamp, VerifyRequest, Which, WhichBackups,
+    exit,
 };
 use teeline_core::{CatalogEntry, ObjectKey, document, layout};
 
@@ -119,6 +120,21 @@ async fn what_no_destination_takes_all_of_is_refused_before_anything_is_written(
         assert_eq!(dry.error.unwrap().class, Class::Usage);
     }
     assert!(world.sinks.iter().all(|sink| sink.keys().is_empty()));
+}
+
+#[test]
+fn a_quorum_that_is_out_of_reach_says_who_is_not_counted() {
+    let world = World::new();
+    let mut request = world.request(&world.at, &["users"]);
+    request.strategy = StrategyKind::Quorum(3);
+    let refused = world.engine.check(&request).unwrap_err();
+    let message = refused.message();
+    assert_eq!(message, "quorum:3 of 2 destinations can't be reached");
+    let suggestion = refused.suggestion().unwrap();
+    assert!(
+        suggestion.ends_with("what is asked for: events"),
+        "{suggestion}"
+    );
 }
 
 #[tokio::test]

@@ -79,6 +79,8 @@ pub(crate) struct CheckedDestination {
     /// Where it is, without secrets.
     pub(crate) location: String,
     pub(crate) required: bool,
+    /// Names and globs of the resources that it takes; `None` for any.
+    pub(crate) resources: Option<Vec<String>>,
 }
 
 /// What the parser of arguments says, as an error.

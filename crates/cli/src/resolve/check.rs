@@ -32,6 +32,10 @@ pub(crate) async fn check(path: &Path) -> Result<Checked, BackupError> {
         name: spec.name.clone(),
         location: setting.as_written(&spec.place.location()),
         required: spec.is_required(config.backup.strategy),
+        resources: spec
+            .resources
+            .as_ref()
+            .map(|taken| taken.patterns().to_vec()),
     };
     let schedule = |schedule: &ScheduleConfig| CheckedSchedule {
         name: schedule.name.clone(),

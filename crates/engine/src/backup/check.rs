@@ -17,13 +17,17 @@ impl Engine {
     /// Of class [`Usage`](teeline_core::Class::Usage), where it can't.
     pub fn check(&self, request: &BackupRequest) -> Result<(), BackupError> {
         let mut request = request.clone();
-        taking_part::narrow(&mut request)?;
-        strategy(self, &request).map(drop)
+        let left_out = taking_part::narrow(&mut request)?;
+        strategy(self, &request, &left_out).map(drop)
     }
 }
 
-/// The strategy of a run that can be made.
-pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strategy, BackupError> {
+/// The strategy of a run that can be made, without the destinations that were left out of it.
+pub(super) fn strategy(
+    engine: &Engine,
+    request: &BackupRequest,
+    left_out: &[String],
+) -> Result<Strategy, BackupError> {
     check_sizes(engine, request)?;
     check_path(engine, request)?;
     check_apart_from_source(request)?;
@@ -32,7 +36,8 @@ pub(super) fn strategy(engine: &Engine, request: &BackupRequest) -> Result<Strat
     let wanted = Wanted::new(request)?;
     request.source.check(&wanted.selection())?;
     check_apart(&request.destinations)?;
-    let strategy = Strategy::new(request.strategy, &request.required())?;
+    let strategy = Strategy::new(request.strategy, &request.required());
+    let strategy = strategy.map_err(|error| taking_part::told(error, left_out))?;
     if request.strategy == StrategyKind::Priority && !request.source.is_rereadable() {
         return Err(BackupError::usage(
             "strategy",
@@ -53,6 +58,9 @@ fn check_type(request: &BackupRequest) -> Result<(), BackupError> {
     };
     if request.resources.as_ref().is_some_and(Vec::is_empty) {
         return Err(BackupError::usage("resources", "it names none"));
+    }
+    if request.resources.iter().flatten().any(String::is_empty) {
+        return Err(BackupError::usage("resources", "one of the names is empty"));
     }
     match request.backup_type.as_str() {
         "incremental" if !request.source.tells_changes() => refused(

@@ -61,13 +61,13 @@ async fn judge(
     begun: Timestamp,
     report: &mut DryRunReport,
 ) -> Result<(), BackupError> {
-    taking_part::narrow(request)?;
+    let left_out = taking_part::narrow(request)?;
     // What a backup refuses isn't promised.
-    check::strategy(engine, request)?;
+    check::strategy(engine, request, &left_out)?;
     let clock = Arc::clone(&engine.0.clock);
     let source = Arc::new(Sampled::new(Arc::clone(&request.source), clock));
     let sampling = of_sample(request, Arc::clone(&source) as Arc<dyn Source>);
-    let strategy = check::strategy(engine, &sampling)?;
+    let strategy = check::strategy(engine, &sampling, &[])?;
     let mut run = Run::new(engine, &sampling, begun);
     let id = run.new_id(begun)?;
     let mut made = BackupReport::failed(request.backup_type.clone(), begun);

@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
         report: &mut BackupReport,
     ) -> Result<(), BackupError> {
         report.left_out = left_out?;
-        let strategy = check::strategy(self.engine, self.request)?;
+        let strategy = check::strategy(self.engine, self.request, &report.left_out)?;
         let (request, started_at) = (self.request, self.started_at);
         let id = match &request.resume {
             Some(Resume::Run(id)) => id.clone(),

@@ -42,6 +42,17 @@ fn of_each(destinations: &[DestinationSpec]) -> Option<Vec<String>> {
         .then(|| first.patterns().to_vec())
 }
 
+/// An error about the number of destinations, which says who isn't among them.
+pub(super) fn told(error: BackupError, left_out: &[String]) -> BackupError {
+    match left_out {
+        [] => error,
+        names => error.suggest(format!(
+            "not counted, since they don't take all of what is asked for: {}",
+            names.join(", ")
+        )),
+    }
+}
+
 fn taken_by_none(request: &BackupRequest, asked_for: &[String]) -> BackupError {
     let each = request.destinations.iter().filter_map(|spec| {
         let taken = spec.resources.as_ref()?;

@@ -61,8 +61,10 @@ pub enum RestoreStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoredResource {
-    /// Its name.
+    /// Its name in the backup.
     pub name: String,
+    /// Its name at the target.
+    pub restored_as: String,
     /// Records that were written; in a dry run, that would be.
     pub records_restored: u64,
     /// Records in the backup.

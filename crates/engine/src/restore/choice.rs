@@ -96,6 +96,12 @@ impl Choice {
         self.ids.is_none() && self.resources.iter().all(chosen)
     }
 
+    /// What the chosen resources are called in the backup and at the target, in the manifest's order.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names = self.resources.iter();
+        names.filter_map(|of| Some((of.name.as_str(), of.restored_as.as_deref()?)))
+    }
+
     /// The chosen resources of the manifest.
     pub(super) fn of<'a>(&self, manifest: &'a Manifest) -> Vec<&'a ResourceEntry> {
         let chosen = manifest.resources.iter().zip(&self.resources);

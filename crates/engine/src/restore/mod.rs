@@ -278,7 +278,7 @@ impl Restore {
         }
         self.target.begin(&restoring).await?;
         let records = self.write_lines(&contents, &chosen, &choice).await?;
-        self.note(&chosen, &records);
+        self.note(&choice, &records);
         self.report.objects_restored = self.write_frames(&contents, &choice).await?;
         Ok(true)
     }
@@ -319,16 +319,17 @@ impl Restore {
         choice: &Choice,
     ) -> Result<(), BackupError> {
         let records = contents.count(chosen, choice).await?;
-        self.note(chosen, &records);
+        self.note(choice, &records);
         self.report.objects_restored = contents.count_objects(choice).await?;
         Ok(())
     }
 
-    fn note(&mut self, chosen: &[&ResourceEntry], records: &Tally) {
-        for ResourceEntry { name, .. } in chosen {
+    fn note(&mut self, choice: &Choice, records: &Tally) {
+        for (name, restored_as) in choice.names() {
             let (total_records, records_restored) = records.of(name);
             self.report.restored.push(RestoredResource {
-                name: name.clone(),
+                name: name.to_owned(),
+                restored_as: restored_as.to_owned(),
                 records_restored,
                 total_records,
                 counts: RestoreCounts::default(),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use teeline::printable::one_line;
+
 use super::words::table;
 use super::{Problem, Shown};
 use crate::output::json::Checked;
@@ -32,11 +34,15 @@ impl Shown for Checked {
                 } else {
                     "optional"
                 };
-                vec![
+                let taken = destination.resources.as_ref();
+                let taken = taken.map(|taken| format!("takes {}", one_line(&taken.join(", "))));
+                let mut row = vec![
                     format!("  {}", destination.name),
                     required.to_owned(),
                     destination.location.clone(),
-                ]
+                ];
+                row.extend(taken);
+                row
             })
             .collect();
         match rows.is_empty() {

@@ -50,8 +50,12 @@ impl Shown for RestoreReport {
                     grouped(resource.total_records)
                 ),
             };
+            let name = match resource.restored_as == resource.name {
+                true => resource.name.clone(),
+                false => format!("{} as {}", resource.name, resource.restored_as),
+            };
             rows.push(vec![
-                format!("  {}", resource.name),
+                format!("  {name}"),
                 format!("{records} records {done}{}", became(resource.counts)),
             ]);
         }
