@@ -358,7 +358,10 @@ fn together(
         destinations.push(one.destination);
         template = super::agreed(template, one.template)?;
     }
-    unique_names(&mut destinations).map_err(|error| table.error(error.message()))?;
+    unique_names(&mut destinations).map_err(|error| {
+        let why = error.message();
+        table.error(&format!("has destinations that don't go together: {why}"))
+    })?;
     Ok(Drivers {
         destinations,
         template: template.map(|(template, _)| template),

@@ -26,7 +26,7 @@ fn the_constructors_object_is_a_configuration() {
           retention: { daily: 7, yearly: 5 },
           include: null, exclude: ['cache_*'], partitions: { byRegion: ['US'] },
           compression: true, emitEvents: false, verification: false, tempDir: '/tmp/x', logLevel: true,
-          parallelism: 4,
+          parallelism: 4, backupMetadataResource: 'plg_backup_metadata',
           source: { connection_env: 'DB' },
         }",
     )
@@ -73,9 +73,24 @@ fn the_constructors_object_is_a_configuration() {
     let warnings: Vec<_> = config
         .warnings
         .iter()
-        .map(|warning| warning.message.rsplit('/').next().unwrap())
+        .map(|warning| {
+            let message = warning.message.rsplit('/').next().unwrap();
+            (message, warning.help.as_str())
+        })
         .collect();
-    assert_eq!(warnings, ["c.json5: `parallelism` has no effect"]);
+    assert_eq!(
+        warnings,
+        [
+            (
+                "c.json5: `parallelism` has no effect",
+                "`engine.workers` and `concurrency` say how much is done at once"
+            ),
+            (
+                "c.json5: `backupMetadataResource` has no effect",
+                "what is known of backups is kept beside them"
+            ),
+        ]
+    );
 }
 
 #[test]
@@ -140,6 +155,51 @@ fn an_object_without_a_driver_is_what_it_has() {
     assert_eq!(config.backup.path, PathTemplate::new("{date}").unwrap());
     let of_the_real_plugin = "{ driver: 'multi', config: { destinations: [{ driver: 's3', config: { bucket: 'b' } }] } }";
     assert_eq!(json5(of_the_real_plugin).accepted().destinations.len(), 1);
+}
+
+#[test]
+fn how_much_is_logged_is_a_name_or_whether_it_is_much() {
+    for (said, level) in [
+        ("false", None),
+        ("true", Some(LogLevel::Debug)),
+        ("'info'", Some(LogLevel::Info)),
+    ] {
+        let text = format!("{{ driver: 'filesystem', logLevel: {said} }}");
+        assert_eq!(json5(&text).accepted().engine.log_level, level, "{said}");
+    }
+}
+
+#[test]
+fn a_driver_is_called_after_its_place_wherever_it_stands() {
+    let names = |drivers: [&str; 3]| {
+        let text = format!(
+            "{{ driver: 'multi', config: {{ drivers: [{}] }} }}",
+            drivers.join(", ")
+        );
+        let config = json5(&text).accepted();
+        let destinations = config.destinations.into_iter();
+        destinations.map(|to| to.name).collect::<Vec<_>>()
+    };
+    let bucket = "{ driver: 's3', config: { bucket: 'prod-backups', path: 'db/' } }";
+    let [near, far] = ["near", "far"]
+        .map(|disk| format!("{{ driver: 'filesystem', config: {{ path: '/{disk}/copies' }} }}"));
+    let as_written = names([bucket, &near, &far]);
+    assert_eq!(as_written[0], "prod-backups");
+    assert_ne!(as_written[1], as_written[2]);
+    assert!(
+        as_written[1..]
+            .iter()
+            .all(|name| name.starts_with("copies-")),
+        "{as_written:?}"
+    );
+    let mut reversed = names([&far, &near, bucket]);
+    reversed.reverse();
+    assert_eq!(reversed, as_written);
+
+    json5("{ drivers: [{ config: { path: './a' } }, { config: { path: './b/../a/' } }] }").refused(
+        "c.json5: the configuration has destinations that don't go together: a (./a) and a (./b/../a/) are the same location",
+        None,
+    );
 }
 
 #[test]
@@ -242,6 +302,15 @@ fn mistakes_are_named() {
              retention, include, exclude, partitions, compression, encryption, verification, tempDir, logLevel, schedule, emitEvents, \
              parallelism, backupMetadataResource, time_zone, source, backup, schedules, engine, targets, hooks, embedded_s3",
             Some("it stands in `config`"),
+        ),
+        (
+            "{ driver: 'filesystem', onRestoreError: 'notify' }",
+            "c.json5: unknown key `onRestoreError`; accepted here: driver, config, drivers, destinations, strategy, concurrency, \
+             retention, include, exclude, partitions, compression, encryption, verification, tempDir, logLevel, schedule, emitEvents, \
+             parallelism, backupMetadataResource, time_zone, source, backup, schedules, engine, targets, hooks, embedded_s3",
+            Some(
+                "functions are given through the API; in a file, `hooks` name commands and webhooks",
+            ),
         ),
         (
             "{ drivers: [{ driver: 'multi' }] }",
