@@ -46,9 +46,20 @@ fn backups_are_made_listed_and_restored_by_the_connection_alone() {
     assert!(message.contains("--overwrite"), "{message}");
     let restored = teeline(0, &["restore", id, "--overwrite"]);
     assert_eq!(restored["backupId"], id);
+    let of_each = restored["restored"].as_array().unwrap();
+    let names = of_each.iter().map(|one| &one["name"]);
+    assert!(
+        names.eq(made["resources"].as_array().unwrap()),
+        "{restored}"
+    );
+    let records = |member: &str| {
+        let counts = of_each.iter().map(|one| one[member].as_u64().unwrap());
+        counts.sum::<u64>()
+    };
+    let total = made["recordCount"].as_u64().unwrap();
     assert_eq!(
-        restored["restored"].as_array().unwrap().len(),
-        made["resources"].as_array().unwrap().len()
+        [records("recordsRestored"), records("totalRecords")],
+        [total; 2]
     );
 
     shop.bucket("other");

@@ -158,6 +158,8 @@ fn checking_everything_where_nothing_is_fails() {
             assert!(run.stderr.starts_with("error: "), "{at}: {}", run.stderr);
         }
     }
+    let run = scratch.teeline(1, &["check", "--at", "typo"]);
+    assert_eq!(run.stdout, "typo  not as expected  0 backups  -\n");
     let report = scratch
         .teeline(1, &["verify", "--all", "--at", "typo", "--json"])
         .json();
@@ -191,8 +193,23 @@ fn a_validation_is_told_in_the_documented_words() {
     );
     scratch.flip_byte(&format!("a/{id}/users.jsonl.gz"));
     let shown = scratch.teeline(13, &["validate", &id, "--at", "a"]);
+    let failed = format!(
+        "❌ Validation fail: {id}\n   exists pass, integrity fail, restore fail, completeness inconclusive\n"
+    );
+    assert!(shown.stdout.starts_with(&failed), "{shown:?}");
     assert!(shown.stdout.contains("❌ Failed: 1"), "{shown:?}");
     assert!(shown.stderr.contains("users.jsonl.gz"), "{shown:?}");
+    let dead = "http://key:secret@127.0.0.1:1/bucket";
+    let shown = scratch.teeline(1, &["validate", "--at", "b", "--at", dead]);
+    let untold = format!("❔ Validation inconclusive: {id}\n");
+    assert!(shown.stdout.starts_with(&untold), "{shown:?}");
+    scratch.write("file", "no folder");
+    let shown = scratch.teeline(1, &["validate", "--at", "b", "--scratch", "./file"]);
+    let broken = format!("🚨 Validation error: {id}\n");
+    assert!(shown.stdout.starts_with(&broken), "{shown:?}");
+    let shown = scratch.teeline(1, &["validate", "--at", "typo"]);
+    assert_eq!(shown.stdout, "");
+    assert!(shown.stderr.contains("no destination has any"), "{shown:?}");
     let kept = scratch.path("mine");
     std::fs::create_dir(&kept).unwrap();
     scratch.teeline(0, &["validate", "--at", "b", "--scratch", "./mine"]);

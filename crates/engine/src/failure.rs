@@ -389,8 +389,20 @@ mod tests {
 
     #[test]
     fn operations_are_a_closed_list_of_names() {
-        let name = |operation| serde_json::to_value(operation).unwrap();
-        assert_eq!(name(Operation::ValidateConfig), "validateConfig");
-        assert_eq!(name(Operation::Delete), "delete");
+        for (operation, name) in [
+            (Operation::Backup, "backup"),
+            (Operation::Upload, "upload"),
+            (Operation::Restore, "restore"),
+            (Operation::Verify, "verify"),
+            (Operation::List, "list"),
+            (Operation::Delete, "delete"),
+            (Operation::Cleanup, "cleanup"),
+            (Operation::Repair, "repair"),
+            (Operation::Sync, "sync"),
+            (Operation::Keys, "keys"),
+            (Operation::ValidateConfig, "validateConfig"),
+        ] {
+            assert_eq!(serde_json::to_value(operation).unwrap(), name);
+        }
     }
 }

@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use common::{assert_idle, records, source, store};
+use futures::StreamExt;
 use serde_json::{Value, json};
 use teeline::{
     BackupRequest, Connection, DestinationSpec, DryRunReport, DryRunStatus, Engine, Hooks,
-    JsonlSource, Partitions, Query, S3dbSource, ScanOptions, Source, Target,
+    JsonlSource, Partitions, Query, RunEvent, S3dbSource, ScanOptions, Source, Target,
 };
 use teeline_core::{Frame, FrameHeader, Restoring, RestoringResource, SourceKind};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
@@ -218,7 +219,11 @@ async fn nothing_is_written_and_nobody_told() {
     ];
     let mut asked = BackupRequest::new(JsonlSource::path(&path), to.to_vec());
     asked.hooks = hooks;
+    let events = engine.events();
     let judged = engine.dry_run(asked).await;
+    drop(engine);
+    let heard: Vec<RunEvent> = events.collect().await;
+    assert!(heard.is_empty(), "{heard:?}");
     assert_eq!(
         (judged.exit_code(), judged.record_count),
         (0, 50),

@@ -9,10 +9,11 @@ use common::{engine, failing, records, request, store};
 use serde_json::json;
 use teeline::sinks::{Fault, Operation as Call, What, When};
 use teeline::{
-    BackupReport, Class, CleanupRequest, Config, DestinationSpec, DrillRequest, Engine, Executor,
-    Failure, InitRequest, KeysRequest, ListRequest, ListedStatus, MonitorRequest, Operation,
-    RepairRequest, RestoreReport, RestoreRequest, RestoreTarget, Retention, RetentionPolicy,
-    ScrubRequest, StrategyKind, SyncRequest, ValidateRequest, VerifyRequest, Which,
+    BackupReport, Class, CleanupRequest, Config, DeleteRequest, DestinationSpec, DrillRequest,
+    Engine, Executor, Failure, InitRequest, KeysRequest, ListRequest, ListedStatus, MonitorRequest,
+    Operation, RepairRequest, RestoreReport, RestoreRequest, RestoreTarget, Retention,
+    RetentionPolicy, ScrubRequest, StrategyKind, SyncRequest, ValidateRequest, VerifyRequest,
+    Which,
 };
 
 fn folder_at(path: &Path) -> DestinationSpec {
@@ -58,15 +59,16 @@ async fn an_upload_that_fails_says_what_to_look_at() {
     let nobody =
         DestinationSpec::parse("s3://id:CANARY@bucket?endpoint=http://127.0.0.1:1&region=x")
             .unwrap();
-    for (destination, driver) in [
-        (folder_at(&file.join("below")), "filesystem"),
-        (nobody, "s3"),
+    for (destination, driver, what) in [
+        (folder_at(&file.join("below")), "filesystem", "file"),
+        (nobody, "s3", "127.0.0.1"),
     ] {
         let report = backup(&engine, &[destination]).await;
         assert_eq!(report.exit_code(), 1, "{report:?}");
         let failure = report.failure.unwrap();
         assert_eq!(failure.operation, Operation::Upload);
         assert_eq!(failure.driver, Some(driver));
+        assert!(failure.message.contains(what), "{failure:?}");
         assert_eq!(
             (failure.status_code, failure.retriable),
             (502, true),
@@ -76,6 +78,12 @@ async fn an_upload_that_fails_says_what_to_look_at() {
         assert!(!failure.suggestion.is_empty());
         assert!(!serde_json::to_string(&failure).unwrap().contains("CANARY"));
     }
+    let deep = folder_at(&scratch.path().join("a/b/c"));
+    assert_eq!(
+        backup(&engine, &[deep]).await.exit_code(),
+        0,
+        "folders are made"
+    );
     let full = Fault::new(Call::Write, When::From(1), What::Fail(Class::Permanent));
     let report = backup(&engine, &[failing("full", full).1]).await;
     let failure = report.failure.unwrap();
@@ -148,6 +156,20 @@ async fn every_report_says_what_went_wrong_first() {
         (
             engine.keys(KeysRequest::new(at.clone())).await.failure,
             Operation::Keys,
+        ),
+        (
+            engine
+                .delete(DeleteRequest::new(at.clone(), id.clone()))
+                .await
+                .failure,
+            Operation::Delete,
+        ),
+        (
+            engine
+                .cleanup(CleanupRequest::new(at.clone(), RetentionPolicy::default()))
+                .await
+                .failure,
+            Operation::Cleanup,
         ),
     ] {
         let failure = failure.unwrap_or_else(|| panic!("{operation:?}"));
@@ -246,6 +268,18 @@ async fn what_is_corrupt_or_of_an_unknown_format_is_not_restored() {
     assert_eq!(report.failure.unwrap().status_code, 422);
 }
 
+#[test]
+fn a_retention_that_makes_no_sense_is_an_invalid_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backup.json5");
+    fs::write(&file, "{ retention: { policy: 'simple', daily: 7 } }").unwrap();
+    let error = Config::load(&file, &|_| None, std::iter::empty()).unwrap_err();
+    let failure = Failure::of(Operation::Cleanup, &error);
+    assert_eq!(failure.operation, Operation::ValidateConfig);
+    assert_eq!((failure.status_code, failure.retriable), (400, false));
+    assert!(failure.message.contains("`retention"), "{failure:?}");
+}
+
 #[tokio::test]
 async fn one_of_several_that_fails_is_named_with_all_of_them() {
     let engine = engine(Executor::Threads(2));
@@ -277,6 +311,18 @@ async fn one_of_several_that_fails_is_named_with_all_of_them() {
     let listed = engine.list(request).await;
     let error = listed.backups[0].error.as_ref().unwrap();
     assert_eq!(error.class, Class::Permanent, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_failure_after_the_manifest_was_made_has_its_checksum() {
+    let engine = engine(Executor::Threads(2));
+    let refused = Fault::new(Call::Put, When::From(1), What::Fail(Class::Permanent));
+    let (_, bad) = failing("bad", refused.on_keys_with("manifest.json"));
+    let report = backup(&engine, &[bad]).await;
+    let failure = report.failure.unwrap();
+    assert!(report.checksum.is_some());
+    assert_eq!(failure.metadata.checksum, report.checksum);
+    assert_eq!(failure.backup_id, report.id);
 }
 
 #[tokio::test]
@@ -313,7 +359,12 @@ async fn places_that_deny_access_fail_lists_and_cleanups() {
         .await
         .failure
         .unwrap();
-    assert_eq!(failure.operation, Operation::Cleanup);
+    assert_eq!(
+        (failure.operation, failure.status_code, failure.retriable),
+        (Operation::Cleanup, 500, true)
+    );
+    assert_eq!(failure.description, "Failed to clean up old backups");
+    assert!(failure.suggestion.contains("permissions"), "{failure:?}");
 }
 
 #[tokio::test]

@@ -35,8 +35,13 @@ const LONG: Duration = Duration::from_secs(30);
 type Told = Arc<Mutex<Vec<Value>>>;
 
 fn listening(told: &Told) -> Hooks {
+    hearing(told, &[])
+}
+
+/// Who is told of these moments, or of all where none is given.
+fn hearing(told: &Told, moments: &[Moment]) -> Hooks {
     let told = Arc::clone(told);
-    Hooks::default().callback("listener", &[], move |event: RunEvent| {
+    Hooks::default().callback("listener", moments, move |event: RunEvent| {
         told.lock()
             .unwrap()
             .push(serde_json::to_value(&event).unwrap());
@@ -80,7 +85,7 @@ async fn a_backup_and_its_restore_are_announced_and_reported() {
         ]
     );
     let told = told.lock().unwrap();
-    let [start, complete, _, restored] = &told[..] else {
+    let [start, complete, restoring, restored] = &told[..] else {
         panic!("four: {told:?}");
     };
     assert_eq!(
@@ -101,8 +106,61 @@ async fn a_backup_and_its_restore_are_announced_and_reported() {
         assert_eq!(complete[name], value, "{name}");
     }
     assert_eq!(complete["destinations"][0]["status"], "committed");
-    assert_eq!(restored["id"], id);
-    assert_eq!(restored["restored"][0]["recordsRestored"], 10);
+    assert!(
+        restoring["id"].is_null(),
+        "of the latest it isn't known yet"
+    );
+    assert_eq!(
+        (&restored["id"], &restored["backupId"]),
+        (&id.clone().into(), &id.into())
+    );
+    let resource = &restored["restored"][0];
+    assert_eq!(resource["name"], "events");
+    assert_eq!(
+        (&resource["recordsRestored"], &resource["totalRecords"]),
+        (&10.into(), &10.into())
+    );
+}
+
+#[tokio::test]
+async fn who_wants_to_hear_of_restores_hears_of_those_alone() {
+    let engine = engine(Executor::Threads(1));
+    let (told, (_, to)) = (Told::default(), store("one"));
+    let restores = [
+        Moment::RestoreStart,
+        Moment::RestoreComplete,
+        Moment::RestoreError,
+    ];
+    let hooks = || hearing(&told, &restores);
+    let mut asked = request(&records(10), std::slice::from_ref(&to));
+    asked.hooks = hooks();
+    let id = engine.backup(asked).await.id.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["out", "out"] {
+        let target = RestoreTarget::Folder(folder.path().join(name));
+        let mut asked = RestoreRequest::new(Which::Id(id.clone()), vec![to.clone()], target);
+        asked.hooks = hooks();
+        engine.restore(asked).await;
+    }
+    assert_eq!(
+        names(&told),
+        [
+            "plg:backup:restore-start",
+            "plg:backup:restore-complete",
+            "plg:backup:restore-start",
+            "plg:backup:restore-error"
+        ]
+    );
+    let told = told.lock().unwrap();
+    for event in &*told {
+        assert_eq!(
+            (&event["id"], &event["backupId"]),
+            (&id.as_str().into(), &id.as_str().into())
+        );
+    }
+    for part in ["message", "class", "suggestion"] {
+        assert!(told[3]["error"][part].is_string(), "{part}: {}", told[3]);
+    }
 }
 
 #[tokio::test]
@@ -224,7 +282,8 @@ async fn what_becomes_of_a_run_is_told_however_early_it_fails() {
         assert_eq!(end["event"], "plg:backup:error");
         assert_eq!(end["type"], "full");
         assert_eq!(end["id"].is_string(), was_announced);
-        for part in ["message", "suggestion"] {
+        assert_eq!(end["backupId"], end["id"]);
+        for part in ["message", "class", "suggestion"] {
             assert!(end["error"][part].is_string(), "{part}: {end}");
         }
         assert!(!end.to_string().contains("CANARY"));

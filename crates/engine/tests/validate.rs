@@ -16,7 +16,7 @@ use database::before;
 use teeline::sinks::MemorySink;
 use teeline::{
     BackupRequest, BackupValidation, CheckResult, Class, Connection, DestinationSpec, Engine,
-    S3dbSource, ScanOptions, Scratch, ValidateRequest, ValidationReport, Verdict, Which,
+    S3dbSource, ScanOptions, Scratch, Timestamp, ValidateRequest, ValidationReport, Verdict, Which,
     WhichBackups,
 };
 use teeline_core::{CatalogEntry, Document, Manifest, ObjectKey, SealedManifest, document};
@@ -113,6 +113,30 @@ async fn whole_backups_pass_the_newest_first() {
     last.which = WhichBackups::Last(1);
     let report = setup.engine.validate(last).await;
     assert_eq!((report.passed, report.total_backups), (1, 1));
+    let shown = serde_json::to_value(&report).unwrap();
+    for (member, value) in [
+        ("totalBackups", 1),
+        ("passed", 1),
+        ("failed", 0),
+        ("errors", 0),
+        ("inconclusive", 0),
+    ] {
+        assert_eq!(shown[member], value, "{member}");
+    }
+    let one = &shown["validations"][0];
+    assert_eq!(one["backupId"], report.validations[0].backup_id.as_str());
+    for time in [&shown["timestamp"], &one["timestamp"]] {
+        assert!(
+            time.as_str().unwrap().parse::<Timestamp>().is_ok(),
+            "{time}"
+        );
+    }
+    let checks = ["exists", "integrity", "restore", "completeness"];
+    assert!(
+        checks.iter().all(|check| one["checks"][check] == "pass"),
+        "{one}"
+    );
+    assert_eq!(one["overall"], "pass");
 }
 
 #[tokio::test]
@@ -166,6 +190,12 @@ async fn what_cannot_be_told_is_never_a_pass() {
         "{report:?}"
     );
     assert_eq!(results(&report.validations[0]), [Inconclusive; 4]);
+
+    let shown = serde_json::to_value(&report.validations[0]).unwrap();
+    assert_eq!(shown["overall"], "inconclusive");
+    for part in ["message", "class"] {
+        assert!(shown["error"][part].is_string(), "{part}: {shown}");
+    }
 
     // A scratch place that can't be used says nothing of the backup.
     let file = setup.folder.path().join("file");

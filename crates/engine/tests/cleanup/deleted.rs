@@ -52,6 +52,7 @@ async fn what_nobody_has_is_an_error() {
     let report = world.delete(&at, &unknown).await;
     assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
     assert!(report.error.unwrap().message.contains(unknown.as_str()));
+    assert_eq!(report.failure.unwrap().status_code, 404);
     assert!(objects(&sink).await == before);
 }
 

@@ -2,8 +2,8 @@
 
 use teeline::sinks::{Fault, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, Class, DestinationSpec, RemovalStatus, RepairRequest, Retention, Sink, SyncRequest,
-    WithdrawalReason, exit,
+    BackupId, Class, DestinationSpec, Operation as Tried, RemovalStatus, RepairRequest, Retention,
+    Sink, SyncRequest, WithdrawalReason, exit,
 };
 use teeline_core::{Withdrawal, document, layout, published_marker};
 
@@ -249,6 +249,13 @@ async fn a_run_that_may_be_going_on_is_neither_swept_nor_deleted() {
     let error = refused.destinations[0].removal.error.clone().unwrap();
     assert_eq!(error.class, Class::Conflict);
     assert!(error.message.contains("may be going on"), "{error:?}");
+    let failure = refused.failure.unwrap();
+    assert_eq!(
+        (failure.operation, failure.status_code, failure.retriable),
+        (Tried::Delete, 409, false)
+    );
+    assert_eq!(failure.backup_id.as_ref(), Some(&id));
+    assert!(!failure.suggestion.is_empty());
     assert_eq!(sink.keys(), before);
 
     // One that began in the future, by what it says, isn't old either.

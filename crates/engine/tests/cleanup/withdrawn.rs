@@ -1,12 +1,14 @@
 //! What the rules let go is withdrawn first, and isn't there any more for anybody; its files go after the grace.
 
+use teeline::sinks::{Fault, Operation as Call, What, When};
 use teeline::{
-    BackupRequest, BackupState, CleanupRequest, CleanupStatus, CopyState, RemovalStatus,
-    RepairRequest, RetentionPolicy, Rule, Span, SyncRequest, SyncStatus, Verification, Which, exit,
+    BackupRequest, BackupState, Class, CleanupRequest, CleanupStatus, CopyState, Operation,
+    RemovalStatus, RepairRequest, RetentionPolicy, Rule, Span, SyncRequest, SyncStatus,
+    Verification, Which, exit,
 };
 
 use super::{DAY_MS, HOUR_MS, World, count, daily, is_gone, key, keys_about, removals};
-use crate::common::{request, store};
+use crate::common::{failing, request, store};
 
 #[tokio::test]
 async fn what_no_rule_keeps_goes_in_two_steps() {
@@ -242,4 +244,36 @@ async fn a_destination_that_cannot_be_asked_costs_the_others_nothing() {
     assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
     let report = world.cleanup(&[dead], count(1)).await;
     assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_can_be_neither_withdrawn_nor_removed_is_a_failure() {
+    for (call, keys, grace_ms) in [
+        (Call::Put, ".withdrawn", 0),
+        (Call::Delete, "events.jsonl", DAY_MS),
+    ] {
+        let world = World::new();
+        let denied = Fault::new(call, When::From(1), What::Fail(Class::Permanent));
+        let (_, spec) = failing("here", denied.on_keys_with(keys));
+        let at = [spec];
+        let made = world.daily(2, &at).await;
+        world.cleanup(&at, count(1)).await;
+        world.wait(grace_ms);
+        let cleaned = world.cleanup(&at, count(1)).await;
+        assert_eq!(cleaned.exit_code(), exit::DEGRADED, "{call:?}: {cleaned:?}");
+        let failure = cleaned.failure.unwrap();
+        assert_eq!(
+            (failure.operation, failure.status_code, failure.retriable),
+            (Operation::Cleanup, 500, true)
+        );
+        let deleted = world.delete_at_once(&at, &made[1]).await;
+        assert_eq!(deleted.exit_code(), exit::FAILED, "{call:?}: {deleted:?}");
+        let failure = deleted.failure.unwrap();
+        assert_eq!(
+            (failure.operation, failure.status_code, failure.retriable),
+            (Operation::Delete, 500, true)
+        );
+        assert_eq!(failure.backup_id.as_ref(), Some(&made[1]));
+        assert!(failure.suggestion.contains("permissions"), "{failure:?}");
+    }
 }

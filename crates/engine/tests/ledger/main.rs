@@ -106,6 +106,13 @@ async fn damage_that_was_found_makes_the_backup_damaged_until_it_is_gone() {
     let monitored = MonitorRequest::new(both.to_vec());
     let monitored = world.engine.monitor(monitored).await;
     assert_eq!(monitored.exit_code(), exit::DAMAGED, "{monitored:?}");
+    let problem = &monitored.destinations[0].problems[0];
+    assert!(
+        problem.message.contains("a check found damage at"),
+        "{problem:?}"
+    );
+    assert!(monitored.destinations[1].problems.is_empty());
+    assert_eq!(monitored.failure.unwrap().status_code, 422);
 
     sink.overwrite(&file, &right);
     world.after_days(1);

@@ -202,6 +202,24 @@ async fn a_failed_run_that_left_its_backup_somewhere_is_a_backup() {
 async fn a_monitor_is_told_what_is_not_as_expected() {
     let ((_, first), (_, second)) = (store("first"), store("second"));
     let both = [first.clone(), second];
+    let empty = async |min_count| {
+        let mut request = MonitorRequest::new(both.to_vec());
+        (request.max_age, request.min_count) = (Some("25h".parse().unwrap()), min_count);
+        engine_at("2026-11-20T00:00:00.000Z").monitor(request).await
+    };
+    let report = empty(1).await;
+    assert_eq!(report.exit_code(), exit::FAILED);
+    let at = &report.destinations[1];
+    assert_eq!((at.count, &at.latest, at.age), (0, &None, None));
+    let [problem] = &at.problems[..] else {
+        panic!("one, not that it is old as well: {report:?}");
+    };
+    assert!(
+        problem
+            .message
+            .ends_with("there are 0, and at least 1 are expected")
+    );
+    assert_eq!(empty(0).await.exit_code(), exit::DONE, "none are expected");
     back_up("2026-11-20T02:00:00.000Z", "full", &both).await;
     back_up("2026-11-21T02:00:00.000Z", "full", &both[..1]).await;
     // By a clock that was wrong.

@@ -76,6 +76,9 @@ mod tests {
         assert_eq!(full.to_string(), "write /mnt/x: no space left on device");
         assert_eq!(full.class(), Class::Permanent);
         assert!(full.suggestion().unwrap().contains("free some space"));
+        let denied = of(Errno::ACCESS);
+        assert_eq!(denied.to_string(), "write /mnt/x: permission denied");
+        assert!(denied.suggestion().unwrap().contains("the right to"));
     }
 
     #[test]

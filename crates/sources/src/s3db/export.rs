@@ -90,7 +90,9 @@ pub(super) fn pretty(document: &Value) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use teeline_core::ClaimedResource;
+    use teeline_core::{
+        ClaimedResource, Digest, ResourceId, SegmentEntry, SegmentNames, SegmentSums,
+    };
 
     use super::*;
 
@@ -109,15 +111,23 @@ mod tests {
             bucket: "my-bucket",
             region: None,
         };
-        let mut entry = ResourceEntry::new(
+        let segment = |number, records, plain| {
+            let names = SegmentNames::new(ResourceId(0), "users", number, ".jsonl.gz");
+            let sums = SegmentSums {
+                records,
+                plain,
+                ..SegmentSums::default()
+            };
+            SegmentEntry::new(&names, sums, Digest::of(b""), &Bytes::new())
+        };
+        let entry = ResourceEntry::new(
             ClaimedResource {
                 name: "users".into(),
                 stem: "users".into(),
             },
-            Vec::new(),
+            vec![segment(1, 2, 40), segment(2, 1, 30)],
             Default::default(),
         );
-        (entry.records, entry.plain_bytes) = (3, 70);
         let export = schema_export(catalogue, backup, &[entry]).unwrap();
         let expected = r#"{
   "version": "1.0",
@@ -145,8 +155,11 @@ mod tests {
       },
       "timestamps": true,
       "recordCount": 3,
-      "exportFile": null,
-      "exportFiles": [],
+      "exportFile": "users.jsonl.gz",
+      "exportFiles": [
+        "users.jsonl.gz",
+        "users~0002.jsonl.gz"
+      ],
       "compression": "gzip",
       "format": "jsonl",
       "bytesWritten": 70
@@ -154,6 +167,13 @@ mod tests {
   }
 }"#;
         assert_eq!(std::str::from_utf8(&export).unwrap(), expected);
+        let elsewhere = ExportedBackup {
+            region: Some("eu-west-1"),
+            ..backup
+        };
+        let export = schema_export(catalogue, elsewhere, &[]).unwrap();
+        let export: Value = serde_json::from_slice(&export).unwrap();
+        assert_eq!(export["database"]["region"], "eu-west-1");
         assert!(schema_export(b"[]", backup, &[]).is_err());
     }
 }
