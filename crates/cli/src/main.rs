@@ -162,7 +162,7 @@ async fn carry_out(
             let setting = Setting::of(&typed.places, output, signals).await?;
             let request =
                 resolve::consolidate(&typed, id, &setting, output, &signals.cancel).await?;
-            let next = Next::new(setting.path(), &request.destinations);
+            let next = Next::new(setting.path(), &request.destinations).opened_by(&typed.keys);
             let progress = Progress::start(output, "consolidating");
             let report = setting.plain_engine()?.consolidate(request).await;
             drop(progress);
@@ -276,7 +276,7 @@ async fn backup(
         drop(progress);
         return Ok(output.report(&report));
     }
-    let next = Next::new(setting.path(), &request.destinations);
+    let next = Next::new(setting.path(), &request.destinations).opened_by(&typed.keys);
     let progress = Progress::start(output, "starting");
     request.observer = Some(progress.observer());
     let report = engine.backup(request).await;

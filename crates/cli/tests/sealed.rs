@@ -52,6 +52,21 @@ fn assert_restores(scratch: &Scratch, code: i32, keys: &[&str]) {
 }
 
 #[test]
+fn what_comes_next_is_opened_by_what_sealed_it() {
+    let scratch = scratch();
+    let made = backed_up(&scratch, &["--passphrase-file", "passphrase"]);
+    let (_, next) = made.stdout.split_once("next:\n").unwrap();
+    for line in next.lines() {
+        let (_, arguments) = line.trim().split_once(' ').unwrap();
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        scratch.teeline(0, &arguments);
+    }
+    let id = scratch.listed("copy").remove(0);
+    let restored = scratch.read(&format!("backups/restored/{id}/users.jsonl"));
+    assert_eq!(restored, b"{\"id\":1,\"name\":\"plainly\"}\n");
+}
+
+#[test]
 fn a_key_comes_from_wherever_it_is_kept() {
     let scratch = scratch();
     let recipient = text(&scratch, "recipient");

@@ -36,6 +36,29 @@ pub(crate) struct KeyArguments {
     pub(crate) passphrase_command: Vec<String>,
 }
 
+impl KeyArguments {
+    /// Those that can be read once more, as they were typed: each option with its value. A descriptor can't.
+    pub(crate) fn again(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let files = [
+            ("--key-file", &self.key_file),
+            ("--passphrase-file", &self.passphrase_file),
+        ];
+        let files = files.map(|(option, files)| {
+            let shown = files.iter().map(|file| file.display().to_string());
+            (option, shown.collect())
+        });
+        let others = [
+            ("--key-env", self.key_env.clone()),
+            ("--key-command", self.key_command.clone()),
+            ("--passphrase-env", self.passphrase_env.clone()),
+            ("--passphrase-command", self.passphrase_command.clone()),
+        ];
+        let all: Vec<(&'static str, Vec<String>)> = files.into_iter().chain(others).collect();
+        all.into_iter()
+            .flat_map(|(option, values)| values.into_iter().map(move |value| (option, value)))
+    }
+}
+
 /// Where a host that can't read its backups keeps what an incremental one goes on from.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Keys")]

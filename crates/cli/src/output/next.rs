@@ -5,6 +5,8 @@ use std::path::Path;
 
 use teeline::{BackupId, DestinationSpec, Place, masked};
 
+use crate::args::KeyArguments;
+
 /// How the places of a run are named again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Next {
@@ -13,6 +15,8 @@ pub(crate) struct Next {
     config: Option<String>,
     /// The destinations by their names, each as it is typed; those are left out that would show a secret.
     destinations: Vec<(String, String)>,
+    /// The options that name what opens it, each with a space before it.
+    keys: String,
     id: Option<BackupId>,
 }
 
@@ -24,7 +28,18 @@ impl Next {
             program: program(),
             config: config.map(|path| quoted(&path.display().to_string())),
             destinations: destinations.iter().filter_map(typed).collect(),
+            keys: String::new(),
             id: None,
+        }
+    }
+
+    /// With what opens the backup, as far as that can be typed again.
+    pub(crate) fn opened_by(self, keys: &KeyArguments) -> Self {
+        let typed =
+            |(option, value): (&str, String)| format!(" {option} {}", quoted(&masked(&value)));
+        Next {
+            keys: keys.again().map(typed).collect(),
+            ..self
         }
     }
 
@@ -57,6 +72,7 @@ impl fmt::Display for Next {
         };
         writeln!(f, "\nnext:")?;
         writeln!(f, "  {program} list {places}")?;
+        let places = format!("{places}{}", self.keys);
         writeln!(f, "  {program} verify {id} {places}")?;
         writeln!(
             f,
