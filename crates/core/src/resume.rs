@@ -128,6 +128,8 @@ pub struct Resumption {
     claim: RunClaim,
     /// In the order of the claim.
     resources: Vec<KeptResource>,
+    /// The destinations that couldn't be asked what they have of it.
+    silent: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -174,7 +176,15 @@ impl Resumption {
         Ok(Resumption {
             resources: resources.collect::<Result<_, _>>()?,
             claim,
+            silent: Vec::new(),
         })
+    }
+
+    /// Where these destinations couldn't be asked what they have of it. One of them may have it as a backup already, so what is made
+    /// of it must be the very same.
+    #[must_use]
+    pub fn without_word_from(self, silent: Vec<String>) -> Self {
+        Resumption { silent, ..self }
     }
 
     /// What the run had claimed.
@@ -229,7 +239,7 @@ impl Resumption {
     ///
     /// # Errors
     /// Where it isn't. What is sealed has to be in a state that is known besides: a key seals once, and nobody knows any more
-    /// what it has sealed since the last index.
+    /// what it has sealed since the last index. So has what a destination that couldn't be asked may have.
     pub fn check(
         &self,
         plan: &ScanPlan,
@@ -243,21 +253,37 @@ impl Resumption {
         if let Some(file) = differing(&claim.attachments, attachments) {
             return Err(differs(file, "it isn't what it was"));
         }
+        let Some(why) = self.why_the_very_same() else {
+            return Ok(());
+        };
         let head = &claim.head;
-        if head.plan.seal.is_some() && (head.parent.is_some() || head.since.is_some()) {
-            let message =
-                "it is incremental, and what it seals depends on more than the state of the source";
-            return Err(differs(&head.id, message));
+        if head.parent.is_some() || head.since.is_some() {
+            let message = "it is incremental, and depends on more than the state of the source";
+            return Err(differs(&head.id, &format!("{message}; {why}")));
         }
         let is_same = |name: &&String| plan.states.get(*name) == claim.states.get(*name);
         let names = claim.claimed.resources.iter().map(|claimed| &claimed.name);
         let unknown = |name: &&String| !claim.states.contains_key(*name) || !is_same(name);
         match names.clone().find(unknown) {
-            Some(name) if head.plan.seal.is_some() => Err(differs(
-                name,
-                "whether it is as it was can't be told, and what is sealed mustn't be sealed again otherwise",
+            Some(name) => {
+                let message = "whether it is as it was can't be told";
+                Err(differs(name, &format!("{message}; {why}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Why it isn't enough that what is read and is there as well is the same, if it isn't.
+    fn why_the_very_same(&self) -> Option<String> {
+        if self.claim.head.plan.seal.is_some() {
+            return Some("what is sealed mustn't be sealed again otherwise".to_owned());
+        }
+        match &self.silent[..] {
+            [] => None,
+            silent => Some(format!(
+                "{} can't be asked, and may have it as a backup already",
+                silent.join(", ")
             )),
-            _ => Ok(()),
         }
     }
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::watched::watched;
-use common::{assert_idle, engine, failing, place, records, request};
-use teeline::sinks::{Fault, MemorySink, Operation, What, When};
+use common::{assert_idle, engine, failing, place, records, request, store};
+use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, BackupReport, Class, DestinationSpec, Engine, Executor, JsonlSource, Resume, exit,
+    BackupId, BackupReport, Class, DestinationSpec, Engine, Executor, JsonlSource, Resume,
+    StrategyKind, exit,
 };
 use teeline_core::{ObjectKey, Sink};
 
@@ -140,4 +141,48 @@ async fn a_number_that_came_after_a_sweep_is_taken_back() {
     let folder = format!("{}/", run.id);
     let mut left = run.sink.keys().into_iter();
     assert_eq!(left.find(|key| key.as_str().starts_with(&folder)), None);
+}
+
+#[tokio::test]
+async fn what_may_be_a_backup_where_nobody_can_ask_is_begun_afresh() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    std::fs::write(&path, records(1_000)).unwrap();
+    let engine = Engine::builder().workers(1).build().unwrap();
+    let backup = async |to: &[DestinationSpec], resume| {
+        let mut asked = request(&[], to);
+        asked.source = Arc::new(JsonlSource::path(&path));
+        (asked.strategy, asked.resume) = (StrategyKind::Any, resume);
+        asked.resume_quiet = Duration::from_millis(1);
+        engine.backup(asked).await
+    };
+    let fails = |operation, keys| {
+        let fault = Fault::new(operation, When::From(1), What::Fail(Class::Permanent));
+        fault.on_keys_with(keys)
+    };
+    let (broken, here) = failing("here", fails(Operation::Put, ".index"));
+    let (whole, there) = store("there");
+    let made = backup(&[here, there], None).await;
+    assert_eq!(made.exit_code(), exit::DEGRADED, "{made:?}");
+    let id = made.id.unwrap();
+
+    let here = place("here", broken.clone());
+    let list = Fault::new(Operation::List, When::From(1), What::Fail(Class::Permanent));
+    let silent = FaultSink::new(Arc::new(whole), FaultPlan::new(1).with(list));
+    let both = [here, place("there", silent)];
+    // The file was written just before it was read, so it may be another one.
+    for resume in [Resume::Unfinished, Resume::Run(id.clone())] {
+        let afresh = backup(&both, Some(resume)).await;
+        assert_eq!(afresh.exit_code(), exit::DONE, "{afresh:?}");
+        assert_ne!(afresh.id.as_ref(), Some(&id));
+        let resumed = afresh.resumed.unwrap();
+        assert_eq!(resumed.run, id);
+        let why = resumed.afresh_because.unwrap();
+        assert!(
+            why.ends_with("there can't be asked, and may have it as a backup already"),
+            "{why}"
+        );
+    }
+    let manifest = ObjectKey::new(format!("{id}/manifest.json")).unwrap();
+    assert!(!broken.keys().contains(&manifest));
 }

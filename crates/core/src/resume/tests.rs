@@ -267,7 +267,7 @@ proptest! {
 }
 
 #[test]
-fn a_plan_must_be_the_one_that_was_claimed_and_sealed_resources_in_a_known_state() {
+fn a_plan_must_be_the_one_that_was_claimed_and_resources_in_a_known_state_where_that_counts() {
     let records: Records = vec![vec!["a\n".to_owned()], vec![]];
     let mut sealed = claim(&records);
     let plan = |states: BTreeMap<String, Digest>| ScanPlan {
@@ -290,6 +290,17 @@ fn a_plan_must_be_the_one_that_was_claimed_and_sealed_resources_in_a_known_state
         .check(&same, &claimed, &attachment)
         .unwrap_err();
     assert_eq!(error.subject(), "_database.json");
+
+    let silent = |claim: &RunClaim| resumption(claim).without_word_from(vec!["far".to_owned()]);
+    assert!(silent(&sealed).check(&same, &claimed, &[]).is_ok());
+    let error = silent(&sealed)
+        .check(&plan(BTreeMap::new()), &claimed, &[])
+        .unwrap_err();
+    assert!(error.message().contains("far can't be asked"), "{error}");
+    let mut link = sealed.clone();
+    link.head.since = Some(link.head.started_at);
+    assert!(resumption(&link).check(&same, &claimed, &[]).is_ok());
+    assert!(silent(&link).check(&same, &claimed, &[]).is_err());
 
     sealed.head.plan.seal = Some(crate::seal::SealEntry {
         algorithm: crate::seal::SealAlgorithm::default(),

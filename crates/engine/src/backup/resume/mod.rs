@@ -149,6 +149,9 @@ impl Run<'_> {
         let looked_at: Vec<&Holdings> = take_part.filter_map(|(_, held)| held.as_ref()).collect();
         let resumption = Resumption::new(claim, &looked_at);
         let resumption = resumption.map_err(|error| Otherwise::Afresh(error.to_string()))?;
+        let silent = self.unanswered(&left);
+        let silent = silent.into_iter().map(str::to_owned).collect();
+        let resumption = resumption.without_word_from(silent);
         let attempts = left.iter().flatten().map(|left| left.attempts);
         let attempt = attempts.max().unwrap_or(0).saturating_add(1);
         if attempt > ATTEMPTS_MAX {
@@ -207,7 +210,7 @@ impl Run<'_> {
         for looked in join_all(looks).await {
             left.push(match looked {
                 Ok(left) => Some(left),
-                // What is there is no answer by itself: who can't be asked is out by the strategy, if it still can't be later.
+                // Who can't be asked is out by the strategy, if it still can't be later. What is made of the run must be what may be there.
                 Err(Otherwise::Refused(error))
                     if !matches!(error.class(), Class::Usage | Class::Corrupt) =>
                 {
