@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use futures::TryStreamExt;
 use teeline_core::{
     BackupError, BackupId, Class, Digest, DigestOfDigests, ObjectKey, Sink, layout,
@@ -16,11 +17,65 @@ const WINDOW_BYTES: u64 = 4 << 20;
 /// A store that keeps no copy right isn't asked for more of them.
 const COPIES_MAX: usize = 4;
 
+/// What was moved aside, or is about to be.
+pub(crate) struct Kept {
+    /// Where it is kept.
+    pub(crate) key: ObjectKey,
+    /// Of what stands in its place, and is kept.
+    digest: Digest,
+}
+
+impl Kept {
+    /// Whether it is these bytes.
+    pub(crate) fn is(&self, bytes: &Bytes) -> bool {
+        let mut digest = DigestOfDigests::default();
+        for window in bytes.chunks(WINDOW_BYTES as usize) {
+            digest.push(Digest::of(window));
+        }
+        digest.finish() == self.digest
+    }
+}
+
 /// Moves a damaged object out of its place. Gives where it is kept.
-pub(crate) async fn set_aside(opened: &Opened, key: &ObjectKey) -> Result<ObjectKey, BackupError> {
-    let kept = keep(opened, key).await?;
+///
+/// # Errors
+/// As of [`keep_damaged`]; where it can't be removed.
+pub(crate) async fn set_aside(
+    opened: &Opened,
+    key: &ObjectKey,
+    is_right: impl AsyncFnOnce(&Kept) -> Result<bool, BackupError>,
+) -> Result<ObjectKey, BackupError> {
+    let kept = keep_damaged(opened, key, is_right).await?;
     clear(opened, key).await?;
     Ok(kept)
+}
+
+/// Copies a damaged object that is about to be removed. Gives where it is kept. By then what stands there is known for certain, so it is
+/// judged once more: what only the way to the store damages, each time, stays.
+///
+/// # Errors
+/// [`Class::Transient`] where it is right after all.
+pub(crate) async fn keep_damaged(
+    opened: &Opened,
+    key: &ObjectKey,
+    is_right: impl AsyncFnOnce(&Kept) -> Result<bool, BackupError>,
+) -> Result<ObjectKey, BackupError> {
+    let kept = keep(opened, key).await?;
+    if is_right(&kept).await? {
+        // A copy of what is right is in nobody's way.
+        opened.sink.delete(&kept.key).await.ok();
+        let message =
+            "what stands there is right, and came damaged each time that it was read before";
+        let error = BackupError::new(
+            Class::Transient,
+            "read",
+            located(opened.sink.as_ref(), key),
+            message,
+        );
+        return Err(error
+            .suggest("the way to this destination damages data: see to that, and repair again"));
+    }
+    Ok(kept.key)
 }
 
 /// What was moved aside of a backup.
@@ -43,8 +98,8 @@ pub(crate) fn was_of(kept: &ObjectKey, id: &BackupId) -> bool {
     in_its_folder || of_it.as_ref() == Some(id)
 }
 
-/// Copies what stands under a key, unless that was done before. Gives the key of the copy, which has the same bytes.
-async fn keep(opened: &Opened, key: &ObjectKey) -> Result<ObjectKey, BackupError> {
+/// Copies what stands under a key, unless that was done before. The copy has the same bytes.
+async fn keep(opened: &Opened, key: &ObjectKey) -> Result<Kept, BackupError> {
     let sink = opened.sink.as_ref();
     let digest = digest_of(sink, key).await?;
     let mut name = digest;
@@ -56,7 +111,7 @@ async fn keep(opened: &Opened, key: &ObjectKey) -> Result<ObjectKey, BackupError
             Err(error) => return Err(error),
         }
         if is_copy(sink, key, &kept, digest).await? {
-            return Ok(kept);
+            return Ok(Kept { key: kept, digest });
         }
         // It was damaged in turn. Nothing is written twice, so the next one has another name.
         name = Digest::of(name.as_bytes());
@@ -80,7 +135,7 @@ async fn is_copy(
 }
 
 /// Removes what was kept from where it stood.
-async fn clear(opened: &Opened, key: &ObjectKey) -> Result<(), BackupError> {
+pub(crate) async fn clear(opened: &Opened, key: &ObjectKey) -> Result<(), BackupError> {
     opened.sink.delete(key).await.map_err(asking_for_the_right)
 }
 

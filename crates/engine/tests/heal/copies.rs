@@ -429,3 +429,27 @@ async fn nothing_is_left_of_a_sealed_copy_that_is_removed_while_it_is_made() {
         assert!(nth > 4, "each file is written");
     }
 }
+
+#[tokio::test]
+async fn what_only_the_way_there_damages_stays_where_it_is() {
+    for (file, reads) in [("catalog/", 3), ("manifest.json", 3), (".jsonl.gz", 2)] {
+        let world = World::new();
+        let id = world.backed_up(|_| ()).await;
+        let before = world.contents(1).await;
+        let mut plan = FaultPlan::new(1);
+        for read in 1..=reads {
+            let flips = Fault::new(Operation::Read, When::Nth(read), What::FlipBit);
+            plan = plan.with(flips.on_keys_with(file));
+        }
+        let sink = world.sinks[1].clone();
+        let far = place("far", FaultSink::new(Arc::new(sink), plan));
+        let report = world.heal_at(&[world.at[0].clone(), far], &id).await;
+        assert_ne!(report.exit_code(), exit::DONE, "{file}: {report:?}");
+        let error = copy_of(&report, 1).error.as_ref().unwrap();
+        assert!(
+            error.message.contains("what stands there is right"),
+            "{file}: {error:?}"
+        );
+        assert!(world.contents(1).await == before, "{file}");
+    }
+}

@@ -16,7 +16,7 @@ use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
 use crate::report::{Damage, MendedFile, WasWrong};
 use crate::run_records;
-use crate::set_aside::{asking_for_the_right, set_aside};
+use crate::set_aside::{Kept, asking_for_the_right, clear, keep_damaged, set_aside};
 
 /// The healing of one copy, and what came of it so far.
 pub(super) struct Healing<'a> {
@@ -160,7 +160,9 @@ impl<'a> Healing<'a> {
         right: Bytes,
     ) -> Result<(), BackupError> {
         let moved_to = match found {
-            Found::Damaged => Some(set_aside(self.to, key).await?),
+            Found::Damaged => {
+                Some(set_aside(self.to, key, async |kept| Ok(kept.is(&right))).await?)
+            }
             Found::Missing | Found::Right(_) => None,
         };
         let read_back = self.to.sink.capabilities().read_back.has_documents();
@@ -267,10 +269,13 @@ impl<'a> Healing<'a> {
         let manifest = Expected::Document(&same)
             .look(self.to, &manifest_key)
             .await?;
-        let wrong = [(&key, &entry), (&manifest_key, &manifest)];
-        let wrong = wrong.map(|(key, found)| (key, found, !matches!(found, Found::Right(_))));
+        let wrong = [
+            (&key, &entry, document::seal(&right)),
+            (&manifest_key, &manifest, self.sealed.bytes.clone()),
+        ];
+        let is_wrong = |found: &Found| !matches!(found, Found::Right(_));
         self.bytes += self.sealed.bytes.len() as u64;
-        if !wrong.iter().any(|(.., is_wrong)| *is_wrong) {
+        if !wrong.iter().any(|(_, found, _)| is_wrong(found)) {
             return Ok(());
         }
         if let Some(first) = self.damage.first() {
@@ -288,19 +293,24 @@ impl<'a> Healing<'a> {
             self.found(&claim, None, &error);
             return Ok(());
         };
+        let mut moved = Vec::new();
+        for (key, found, right) in wrong {
+            let kept = match found {
+                Found::Right(_) => continue,
+                Found::Missing => None,
+                Found::Damaged => {
+                    let is_right = async |kept: &Kept| Ok(kept.is(&right));
+                    Some(keep_damaged(self.to, key, is_right).await?)
+                }
+            };
+            moved.push((key, found.wrong(), kept));
+        }
         if matches!(manifest, Found::Damaged) {
             let removed = remove_markers(self.to.sink.as_ref(), &key).await;
             removed.map_err(asking_for_the_right)?;
         }
-        let mut moved = Vec::new();
-        for (key, found, is_wrong) in wrong {
-            if is_wrong {
-                let moved_to = match found {
-                    Found::Damaged => Some(set_aside(self.to, key).await?),
-                    Found::Missing | Found::Right(_) => None,
-                };
-                moved.push((key, found.wrong(), moved_to));
-            }
+        for (key, ..) in moved.iter().filter(|(.., kept)| kept.is_some()) {
+            clear(self.to, key).await?;
         }
         let read_back = self.to.sink.capabilities().read_back.has_documents();
         Publication::new(self.sealed, self.path)
@@ -326,7 +336,11 @@ impl<'a> Healing<'a> {
             let Err(error) = record else { continue };
             Found::of_error(error)?;
             if let Found::Damaged = Expected::Document(&judge).look(self.to, &key).await? {
-                let kept = set_aside(self.to, &key).await?;
+                let is_right = async |kept: &Kept| {
+                    let found = Expected::Document(&judge).look(self.to, &kept.key).await?;
+                    Ok(matches!(found, Found::Right(_)))
+                };
+                let kept = set_aside(self.to, &key, is_right).await?;
                 self.mended(&key, WasWrong::Damaged, Some(kept));
             }
         }

@@ -1,12 +1,14 @@
 //! The healing of a data file, and of its index.
 
+use teeline_actors::compare_pieces;
 use teeline_core::{BackupError, Class, Index, ObjectKey, ResourceEntry, SegmentEntry};
 
 use super::copy::{Found, Healing};
 use super::sources::Expected;
 use crate::check::{Check, check_index};
 use crate::files::{WholeFile, file_of};
-use crate::set_aside::set_aside;
+use crate::open::Opened;
+use crate::set_aside::{Kept, set_aside};
 
 impl Healing<'_> {
     /// A data file and its index, which is written after it, as in a backup.
@@ -96,7 +98,12 @@ impl Healing<'_> {
             Ok(()) => {
                 async {
                     let moved_to = match found {
-                        Found::Damaged => Some(set_aside(self.to, key).await?),
+                        Found::Damaged => {
+                            let is_right = async |kept: &Kept| {
+                                is_whole(self.to, &kept.key, segment, index).await
+                            };
+                            Some(set_aside(self.to, key, is_right).await?)
+                        }
                         Found::Missing | Found::Right(_) => None,
                     };
                     self.writing(key);
@@ -141,4 +148,21 @@ impl Healing<'_> {
         self.damage.append(&mut check.damage);
         Ok(())
     }
+}
+
+/// Whether each piece of a data file is right.
+async fn is_whole(
+    opened: &Opened,
+    key: &ObjectKey,
+    segment: &SegmentEntry,
+    index: &Index,
+) -> Result<bool, BackupError> {
+    if !opened.sink.capabilities().read_back.has_data()
+        || opened.sink.head(key).await?.bytes != segment.stored_bytes
+    {
+        return Ok(false);
+    }
+    let mut is_whole = true;
+    compare_pieces(&opened.sink, key, index, |_, is_equal| is_whole &= is_equal).await?;
+    Ok(is_whole)
 }
