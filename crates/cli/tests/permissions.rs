@@ -6,7 +6,7 @@
 
 mod shared;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -91,4 +91,30 @@ fn what_is_restored_is_for_its_owner() {
     let (mut files, mut folders) = (Vec::new(), Vec::new());
     collect(&scratch.path("new"), &mut files, &mut folders);
     assert_eq!((files, folders), (vec![0o600], vec![0o700; 2]));
+}
+
+#[test]
+fn where_others_have_prepared_the_place_nothing_is_restored() {
+    let scratch = Scratch::new();
+    scratch.write("events.jsonl", "{\"n\":1}\n");
+    scratch.teeline(0, &["backup", "--from", "events.jsonl", "--to", "a"]);
+    let id = scratch.listed("a").remove(0);
+    let staging = scratch.path(&format!(".new.{id}.restoring"));
+    let asked = ["restore", "latest", "--at", "a", "--target", "./new"];
+    std::fs::create_dir(&staging).unwrap();
+    std::fs::set_permissions(&staging, Permissions::from_mode(0o777)).unwrap();
+    let refused = scratch.teeline(1, &asked);
+    assert!(refused.stderr.contains("others may use it"), "{refused:?}");
+
+    std::fs::remove_dir(&staging).unwrap();
+    let elsewhere = scratch.path("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &staging).unwrap();
+    scratch.teeline(1, &asked);
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
+    assert!(!scratch.path("new").exists());
+
+    std::fs::remove_file(&staging).unwrap();
+    scratch.teeline(0, &asked);
+    assert_eq!(scratch.files("new"), ["events.jsonl"]);
 }

@@ -7,6 +7,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -120,7 +121,9 @@ async fn two_restores_of_one_backup_to_one_folder_do_not_meet() {
 async fn what_a_killed_restore_left_is_cleaned_up() {
     let made = made().await;
     let left = made.staging("out");
-    fs::create_dir_all(left.join("folder")).unwrap();
+    let mut private = fs::DirBuilder::new();
+    private.recursive(true).mode(0o700);
+    private.create(left.join("folder")).unwrap();
     for name in ["events.jsonl", "stale.jsonl", "folder/file"] {
         fs::write(left.join(name), "half a li").unwrap();
     }

@@ -14,7 +14,7 @@ use teeline_core::{
 };
 use tokio::fs::{self, File};
 
-use super::staging::Staging;
+use super::staging::{NO_LINK, Staging};
 
 #[derive(Debug)]
 pub(super) struct FolderTarget {
@@ -99,6 +99,7 @@ impl FolderTarget {
                 .create(true)
                 .append(true)
                 .mode(0o600)
+                .custom_flags(NO_LINK)
                 .open(&path)
                 .await;
             let file = file.map_err(|error| failed("create", &path, error))?;

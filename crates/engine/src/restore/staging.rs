@@ -3,14 +3,17 @@
 //! It has one name for a backup and a target, so that what a killed restore left is found by the next one and goes. What
 //! tells a killed one from one that is under way is a lock on the folder: it ends with the process that holds it.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use teeline_core::{BackupError, Class};
 
 use super::folder::failed;
+
+/// A link is somebody else's way to have something written elsewhere.
+pub(super) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// How often the folder may be gone again by the time that it is locked: each time another restore has ended.
 const TRIES_MAX: u32 = 8;
@@ -45,10 +48,12 @@ impl Staging {
 
 /// Locks the folder; `None` where it was renamed or removed before it was locked.
 fn lock(path: &Path) -> Result<Option<File>, BackupError> {
-    // What is restored is nobody else's to read until its owner says so.
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| failed("create", path, error))?;
-    let folder = match File::open(path) {
+    let is_new = make(path).map_err(|error| failed("create", path, error))?;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(NO_LINK)
+        .open(path);
+    let folder = match opened {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(|error| failed("open", path, error))?,
     };
@@ -63,12 +68,42 @@ fn lock(path: &Path) -> Result<Option<File>, BackupError> {
     let locked = folder
         .metadata()
         .map_err(|error| failed("look at", path, error))?;
+    if !is_new {
+        check_own(path, &locked)?;
+    }
     let is_same = |there: fs::Metadata| (there.dev(), there.ino()) == (locked.dev(), locked.ino());
     match fs::symlink_metadata(path) {
         Ok(there) => Ok(Some(folder).filter(|_| is_same(there))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed("look at", path, error)),
     }
+}
+
+/// Makes the folder; whether it wasn't there. What is restored is nobody else's to read until its owner says so.
+fn make(path: &Path) -> io::Result<bool> {
+    let mut private = DirBuilder::new();
+    private.mode(0o700);
+    if let Some(parent) = path.parent() {
+        private.recursive(true).create(parent)?;
+    }
+    match private.recursive(false).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        made => made.map(|()| true),
+    }
+}
+
+/// What somebody else has made, or may use, could have links in it, or be read by them. Not every filesystem keeps permissions, so what
+/// was just made needs none.
+fn check_own(path: &Path, folder: &fs::Metadata) -> Result<(), BackupError> {
+    let is_own = folder.uid() == rustix::process::geteuid().as_raw();
+    if is_own && folder.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let message = "it was made by somebody else, or others may use it";
+    Err(
+        BackupError::new(Class::Permanent, "stage in", path.display(), message)
+            .suggest("remove it, or restore to a folder in which only you can write"),
+    )
 }
 
 fn clear(folder: &Path) -> io::Result<()> {
