@@ -13,7 +13,7 @@ use crate::digest::{Digest, DigestOfDigests};
 use crate::error::BackupError;
 use crate::id::BackupId;
 use crate::manifest::PlanEntry;
-use crate::piece::{Piece, windows};
+use crate::piece::{Piece, WindowBytes, windows};
 use crate::placing::ResourceKind;
 use crate::seal::{SEALED_SUFFIX, SealedPlace};
 use crate::source::ResourceCounts;
@@ -322,13 +322,17 @@ impl Index {
         Ok(rows)
     }
 
-    /// The chunks in groups of up to `window_bytes` stored bytes (or one larger chunk), each with its range in the file.
-    pub fn windows(&self, window_bytes: u64) -> impl Iterator<Item = (Range<u64>, &[ChunkEntry])> {
+    /// The chunks in groups within `max` (or one larger chunk), each with its range in the file.
+    pub fn windows(&self, max: WindowBytes) -> impl Iterator<Item = (Range<u64>, &[ChunkEntry])> {
         let begin = self.prologue.map_or(0, |prologue| prologue.stored);
-        windows(&self.chunks, |chunk| chunk.stored, begin, window_bytes)
+        let size = |chunk: &ChunkEntry| WindowBytes {
+            stored: chunk.stored,
+            plain: chunk.plain,
+        };
+        windows(&self.chunks, size, begin, max)
     }
 
-    /// All that the data file consists of, in groups as those of [`Index::windows`].
+    /// All that the data file consists of, in groups of up to `window_bytes` stored bytes (or one larger piece), each with its range.
     pub fn piece_windows(&self, window_bytes: u64) -> Vec<(Range<u64>, Vec<Piece>)> {
         let chunks = (0..).zip(&self.chunks);
         let chunks = chunks.map(|(number, chunk)| chunk.piece(number));
@@ -336,7 +340,15 @@ impl Index {
             .chain(chunks)
             .chain(self.epilogue)
             .collect();
-        windows(&pieces, |piece| piece.stored, 0, window_bytes)
+        let size = |piece: &Piece| WindowBytes {
+            stored: piece.stored,
+            plain: 0,
+        };
+        let max = WindowBytes {
+            stored: window_bytes,
+            plain: 0,
+        };
+        windows(&pieces, size, 0, max)
             .map(|(range, pieces)| (range, pieces.to_vec()))
             .collect()
     }

@@ -93,7 +93,7 @@ pub use mask::{looks_like_url, masked};
 pub use metadata::{METADATA_BYTES_MAX, Metadata};
 pub use part::{Conditions, InPart, Partitions, Query};
 pub use path_template::PathTemplate;
-pub use piece::Piece;
+pub use piece::{Piece, WindowBytes};
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
 pub use probe::{ProbeRecord, Promises};
 pub use progress::{DestinationState, Narrator, ProgressEvent};

@@ -38,21 +38,34 @@ impl Piece {
     }
 }
 
-/// Groups of what follows each other in a file from `begin` on, each of up to `window_bytes` (or one larger item), with its
-/// range.
+/// Bytes of a group of chunks or pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowBytes {
+    /// As they are stored.
+    pub stored: u64,
+    /// After decoding.
+    pub plain: u64,
+}
+
+/// Groups of what follows each other in a file from `begin` on, each (or one larger item) within `max`, with its range.
 pub(crate) fn windows<'a, T>(
     items: &'a [T],
-    stored: impl Fn(&T) -> u64 + 'a,
+    size: impl Fn(&T) -> WindowBytes + 'a,
     begin: u64,
-    window_bytes: u64,
+    max: WindowBytes,
 ) -> impl Iterator<Item = (Range<u64>, &'a [T])> {
     let (mut from, mut offset) = (0, begin);
     std::iter::from_fn(move || {
         let (mut to, begin) = (from, offset);
-        while to < items.len()
-            && (to == from || offset - begin + stored(&items[to]) <= window_bytes)
-        {
-            offset += stored(&items[to]);
+        let mut plain = 0_u64;
+        while to < items.len() {
+            let next = size(&items[to]);
+            plain = plain.saturating_add(next.plain);
+            let fits = offset - begin + next.stored <= max.stored && plain <= max.plain;
+            if to > from && !fits {
+                break;
+            }
+            offset += next.stored;
             to += 1;
         }
         let window = &items[from..to];

@@ -95,7 +95,7 @@ fn told_by(marker: &ObjectKey) -> Option<Told> {
     let document = document_of(text)?;
     let entry: CatalogEntry = document::open(marker.as_str(), &document).ok()?;
     let its = layout::catalog_entry(&entry.id, entry.started_at).ok()?;
-    (its == key).then(|| Told::Entry(Box::new(entry)))
+    (its == key && entry.is_of_its_time()).then(|| Told::Entry(Box::new(entry)))
 }
 
 /// The key of the entry, and the text.

@@ -255,6 +255,14 @@ impl CatalogEntry {
         };
         self == right || self.asked_for.is_none() && *self == as_before()
     }
+
+    /// Whether the backup began when its id says, where that says it. By its time a backup is kept or goes, so no second entry may give
+    /// it another one.
+    pub fn is_of_its_time(&self) -> bool {
+        let second = |time: Timestamp| time.unix_ms().div_euclid(1000);
+        let began = self.id.began();
+        began.is_none_or(|began| second(began) == second(self.started_at))
+    }
 }
 
 impl Document for CatalogEntry {

@@ -89,6 +89,11 @@ pub trait Target: fmt::Debug + fmt::Display + Send {
         false
     }
 
+    /// Whether it takes objects that are no records; unless said otherwise, it does.
+    fn takes_objects(&self) -> bool {
+        true
+    }
+
     /// Whether the restore can be carried out here: the target is empty or may be overwritten, the backup is of a kind
     /// that it takes. Changes nothing.
     async fn check(&mut self, restoring: &Restoring) -> Result<(), BackupError>;

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use teeline_core::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer};
 use teeline_core::{
     AttachmentEntry, BackupError, BackupId, Buffers, CatalogEntry, ChunkEntry, Class, Decoder,
-    Digest, Index, Manifest, ObjectKey, ObjectRow, SegmentEntry, layout,
+    Digest, Index, Manifest, ObjectKey, ObjectRow, SegmentEntry, WindowBytes, layout,
 };
 
 use crate::catalog::Asked;
@@ -28,8 +28,11 @@ use crate::report::Damage;
 pub(crate) use frozen::Frozen;
 use seals::{open_manifest, sealed_rows};
 
-/// How much of a segment is read in one call.
-const WINDOW_BYTES: u64 = 1 << 20;
+/// How much of a segment is read in one call, and decoded at once. What is very repetitive may unpack to a thousand times as much.
+const WINDOW_MAX: WindowBytes = WindowBytes {
+    stored: 1 << 20,
+    plain: 8 << 20,
+};
 
 /// A backup, readable as long as each chunk is right at one destination.
 pub(crate) struct Copies {
@@ -69,6 +72,27 @@ impl Copy {
     }
 }
 
+/// Of two destinations that have different backups under one id neither is believed.
+fn differ(
+    id: &BackupId,
+    before: &[Opened],
+    known: &CatalogEntry,
+    opened: &Opened,
+    entry: &CatalogEntry,
+) -> BackupError {
+    let before: Vec<&str> = before.iter().map(|opened| opened.name.as_str()).collect();
+    let message = format!(
+        "{} has another backup of this id, whose manifest has the checksum {}, than {}, where it is {}",
+        opened.name,
+        entry.checksum,
+        before.join(", "),
+        known.checksum
+    );
+    BackupError::new(Class::Conflict, "read", id, message).suggest(
+        "name the one that is meant alone (--at DEST), and delete the other there; reports and run records have the checksum of what was made",
+    )
+}
+
 /// Consecutive chunks of a segment.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
@@ -77,6 +101,14 @@ pub(crate) struct Window {
     pub(crate) chunks: Vec<ChunkEntry>,
     /// Where the segment belongs, if it is sealed.
     place: Option<SealedPlace>,
+}
+
+impl Window {
+    /// What it takes to hold it decoded.
+    pub(crate) fn plain_bytes(&self) -> u64 {
+        let plain = self.chunks.iter().map(|chunk| chunk.plain);
+        plain.fold(0, u64::saturating_add)
+    }
 }
 
 impl Copies {
@@ -123,12 +155,13 @@ impl Copies {
                     },
                     Some((known, ..)) if known.checksum == entry.checksum => {}
                     Some((known, ..)) => {
-                        let message = format!(
-                            "its manifest has the checksum {}, another destination's {}",
-                            entry.checksum, known.checksum
-                        );
-                        let error = BackupError::corrupt(&opened.sink, message);
-                        avoided.push(damage(&opened.name, &entry.path, None, None, &error));
+                        // What only pretends to be the backup is damage; which of two is meant, nobody here can tell.
+                        let forged = open_manifest(&opened, &entry, &sealed, keys).await;
+                        let Err(error) = forged else {
+                            return Err(differ(id, &copies, known, &opened, &entry));
+                        };
+                        let file = format!("{}/{}", entry.path, layout::MANIFEST);
+                        avoided.push(damage(&opened.name, &file, None, None, &error));
                         continue;
                     }
                 },
@@ -244,7 +277,7 @@ impl Copies {
         };
         check_index(&self.manifest, segment, &index)?;
         let mut first_chunk = 0;
-        let windows = index.windows(WINDOW_BYTES).map(|(range, chunks)| {
+        let windows = index.windows(WINDOW_MAX).map(|(range, chunks)| {
             let window = Window {
                 range,
                 first_chunk,

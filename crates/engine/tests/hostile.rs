@@ -14,12 +14,13 @@ use bytes::Bytes;
 use common::{engine, records, request, store, whole};
 use teeline::sinks::MemorySink;
 use teeline::{
-    BackupError, DeleteRequest, DestinationSpec, Digest, Engine, Executor, RestoreReport,
-    RestoreRequest, RestoreTarget, Sink, Target, Timestamp, VerifyReport, VerifyRequest, Which,
+    BackupError, Class, DeleteRequest, DestinationSpec, Digest, Engine, Executor, RestoreReport,
+    RestoreRequest, RestoreStatus, RestoreTarget, Sink, Target, Timestamp, VerifyReport,
+    VerifyRequest, Which, exit,
 };
 use teeline_core::{
     AttachmentEntry, CatalogEntry, ChunkEntry, Encoder, Frame, Index, IndexBuilder, Manifest,
-    ObjectKey, Restoring, document, layout,
+    ObjectKey, Restoring, SealedManifest, document, layout,
 };
 
 /// A backup of one segment, and what its documents say.
@@ -316,7 +317,21 @@ async fn entries_that_are_not_where_they_belong_or_come_twice() {
     let listed = stored.engine.list(std::slice::from_ref(&stored.at)).await;
     assert_eq!((listed.exit_code(), listed.backups.len()), (13, 1));
     assert_eq!(listed.backups[0].destinations, ["one"]);
+    let error = &listed.errors[0].error;
+    assert!(
+        error.message.contains("the backup's id doesn't say"),
+        "{error:?}"
+    );
     assert_eq!(stored.verify().await.exit_code(), 13);
+    // The right one isn't displaced: by its time it is kept or goes, and it restores.
+    let right: Timestamp = listed.backups[0].timestamp;
+    assert_eq!(later(right), stored.entry.started_at);
+    let folder = tempfile::tempdir().unwrap();
+    let target = RestoreTarget::Folder(folder.path().join("restored"));
+    let which = Which::Id(stored.entry.id.clone());
+    let restored = RestoreRequest::new(which, vec![stored.at.clone()], target);
+    let restored = stored.engine.restore(restored).await;
+    assert_eq!(restored.status, RestoreStatus::Completed, "{restored:?}");
 }
 
 #[tokio::test]
@@ -344,6 +359,50 @@ async fn an_old_entry_under_a_newer_key_is_not_the_latest_backup() {
         .restore(RestoreRequest::new(Which::Latest, vec![at], target))
         .await;
     assert_eq!(restored.id.as_ref(), Some(&ids[1]), "{restored:?}");
+}
+
+#[tokio::test]
+async fn of_two_that_differ_neither_is_restored() {
+    let engine = engine(Executor::Threads(1));
+    let ((one, first), (other, second)) = (store("first"), store("second"));
+    let both = [first, second];
+    let report = engine.backup(request(&records(10), &both)).await;
+    let id = report.id.unwrap();
+    // Somebody who can write to one of them makes it another backup of that id, each digest right.
+    let key = ObjectKey::new(format!("{id}/manifest.json")).unwrap();
+    let bytes = whole(&other, &key).await;
+    let mut manifest: Manifest = document::open("manifest.json", &bytes).unwrap();
+    manifest.source.location = "elsewhere".to_owned();
+    let sealed = SealedManifest::open("manifest.json", document::seal(&manifest)).unwrap();
+    other.overwrite(&key, &sealed.bytes);
+    let entry = layout::catalog_entry(&id, manifest.started_at).unwrap();
+    other.overwrite(&entry, &document::seal(&sealed.entry(id.as_str())));
+    let before = one.keys();
+    let restore = async |at: &[DestinationSpec]| {
+        let folder = tempfile::tempdir().unwrap();
+        let target = RestoreTarget::Folder(folder.path().join("restored"));
+        let asked = RestoreRequest::new(Which::Latest, at.to_vec(), target);
+        let report = engine.restore(asked).await;
+        assert_eq!(
+            folder.path().join("restored").exists(),
+            report.error.is_none()
+        );
+        report
+    };
+    for at in [both.clone(), [both[1].clone(), both[0].clone()]] {
+        let refused = restore(&at).await;
+        let error = refused.error.unwrap();
+        assert_eq!(error.class, Class::Conflict, "{error:?}");
+        for part in [
+            "first",
+            "second",
+            report.checksum.unwrap().to_string().as_str(),
+        ] {
+            assert!(error.message.contains(part), "{part}: {error:?}");
+        }
+    }
+    assert_eq!(restore(&both[..1]).await.exit_code(), exit::DONE);
+    assert_eq!(one.keys(), before);
 }
 
 /// A target that panics when it is to take lines.

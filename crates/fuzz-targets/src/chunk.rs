@@ -1,7 +1,7 @@
 //! Chunks, indexes and frames.
 
 use bytes::Bytes;
-use teeline_core::{Buffers, Compression, Decoder, Encoder, Frame, Index};
+use teeline_core::{Buffers, Compression, Decoder, Encoder, Frame, Index, WindowBytes};
 
 use crate::parts::chosen;
 
@@ -9,6 +9,10 @@ use crate::parts::chosen;
 const PLAIN_BYTES_MAX: usize = 1 << 16;
 /// A window of an index, smaller than what chunks say of their sizes.
 const WINDOW_BYTES: u64 = 1 << 10;
+const WINDOW_MAX: WindowBytes = WindowBytes {
+    stored: WINDOW_BYTES,
+    plain: 4 * WINDOW_BYTES,
+};
 
 /// Takes the bytes of a chunk behind how long it is said to be, of an index or of frames.
 pub(crate) fn chunk(input: &[u8]) {
@@ -61,7 +65,7 @@ fn as_index(bytes: &[u8]) {
         return;
     };
     let chunks: usize = index
-        .windows(WINDOW_BYTES)
+        .windows(WINDOW_MAX)
         .map(|(range, chunks)| {
             assert!(range.end <= index.sums.stored);
             chunks.len()

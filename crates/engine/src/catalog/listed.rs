@@ -176,14 +176,14 @@ async fn open_entry(
             format!("it is the entry of {}", entry.id),
         ));
     }
-    if layout::catalog_entry(&entry.id, entry.started_at)? != *key {
-        return Err(BackupError::corrupt(
-            located(sink, key),
-            format!(
-                "its key doesn't say that the backup began at {}",
-                entry.started_at
-            ),
-        ));
-    }
-    Ok((entry, bytes))
+    let says = match layout::catalog_entry(&entry.id, entry.started_at)? == *key {
+        true if entry.is_of_its_time() => return Ok((entry, bytes)),
+        true => "the backup's id",
+        false => "its key",
+    };
+    let message = format!(
+        "{says} doesn't say that the backup began at {}",
+        entry.started_at
+    );
+    Err(BackupError::corrupt(located(sink, key), message))
 }
