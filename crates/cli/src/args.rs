@@ -67,7 +67,7 @@ pub(crate) enum Command {
     Check(MonitorArguments),
     /// Restore a backup to a folder, a database or standard output
     Restore(RestoreArguments),
-    /// Make lost manifests again
+    /// Make whole again what is damaged or lost at a destination, from the others
     Repair(RepairArguments),
     /// Copy backups to destinations that lack them, from others that have them
     Sync(SyncArguments),

@@ -165,6 +165,14 @@ fn single_records_come_back_and_resources_under_other_names() {
     let said = scratch.teeline(0, &typed).stdout;
     assert!(said.contains("users as people  2 records"), "{said}");
 
+    for time in ["2026-11-24T12:00:00", "2026-11-24 12:00", "2026-11-31"] {
+        let refused = restore(2, "./none", &["--at", time]);
+        assert!(
+            refused.stdout.contains("./2026-11-23"),
+            "{time}: {refused:?}"
+        );
+    }
+
     for (code, more, said) in [
         (1, &["--ids", "2,nobody"][..], "nobody"),
         (2, &["--rename", "nobody=x"], "it has: events, users"),
@@ -407,6 +415,7 @@ fn what_is_unknown_is_a_failure() {
         );
     }
     assert!(!scratch.path("out").exists());
+    std::fs::create_dir(scratch.path("empty")).unwrap();
     assert!(scratch.listed("empty").is_empty());
     scratch.teeline(1, &["backup", "--from", "missing.jsonl", "--to", "a"]);
 }

@@ -162,7 +162,7 @@ fn every_field_of_real_reports_is_documented() {
     scratch.teeline(1, &[&broken[..], &SMALL_BUDGET].concat());
     let failed = ["list", "--status", "failed", "--at", "a", "--json"];
     let failed = check("list", scratch.teeline(0, &failed));
-    assert_eq!(failed["backups"].as_array().unwrap().len(), 1, "{failed}");
+    assert_eq!(failed["backups"].as_array().unwrap().len(), 2, "{failed}");
     check(
         "check",
         scratch.teeline(0, &["check", "--at", "b", "--json"]),

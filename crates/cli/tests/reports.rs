@@ -158,8 +158,9 @@ fn checking_everything_where_nothing_is_fails() {
             assert!(run.stderr.starts_with("error: "), "{at}: {}", run.stderr);
         }
     }
-    let run = scratch.teeline(1, &["check", "--at", "typo"]);
-    assert_eq!(run.stdout, "typo  not as expected  0 backups  -\n");
+    std::fs::create_dir(scratch.path("empty")).unwrap();
+    let run = scratch.teeline(1, &["check", "--at", "empty"]);
+    assert_eq!(run.stdout, "empty  not as expected  0 backups  -\n");
     let report = scratch
         .teeline(1, &["verify", "--all", "--at", "typo", "--json"])
         .json();
@@ -169,6 +170,37 @@ fn checking_everything_where_nothing_is_fails() {
     );
     let listed = scratch.teeline(1, &["list", "--at", "file"]);
     assert!(listed.stderr.contains("it is a file"), "{}", listed.stderr);
+}
+
+#[test]
+fn a_folder_that_is_typed_and_not_there_is_no_place_without_backups() {
+    let (scratch, id) = with_copies();
+    for command in [
+        &["list"][..],
+        &["check"],
+        &["verify"],
+        &["scrub"],
+        &["drill"],
+        &["repair"],
+        &["cleanup", "--keep-count", "1"],
+        &["delete", &id],
+        &["status", &id],
+        &["restore", "latest", "--target", "./out"],
+    ] {
+        let run = scratch.teeline(1, &[command, &["--at", "typo"]].concat());
+        let said = "there is no such folder\n  help: check how it is written, and whether its disk is mounted";
+        assert!(run.stderr.contains(said), "{command:?}: {}", run.stderr);
+    }
+    assert!(!scratch.path("typo").exists() && !scratch.path("out").exists());
+    // Beside one that is there it is as one that is dead.
+    let both = ["--at", "a", "--at", "typo", "--target", "./out"];
+    let run = scratch.teeline(3, &[&["restore", "latest"], &both[..]].concat());
+    assert!(
+        run.stdout.contains(&id) && run.stderr.contains("typo"),
+        "{run:?}"
+    );
+    scratch.teeline(0, &["sync", "--at", "a", "--at", "new"]);
+    assert_eq!(scratch.listed("new"), [id]);
 }
 
 #[test]
@@ -207,7 +239,8 @@ fn a_validation_is_told_in_the_documented_words() {
     let shown = scratch.teeline(1, &["validate", "--at", "b", "--scratch", "./file"]);
     let broken = format!("🚨 Validation error: {id}\n");
     assert!(shown.stdout.starts_with(&broken), "{shown:?}");
-    let shown = scratch.teeline(1, &["validate", "--at", "typo"]);
+    std::fs::create_dir(scratch.path("empty")).unwrap();
+    let shown = scratch.teeline(1, &["validate", "--at", "empty"]);
     assert_eq!(shown.stdout, "");
     assert!(shown.stderr.contains("no destination has any"), "{shown:?}");
     let kept = scratch.path("mine");

@@ -326,15 +326,20 @@ pub(crate) async fn resolve(
             }
         }
     }
-    if let Some((name, error)) = asked.iter().find_map(|asked| asked.as_ref().err()) {
-        return Err(BackupError::new(
-            error.class(),
-            "ask",
-            format!("destination {name}"),
-            error,
-        ));
+    match silent(asked) {
+        Some(error) => Err(error),
+        None => Err(not_found(which, false)),
     }
-    Err(not_found(which, false))
+}
+
+/// Why the first of those that couldn't be asked couldn't.
+pub(crate) fn silent(asked: &[Result<Asked, (String, BackupError)>]) -> Option<BackupError> {
+    let (name, error) = asked.iter().find_map(|asked| asked.as_ref().err())?;
+    let silent = BackupError::new(error.class(), "ask", format!("destination {name}"), error);
+    Some(match error.suggestion() {
+        Some(suggestion) => silent.suggest(suggestion),
+        None => silent,
+    })
 }
 
 /// Every backup that is listed or should be, the newest first.

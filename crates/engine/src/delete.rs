@@ -3,6 +3,7 @@
 
 use futures::TryStreamExt;
 use futures::future::join_all;
+use teeline_actors::is_there;
 use teeline_core::chain::{Linked, Links};
 use teeline_core::commit::never_published;
 use teeline_core::{
@@ -16,6 +17,7 @@ use crate::dead_runs::{self, Bound};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
+use crate::files::file_of;
 use crate::ledger;
 use crate::removal::Remains;
 use crate::report::{DeleteReport, DeletedCopy, Removal, RemovalStatus};
@@ -260,12 +262,33 @@ impl Deletion<'_> {
         let grace = self.policy.grace;
         let looked = withdrawn.look(opened, grace, self.now).await;
         if !looked.may_go {
-            return Ok(looked.removal);
+            let is_gone = self.is_gone(withdrawn, looked.path.as_deref()).await?;
+            return Ok(match is_gone {
+                false => looked.removal,
+                true => Removal {
+                    status: RemovalStatus::Removed,
+                    removable_from: None,
+                    ..looked.removal
+                },
+            });
         }
         if grace.ms() > 0 {
             clocks::check(self.engine, opened).await?;
         }
         Ok(self.remove(withdrawn, looked.path, looked.removal).await)
+    }
+
+    /// Whether only what withdrew it is left: its entry goes after all the rest, its claim after that.
+    async fn is_gone(
+        &self,
+        withdrawn: &Withdrawn,
+        path: Option<&str>,
+    ) -> Result<bool, BackupError> {
+        let (true, Some(path)) = (withdrawn.entries.is_empty(), path) else {
+            return Ok(false);
+        };
+        let sink = self.asked.opened.sink.as_ref();
+        Ok(!is_there(sink, &file_of(path, layout::RUN_CLAIM)?).await?)
     }
 
     async fn remove(

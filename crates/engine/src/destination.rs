@@ -56,6 +56,8 @@ pub struct DestinationSpec {
     pub bytes_per_second_max: Option<NonZeroU64>,
     /// The resources that it takes; it has no part in backups of others. `None`: any.
     pub resources: Option<ResourceGlobs>,
+    /// Whether its folder has to be there before: that it isn't is an error then, and otherwise a destination where nothing is yet.
+    pub must_be_there: bool,
     /// Whether nobody chose the name, so that it may be made longer to tell it from another.
     derived: bool,
 }
@@ -164,6 +166,7 @@ impl DestinationSpec {
             modes: Modes::default(),
             bytes_per_second_max: None,
             resources: None,
+            must_be_there: false,
             derived: true,
         }
     }
@@ -241,6 +244,7 @@ impl DestinationSpec {
             modes: Modes::default(),
             bytes_per_second_max: None,
             resources: None,
+            must_be_there: false,
             derived: false,
         }
     }

@@ -2,7 +2,7 @@
 
 use teeline_core::{BackupError, BackupId, Random};
 
-use crate::catalog::{Asked, all_ids, ask_all, not_found, resolve};
+use crate::catalog::{Asked, all_ids, ask_all, not_found, resolve, silent};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::keys::Keys;
@@ -153,9 +153,8 @@ fn any_of(
     asked: &[Result<Asked, (String, BackupError)>],
     random: &Random,
 ) -> Result<BackupId, BackupError> {
-    if let Some((name, error)) = asked.iter().find_map(|asked| asked.as_ref().err()) {
-        let subject = format!("destination {name}");
-        return Err(BackupError::new(error.class(), "ask", subject, error));
+    if let Some(error) = silent(asked) {
+        return Err(error);
     }
     let id = ids.get(index_below(random, ids.len()));
     id.cloned().ok_or_else(|| not_found(&Which::Latest, false))

@@ -176,6 +176,7 @@ fn listed(record: RunRecord, destinations: Vec<String>) -> ListedBackup {
         checksum: record.checksum,
         path: None,
         sealed: false,
+        is_in_part: false,
         destinations,
         copies: Vec::new(),
         parent: None,

@@ -46,6 +46,7 @@ impl Keys {
         }
         let message = "it isn't sealed, though a key was given: whoever can write to the destination may have made it";
         let error = BackupError::new(Class::WrongKey, "open", id, message);
-        Err(error.suggest("--allow-unsealed takes it all the same"))
+        Err(error
+            .suggest("`teeline verify` and `restore` take it all the same with --allow-unsealed"))
     }
 }

@@ -246,6 +246,7 @@ fn listed(entry: CatalogEntry) -> ListedBackup {
         checksum: Some(entry.checksum),
         path: Some(entry.path),
         sealed: entry.sealed,
+        is_in_part: entry.in_part,
         destinations: Vec::new(),
         copies: Vec::new(),
         parent: entry.parent,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use teeline_actors::Blocking;
-use teeline_core::{BackupError, CatalogEntry, RetryPolicy, Sink};
+use teeline_core::{BackupError, CatalogEntry, Class, RetryPolicy, Sink};
 use teeline_sinks::{
     AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
     PermitSink, RateSink, RetrySink, S3Options,
@@ -65,6 +65,9 @@ pub(crate) async fn open(
 ) -> Result<Opened, BackupError> {
     // What of it follows from a database was put in by whoever knows that.
     let destination = &destination.clone().beside(None)?;
+    if destination.must_be_there {
+        look_for(engine, &destination.place).await?;
+    }
     let store: Arc<dyn Sink> = match &destination.place {
         Place::Folder(path) => {
             let io = match engine.0.blocking() {
@@ -103,6 +106,25 @@ pub(crate) async fn open(
         resources: destination.resources.clone(),
         blocking: engine.0.blocking(),
     })
+}
+
+/// That a folder is there. Of another place its first call tells.
+async fn look_for(engine: &Engine, place: &Place) -> Result<(), BackupError> {
+    let Place::Folder(path) = place else {
+        return Ok(());
+    };
+    let folder = path.clone();
+    let looking = engine.0.blocking().run("a folder", move || folder.exists());
+    match looking.await? {
+        true => Ok(()),
+        false => {
+            let message = "there is no such folder";
+            Err(
+                BackupError::new(Class::NotFound, "open", path.display(), message)
+                    .suggest("check how it is written, and whether its disk is mounted"),
+            )
+        }
+    }
 }
 
 /// Opens several; those that can't be opened are errors beside their names.

@@ -258,6 +258,8 @@ pub struct ListedBackup {
     pub path: Option<String>,
     /// Whether it is sealed; of a failed run it isn't known, and `false`.
     pub sealed: bool,
+    /// Whether it has some records of its resources only; `false` of a failed run.
+    pub is_in_part: bool,
     /// The destinations that have it; of a failed run, those that have its record.
     pub destinations: Vec<String>,
     /// What each destination that was asked has of it; nothing, of a failed run.

@@ -10,6 +10,7 @@ use teeline_core::{
     Availability, Class, ObjectKey, ReadBack, Sink, Span, Thaw, ThawTier, Timestamp,
 };
 use teeline_embedded_s3::{Credentials, EmbeddedS3, RecordedRequest};
+use teeline_fault_proxy::{Answer, Fault, FaultProxy};
 use teeline_sinks::{
     AccessKeys, LockMode, ObjectLock, ObjectStoreSink, S3Options, ServerSideEncryption, Storing,
 };
@@ -21,6 +22,7 @@ const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 const TAGS: &str = "x-amz-tagging";
 const LOCK_MODE: &str = "x-amz-object-lock-mode";
 const LOCKED_UNTIL: &str = "x-amz-object-lock-retain-until-date";
+const CONDITION: &str = "if-none-match";
 /// More than one part.
 const LARGE: usize = 6 << 20;
 const THAW: Thaw = Thaw {
@@ -37,16 +39,20 @@ async fn bucket(storing: Storing) -> (TempDir, EmbeddedS3, ObjectStoreSink) {
     let server = EmbeddedS3::start(root.path(), credentials).unwrap();
     server.create_bucket("bucket").unwrap();
     server.record();
+    let sink = sink_over(&server.endpoint(), storing).await;
+    (root, server, sink)
+}
+
+async fn sink_over(endpoint: &str, storing: Storing) -> ObjectStoreSink {
     let mut options = S3Options::new("bucket");
-    options.endpoint = Some(server.endpoint());
+    options.endpoint = Some(endpoint.to_owned());
     options.keys = Some(AccessKeys {
         id: "test-key".into(),
         secret: "test-secret".into(),
         session_token: None,
     });
     options.storing = storing;
-    let sink = ObjectStoreSink::s3(options).await.unwrap();
-    (root, server, sink)
+    ObjectStoreSink::s3(options).await.unwrap()
 }
 
 fn in_class(name: &str) -> Storing {
@@ -88,6 +94,80 @@ fn creation(server: &EmbeddedS3, name: &str) -> RecordedRequest {
         .collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found.into_iter().next().unwrap()
+}
+
+/// The requests that end with an object standing there, each with its condition. Beginning an upload and sending its parts don't.
+fn ends(server: &EmbeddedS3) -> Vec<(String, Option<String>)> {
+    let is_end = |request: &RecordedRequest| match request.method.as_str() {
+        "PUT" => !request.query.contains("partNumber"),
+        "POST" => !request.query.starts_with("uploads"),
+        _ => false,
+    };
+    let recorded = server.recorded().into_iter();
+    recorded
+        .filter(is_end)
+        .map(|request| {
+            let condition = request.header(CONDITION).map(str::to_owned);
+            (request.path, condition)
+        })
+        .collect()
+}
+
+fn end(name: &str, condition: Option<&str>) -> (String, Option<String>) {
+    (format!("/bucket/{name}"), condition.map(str::to_owned))
+}
+
+/// A bucket's policy may deny every other way to make an object, as that of `SECURITY.md` does.
+#[tokio::test]
+async fn whatever_makes_an_object_says_that_nothing_may_be_there() {
+    let lock = ObjectLock {
+        mode: LockMode::Governance,
+        days: 1,
+    };
+    for storing in [
+        Storing::default(),
+        in_class("GLACIER"),
+        // What is to be locked is signed again on its way.
+        Storing {
+            lock: Some(lock),
+            ..Storing::default()
+        },
+    ] {
+        let (_root, server, sink) = bucket(storing).await;
+        write_all(&sink).await;
+        let expected = ["document", "small", "large"].map(|name| end(name, Some("*")));
+        assert_eq!(ends(&server), expected);
+    }
+}
+
+/// The end of an upload goes without the condition from then on, and everything else with it. A second writer is refused all the
+/// same: before the end it is looked whether something is there.
+#[tokio::test]
+async fn a_server_that_knows_no_conditional_end_is_asked_for_all_others() {
+    let (_root, server, direct) = bucket(Storing::default()).await;
+    let address = server.address().to_string();
+    let proxy = FaultProxy::start(&address).await.unwrap();
+    let sink = sink_over(&proxy.endpoint(), Storing::default()).await;
+    let refusal = Answer::error(501, "NotImplemented");
+    proxy.next("POST", "uploadId=", Fault::Answer(refusal));
+    upload(&sink, "first", LARGE).await;
+    assert_eq!(proxy.pending(), 0);
+    write_all(&sink).await;
+    let mut second = sink.begin(&key("first"), LARGE as u64).await.unwrap();
+    second.write(vec![8; LARGE].into()).await.unwrap();
+    let refused = second.commit().await.unwrap_err();
+    assert_eq!(refused.class(), Class::Conflict, "{refused}");
+    assert_eq!(sink.read(&key("first"), 0..1).await.unwrap(), [7][..]);
+    // Who has met no refusal asks for it.
+    upload(&direct, "another", LARGE).await;
+    let expected = [
+        end("first", None),
+        end("document", Some("*")),
+        end("small", Some("*")),
+        end("large", None),
+        end("another", Some("*")),
+    ];
+    assert_eq!(ends(&server), expected);
 }
 
 #[tokio::test]

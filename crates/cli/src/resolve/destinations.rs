@@ -41,6 +41,7 @@ pub(super) fn destinations(
     Ok(or_default(destinations))
 }
 
+/// Where backups are: as was typed, or else as is configured. A configured one may have none yet; who types one means what is there.
 pub(super) fn places_of(
     typed: &PlacesArguments,
     setting: &Setting,
@@ -53,8 +54,9 @@ pub(super) fn places_of(
     }
     let mut places = Vec::with_capacity(typed.at.len());
     for text in &typed.at {
-        let place = DestinationSpec::parse(text)?;
+        let mut place = DestinationSpec::parse(text)?;
         exposed.note(place.has_inline_secret(), "--at");
+        place.must_be_there = true;
         places.push(place);
     }
     unique_names(&mut places)?;

@@ -33,6 +33,19 @@ pub(crate) fn places(
     Ok(places)
 }
 
+/// The same where they need not be there yet.
+fn new_places(
+    typed: &PlacesArguments,
+    setting: &Setting,
+    output: &Output,
+) -> Result<Vec<DestinationSpec>, BackupError> {
+    let mut places = places(typed, setting, output)?;
+    for place in &mut places {
+        place.must_be_there = false;
+    }
+    Ok(places)
+}
+
 /// The request of `teeline init`.
 pub(crate) fn init(
     typed: &InitArguments,
@@ -40,7 +53,7 @@ pub(crate) fn init(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<InitRequest, BackupError> {
-    let mut request = InitRequest::new(places(&typed.places, setting, output)?);
+    let mut request = InitRequest::new(new_places(&typed.places, setting, output)?);
     request.cancel = cancel.clone();
     Ok(request)
 }
@@ -161,7 +174,7 @@ pub(crate) fn sync(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<SyncRequest, BackupError> {
-    let mut request = SyncRequest::new(places(&typed.places, setting, output)?);
+    let mut request = SyncRequest::new(new_places(&typed.places, setting, output)?);
     request.id = id;
     request.cancel = cancel.clone();
     Ok(request)
@@ -277,13 +290,16 @@ pub(crate) fn restored(typed: &RestoreArguments) -> Result<Restored, BackupError
     let mut which = typed.id.parse()?;
     let mut places = typed.places.clone();
     let mut times = Vec::new();
-    places.at.retain(|text| match Timestamp::last_of(text) {
-        Ok(time) => {
-            times.push(time);
-            false
+    for text in std::mem::take(&mut places.at) {
+        match Timestamp::last_of(&text) {
+            Ok(time) => times.push(time),
+            Err(error) if looks_like_time(&text) => {
+                return Err(BackupError::usage("--at", error)
+                    .suggest("a folder that is called like a time is written ./2026-11-23"));
+            }
+            Err(_) => places.at.push(text),
         }
-        Err(_) => true,
-    });
+    }
     match (times.as_slice(), &which) {
         ([], _) => {}
         ([time], Which::Latest) => which = Which::At(*time),
@@ -294,6 +310,13 @@ pub(crate) fn restored(typed: &RestoreArguments) -> Result<Restored, BackupError
         }
     }
     Ok(Restored { which, places })
+}
+
+/// Whether whoever typed it meant a time, and not a folder: it begins as one does, with the year and the month.
+fn looks_like_time(text: &str) -> bool {
+    let begins = text.as_bytes().iter().take(8);
+    let shape = begins.map(|byte| if byte.is_ascii_digit() { b'0' } else { *byte });
+    shape.eq(*b"0000-00-")
 }
 
 fn mode(typed: ModeArgument) -> RestoreMode {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use teeline_actors::is_there;
 use teeline_core::{
-    BackupError, Class, DestinationReport, ErrorReport, ObjectKey, RunRecord, Sink, Timestamp,
-    document, layout,
+    BackupError, Class, ErrorReport, ObjectKey, RunRecord, Sink, Timestamp, document, layout,
 };
 use tokio::time::{Duration, timeout};
 
@@ -24,7 +24,7 @@ impl Run<'_> {
         report: &BackupReport,
         ended_at: Timestamp,
     ) -> Vec<(usize, BackupError)> {
-        let Some(id) = report.id.clone() else {
+        let Some(id) = report.id.as_ref().or(self.announced.as_ref()).cloned() else {
             return Vec::new();
         };
         let record = RunRecord {
@@ -44,10 +44,15 @@ impl Run<'_> {
             Ok(key) => key,
             Err(error) => return vec![(0, error)],
         };
-        let writes = self.reachable(report).map(|(index, opened)| {
+        let writes = self.answering(report).map(|(index, opened, took_part)| {
             let (key, bytes) = (key.clone(), bytes.clone());
             async move {
-                let write = opened.unpaced.put(&key, bytes);
+                let write = async {
+                    if took_part || is_destination(opened).await {
+                        opened.unpaced.put(&key, bytes).await?;
+                    }
+                    Ok(())
+                };
                 let written = timeout(RECORDS_TIMEOUT, write).await;
                 let written = written.unwrap_or_else(|_| Err(unanswered(&opened.sink, &key)));
                 written.err().map(|error| (index, error))
@@ -64,15 +69,23 @@ impl Run<'_> {
         &'a self,
         report: &'a BackupReport,
     ) -> impl Iterator<Item = (usize, &'a Opened)> {
-        let took_part = |destination: &DestinationReport| {
-            let retriable = |error: &ErrorReport| error.class.is_retriable();
-            // What took nothing wasn't claimed, so it may be no destination at all.
-            destination.bytes > 0 && !destination.error.as_ref().is_some_and(retriable)
-        };
+        let answering = self.answering(report);
+        answering
+            .filter(|(.., took_part)| *took_part)
+            .map(|(index, opened, _)| (index, opened))
+    }
+
+    /// The destinations that may answer once the run is over, with their numbers, and whether they took part. What took nothing wasn't
+    /// claimed, so it may be no destination at all.
+    fn answering<'a>(
+        &'a self,
+        report: &'a BackupReport,
+    ) -> impl Iterator<Item = (usize, &'a Opened, bool)> {
+        let retriable = |error: &ErrorReport| error.class.is_retriable();
         let destinations = self.opened.iter().zip(&report.destinations).enumerate();
         destinations
-            .filter(move |(_, (_, destination))| took_part(destination))
-            .map(|(index, (opened, _))| (index, opened))
+            .filter(move |(_, (_, at))| !at.error.as_ref().is_some_and(retriable))
+            .map(|(index, (opened, at))| (index, opened, at.bytes > 0))
     }
 
     /// What a record says of a failure: it is in the clear, and what isn't to be read by everybody has ids of records in it.
@@ -86,6 +99,13 @@ impl Run<'_> {
             },
         }
     }
+}
+
+/// Whether somebody has made backups there, or tried to. Where that can't be told, nobody's record is missed there.
+async fn is_destination(opened: &Opened) -> bool {
+    let marker = layout::marker();
+    let looked = async { is_there(opened.unpaced.as_ref(), &marker?).await };
+    looked.await.unwrap_or(false)
 }
 
 fn unanswered(sink: &Arc<dyn Sink>, key: &ObjectKey) -> BackupError {

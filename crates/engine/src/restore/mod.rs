@@ -320,7 +320,9 @@ impl Restore {
     ) -> Result<(), BackupError> {
         let records = contents.count(chosen, choice).await?;
         self.note(choice, &records);
-        self.report.objects_restored = contents.count_objects(choice).await?;
+        if self.target.takes_objects() {
+            self.report.objects_restored = contents.count_objects(choice).await?;
+        }
         Ok(())
     }
 
@@ -376,6 +378,9 @@ impl Restore {
         contents: &Contents,
         choice: &Choice,
     ) -> Result<u64, BackupError> {
+        if !self.target.takes_objects() {
+            return Ok(0);
+        }
         let mut restored = 0;
         let mut all = contents.frames();
         while let Some(frames) = all.try_next().await? {

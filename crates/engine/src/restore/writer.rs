@@ -44,6 +44,10 @@ impl Target for WriterTarget {
         false
     }
 
+    fn takes_objects(&self) -> bool {
+        false
+    }
+
     async fn check(&mut self, restoring: &Restoring) -> Result<(), BackupError> {
         let chosen: Vec<&str> = restoring.chosen().map(|(name, _)| name).collect();
         match chosen.as_slice() {

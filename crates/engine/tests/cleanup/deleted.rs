@@ -142,3 +142,18 @@ async fn a_withdrawal_that_cannot_be_read_withdraws_all_the_same() {
     assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
     assert!(is_gone(&sink, &made[1]));
 }
+
+#[tokio::test]
+async fn what_is_gone_already_is_not_said_to_stay_for_a_grace() {
+    let world = World::new();
+    let (sink, spec) = store("here");
+    let at = [spec];
+    let id = world.backup(&at).await;
+    world.delete_at_once(&at, &id).await;
+    assert!(is_gone(&sink, &id));
+    let again = world.delete(&at, &id).await;
+    assert_eq!(again.exit_code(), exit::DONE, "{again:?}");
+    let removal = &again.destinations[0].removal;
+    assert_eq!((removal.status, removal.files), (RemovalStatus::Removed, 0));
+    assert_eq!(removal.removable_from, None);
+}

@@ -258,4 +258,18 @@ async fn a_monitor_is_told_what_is_not_as_expected() {
     );
     back_up("2026-11-21T04:00:00.000Z", "full", &both).await;
     assert_eq!(look(now, Some("25h"), 2).await.0, exit::DONE, "made good");
+
+    // One that fails at once has written nothing; where backups are kept it leaves word all the same.
+    let (sink, elsewhere) = store("elsewhere");
+    let at = [both[0].clone(), elsewhere];
+    let engine = engine_at("2026-11-21T05:00:00.000Z");
+    let report = engine.backup(request(b"{\"a\":\n", &at)).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    assert!(sink.keys().is_empty(), "it is no destination yet");
+    let (code, said, _) = look(now, None, 1).await;
+    assert_eq!(code, exit::FAILED);
+    assert!(
+        said[0].contains("full-2026-11-21T05-00-00") && said[1].is_empty(),
+        "{said:?}"
+    );
 }

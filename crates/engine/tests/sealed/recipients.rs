@@ -182,6 +182,48 @@ async fn key_objects_that_are_lost_or_another_backups_are_damage() {
     made.assert_restores(&made.at[..1], &key(1)).await;
 }
 
+/// Whoever can write to a destination can put key objects there, each of which would cost a passphrase its time.
+#[tokio::test]
+async fn more_key_objects_than_are_tried_are_refused_until_they_are_gone() {
+    let made = made().await;
+    let (sink, at) = (&made.sinks[0], &made.at[..1]);
+    let surplus: Vec<ObjectKey> = (1..=64)
+        .map(|number| made.file(&format!("keys/surplus-{number:02}")))
+        .collect();
+    // With the right one these are as many as are tried.
+    for object in &surplus[..63] {
+        sink.overwrite(object, b"no key object");
+    }
+    made.assert_restores(at, &key(1)).await;
+
+    sink.overwrite(&surplus[63], b"no key object");
+    let (report, lines) = made.restore(at, keys(&[key(1)])).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+    assert!(lines.is_empty());
+    let refused = "/keys: 65 key objects are more than the 64 that are tried";
+    let error = report.error.unwrap().message;
+    assert!(error.ends_with(refused), "{error}");
+    let verified = made.verify(keys(&[]), false).await;
+    assert_eq!(verified.exit_code(), exit::DAMAGED, "{verified:?}");
+    let [damage] = &verified.backups[0].destinations[0].damage[..] else {
+        panic!("{verified:?}")
+    };
+    assert!(damage.message.ends_with(refused), "{damage:?}");
+    // The other copy has its own.
+    let (report, lines) = made.restore(&made.at, keys(&[key(1)])).await;
+    assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
+    assert!(lines == made.lines);
+
+    // One less is few enough, and without any all is well.
+    sink.delete(&surplus[0]).await.unwrap();
+    made.assert_restores(at, &key(1)).await;
+    for object in &surplus[1..] {
+        sink.delete(object).await.unwrap();
+    }
+    let verified = made.verify(keys(&[key(1)]), false).await;
+    assert_eq!(verified.exit_code(), exit::DONE, "{verified:?}");
+}
+
 #[tokio::test]
 async fn a_deleted_backup_leaves_no_key_object() {
     let made = made().await;

@@ -194,3 +194,116 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
         Some(error)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use teeline_core::{ObjectKey, Sink};
+    use teeline_fault_proxy::{Answer, Fault, FaultProxy};
+
+    use crate::{AccessKeys, ObjectStoreSink, S3Options};
+
+    const DATE: &str = "Mon, 23 Nov 2026 02:00:00 GMT";
+
+    /// What is suggested where a write is answered so; nobody is behind who answers.
+    async fn suggested(answer: Answer) -> Option<String> {
+        let proxy = FaultProxy::start("127.0.0.1:1").await.unwrap();
+        proxy.next("PUT", "object", Fault::Answer(answer));
+        let mut options = S3Options::new("bucket");
+        options.endpoint = Some(proxy.endpoint());
+        options.keys = Some(AccessKeys {
+            id: "id".into(),
+            secret: "secret".into(),
+            session_token: None,
+        });
+        let sink = ObjectStoreSink::s3(options).await.unwrap();
+        let key = ObjectKey::new("object").unwrap();
+        let error = sink.put(&key, Bytes::new()).await.unwrap_err();
+        assert_eq!(proxy.pending(), 0, "{error}");
+        error.suggestion().map(str::to_owned)
+    }
+
+    async fn assert_suggested(expected: &str, answers: &[(u16, &str)]) {
+        for (status, code) in answers {
+            let given = suggested(Answer::error(*status, code)).await;
+            assert_eq!(given.as_deref(), Some(expected), "{status} {code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_to_do_about_keys_and_rights() {
+        let new_keys = "get new temporary keys";
+        assert_suggested(
+            new_keys,
+            &[
+                (403, "ExpiredToken"),
+                (400, "ExpiredTokenException"),
+                (400, "TokenRefreshRequired"),
+            ],
+        )
+        .await;
+        let keys = "check the access key and its secret";
+        assert_suggested(
+            keys,
+            &[
+                (403, "InvalidAccessKeyId"),
+                (403, "SignatureDoesNotMatch"),
+                (401, ""),
+            ],
+        )
+        .await;
+        let rights = "allow s3:GetObject, s3:PutObject, s3:ListBucket and s3:AbortMultipartUpload on the bucket, for tags \
+                      s3:PutObjectTagging, to lock s3:PutObjectRetention, to thaw s3:RestoreObject, and to delete \
+                      s3:DeleteObject and s3:ListBucketMultipartUploads";
+        assert_suggested(rights, &[(403, "AccessDenied"), (403, "")]).await;
+    }
+
+    #[tokio::test]
+    async fn what_to_do_about_a_clock_names_the_servers() {
+        let skewed = || Answer::error(403, "RequestTimeTooSkewed");
+        let given = suggested(skewed().header("date", DATE)).await;
+        let expected = format!("set this machine's clock: the server says {DATE}");
+        assert_eq!(given, Some(expected));
+        let given = suggested(skewed()).await;
+        let expected = "set this machine's clock: the server says another time";
+        assert_eq!(given.as_deref(), Some(expected));
+    }
+
+    #[tokio::test]
+    async fn what_to_do_about_the_place() {
+        let region = "set the region that the bucket is in";
+        assert_suggested(
+            region,
+            &[
+                (400, "AuthorizationHeaderMalformed"),
+                (301, "PermanentRedirect"),
+                (307, "TemporaryRedirect"),
+                (301, ""),
+                (302, ""),
+                (303, ""),
+                (308, ""),
+            ],
+        )
+        .await;
+        let bucket = "create the bucket first";
+        assert_suggested(bucket, &[(404, "NoSuchBucket")]).await;
+        let space = "free some space, or choose another place";
+        let full = [
+            (403, "QuotaExceeded"),
+            (507, "XMinioStorageFull"),
+            (507, ""),
+        ];
+        assert_suggested(space, &full).await;
+        let server =
+            "use a server that can write only where nothing is (If-None-Match), and in parts";
+        assert_suggested(server, &[(501, "NotImplemented"), (501, "")]).await;
+    }
+
+    #[tokio::test]
+    async fn what_passes_by_itself_suggests_nothing() {
+        for (status, code) in [(500, "InternalError"), (503, "SlowDown"), (502, "")] {
+            let given = suggested(Answer::error(status, code)).await;
+            assert_eq!(given, None, "{status} {code}");
+        }
+    }
+}

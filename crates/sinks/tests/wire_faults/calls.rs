@@ -18,15 +18,22 @@ pub(crate) enum Call {
     List,
     Head,
     Delete,
+    /// An upload in parts, begun.
+    Begin,
+    /// Its last part.
+    Part,
+    /// Its end.
     Complete,
 }
 
-pub(crate) const CALLS: [Call; 6] = [
+pub(crate) const CALLS: [Call; 8] = [
     Call::Put,
     Call::Get,
     Call::List,
     Call::Head,
     Call::Delete,
+    Call::Begin,
+    Call::Part,
     Call::Complete,
 ];
 
@@ -45,8 +52,20 @@ impl Call {
             Call::List => ("GET", "list-type=2"),
             Call::Head => ("HEAD", "object"),
             Call::Delete => ("DELETE", "object"),
+            Call::Begin => ("POST", "uploads"),
+            Call::Part => ("PUT", "partNumber=2"),
             Call::Complete => ("POST", "uploadId="),
         }
+    }
+
+    /// Whether it is one of an upload in parts.
+    pub(crate) fn is_in_parts(self) -> bool {
+        matches!(self, Call::Begin | Call::Part | Call::Complete)
+    }
+
+    /// Whether the object is there once it has succeeded, and not before.
+    fn makes_object(self) -> bool {
+        self == Call::Put || self.is_in_parts()
     }
 }
 
@@ -76,6 +95,8 @@ pub(crate) struct Scene {
     /// The store, past the proxy.
     direct: Arc<dyn Sink>,
     upload: Option<Box<dyn Upload>>,
+    /// Whether the upload has been given its bytes.
+    is_written: bool,
     bytes: Bytes,
 }
 
@@ -99,35 +120,50 @@ fn noise(length: usize) -> Bytes {
 impl Scene {
     /// With something beside what is called for, and with that where the call needs it.
     pub(crate) async fn set(call: Call, direct: Arc<dyn Sink>) -> Self {
-        let length = if call == Call::Complete {
+        let length = if call.is_in_parts() {
             PARTS_BYTES
         } else {
             40_000
         };
         let bytes = noise(length);
         direct.put(&key("other"), noise(1_000)).await.unwrap();
-        if !matches!(call, Call::Put | Call::Complete) {
+        if !call.makes_object() {
             direct.put(&key("object"), bytes.clone()).await.unwrap();
         }
         Scene {
             call,
             direct,
             upload: None,
+            is_written: false,
             bytes,
         }
     }
 
     /// What comes before the call.
     pub(crate) async fn begin(&mut self, sink: &dyn Sink) {
-        if self.call == Call::Complete {
-            let expected = self.bytes.len() as u64;
-            let mut upload = sink.begin(&key("object"), expected).await.unwrap();
-            upload.write(self.bytes.clone()).await.unwrap();
-            self.upload = Some(upload);
+        if !self.call.is_in_parts() {
+            return;
+        }
+        let expected = self.bytes.len() as u64;
+        self.upload = Some(sink.begin(&key("object"), expected).await.unwrap());
+        self.is_written = false;
+        // The server is told of an upload with its first part; the last one goes with its end.
+        if self.call != Call::Begin {
+            self.write().await.unwrap();
         }
     }
 
+    /// Gives the upload its bytes, once.
+    async fn write(&mut self) -> Result<(), BackupError> {
+        if let Some(upload) = self.upload.as_mut().filter(|_| !self.is_written) {
+            upload.write(self.bytes.clone()).await?;
+            self.is_written = true;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn make(&mut self, sink: &dyn Sink) -> Result<Got, BackupError> {
+        self.write().await?;
         let object = key("object");
         match (self.call, &mut self.upload) {
             (Call::Put, _) => sink.put(&object, self.bytes.clone()).await?,
@@ -138,8 +174,8 @@ impl Scene {
             (Call::List, _) => return keys(sink).await.map(Got::Keys),
             (Call::Head, _) => return Ok(Got::Size(sink.head(&object).await?.bytes)),
             (Call::Delete, _) => sink.delete(&object).await?,
-            (Call::Complete, Some(upload)) => upload.commit().await?,
-            (Call::Complete, None) => unreachable!("it was begun"),
+            (Call::Begin | Call::Part | Call::Complete, Some(upload)) => upload.commit().await?,
+            (Call::Begin | Call::Part | Call::Complete, None) => unreachable!("it was begun"),
         }
         Ok(Got::Nothing)
     }
@@ -151,7 +187,7 @@ impl Scene {
         expected: Comes,
     ) -> Result<(), String> {
         let right = match self.call {
-            Call::Put | Call::Complete | Call::Delete => Got::Nothing,
+            Call::Put | Call::Delete | Call::Begin | Call::Part | Call::Complete => Got::Nothing,
             Call::Get => Got::Bytes(self.bytes.clone()),
             Call::Head => Got::Size(self.bytes.len() as u64),
             Call::List => Got::Keys(["object", "other"].map(str::to_owned).into()),
@@ -165,7 +201,7 @@ impl Scene {
         let held = self.held().await;
         let is_fine = match (&held, self.call) {
             (Some(held), _) if *held != self.bytes => false,
-            (None, Call::Put | Call::Complete) => result.is_err(),
+            (None, call) if call.makes_object() => result.is_err(),
             (Some(_), Call::Delete) => result.is_err(),
             (None, call) => call == Call::Delete,
             (Some(_), _) => true,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use teeline_core::{BackupError, BreakerPolicy, Class, RetryPolicy, Sink};
 use teeline_fault_proxy::{FaultProxy, Rule};
-use teeline_sinks::{DeadlineSink, Deadlines, RetrySink};
+use teeline_sinks::{DeadlineSink, Deadlines, ObjectStoreSink, RetrySink};
 
 use calls::{CALLS, Call, Scene};
 use rows::{Comes, Row, rows};
@@ -33,11 +33,16 @@ const CELLS_AT_ONCE: usize = 12;
 async fn sink_over(
     server: &Server,
     proxy: &FaultProxy,
-    row: &Row,
+    (row, call): (&Row, Call),
     is_lasting: bool,
     prefix: &str,
 ) -> RetrySink {
-    let store = server.sink(&proxy.endpoint(), prefix).await;
+    let mut options = server.options(&proxy.endpoint(), prefix);
+    if row.ends_by_deadline && matches!(call, Call::Begin | Call::Part) {
+        // A part stays on its way when nobody waits for it any more, for as long as its request may take.
+        options.timeouts.request_ms = 4_000;
+    }
+    let store = ObjectStoreSink::s3(options).await.unwrap();
     let deadlines = match row.ends_by_deadline {
         // All that is waited for is lost time.
         true => Deadlines {
@@ -70,7 +75,7 @@ async fn cell(server: &Server, row: &Row, call: Call, times: Option<u64>) -> Res
     let prefix = format!("{}/{call:?}/{times:?}", row.name.replace(' ', "-"));
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let direct: Arc<dyn Sink> = Arc::new(server.sink(&server.endpoint, &prefix).await);
-    let sink = sink_over(server, &proxy, row, times.is_none(), &prefix).await;
+    let sink = sink_over(server, &proxy, (row, call), times.is_none(), &prefix).await;
     let mut scene = Scene::set(call, direct).await;
     scene.begin(&sink).await;
 
@@ -121,6 +126,32 @@ async fn each_fault_at_each_call() {
     assert!(broken.is_empty(), "{broken:#?}");
     // So that no row is lost without anybody noticing.
     assert!(results.len() > 150, "{}", results.len());
+}
+
+/// The end of an upload names its parts by their tags, which the server compares: nothing but another upload helps.
+#[tokio::test]
+async fn another_tag_of_a_part_costs_its_upload() {
+    let server = Server::embedded();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let direct = Arc::new(server.sink(&server.endpoint, "tag").await);
+    let sink = server.sink(&proxy.endpoint(), "tag").await;
+    let mut scene = Scene::set(Call::Part, direct).await;
+    scene.begin(&sink).await;
+    let (method, part) = Call::Part.request();
+    let tag = Fault::change(|reply| reply.set("etag", "\"another\""));
+    proxy.next(method, part, tag);
+    for _ in 0..2 {
+        let result = scene.make(&sink).await;
+        has_class(&result, Class::Permanent).unwrap();
+        assert!(format!("{result:?}").contains("400 InvalidPart"));
+        scene
+            .check(&result, Comes::Refused(Class::Permanent))
+            .await
+            .unwrap();
+    }
+    assert_eq!(proxy.pending(), 0);
+    scene.begin(&sink).await;
+    scene.check_again(&sink).await.unwrap();
 }
 
 /// That an error came to what was expected.

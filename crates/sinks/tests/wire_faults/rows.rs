@@ -30,10 +30,10 @@ pub(crate) struct Row {
 }
 
 const ALL: &[Call] = &crate::calls::CALLS;
-const WITH_BODY: &[Call] = &[Call::Get, Call::List, Call::Complete];
+const WITH_BODY: &[Call] = &[Call::Get, Call::List, Call::Begin, Call::Complete];
 const READS: &[Call] = &[Call::Get];
 const LISTS: &[Call] = &[Call::List];
-const WRITES: &[Call] = &[Call::Put, Call::Complete];
+const WRITES: &[Call] = &[Call::Put, Call::Begin, Call::Part, Call::Complete];
 
 impl Row {
     /// A fault that repeats get over; for good, a failure of `class`.
@@ -170,7 +170,13 @@ fn bodies() -> Vec<Row> {
         Row::passing("wrong range", READS, range, Transient),
         Row::passing("no range", READS, ignored, Transient),
         Row::harmless("another ETag", &[Call::Get, Call::Head], tag),
-        Row::harmless("no ETag", &[Call::Put], no_tag.clone()),
+        Row::harmless(
+            "no ETag",
+            &[Call::Put, Call::Get, Call::Head],
+            no_tag.clone(),
+        ),
+        // The end of an upload names its parts by their tags.
+        Row::lasting("no ETag of a part", &[Call::Part], no_tag, Class::Permanent),
     ]
 }
 
@@ -227,6 +233,19 @@ fn refusals() -> Vec<Row> {
             &[Call::Get, Call::Head],
             answer(404, "NoSuchKey"),
             NotFound,
+        ),
+        // Somebody ended it, or it lasted longer than the server keeps it.
+        Row::lasting(
+            "404 to a part",
+            &[Call::Part],
+            answer(404, "NoSuchUpload"),
+            Permanent,
+        ),
+        Row::lasting(
+            "an upload that isn't S3's",
+            &[Call::Begin],
+            Fault::Answer(Answer::new(200, "<html>a login page</html>")),
+            Permanent,
         ),
         Row::passing(
             "200 with an error body, before the effect",

@@ -35,8 +35,9 @@ impl Shown for ListReport {
         };
         let has_links = self.backups.iter().any(|backup| backup.parent.is_some());
         let goes_on = has_links.then_some("GOES ON FROM");
-        let is_of_some =
-            |backup: &ListedBackup| !(backup.include.is_empty() && backup.exclude.is_empty());
+        let is_of_some = |backup: &ListedBackup| {
+            backup.is_in_part || !(backup.include.is_empty() && backup.exclude.is_empty())
+        };
         let are_of_some = self.backups.iter().any(is_of_some);
         let of = are_of_some.then_some("RESOURCES");
         let head = head.iter().copied().chain(of).chain(goes_on);
@@ -56,7 +57,14 @@ impl Shown for ListReport {
                     row.push(error.map_or_else(String::new, |error| error.message.clone()));
                 }
             }
-            row.extend(are_of_some.then(|| resources(&backup.include, &backup.exclude)));
+            let of = || {
+                let of = resources(&backup.include, &backup.exclude);
+                match backup.is_in_part {
+                    true => format!("{of}, some records"),
+                    false => of,
+                }
+            };
+            row.extend(are_of_some.then(of));
             row.extend(parent.map(|parent| parent.id.to_string()));
             row
         }));

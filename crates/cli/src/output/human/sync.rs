@@ -15,7 +15,9 @@ impl Shown for SyncReport {
     fn text(&self) -> String {
         if self.backups.is_empty() {
             return match self.errors.is_empty() {
-                true => "every destination has every backup\n".to_owned(),
+                true => {
+                    "every destination has every backup that wasn't withdrawn there\n".to_owned()
+                }
                 false => String::new(),
             };
         }
