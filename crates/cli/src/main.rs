@@ -22,6 +22,7 @@ mod systemd;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use teeline::{BackupError, BackupReport, BackupType, Class, DestinationStatus, Engine, Operation};
 
 use crate::args::{
@@ -36,6 +37,7 @@ use crate::resolve::Setting;
 use crate::signals::Signals;
 
 fn main() -> ExitCode {
+    leave_no_core();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => Arguments {
             command: arguments.command.plain(),
@@ -52,6 +54,17 @@ fn main() -> ExitCode {
     let mut output = Output::new(arguments.command.json(), arguments.command.operation());
     let code = begin(arguments, &mut output).unwrap_or_else(|error| output.failed(&error));
     ExitCode::from(output.end(code))
+}
+
+/// What a crash would leave on disk has keys in it, and records in the clear.
+fn leave_no_core() {
+    let now = getrlimit(Resource::Core);
+    let none = Rlimit {
+        current: Some(0),
+        ..now
+    };
+    // Lowering it is allowed everywhere.
+    let _ = setrlimit(Resource::Core, none);
 }
 
 /// Sets up what every command needs, and runs the one that was asked for.

@@ -2,6 +2,8 @@
 
 mod shared;
 
+use std::os::unix::fs::PermissionsExt;
+
 use shared::Scratch;
 
 const SECRET: &str = "hidden-secret";
@@ -31,6 +33,11 @@ fn secrets_are_never_printed_and_warned_of_once() {
     let scratch = with_input();
     let url = URL;
     scratch.write("connection.txt", url);
+    let by_file = ["backup", "--connection-file", "connection.txt", "--to", "a"];
+    let refused = scratch.teeline(2, &by_file);
+    assert!(refused.stderr.contains("chmod 600"), "{}", refused.stderr);
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(scratch.path("connection.txt"), private).unwrap();
     scratch.write(
         "teeline.toml",
         "[source]\nconnection = \"${PLACE}\"\n[destinations.far]\nurl = \"${PLACE}/backups\"\n",
@@ -240,4 +247,27 @@ fn no_secret_of_any_setting_is_shown_kept_or_passed_on() {
     {
         no_secret_in(&String::from_utf8_lossy(&scratch.read(name)), name);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_crash_leaves_no_memory_on_disk() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "teeline.toml",
+        "[source]\npath = \"in\"\n[schedules.seldom]\ncron = \"0 0 1 1 *\"\n",
+    );
+    scratch.write("in/users.jsonl", "{\"id\":1}\n");
+    let mut child = scratch.start(&["run", "--config", "teeline.toml"]);
+    // Once it says something it has begun.
+    let mut first = [0];
+    std::io::Read::read_exact(&mut child.stderr.take().unwrap(), &mut first).unwrap();
+    let begun = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let core = begun
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let soft = core.unwrap().split_whitespace().nth(4);
+    assert_eq!(soft, Some("0"), "{begun}");
 }

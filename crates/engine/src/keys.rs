@@ -14,6 +14,7 @@ pub(crate) use change::seal_keys;
 pub use change::{KeyChange, KeysRequest};
 pub use generate::{generate_key, generate_pair};
 pub(crate) use objects::{KEYS_MAX, copy_keys, is_key_object, keys_of, readable_keys};
+pub(crate) use source::check_private;
 pub use source::{KeyForm, KeySource};
 pub(crate) use unlock::{authenticate, open_any, unlock};
 

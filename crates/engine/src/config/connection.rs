@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use teeline_core::{BackupError, plain_words};
 use teeline_sources::s3db;
 
+use crate::keys::check_private;
+
 /// Where the connection string of a database is found. It holds credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
@@ -50,7 +52,8 @@ impl Connection {
     /// Finds the connection string and reads it.
     ///
     /// # Errors
-    /// Where the variable isn't set, the file can't be read, or what is found is no connection string.
+    /// Where the variable isn't set, the file can't be read or has keys and can be read by others, or what is found is no connection
+    /// string.
     pub fn resolve(
         &self,
         environment: &dyn Fn(&str) -> Option<String>,
@@ -73,10 +76,16 @@ impl Connection {
                 (subject, text)
             }
         };
-        match text.trim() {
-            "" => Err(BackupError::usage(subject, "is empty")),
-            text => parse(text, &subject),
+        let connection = match text.trim() {
+            "" => return Err(BackupError::usage(subject, "is empty")),
+            text => parse(text, &subject)?,
+        };
+        if let Found::InFile(path) = &self.found
+            && connection.credentials.is_some()
+        {
+            check_private(path)?;
         }
+        Ok(connection)
     }
 }
 

@@ -143,9 +143,9 @@ fn read_file(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "isn't UTF-8".to_owned())
 }
 
-/// That nobody but its owner can read a file.
+/// That nobody but its owner can read a file with a secret in it.
 #[cfg(unix)]
-fn check_private(path: &Path) -> Result<(), BackupError> {
+pub(crate) fn check_private(path: &Path) -> Result<(), BackupError> {
     use std::os::unix::fs::PermissionsExt;
 
     let subject = path.display();
@@ -156,14 +156,15 @@ fn check_private(path: &Path) -> Result<(), BackupError> {
     if metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
-    let message = "others than its owner may read or write it, so it isn't used as a key";
+    let message =
+        "others than its owner may read or write it, so what it holds is no secret, and isn't used";
     Err(BackupError::usage(subject.to_string(), message).suggest(format!(
         "chmod 600 {subject}; or, where its permissions are somebody else's, have a command print it"
     )))
 }
 
 #[cfg(not(unix))]
-fn check_private(_: &Path) -> Result<(), BackupError> {
+pub(crate) fn check_private(_: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use teeline_core::{BackupError, BreakerPolicy, Class, RetryPolicy, Sink};
-use teeline_fault_proxy::{FaultProxy, Rule};
+use teeline_fault_proxy::{Fault, FaultProxy, Rule};
 use teeline_sinks::{DeadlineSink, Deadlines, ObjectStoreSink, RetrySink};
 
 use calls::{CALLS, Call, Scene};
