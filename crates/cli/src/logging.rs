@@ -7,6 +7,7 @@ use std::sync::Arc;
 use teeline::BackupError;
 use teeline::config::LogLevel;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::output::Stderr;
 
@@ -20,12 +21,18 @@ pub(crate) struct Logging(Option<Arc<dyn Fn(LogLevel) + Send + Sync>>);
 impl Logging {
     /// Begins to log what `typed` says.
     pub(crate) fn begin(typed: Option<&str>, stderr: &Stderr) -> Result<Self, BackupError> {
-        let filter = typed.unwrap_or(LEVEL_DEFAULT.as_str());
-        let filter = EnvFilter::try_new(filter).map_err(|error| {
-            BackupError::usage("--log-level", error).suggest(
+        let refused = |message: String| {
+            BackupError::usage("--log-level", message).suggest(
                 "accepted: error, warn, info, debug, trace, off, or a filter such as teeline=debug",
             )
-        })?;
+        };
+        let filter = typed.unwrap_or(LEVEL_DEFAULT.as_str());
+        // A word alone would be taken for the name of what logs, and silence all the rest.
+        let is_word = filter.chars().all(|c| c.is_ascii_alphabetic());
+        if is_word && filter.parse::<LevelFilter>().is_err() {
+            return Err(refused("it is no level".to_owned()));
+        }
+        let filter = EnvFilter::try_new(filter).map_err(|error| refused(error.to_string()))?;
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(stderr.clone())

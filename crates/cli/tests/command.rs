@@ -511,6 +511,7 @@ fn usage_is_refused_with_what_to_do() {
         ),
         (&["list", "--at", "a", "--config", "b"], "--config"),
         (&["list", "--log-level", "=,="], "--log-level"),
+        (&["list", "--log-level", "wran"], "it is no level"),
         (&["nonsense"], "nonsense"),
         (&[], "Usage"),
     ] {

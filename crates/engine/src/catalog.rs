@@ -374,5 +374,5 @@ pub(crate) fn not_found(which: &Which, some_unreachable: bool) -> BackupError {
         Which::Id(id) => format!("{asked} {id}"),
     };
     BackupError::new(Class::NotFound, "find", "the backup", message)
-        .suggest("`teeline list` shows what there is")
+        .suggest("`teeline list` shows what there is; `teeline repair` lists again what has lost its entry in the catalogue")
 }

@@ -56,7 +56,11 @@ impl Shown for RestoreReport {
             };
             rows.push(vec![
                 format!("  {name}"),
-                format!("{records} records {done}{}", became(resource.counts)),
+                format!(
+                    "{records} {} {done}{}",
+                    noun(resource.total_records),
+                    became(resource.counts)
+                ),
             ]);
         }
         if self.objects_restored > 0 {
@@ -83,6 +87,13 @@ impl Shown for RestoreReport {
         }));
         problems.extend(self.error.as_ref().map(Problem::plain));
         problems.extend(self.hook_failures.iter().map(Problem::of_hook));
+    }
+}
+
+fn noun(count: u64) -> &'static str {
+    match count {
+        1 => "record",
+        _ => "records",
     }
 }
 
