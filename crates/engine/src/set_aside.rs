@@ -29,8 +29,12 @@ impl Kept {
     /// Whether it is these bytes.
     pub(crate) fn is(&self, bytes: &Bytes) -> bool {
         let mut digest = DigestOfDigests::default();
-        for window in bytes.chunks(WINDOW_BYTES as usize) {
-            digest.push(Digest::of(window));
+        for window in windows(bytes.len() as u64) {
+            let [begin, end] = [window.start, window.end].map(|at| usize::try_from(at).ok());
+            let part = begin
+                .zip(end)
+                .and_then(|(begin, end)| bytes.get(begin..end));
+            digest.push(Digest::of(part.unwrap_or_default()));
         }
         digest.finish() == self.digest
     }

@@ -10,7 +10,7 @@ use teeline_core::{
     Availability, Class, ObjectKey, ReadBack, Sink, Span, Thaw, ThawTier, Timestamp,
 };
 use teeline_embedded_s3::{Credentials, EmbeddedS3, RecordedRequest};
-use teeline_fault_proxy::{Answer, Fault, FaultProxy};
+use teeline_fault_proxy::{Answer, Fault, FaultProxy, Rule};
 use teeline_sinks::{
     AccessKeys, LockMode, ObjectLock, ObjectStoreSink, S3Options, ServerSideEncryption, Storing,
 };
@@ -168,6 +168,26 @@ async fn a_server_that_knows_no_conditional_end_is_asked_for_all_others() {
         end("another", Some("*")),
     ];
     assert_eq!(ends(&server), expected);
+}
+
+#[tokio::test]
+async fn uploads_that_are_refused_the_condition_at_once_are_all_ended_without() {
+    let (_root, server, _) = bucket(Storing::default()).await;
+    let address = server.address().to_string();
+    let proxy = FaultProxy::start(&address).await.unwrap();
+    let sink = sink_over(&proxy.endpoint(), Storing::default()).await;
+    let mut uploads = Vec::new();
+    for name in ["one", "two", "three", "four"] {
+        let mut upload = sink.begin(&key(name), LARGE as u64).await.unwrap();
+        upload.write(vec![7; LARGE].into()).await.unwrap();
+        uploads.push(upload);
+    }
+    let refusal = Fault::Answer(Answer::error(501, "NotImplemented"));
+    proxy.add(Rule::new("POST", "uploadId=", refusal).with_header("if-none-match"));
+    let ends = uploads.iter_mut().map(|upload| upload.commit());
+    let ended = futures::future::join_all(ends).await;
+    assert!(ended.iter().all(Result::is_ok), "{ended:?}");
+    assert!(proxy.hits() > 0);
 }
 
 #[tokio::test]

@@ -129,15 +129,16 @@ fn what_stands_around_the_chunks_is_accounted_for_and_small() {
         Index::parse("i", &bytes)
     };
     let read = index(b"ab", &[7; 64]).unwrap();
-    let chunks = |stored, plain| -> Vec<_> {
+    let windows = |stored, plain| -> Vec<_> {
         let windows = read.windows(WindowBytes { stored, plain });
-        windows.map(|(range, _)| range).collect()
+        windows.map(|(range, _)| (range.start, range.end)).collect()
     };
-    assert_eq!(chunks(20, u64::MAX), [2..22, 22..42]);
-    assert_eq!(chunks(100, u64::MAX), [2..42]);
-    assert_eq!(chunks(100, 2 * chunk.plain), [2..42]);
-    assert_eq!(chunks(100, 2 * chunk.plain - 1), [2..22, 22..42]);
-    assert_eq!(chunks(1, 1), [2..22, 22..42], "one larger chunk");
+    let (apart, together) = ([(2, 22), (22, 42)], [(2, 42)]);
+    assert_eq!(windows(20, u64::MAX), apart);
+    assert_eq!(windows(100, u64::MAX), together);
+    assert_eq!(windows(100, 2 * chunk.plain), together);
+    assert_eq!(windows(100, 2 * chunk.plain - 1), apart);
+    assert_eq!(windows(1, 1), apart, "one larger chunk each");
     for window_bytes in [1, 22, 1000] {
         let mut end = 0;
         let mut pieces = Vec::new();

@@ -81,7 +81,10 @@ async fn listed(sink: &dyn Sink, path: &str) -> Result<Vec<ObjectKey>, BackupErr
             "{} key objects are more than the {KEYS_MAX} that are tried",
             keys.len()
         );
-        return Err(BackupError::corrupt(located(sink, &folder), message));
+        let error = BackupError::corrupt(located(sink, &folder), message);
+        return Err(error.suggest(
+            "delete there, by the store's own means, those that nobody needs: whoever can write to it may have put them there",
+        ));
     }
     keys.sort();
     Ok(keys)

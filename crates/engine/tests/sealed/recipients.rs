@@ -201,8 +201,9 @@ async fn more_key_objects_than_are_tried_are_refused_until_they_are_gone() {
     assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
     assert!(lines.is_empty());
     let refused = "/keys: 65 key objects are more than the 64 that are tried";
-    let error = report.error.unwrap().message;
-    assert!(error.ends_with(refused), "{error}");
+    let error = report.error.unwrap();
+    assert!(error.message.ends_with(refused), "{error:?}");
+    assert!(error.suggestion.unwrap().starts_with("delete there"));
     let verified = made.verify(keys(&[]), false).await;
     assert_eq!(verified.exit_code(), exit::DAMAGED, "{verified:?}");
     let [damage] = &verified.backups[0].destinations[0].damage[..] else {

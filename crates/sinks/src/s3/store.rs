@@ -371,11 +371,19 @@ impl Store {
         context.explain(error)
     }
 
+    /// Whether uploads in parts are ended on the condition that nothing is there.
+    pub(super) fn ends_on_condition(&self) -> bool {
+        let does = |s3: &S3| s3.conditional_completion.load(Ordering::Relaxed);
+        self.s3.as_ref().is_some_and(does)
+    }
+
     /// Ends uploads in parts without a condition from now on, if `error` is that this server can't do it.
     pub(super) fn gives_up_condition(&self, error: &object_store::Error) -> bool {
         let refused = find::<Rejected>(error).is_some_and(Rejected::is_not_implemented);
-        let gives_up = |s3: &S3| s3.conditional_completion.swap(false, Ordering::Relaxed);
-        refused && self.s3.as_ref().is_some_and(gives_up)
+        if let Some(s3) = self.s3.as_ref().filter(|_| refused) {
+            s3.conditional_completion.store(false, Ordering::Relaxed);
+        }
+        refused
     }
 
     pub(crate) fn subject(&self, key: &ObjectKey) -> String {

@@ -301,8 +301,11 @@ impl Target {
         };
         let client = &self.store.client;
         let complete = || client.complete_multipart(&self.path, upload, parts.clone());
+        // Several may be refused at once: each of them tries again, whichever was told first.
+        let on_condition = self.store.ends_on_condition();
         let mut result = complete().await;
         if let Err(error) = &result
+            && on_condition
             && self.store.gives_up_condition(error)
         {
             result = complete().await;
