@@ -264,22 +264,26 @@ impl Resumption {
         let is_same = |name: &&String| plan.states.get(*name) == claim.states.get(*name);
         let names = claim.claimed.resources.iter().map(|claimed| &claimed.name);
         let unknown = |name: &&String| !claim.states.contains_key(*name) || !is_same(name);
-        match names.clone().find(unknown) {
-            Some(name) => {
-                let message = "whether it is as it was can't be told";
-                Err(differs(name, &format!("{message}; {why}")))
+        if let Some(name) = names.clone().find(unknown) {
+            let message = "whether it is as it was can't be told";
+            return Err(differs(name, &format!("{message}; {why}")));
+        }
+        // When it ended is in its last index, and so in the manifest.
+        let mut resources = self.resources.iter();
+        match resources.find(|resource| !resource.has_end()) {
+            Some(resource) if !self.silent.is_empty() => {
+                let message = "nobody who can be asked has its end";
+                Err(differs(&resource.name, &format!("{message}; {why}")))
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
     /// Why it isn't enough that what is read and is there as well is the same, if it isn't.
     fn why_the_very_same(&self) -> Option<String> {
-        if self.claim.head.plan.seal.is_some() {
-            return Some("what is sealed mustn't be sealed again otherwise".to_owned());
-        }
+        let is_sealed = self.claim.head.plan.seal.is_some();
         match &self.silent[..] {
-            [] => None,
+            [] => is_sealed.then(|| "what is sealed mustn't be sealed again otherwise".to_owned()),
             silent => Some(format!(
                 "{} can't be asked, and may have it as a backup already",
                 silent.join(", ")
@@ -313,6 +317,12 @@ impl Resumption {
 }
 
 impl KeptResource {
+    /// Whether any destination has all of it.
+    fn has_end(&self) -> bool {
+        let last = self.segments.last();
+        last.is_some_and(|segment| segment.last.is_some())
+    }
+
     fn kept(&self) -> &[KeptSegment] {
         &self.segments[..self.everywhere]
     }

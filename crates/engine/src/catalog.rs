@@ -252,7 +252,14 @@ pub(crate) async fn ask_opened(
 ) -> Vec<Result<Asked, (String, BackupError)>> {
     let asked = opened.into_iter().map(|opened| async move {
         let opened = opened?;
-        match Catalog::read(&opened, wanted).await {
+        let read = async {
+            let catalog = Catalog::read(&opened, wanted).await?;
+            if catalog.entries.is_empty() {
+                opened.look_for_folder().await?;
+            }
+            Ok(catalog)
+        };
+        match read.await {
             Ok(catalog) => Ok(Asked { opened, catalog }),
             Err(error) => Err((opened.name, error)),
         }

@@ -48,11 +48,11 @@ impl Chain {
         parents: Parents,
     ) -> Result<Self, BackupError> {
         let mut chain = Chain {
-            backups: vec![Arc::new(Copies::open(id, asked, keys).await?)],
+            backups: vec![Arc::new(Copies::open(id, None, asked, keys).await?)],
         };
         let mut seen = HashSet::from([id.clone()]);
         while let Some(parent) = chain.wanted(&mut seen)? {
-            let copies = match Copies::open(&parent.id, asked, keys).await {
+            let copies = match Copies::open(&parent.id, Some(parent.checksum), asked, keys).await {
                 Err(error) if parents == Parents::Withdrawn => {
                     open_withdrawn(&parent, asked, keys, error).await
                 }

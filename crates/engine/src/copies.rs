@@ -75,18 +75,13 @@ impl Copy {
 /// Of two destinations that have different backups under one id neither is believed.
 fn differ(
     id: &BackupId,
-    before: &[Opened],
     known: &CatalogEntry,
     opened: &Opened,
     entry: &CatalogEntry,
 ) -> BackupError {
-    let before: Vec<&str> = before.iter().map(|opened| opened.name.as_str()).collect();
     let message = format!(
-        "{} has another backup of this id, whose manifest has the checksum {}, than {}, where it is {}",
-        opened.name,
-        entry.checksum,
-        before.join(", "),
-        known.checksum
+        "{} has another backup of this id, whose manifest has the checksum {}, than others, where it is {}",
+        opened.name, entry.checksum, known.checksum
     );
     BackupError::new(Class::Conflict, "read", id, message).suggest(
         "name the one that is meant alone (--at DEST), and delete the other there; reports and run records have the checksum of what was made",
@@ -112,15 +107,21 @@ impl Window {
 }
 
 impl Copies {
-    /// The backup `id`, from whichever of the destinations has it. Of a sealed one the manifest is authentic.
+    /// The backup `id`, from whichever of the destinations has it; the one whose manifest has the checksum `meant`, where that is
+    /// known. Of a sealed one the manifest is authentic.
+    ///
+    /// # Errors
+    /// [`Class::Conflict`] where destinations have different ones, and nothing tells which is meant.
     pub(crate) async fn open(
         id: &BackupId,
+        meant: Option<Digest>,
         asked: &[Result<Asked, (String, BackupError)>],
         keys: &Keys,
     ) -> Result<Self, BackupError> {
         let mut avoided = Vec::new();
         let mut first: Option<(CatalogEntry, Manifest, Option<Sealer>)> = None;
         let mut last_error = None;
+        let mut unopened: Vec<(Opened, CatalogEntry)> = Vec::new();
         let mut copies = Vec::new();
         for asked in asked {
             let asked = match asked {
@@ -143,35 +144,52 @@ impl Copies {
                 }
                 continue;
             };
+            let file = format!("{}/{}", entry.path, layout::MANIFEST);
+            let mut avoid = |error: &BackupError| {
+                avoided.push(damage(&opened.name, &file, None, None, error));
+            };
+            if meant.is_some_and(|meant| meant != entry.checksum) {
+                let message = "it is another backup of this id than the one that is meant";
+                avoid(&BackupError::corrupt(&opened.sink, message));
+                continue;
+            }
             match read_manifest(&opened, &entry).await {
-                Ok(sealed) => match &first {
-                    None => match open_manifest(&asked.opened, &entry, &sealed, keys).await {
-                        Ok(sealer) => first = Some((entry, sealed.manifest, sealer)),
-                        Err(error) => {
-                            let file = format!("{}/{}", entry.path, layout::MANIFEST);
-                            avoided.push(damage(&asked.opened.name, &file, None, None, &error));
-                            last_error = Some(error);
-                        }
+                Ok(_)
+                    if first
+                        .as_ref()
+                        .is_some_and(|(known, ..)| known.checksum == entry.checksum) => {}
+                Ok(sealed) => match open_manifest(&opened, &entry, &sealed, keys).await {
+                    Ok(sealer) => match &first {
+                        None => first = Some((entry, sealed.manifest, sealer)),
+                        Some((known, ..)) => return Err(differ(id, known, &opened, &entry)),
                     },
-                    Some((known, ..)) if known.checksum == entry.checksum => {}
-                    Some((known, ..)) => {
-                        // What only pretends to be the backup is damage; which of two is meant, nobody here can tell.
-                        let forged = open_manifest(&opened, &entry, &sealed, keys).await;
-                        let Err(error) = forged else {
-                            return Err(differ(id, &copies, known, &opened, &entry));
-                        };
-                        let file = format!("{}/{}", entry.path, layout::MANIFEST);
-                        avoided.push(damage(&opened.name, &file, None, None, &error));
-                        continue;
+                    Err(error) => {
+                        avoid(&error);
+                        // What isn't sealed only pretends to be what is; what is may be the right one, with another key.
+                        let may_be_right =
+                            error.class() != Class::Corrupt && sealed.manifest.plan.seal.is_some();
+                        if may_be_right {
+                            unopened.push((opened.clone(), entry));
+                        }
+                        last_error = Some(error);
+                        if first.is_some() {
+                            continue;
+                        }
                     }
                 },
                 Err(error) => {
-                    let file = format!("{}/{}", entry.path, layout::MANIFEST);
-                    avoided.push(damage(&opened.name, &file, None, None, &error));
+                    avoid(&error);
                     last_error = Some(error);
                 }
             }
             copies.push(opened);
+        }
+        if let Some((known, ..)) = &first
+            && let Some((opened, entry)) = unopened
+                .iter()
+                .find(|(_, of)| of.checksum != known.checksum)
+        {
+            return Err(differ(id, known, opened, entry));
         }
         let Some((entry, manifest, sealer)) = first else {
             return Err(last_error.unwrap_or_else(|| {

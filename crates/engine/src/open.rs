@@ -1,5 +1,6 @@
 //! Destinations, opened: a place becomes a store behind permits, deadlines and retries.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -28,9 +29,30 @@ pub(crate) struct Opened {
     pub(crate) resources: Option<ResourceGlobs>,
     /// Where what it takes to use it is done, if that blocks.
     pub(crate) blocking: Blocking,
+    /// A folder that has to be there.
+    needs: Option<PathBuf>,
 }
 
 impl Opened {
+    /// That its folder is there, if it has to be. Asked where nothing was listed: by then it is known that it answers.
+    ///
+    /// # Errors
+    /// [`Class::NotFound`] where it isn't.
+    pub(crate) async fn look_for_folder(&self) -> Result<(), BackupError> {
+        let Some(path) = self.needs.clone() else {
+            return Ok(());
+        };
+        let looked = self.blocking.run("a folder", move || path.try_exists());
+        if !matches!(looked.await?, Ok(false)) {
+            return Ok(());
+        }
+        let message = "there is no such folder";
+        Err(
+            BackupError::new(Class::NotFound, "open", &self.location, message)
+                .suggest("check how it is written, and whether its disk is mounted"),
+        )
+    }
+
     /// Whether backups are for it that were asked for by these globs, none of which are everything; those that aren't need not be
     /// there.
     pub(crate) fn takes(&self, include: &[String]) -> bool {
@@ -65,9 +87,6 @@ pub(crate) async fn open(
 ) -> Result<Opened, BackupError> {
     // What of it follows from a database was put in by whoever knows that.
     let destination = &destination.clone().beside(None)?;
-    if destination.must_be_there {
-        look_for(engine, &destination.place).await?;
-    }
     let store: Arc<dyn Sink> = match &destination.place {
         Place::Folder(path) => {
             let io = match engine.0.blocking() {
@@ -105,26 +124,11 @@ pub(crate) async fn open(
         retries,
         resources: destination.resources.clone(),
         blocking: engine.0.blocking(),
+        needs: match &destination.place {
+            Place::Folder(path) if destination.must_be_there => Some(path.clone()),
+            _ => None,
+        },
     })
-}
-
-/// That a folder is there. Of another place its first call tells.
-async fn look_for(engine: &Engine, place: &Place) -> Result<(), BackupError> {
-    let Place::Folder(path) = place else {
-        return Ok(());
-    };
-    let folder = path.clone();
-    let looking = engine.0.blocking().run("a folder", move || folder.exists());
-    match looking.await? {
-        true => Ok(()),
-        false => {
-            let message = "there is no such folder";
-            Err(
-                BackupError::new(Class::NotFound, "open", path.display(), message)
-                    .suggest("check how it is written, and whether its disk is mounted"),
-            )
-        }
-    }
 }
 
 /// Opens several; those that can't be opened are errors beside their names.

@@ -144,7 +144,10 @@ pub(crate) async fn repair(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<RepairRequest, BackupError> {
-    let places = places(&typed.places, setting, output)?;
+    let places = match typed.auto {
+        true => new_places(&typed.places, setting, output)?,
+        false => places(&typed.places, setting, output)?,
+    };
     let mut request = match (typed.rebuild_manifest, typed.auto) {
         (true, _) => RepairRequest::rebuild_manifests(places),
         (false, true) => RepairRequest::everything(places),
@@ -200,7 +203,7 @@ pub(crate) async fn consolidate(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<ConsolidateRequest, BackupError> {
-    let mut request = ConsolidateRequest::new(places(&typed.places, setting, output)?, id);
+    let mut request = ConsolidateRequest::new(new_places(&typed.places, setting, output)?, id);
     let access = access(&typed.keys, &typed.recipient, setting).await?;
     request.recipients = access.recipients;
     request.keys = access.keys;

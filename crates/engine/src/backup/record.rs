@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use teeline_actors::is_there;
 use teeline_core::{
-    BackupError, Class, ErrorReport, ObjectKey, RunRecord, Sink, Timestamp, document, layout,
+    BackupError, BackupId, Class, ErrorReport, ObjectKey, RunRecord, Sink, Timestamp, document,
+    layout,
 };
 use tokio::time::{Duration, timeout};
 
@@ -12,6 +13,7 @@ use super::Run;
 use crate::catalog::located;
 use crate::open::Opened;
 use crate::report::BackupReport;
+use crate::request::Resume;
 
 /// How long all destinations together may take for the records of a run. It is over: whoever waits for it doesn't wait for
 /// a destination that has fallen silent.
@@ -24,7 +26,7 @@ impl Run<'_> {
         report: &BackupReport,
         ended_at: Timestamp,
     ) -> Vec<(usize, BackupError)> {
-        let Some(id) = report.id.as_ref().or(self.announced.as_ref()).cloned() else {
+        let Some(id) = report.id.clone().or_else(|| self.own_id()) else {
             return Vec::new();
         };
         let record = RunRecord {
@@ -54,7 +56,11 @@ impl Run<'_> {
                     Ok(())
                 };
                 let written = timeout(RECORDS_TIMEOUT, write).await;
-                let written = written.unwrap_or_else(|_| Err(unanswered(&opened.sink, &key)));
+                let written = match written {
+                    // Nothing was asked of it, so nothing is missed there.
+                    Err(_) if !took_part => Ok(()),
+                    written => written.unwrap_or_else(|_| Err(unanswered(&opened.sink, &key))),
+                };
                 written.err().map(|error| (index, error))
             }
         });
@@ -64,6 +70,15 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
+    /// The id that was announced, where it is of this run and not of one that was to be taken up: what became of that one, this one
+    /// doesn't know.
+    fn own_id(&self) -> Option<BackupId> {
+        match self.request.resume {
+            Some(Resume::Run(_)) => None,
+            Some(Resume::Unfinished) | None => self.announced.clone(),
+        }
+    }
+
     /// The destinations, with their numbers, that took part, and that may answer once the run is over.
     pub(super) fn reachable<'a>(
         &'a self,

@@ -92,11 +92,22 @@ fn make(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// What somebody else has made, or may use, could have links in it, or be read by them. Not every filesystem keeps permissions, so what
-/// was just made needs none.
+/// What a folder is like there that we make: not every filesystem keeps owners and permissions as they were asked for.
+fn probe(beside: &Path) -> io::Result<fs::Metadata> {
+    let probe = beside.with_extension("probe");
+    // One that a killed restore has left is empty; what isn't is somebody's, and in the way.
+    let _ = fs::remove_dir(&probe);
+    DirBuilder::new().mode(0o700).create(&probe)?;
+    let made = fs::symlink_metadata(&probe);
+    fs::remove_dir(&probe)?;
+    made
+}
+
+/// What somebody else has made, or may use, could have links in it, or be read by them.
 fn check_own(path: &Path, folder: &fs::Metadata) -> Result<(), BackupError> {
-    let is_own = folder.uid() == rustix::process::geteuid().as_raw();
-    if is_own && folder.mode() & 0o077 == 0 {
+    let whose = |folder: &fs::Metadata| (folder.uid(), folder.mode());
+    let ours = probe(path).map_err(|error| failed("look at", path, error))?;
+    if whose(folder) == whose(&ours) {
         return Ok(());
     }
     let message = "it was made by somebody else, or others may use it";

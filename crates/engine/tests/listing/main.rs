@@ -14,8 +14,8 @@ use std::sync::Arc;
 use common::{assert_idle, failing, records, request, store};
 use teeline::sinks::{Fault, Operation, What, When};
 use teeline::{
-    BackupReport, Class, DestinationSpec, Engine, ListReport, ListRequest, ListedStatus,
-    MonitorRequest, RunStatus, Timestamp, exit,
+    BackupReport, Class, DestinationSpec, Engine, JsonlSource, ListReport, ListRequest,
+    ListedStatus, MonitorRequest, RunStatus, Timestamp, exit,
 };
 
 /// An engine whose clock stands still.
@@ -263,7 +263,9 @@ async fn a_monitor_is_told_what_is_not_as_expected() {
     let (sink, elsewhere) = store("elsewhere");
     let at = [both[0].clone(), elsewhere];
     let engine = engine_at("2026-11-21T05:00:00.000Z");
-    let report = engine.backup(request(b"{\"a\":\n", &at)).await;
+    let mut asked = request(&[], &at);
+    asked.source = Arc::new(JsonlSource::path("not/there.jsonl"));
+    let report = engine.backup(asked).await;
     assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
     assert!(sink.keys().is_empty(), "it is no destination yet");
     let (code, said, _) = look(now, None, 1).await;
