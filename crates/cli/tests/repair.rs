@@ -172,6 +172,8 @@ fn copies_heal_each_other_and_what_was_damaged_is_kept() {
     scratch.teeline(0, &at_both(&["verify", &id]));
 
     std::fs::remove_dir_all(scratch.path("b")).unwrap();
+    scratch.teeline(1, &at_both(&["repair"]));
+    std::fs::create_dir(scratch.path("b")).unwrap();
     let lacking = scratch.teeline(3, &at_both(&["repair", "--json"]));
     assert_eq!(statuses(&lacking.json()), ["whole", "absent"]);
     let filled = scratch.teeline(0, &at_both(&["repair", "--auto", "--json"]));
