@@ -42,6 +42,8 @@ pub(crate) struct RunFolders {
     pub(crate) turns: Vec<ObjectKey>,
     /// What is left of looks at the store's clock that broke off.
     pub(crate) probes: Vec<ObjectMeta>,
+    /// Marks of runs that were taken up, in folders in which there is no run any more: whoever took it up died while it was swept.
+    pub(crate) numbers: Vec<ObjectMeta>,
     /// The roots of other destinations below this one, each with a slash: what is there belongs to them.
     roots: Vec<String>,
 }
@@ -73,6 +75,7 @@ impl RunFolders {
 pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupError> {
     let mut folders: BTreeMap<String, RunFolder> = BTreeMap::new();
     let mut found = RunFolders::default();
+    let mut numbers = Vec::new();
     let mut objects = sink.list(None);
     while let Some(object) = objects.try_next().await? {
         let Some((path, file)) = object.key.as_str().rsplit_once('/') else {
@@ -112,8 +115,17 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
         folder.has_claim |= file == layout::RUN_CLAIM;
         folder.has_manifest |= file == layout::MANIFEST;
         folder.newest_at = folder.newest_at.max(object.modified_at);
+        if layout::resumption_number(file).is_some() {
+            numbers.push(object);
+        }
     }
     folders.retain(|path, _| !found.is_of_another(path));
+    numbers.retain(|object| {
+        let folder = object.key.as_str().rsplit_once('/');
+        let folder = folder.and_then(|(path, _)| folders.get(path));
+        folder.is_some_and(|folder| !folder.has_claim && !folder.has_manifest)
+    });
+    found.numbers = numbers;
     found.folders = folders.into_values().collect();
     let written = |folder: &&RunFolder| folder.has_claim || folder.has_manifest;
     for RunFolder { id, path, .. } in found.folders.iter().filter(written) {

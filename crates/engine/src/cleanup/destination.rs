@@ -102,7 +102,7 @@ impl Cleaning<'_> {
             needed: Vec::new(),
             dead: Vec::new(),
             orphans: Vec::new(),
-            outdated: Outdated::find(&ledger, found)?,
+            outdated: Outdated::find(&ledger, found, self.bound())?,
         };
         self.look_at_withdrawn(found, &mut plan, cleaned).await;
         let unfinished = self.asked.opened.sink.unfinished(None);

@@ -202,6 +202,17 @@ async fn a_run_that_was_killed_is_dead_by_the_store_s_word_as_well() {
         "{report:?}"
     );
     assert!(!folder.exists());
+
+    // Whoever took it up had looked before, marked it, and died.
+    std::fs::create_dir(&folder).unwrap();
+    let mark = folder.join("resumed-0001.json");
+    std::fs::write(&mark, "{}").unwrap();
+    swift_cleanup(&world, &stores.at[..1], Retention::default()).await;
+    assert!(mark.exists(), "somebody may be at work");
+    age(&mark);
+    let report = swift_cleanup(&world, &stores.at[..1], Retention::default()).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert!(!mark.exists());
 }
 
 /// Makes a file an hour older.
