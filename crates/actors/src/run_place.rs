@@ -20,7 +20,7 @@ impl RunPlace {
     /// Of a copy that is made of a backup, in the folder `path`.
     ///
     /// # Errors
-    /// [`Class::Usage`] where that isn't a key.
+    /// [`Usage`](teeline_core::Class::Usage) where that isn't a key.
     pub fn of_copy(sealed: &SealedManifest, path: &str) -> Result<Self, BackupError> {
         let SealedManifest { manifest, .. } = sealed;
         Ok(RunPlace {
