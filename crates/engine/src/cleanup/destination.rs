@@ -102,7 +102,7 @@ impl Cleaning<'_> {
             needed: Vec::new(),
             dead: Vec::new(),
             orphans: Vec::new(),
-            outdated: Outdated::find(&ledger, found, self.bound())?,
+            outdated: Outdated::find(&self.asked.opened, &ledger, found, self.bound()).await?,
         };
         self.look_at_withdrawn(found, &mut plan, cleaned).await;
         let unfinished = self.asked.opened.sink.unfinished(None);
