@@ -4,6 +4,7 @@
 //! *corrupt* are told apart; a copy that fails transiently, after its retries, isn't asked again.
 
 mod frozen;
+mod opening;
 mod seals;
 
 use std::collections::HashSet;
@@ -14,19 +15,17 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use teeline_core::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer};
 use teeline_core::{
-    AttachmentEntry, BackupError, BackupId, Buffers, CatalogEntry, ChunkEntry, Class, Decoder,
-    Digest, Index, Manifest, ObjectKey, ObjectRow, SegmentEntry, WindowBytes, layout,
+    AttachmentEntry, BackupError, Buffers, CatalogEntry, ChunkEntry, Class, Decoder, Digest, Index,
+    Manifest, ObjectKey, ObjectRow, SegmentEntry, WindowBytes,
 };
 
-use crate::catalog::Asked;
-use crate::check::{check_index, check_piece, damage, read_manifest};
+use crate::check::{check_index, check_piece, damage};
 use crate::files::{WholeFile, file_of};
-use crate::keys::Keys;
 use crate::open::Opened;
 use crate::report::Damage;
 
 pub(crate) use frozen::Frozen;
-use seals::{open_manifest, sealed_rows};
+use seals::sealed_rows;
 
 /// How much of a segment is read in one call, and decoded at once. What is very repetitive may unpack to a thousand times as much.
 const WINDOW_MAX: WindowBytes = WindowBytes {
@@ -72,22 +71,6 @@ impl Copy {
     }
 }
 
-/// Of two destinations that have different backups under one id neither is believed.
-fn differ(
-    id: &BackupId,
-    known: &CatalogEntry,
-    opened: &Opened,
-    entry: &CatalogEntry,
-) -> BackupError {
-    let message = format!(
-        "{} has another backup of this id, whose manifest has the checksum {}, than others, where it is {}",
-        opened.name, entry.checksum, known.checksum
-    );
-    BackupError::new(Class::Conflict, "read", id, message).suggest(
-        "name the one that is meant alone (--at DEST), and delete the other there; reports and run records have the checksum of what was made",
-    )
-}
-
 /// Consecutive chunks of a segment.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
@@ -107,106 +90,6 @@ impl Window {
 }
 
 impl Copies {
-    /// The backup `id`, from whichever of the destinations has it; the one whose manifest has the checksum `meant`, where that is
-    /// known. Of a sealed one the manifest is authentic.
-    ///
-    /// # Errors
-    /// [`Class::Conflict`] where destinations have different ones, and nothing tells which is meant.
-    pub(crate) async fn open(
-        id: &BackupId,
-        meant: Option<Digest>,
-        asked: &[Result<Asked, (String, BackupError)>],
-        keys: &Keys,
-    ) -> Result<Self, BackupError> {
-        let mut avoided = Vec::new();
-        let mut first: Option<(CatalogEntry, Manifest, Option<Sealer>)> = None;
-        let mut last_error = None;
-        let mut unopened: Vec<(Opened, CatalogEntry)> = Vec::new();
-        let mut copies = Vec::new();
-        for asked in asked {
-            let asked = match asked {
-                Ok(asked) => asked,
-                Err((name, error)) => {
-                    avoided.push(damage(name, layout::CATALOG, None, None, error));
-                    last_error = Some(said_again(error));
-                    continue;
-                }
-            };
-            for (_, key, error) in asked.catalog.damaged_of(id) {
-                avoided.push(damage(&asked.opened.name, key.as_str(), None, None, error));
-                last_error = Some(said_again(error));
-            }
-            let opened = asked.opened.clone();
-            let Some(entry) = asked.entry(id).cloned() else {
-                // Its data may be whole all the same, where only its entry is damaged.
-                if asked.catalog.damaged_of(id).next().is_some() {
-                    copies.push(opened);
-                }
-                continue;
-            };
-            let file = format!("{}/{}", entry.path, layout::MANIFEST);
-            let mut avoid = |error: &BackupError| {
-                avoided.push(damage(&opened.name, &file, None, None, error));
-            };
-            if meant.is_some_and(|meant| meant != entry.checksum) {
-                let message = "it is another backup of this id than the one that is meant";
-                avoid(&BackupError::corrupt(&opened.sink, message));
-                continue;
-            }
-            match read_manifest(&opened, &entry).await {
-                Ok(_)
-                    if first
-                        .as_ref()
-                        .is_some_and(|(known, ..)| known.checksum == entry.checksum) => {}
-                Ok(sealed) => match open_manifest(&opened, &entry, &sealed, keys).await {
-                    Ok(sealer) => match &first {
-                        None => first = Some((entry, sealed.manifest, sealer)),
-                        Some((known, ..)) => return Err(differ(id, known, &opened, &entry)),
-                    },
-                    Err(error) => {
-                        avoid(&error);
-                        // What isn't sealed only pretends to be what is; what is may be the right one, with another key.
-                        let may_be_right =
-                            error.class() != Class::Corrupt && sealed.manifest.plan.seal.is_some();
-                        if may_be_right {
-                            unopened.push((opened.clone(), entry));
-                        }
-                        last_error = Some(error);
-                        if first.is_some() {
-                            continue;
-                        }
-                    }
-                },
-                Err(error) => {
-                    avoid(&error);
-                    last_error = Some(error);
-                }
-            }
-            copies.push(opened);
-        }
-        if let Some((known, ..)) = &first
-            && let Some((opened, entry)) = unopened
-                .iter()
-                .find(|(_, of)| of.checksum != known.checksum)
-        {
-            return Err(differ(id, known, opened, entry));
-        }
-        let Some((entry, manifest, sealer)) = first else {
-            return Err(last_error.unwrap_or_else(|| {
-                BackupError::new(
-                    Class::NotFound,
-                    "find",
-                    "the backup",
-                    format!("no destination has {id}"),
-                )
-            }));
-        };
-        Ok(Copies {
-            avoided: Mutex::new(avoided),
-            ..Self::of(copies, entry, manifest, sealer)
-        })
-    }
-
     /// The copy of a backup at one destination, as the entry there says it; of a sealed one with what opens it.
     pub(crate) fn of_one(
         opened: Opened,
@@ -463,20 +346,6 @@ impl Copies {
         {
             avoided.push(damage);
         }
-    }
-}
-
-/// An error that somebody else keeps, less what caused it.
-fn said_again(error: &BackupError) -> BackupError {
-    let said = BackupError::new(
-        error.class(),
-        error.operation(),
-        error.subject(),
-        error.message(),
-    );
-    match error.suggestion() {
-        Some(suggestion) => said.suggest(suggestion),
-        None => said,
     }
 }
 
