@@ -14,6 +14,8 @@ mod parts;
 mod seal;
 
 use std::alloc::System;
+use std::panic;
+use std::sync::Once;
 
 use cap::Cap;
 
@@ -22,6 +24,7 @@ pub const MEMORY_BYTES: usize = 64 << 20;
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+static LIFTS_LIMIT_IN_PANICS: Once = Once::new();
 
 /// Something that is fuzzed.
 #[derive(Debug, Clone, Copy)]
@@ -71,12 +74,28 @@ impl Target {
     /// # Panics
     /// Where a promise is broken. Where it takes more than [`MEMORY_BYTES`], the process ends.
     pub fn run(&self, input: &[u8]) {
+        LIFTS_LIMIT_IN_PANICS.call_once(lift_limit_in_panics);
         let limit = ALLOCATOR.allocated().saturating_add(MEMORY_BYTES);
         // One that is below what another thread has just taken isn't set; the next input finds it so.
         let is_limited = ALLOCATOR.set_limit(limit).is_ok();
         (self.takes)(input);
-        if is_limited && ALLOCATOR.set_limit(usize::MAX).is_err() {
-            unreachable!("no more than everything is allocated");
+        if is_limited {
+            lift_limit();
         }
+    }
+}
+
+/// A backtrace takes more than any target may. Where it gets none, the process hangs, and what it was about isn't said.
+fn lift_limit_in_panics() {
+    let says = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        lift_limit();
+        says(panicked);
+    }));
+}
+
+fn lift_limit() {
+    if ALLOCATOR.set_limit(usize::MAX).is_err() {
+        unreachable!("no more than everything is allocated");
     }
 }
