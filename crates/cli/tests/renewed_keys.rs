@@ -23,6 +23,18 @@ printf '{"Version":1,"AccessKeyId":"id","SecretAccessKey":"hidden-secret","Sessi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_keys_are_renewed_once_for_all_calls_that_were_refused() {
+    let expired = Fault::Answer(Answer::error(400, "ExpiredToken"));
+    assert_renewed_after(Rule::new("", "", expired).after(6)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_renewed_where_only_a_head_is_refused_which_has_no_words() {
+    let refused = Fault::Answer(Answer::new(403, ""));
+    assert_renewed_after(Rule::new("HEAD", "", refused)).await;
+}
+
+/// A backup whose first keys are refused by this rule has others once, and succeeds.
+async fn assert_renewed_after(rule: Rule) {
     let scratch = Scratch::new();
     let credentials = Credentials {
         access_key: "id".into(),
@@ -32,8 +44,7 @@ async fn expired_keys_are_renewed_once_for_all_calls_that_were_refused() {
     server.create_bucket("bucket").unwrap();
     let proxy = FaultProxy::start(&server.address().to_string()).await;
     let proxy = proxy.unwrap();
-    let expired = Fault::Answer(Answer::error(400, "ExpiredToken"));
-    proxy.add(Rule::new("", "", expired).with_header("token-1").after(6));
+    proxy.add(rule.with_header("token-1"));
 
     scratch.write("keys.sh", PROCESS);
     let process = scratch.path("keys.sh");

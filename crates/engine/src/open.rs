@@ -109,10 +109,10 @@ pub(crate) async fn open(
     // permit.
     let timed = Arc::new(DeadlineSink::new(store, Deadlines::default()));
     let permitted: Arc<dyn Sink> = Arc::new(PermitSink::new(timed, Arc::clone(permits)));
-    let retrying = |sink| Arc::new(RetrySink::new(sink, RetryPolicy::default(), seed));
-    let unpaced = retrying(Arc::clone(&permitted));
+    let unpaced = RetrySink::new(Arc::clone(&permitted), RetryPolicy::default(), seed);
+    let unpaced = Arc::new(unpaced);
     let sink = match destination.bytes_per_second_max {
-        Some(rate) => retrying(Arc::new(RateSink::new(permitted, rate))),
+        Some(rate) => Arc::new(unpaced.beside(Arc::new(RateSink::new(permitted, rate)))),
         None => Arc::clone(&unpaced),
     };
     let retries = sink.retries();

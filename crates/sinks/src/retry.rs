@@ -38,6 +38,14 @@ impl RetrySink {
         }
     }
 
+    /// `inner` in the place of this one's, for the same store: both have one budget and one breaker.
+    pub fn beside(&self, inner: Arc<dyn Sink>) -> Self {
+        RetrySink {
+            inner,
+            retrier: Arc::clone(&self.retrier),
+        }
+    }
+
     /// How many calls have been repeated so far, as a counter that goes on counting.
     pub fn retries(&self) -> Arc<AtomicU64> {
         self.retrier.retries()

@@ -117,6 +117,19 @@ async fn nobody_is_there() {
 }
 
 #[tokio::test]
+async fn its_name_leads_nowhere() {
+    // No label is longer than 63 characters, so nobody is asked for it.
+    let endpoint = format!("http://{}.example", "n".repeat(64));
+    let sink = sink(&endpoint, "bucket", SECRET).await;
+    let error = sink.put(&key(), Bytes::new()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Transient);
+    let expected = format!("write s3://bucket/folder/object: can't connect to {endpoint}: ");
+    assert!(error.to_string().starts_with(&expected), "{error}");
+    assert!(error.suggestion().unwrap().contains("check the endpoint"));
+    assert_readable(&error);
+}
+
+#[tokio::test]
 async fn there_is_no_such_bucket() {
     let proxy = Proxy::start().await;
     let sink = sink(&proxy.proxy.endpoint(), "other", SECRET).await;

@@ -237,6 +237,20 @@ async fn however_many_calls_fail_the_repeats_are_few() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_ways_to_one_store_have_one_budget_and_one_breaker() {
+    let always = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Transient));
+    let (memory, sink) = sink(vec![always], RetryPolicy::default());
+    let beside = sink.beside(Arc::new(memory));
+    for _ in 0..2 {
+        sink.put(&key("a"), Bytes::new()).await.unwrap_err();
+    }
+    let refused = beside.put(&key("a"), Bytes::new()).await.unwrap_err();
+    assert!(refused.message().contains("left alone"), "{refused}");
+    let retries = [sink.retries(), beside.retries()].map(|retries| retries.load(Ordering::Relaxed));
+    assert_eq!(retries, [6, 6]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_store_costs_seconds_and_is_noticed_when_it_is_back() {
     let dead = Fault::new(Operation::Head, When::Nth(1), What::Stall);
     let rules = (1..=9).map(|nth| Fault {

@@ -11,7 +11,7 @@ use object_store::aws::{AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider,
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig, StaticCredentialProvider};
 use reqwest::redirect::Policy;
-use teeline_core::{BackupError, Class};
+use teeline_core::{BackupError, Class, PLAIN_HTTP_WARNING, plain_http_host};
 
 use super::credentials::ChainedCredentials;
 use super::failure::deepest;
@@ -24,10 +24,6 @@ use super::storing::ServerSideEncryption;
 const USER_AGENT: &str = concat!("teeline/", env!("CARGO_PKG_VERSION"));
 /// What servers that aren't AWS take for theirs.
 const REGION_DEFAULT: &str = "us-east-1";
-/// The slowest rate at which a request may be sent without being taken for stuck.
-const SENDING_BYTES_PER_SECOND_MIN: u64 = 256 * 1024;
-/// The largest object that isn't sent in parts: an index, and some.
-const WHOLE_BYTES: u64 = 16 * 1024 * 1024;
 
 pub(super) struct Connected {
     pub(super) client: AmazonS3,
@@ -47,6 +43,9 @@ struct Access {
 
 pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupError> {
     options.check()?;
+    if let Some(host) = options.endpoint.as_deref().and_then(plain_http_host) {
+        tracing::warn!(host, "{PLAIN_HTTP_WARNING}");
+    }
     let unusable = |error: &(dyn Error + 'static)| {
         BackupError::new(Class::Usage, "open", options.place(), deepest(error))
     };
@@ -67,6 +66,7 @@ pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupErro
             .storing
             .lock
             .map(|lock| Locking::new(lock, signer.clone())),
+        answer_ms: options.timeouts.answer_ms,
     };
     let requests = connector
         .connect(&ClientOptions::default())
@@ -181,17 +181,12 @@ fn is_plain(options: &S3Options) -> bool {
 /// wherever an answer points.
 fn http_client(options: &S3Options) -> reqwest::Result<reqwest::Client> {
     let timeouts = &options.timeouts;
-    // The idle time runs while a request is sent, too, and isn't renewed by what is sent.
-    let sent = WHOLE_BYTES.max(options.part_bytes as u64);
-    let sending_ms = sent * 1_000 / SENDING_BYTES_PER_SECOND_MIN;
-    let idle_ms = timeouts.idle_ms.saturating_add(sending_ms);
     reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .redirect(Policy::none())
         .https_only(!is_plain(options))
         .http1_only()
         .connect_timeout(Duration::from_millis(timeouts.connect_ms))
-        .read_timeout(Duration::from_millis(idle_ms))
         .timeout(Duration::from_millis(timeouts.request_ms))
         .build()
 }

@@ -2,7 +2,8 @@
 //!
 //! They are asked for with every request and found once: kept until shortly before they expire, and looked for by one
 //! caller at a time. Where a renewal fails, the old ones serve for as long as they last. What the server says of keys concerns
-//! those that the request was signed with: many requests that are refused together lead to one renewal.
+//! those that the request was signed with: many requests that are refused together lead to one renewal. A refusal without a word, as
+//! of a HEAD, may be one of expired keys, or of missing rights: it leads to one renewal, and to no other where that gives the same keys.
 
 use std::error::Error;
 use std::fmt;
@@ -18,7 +19,7 @@ use teeline_core::Digest;
 use tokio::sync::Mutex;
 
 use super::failure::deepest;
-use super::service::keys_digest;
+use super::service::{Rejected, keys_digest};
 
 /// How long before they expire keys are renewed.
 const RENEWAL: Duration = Duration::from_secs(5 * 60);
@@ -27,8 +28,27 @@ const RENEWAL: Duration = Duration::from_secs(5 * 60);
 pub(super) struct ChainedCredentials {
     chain: SharedCredentialsProvider,
     found: Mutex<Option<Found>>,
-    /// The keys that the server took for expired last.
-    refused: SyncMutex<Option<Digest>>,
+    told: SyncMutex<Told>,
+}
+
+/// What is known of keys from what the server answered.
+#[derive(Default)]
+struct Told {
+    /// Those that the server took for expired last.
+    expired: Option<Digest>,
+    /// Those that were refused without a word last.
+    doubted: Option<Digest>,
+    /// Those that are as new as they get: it isn't them that is refused.
+    settled: Option<Digest>,
+}
+
+/// What to do with keys that were found before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Renewal {
+    Needless,
+    /// Without others, these serve on.
+    Tried,
+    Needed,
 }
 
 struct Found {
@@ -53,17 +73,46 @@ impl ChainedCredentials {
         ChainedCredentials {
             chain,
             found: Mutex::new(None),
-            refused: SyncMutex::default(),
+            told: SyncMutex::default(),
         }
     }
 
-    /// The server says that these keys have expired: the next request gets new ones, unless they have been renewed meanwhile.
-    pub(super) fn refuse(&self, signed_with: Option<Digest>) {
-        *self.refused() = signed_with;
+    /// Whether the next request has other keys than the one that was rejected, or may have.
+    pub(super) fn renews_after(&self, rejected: &Rejected) -> bool {
+        let mut told = self.told();
+        if rejected.is_of_expired_keys() {
+            told.expired = rejected.signed_with;
+            return true;
+        }
+        if !rejected.may_be_of_expired_keys() || told.settled == rejected.signed_with {
+            return false;
+        }
+        told.doubted = rejected.signed_with;
+        true
     }
 
-    fn refused(&self) -> std::sync::MutexGuard<'_, Option<Digest>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn renewal_of(&self, found: &Found) -> Renewal {
+        let told = self.told();
+        let keys = Some(found.digest);
+        if told.expired == keys || !found.lasts_for(Duration::ZERO) {
+            Renewal::Needed
+        } else if (told.doubted == keys && told.settled != keys) || !found.lasts_for(RENEWAL) {
+            Renewal::Tried
+        } else {
+            Renewal::Needless
+        }
+    }
+
+    /// Keys that were looked for again, and are still these, aren't doubted any more.
+    fn settle(&self, keys: Digest) {
+        let mut told = self.told();
+        if told.doubted == Some(keys) {
+            told.settled = Some(keys);
+        }
     }
 }
 
@@ -79,13 +128,8 @@ impl CredentialProvider for ChainedCredentials {
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         let mut found = self.found.lock().await;
-        let refused = found
-            .as_ref()
-            .is_some_and(|found| *self.refused() == Some(found.digest));
-        if let Some(found) = &*found
-            && !refused
-            && found.lasts_for(RENEWAL)
-        {
+        let renewal = found.as_ref().map(|found| self.renewal_of(found));
+        if let (Some(found), Some(Renewal::Needless)) = (&*found, renewal) {
             return Ok(Arc::clone(&found.keys));
         }
         match self.chain.provide_credentials().await {
@@ -95,15 +139,18 @@ impl CredentialProvider for ChainedCredentials {
                     secret_key: new.secret_access_key().to_owned(),
                     token: new.session_token().map(str::to_owned),
                 });
+                let digest = keys_digest(&keys.key_id, keys.token.as_deref());
+                self.settle(digest);
                 *found = Some(Found {
                     keys: Arc::clone(&keys),
-                    digest: keys_digest(&keys.key_id, keys.token.as_deref()),
+                    digest,
                     expires_at: new.expiry(),
                 });
                 Ok(keys)
             }
-            Err(error) => match &*found {
-                Some(found) if !refused && found.lasts_for(Duration::ZERO) => {
+            Err(error) => match (&*found, renewal) {
+                (Some(found), Some(Renewal::Tried)) => {
+                    self.settle(found.digest);
                     Ok(Arc::clone(&found.keys))
                 }
                 _ => Err(object_store::Error::Generic {
@@ -173,6 +220,14 @@ mod tests {
         ChainedCredentials::new(SharedCredentialsProvider::new(chain))
     }
 
+    fn expired(id: &str) -> Rejected {
+        Rejected::of_keys(403, "ExpiredToken", keys_digest(id, None))
+    }
+
+    fn wordless(id: &str) -> Rejected {
+        Rejected::of_keys(403, "", keys_digest(id, None))
+    }
+
     async fn id(credentials: &ChainedCredentials) -> String {
         credentials.get_credential().await.unwrap().key_id.clone()
     }
@@ -182,7 +237,7 @@ mod tests {
         let credentials = chain(vec![Some(("lasting", 3_600)), Some(("other", 3_600))]);
         assert_eq!(id(&credentials).await, "lasting");
         assert_eq!(id(&credentials).await, "lasting");
-        credentials.refuse(Some(keys_digest("lasting", None)));
+        assert!(credentials.renews_after(&expired("lasting")));
         assert_eq!(id(&credentials).await, "other");
         assert_eq!(id(&credentials).await, "other");
     }
@@ -193,9 +248,36 @@ mod tests {
         assert_eq!(id(&credentials).await, "old");
         for _ in 0..10 {
             // Each was signed before the renewal, and is answered after it.
-            credentials.refuse(Some(keys_digest("old", None)));
+            assert!(credentials.renews_after(&expired("old")));
             assert_eq!(id(&credentials).await, "new");
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_without_a_word_leads_to_one_renewal() {
+        let answers = ["old", "new", "new"].map(|id| Some((id, 3_600)));
+        let credentials = chain(answers.into());
+        assert_eq!(id(&credentials).await, "old");
+        for _ in 0..10 {
+            assert!(credentials.renews_after(&wordless("old")));
+            assert_eq!(id(&credentials).await, "new");
+        }
+        assert!(credentials.renews_after(&wordless("new")));
+        assert_eq!(id(&credentials).await, "new");
+        assert!(
+            !credentials.renews_after(&wordless("new")),
+            "it was the same again"
+        );
+        assert_eq!(id(&credentials).await, "new");
+    }
+
+    #[tokio::test]
+    async fn keys_that_are_only_doubted_serve_where_a_renewal_fails() {
+        let credentials = chain(vec![Some(("lasting", 3_600)), None]);
+        assert_eq!(id(&credentials).await, "lasting");
+        assert!(credentials.renews_after(&wordless("lasting")));
+        assert_eq!(id(&credentials).await, "lasting");
+        assert!(!credentials.renews_after(&wordless("lasting")));
     }
 
     #[tokio::test]

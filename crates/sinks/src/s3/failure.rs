@@ -19,7 +19,7 @@ pub(super) struct Context<'a> {
     pub(super) subject: &'a str,
     pub(super) host: &'a str,
     pub(super) bucket: &'a str,
-    /// Whether expired keys can be renewed without anybody's help.
+    /// Whether the next request has other keys, without anybody's help.
     pub(super) renews_keys: bool,
 }
 
@@ -128,7 +128,7 @@ impl Context<'_> {
             // What arrived isn't what was sent: cut short or changed on the way, which the next try need not be.
             ("IncompleteBody" | "BadDigest" | "ClientDisconnected", _)
             | ("XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _) => Class::Transient,
-            _ if rejected.is_of_expired_keys() && self.renews_keys => Class::Transient,
+            _ if self.renews_keys => Class::Transient,
             ("NotImplemented" | "QuotaExceeded" | "XMinioStorageFull", _) => Class::Permanent,
             ("InvalidObjectState", _) => Class::Archived,
             (_, 404) => Class::NotFound,

@@ -61,8 +61,8 @@ impl S3Options {
 pub struct Timeouts {
     /// Until a connection stands.
     pub connect_ms: u64,
-    /// Between two pieces of an answer. Until it begins, a slow sending of the request is allowed for on top.
-    pub idle_ms: u64,
+    /// Until an answer begins; on top, a request has the time that its bytes take at 256 KiB/s.
+    pub answer_ms: u64,
     /// A whole request, body included.
     pub request_ms: u64,
 }
@@ -71,8 +71,8 @@ impl Default for Timeouts {
     fn default() -> Self {
         Timeouts {
             connect_ms: 5_000,
-            idle_ms: 30_000,
-            request_ms: 900_000,
+            answer_ms: 30_000,
+            request_ms: 1_200_000,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -18,9 +18,12 @@ use object_store::client::{
 };
 use object_store::{ClientOptions, HeaderValue};
 use teeline_core::{Digest, retry_after_ms};
+use tokio::time::timeout;
 
 use super::lock::Locking;
 
+/// The slowest rate at which a request may be sent without being taken for stuck.
+const SENDING_BYTES_PER_SECOND_MIN: u64 = 256 * 1024;
 /// Of an answer that is an error, no more than this is read.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Of what a server says about it, no more than this is shown.
@@ -34,6 +37,8 @@ pub(super) struct Connector {
     pub(super) conditional_completion: Arc<AtomicBool>,
     /// What is asked for with each request that makes an object.
     pub(super) locking: Option<Locking>,
+    /// How long an answer may take to begin, beside what the request's bytes take.
+    pub(super) answer_ms: u64,
 }
 
 impl HttpConnector for Connector {
@@ -43,6 +48,7 @@ impl HttpConnector for Connector {
             inner: HttpClient::new(self.client.clone()),
             conditional_completion: Arc::clone(&self.conditional_completion),
             locking: self.locking.clone(),
+            answer_ms: self.answer_ms,
         }))
     }
 }
@@ -52,6 +58,7 @@ struct Service {
     inner: HttpClient,
     conditional_completion: Arc<AtomicBool>,
     locking: Option<Locking>,
+    answer_ms: u64,
 }
 
 #[async_trait]
@@ -67,11 +74,12 @@ impl HttpService for Service {
             locking.ask(&mut request).await?;
         }
         let signed_with = signer(&request);
-        let response = self.inner.execute(request).await?;
+        let response = self.answer(request).await?;
         if !response.status().is_success() {
             return Err(rejected(response, signed_with).await);
         }
         match expected {
+            Expected::Beginning => begun(response).await,
             Expected::Completion => completed(response).await,
             Expected::List => listed(response).await,
             Expected::Stored => Ok(tagged(response)),
@@ -80,9 +88,24 @@ impl HttpService for Service {
     }
 }
 
+impl Service {
+    /// Waits for an answer to begin. Where none does, the request may be stuck, and another one not.
+    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let bytes = request.body().content_length() as u64;
+        let sending_ms = bytes.saturating_mul(1_000) / SENDING_BYTES_PER_SECOND_MIN;
+        let limit = Duration::from_millis(self.answer_ms.saturating_add(sending_ms));
+        match timeout(limit, self.inner.execute(request)).await {
+            Ok(response) => response,
+            Err(elapsed) => Err(HttpError::new(HttpErrorKind::Timeout, elapsed)),
+        }
+    }
+}
+
 /// What a request is answered with where it succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
+    /// The name of an upload in parts.
+    Beginning,
     /// The end of an upload in parts.
     Completion,
     /// A page of a list.
@@ -96,11 +119,33 @@ impl Expected {
     fn of(request: &HttpRequest) -> Self {
         let query = request.uri().query().unwrap_or_default();
         match request.method().as_str() {
+            "POST"
+                if query
+                    .split('&')
+                    .any(|part| matches!(part, "uploads" | "uploads=")) =>
+            {
+                Expected::Beginning
+            }
             "POST" if query.starts_with("uploadId=") => Expected::Completion,
             "GET" if query.contains("list-type=2") => Expected::List,
             "PUT" if query.is_empty() => Expected::Stored,
             _ => Expected::Other,
         }
+    }
+}
+
+/// What isn't S3's, a page to log in on, say, isn't the server's word.
+async fn begun(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (head, body) = response.into_parts();
+    let body = body.bytes().await?;
+    let text = String::from_utf8_lossy(&body);
+    match text_of(&text, "UploadId") {
+        Some(_) => Ok(HttpResponse::from_parts(head, body.into())),
+        None => Err(unlike(
+            head.status.as_u16(),
+            &text,
+            "the beginning of an upload",
+        )),
     }
 }
 
@@ -130,11 +175,16 @@ async fn listed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
     if text.contains("ListBucketResult") && text.trim_end().ends_with("ListBucketResult>") {
         return Ok(HttpResponse::from_parts(head, body.into()));
     }
-    let mut rejected = Rejected::new(head.status.as_u16(), &text);
+    Err(unlike(head.status.as_u16(), &text, "a list"))
+}
+
+/// An answer that isn't what S3 gives.
+fn unlike(status: u16, body: &str, expected: &str) -> HttpError {
+    let mut rejected = Rejected::new(status, body);
     if rejected.message.is_empty() {
-        rejected.message = "with something else than a list of S3".to_owned();
+        rejected.message = format!("with something else than {expected} of S3");
     }
-    Err(wrap(rejected))
+    wrap(rejected)
 }
 
 /// object_store wants a tag of what was stored, which nothing here goes by, and not every server gives one.
@@ -211,12 +261,26 @@ impl Rejected {
         self.status == 501 || self.code == "NotImplemented"
     }
 
+    /// Whether it may be the keys: nothing is said, as always of a HEAD.
+    pub(crate) fn may_be_of_expired_keys(&self) -> bool {
+        self.code.is_empty() && matches!(self.status, 400 | 401 | 403)
+    }
+
     /// Whether it is the keys that are too old.
     pub(crate) fn is_of_expired_keys(&self) -> bool {
         matches!(
             self.code.as_str(),
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired"
         )
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_keys(status: u16, code: &str, keys: Digest) -> Self {
+        Rejected {
+            code: code.to_owned(),
+            signed_with: Some(keys),
+            ..Rejected::new(status, "")
+        }
     }
 
     fn new(status: u16, body: &str) -> Self {

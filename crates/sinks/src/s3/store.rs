@@ -352,11 +352,10 @@ impl Store {
         error: &object_store::Error,
     ) -> BackupError {
         let chain = self.s3.as_ref().and_then(|s3| s3.chain.as_ref());
-        if let (Some(chain), Some(rejected)) = (chain, find::<Rejected>(error))
-            && rejected.is_of_expired_keys()
-        {
-            chain.refuse(rejected.signed_with);
-        }
+        let renews_keys = match (chain, find::<Rejected>(error)) {
+            (Some(chain), Some(rejected)) => chain.renews_after(rejected),
+            _ => false,
+        };
         let (host, bucket) = match &self.s3 {
             Some(s3) => (s3.host.as_str(), s3.bucket.as_str()),
             None => (self.place.as_str(), self.place.as_str()),
@@ -366,7 +365,7 @@ impl Store {
             subject,
             host,
             bucket,
-            renews_keys: chain.is_some(),
+            renews_keys,
         };
         context.explain(error)
     }

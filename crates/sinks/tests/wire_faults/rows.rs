@@ -241,11 +241,11 @@ fn refusals() -> Vec<Row> {
             answer(404, "NoSuchUpload"),
             Permanent,
         ),
-        Row::lasting(
+        Row::passing(
             "an upload that isn't S3's",
             &[Call::Begin],
             Fault::Answer(Answer::new(200, "<html>a login page</html>")),
-            Permanent,
+            Transient,
         ),
         Row::passing(
             "200 with an error body, before the effect",

@@ -14,7 +14,9 @@ use aws_sdk_s3::config::{
     ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use teeline_core::{BackupError, Class, mistrusted, retry_after_ms};
+use teeline_core::{
+    BackupError, Class, PLAIN_HTTP_WARNING, mistrusted, plain_http_host, retry_after_ms,
+};
 
 use super::connection::Connection;
 
@@ -70,6 +72,9 @@ pub(super) async fn connect(connection: &Connection) -> Client {
         config = config.region(Region::new(region.clone()));
     }
     if let Some(endpoint) = &connection.endpoint {
+        if let Some(host) = plain_http_host(endpoint) {
+            tracing::warn!(host, "{PLAIN_HTTP_WARNING}");
+        }
         config = config.endpoint_url(endpoint);
     }
     Client::from_conf(config.build())
