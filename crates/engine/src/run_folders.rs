@@ -1,6 +1,6 @@
 //! The folders of runs at destinations, listed or not.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures::TryStreamExt;
 use teeline_core::{BackupError, BackupId, ObjectKey, ObjectMeta, Sink, Timestamp, layout};
@@ -63,6 +63,16 @@ impl RunFolders {
             entries: Vec::new(),
             records,
         }
+    }
+
+    /// The backups whose entry or manifest stood here damaged, and was moved away.
+    fn lost(&self) -> HashSet<BackupId> {
+        let stood_at = self.damaged.iter().filter_map(layout::damaged_at);
+        let listed = stood_at.filter_map(|key| match key.as_str().rsplit_once('/') {
+            Some((path, layout::MANIFEST)) => path.rsplit('/').next()?.parse().ok(),
+            _ => layout::catalog_entry_id(&key),
+        });
+        listed.collect()
     }
 
     /// Whether what is at `path` belongs to another destination.
@@ -154,6 +164,8 @@ impl RunFolder {
 pub(crate) struct Searched {
     pub(crate) asked: Asked,
     pub(crate) folders: Vec<RunFolder>,
+    /// The backups of which something that lists them stood here damaged, and was moved away.
+    pub(crate) lost: HashSet<BackupId>,
 }
 
 impl Searched {
@@ -182,6 +194,7 @@ pub(crate) async fn search_all(
         match run_folders(asked.opened.sink.as_ref()).await {
             Ok(found) => Ok(Searched {
                 asked,
+                lost: found.lost(),
                 folders: found.folders,
             }),
             Err(error) => Err((asked.opened.name, error)),

@@ -57,7 +57,8 @@ impl Heal<'_> {
         let mut unreadable = Vec::new();
         let evidence = Evidence::gather(self.id, self.places, &mut unreadable).await;
         let sites = self.places.iter().flatten();
-        let sites: Vec<Site<'_>> = sites.map(|place| Site::of(self.id, place)).collect();
+        let sites = sites.map(|place| Site::of(self.id, place, &evidence));
+        let sites: Vec<Site<'_>> = sites.collect();
         let truth = truth::find(self.id, &sites, &evidence).await;
         if let Ok(None) = truth {
             return None;

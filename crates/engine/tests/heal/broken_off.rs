@@ -1,7 +1,7 @@
 //! Whatever call a repair breaks off at, nothing that was there is lost, and the next one goes on.
 
 use teeline::sinks::MemorySink;
-use teeline::{BackupId, DestinationSpec, exit};
+use teeline::{BackupId, DestinationSpec, RepairRequest, exit};
 use teeline_core::{ObjectKey, layout};
 
 use crate::common::watched::mortal;
@@ -100,7 +100,8 @@ impl Scene {
             .zip(&sinks)
             .map(|(name, sink)| place(name, sink.clone()))
             .collect();
-        let next = self.world.heal_at(&at, &self.id).await;
+        // It finds by itself what is to be done.
+        let next = self.world.engine.repair(RepairRequest::heal(at)).await;
         assert_eq!(next.exit_code(), exit::DONE, "{about}: {next:?}");
         for (sink, before) in sinks.iter().zip(&self.harmed) {
             assert!(contents(objects(sink).await) == self.right, "{about}");

@@ -44,6 +44,26 @@ async fn each_heals_from_the_other_where_different_chunks_are_damaged() {
 }
 
 #[tokio::test]
+async fn what_only_a_record_says_was_there_is_missed() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let right = [world.contents(0).await, world.contents(1).await];
+    for key in world.files_of(&id, 0) {
+        // Its entry, with its marker, and what tells whose files the others are.
+        if key.as_str().starts_with("catalog/") || key.as_str().ends_with(".json") {
+            world.harm(0, &key, Harm::Lost).await;
+        }
+    }
+    let report = world.engine.repair(RepairRequest::heal(world.at.to_vec()));
+    let report = report.await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    let became = [RepairStatus::Healed, RepairStatus::Whole];
+    assert_eq!(statuses(&report), became, "{report:?}");
+    assert!([world.contents(0).await, world.contents(1).await] == right);
+    world.assert_whole(&id, "both").await;
+}
+
+#[tokio::test]
 async fn a_manifest_that_is_made_again_at_one_heals_the_other() {
     let world = World::new();
     let id = world.backed_up(|_| ()).await;

@@ -3,6 +3,7 @@
 use teeline_core::BackupId;
 
 use crate::open::Opened;
+use crate::repair::evidence::Evidence;
 use crate::run_folders::Searched;
 
 /// A destination that can be asked, and what is there of a backup.
@@ -18,7 +19,7 @@ pub(super) struct Site<'a> {
 pub(super) enum Standing {
     /// It is listed.
     Listed,
-    /// It was, or has a manifest: something of what lists it is lost or damaged.
+    /// It was, by its record, its manifest or what was moved away: something of what lists it is lost or damaged.
     Lost,
     /// It was never published there, as far as is known: there are files of it.
     Begun,
@@ -29,12 +30,16 @@ pub(super) enum Standing {
 }
 
 impl<'a> Site<'a> {
-    pub(super) fn of(id: &BackupId, searched: &'a Searched) -> Self {
+    pub(super) fn of(id: &BackupId, searched: &'a Searched, evidence: &Evidence) -> Self {
         let catalog = &searched.asked.catalog;
+        let name = &searched.asked.opened.name;
+        let was_listed = evidence.is_recorded_at(name) || searched.lost.contains(id);
         let mut folders: Vec<_> = searched
             .folders
             .iter()
-            .filter(|folder| folder.id == *id && (folder.has_manifest || folder.has_claim))
+            .filter(|folder| {
+                folder.id == *id && (folder.has_manifest || folder.has_claim || was_listed)
+            })
             .collect();
         folders.sort_by_key(|folder| !folder.has_manifest);
         let folder = folders.first();
@@ -52,7 +57,10 @@ impl<'a> Site<'a> {
         {
             Standing::Lost
         } else if folder.is_some() || entry.is_some() {
-            Standing::Begun
+            match was_listed {
+                true => Standing::Lost,
+                false => Standing::Begun,
+            }
         } else {
             Standing::Absent
         };
