@@ -232,6 +232,9 @@ pub struct RetentionPolicy {
     pub grace: Span,
     /// A run that has published nothing is dead when nothing of it was touched for so long. Default: a week.
     pub dead_after: Span,
+    /// How many of a hundred backups of a destination one cleanup may withdraw; where its rules say more, it changes nothing there.
+    /// So neither a mistake in the rules nor a flood of new backups takes the place of all others at once. Default: all.
+    pub withdraw_percent_max: u64,
 }
 
 impl RetentionPolicy {
@@ -241,6 +244,7 @@ impl RetentionPolicy {
             rules,
             grace: Span::from_days(1),
             dead_after: Span::from_days(7),
+            withdraw_percent_max: 100,
         }
     }
 }

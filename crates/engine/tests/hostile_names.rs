@@ -187,13 +187,14 @@ impl Site {
         engine
             .repair(RepairRequest::rebuild_manifests(at.clone()))
             .await;
+        let short = Retention {
+            age: Some(Span::from_ms(1)),
+            ..Retention::default()
+        };
         let policy = RetentionPolicy {
-            rules: Retention {
-                age: Some(Span::from_ms(1)),
-                ..Retention::default()
-            },
             grace: Span::default(),
             dead_after: Span::from_ms(0),
+            ..RetentionPolicy::new(short)
         };
         engine
             .cleanup(CleanupRequest::new(at.clone(), policy))

@@ -107,13 +107,14 @@ fn recipients() -> Vec<Recipient> {
 }
 
 fn the_newest() -> RetentionPolicy {
+    let newest = Retention {
+        count: 1,
+        ..Retention::default()
+    };
     RetentionPolicy {
-        rules: Retention {
-            count: 1,
-            ..Retention::default()
-        },
         grace: Span::default(),
         dead_after: Span::from_ms(60_000),
+        ..RetentionPolicy::new(newest)
     }
 }
 

@@ -51,6 +51,10 @@ pub(crate) struct CleanupArguments {
     /// says, or a week
     #[arg(long, value_name = "SPAN")]
     pub(crate) dead_after: Option<Span>,
+    /// Change nothing at a destination where more than N in a hundred of its backups would be withdrawn. Without, as the configuration
+    /// says, or 100
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub(crate) withdraw_percent_max: Option<u64>,
     /// Where days, weeks, months and years begin, such as Europe/Berlin. Without, as the configuration says, or UTC
     #[arg(long, value_name = "ZONE")]
     pub(crate) time_zone: Option<TimeZone>,

@@ -62,6 +62,8 @@ pub(crate) fn cleanup(
         }
         policy.grace = typed.grace.unwrap_or(policy.grace);
         policy.dead_after = typed.dead_after.unwrap_or(policy.dead_after);
+        let percent_max = typed.withdraw_percent_max;
+        policy.withdraw_percent_max = percent_max.unwrap_or(policy.withdraw_percent_max);
     };
     let mut places = places(&typed.places, setting, output)?;
     each_policy(&mut places, change);

@@ -63,6 +63,12 @@ impl Cleaning<'_> {
         cleaned.errors.extend(damaged);
         let found = run_folders(self.asked.opened.sink.as_ref()).await?;
         let plan = self.plan(&found, cleaned).await?;
+        if let Err(error) = self.check_share(&plan.judged) {
+            if !self.dry_run {
+                return Err(error);
+            }
+            cleaned.errors.push((&error).into());
+        }
         if !self.dry_run && !plan.is_empty() {
             clocks::check(self.engine, &self.asked.opened).await?;
             self.delete_probes(&found).await?;
@@ -87,6 +93,22 @@ impl Cleaning<'_> {
         let opened = &self.asked.opened;
         plan.outdated.sweep(opened, self.dry_run, cleaned).await?;
         self.set_markers_right(cleaned).await
+    }
+
+    /// That no more of all backups would go at once than may.
+    fn check_share(&self, judged: &[Judged]) -> Result<(), BackupError> {
+        let all = judged.len() as u64;
+        let going = judged.iter().filter(|judged| !judged.is_kept()).count() as u64;
+        let percent_max = self.policy.withdraw_percent_max;
+        if going * 100 <= all * percent_max {
+            return Ok(());
+        }
+        let message = format!(
+            "{going} of {all} backups would be withdrawn, and at most {percent_max} % may be at once; nothing was changed"
+        );
+        let sink = self.asked.opened.sink.as_ref();
+        Err(BackupError::new(Class::Permanent, "clean up", sink, message)
+            .suggest("see which by --dry-run; where that is as it should be, say --withdraw-percent-max 100"))
     }
 
     /// Finds what is to be done, and reports what isn't.

@@ -19,6 +19,7 @@ pub(super) const RETENTION: Known = Known {
         "keep_within",
         "grace",
         "dead_after",
+        "withdraw_percent_max",
     ],
     hints: &[
         (
@@ -69,10 +70,12 @@ pub(super) fn retention(mut table: Table<'_>) -> Result<RetentionPolicy, BackupE
     let default = RetentionPolicy::new(rules);
     let grace = table.span("grace", Span::default()..=LONGEST)?;
     let dead_after = table.span("dead_after", HOUR..=LONGEST)?;
+    let withdraw_percent_max = table.integer("withdraw_percent_max", 1..=100)?;
     Ok(RetentionPolicy {
         rules,
         grace: grace.unwrap_or(default.grace),
         dead_after: dead_after.unwrap_or(default.dead_after),
+        withdraw_percent_max: withdraw_percent_max.unwrap_or(default.withdraw_percent_max),
     })
 }
 

@@ -58,9 +58,9 @@ async fn swift_cleanup(
     rules: Retention,
 ) -> teeline::CleanupReport {
     let policy = RetentionPolicy {
-        rules,
         grace: Span::default(),
         dead_after: Span::from_ms(600_000),
+        ..RetentionPolicy::new(rules)
     };
     world
         .engine

@@ -69,6 +69,40 @@ async fn what_no_rule_keeps_goes_in_two_steps() {
 }
 
 #[tokio::test]
+async fn where_too_many_would_go_at_once_none_does() {
+    let world = World::new();
+    let (sink, spec) = store("here");
+    let at = [spec];
+    let mut made = world.daily(4, &at).await;
+    made.reverse();
+    let before = sink.keys();
+    let clean = async |percent_max, dry_run| {
+        let mut policy = RetentionPolicy::new(count(1));
+        policy.withdraw_percent_max = percent_max;
+        let mut request = CleanupRequest::new(at.to_vec(), policy);
+        request.dry_run = dry_run;
+        world.engine.cleanup(request).await
+    };
+
+    let said = clean(74, true).await;
+    assert_eq!(said.deleted, made[1..], "it says which");
+    let refused = clean(74, false).await;
+    let codes = [said.exit_code(), refused.exit_code()];
+    assert_eq!(codes, [exit::DEGRADED, exit::FAILED]);
+    for report in [said, refused] {
+        let message = &report.destinations[0].errors[0].message;
+        let expected = "3 of 4 backups would be withdrawn, and at most 74 % may be at once; nothing was changed";
+        assert!(message.ends_with(expected), "{message}");
+        assert_eq!(sink.keys(), before);
+    }
+    world.assert_listed_and_whole(&at, &made).await;
+
+    let report = clean(75, false).await;
+    assert_eq!((report.count, report.exit_code()), (3, exit::DONE));
+    world.assert_listed_and_whole(&at, &made[..1]).await;
+}
+
+#[tokio::test]
 async fn what_is_withdrawn_is_there_for_nobody() {
     let world = World::new();
     let ((_, here), (far, there)) = (store("here"), store("there"));
