@@ -438,8 +438,8 @@ async fn server(busy: usize) -> (String, Arc<Mutex<Vec<Got>>>) {
 async fn a_webhook_gets_signed_json_and_a_second_try_has_the_same_id() {
     let engine = engine(Executor::Threads(1));
     let (url, got) = server(1).await;
-    let secret = Secret::new(format!("whsec_{}", STANDARD.encode([7; 32])));
-    let hook = WebhookHook::new(&format!("{url}/hook?token=7"), Some(&secret)).unwrap();
+    let secrets = [7, 8].map(|byte| Secret::new(format!("whsec_{}", STANDARD.encode([byte; 32]))));
+    let hook = WebhookHook::new(&format!("{url}/hook?token=7"), &secrets).unwrap();
     let mut asked = request(&records(10), &[store("one").1]);
     asked.hooks = Hooks::default().with("hook", &[Moment::BackupComplete], LONG, hook);
     let report = engine.backup(asked).await;
@@ -451,7 +451,11 @@ async fn a_webhook_gets_signed_json_and_a_second_try_has_the_same_id() {
     assert_eq!((&*first.path, &first.body), ("/hook?token=7", &second.body));
     let header = |got: &Got, name: &str| got.headers[name].to_str().unwrap().to_owned();
     assert_eq!(header(first, "webhook-id"), header(second, "webhook-id"));
-    assert!(header(first, "webhook-signature").starts_with("v1,"));
+    let signatures = header(first, "webhook-signature");
+    let signatures: Vec<&str> = signatures.split(' ').collect();
+    assert_eq!(signatures.len(), 2, "one by each secret");
+    assert!(signatures.iter().all(|text| text.starts_with("v1,")));
+    assert_ne!(signatures[0], signatures[1]);
     assert!(header(first, "webhook-timestamp").parse::<u64>().is_ok());
     let event: Value = serde_json::from_str(&first.body).unwrap();
     assert_eq!(event["event"], "plg:backup:complete");

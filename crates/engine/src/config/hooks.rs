@@ -40,8 +40,8 @@ pub enum HookCall {
     Webhook {
         /// Where.
         url: Secret,
-        /// What its calls are signed with.
-        secret: Option<Secret>,
+        /// What its calls are signed with, each: none, one, or more while one takes the place of another.
+        secrets: Vec<Secret>,
     },
     /// A ping of this address.
     Ping(Secret),
@@ -59,8 +59,8 @@ impl HookConfig {
             HookCall::Command(words) => {
                 hooks.with(name, on, timeout, CommandHook::new(words.clone())?)
             }
-            HookCall::Webhook { url, secret } => {
-                let hook = WebhookHook::new(url.expose(), secret.as_ref())?;
+            HookCall::Webhook { url, secrets } => {
+                let hook = WebhookHook::new(url.expose(), secrets)?;
                 hooks.with(name, on, timeout, hook)
             }
             HookCall::Ping(url) => hooks.with(name, on, timeout, PingHook::new(url.expose())?),
@@ -131,8 +131,9 @@ fn call(table: &mut Table<'_>) -> Result<HookCall, BackupError> {
     if let Some(url) = table.text("ping")? {
         return Ok(HookCall::Ping(url.into()));
     }
+    let secrets = table.text_or_texts("secret")?.unwrap_or_default();
     Ok(HookCall::Webhook {
         url: table.needed_text("url")?.into(),
-        secret: table.text("secret")?.map(Secret::from),
+        secrets: secrets.into_iter().map(Secret::from).collect(),
     })
 }

@@ -16,6 +16,7 @@ mod blame;
 mod connection;
 mod destinations;
 mod encryption;
+mod exposed;
 mod file;
 mod hooks;
 mod interpolate;
@@ -93,7 +94,7 @@ pub struct Config {
     pub embedded_s3: Option<EmbeddedS3Config>,
     /// Whether the engine's [`events`](crate::Engine::events) have anything in them. Default: yes.
     pub emits_events: bool,
-    /// What is accepted and has no effect, each with its place.
+    /// What is accepted and had better be said in another way, each with its place.
     pub warnings: Vec<ConfigWarning>,
 }
 
@@ -171,12 +172,15 @@ impl Config {
         env_vars: impl Iterator<Item = (String, String)>,
     ) -> Result<Config, BackupError> {
         let File { name, table, keys } = File::read(path)?;
+        let exposed = exposed::warning(path, &table);
         let overrides = Overrides::collect(env_vars)?;
         let blame = Blame::new(name, keys, overrides.variables().clone());
         // Before the variables are laid over it, since that would read a dot in such a key as a path.
         sections::check_names(&table, &blame)?;
         let mut root = overrides.over(table)?;
         interpolate(&mut root, &blame, environment)?;
-        sections::config(root, &blame)
+        let mut config = sections::config(root, &blame)?;
+        config.warnings.extend(exposed);
+        Ok(config)
     }
 }

@@ -270,6 +270,17 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Text without spaces, or several such: in a list, or with spaces between.
+    pub(super) fn text_or_texts(&mut self, name: &str) -> Result<Option<Vec<String>>, BackupError> {
+        let mut entries = self.entries.iter();
+        let is_list = entries.any(|(key, node)| key == name && matches!(node, Node::List(_)));
+        if is_list {
+            return self.texts(name, |_| Ok(()));
+        }
+        let text = self.text(name)?;
+        Ok(text.map(|text| text.split_whitespace().map(str::to_owned).collect()))
+    }
+
     /// A list of text that `check` accepts. A variable holds it with commas between.
     pub(super) fn texts(
         &mut self,

@@ -2,6 +2,8 @@
 
 mod accepted;
 mod encryption;
+#[cfg(unix)]
+mod exposed;
 mod plugin;
 mod refused;
 mod schedules;

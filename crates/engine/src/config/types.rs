@@ -263,7 +263,7 @@ impl LogLevel {
     }
 }
 
-/// What a configuration says that is accepted, and has no effect.
+/// What a configuration says that is accepted, and had better be said in another way: it has no effect, say, or shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConfigWarning {
     /// Where it is, and what.

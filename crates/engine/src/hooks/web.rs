@@ -19,12 +19,13 @@ use crate::destination::Secret;
 /// What a secret of a webhook begins with, before its base64.
 const SECRET_PREFIX: &str = "whsec_";
 
-/// Is posted the event as JSON, with `webhook-id` and `webhook-timestamp`, and where there is a secret `webhook-signature`.
+/// Is posted the event as JSON, with `webhook-id` and `webhook-timestamp`, and where there are secrets `webhook-signature`, with a
+/// signature by each: while one takes the place of another, whoever knows either can check a call.
 /// A call that fails for a while is made again, with the same id.
 #[derive(Debug)]
 pub struct WebhookHook {
     address: Address,
-    key: Option<Key>,
+    keys: Vec<Key>,
 }
 
 /// Is asked for at every moment: at a start with `/start` after its path, at a failure with `/fail`, else as it is. What has
@@ -52,14 +53,14 @@ impl std::fmt::Debug for Address {
 }
 
 impl WebhookHook {
-    /// A webhook at `url`, whose calls are signed with `secret`: `whsec_` and the base64 of 24 to 64 bytes.
+    /// A webhook at `url`, whose calls are signed with each of `secrets`: `whsec_` and the base64 of 24 to 64 bytes.
     ///
     /// # Errors
     /// Of class [`Usage`](Class::Usage), where the one isn't an http(s) URL or the other no such secret. Neither is quoted.
-    pub fn new(url: &str, secret: Option<&Secret>) -> Result<Self, BackupError> {
+    pub fn new(url: &str, secrets: &[Secret]) -> Result<Self, BackupError> {
         Ok(WebhookHook {
             address: Address::new("url", url)?,
-            key: secret.map(Key::new).transpose()?,
+            keys: secrets.iter().map(Key::new).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -207,8 +208,11 @@ impl Hook for WebhookHook {
             .header("content-type", "application/json")
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp);
-        if let Some(key) = &self.key {
-            request = request.header("webhook-signature", key.signature(&id, timestamp, &body));
+        if !self.keys.is_empty() {
+            let signatures = self.keys.iter();
+            let signatures = signatures.map(|key| key.signature(&id, timestamp, &body));
+            let signatures = signatures.collect::<Vec<_>>().join(" ");
+            request = request.header("webhook-signature", signatures);
         }
         self.address.send(request.body(body)).await
     }
@@ -259,17 +263,17 @@ mod tests {
         }
         for secret in ["CANARY", "whsec_CANARY", "whsec_", "whsec_Q0FOQVJZ"] {
             let secret = Secret::new(secret);
-            let error = WebhookHook::new("http://h/", Some(&secret)).unwrap_err();
+            let error = WebhookHook::new("http://h/", &[secret]).unwrap_err();
             let text = format!("{error} {error:?}");
             assert!(
                 text.contains("24 to 64 bytes") && !text.contains("CANARY"),
                 "{text}"
             );
         }
-        let hook = WebhookHook::new("https://hooks.example/CANARY?CANARY", None).unwrap();
+        let hook = WebhookHook::new("https://hooks.example/CANARY?CANARY", &[]).unwrap();
         assert_eq!(
             format!("{hook:?}"),
-            "WebhookHook { address: Address(https://hooks.example), key: None }"
+            "WebhookHook { address: Address(https://hooks.example), keys: [] }"
         );
     }
 }

@@ -26,6 +26,7 @@ age = "36h"
 keep_within = "3d"
 grace = "0s"
 dead_after = "2w"
+withdraw_percent_max = 60
 [source]
 connection = "http://k:CANARY@host:9000/shop"
 on_undecodable = "fail"
@@ -185,6 +186,7 @@ fn what_is_kept_is_said_at_the_top_and_for_a_destination() {
         rules: gfs,
         grace: Span::default(),
         dead_after: Span::from_days(14),
+        withdraw_percent_max: 60,
     };
     assert_eq!(config.retention, expected);
     let simple = RetentionPolicy::new(Retention {
@@ -228,10 +230,23 @@ fn hooks_are_a_command_a_webhook_or_a_ping() {
         (&[Moment::BackupStart][..], 5)
     );
     assert_eq!(chat.on, [Moment::BackupComplete, Moment::BackupError]);
-    let HookCall::Webhook { url, secret } = &chat.call else {
+    let HookCall::Webhook { url, secrets } = &chat.call else {
         panic!("a webhook: {chat:?}");
     };
-    assert!(url.expose().ends_with("/CANARY") && secret.is_some());
+    assert!(url.expose().ends_with("/CANARY") && secrets.len() == 1);
+    let webhook = |secret: &str| format!("[hooks.h]\nurl = \"https://h\"\nsecret = {secret}");
+    let key = format!("whsec_{}", "A".repeat(32));
+    for (text, count) in [
+        (format!("\"{key}\""), 1),
+        (format!("\"{key} {key}\""), 2),
+        (format!("[\"{key}\", \"{key}\"]"), 2),
+    ] {
+        let config = toml(&webhook(&text)).accepted();
+        let HookCall::Webhook { secrets, .. } = &config.hooks[0].call else {
+            panic!("a webhook: {config:?}");
+        };
+        assert_eq!(secrets.len(), count, "{text}");
+    }
     assert!(matches!(&check.call, HookCall::Ping(_)) && check.on.is_empty());
     assert_eq!(check.timeout_ms, 30_000);
     assert!(config.hooks().is_ok());
