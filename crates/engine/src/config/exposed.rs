@@ -19,6 +19,8 @@ const NAMES: [&str; 6] = [
 ];
 /// Where what the plugin calls only a key is a secret.
 const ENCRYPTION: &str = "encryption";
+/// Whose keys are of use on this machine only, for as long as a command runs.
+const EMBEDDED_S3: &str = "embedded_s3";
 
 /// A warning, where the file at `path` holds a secret itself, and others than its owner may read it.
 #[cfg(unix)]
@@ -51,6 +53,9 @@ fn first_secret(table: &Map<String, Value>, above: &KeyPath) -> Option<KeyPath> 
     names.sort();
     names.into_iter().find_map(|name| {
         let key = above.join(name);
+        if key.to_string() == EMBEDDED_S3 {
+            return None;
+        }
         let short = name.to_ascii_lowercase().replace('_', "");
         let is_key = short == "key" && above.to_string().ends_with(ENCRYPTION);
         let is_secret = is_key || NAMES.contains(&short.as_str());

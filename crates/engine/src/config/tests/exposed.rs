@@ -51,6 +51,7 @@ fn a_secret_that_is_elsewhere_is_not() {
         "[destinations.a]\nurl = \"${PLACE}\"",
         "[destinations.a]\nurl = \"s3://bucket/copy\"\nprofile = \"backups\"",
         "[encryption]\nkey_env = \"KEY\"",
+        "[embedded_s3]\nroot = \"s3\"\naccess_key = \"teeline\"\nsecret_key = \"quickstart\"\nbuckets = [\"a\"]",
         "",
     ] {
         assert_eq!(warned("c.toml", text, 0o644), [""; 0], "{text}");
