@@ -204,14 +204,27 @@ impl<'a> Check<'a> {
         compared
     }
 
-    /// Compares the size of a segment with what was written.
+    /// Compares the size of a segment with what was written. That is told of what is archived as well: where it isn't, nothing is known of
+    /// the segment, not even that it is there.
     pub(crate) async fn size_only(
         &self,
         path: &str,
         segment: &SegmentEntry,
     ) -> Result<(), BackupError> {
         let key = file_of(path, &segment.file)?;
-        let found = self.opened.sink.head(&key).await?.bytes;
+        let subject = format!("{}: {key}", self.opened.sink);
+        let found = match self.opened.sink.head(&key).await {
+            Err(error) if error.class() == Class::Archived => {
+                let message = format!("its size isn't told: {error}");
+                return Err(BackupError::new(
+                    Class::Permanent,
+                    "look at",
+                    subject,
+                    message,
+                ));
+            }
+            head => head?.bytes,
+        };
         if found == segment.stored_bytes {
             return Ok(());
         }
@@ -219,10 +232,7 @@ impl<'a> Check<'a> {
             "{found} bytes are there, {} were written",
             segment.stored_bytes
         );
-        Err(BackupError::corrupt(
-            format!("{}: {key}", self.opened.sink),
-            message,
-        ))
+        Err(BackupError::corrupt(subject, message))
     }
 }
 

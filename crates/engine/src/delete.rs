@@ -131,8 +131,9 @@ fn unreadable_link<'a>(
     let is_known = |link: &BackupId| all.iter().flatten().any(|at| at.entry(link).is_some());
     let mut unreadable = asked.catalog.unreadable.iter();
     unreadable.find(|(link, ..)| {
-        let may_need = link.backup_type().is_incremental() && link.began() > id.began();
-        may_need && !is_known(link)
+        // An id has the second when its backup began, in which both may have.
+        let is_later = link != id && link.began() >= id.began();
+        link.backup_type().is_incremental() && is_later && !is_known(link)
     })
 }
 

@@ -121,7 +121,7 @@ fn keep_what_damaged_ones_may_need(catalog: &Catalog, judged: &mut [Judged]) {
     for judged in judged.iter_mut().filter(|judged| !judged.is_kept()) {
         let needing = links.needing(&judged.id);
         let of_damaged = needing.iter().any(|backup| !is_listed(&backup.id));
-        let is_older = newest_unreadable.is_some_and(|began| judged.started_at < began);
+        let is_older = newest_unreadable.is_some_and(|began| judged.started_at <= began);
         if of_damaged || is_older {
             judged.kept_by.push(KeptBy::needed());
         }
