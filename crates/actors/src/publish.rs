@@ -9,6 +9,7 @@ use teeline_core::{
 };
 
 use crate::claim::{Claimed, refuse_taken_up};
+use crate::entry::read_entry;
 use crate::written::{check_written, is_there, no_conflict, or_take_back, put_once};
 
 /// What makes a backup visible.
@@ -209,11 +210,12 @@ async fn refuse_without(
     let key = layout::catalog_entry(&parent.id, parent.started_at)?;
     let (withdrawal, sweep) = (layout::withdrawal(&key)?, layout::sweep(&key)?);
     let written = async {
-        if !is_there(sink, &key).await? {
-            return Ok::<_, BackupError>(Traces::default());
-        }
-        let size = sink.head(&key).await?.bytes.min(document::BYTES_MAX);
-        let bytes = sink.read(&key, 0..size).await?;
+        let bytes = match read_entry(sink, &key).await {
+            Err(error) if error.class() == Class::NotFound => {
+                return Ok::<_, BackupError>(Traces::default());
+            }
+            read => read?,
+        };
         let entry: CatalogEntry = document::open(&format!("{sink}: {key}"), &bytes)?;
         let manifest = ObjectKey::new(entry.path.as_str())?.join(layout::MANIFEST)?;
         Ok(Traces {
@@ -286,7 +288,10 @@ pub async fn mark_published(
 }
 
 /// Writes an object whose key is all that it says, so that whatever stands there says the same.
-async fn put_empty(sink: &dyn Sink, key: &ObjectKey) -> Result<(), BackupError> {
+///
+/// # Errors
+/// Where the store doesn't take it.
+pub async fn put_empty(sink: &dyn Sink, key: &ObjectKey) -> Result<(), BackupError> {
     match sink.put(key, Bytes::new()).await {
         Err(error) if error.class() == Class::Conflict => Ok(()),
         put => put,

@@ -3,11 +3,15 @@
 //!
 //! It comes after the manifest and goes before it. It only saves asking for that: whatever is wrong with a marker, no backup is made by
 //! it and none is taken away.
+//!
+//! Where lists are paid for by their length, who cleans up *folds* the entries of backups that have been published for long: a marker of
+//! another name then stands for both the entry and its marker.
 
 use std::io::{Read, Write};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
@@ -20,6 +24,8 @@ use crate::records::CatalogEntry;
 
 /// What the name of the folder of an entry's marker has behind the entry's.
 const FOLDER_SUFFIX: &str = ".published";
+/// The same of the folder of an entry that is folded.
+const FOLDED_SUFFIX: &str = ".folded";
 /// Stands for the text where that would be too long. There is no full stop in any text.
 const SEE_ENTRY: &str = "see.entry";
 /// File names end at 255 bytes.
@@ -46,17 +52,56 @@ pub fn folder_of(entry: &ObjectKey) -> Result<ObjectKey, BackupError> {
     ObjectKey::new(format!("{entry}{FOLDER_SUFFIX}"))
 }
 
+/// The folder of what the entry with the key `entry` is folded into.
+///
+/// # Errors
+/// Never: a key of the catalogue is short.
+pub fn folded_folder_of(entry: &ObjectKey) -> Result<ObjectKey, BackupError> {
+    ObjectKey::new(format!("{entry}{FOLDED_SUFFIX}"))
+}
+
+/// The key of an empty object that says all that an entry with the key `entry`, and these bytes, says. `None`: it would be too long.
+///
+/// # Errors
+/// Never: a key of the catalogue is short.
+pub fn folded_key_of(entry: &ObjectKey, document: &[u8]) -> Result<Option<ObjectKey>, BackupError> {
+    Ok(key_in(&folded_folder_of(entry)?, document))
+}
+
+/// Whether it is a folded entry, of all keys that [`entry_of`] takes.
+pub fn is_folded(key: &ObjectKey) -> bool {
+    split(key).is_some_and(|split| split.is_folded)
+}
+
+/// The entry that was folded into these keys, and its bytes. `None`: there is none, or they contradict each other, or can't be understood.
+pub fn unfolded<'a>(
+    keys: impl IntoIterator<Item = &'a ObjectKey>,
+) -> Option<(CatalogEntry, Bytes)> {
+    let mut said: Option<(CatalogEntry, Bytes)> = None;
+    for key in keys.into_iter().filter(|key| is_folded(key)) {
+        let (entry, document) = opened(key, split(key)?)?;
+        if said.as_ref().is_some_and(|(_, said)| *said != document) {
+            return None;
+        }
+        said = Some((entry, document));
+    }
+    said
+}
+
 /// The key of the marker of the backup whose entry has the key `entry`, and these bytes.
 ///
 /// # Errors
 /// Never: it is as short as it has to be.
 pub fn key_of(entry: &ObjectKey, document: &[u8]) -> Result<ObjectKey, BackupError> {
-    let folder = folder_of(entry)?;
-    let told = text_of(document).and_then(|text| {
-        let key = folder.join(&text).ok()?;
-        (key.as_str().len() <= KEY_BYTES_MAX).then_some(key)
-    });
-    told.map_or_else(|| short_key_of(entry), Ok)
+    match key_in(&folder_of(entry)?, document) {
+        Some(key) => Ok(key),
+        None => short_key_of(entry),
+    }
+}
+
+fn key_in(folder: &ObjectKey, document: &[u8]) -> Option<ObjectKey> {
+    let key = folder.join(&text_of(document)?).ok()?;
+    (key.as_str().len() <= KEY_BYTES_MAX).then_some(key)
 }
 
 /// The key of one that only says that the entry is to be read: for large entries, and for stores that take no long keys.
@@ -67,13 +112,14 @@ pub fn short_key_of(entry: &ObjectKey) -> Result<ObjectKey, BackupError> {
     folder_of(entry)?.join(SEE_ENTRY)
 }
 
-/// The key of the entry that a marker is of. `None`: the key is of something else.
+/// The key of the entry that a marker, or a folded entry, is of. `None`: the key is of something else.
 pub fn entry_of(marker: &ObjectKey) -> Option<ObjectKey> {
-    let (entry, _) = split(marker)?;
+    let entry = split(marker)?.entry;
     layout::catalog_entry_id(&entry).is_some().then_some(entry)
 }
 
-/// What the markers of one entry say together: what all say that can be understood. `None`: nothing, or they contradict each other.
+/// What the markers of one entry, and what it was folded into, say together: what all say that can be understood. `None`: nothing, or
+/// they contradict each other.
 pub fn told<'a>(markers: impl IntoIterator<Item = &'a ObjectKey>) -> Option<Told> {
     let mut said = None;
     for told in markers.into_iter().filter_map(told_by) {
@@ -88,23 +134,44 @@ pub fn told<'a>(markers: impl IntoIterator<Item = &'a ObjectKey>) -> Option<Told
 }
 
 fn told_by(marker: &ObjectKey) -> Option<Told> {
-    let (key, text) = split(marker)?;
-    if text == SEE_ENTRY {
+    let split = split(marker)?;
+    if split.text == SEE_ENTRY && !split.is_folded {
         return Some(Told::SeeEntry);
     }
-    let document = document_of(text)?;
-    let entry: CatalogEntry = document::open(marker.as_str(), &document).ok()?;
-    let its = layout::catalog_entry(&entry.id, entry.started_at).ok()?;
-    (its == key && entry.is_of_its_time()).then(|| Told::Entry(Box::new(entry)))
+    let (entry, _) = opened(marker, split)?;
+    Some(Told::Entry(Box::new(entry)))
 }
 
-/// The key of the entry, and the text.
-fn split(marker: &ObjectKey) -> Option<(ObjectKey, &str)> {
-    let below = marker.as_str().strip_prefix(layout::CATALOG)?;
+/// The entry that the text of a key is, and its bytes.
+fn opened(key: &ObjectKey, split: Split<'_>) -> Option<(CatalogEntry, Bytes)> {
+    let document = document_of(split.text)?;
+    let entry: CatalogEntry = document::open(key.as_str(), &document).ok()?;
+    let its = layout::catalog_entry(&entry.id, entry.started_at).ok()?;
+    let is_its = its == split.entry && entry.is_of_its_time();
+    is_its.then(|| (entry, document.into()))
+}
+
+/// The parts of a key that carries an entry.
+struct Split<'a> {
+    /// The key of the entry.
+    entry: ObjectKey,
+    is_folded: bool,
+    text: &'a str,
+}
+
+fn split(key: &ObjectKey) -> Option<Split<'_>> {
+    let below = key.as_str().strip_prefix(layout::CATALOG)?;
     let (folder, text) = below.strip_prefix('/')?.split_once('/')?;
-    let entry = folder.strip_suffix(FOLDER_SUFFIX)?;
+    let (entry, is_folded) = match folder.strip_suffix(FOLDED_SUFFIX) {
+        Some(entry) => (entry, true),
+        None => (folder.strip_suffix(FOLDER_SUFFIX)?, false),
+    };
     let entry = ObjectKey::new(format!("{}/{entry}", layout::CATALOG)).ok()?;
-    Some((entry, text))
+    Some(Split {
+        entry,
+        is_folded,
+        text,
+    })
 }
 
 /// Of a document: deflated, in base64, cut into components. `None`: it is too large.
@@ -239,6 +306,40 @@ mod tests {
             assert_eq!(told([passed_over]), None, "{passed_over}");
             assert_eq!(told([passed_over, &marker_of_one]), says_one);
         }
+    }
+
+    #[test]
+    fn a_folded_entry_is_the_entry_and_its_marker_and_nothing_else_is_one() {
+        let (one, other) = (entry("one"), entry("other"));
+        let folded = |at: &CatalogEntry, of: &CatalogEntry| {
+            folded_key_of(&key(at), &document::seal(of))
+                .unwrap()
+                .unwrap()
+        };
+        let of_one = folded(&one, &one);
+        let bytes = document::seal(&one);
+        assert_eq!(unfolded([&of_one]), Some((one.clone(), bytes.clone())));
+        assert_eq!(
+            unfolded([&marker(&one), &of_one, &of_one]),
+            Some((one.clone(), bytes))
+        );
+        assert_eq!(told([&of_one]), Some(Told::Entry(Box::new(one.clone()))));
+        assert_eq!(entry_of(&of_one), Some(key(&one)));
+        assert!(is_folded(&of_one) && !is_folded(&marker(&one)) && !is_folded(&key(&one)));
+        assert!(
+            key(&one) < of_one && of_one < marker(&one),
+            "it stands where the entry stood"
+        );
+
+        let folder = folded_folder_of(&key(&one)).unwrap();
+        let garbage = ["AAAA", SEE_ENTRY, "A/B"].map(|text| folder.join(text).unwrap());
+        for key in garbage.iter().chain([&folded(&one, &other)]) {
+            assert_eq!(unfolded([&of_one, key]).is_some(), *key == of_one, "{key}");
+        }
+        for key in &garbage {
+            assert_eq!(told([key]), None, "{key}");
+        }
+        assert_eq!(unfolded([&marker(&one)]), None);
     }
 
     #[test]

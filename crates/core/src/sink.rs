@@ -26,6 +26,8 @@ pub struct Capabilities {
     pub read_back: ReadBack,
     /// How a large object is best read.
     pub reading: Reading,
+    /// Whether lists come in pages, each of which is a call: what is in fewer keys is listed by fewer.
+    pub lists_in_pages: bool,
 }
 
 /// What of a store can be read again at once after it was written.

@@ -1,5 +1,6 @@
 //! What destinations hold: their catalogues' entries, each with its manifest behind it.
 
+mod folding;
 mod listed;
 mod marking;
 
@@ -20,8 +21,8 @@ use crate::run_records::published_without_manifest;
 use crate::verify::WhichBackups;
 use crate::withdrawal::{self, Withdrawn};
 
-use listed::Listed;
-pub(crate) use listed::{ToldBy, read_entry};
+pub(crate) use folding::{Foldable, unfold};
+pub(crate) use listed::{Listed, ToldBy, among};
 use marking::Unmarked;
 pub(crate) use marking::remove_markers;
 
@@ -66,6 +67,8 @@ pub(crate) struct Catalog {
     pub(crate) withdrawn: BTreeMap<BackupId, Withdrawn>,
     /// Published backups that aren't marked so, of those whose manifests were asked for.
     unmarked: Vec<Unmarked>,
+    /// What may be folded, of those whose manifests were asked for.
+    foldable: Vec<Foldable>,
     /// Markers of what isn't published.
     misleading: Vec<ObjectKey>,
 }
@@ -78,7 +81,7 @@ impl Catalog {
         let folder = ObjectKey::new(layout::CATALOG)?;
         let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
         let mut withdrawn = withdrawal::among(&objects);
-        let (mut listed, stray_markers) = listed::among(objects, &mut withdrawn);
+        let (mut listed, stray_markers) = among(objects, &mut withdrawn);
         listed.retain(|listed| (wanted.takes)(&listed.id, listed.began));
         let at_once = READS_AT_ONCE.min(wanted.limit.max(1));
         let mut asked = stream::iter(listed)
@@ -90,7 +93,7 @@ impl Catalog {
         };
         let mut known = HashSet::new();
         while catalog.entries.len() < wanted.limit
-            && let Some((found, Listed { id, entry, .. })) = asked.next().await
+            && let Some((found, Listed { id, key, .. })) = asked.next().await
         {
             match found {
                 Ok(found) if !(wanted.matches)(&found.entry) => {}
@@ -101,19 +104,19 @@ impl Catalog {
                 Ok(found) if known.insert(id.clone()) => {
                     let unmarked = found.unmarked.map(|document| Unmarked {
                         id,
-                        entry: entry.key,
+                        entry: key,
                         document,
                     });
                     catalog.unmarked.extend(unmarked);
+                    catalog.foldable.extend(found.foldable);
                     catalog.entries.push(found.entry);
                 }
                 Ok(_) => {
-                    let error =
-                        BackupError::corrupt(located(sink, &entry.key), "a second entry of it");
-                    catalog.unreadable.push((id, entry.key, error));
+                    let error = BackupError::corrupt(located(sink, &key), "a second entry of it");
+                    catalog.unreadable.push((id, key, error));
                 }
                 Err(error) if error.class().is_retriable() => return Err(error),
-                Err(error) => catalog.unreadable.push((id, entry.key, error)),
+                Err(error) => catalog.unreadable.push((id, key, error)),
             }
         }
         catalog.withdrawn = withdrawn;

@@ -6,12 +6,13 @@ mod stages;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use teeline_actors::read_entry;
 use teeline_core::{
     BackupError, BackupId, BackupRef, CatalogEntry, Class, Manifest, ResourceEntry, SourceKind,
-    layout,
+    document, layout,
 };
 
-use crate::catalog::{Asked, read_document};
+use crate::catalog::{Asked, located};
 use crate::check::read_manifest;
 use crate::copies::{Copies, Frozen};
 use crate::keys::{Keys, authenticate};
@@ -247,7 +248,9 @@ async fn withdrawn_entry(asked: &Asked, id: &BackupRef) -> Result<CatalogEntry, 
         return Err(BackupError::new(Class::NotFound, "find", &id.id, message));
     }
     let key = layout::catalog_entry(&id.id, id.started_at)?;
-    read_document(asked.opened.sink.as_ref(), &key).await
+    let sink = asked.opened.sink.as_ref();
+    let bytes = read_entry(sink, &key).await?;
+    document::open(&located(sink, &key), &bytes)
 }
 
 /// What a backup at a destination goes on from that is withdrawn there, and still there. No key is needed for that.

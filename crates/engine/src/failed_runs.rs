@@ -1,7 +1,7 @@
 //! Runs that failed and left no backup: only their records tell of them.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::commit::was_published;
@@ -10,7 +10,7 @@ use teeline_core::{
     Timestamp, layout,
 };
 
-use crate::catalog::{READS_AT_ONCE, read_document, read_entry};
+use crate::catalog::{Listed, READS_AT_ONCE, among, read_document};
 use crate::engine::Engine;
 use crate::failure::first_to_blame;
 use crate::list::ListRequest;
@@ -22,7 +22,7 @@ use crate::run_records;
 struct Keys {
     opened: Opened,
     records: HashMap<BackupId, Vec<ObjectKey>>,
-    entries: HashMap<BackupId, ObjectMeta>,
+    entries: HashMap<BackupId, Listed>,
 }
 
 /// What is known of one run.
@@ -82,11 +82,10 @@ impl Keys {
         }
         let folder = ObjectKey::new(layout::CATALOG)?;
         let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
-        let of_entry = |object: ObjectMeta| {
-            let (_, id) = layout::catalog_entry_of(&object.key)?;
-            records.contains_key(&id).then_some((id, object))
-        };
-        let entries = objects.into_iter().filter_map(of_entry).collect();
+        // Whether they are withdrawn makes no difference: they were made.
+        let (listed, _) = among(objects, &mut BTreeMap::new());
+        let entries = listed.into_iter().map(|listed| (listed.id.clone(), listed));
+        let entries = entries.filter(|(id, _)| records.contains_key(id)).collect();
         Ok(Keys {
             opened,
             records,
@@ -96,12 +95,12 @@ impl Keys {
 
     /// Whether a run left its backup here, be it damaged; `records` are those that are here.
     async fn has_backup(&self, id: &BackupId, records: &[RunRecord]) -> Result<bool, BackupError> {
-        let Some(object) = self.entries.get(id) else {
+        let Some(listed) = self.entries.get(id) else {
             return Ok(false);
         };
-        match read_entry(self.opened.sink.as_ref(), object, id).await {
-            Ok((_, true)) => Ok(true),
-            Ok((_, false)) => Ok(records
+        match listed.has_manifest(self.opened.sink.as_ref()).await {
+            Ok(true) => Ok(true),
+            Ok(false) => Ok(records
                 .iter()
                 .any(|record| was_published(record, &self.opened.location))),
             Err(error) if error.class().is_retriable() => Err(error),

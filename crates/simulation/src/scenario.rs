@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use teeline::{
     BackupRequest, Class, CleanupRequest, DestinationSpec, DestinationStatus, Engine, Keys,
-    RepairRequest, RepairWork, RestoreStatus, RetentionPolicy, Span,
+    RepairRequest, RepairWork, RestoreStatus, Retention, RetentionPolicy, Span,
 };
 use teeline_core::Random;
 use tokio::time::{sleep, timeout};
@@ -295,7 +295,50 @@ impl Scenario {
             reported: vec![*reported],
             ..Happened::default()
         };
-        self.oracle.look(&happened).await
+        self.oracle.look(&happened).await?;
+        self.old_age().await
+    }
+
+    /// What is old, and folded in the catalogues by now, is damaged, repaired and displaced as anything else.
+    async fn old_age(&mut self) -> Result<(), String> {
+        sleep(DAY).await;
+        let engine = self.oracle.engine()?;
+        let destinations = self.oracle.destinations()?;
+        self.oracle.damage(&self.random);
+        self.oracle.damage_is_found(&engine).await?;
+        let mut repair = RepairRequest::everything(destinations.clone());
+        repair.keys = self.oracle.keys.clone();
+        let repaired = engine.repair(repair).await;
+        self.world.ended(format!(
+            "repair of old ones: exit code {}",
+            repaired.exit_code()
+        ));
+        self.oracle.is_healed(&repaired)?;
+        let completed = Happened {
+            was_completed: true,
+            ..Happened::default()
+        };
+        self.oracle.look(&completed).await?;
+        let newest = Retention {
+            count: 1,
+            ..Retention::default()
+        };
+        let policy = RetentionPolicy {
+            grace: Span::default(),
+            ..RetentionPolicy::new(newest)
+        };
+        let cleaned = engine
+            .cleanup(CleanupRequest::new(destinations, policy))
+            .await;
+        self.world.ended(format!(
+            "cleanup of old ones: exit code {}",
+            cleaned.exit_code()
+        ));
+        let displaced = Happened {
+            may_go: vec![MayGo::AllBut(1)],
+            ..Happened::default()
+        };
+        self.oracle.look(&displaced).await
     }
 
     fn last_backup(&mut self, engine: Engine, destinations: Vec<DestinationSpec>) -> Doing {

@@ -41,7 +41,7 @@ struct ShelfState {
 impl Shelf {
     pub(crate) fn new(name: &str, world: &Arc<World>) -> Self {
         Shelf {
-            objects: MemorySink::new(name),
+            objects: MemorySink::new(name).in_pages(),
             state: Arc::default(),
             world: Arc::clone(world),
         }

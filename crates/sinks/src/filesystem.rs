@@ -160,6 +160,7 @@ impl Sink for FilesystemSink {
                 calls: 2,
                 bytes: READ_BYTES as u64,
             },
+            lists_in_pages: false,
         }
     }
 

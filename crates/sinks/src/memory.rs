@@ -21,6 +21,7 @@ use teeline_core::{
 pub struct MemorySink {
     name: Arc<str>,
     objects: Arc<Mutex<BTreeMap<ObjectKey, Bytes>>>,
+    lists_in_pages: bool,
 }
 
 impl MemorySink {
@@ -29,6 +30,15 @@ impl MemorySink {
         MemorySink {
             name: name.into().into(),
             objects: Arc::default(),
+            lists_in_pages: false,
+        }
+    }
+
+    /// The same store, kept as one whose lists come in pages.
+    pub fn in_pages(self) -> Self {
+        MemorySink {
+            lists_in_pages: true,
+            ..self
         }
     }
 
@@ -100,6 +110,7 @@ impl Sink for MemorySink {
                 calls: 1,
                 bytes: 1 << 20,
             },
+            lists_in_pages: self.lists_in_pages,
         }
     }
 

@@ -53,6 +53,7 @@ impl Sink for NullSink {
                 calls: 1,
                 bytes: 1 << 20,
             },
+            lists_in_pages: false,
         }
     }
 

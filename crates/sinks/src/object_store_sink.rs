@@ -102,6 +102,7 @@ impl Sink for ObjectStoreSink {
                 calls: 4,
                 bytes: 4 << 20,
             },
+            lists_in_pages: true,
         }
     }
 

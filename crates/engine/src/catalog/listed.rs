@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use teeline_actors::is_there;
+use teeline_actors::{is_there, read_entry};
 use teeline_core::published_marker::{self, Told};
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, Class, Digest, ObjectKey, ObjectMeta, Sink, Timestamp,
     document, layout,
 };
 
+use super::folding::Foldable;
 use super::{located, read_sized, read_whole};
 use crate::files::file_of;
 use crate::withdrawal::Withdrawn;
@@ -24,12 +25,14 @@ pub(crate) enum ToldBy {
 }
 
 /// What is listed of one backup.
-pub(super) struct Listed {
-    pub(super) id: BackupId,
+pub(crate) struct Listed {
+    pub(crate) id: BackupId,
     pub(super) began: Timestamp,
-    /// Its entry, which is there.
-    pub(super) entry: ObjectMeta,
-    /// What marks it as published.
+    /// The key of its entry.
+    pub(super) key: ObjectKey,
+    /// Its entry, where it isn't only folded.
+    object: Option<ObjectMeta>,
+    /// What marks it as published, and what its entry was folded into.
     markers: Vec<ObjectKey>,
 }
 
@@ -39,18 +42,19 @@ pub(super) struct Found {
     pub(super) is_published: bool,
     /// Its entry's bytes, where it is published and its markers don't say so.
     pub(super) unmarked: Option<Bytes>,
+    /// What its entry may be folded into, where it is published and its markers say all of it.
+    pub(super) foldable: Option<Foldable>,
     /// Its markers, where it isn't published.
     pub(super) misleading: Vec<ObjectKey>,
 }
 
-/// What is listed of the backups that aren't withdrawn, the newest first, and the markers beside which there is no entry. What else
-/// there is of those that are goes to `withdrawn`.
-pub(super) fn among(
+/// What is listed of the backups that aren't withdrawn, the newest first, and the markers beside which there is no entry, not even a
+/// folded one. What else there is of those that are goes to `withdrawn`.
+pub(crate) fn among(
     objects: Vec<ObjectMeta>,
     withdrawn: &mut BTreeMap<BackupId, Withdrawn>,
 ) -> (Vec<Listed>, Vec<ObjectKey>) {
-    let mut markers: BTreeMap<ObjectKey, Vec<ObjectKey>> = BTreeMap::new();
-    let mut entries = Vec::new();
+    let mut listed: BTreeMap<ObjectKey, Listed> = BTreeMap::new();
     for object in objects {
         let of = published_marker::entry_of(&object.key);
         let is_marker = of.is_some();
@@ -62,24 +66,31 @@ pub(super) fn among(
             if !withdrawn.entries.contains(&entry) {
                 withdrawn.entries.push(entry);
             }
-        } else if is_marker {
-            markers.entry(entry).or_default().push(object.key);
-        } else {
-            entries.push((object, began, id));
+            continue;
+        }
+        let listed = listed.entry(entry).or_insert_with_key(|key| Listed {
+            id,
+            began,
+            key: key.clone(),
+            object: None,
+            markers: Vec::new(),
+        });
+        match is_marker {
+            true => listed.markers.push(object.key),
+            false => listed.object = Some(object),
         }
     }
-    let listed = entries.into_iter().map(|(entry, began, id)| Listed {
-        id,
-        began,
-        markers: markers.remove(&entry.key).unwrap_or_default(),
-        entry,
-    });
-    let mut listed: Vec<Listed> = listed.collect();
-    listed.sort_by(|a, b| a.entry.key.cmp(&b.entry.key));
-    (listed, markers.into_values().flatten().collect())
+    let (listed, stray): (Vec<Listed>, Vec<Listed>) =
+        listed.into_values().partition(Listed::has_entry);
+    let stray = stray.into_iter().flat_map(|stray| stray.markers);
+    (listed, stray.collect())
 }
 
 impl Listed {
+    fn has_entry(&self) -> bool {
+        self.object.is_some() || self.markers.iter().any(published_marker::is_folded)
+    }
+
     /// Finds out what the backup's entry says, and whether it is published.
     pub(super) async fn ask(&self, sink: &dyn Sink, told_by: ToldBy) -> Result<Found, BackupError> {
         let told = published_marker::told(&self.markers);
@@ -87,17 +98,18 @@ impl Listed {
             entry,
             is_published: true,
             unmarked: None,
+            foldable: None,
             misleading: Vec::new(),
         };
         match (told_by, &told) {
             (ToldBy::Marker, Some(Told::Entry(entry))) => return Ok(as_marked(*entry.clone())),
             (ToldBy::Marker, Some(Told::SeeEntry)) => {
-                let (entry, _) = open_entry(sink, &self.entry, &self.id).await?;
+                let (entry, _) = self.open(sink).await?;
                 return Ok(as_marked(entry));
             }
             _ => {}
         }
-        let (entry, bytes) = open_entry(sink, &self.entry, &self.id).await?;
+        let (entry, bytes) = self.open(sink).await?;
         let is_marked = match &told {
             Some(Told::Entry(told)) => **told == entry,
             Some(Told::SeeEntry) => true,
@@ -107,27 +119,92 @@ impl Listed {
             true => has_manifest(sink, &entry).await?,
             false => has_right_manifest(sink, &entry).await?,
         };
+        let foldable = match (&told, is_published && is_marked) {
+            (Some(Told::Entry(_)), true) => self.foldable(sink, &bytes)?,
+            _ => None,
+        };
         Ok(Found {
             entry,
             is_published,
             unmarked: (is_published && !is_marked).then_some(bytes),
+            foldable,
             misleading: match is_published {
                 true => Vec::new(),
                 false => self.markers.clone(),
             },
         })
     }
+
+    /// Whether it leads to a manifest.
+    pub(crate) async fn has_manifest(&self, sink: &dyn Sink) -> Result<bool, BackupError> {
+        let (entry, _) = self.open(sink).await?;
+        has_manifest(sink, &entry).await
+    }
+
+    /// What the entry may be folded into, where that pays, and hasn't been done to its end. It takes markers that say what it says.
+    fn foldable(&self, sink: &dyn Sink, bytes: &Bytes) -> Result<Option<Foldable>, BackupError> {
+        let is_done = self.object.is_none() && self.markers.iter().all(published_marker::is_folded);
+        if is_done || !sink.capabilities().lists_in_pages {
+            return Ok(None);
+        }
+        let folded = published_marker::folded_key_of(&self.key, bytes)?;
+        // Beside another one it would say nothing.
+        let is_alone = |folded: &ObjectKey| {
+            let mut others = self.markers.iter().filter(|key| *key != folded);
+            !others.any(published_marker::is_folded)
+        };
+        let folded = folded.filter(is_alone);
+        Ok(folded.map(|folded| Foldable {
+            id: self.id.clone(),
+            began: self.began,
+            written_at: self.object.as_ref().and_then(|object| object.modified_at),
+            entry: self.key.clone(),
+            markers: self.markers.clone(),
+            folded,
+        }))
+    }
+
+    /// The entry of the backup, and the bytes that say it.
+    async fn open(&self, sink: &dyn Sink) -> Result<(CatalogEntry, Bytes), BackupError> {
+        let key = &self.key;
+        let bytes = match &self.object {
+            Some(object) => read_sized(sink, object).await,
+            None => read_folded(sink, key, &self.markers),
+        };
+        let bytes = match bytes {
+            // It has been folded, or unfolded, since it was listed.
+            Err(error) if error.class() == Class::NotFound => read_entry(sink, key).await?,
+            read => read?,
+        };
+        let entry: CatalogEntry = document::open(&located(sink, key), &bytes)?;
+        if entry.id != self.id {
+            return Err(BackupError::corrupt(
+                located(sink, key),
+                format!("it is the entry of {}", entry.id),
+            ));
+        }
+        let says = match layout::catalog_entry(&entry.id, entry.started_at)? == *key {
+            true if entry.is_of_its_time() => return Ok((entry, bytes)),
+            true => "the backup's id",
+            false => "its key",
+        };
+        let message = format!(
+            "{says} doesn't say that the backup began at {}",
+            entry.started_at
+        );
+        Err(BackupError::corrupt(located(sink, key), message))
+    }
 }
 
-/// An entry, and whether a manifest is behind it.
-pub(crate) async fn read_entry(
+fn read_folded(
     sink: &dyn Sink,
-    object: &ObjectMeta,
-    id: &BackupId,
-) -> Result<(CatalogEntry, bool), BackupError> {
-    let (entry, _) = open_entry(sink, object, id).await?;
-    let is_published = has_manifest(sink, &entry).await?;
-    Ok((entry, is_published))
+    key: &ObjectKey,
+    markers: &[ObjectKey],
+) -> Result<Bytes, BackupError> {
+    let unfolded = published_marker::unfolded(markers);
+    unfolded.map(|(_, bytes)| bytes).ok_or_else(|| {
+        BackupError::corrupt(located(sink, key), "what it was folded into isn't an entry")
+    })
 }
 
 async fn has_manifest(sink: &dyn Sink, entry: &CatalogEntry) -> Result<bool, BackupError> {
@@ -159,31 +236,4 @@ async fn has_right_manifest(sink: &dyn Sink, entry: &CatalogEntry) -> Result<boo
 fn is_manifest_of(entry: &CatalogEntry, read: &Result<Bytes, BackupError>) -> bool {
     read.as_ref()
         .is_ok_and(|bytes| Digest::of(bytes) == entry.checksum)
-}
-
-/// The entry of a backup, and the bytes that say it.
-async fn open_entry(
-    sink: &dyn Sink,
-    object: &ObjectMeta,
-    id: &BackupId,
-) -> Result<(CatalogEntry, Bytes), BackupError> {
-    let key = &object.key;
-    let bytes = read_sized(sink, object).await?;
-    let entry: CatalogEntry = document::open(&located(sink, key), &bytes)?;
-    if entry.id != *id {
-        return Err(BackupError::corrupt(
-            located(sink, key),
-            format!("it is the entry of {}", entry.id),
-        ));
-    }
-    let says = match layout::catalog_entry(&entry.id, entry.started_at)? == *key {
-        true if entry.is_of_its_time() => return Ok((entry, bytes)),
-        true => "the backup's id",
-        false => "its key",
-    };
-    let message = format!(
-        "{says} doesn't say that the backup began at {}",
-        entry.started_at
-    );
-    Err(BackupError::corrupt(located(sink, key), message))
 }

@@ -6,6 +6,7 @@ use futures::{TryStreamExt, stream};
 use teeline_actors::mark_published;
 use teeline_core::{BackupError, BackupId, ObjectKey, ObjectMeta, Sink, published_marker};
 
+use super::folding::unfold;
 use super::{Asked, READS_AT_ONCE};
 
 /// A published backup that isn't marked so.
@@ -32,21 +33,34 @@ impl Asked {
             .await
     }
 
-    /// Removes the markers of what isn't published: what is shown by them can't be restored.
+    /// Removes the markers of what isn't published: what is shown by them can't be restored. What is only folded is an entry, and stays
+    /// one.
     pub(crate) async fn remove_misleading_markers(&self) -> Result<(), BackupError> {
         let sink = self.opened.sink.as_ref();
         stream::iter(self.catalog.misleading.iter().map(Ok))
-            .try_for_each_concurrent(READS_AT_ONCE, |marker| sink.delete(marker))
+            .try_for_each_concurrent(READS_AT_ONCE, |marker| async move {
+                let folded = published_marker::is_folded(marker);
+                match published_marker::entry_of(marker).filter(|_| folded) {
+                    Some(entry) => unfold(sink, &entry).await,
+                    None => sink.delete(marker).await,
+                }
+            })
             .await
     }
 }
 
-/// Removes the markers of the backup whose entry has the key `entry`. Whoever removes a manifest does so before.
+/// Removes the markers of the backup whose entry has the key `entry`, which is an object then. Whoever removes a manifest does so before.
 pub(crate) async fn remove_markers(sink: &dyn Sink, entry: &ObjectKey) -> Result<(), BackupError> {
-    let folder = published_marker::folder_of(entry)?;
-    let markers: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
-    for marker in markers {
-        sink.delete(&marker.key).await?;
+    unfold(sink, entry).await?;
+    let folders = [
+        published_marker::folded_folder_of(entry)?,
+        published_marker::folder_of(entry)?,
+    ];
+    for folder in &folders {
+        let markers: Vec<ObjectMeta> = sink.list(Some(folder)).try_collect().await?;
+        for marker in markers {
+            sink.delete(&marker.key).await?;
+        }
     }
     Ok(())
 }

@@ -153,7 +153,7 @@ impl Cleaning<'_> {
         Ok(())
     }
 
-    fn bound(&self) -> Bound {
+    pub(super) fn bound(&self) -> Bound {
         Bound {
             now: self.now,
             dead_after: self.policy.dead_after,

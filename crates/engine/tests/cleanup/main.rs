@@ -8,6 +8,7 @@
 mod common;
 mod crash;
 mod deleted;
+mod folded;
 mod meanwhile;
 mod runs;
 mod stores;

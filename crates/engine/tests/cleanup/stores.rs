@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use futures::TryStreamExt;
 use teeline::{
     CleanupRequest, DestinationSpec, Engine, RemovalStatus, Retention, RetentionPolicy, Span,
     Timestamp, exit,
 };
+use teeline_core::{layout, published_marker};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 
 use super::{DAY_MS, HOUR_MS, World, count, key, removals};
@@ -103,6 +105,44 @@ async fn what_goes_is_gone_at_every_kind_of_store() {
         runs, 1,
         "the records went with them, and nothing else is left there"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_has_one_key_in_its_catalogue_for_what_is_old_and_a_folder_its_entry() {
+    let stores = Stores::start();
+    let world = World::at(system_time());
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.insert(0, world.backup(&stores.at).await);
+        world.wait(1);
+    }
+    let policy = RetentionPolicy {
+        dead_after: Span::default(),
+        ..RetentionPolicy::default()
+    };
+    let request = CleanupRequest::new(stores.at.clone(), policy);
+    let report = world.engine.cleanup(request).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    let mut keys = Vec::new();
+    for at in &stores.at {
+        let sink = world.engine.open(at).await.unwrap();
+        let objects = sink.list(Some(&key(layout::CATALOG)));
+        let objects = objects.map_ok(|object| object.key);
+        keys.push(objects.try_collect::<Vec<_>>().await.unwrap());
+    }
+    assert_eq!([keys[0].len(), keys[1].len()], [6, 3]);
+    assert!(!keys[0].iter().any(published_marker::is_folded));
+    assert!(keys[1].iter().all(published_marker::is_folded));
+    for at in stores.at.chunks(1) {
+        world.assert_listed_and_whole(at, &made).await;
+    }
+    let report = swift_cleanup(&world, &stores.at, count(1)).await;
+    assert_eq!(
+        (report.count, report.exit_code()),
+        (2, exit::DONE),
+        "{report:?}"
+    );
+    world.assert_listed_and_whole(&stores.at, &made[..1]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

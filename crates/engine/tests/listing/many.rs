@@ -10,8 +10,8 @@ use teeline_embedded_s3::{Credentials, EmbeddedS3};
 use crate::engine_at;
 
 const MANY: u32 = 10_000;
-/// One page has a thousand keys at most, and a backup has two: its entry and its marker.
-const PAGES: u64 = 20;
+/// One page has a thousand keys at most, and a backup that a cleanup has found old enough has one.
+const PAGES: u64 = 10;
 /// The ledger is listed, where anything is shown.
 const LEDGER: u64 = 1;
 
@@ -54,7 +54,7 @@ fn entry(number: u32) -> CatalogEntry {
 
 impl Many {
     async fn new() -> Self {
-        // In memory, where there is such a folder: the server has each of 20,000 objects on disk before it answers.
+        // In memory, where there is such a folder: the server has each of 10,000 objects on disk before it answers.
         let memory = Path::new("/dev/shm");
         let folder = match memory.is_dir() {
             true => tempfile::tempdir_in(memory),
@@ -76,9 +76,8 @@ impl Many {
                 let entry = entry(number);
                 let key = layout::catalog_entry(&entry.id, entry.started_at).unwrap();
                 let document = document::seal(&entry);
-                let marker = published_marker::key_of(&key, &document).unwrap();
-                sink.put(&key, document).await.unwrap();
-                sink.put(&marker, "".into()).await.unwrap();
+                let folded = published_marker::folded_key_of(&key, &document).unwrap();
+                sink.put(&folded.unwrap(), "".into()).await.unwrap();
             }
         };
         stream::iter(0..MANY)

@@ -124,7 +124,7 @@ impl Set {
 
     /// Two stores in memory that hold what was there before.
     pub(super) fn stores(&self) -> [MemorySink; 2] {
-        let sinks = [0, 1].map(|number| MemorySink::new(name(number)));
+        let sinks = [0, 1].map(|number| MemorySink::new(name(number)).in_pages());
         for (sink, objects) in sinks.iter().zip(&self.objects) {
             for (key, bytes) in objects {
                 sink.overwrite(key, bytes);
@@ -134,7 +134,7 @@ impl Set {
     }
 
     async fn make(engine: &Engine, doing: Doing) -> Result<Self, String> {
-        let sinks = [0, 1].map(|number| MemorySink::new(name(number)));
+        let sinks = [0, 1].map(|number| MemorySink::new(name(number)).in_pages());
         let mut set = Set {
             doing,
             objects: Default::default(),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use teeline::{
     BackupId, Engine, RepairReport, RepairedCopy, VerifyRequest, Which, WhichBackups, exit,
 };
-use teeline_core::{ObjectKey, Random, layout};
+use teeline_core::{ObjectKey, Random, layout, published_marker};
 
 use super::{Oracle, name};
 
@@ -68,7 +68,14 @@ impl Oracle {
 
     /// Whether it isn't healed.
     fn stands(&self, damaged: &Damaged) -> bool {
-        let now = self.shelves[damaged.store].content(&damaged.key);
+        let shelf = &self.shelves[damaged.store];
+        let now = shelf.content(&damaged.key).or_else(|| {
+            let keys = shelf.objects.keys();
+            let of_it =
+                |key: &&ObjectKey| published_marker::entry_of(key).as_ref() == Some(&damaged.key);
+            let unfolded = published_marker::unfolded(keys.iter().filter(of_it));
+            unfolded.map(|(_, bytes)| bytes)
+        });
         now.as_ref() != Some(&damaged.was)
     }
 

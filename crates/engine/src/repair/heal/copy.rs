@@ -3,14 +3,14 @@
 //! digest, and all of it is read back. The manifest comes last, and only where everything that it names is right.
 
 use bytes::Bytes;
-use teeline_actors::{Claimed, Publication, RunPlace, put_checked};
+use teeline_actors::{Claimed, Publication, RunPlace, put_checked, read_entry};
 use teeline_core::{
     BackupError, CatalogEntry, Class, DestinationMarker, ObjectKey, RunClaim, RunRecord,
     SealedManifest, document, layout,
 };
 
 use super::sources::{Expected, Sources};
-use crate::catalog::remove_markers;
+use crate::catalog::{located, remove_markers, unfold};
 use crate::check::damage;
 use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
@@ -258,7 +258,10 @@ impl<'a> Healing<'a> {
             let other = || BackupError::corrupt(subject, "it is the entry of another backup");
             entry.is(&right).then_some(()).ok_or_else(other)
         };
-        let entry = Expected::Document(&judge).look(self.to, &key).await?;
+        let entry = match Expected::Document(&judge).look(self.to, &key).await? {
+            Found::Missing => self.folded(&key, &judge).await?,
+            found => found,
+        };
         let manifest_key = file_of(self.path, layout::MANIFEST)?;
         let same = |subject: &str, bytes: &Bytes| {
             let other = || BackupError::corrupt(subject, "it isn't the backup's manifest");
@@ -321,6 +324,24 @@ impl<'a> Healing<'a> {
             self.mended(key, was, moved_to);
         }
         Ok(())
+    }
+
+    /// What an entry that is no object may be folded into. Where that isn't right, an object takes its place.
+    async fn folded(
+        &self,
+        key: &ObjectKey,
+        judge: &(dyn Fn(&str, &Bytes) -> Result<(), BackupError> + Sync),
+    ) -> Result<Found, BackupError> {
+        let sink = self.to.sink.as_ref();
+        let read = read_entry(sink, key).await;
+        let read = read.and_then(|bytes| judge(&located(sink, key), &bytes).map(|()| bytes));
+        match Found::of(read)? {
+            Found::Damaged => {
+                unfold(sink, key).await.map_err(asking_for_the_right)?;
+                Expected::Document(judge).look(self.to, key).await
+            }
+            found => Ok(found),
+        }
     }
 
     /// Records that can't be read are moved aside: what they said, nobody else knows. One that says that the backup is there is

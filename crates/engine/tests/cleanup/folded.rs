@@ -1,0 +1,246 @@
+//! Entries of a catalogue that a cleanup has folded into keys: what has one is a backup as any other, and whoever changes it finds the
+//! entry as it was.
+
+use teeline::sinks::MemorySink;
+use teeline::{
+    BackupId, BackupReport, CleanupRequest, DestinationSpec, ListRequest, ListedStatus,
+    RepairRequest, RepairStatus, RetentionPolicy, Sink, Span, SyncRequest, Which, exit,
+};
+use teeline_core::{ObjectKey, layout, published_marker};
+
+use super::{DAY_MS, World, count, daily, is_gone, key, keys_about};
+use crate::common::watched::mortal;
+use crate::common::{place, request, store};
+
+/// A store whose lists come in pages.
+fn paged(name: &str) -> (MemorySink, DestinationSpec) {
+    let sink = MemorySink::new(name).in_pages();
+    (sink.clone(), place(name, sink))
+}
+
+/// What there is of a backup in a catalogue.
+fn in_catalog(sink: &MemorySink, id: &BackupId) -> Vec<ObjectKey> {
+    let is_there = |key: &ObjectKey| {
+        let entry = published_marker::entry_of(key).unwrap_or_else(|| key.clone());
+        layout::catalog_entry_id(&entry).as_ref() == Some(id)
+    };
+    sink.keys().into_iter().filter(is_there).collect()
+}
+
+fn is_folded(sink: &MemorySink, id: &BackupId) -> bool {
+    let keys = in_catalog(sink, id);
+    keys.len() == 1 && keys.iter().all(published_marker::is_folded)
+}
+
+/// Backups of ten days at one store, of which the oldest two are folded; the newest first.
+async fn folded() -> (World, MemorySink, [DestinationSpec; 1], Vec<BackupId>) {
+    let world = World::new();
+    let (sink, spec) = paged("here");
+    let at = [spec];
+    let mut made = world.daily(9, &at).await;
+    let report = world.cleanup(&at, daily(100)).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    made.reverse();
+    let folded: Vec<bool> = made.iter().map(|id| is_folded(&sink, id)).collect();
+    assert_eq!(folded, [[false; 6].as_slice(), &[true; 3]].concat());
+    (world, sink, at, made)
+}
+
+#[tokio::test]
+async fn what_is_older_than_any_run_is_folded_and_a_backup_as_any_other() {
+    let (world, sink, at, made) = folded().await;
+    world.assert_listed_and_whole(&at, &made).await;
+    let restored = world.restore(&at, Which::Id(made[8].clone())).await;
+    assert_eq!(restored.exit_code(), exit::DONE, "{restored:?}");
+
+    let mut failed = ListRequest::new(at.to_vec());
+    failed.status = ListedStatus::Failed;
+    let failed = world.engine.list(failed).await;
+    assert!(failed.backups.is_empty(), "{failed:?}");
+
+    let before = sink.keys();
+    let again = world.cleanup(&at, daily(100)).await;
+    assert_eq!(again.exit_code(), exit::DONE, "{again:?}");
+    assert_eq!(sink.keys(), before, "there is nothing more to do");
+
+    let (other_sink, other) = store("other");
+    let both = vec![at[0].clone(), other.clone()];
+    let synced = world.engine.sync(SyncRequest::new(both)).await;
+    assert_eq!(synced.exit_code(), exit::DONE, "{synced:?}");
+    world.assert_listed_and_whole(&[other.clone()], &made).await;
+    let report = world.cleanup(&[other], daily(100)).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    let any = made.iter().any(|id| is_folded(&other_sink, id));
+    assert!(!any, "where a list costs nothing, nothing is gained");
+}
+
+async fn link(world: &World, at: &[DestinationSpec]) -> BackupReport {
+    let mut asked = request(&world.lines, at);
+    asked.backup_type = "incremental".parse().unwrap();
+    world.engine.backup(asked).await
+}
+
+#[tokio::test]
+async fn a_link_goes_on_from_one_that_is_folded_and_keeps_it() {
+    let world = World::new();
+    let (sink, spec) = paged("here");
+    let at = [spec];
+    let parent = world.backup(&at).await;
+    world.wait(8 * DAY_MS);
+    world.cleanup(&at, daily(100)).await;
+    assert!(is_folded(&sink, &parent));
+    let made = link(&world, &at).await;
+    assert_eq!(made.exit_code(), exit::DONE, "{made:?}");
+    assert_eq!(made.parent.as_ref().map(|parent| &parent.id), Some(&parent));
+    let id = made.id.unwrap();
+    let refused = world.delete(&at, &parent).await;
+    assert!(refused.error.is_some(), "{refused:?}");
+    world.wait(8 * DAY_MS);
+    let report = world.cleanup(&at, count(1)).await;
+    assert_eq!(
+        (report.count, report.exit_code()),
+        (0, exit::DONE),
+        "{report:?}"
+    );
+    assert!(is_folded(&sink, &parent) && is_folded(&sink, &id));
+    world.assert_listed_and_whole(&at, &[id, parent]).await;
+}
+
+#[tokio::test]
+async fn what_is_folded_goes_as_any_other_and_comes_back_as_any_other() {
+    let (world, sink, at, made) = folded().await;
+    let oldest = &made[8];
+    let report = world.delete(&at, oldest).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    world.assert_listed_and_whole(&at, &made[..8]).await;
+    let withdrawal = keys_about(&sink, oldest);
+    let withdrawal = withdrawal.iter().find(|key| key.ends_with(".withdrawn"));
+    sink.delete(&key(withdrawal.unwrap())).await.unwrap();
+    world.assert_listed_and_whole(&at, &made).await;
+
+    let report = world.delete_at_once(&at, oldest).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert!(is_gone(&sink, oldest), "{:?}", keys_about(&sink, oldest));
+    let policy = RetentionPolicy {
+        grace: Span::default(),
+        ..RetentionPolicy::new(count(1))
+    };
+    let request = CleanupRequest::new(at.to_vec(), policy);
+    let report = world.engine.cleanup(request).await;
+    assert_eq!(
+        (report.count, report.exit_code()),
+        (7, exit::DONE),
+        "{report:?}"
+    );
+    assert!(made[1..].iter().all(|id| is_gone(&sink, id)));
+    world.assert_listed_and_whole(&at, &made[..1]).await;
+}
+
+#[tokio::test]
+async fn whatever_is_lost_or_damaged_of_one_heals() {
+    let manifest = |id: &BackupId| key(&format!("{id}/manifest.json"));
+    for harm in ["key", "another", "manifest", "damaged manifest"] {
+        let world = World::new();
+        let ((sink, here), (_, there)) = (paged("here"), paged("there"));
+        let at = [here, there];
+        let id = world.backup(&at).await;
+        world.wait(8 * DAY_MS);
+        world.cleanup(&at, daily(100)).await;
+        let keys = in_catalog(&sink, &id);
+        let entry = published_marker::entry_of(&keys[0]).unwrap();
+        match harm {
+            "key" => sink.delete(&keys[0]).await.unwrap(),
+            "another" => {
+                let folder = published_marker::folded_folder_of(&entry).unwrap();
+                sink.overwrite(&folder.join("AAAA").unwrap(), b"");
+            }
+            "manifest" => sink.delete(&manifest(&id)).await.unwrap(),
+            _ => sink.overwrite(&manifest(&id), b"{}"),
+        }
+        let request = RepairRequest::heal(at.to_vec());
+        let report = world.engine.repair(request).await;
+        assert_eq!(report.exit_code(), exit::DONE, "{harm}: {report:?}");
+        let became = report.runs[0].destinations.iter().map(|copy| copy.status);
+        let became: Vec<RepairStatus> = became.collect();
+        let mended = match harm {
+            // What it says besides is right.
+            "another" => RepairStatus::Whole,
+            _ => RepairStatus::Healed,
+        };
+        assert_eq!(became, [mended, RepairStatus::Whole], "{harm}");
+        world.assert_listed_and_whole(&at[..1], &[id.clone()]).await;
+        assert!(
+            sink.keys().contains(&entry),
+            "{harm}: it is an object again"
+        );
+
+        world.wait(8 * DAY_MS);
+        let report = world.cleanup(&at, daily(100)).await;
+        assert_eq!(report.exit_code(), exit::DONE, "{harm}: {report:?}");
+        assert!(harm == "another" || is_folded(&sink, &id), "{harm}");
+        world.assert_listed_and_whole(&at[..1], &[id]).await;
+    }
+}
+
+#[tokio::test]
+async fn where_its_manifest_is_gone_the_entry_stays_one() {
+    let (world, sink, at, made) = folded().await;
+    let oldest = &made[8];
+    sink.delete(&key(&format!("{oldest}/manifest.json")))
+        .await
+        .unwrap();
+    let report = world.cleanup(&at, daily(100)).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+    let left = in_catalog(&sink, oldest);
+    assert!(
+        layout::catalog_entry_id(&left[0]).is_some() && left.len() == 1,
+        "{left:?}"
+    );
+    let rebuilt = RepairRequest::rebuild_manifests(at.to_vec());
+    let rebuilt = world.engine.repair(rebuilt).await;
+    assert_eq!(rebuilt.exit_code(), exit::DONE, "{rebuilt:?}");
+    world.assert_listed_and_whole(&at, &made).await;
+}
+
+/// Folds and, where `goes`, removes a backup at a store that dies after so many calls; whether that lived to the end.
+async fn one_death(calls: u64, goes: bool) -> bool {
+    let world = World::new();
+    let (sink, spec) = paged("here");
+    let at = [spec];
+    let old = world.backup(&at).await;
+    world.wait(8 * DAY_MS);
+    if goes {
+        world.cleanup(&at, daily(100)).await;
+        assert!(is_folded(&sink, &old));
+    }
+    let newest = world.backup(&at).await;
+    let clean = async |at: &[DestinationSpec]| match goes {
+        true => world.delete_at_once(at, &old).await.exit_code(),
+        false => world.cleanup(at, daily(100)).await.exit_code(),
+    };
+    let lived = clean(&[mortal(&sink, "here", calls)]).await == exit::DONE;
+    let both = [newest.clone(), old.clone()];
+    let left = if goes { &both[..1] } else { &both[..] };
+    if !goes {
+        world.assert_listed_and_whole(&at, left).await;
+    }
+    assert_eq!(clean(&at).await, exit::DONE, "after {calls} calls");
+    world.assert_listed_and_whole(&at, left).await;
+    match goes {
+        true => assert!(is_gone(&sink, &old), "{:?}", keys_about(&sink, &old)),
+        false => assert!(is_folded(&sink, &old), "after {calls} calls"),
+    }
+    lived
+}
+
+#[tokio::test]
+async fn wherever_it_breaks_off_nothing_is_lost_and_the_next_one_finishes() {
+    for goes in [false, true] {
+        let mut calls = 0;
+        while !one_death(calls, goes).await {
+            calls += 1;
+            assert!(calls < 1_000);
+        }
+        assert!(calls > 10, "it died at every call: {calls}");
+    }
+}
