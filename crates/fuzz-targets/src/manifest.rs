@@ -58,14 +58,23 @@ fn as_entry(body: &[u8]) {
         .expect("an id");
     let key = layout::catalog_entry(&id, Timestamp::from_unix_ms(0)).expect("a key");
     let folder = published_marker::folder_of(&key).expect("a key");
-    if let Ok(marker) = folder.join(&String::from_utf8_lossy(body)) {
-        let _ = published_marker::told([&marker]);
+    let folded = published_marker::folded_folder_of(&key).expect("a key");
+    for folder in [folder, folded] {
+        if let Ok(marker) = folder.join(&String::from_utf8_lossy(body)) {
+            let _ = published_marker::told([&marker]);
+            let _ = published_marker::unfolded([&marker]);
+        }
     }
     let Some(entry) = reads_back::<CatalogEntry>(body) else {
         return;
     };
     let key = layout::catalog_entry(&entry.id, entry.started_at).expect("a key");
     let marker = published_marker::key_of(&key, &document::seal(&entry)).expect("a key");
+    let document = document::seal(&entry);
+    if let Some(folded) = published_marker::folded_key_of(&key, &document).expect("a key") {
+        let unfolded = published_marker::unfolded([&folded]).map(|(_, bytes)| bytes);
+        assert_eq!(unfolded, entry.is_of_its_time().then_some(document));
+    }
     match published_marker::told([&marker]) {
         None => assert!(!entry.is_of_its_time(), "what was written is read"),
         Some(Told::SeeEntry) => {}

@@ -67,7 +67,9 @@ async fn what_is_older_than_any_run_is_folded_and_a_backup_as_any_other() {
     let both = vec![at[0].clone(), other.clone()];
     let synced = world.engine.sync(SyncRequest::new(both)).await;
     assert_eq!(synced.exit_code(), exit::DONE, "{synced:?}");
-    world.assert_listed_and_whole(&[other.clone()], &made).await;
+    world
+        .assert_listed_and_whole(std::slice::from_ref(&other), &made)
+        .await;
     let report = world.cleanup(&[other], daily(100)).await;
     assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
     let any = made.iter().any(|id| is_folded(&other_sink, id));
@@ -168,7 +170,9 @@ async fn whatever_is_lost_or_damaged_of_one_heals() {
             _ => RepairStatus::Healed,
         };
         assert_eq!(became, [mended, RepairStatus::Whole], "{harm}");
-        world.assert_listed_and_whole(&at[..1], &[id.clone()]).await;
+        world
+            .assert_listed_and_whole(&at[..1], std::slice::from_ref(&id))
+            .await;
         assert!(
             sink.keys().contains(&entry),
             "{harm}: it is an object again"
