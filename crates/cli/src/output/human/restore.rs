@@ -103,7 +103,7 @@ fn became(counts: RestoreCounts) -> String {
         (counts.created, "created"),
         (counts.replaced, "replaced"),
         (counts.left, "left as they were"),
-        (counts.deleted, "others deleted"),
+        (counts.deleted, "deleted"),
     ];
     if named[1..].iter().all(|(count, _)| *count == 0) {
         return String::new();

@@ -57,9 +57,14 @@ impl Shown for VerifyReport {
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {
-        let copies = self.backups.iter().flat_map(|backup| &backup.destinations);
-        for copy in copies {
-            problems.extend(copy.damage.iter().map(Problem::damage));
+        let copies = self.backups.iter().flat_map(|backup| {
+            let with_id = |copy| (&backup.id, copy);
+            backup.destinations.iter().map(with_id)
+        });
+        for (id, copy) in copies {
+            let repair = format!("teeline repair {id}");
+            let damage = copy.damage.iter().map(Problem::damage);
+            problems.extend(damage.map(|problem| problem.with_help(Some(&repair))));
             let unrecorded = copy.unrecorded.as_ref();
             problems.extend(unrecorded.map(|error| Problem::unrecorded(&copy.name, error)));
             let error = copy.seal.as_ref().and_then(|seal| seal.error.as_ref());
