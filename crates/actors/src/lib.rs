@@ -54,4 +54,4 @@ pub use stages::StageReport;
 pub use supervisor::{Observer, PassEnd, PassReport};
 pub use task::{Blocking, read_aside};
 pub use wire::Pass;
-pub use written::{is_there, put_checked};
+pub use written::{is_there, put_checked, put_or_take_back};

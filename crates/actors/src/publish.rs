@@ -9,7 +9,7 @@ use teeline_core::{
 };
 
 use crate::claim::{Claimed, refuse_taken_up};
-use crate::entry::read_entry;
+use crate::entry::{folded, read_entry};
 use crate::written::{check_written, is_there, no_conflict, or_take_back, put_once};
 
 /// What makes a backup visible.
@@ -76,6 +76,9 @@ impl Publication {
         let manifest = folder.join(layout::MANIFEST)?;
         let mut publishing = Some(publishing);
         if self.is_again {
+            if let Some(bytes) = self.as_it_was_folded(sink, &entry).await? {
+                entry_bytes = bytes;
+            }
             self.refuse_late(sink, &entry, &folder, claimed).await?;
             self.refuse_orphan(sink, &folder).await?;
         }
@@ -126,6 +129,28 @@ impl Publication {
         // has made up for it.
         mark_published(sink, &entry, &entry_bytes).await.ok();
         Ok(())
+    }
+
+    /// The bytes of the entry, where it is folded: its object says the same to the byte, or they would contradict each other.
+    async fn as_it_was_folded(
+        &self,
+        sink: &dyn Sink,
+        key: &ObjectKey,
+    ) -> Result<Option<Bytes>, BackupError> {
+        match published_marker::unfolded(&folded(sink, key).await?) {
+            Some((stands, bytes)) if stands.is(&self.entry) => Ok(Some(bytes)),
+            Some(_) => {
+                let message = "another backup's entry is there";
+                let subject = format!("{sink}: {key}");
+                Err(BackupError::new(
+                    Class::Conflict,
+                    "publish",
+                    subject,
+                    message,
+                ))
+            }
+            None => Ok(None),
+        }
     }
 
     /// The bytes of an entry that stands there already and says the same, as an earlier version has written it.

@@ -20,6 +20,20 @@ pub async fn put_checked(
     check_written(sink, key, &bytes, read_back).await
 }
 
+/// As [`put_checked`]; but something else than what was written is deleted, so that nobody takes it for that.
+///
+/// # Errors
+/// As [`put_checked`].
+pub async fn put_or_take_back(
+    sink: &dyn Sink,
+    key: &ObjectKey,
+    bytes: Bytes,
+    read_back: bool,
+) -> Result<(), BackupError> {
+    let written = put_checked(sink, key, bytes.clone(), read_back).await;
+    or_take_back(sink, key, &bytes, written).await
+}
+
 /// Writes it, unless it stands there already.
 pub(crate) async fn put_once(
     sink: &dyn Sink,

@@ -24,7 +24,7 @@ use crate::withdrawal::{self, Withdrawn};
 pub(crate) use folding::{Foldable, unfold};
 pub(crate) use listed::{Listed, ToldBy, among};
 use marking::Unmarked;
-pub(crate) use marking::remove_markers;
+pub(crate) use marking::{remove_markers, unmark};
 
 /// Small documents that are read at once from one destination.
 pub(crate) const READS_AT_ONCE: usize = 8;
@@ -69,7 +69,7 @@ pub(crate) struct Catalog {
     unmarked: Vec<Unmarked>,
     /// What may be folded, of those whose manifests were asked for.
     foldable: Vec<Foldable>,
-    /// Markers of what isn't published.
+    /// Markers of what isn't published, and what says nothing.
     misleading: Vec<ObjectKey>,
 }
 
@@ -102,6 +102,7 @@ impl Catalog {
                     catalog.without_manifest.push(found.entry);
                 }
                 Ok(found) if known.insert(id.clone()) => {
+                    catalog.misleading.extend(found.misleading);
                     let unmarked = found.unmarked.map(|document| Unmarked {
                         id,
                         entry: key,

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use futures::{TryStreamExt, stream};
-use teeline_actors::is_there;
+use teeline_actors::{is_there, read_entry};
 use teeline_core::commit::{RemovalTurn, Traces};
 use teeline_core::seal::SealEntry;
 use teeline_core::{
@@ -112,7 +112,11 @@ impl Remains {
         let manifest = SealedManifest::open(&located(sink, &key), bytes)?.manifest;
         let mut has_entry = false;
         for entry in &self.entries {
-            has_entry |= is_there(sink, entry).await?;
+            has_entry |= match read_entry(sink, entry).await {
+                Err(error) if error.class() == Class::NotFound => false,
+                Err(error) if error.class() != Class::Corrupt => return Err(error),
+                _ => true,
+            };
         }
         let traces = Traces {
             claim: is_there(sink, &file_of(path, layout::RUN_CLAIM)?).await?,

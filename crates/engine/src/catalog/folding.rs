@@ -1,12 +1,17 @@
 //! Folding: where a list is paid for by its length, an entry that has stood for long, and its marker, become one key that carries the
-//! entry. Whoever changes anything about the backup unfolds it first, so that all else knows entries as objects only.
+//! entry. Whoever changes anything about the backup unfolds it first, so that all else knows entries as objects only; who removes one that
+//! is withdrawn removes the key.
 //!
-//! Folding writes the key before the object goes, unfolding the object before the key goes. Each looks again when it has removed its own:
-//! where both are at work, one of the two sees that the other was, and puts back what is missing.
+//! Folding writes the key and then looks whether all is as it was: who takes a manifest away takes the marker away before, and looks for
+//! the key after that. The key is there before the object goes, and unfolding writes the object before the key goes. Each looks again when
+//! it has removed its own: where both are at work, one of the two sees that the other was, and puts back what is missing.
 
 use futures::{TryStreamExt, stream};
-use teeline_actors::{folded, is_there, put_empty};
-use teeline_core::{BackupError, BackupId, Class, ObjectKey, Sink, Timestamp, published_marker};
+use teeline_actors::{folded, is_there, put_empty, put_or_take_back};
+use teeline_core::{
+    BackupError, BackupId, CatalogEntry, Class, ObjectKey, Sink, Timestamp, document, layout,
+    published_marker,
+};
 
 use super::{Asked, READS_AT_ONCE, located, read_whole};
 
@@ -19,11 +24,17 @@ pub(crate) struct Foldable {
     pub(crate) written_at: Option<Timestamp>,
     pub(super) entry: ObjectKey,
     pub(super) markers: Vec<ObjectKey>,
+    pub(super) manifest: ObjectKey,
     /// What it becomes.
     pub(super) folded: ObjectKey,
 }
 
 impl Asked {
+    /// Whether there are any that `wanted` is true for.
+    pub(crate) fn may_fold(&self, wanted: impl Fn(&Foldable) -> bool) -> bool {
+        self.catalog.foldable.iter().any(wanted)
+    }
+
     /// Folds those of the entries here that `wanted` is true for.
     pub(crate) async fn fold(&self, wanted: impl Fn(&Foldable) -> bool) -> Result<(), BackupError> {
         let sink = self.opened.sink.as_ref();
@@ -35,69 +46,82 @@ impl Asked {
 }
 
 async fn fold(sink: &dyn Sink, foldable: &Foldable) -> Result<(), BackupError> {
-    let Foldable {
-        entry,
-        markers,
-        folded,
-        ..
-    } = foldable;
-    put_empty(sink, folded).await?;
-    if !is_there(sink, folded).await? {
-        let message = "it was written, and isn't there";
-        return Err(BackupError::new(
-            Class::Permanent,
-            "fold",
-            located(sink, folded),
-            message,
-        ));
-    }
-    sink.delete(entry).await?;
-    for marker in markers.iter().filter(|marker| *marker != folded) {
-        sink.delete(marker).await?;
-    }
-    if is_there(sink, folded).await? {
+    let (entry, key) = (&foldable.entry, &foldable.folded);
+    put_empty(sink, key).await?;
+    if !folded(sink, entry).await?.contains(key) {
+        // Somebody has unfolded it already.
         return Ok(());
     }
-    put_back(sink, entry, folded).await
+    if !foldable.is_as_it_was(sink).await? {
+        return sink.delete(key).await;
+    }
+    let removed = foldable.remove(sink).await;
+    // Also where that failed: it may have taken effect.
+    if !folded(sink, entry).await?.contains(key) {
+        put_back(sink, entry, key).await?;
+    }
+    removed
 }
 
-/// Makes an object again of a folded entry. What can't be understood stays.
+impl Foldable {
+    /// Whether it is still marked, has its manifest, and isn't about to go.
+    async fn is_as_it_was(&self, sink: &dyn Sink) -> Result<bool, BackupError> {
+        for marker in self.markers.iter().chain([&self.manifest]) {
+            if !is_there(sink, marker).await? {
+                return Ok(false);
+            }
+        }
+        for key in [
+            layout::withdrawal(&self.entry)?,
+            layout::sweep(&self.entry)?,
+        ] {
+            if is_there(sink, &key).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn remove(&self, sink: &dyn Sink) -> Result<(), BackupError> {
+        sink.delete(&self.entry).await?;
+        for marker in self.markers.iter().filter(|marker| **marker != self.folded) {
+            sink.delete(marker).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes an object again of a folded entry. A key stays whose object is there and damaged.
 pub(crate) async fn unfold(sink: &dyn Sink, entry: &ObjectKey) -> Result<(), BackupError> {
-    let mut keys = folded(sink, entry).await?;
-    keys.retain(|key| published_marker::unfolded([key]).is_some());
-    for key in &keys {
-        put_back(sink, entry, key).await?;
-    }
-    for key in &keys {
-        sink.delete(key).await?;
-    }
-    for key in &keys {
-        put_back(sink, entry, key).await?;
+    for key in &folded(sink, entry).await? {
+        if put_back(sink, entry, key).await? {
+            sink.delete(key).await?;
+            put_back(sink, entry, key).await?;
+        }
     }
     Ok(())
 }
 
-/// Writes the entry that a key carries, unless one is there.
+/// Writes the entry that a key carries, unless one is there; whether one is there then that can be read. What can't be understood carries
+/// none.
 async fn put_back(
     sink: &dyn Sink,
     entry: &ObjectKey,
     folded: &ObjectKey,
-) -> Result<(), BackupError> {
+) -> Result<bool, BackupError> {
     let Some((_, bytes)) = published_marker::unfolded([folded]) else {
-        return Ok(());
+        return Ok(false);
     };
-    if is_there(sink, entry).await? {
-        return Ok(());
+    if !is_there(sink, entry).await? {
+        let read_back = sink.capabilities().read_back.has_documents();
+        let written = put_or_take_back(sink, entry, bytes, read_back).await;
+        return match written {
+            // Somebody else has written it just now.
+            Err(error) if error.class() == Class::Conflict => Ok(true),
+            written => written.map(|()| true),
+        };
     }
-    match sink.put(entry, bytes.clone()).await {
-        Err(error) if error.class() == Class::Conflict => return Ok(()),
-        put => put?,
-    }
-    match read_whole(sink, entry).await? == bytes {
-        true => Ok(()),
-        false => {
-            let message = "what was read back is not what was written";
-            Err(BackupError::corrupt(located(sink, entry), message))
-        }
-    }
+    let stands = read_whole(sink, entry).await?;
+    let stands = document::open::<CatalogEntry>(&located(sink, entry), &stands);
+    Ok(stands.is_ok())
 }

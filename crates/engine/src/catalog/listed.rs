@@ -44,7 +44,7 @@ pub(super) struct Found {
     pub(super) unmarked: Option<Bytes>,
     /// What its entry may be folded into, where it is published and its markers say all of it.
     pub(super) foldable: Option<Foldable>,
-    /// Its markers, where it isn't published.
+    /// Its markers, where it isn't published; else what says nothing.
     pub(super) misleading: Vec<ObjectKey>,
 }
 
@@ -120,7 +120,7 @@ impl Listed {
             false => has_right_manifest(sink, &entry).await?,
         };
         let foldable = match (&told, is_published && is_marked) {
-            (Some(Told::Entry(_)), true) => self.foldable(sink, &bytes)?,
+            (Some(Told::Entry(_)), true) => self.foldable(sink, &entry, &bytes)?,
             _ => None,
         };
         Ok(Found {
@@ -129,10 +129,20 @@ impl Listed {
             unmarked: (is_published && !is_marked).then_some(bytes),
             foldable,
             misleading: match is_published {
-                true => Vec::new(),
+                true => self.meaningless(),
                 false => self.markers.clone(),
             },
         })
+    }
+
+    /// What stands where its entry is folded into a key, and says nothing.
+    fn meaningless(&self) -> Vec<ObjectKey> {
+        let folded = self
+            .markers
+            .iter()
+            .filter(|key| published_marker::is_folded(key));
+        let folded = folded.filter(|key| published_marker::unfolded([*key]).is_none());
+        folded.cloned().collect()
     }
 
     /// Whether it leads to a manifest.
@@ -142,24 +152,25 @@ impl Listed {
     }
 
     /// What the entry may be folded into, where that pays, and hasn't been done to its end. It takes markers that say what it says.
-    fn foldable(&self, sink: &dyn Sink, bytes: &Bytes) -> Result<Option<Foldable>, BackupError> {
+    fn foldable(
+        &self,
+        sink: &dyn Sink,
+        entry: &CatalogEntry,
+        bytes: &Bytes,
+    ) -> Result<Option<Foldable>, BackupError> {
         let is_done = self.object.is_none() && self.markers.iter().all(published_marker::is_folded);
         if is_done || !sink.capabilities().lists_in_pages {
             return Ok(None);
         }
         let folded = published_marker::folded_key_of(&self.key, bytes)?;
-        // Beside another one it would say nothing.
-        let is_alone = |folded: &ObjectKey| {
-            let mut others = self.markers.iter().filter(|key| *key != folded);
-            !others.any(published_marker::is_folded)
-        };
-        let folded = folded.filter(is_alone);
+        let manifest = file_of(&entry.path, layout::MANIFEST)?;
         Ok(folded.map(|folded| Foldable {
             id: self.id.clone(),
             began: self.began,
             written_at: self.object.as_ref().and_then(|object| object.modified_at),
             entry: self.key.clone(),
             markers: self.markers.clone(),
+            manifest,
             folded,
         }))
     }

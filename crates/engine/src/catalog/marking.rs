@@ -39,8 +39,8 @@ impl Asked {
         let sink = self.opened.sink.as_ref();
         stream::iter(self.catalog.misleading.iter().map(Ok))
             .try_for_each_concurrent(READS_AT_ONCE, |marker| async move {
-                let folded = published_marker::is_folded(marker);
-                match published_marker::entry_of(marker).filter(|_| folded) {
+                let is_entry = published_marker::unfolded([marker]).is_some();
+                match published_marker::entry_of(marker).filter(|_| is_entry) {
                     Some(entry) => unfold(sink, &entry).await,
                     None => sink.delete(marker).await,
                 }
@@ -49,18 +49,23 @@ impl Asked {
     }
 }
 
-/// Removes the markers of the backup whose entry has the key `entry`, which is an object then. Whoever removes a manifest does so before.
+/// Removes the markers of the backup whose entry has the key `entry`, and what that is folded into: of one that is withdrawn, and goes.
 pub(crate) async fn remove_markers(sink: &dyn Sink, entry: &ObjectKey) -> Result<(), BackupError> {
-    unfold(sink, entry).await?;
-    let folders = [
-        published_marker::folded_folder_of(entry)?,
-        published_marker::folder_of(entry)?,
-    ];
-    for folder in &folders {
-        let markers: Vec<ObjectMeta> = sink.list(Some(folder)).try_collect().await?;
-        for marker in markers {
-            sink.delete(&marker.key).await?;
-        }
+    remove_all(sink, &published_marker::folder_of(entry)?).await?;
+    remove_all(sink, &published_marker::folded_folder_of(entry)?).await
+}
+
+/// Takes back that a backup is marked as published, whose manifest is about to go, and which stays one: its entry is an object then. The
+/// marker goes first: who folds an entry looks for that when the key is there.
+pub(crate) async fn unmark(sink: &dyn Sink, entry: &ObjectKey) -> Result<(), BackupError> {
+    remove_all(sink, &published_marker::folder_of(entry)?).await?;
+    unfold(sink, entry).await
+}
+
+async fn remove_all(sink: &dyn Sink, folder: &ObjectKey) -> Result<(), BackupError> {
+    let markers: Vec<ObjectMeta> = sink.list(Some(folder)).try_collect().await?;
+    for marker in markers {
+        sink.delete(&marker.key).await?;
     }
     Ok(())
 }

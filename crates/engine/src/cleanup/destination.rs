@@ -69,7 +69,8 @@ impl Cleaning<'_> {
             }
             cleaned.errors.push((&error).into());
         }
-        if !self.dry_run && !plan.is_empty() {
+        let changes = !self.dry_run && !plan.is_empty();
+        if changes {
             clocks::check(self.engine, &self.asked.opened).await?;
             self.delete_probes(&found).await?;
         }
@@ -92,7 +93,8 @@ impl Cleaning<'_> {
         }
         let opened = &self.asked.opened;
         plan.outdated.sweep(opened, self.dry_run, cleaned).await?;
-        self.set_markers_right(cleaned).await
+        self.set_markers_right(cleaned).await?;
+        self.fold(cleaned, changes).await
     }
 
     /// That no more of all backups would go at once than may.

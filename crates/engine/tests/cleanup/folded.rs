@@ -1,12 +1,14 @@
 //! Entries of a catalogue that a cleanup has folded into keys: what has one is a backup as any other, and whoever changes it finds the
 //! entry as it was.
 
-use teeline::sinks::MemorySink;
+use std::sync::Arc;
+
+use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, BackupReport, CleanupRequest, DestinationSpec, ListRequest, ListedStatus,
+    BackupId, BackupReport, Class, CleanupRequest, DestinationSpec, ListRequest, ListedStatus,
     RepairRequest, RepairStatus, RetentionPolicy, Sink, Span, SyncRequest, Which, exit,
 };
-use teeline_core::{ObjectKey, layout, published_marker};
+use teeline_core::{ObjectKey, Withdrawal, WithdrawalReason, document, layout, published_marker};
 
 use super::{DAY_MS, World, count, daily, is_gone, key, keys_about};
 use crate::common::watched::mortal;
@@ -173,15 +175,17 @@ async fn whatever_is_lost_or_damaged_of_one_heals() {
         world
             .assert_listed_and_whole(&at[..1], std::slice::from_ref(&id))
             .await;
-        assert!(
-            sink.keys().contains(&entry),
-            "{harm}: it is an object again"
-        );
+        let is_object = sink.keys().contains(&entry);
+        assert_eq!(is_object, harm != "another", "{harm}");
 
         world.wait(8 * DAY_MS);
         let report = world.cleanup(&at, daily(100)).await;
         assert_eq!(report.exit_code(), exit::DONE, "{harm}: {report:?}");
-        assert!(harm == "another" || is_folded(&sink, &id), "{harm}");
+        assert!(
+            is_folded(&sink, &id),
+            "{harm}: {:?}",
+            in_catalog(&sink, &id)
+        );
         world.assert_listed_and_whole(&at[..1], &[id]).await;
     }
 }
@@ -222,7 +226,9 @@ async fn one_death(calls: u64, goes: bool) -> bool {
         true => world.delete_at_once(at, &old).await.exit_code(),
         false => world.cleanup(at, daily(100)).await.exit_code(),
     };
-    let lived = clean(&[mortal(&sink, "here", calls)]).await == exit::DONE;
+    let code = clean(&[mortal(&sink, "here", calls)]).await;
+    // Where it dies while it looks whether it may fold, that is no failure.
+    let lived = code == exit::DONE && (goes || is_folded(&sink, &old));
     let both = [newest.clone(), old.clone()];
     let left = if goes { &both[..1] } else { &both[..] };
     if !goes {
@@ -247,4 +253,50 @@ async fn wherever_it_breaks_off_nothing_is_lost_and_the_next_one_finishes() {
         }
         assert!(calls > 10, "it died at every call: {calls}");
     }
+}
+
+#[tokio::test]
+async fn where_nothing_may_be_deleted_nothing_is_folded_and_that_is_no_failure() {
+    let world = World::new();
+    let (sink, spec) = paged("here");
+    let at = [spec];
+    let old = world.backup(&at).await;
+    world.wait(8 * DAY_MS);
+    let before = sink.keys();
+    let refused = Fault::new(
+        Operation::Delete,
+        When::From(1),
+        What::Fail(Class::Permanent),
+    );
+    let faulty = FaultSink::new(Arc::new(sink.clone()), FaultPlan::new(1).with(refused));
+    let report = world.cleanup(&[place("here", faulty)], daily(100)).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    let mut now = sink.keys();
+    now.retain(|key| !key.as_str().starts_with("runs/clock-"));
+    assert_eq!(now, before);
+    world.assert_listed_and_whole(&at, &[old]).await;
+}
+
+#[tokio::test]
+async fn what_is_folded_outlives_a_sweep_that_was_wrong() {
+    let world = World::new();
+    let (sink, spec) = paged("here");
+    let at = [spec];
+    let old = world.backup(&at).await;
+    world.wait(8 * DAY_MS);
+    world.cleanup(&at, daily(100)).await;
+    let entry = published_marker::entry_of(&in_catalog(&sink, &old)[0]).unwrap();
+    // As a cleanup leaves it that took the run for dead, while its manifest was away, and died.
+    let sweep = layout::sweep(&entry).unwrap();
+    let withdrawal = Withdrawal {
+        id: old.clone(),
+        path: Some(old.to_string()),
+        withdrawn_at: "2026-12-01T12:00:00.000Z".parse().unwrap(),
+        reason: WithdrawalReason::DeadRun,
+    };
+    sink.put(&sweep, document::seal(&withdrawal)).await.unwrap();
+    let report = world.cleanup(&at, daily(100)).await;
+    assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
+    assert!(!sink.keys().contains(&sweep));
+    world.assert_listed_and_whole(&at, &[old]).await;
 }

@@ -10,7 +10,7 @@ use teeline_core::{
 };
 
 use super::sources::{Expected, Sources};
-use crate::catalog::{located, remove_markers, unfold};
+use crate::catalog::{located, unfold, unmark};
 use crate::check::damage;
 use crate::files::{WholeFile, file_of};
 use crate::open::Opened;
@@ -309,8 +309,8 @@ impl<'a> Healing<'a> {
             moved.push((key, found.wrong(), kept));
         }
         if matches!(manifest, Found::Damaged) {
-            let removed = remove_markers(self.to.sink.as_ref(), &key).await;
-            removed.map_err(asking_for_the_right)?;
+            let unmarked = unmark(self.to.sink.as_ref(), &key).await;
+            unmarked.map_err(asking_for_the_right)?;
         }
         for (key, ..) in moved.iter().filter(|(.., kept)| kept.is_some()) {
             clear(self.to, key).await?;
