@@ -131,12 +131,15 @@ impl Publication {
         Ok(())
     }
 
-    /// The bytes of the entry, where it is folded: its object says the same to the byte, or they would contradict each other.
+    /// The bytes of the entry, where it is only folded: its object is to say the same to the byte, or they would contradict each other.
     async fn as_it_was_folded(
         &self,
         sink: &dyn Sink,
         key: &ObjectKey,
     ) -> Result<Option<Bytes>, BackupError> {
+        if is_there(sink, key).await? {
+            return Ok(None);
+        }
         match published_marker::unfolded(&folded(sink, key).await?) {
             Some((stands, bytes)) if stands.is(&self.entry) => Ok(Some(bytes)),
             Some(_) => {

@@ -24,7 +24,7 @@ use crate::withdrawal::{self, Withdrawn};
 pub(crate) use folding::{Foldable, unfold};
 pub(crate) use listed::{Listed, ToldBy, among};
 use marking::Unmarked;
-pub(crate) use marking::{remove_markers, unmark};
+pub(crate) use marking::{remove_entry, remove_markers, unmark};
 
 /// Small documents that are read at once from one destination.
 pub(crate) const READS_AT_ONCE: usize = 8;
@@ -69,7 +69,7 @@ pub(crate) struct Catalog {
     unmarked: Vec<Unmarked>,
     /// What may be folded, of those whose manifests were asked for.
     foldable: Vec<Foldable>,
-    /// Markers of what isn't published, and what says nothing.
+    /// Markers of what isn't published, and what an entry isn't folded into.
     misleading: Vec<ObjectKey>,
 }
 

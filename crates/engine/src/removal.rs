@@ -9,11 +9,11 @@ use teeline_actors::{is_there, read_entry};
 use teeline_core::commit::{RemovalTurn, Traces};
 use teeline_core::seal::SealEntry;
 use teeline_core::{
-    BackupError, BackupId, Class, Manifest, ObjectKey, ObjectMeta, RunClaim, SealedManifest,
+    BackupError, BackupId, Class, Manifest, ObjectKey, ObjectMeta, RunClaim, SealedManifest, Sink,
     UnfinishedUpload, layout,
 };
 
-use crate::catalog::{located, read_document, read_whole, remove_markers};
+use crate::catalog::{located, read_document, read_whole, remove_entry, remove_markers};
 use crate::check::Check;
 use crate::files::file_of;
 use crate::keys::is_key_object;
@@ -88,8 +88,10 @@ impl Remains {
             removed.bytes += of_folder.bytes;
         }
         // Of a run that is swept they went before its claim: one that is there now is of somebody who has claimed it anew.
-        let entries = self.entries.iter().filter(|_| sweep.is_none());
-        for key in entries.chain(&self.records) {
+        if sweep.is_none() {
+            self.remove_entries(opened.sink.as_ref()).await?;
+        }
+        for key in &self.records {
             opened.sink.delete(key).await?;
         }
         Ok(removed)
@@ -221,9 +223,19 @@ impl Remains {
 
     /// Removes what lists the backup: a manifest that was written since the removal began as well, for it names what is gone.
     async fn unlist(&self, opened: &Opened, path: &str) -> Result<(), BackupError> {
-        let manifest = file_of(path, layout::MANIFEST)?;
-        for key in [manifest].iter().chain(&self.entries) {
-            opened.sink.delete(key).await?;
+        opened
+            .sink
+            .delete(&file_of(path, layout::MANIFEST)?)
+            .await?;
+        self.remove_entries(opened.sink.as_ref()).await
+    }
+
+    async fn remove_entries(&self, sink: &dyn Sink) -> Result<(), BackupError> {
+        for key in &self.entries {
+            match layout::catalog_entry_id(key) {
+                Some(_) => remove_entry(sink, key).await?,
+                None => sink.delete(key).await?,
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! the key after that. The key is there before the object goes, and unfolding writes the object before the key goes. Each looks again when
 //! it has removed its own: where both are at work, one of the two sees that the other was, and puts back what is missing.
 
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use teeline_actors::{folded, is_there, put_empty, put_or_take_back};
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, Class, ObjectKey, Sink, Timestamp, document, layout,
@@ -23,6 +23,7 @@ pub(crate) struct Foldable {
     /// When it was written, by the store's clock.
     pub(crate) written_at: Option<Timestamp>,
     pub(super) entry: ObjectKey,
+    /// What marks it as published.
     pub(super) markers: Vec<ObjectKey>,
     pub(super) manifest: ObjectKey,
     /// What it becomes.
@@ -35,39 +36,38 @@ impl Asked {
         self.catalog.foldable.iter().any(wanted)
     }
 
-    /// Folds those of the entries here that `wanted` is true for.
+    /// Folds those of the entries here that `wanted` is true for, also where one can't be.
     pub(crate) async fn fold(&self, wanted: impl Fn(&Foldable) -> bool) -> Result<(), BackupError> {
         let sink = self.opened.sink.as_ref();
-        let foldable = self.catalog.foldable.iter();
-        stream::iter(foldable.filter(|entry| wanted(entry)).map(Ok))
-            .try_for_each_concurrent(READS_AT_ONCE, |entry| fold(sink, entry))
-            .await
+        let wanted = self.catalog.foldable.iter().filter(|of| wanted(of));
+        let folds: Vec<_> = wanted.map(|of| of.fold(sink)).collect();
+        let folds = stream::iter(folds).buffer_unordered(READS_AT_ONCE);
+        let folds: Vec<Result<(), BackupError>> = folds.collect().await;
+        folds.into_iter().collect()
     }
-}
-
-async fn fold(sink: &dyn Sink, foldable: &Foldable) -> Result<(), BackupError> {
-    let (entry, key) = (&foldable.entry, &foldable.folded);
-    put_empty(sink, key).await?;
-    if !folded(sink, entry).await?.contains(key) {
-        // Somebody has unfolded it already.
-        return Ok(());
-    }
-    if !foldable.is_as_it_was(sink).await? {
-        return sink.delete(key).await;
-    }
-    let removed = foldable.remove(sink).await;
-    // Also where that failed: it may have taken effect.
-    if !folded(sink, entry).await?.contains(key) {
-        put_back(sink, entry, key).await?;
-    }
-    removed
 }
 
 impl Foldable {
-    /// Whether it is still marked, has its manifest, and isn't about to go.
+    async fn fold(&self, sink: &dyn Sink) -> Result<(), BackupError> {
+        put_empty(sink, &self.folded).await?;
+        if !self.is_as_it_was(sink).await? {
+            return self.take_back(sink).await;
+        }
+        let removed = self.remove(sink).await;
+        // Also where that failed: it may have taken effect.
+        if !is_there(sink, &self.folded).await? {
+            put_back(sink, &self.entry, &self.folded).await?;
+        }
+        removed
+    }
+
+    /// Whether the key is listed, and the backup still marked, has its manifest, and isn't about to go.
     async fn is_as_it_was(&self, sink: &dyn Sink) -> Result<bool, BackupError> {
-        for marker in self.markers.iter().chain([&self.manifest]) {
-            if !is_there(sink, marker).await? {
+        if !folded(sink, &self.entry).await?.contains(&self.folded) {
+            return Ok(false);
+        }
+        for key in self.markers.iter().chain([&self.manifest]) {
+            if !is_there(sink, key).await? {
                 return Ok(false);
             }
         }
@@ -82,9 +82,18 @@ impl Foldable {
         Ok(true)
     }
 
+    /// Without an object the key is the entry: somebody else has folded it, and it stays.
+    async fn take_back(&self, sink: &dyn Sink) -> Result<(), BackupError> {
+        if is_there(sink, &self.entry).await? {
+            sink.delete(&self.folded).await?;
+            put_back(sink, &self.entry, &self.folded).await?;
+        }
+        Ok(())
+    }
+
     async fn remove(&self, sink: &dyn Sink) -> Result<(), BackupError> {
         sink.delete(&self.entry).await?;
-        for marker in self.markers.iter().filter(|marker| **marker != self.folded) {
+        for marker in &self.markers {
             sink.delete(marker).await?;
         }
         Ok(())
@@ -112,16 +121,17 @@ async fn put_back(
     let Some((_, bytes)) = published_marker::unfolded([folded]) else {
         return Ok(false);
     };
-    if !is_there(sink, entry).await? {
-        let read_back = sink.capabilities().read_back.has_documents();
-        let written = put_or_take_back(sink, entry, bytes, read_back).await;
-        return match written {
-            // Somebody else has written it just now.
-            Err(error) if error.class() == Class::Conflict => Ok(true),
-            written => written.map(|()| true),
-        };
+    match read_whole(sink, entry).await {
+        Err(error) if error.class() == Class::NotFound => {}
+        read => {
+            let stands = document::open::<CatalogEntry>(&located(sink, entry), &read?);
+            return Ok(stands.is_ok());
+        }
     }
-    let stands = read_whole(sink, entry).await?;
-    let stands = document::open::<CatalogEntry>(&located(sink, entry), &stands);
-    Ok(stands.is_ok())
+    let read_back = sink.capabilities().read_back.has_documents();
+    match put_or_take_back(sink, entry, bytes, read_back).await {
+        // Somebody else has written it just now.
+        Err(error) if error.class() == Class::Conflict => Ok(true),
+        written => written.map(|()| true),
+    }
 }

@@ -44,7 +44,7 @@ pub(super) struct Found {
     pub(super) unmarked: Option<Bytes>,
     /// What its entry may be folded into, where it is published and its markers say all of it.
     pub(super) foldable: Option<Foldable>,
-    /// Its markers, where it isn't published; else what says nothing.
+    /// Its markers, where it isn't published; else what it isn't folded into.
     pub(super) misleading: Vec<ObjectKey>,
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn among(
 
 impl Listed {
     fn has_entry(&self) -> bool {
-        self.object.is_some() || self.markers.iter().any(published_marker::is_folded)
+        self.object.is_some() || self.folded().next().is_some()
     }
 
     /// Finds out what the backup's entry says, and whether it is published.
@@ -119,6 +119,7 @@ impl Listed {
             true => has_manifest(sink, &entry).await?,
             false => has_right_manifest(sink, &entry).await?,
         };
+        let contradicting = self.contradicting(&bytes);
         let foldable = match (&told, is_published && is_marked) {
             (Some(Told::Entry(_)), true) => self.foldable(sink, &entry, &bytes)?,
             _ => None,
@@ -129,20 +130,27 @@ impl Listed {
             unmarked: (is_published && !is_marked).then_some(bytes),
             foldable,
             misleading: match is_published {
-                true => self.meaningless(),
+                true => contradicting,
                 false => self.markers.clone(),
             },
         })
     }
 
-    /// What stands where its entry is folded into a key, and says nothing.
-    fn meaningless(&self) -> Vec<ObjectKey> {
-        let folded = self
-            .markers
+    /// The keys that its entry is folded into, be it that they don't say what it says.
+    fn folded(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.markers
             .iter()
-            .filter(|key| published_marker::is_folded(key));
-        let folded = folded.filter(|key| published_marker::unfolded([*key]).is_none());
-        folded.cloned().collect()
+            .filter(|key| published_marker::is_folded(key))
+    }
+
+    /// Those that can't be understood, or contradict the entry, which has these bytes.
+    fn contradicting(&self, bytes: &Bytes) -> Vec<ObjectKey> {
+        let says_so = |key: &ObjectKey| {
+            let unfolded = published_marker::unfolded([key]);
+            unfolded.is_some_and(|(_, says)| says == *bytes)
+        };
+        let others = self.folded().filter(|key| !says_so(key));
+        others.cloned().collect()
     }
 
     /// Whether it leads to a manifest.
@@ -158,7 +166,12 @@ impl Listed {
         entry: &CatalogEntry,
         bytes: &Bytes,
     ) -> Result<Option<Foldable>, BackupError> {
-        let is_done = self.object.is_none() && self.markers.iter().all(published_marker::is_folded);
+        let markers = self.markers.iter();
+        let markers: Vec<ObjectKey> = markers
+            .filter(|key| !published_marker::is_folded(key))
+            .cloned()
+            .collect();
+        let is_done = self.object.is_none() && markers.is_empty();
         if is_done || !sink.capabilities().lists_in_pages {
             return Ok(None);
         }
@@ -169,7 +182,7 @@ impl Listed {
             began: self.began,
             written_at: self.object.as_ref().and_then(|object| object.modified_at),
             entry: self.key.clone(),
-            markers: self.markers.clone(),
+            markers,
             manifest,
             folded,
         }))

@@ -49,16 +49,21 @@ impl Asked {
     }
 }
 
-/// Removes the markers of the backup whose entry has the key `entry`, and what that is folded into: of one that is withdrawn, and goes.
+/// Removes the markers of the backup whose entry has the key `entry`. Whoever removes a manifest does so before.
 pub(crate) async fn remove_markers(sink: &dyn Sink, entry: &ObjectKey) -> Result<(), BackupError> {
-    remove_all(sink, &published_marker::folder_of(entry)?).await?;
+    remove_all(sink, &published_marker::folder_of(entry)?).await
+}
+
+/// Removes an entry, be it an object or folded.
+pub(crate) async fn remove_entry(sink: &dyn Sink, entry: &ObjectKey) -> Result<(), BackupError> {
+    sink.delete(entry).await?;
     remove_all(sink, &published_marker::folded_folder_of(entry)?).await
 }
 
 /// Takes back that a backup is marked as published, whose manifest is about to go, and which stays one: its entry is an object then. The
 /// marker goes first: who folds an entry looks for that when the key is there.
 pub(crate) async fn unmark(sink: &dyn Sink, entry: &ObjectKey) -> Result<(), BackupError> {
-    remove_all(sink, &published_marker::folder_of(entry)?).await?;
+    remove_markers(sink, entry).await?;
     unfold(sink, entry).await
 }
 

@@ -2,16 +2,18 @@
 //! entry as it was.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, BackupReport, Class, CleanupRequest, DestinationSpec, ListRequest, ListedStatus,
-    RepairRequest, RepairStatus, RetentionPolicy, Sink, Span, SyncRequest, Which, exit,
+    BackupId, BackupReport, Class, CleanupRequest, DeleteRequest, DestinationSpec, Engine,
+    ListRequest, ListedStatus, RepairRequest, RepairStatus, RetentionPolicy, Sink, Span,
+    SyncRequest, Which, exit,
 };
 use teeline_core::{ObjectKey, Withdrawal, WithdrawalReason, document, layout, published_marker};
 
 use super::{DAY_MS, World, count, daily, is_gone, key, keys_about};
-use crate::common::watched::mortal;
+use crate::common::watched::{mortal, watched};
 use crate::common::{place, request, store};
 
 /// A store whose lists come in pages.
@@ -299,4 +301,125 @@ async fn what_is_folded_outlives_a_sweep_that_was_wrong() {
     assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
     assert!(!sink.keys().contains(&sweep));
     world.assert_listed_and_whole(&at, &[old]).await;
+}
+
+/// Who is at work at a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Cleanup,
+    Repair,
+    Delete,
+}
+
+impl Who {
+    /// Works there, without an executor around.
+    fn works(self, engine: &Engine, at: &[DestinationSpec], id: &BackupId) {
+        match self {
+            Who::Cleanup => {
+                let policy = RetentionPolicy::new(daily(100));
+                engine.cleanup_blocking(CleanupRequest::new(at.to_vec(), policy));
+            }
+            Who::Repair => {
+                engine.repair_blocking(RepairRequest::heal(at.to_vec()));
+            }
+            Who::Delete => {
+                let mut request = DeleteRequest::new(at.to_vec(), id.clone());
+                request.retention.grace = Span::default();
+                engine.delete_blocking(request);
+            }
+        }
+    }
+}
+
+/// At the call of this number of one, at the first of two stores, another one works from its beginning to its end; whether it came to that.
+async fn one_meeting(one: Who, other: Who, is_folded_before: bool, call: u64) -> bool {
+    let about = format!("{other:?} at call {call} of {one:?}, folded before: {is_folded_before}");
+    let world = World::new();
+    let ((sink, here), (_, there)) = (paged("here"), paged("there"));
+    let at = [here, there];
+    let id = world.backup(&at).await;
+    world.wait(8 * DAY_MS);
+    if is_folded_before {
+        world.cleanup(&at, daily(100)).await;
+    }
+    if [one, other].contains(&Who::Repair) {
+        sink.overwrite(&key(&format!("{id}/manifest.json")), b"{}");
+    }
+    let (calls, has_met) = (AtomicU64::new(0), Arc::new(AtomicBool::new(false)));
+    let meets = {
+        let (at, id, has_met) = (at.clone(), id.clone(), Arc::clone(&has_met));
+        move |_: Operation, _: Option<&ObjectKey>| {
+            if calls.fetch_add(1, Ordering::Relaxed) == call {
+                has_met.store(true, Ordering::Relaxed);
+                let (at, id) = (at.clone(), id.clone());
+                let works = move || {
+                    let world = World::at("2026-12-01T12:00:00.000Z".parse().unwrap());
+                    other.works(&world.engine, &at, &id);
+                };
+                std::thread::spawn(works).join().unwrap();
+            }
+            Ok(())
+        }
+    };
+    let through = [watched(&sink, "here", meets), at[1].clone()];
+    let (engine, meeting) = (world.engine.clone(), id.clone());
+    let works = move || one.works(&engine, &through, &meeting);
+    tokio::task::spawn_blocking(works).await.unwrap();
+    if !has_met.load(Ordering::Relaxed) {
+        return false;
+    }
+
+    let here = &at[..1];
+    if [one, other].contains(&Who::Delete) {
+        assert!(
+            world.listed(here).await.is_empty(),
+            "{about}: {:?}",
+            keys_about(&sink, &id)
+        );
+        world.delete_at_once(here, &id).await;
+        world.cleanup(here, daily(100)).await;
+        assert!(is_gone(&sink, &id), "{about}: {:?}", keys_about(&sink, &id));
+    } else {
+        let listed = world.engine.list(here).await;
+        assert_eq!(
+            listed.backups.len(),
+            1,
+            "{about}: {:?}",
+            in_catalog(&sink, &id)
+        );
+        let request = RepairRequest::heal(at.to_vec());
+        let report = world.engine.repair(request).await;
+        assert_eq!(report.exit_code(), exit::DONE, "{about}: {report:?}");
+        world
+            .assert_listed_and_whole(here, std::slice::from_ref(&id))
+            .await;
+        world.wait(8 * DAY_MS);
+        world.cleanup(here, daily(100)).await;
+        assert!(
+            is_folded(&sink, &id),
+            "{about}: {:?}",
+            in_catalog(&sink, &id)
+        );
+        world.assert_listed_and_whole(here, &[id]).await;
+    }
+    true
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_meets_whom_there_a_backup_stays_and_what_is_deleted_goes() {
+    for (one, other) in [
+        (Who::Cleanup, Who::Cleanup),
+        (Who::Cleanup, Who::Repair),
+        (Who::Repair, Who::Cleanup),
+        (Who::Cleanup, Who::Delete),
+        (Who::Delete, Who::Cleanup),
+    ] {
+        for is_folded_before in [false, true] {
+            let mut call = 0;
+            while one_meeting(one, other, is_folded_before, call).await {
+                call += 1;
+            }
+            assert!(call > 3, "{other:?} met {one:?} at every call: {call}");
+        }
+    }
 }
