@@ -116,6 +116,8 @@ async fn a_bucket_has_one_key_in_its_catalogue_for_what_is_old_and_a_folder_its_
         made.insert(0, world.backup(&stores.at).await);
         world.wait(1);
     }
+    // Later than anything was written, however slow the machine is.
+    world.wait(HOUR_MS / 2);
     let policy = RetentionPolicy {
         dead_after: Span::default(),
         ..RetentionPolicy::default()
