@@ -96,7 +96,7 @@ pub use part::{Conditions, InPart, Partitions, Query};
 pub use path_template::PathTemplate;
 pub use piece::{Piece, WindowBytes};
 pub use placing::{INDEX_BYTES_MAX, Placement, Placer, ResourceKind, SegmentId};
-pub use plain_http::{PLAIN_HTTP_WARNING, plain_http_host};
+pub use plain_http::{PLAIN_HTTP_WARNING, new_plain_http_host, plain_http_host};
 pub use probe::{ProbeRecord, Promises};
 pub use progress::{DestinationState, Narrator, ProgressEvent};
 pub use random::Random;

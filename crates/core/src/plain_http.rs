@@ -1,6 +1,8 @@
 //! Addresses whose traffic others on the way can read and change.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 
 /// The host of an `http://` address that isn't this machine itself: what is sent there can be read on its way.
 ///
@@ -26,12 +28,28 @@ pub fn plain_http_host(address: &str) -> Option<&str> {
     (!is_here).then_some(host)
 }
 
+/// As [`plain_http_host`], but each host only once in a process: for who warns.
+pub fn new_plain_http_host(address: &str) -> Option<&str> {
+    static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let host = plain_http_host(address)?;
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.insert(host.to_owned()).then_some(host)
+}
+
 /// What is said of such a host when it is about to be used.
 pub const PLAIN_HTTP_WARNING: &str = "what goes there isn't encrypted on its way: use https://, or seal backups and trust the network";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_warns_does_so_once() {
+        let address = "http://warned.example:9000";
+        assert_eq!(new_plain_http_host(address), Some("warned.example"));
+        assert_eq!(new_plain_http_host(address), None);
+        assert_eq!(new_plain_http_host("http://localhost"), None);
+    }
 
     #[test]
     fn only_this_machine_is_trusted_without_encryption() {

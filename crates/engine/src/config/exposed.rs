@@ -19,6 +19,9 @@ const NAMES: [&str; 6] = [
 ];
 /// Where what the plugin calls only a key is a secret.
 const ENCRYPTION: &str = "encryption";
+/// Where addresses are secrets: whoever knows one can call it.
+const HOOKS: &str = "hooks.";
+const ADDRESSES: [&str; 2] = ["url", "ping"];
 /// Whose keys are of use on this machine only, for as long as a command runs.
 const EMBEDDED_S3: &str = "embedded_s3";
 
@@ -57,10 +60,23 @@ fn first_secret(table: &Map<String, Value>, above: &KeyPath) -> Option<KeyPath> 
             return None;
         }
         let short = name.to_ascii_lowercase().replace('_', "");
-        let is_key = short == "key" && above.to_string().ends_with(ENCRYPTION);
-        let is_secret = is_key || NAMES.contains(&short.as_str());
+        let above = above.to_string();
+        let is_key = short == "key" && above.ends_with(ENCRYPTION);
+        let is_address = above.starts_with(HOOKS) && ADDRESSES.contains(&short.as_str());
+        let is_secret = is_key || is_address || NAMES.contains(&short.as_str());
         secret_in(&table[name], key, is_secret)
     })
+}
+
+/// What of a text stands in the file itself; user information of variables alone is none.
+fn without_variables(text: &str) -> String {
+    let mut rest = String::new();
+    let mut parts = text.split("${");
+    rest.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        rest.push_str(part.split_once('}').map_or(part, |(_, behind)| behind));
+    }
+    rest.replace("://:@", "://").replace("://@", "://")
 }
 
 fn secret_in(value: &Value, key: KeyPath, is_secret: bool) -> Option<KeyPath> {
@@ -71,8 +87,11 @@ fn secret_in(value: &Value, key: KeyPath, is_secret: bool) -> Option<KeyPath> {
             values.find_map(|(index, value)| secret_in(value, key.index(index), is_secret))
         }
         ValueKind::String(text) => {
-            let is_here = !text.is_empty() && !text.contains("${");
-            let shows = is_here && (is_secret || masked(text) != *text);
+            let rest = without_variables(text);
+            let shows = match is_secret {
+                true => !rest.trim().is_empty(),
+                false => masked(&rest) != rest,
+            };
             shows.then_some(key)
         }
         _ => None,

@@ -131,9 +131,12 @@ fn call(table: &mut Table<'_>) -> Result<HookCall, BackupError> {
     if let Some(url) = table.text("ping")? {
         return Ok(HookCall::Ping(url.into()));
     }
-    let secrets = table.text_or_texts("secret")?.unwrap_or_default();
+    let secrets = table.text_or_texts("secret")?;
+    if secrets.as_ref().is_some_and(Vec::is_empty) {
+        return Err(table.error_at("secret", "names no secret"));
+    }
     Ok(HookCall::Webhook {
         url: table.needed_text("url")?.into(),
-        secrets: secrets.into_iter().map(Secret::from).collect(),
+        secrets: secrets.into_iter().flatten().map(Secret::from).collect(),
     })
 }

@@ -10,7 +10,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use sha2::Sha256;
-use teeline_core::{BackupError, Class, Random, RetryPolicy, Tries, mistrusted, retry_after_ms};
+use teeline_core::{
+    BackupError, Class, PLAIN_HTTP_WARNING, Random, RetryPolicy, Tries, mistrusted,
+    new_plain_http_host, retry_after_ms,
+};
 use tokio::time::{Instant, sleep};
 
 use super::{Hook, Moment, RunEvent};
@@ -114,6 +117,9 @@ impl Address {
         if !suffix.is_empty() {
             let path = format!("{}{suffix}", url.path().trim_end_matches('/'));
             url.set_path(&path);
+        }
+        if let Some(host) = new_plain_http_host(self.0.as_str()) {
+            tracing::warn!(host, "{PLAIN_HTTP_WARNING}");
         }
         // One that moves may have become somebody else's.
         let client = Client::builder().redirect(Policy::none()).build();

@@ -156,6 +156,8 @@ impl Scene<'_> {
                 };
                 let mut policy = RetentionPolicy::new(newest);
                 policy.grace = Span::default();
+                // So that what stays is folded where lists come in pages.
+                policy.dead_after = Span::default();
                 let request = CleanupRequest::new(to, policy);
                 let report = engine.cleanup(request).await;
                 (report.exit_code(), format!("{report:?}"))

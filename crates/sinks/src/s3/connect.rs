@@ -11,7 +11,7 @@ use object_store::aws::{AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider,
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig, StaticCredentialProvider};
 use reqwest::redirect::Policy;
-use teeline_core::{BackupError, Class, PLAIN_HTTP_WARNING, plain_http_host};
+use teeline_core::{BackupError, Class, PLAIN_HTTP_WARNING, new_plain_http_host};
 
 use super::credentials::ChainedCredentials;
 use super::failure::deepest;
@@ -43,7 +43,7 @@ struct Access {
 
 pub(super) async fn connect(options: &S3Options) -> Result<Connected, BackupError> {
     options.check()?;
-    if let Some(host) = options.endpoint.as_deref().and_then(plain_http_host) {
+    if let Some(host) = options.endpoint.as_deref().and_then(new_plain_http_host) {
         tracing::warn!(host, "{PLAIN_HTTP_WARNING}");
     }
     let unusable = |error: &(dyn Error + 'static)| {

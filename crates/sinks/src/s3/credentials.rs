@@ -3,12 +3,12 @@
 //! They are asked for with every request and found once: kept until shortly before they expire, and looked for by one
 //! caller at a time. Where a renewal fails, the old ones serve for as long as they last. What the server says of keys concerns
 //! those that the request was signed with: many requests that are refused together lead to one renewal. A refusal without a word, as
-//! of a HEAD, may be one of expired keys, or of missing rights: it leads to one renewal, and to no other where that gives the same keys.
+//! of a HEAD, may be one of expired keys, or of missing rights: it leads to one renewal, and for a while to no other, whatever that gave.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use aws_credential_types::provider::error::CredentialsError;
@@ -23,6 +23,8 @@ use super::service::{Rejected, keys_digest};
 
 /// How long before they expire keys are renewed.
 const RENEWAL: Duration = Duration::from_secs(5 * 60);
+/// How long keys count as right that a refusal without a word has led to.
+const DOUBTED_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// Keys from AWS's default chain.
 pub(super) struct ChainedCredentials {
@@ -38,8 +40,8 @@ struct Told {
     expired: Option<Digest>,
     /// Those that were refused without a word last.
     doubted: Option<Digest>,
-    /// Those that are as new as they get: it isn't them that is refused.
-    settled: Option<Digest>,
+    /// Those that a doubt has led to, and when: it isn't them that is refused.
+    settled: Option<(Digest, Instant)>,
 }
 
 /// What to do with keys that were found before.
@@ -84,7 +86,10 @@ impl ChainedCredentials {
             told.expired = rejected.signed_with;
             return true;
         }
-        if !rejected.may_be_of_expired_keys() || told.settled == rejected.signed_with {
+        let is_settled = told.settled.is_some_and(|(keys, since)| {
+            rejected.signed_with == Some(keys) && since.elapsed() < DOUBTED_AGAIN_AFTER
+        });
+        if !rejected.may_be_of_expired_keys() || is_settled {
             return false;
         }
         told.doubted = rejected.signed_with;
@@ -100,18 +105,18 @@ impl ChainedCredentials {
         let keys = Some(found.digest);
         if told.expired == keys || !found.lasts_for(Duration::ZERO) {
             Renewal::Needed
-        } else if (told.doubted == keys && told.settled != keys) || !found.lasts_for(RENEWAL) {
+        } else if told.doubted == keys || !found.lasts_for(RENEWAL) {
             Renewal::Tried
         } else {
             Renewal::Needless
         }
     }
 
-    /// Keys that were looked for again, and are still these, aren't doubted any more.
+    /// What was doubted was looked for again, and these were found, or stay for want of others.
     fn settle(&self, keys: Digest) {
         let mut told = self.told();
-        if told.doubted == Some(keys) {
-            told.settled = Some(keys);
+        if told.doubted.take().is_some() {
+            told.settled = Some((keys, Instant::now()));
         }
     }
 }
@@ -255,20 +260,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_without_a_word_leads_to_one_renewal() {
-        let answers = ["old", "new", "new"].map(|id| Some((id, 3_600)));
+        // Each time others, as a role that is assumed gives them.
+        let answers = ["old", "new", "newer"].map(|id| Some((id, 3_600)));
         let credentials = chain(answers.into());
         assert_eq!(id(&credentials).await, "old");
         for _ in 0..10 {
             assert!(credentials.renews_after(&wordless("old")));
             assert_eq!(id(&credentials).await, "new");
         }
-        assert!(credentials.renews_after(&wordless("new")));
-        assert_eq!(id(&credentials).await, "new");
-        assert!(
-            !credentials.renews_after(&wordless("new")),
-            "it was the same again"
-        );
-        assert_eq!(id(&credentials).await, "new");
+        for _ in 0..10 {
+            assert!(
+                !credentials.renews_after(&wordless("new")),
+                "it isn't the keys"
+            );
+            assert_eq!(id(&credentials).await, "new");
+        }
+        assert!(credentials.renews_after(&expired("new")));
+        assert_eq!(id(&credentials).await, "newer");
     }
 
     #[tokio::test]

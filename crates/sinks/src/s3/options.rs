@@ -61,7 +61,8 @@ impl S3Options {
 pub struct Timeouts {
     /// Until a connection stands.
     pub connect_ms: u64,
-    /// Until an answer begins; on top, a request has the time that its bytes take at 256 KiB/s.
+    /// Until an answer begins, and until a small one ends; on top, a request has the time that its bytes, or 16 MiB, take at 256 KiB/s. The end of
+    /// an upload in parts has all of `request_ms`.
     pub answer_ms: u64,
     /// A whole request, body included.
     pub request_ms: u64,

@@ -24,6 +24,8 @@ use super::lock::Locking;
 
 /// The slowest rate at which a request may be sent without being taken for stuck.
 const SENDING_BYTES_PER_SECOND_MIN: u64 = 256 * 1024;
+/// A request may wait for others that are sent beside it: for as much as the largest object that isn't sent in parts, an index, and some.
+const WHOLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Of an answer that is an error, no more than this is read.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Of what a server says about it, no more than this is shown.
@@ -74,14 +76,18 @@ impl HttpService for Service {
             locking.ask(&mut request).await?;
         }
         let signed_with = signer(&request);
-        let response = self.answer(request).await?;
+        let response = match expected {
+            // It takes as long as the object is large, which only who waits for it knows.
+            Expected::Completion => self.inner.execute(request).await?,
+            _ => self.answer(request).await?,
+        };
         if !response.status().is_success() {
-            return Err(rejected(response, signed_with).await);
+            return Err(self.rejected(response, signed_with).await);
         }
         match expected {
-            Expected::Beginning => begun(response).await,
+            Expected::Beginning => self.in_time(begun(response)).await,
             Expected::Completion => completed(response).await,
-            Expected::List => listed(response).await,
+            Expected::List => self.in_time(listed(response)).await,
             Expected::Stored => Ok(tagged(response)),
             Expected::Other => Ok(response),
         }
@@ -92,12 +98,44 @@ impl Service {
     /// Waits for an answer to begin. Where none does, the request may be stuck, and another one not.
     async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let bytes = request.body().content_length() as u64;
-        let sending_ms = bytes.saturating_mul(1_000) / SENDING_BYTES_PER_SECOND_MIN;
+        let sending_ms =
+            bytes.max(WHOLE_BYTES).saturating_mul(1_000) / SENDING_BYTES_PER_SECOND_MIN;
         let limit = Duration::from_millis(self.answer_ms.saturating_add(sending_ms));
-        match timeout(limit, self.inner.execute(request)).await {
-            Ok(response) => response,
-            Err(elapsed) => Err(HttpError::new(HttpErrorKind::Timeout, elapsed)),
-        }
+        in_time(limit, self.inner.execute(request)).await
+    }
+
+    /// Waits for the rest of an answer that is small.
+    async fn in_time<T>(
+        &self,
+        rest: impl Future<Output = Result<T, HttpError>>,
+    ) -> Result<T, HttpError> {
+        in_time(Duration::from_millis(self.answer_ms), rest).await
+    }
+
+    async fn rejected(&self, response: HttpResponse, signed_with: Option<Digest>) -> HttpError {
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name)?.to_str().ok();
+        let date = header("date").map(str::to_owned);
+        let wait_ms = retry_after_ms(header, SystemTime::now().into());
+        let body = self.in_time(async { Ok(error_body(response.into_body()).await) });
+        // The status says enough without.
+        let body = body.await.unwrap_or_default();
+        wrap(Rejected {
+            date,
+            wait_ms,
+            signed_with,
+            ..Rejected::new(status, &body)
+        })
+    }
+}
+
+async fn in_time<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, HttpError>>,
+) -> Result<T, HttpError> {
+    match timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(elapsed) => Err(HttpError::new(HttpErrorKind::Timeout, elapsed)),
     }
 }
 
@@ -194,20 +232,6 @@ fn tagged(mut response: HttpResponse) -> HttpResponse {
         .entry("etag")
         .or_insert(HeaderValue::from_static("\"\""));
     response
-}
-
-async fn rejected(response: HttpResponse, signed_with: Option<Digest>) -> HttpError {
-    let status = response.status().as_u16();
-    let header = |name| response.headers().get(name)?.to_str().ok();
-    let date = header("date").map(str::to_owned);
-    let wait_ms = retry_after_ms(header, SystemTime::now().into());
-    let body = error_body(response.into_body()).await;
-    wrap(Rejected {
-        date,
-        wait_ms,
-        signed_with,
-        ..Rejected::new(status, &body)
-    })
 }
 
 /// Which keys a request is signed with.

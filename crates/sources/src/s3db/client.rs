@@ -15,7 +15,7 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use teeline_core::{
-    BackupError, Class, PLAIN_HTTP_WARNING, mistrusted, plain_http_host, retry_after_ms,
+    BackupError, Class, PLAIN_HTTP_WARNING, mistrusted, new_plain_http_host, retry_after_ms,
 };
 
 use super::connection::Connection;
@@ -72,7 +72,7 @@ pub(super) async fn connect(connection: &Connection) -> Client {
         config = config.region(Region::new(region.clone()));
     }
     if let Some(endpoint) = &connection.endpoint {
-        if let Some(host) = plain_http_host(endpoint) {
+        if let Some(host) = new_plain_http_host(endpoint) {
             tracing::warn!(host, "{PLAIN_HTTP_WARNING}");
         }
         config = config.endpoint_url(endpoint);

@@ -62,9 +62,11 @@ impl Shown for VerifyReport {
             backup.destinations.iter().map(with_id)
         });
         for (id, copy) in copies {
-            let repair = format!("teeline repair {id}");
-            let damage = copy.damage.iter().map(Problem::damage);
-            problems.extend(damage.map(|problem| problem.with_help(Some(&repair))));
+            let mut damage: Vec<Problem> = copy.damage.iter().map(Problem::damage).collect();
+            if let Some(last) = damage.pop() {
+                damage.push(last.with_help(Some(&format!("teeline repair {id}"))));
+            }
+            problems.extend(damage);
             let unrecorded = copy.unrecorded.as_ref();
             problems.extend(unrecorded.map(|error| Problem::unrecorded(&copy.name, error)));
             let error = copy.seal.as_ref().and_then(|seal| seal.error.as_ref());

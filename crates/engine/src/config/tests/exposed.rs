@@ -10,7 +10,10 @@ fn warned(file: &str, text: &str, mode: u32) -> Vec<String> {
     let path = folder.path().join(file);
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-    let value = |_: &str| Some("s3://id:CANARY@bucket/copy".to_owned());
+    let value = |name: &str| match name {
+        "PLACE" => Some("s3://id:CANARY@bucket/copy".to_owned()),
+        _ => Some("CANARY".to_owned()),
+    };
     let config = Config::load(&path, &value, std::iter::empty()).unwrap();
     let warnings = config.warnings.iter().map(|warning| {
         let (message, help) = (&warning.message, &warning.help);
@@ -27,11 +30,15 @@ fn a_secret_that_others_may_read_is_warned_of() {
     let keys = "[destinations.a]\nurl = \"s3://bucket\"\naccess_key_id = \"id\"\nsecret_access_key = \"CANARY\"";
     let hook =
         "[hooks.h]\nurl = \"https://h\"\nsecret = [\"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"]";
+    let half = "[destinations.a]\nurl = \"s3://id:CANARY@bucket/${NAME}\"";
+    let ping = "[hooks.h]\nping = \"https://h/CANARY\"";
     let plugin = "{ driver: 'filesystem', encryption: { key: 'CANARY' } }";
     for (file, text, key) in [
         ("c.toml", url, "destinations.a.url"),
         ("c.toml", keys, "destinations.a.secret_access_key"),
         ("c.toml", hook, "hooks.h.secret[0]"),
+        ("c.toml", half, "destinations.a.url"),
+        ("c.toml", ping, "hooks.h.ping"),
         ("c.json5", plugin, "encryption.key"),
     ] {
         let message =
@@ -49,6 +56,7 @@ fn a_secret_that_others_may_read_is_warned_of() {
 fn a_secret_that_is_elsewhere_is_not() {
     for text in [
         "[destinations.a]\nurl = \"${PLACE}\"",
+        "[destinations.a]\nurl = \"s3://${NAME}:${NAME}@bucket/copy\"",
         "[destinations.a]\nurl = \"s3://bucket/copy\"\nprofile = \"backups\"",
         "[encryption]\nkey_env = \"KEY\"",
         "[embedded_s3]\nroot = \"s3\"\naccess_key = \"teeline\"\nsecret_key = \"quickstart\"\nbuckets = [\"a\"]",

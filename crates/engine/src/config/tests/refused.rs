@@ -86,6 +86,14 @@ fn hooks_that_could_not_be_called_are_found_when_they_are_read() {
             &format!("3:1: `hooks.x.secret` {secret}"),
         ),
         (
+            "url = \"http://h\"\nsecret = \" \"",
+            "3:1: `hooks.x.secret` names no secret",
+        ),
+        (
+            "url = \"http://h\"\nsecret = []",
+            "3:1: `hooks.x.secret` names no secret",
+        ),
+        (
             "ping = \"http://h\"\nsecret = \"CANARY\"",
             "3:1: `hooks.x.secret` goes with `url`, whose calls it signs",
         ),

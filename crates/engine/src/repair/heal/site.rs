@@ -37,12 +37,12 @@ impl<'a> Site<'a> {
         let mut folders: Vec<_> = searched
             .folders
             .iter()
-            .filter(|folder| {
-                folder.id == *id && (folder.has_manifest || folder.has_claim || was_listed)
-            })
+            .filter(|folder| folder.id == *id && (folder.has_manifest || folder.has_claim))
             .collect();
         folders.sort_by_key(|folder| !folder.has_manifest);
         let folder = folders.first();
+        // Without a claim it may be a restore that only has the name.
+        let has_files = searched.folders.iter().any(|folder| folder.id == *id);
         let mut without_manifest = catalog.without_manifest.iter();
         let entry = searched
             .asked
@@ -56,7 +56,7 @@ impl<'a> Site<'a> {
             || folder.is_some_and(|folder| folder.has_manifest)
         {
             Standing::Lost
-        } else if folder.is_some() || entry.is_some() {
+        } else if folder.is_some() || entry.is_some() || (was_listed && has_files) {
             match was_listed {
                 true => Standing::Lost,
                 false => Standing::Begun,
