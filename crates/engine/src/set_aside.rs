@@ -14,8 +14,8 @@ use crate::open::Opened;
 
 /// So much is read at once. Digests of windows make the name of a copy, so this stays as it is.
 const WINDOW_BYTES: u64 = 4 << 20;
-/// A store that keeps no copy right isn't asked for more of them.
-const COPIES_MAX: usize = 4;
+/// A store that keeps no copy right isn't asked for more of them at a time.
+const COPIES_MADE_MAX: usize = 4;
 
 /// What was moved aside, or is about to be.
 pub(crate) struct Kept {
@@ -107,11 +107,16 @@ async fn keep(opened: &Opened, key: &ObjectKey) -> Result<Kept, BackupError> {
     let sink = opened.sink.as_ref();
     let digest = digest_of(sink, key).await?;
     let mut name = digest;
-    for _ in 0..COPIES_MAX {
+    let mut made = 0;
+    // What earlier repairs have left that was damaged in turn doesn't count: the store may have been mended since.
+    while made < COPIES_MADE_MAX {
         let kept = layout::damaged(key, name)?;
         match sink.head(&kept).await {
             Ok(_) => {}
-            Err(error) if error.class() == Class::NotFound => copy(sink, key, &kept).await?,
+            Err(error) if error.class() == Class::NotFound => {
+                copy(sink, key, &kept).await?;
+                made += 1;
+            }
             Err(error) => return Err(error),
         }
         if is_copy(sink, key, &kept, digest).await? {
