@@ -135,6 +135,10 @@ impl Soak {
             return Ok("nothing to damage");
         };
         let whole = fs::read(&file).map_err(|error| error.to_string())?;
+        if whole.is_empty() {
+            // As that of a link without new lines, where nothing is compressed.
+            return Ok("nothing to damage");
+        }
         let mut damaged = whole.clone();
         let at = self.random.below(damaged.len() as u64);
         if let Some(byte) = damaged.get_mut(usize::try_from(at).unwrap_or(0)) {
