@@ -2,7 +2,8 @@
 //!
 //! One that lacks some of the chain is completed first, from another one that has it. Where that fails it sits the pass out
 //! as behind; one that the run can't do without makes it a full backup for all. So nobody ever has a link that can't be
-//! restored from there.
+//! restored from there. What was withdrawn from one of them isn't copied there again, so nothing goes on from that: it
+//! would leave out a destination that nothing is wrong with.
 
 use teeline_core::chain::{Linked, Links};
 use teeline_core::{
@@ -43,7 +44,8 @@ impl Run<'_> {
         if !self.request.is_incremental() {
             return Ok(Extent::Everything);
         }
-        let looking = async { Ok(self.look().await) };
+        let active = strategy.active();
+        let looking = async { Ok(self.look(&active).await) };
         let (asked, found) = self.deadline.cancel().guard(looking).await?;
         self.unusable = found.unusable;
         let Some(parent) = found.parent else {
@@ -60,7 +62,7 @@ impl Run<'_> {
         };
         let mut without = strategy.clone();
         let mut behind = Vec::new();
-        for id in strategy.active() {
+        for id in active {
             let healing = self.heal(&asked, id, &parent);
             let Err(error) = self.deadline.cancel().guard(healing).await else {
                 continue;
@@ -90,7 +92,7 @@ impl Run<'_> {
 
     /// What destinations have, and the newest backup to go on from. As long as the newest backups are enough to tell, the
     /// others aren't read.
-    async fn look(&self) -> (AskedAll, Found) {
+    async fn look(&self, active: &[DestinationId]) -> (AskedAll, Found) {
         let ask = async |limit| {
             let opened = self.opened.iter().cloned().map(Ok).collect();
             let wanted = Wanted {
@@ -98,7 +100,7 @@ impl Run<'_> {
                 ..Wanted::ALL
             };
             let asked = ask_opened(opened, &wanted).await;
-            let found = self.newest(&asked).await;
+            let found = self.newest(&asked, active).await;
             (asked, found)
         };
         let (asked, found) = ask(RECENT).await;
@@ -113,8 +115,9 @@ impl Run<'_> {
         }
     }
 
-    /// The newest backup to go on from, that can be had whole from wherever it is.
-    async fn newest(&self, asked: &AskedAll) -> Found {
+    /// The newest backup to go on from, that can be had whole from wherever it is, and that no destination of the pass
+    /// has withdrawn any of.
+    async fn newest(&self, asked: &AskedAll, active: &[DestinationId]) -> Found {
         let mut found = Found::default();
         for entry in newest_first(asked) {
             let is_too_late = self
@@ -152,6 +155,14 @@ impl Run<'_> {
                     Ok(index) => found.parent = index.map(Parent::Indexed),
                     Err(error) => found.unusable.push(error.to_string()),
                 }
+            }
+            let withdrawn = found.parent.as_ref().and_then(|parent| {
+                let places = active.iter().filter_map(|id| asked[id.0].as_ref().ok());
+                withdrawn_from(&parent.references(), places)
+            });
+            if let Some(why) = withdrawn {
+                found.parent = None;
+                found.other.get_or_insert(why);
             }
             let has_tried_enough =
                 found.unread == UNOPENED_MAX && !self.request.keys.secrets.is_empty();
@@ -225,10 +236,6 @@ impl Run<'_> {
         let there = links_at(to);
         let from: Vec<&Asked> = asked.iter().flatten().collect();
         for BackupRef { id, .. } in there.lacking(&parent.references()) {
-            if to.has_withdrawn(&id) {
-                let message = "it was withdrawn from there";
-                return Err(BackupError::new(Class::Permanent, "copy", &id, message));
-            }
             complete_at(self.engine, &from, to, &id).await?;
         }
         Ok(())
@@ -270,6 +277,20 @@ fn other_seal(is_sealed: bool) -> &'static str {
         true => "is encrypted, and this one is not to be",
         false => "isn't encrypted, and this one is to be",
     }
+}
+
+/// The first of these backups that one of these places has withdrawn, and which place.
+fn withdrawn_from<'a>(
+    backups: &[BackupRef],
+    mut places: impl Iterator<Item = &'a Asked>,
+) -> Option<String> {
+    places.find_map(|place| {
+        let withdrawn = backups.iter().find(|it| place.has_withdrawn(&it.id))?;
+        Some(format!(
+            "{} was withdrawn from {}",
+            withdrawn.id, place.opened.name
+        ))
+    })
 }
 
 /// Every backup that is listed somewhere. Of two of the same time first the one that restores alone.

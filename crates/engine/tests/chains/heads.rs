@@ -2,8 +2,8 @@
 
 use teeline::sinks::{Fault, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, BackupReport, Class, DestinationSpec, DestinationStatus, Place, RestoreTarget,
-    RunStatus, Sink, StrategyKind, SyncRequest, Which, exit,
+    BackupId, BackupReport, Class, DeleteRequest, DestinationSpec, DestinationStatus, Place,
+    RestoreTarget, RunStatus, Sink, StrategyKind, SyncRequest, Which, exit,
 };
 use teeline_core::ObjectKey;
 
@@ -113,6 +113,37 @@ async fn one_that_missed_a_link_gets_it_before_the_next() {
     assert!(listed(&site, &two).await.contains(&missed.id.unwrap()));
     let found = site.restored(Which::Latest, &[two]).await;
     assert_same(&found, &site.objects().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_goes_on_from_what_was_withdrawn_from_one_of_them() {
+    let site = Site::new().await;
+    let (_, one) = store("one");
+    let (_, two) = store("two");
+    let both = [one.clone(), two.clone()];
+    site.writer.make(&put(1, 1)).await;
+    let older = site.made("full", &both).await.id.unwrap();
+    let newer = site.made("full", &both).await.id.unwrap();
+    let delete = async |at: &DestinationSpec, id: &BackupId| {
+        let mut request = DeleteRequest::new(vec![at.clone()], id.clone());
+        request.cascade = true;
+        assert_eq!(site.engine.delete(request).await.exit_code(), 0);
+    };
+    delete(&one, &newer).await;
+    // Everybody could do without the other one, and nobody has to.
+    let made = run(&site, StrategyKind::Any, &both).await;
+    assert_eq!(made.exit_code(), 0, "{made:?}");
+    assert_eq!(made.parent.unwrap().id, older);
+
+    delete(&two, &older).await;
+    let made = run(&site, StrategyKind::Any, &both).await;
+    assert_eq!(made.exit_code(), 0, "{made:?}");
+    assert!(made.parent.is_none());
+    let why = made.whole_because.unwrap();
+    assert!(why.contains("was withdrawn from two"), "{why}");
+    // A destination that isn't asked has no say.
+    let made = run(&site, StrategyKind::All, std::slice::from_ref(&two)).await;
+    assert!(made.parent.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
