@@ -202,6 +202,23 @@ fn what_a_failed_run_left_goes_by_any_spelling_of_its_place() {
 }
 
 #[test]
+fn what_a_killed_run_left_goes_at_once_where_it_is_known_to_be_dead() {
+    let (scratch, ids) = made(1);
+    // As if it had been killed before it published anything: of that no record says anything.
+    std::fs::remove_file(scratch.path("a").join(&ids[0]).join("manifest.json")).unwrap();
+    for folder in ["catalog", "runs"] {
+        std::fs::remove_dir_all(scratch.path("a").join(folder)).unwrap();
+    }
+    let delete = ["delete", &ids[0], "--at", "a", "--grace", "0s"];
+    let refused = scratch.teeline(1, &delete);
+    let advice = "nothing of it was touched for 1w, or with `--dead-after 0s`";
+    assert!(refused.stderr.contains(advice), "{}", refused.stderr);
+    assert!(scratch.path("a").join(&ids[0]).exists());
+    scratch.teeline(0, &[&delete[..], &["--dead-after", "0s"]].concat());
+    assert!(!scratch.path("a").join(&ids[0]).exists());
+}
+
+#[test]
 fn a_configuration_says_what_is_kept_and_when() {
     let (scratch, _) = made(0);
     scratch.write(

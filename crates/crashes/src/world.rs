@@ -340,7 +340,8 @@ impl World {
         if !places.clone().all(is_explained) {
             return Err(format!("{repair:?} ended with {repaired:?}"));
         }
-        let mut delete = words(&["delete", folder, "--grace", "0s", "--json"]);
+        let mut delete = words(&["delete", folder, "--json"]);
+        delete.extend(words(&["--grace", "0s", "--dead-after", "0s"]));
         delete.extend(self.places("--at"));
         self.run(&delete, &[0]).map(drop)
     }

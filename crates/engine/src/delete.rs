@@ -376,7 +376,7 @@ impl Deletion<'_> {
         let place = format!("{}: {}", self.asked.opened.sink, folder.path);
         let message = "its run may be going on: it has published nothing yet, and no record says that it has ended";
         BackupError::new(Class::Conflict, "delete", place, message).suggest(format!(
-            "try again when nothing of it was touched for {}",
+            "try again when nothing of it was touched for {}, or with `--dead-after 0s` where you know that its process has ended",
             self.policy.dead_after
         ))
     }

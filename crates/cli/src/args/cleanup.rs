@@ -32,6 +32,10 @@ pub(crate) struct DeleteArguments {
     /// How long its files stay; 0s removes them at once. Without, as the configuration says, or a day
     #[arg(long, value_name = "SPAN")]
     pub(crate) grace: Option<Span>,
+    /// A run that has published nothing is dead when nothing of it was touched for so long: 0s where you know that its
+    /// process has ended. Without, as the configuration says, or a week
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) dead_after: Option<Span>,
 }
 
 /// `teeline cleanup`.

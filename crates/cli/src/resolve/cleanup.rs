@@ -30,6 +30,7 @@ pub(crate) fn delete(
     let mut places = places(&typed.places, setting, output)?;
     let change = |policy: &mut RetentionPolicy| {
         policy.grace = typed.grace.unwrap_or(policy.grace);
+        policy.dead_after = typed.dead_after.unwrap_or(policy.dead_after);
     };
     each_policy(&mut places, change);
     let mut request = DeleteRequest::new(places, id);
