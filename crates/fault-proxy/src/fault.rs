@@ -29,6 +29,10 @@ pub enum Fault {
     ResetReply(usize),
     /// The connection ends, as if all were well, after so many bytes of the answer's body.
     CutReply(usize),
+    /// After so many bytes of the answer's body nothing more comes, and the connection stays.
+    StallReply(usize),
+    /// After so many bytes of the request's body no more of it is taken; the server never sees it.
+    StallRequest(usize),
     /// The answer comes byte by byte, with this pause after each.
     Trickle(Duration),
     /// The answer is another one.
@@ -57,6 +61,8 @@ impl fmt::Debug for Fault {
             Fault::Hold(_) => f.write_str("Hold"),
             Fault::ResetReply(bytes) => write!(f, "ResetReply({bytes})"),
             Fault::CutReply(bytes) => write!(f, "CutReply({bytes})"),
+            Fault::StallReply(bytes) => write!(f, "StallReply({bytes})"),
+            Fault::StallRequest(bytes) => write!(f, "StallRequest({bytes})"),
             Fault::Trickle(pause) => write!(f, "Trickle({pause:?})"),
             Fault::Change(_) => f.write_str("Change"),
         }

@@ -23,6 +23,10 @@ pub(crate) async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<
         read_up_to(&mut client, &mut head, bytes.min(length)).await?;
         return client.set_zero_linger();
     }
+    if let Some(Fault::StallRequest(bytes)) = fault {
+        read_up_to(&mut client, &mut head, bytes.min(length)).await?;
+        return silence().await;
+    }
     read_up_to(&mut client, &mut head, length).await?;
     match fault {
         Some(Fault::Answer(answer)) => say(&mut client, &answer.bytes(is_head)).await,
@@ -76,12 +80,18 @@ async fn answer(
             say_begin(&mut client, &reply, bytes).await?;
             client.shutdown().await
         }
+        Fault::StallReply(bytes) => {
+            say_begin(&mut client, &reply, bytes).await?;
+            silence().await
+        }
         Fault::Trickle(pause) => trickle(&mut client, &reply, pause).await,
         Fault::Change(change) => {
             change(&mut reply);
             say_all(&mut client, &reply).await
         }
-        Fault::Answer(_) | Fault::ResetRequest(_) | Fault::Silence => Ok(()),
+        Fault::Answer(_) | Fault::ResetRequest(_) | Fault::StallRequest(_) | Fault::Silence => {
+            Ok(())
+        }
     }
 }
 

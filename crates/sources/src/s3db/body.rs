@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
+use flate2::Crc;
 use teeline_core::{BackupError, Class};
 
 use super::bucket::{Bucket, Head};
@@ -22,6 +23,10 @@ pub(super) struct Body {
     /// What arrived and wasn't given yet.
     arrived: Bytes,
     etag: Option<String>,
+    /// Of what has arrived.
+    crc: Crc,
+    /// What that of all of it has to be, where the server says it.
+    crc32: Option<u32>,
     /// How much has arrived.
     offset: u64,
     size: u64,
@@ -35,18 +40,34 @@ impl Body {
             stream,
             arrived: Bytes::new(),
             etag: head.etag.clone(),
+            crc: Crc::new(),
+            crc32: head.crc32,
             offset: 0,
             size: head.size,
         }
     }
 
     /// The next bytes, at most so many; `None` at the end. Where the connection breaks, it goes on over another one.
+    /// [`Class::Corrupt`] where the bytes aren't those of the server's checksum, with the last of them.
     pub(super) async fn next(&mut self, bytes_max: usize) -> Result<Option<Bytes>, BackupError> {
         if self.arrived.is_empty() {
             self.arrived = self.receive_or_resume().await?;
+            self.check_when_whole(Class::Corrupt)?;
         }
         let given = self.arrived.split_to(bytes_max.min(self.arrived.len()));
         Ok(Some(given).filter(|given| !given.is_empty()))
+    }
+
+    /// The next bytes, as many as said unless it ends before.
+    pub(super) async fn next_piece(&mut self, bytes: usize) -> Result<Bytes, BackupError> {
+        let mut piece = BytesMut::new();
+        while piece.len() < bytes {
+            match self.next(bytes - piece.len()).await? {
+                Some(bytes) => piece.extend_from_slice(&bytes),
+                None => break,
+            }
+        }
+        Ok(piece.freeze())
     }
 
     /// All of it, as [`next`](Self::next) gives it. [`Class::Conflict`] where the object was replaced meanwhile.
@@ -62,13 +83,26 @@ impl Body {
     pub(super) async fn once(mut self) -> Result<Bytes, BackupError> {
         let first = self.receive().await?;
         if self.offset == self.size {
+            self.check_when_whole(Class::Transient)?;
             return Ok(first);
         }
         let mut all = BytesMut::from(first);
         while self.offset < self.size {
             all.extend_from_slice(&self.receive().await?);
         }
+        self.check_when_whole(Class::Transient)?;
         Ok(all.freeze())
+    }
+
+    /// Once all has arrived: that it is what the server has a checksum of, if it has one.
+    fn check_when_whole(&self, class: Class) -> Result<(), BackupError> {
+        match self.crc32 {
+            Some(expected) if self.offset == self.size && self.crc.sum() != expected => {
+                let message = "its bytes aren't those that the server has a checksum of";
+                Err(self.broken(class, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn receive_or_resume(&mut self) -> Result<Bytes, BackupError> {
@@ -92,6 +126,7 @@ impl Body {
                 Ok(Some(Ok(bytes))) if bytes.is_empty() => continue,
                 Ok(Some(Ok(bytes))) => {
                     self.offset += bytes.len() as u64;
+                    self.crc.update(&bytes);
                     if self.offset > self.size {
                         let message = "it is larger than the server said";
                         return Err(self.broken(Class::Permanent, message));

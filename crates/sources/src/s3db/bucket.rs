@@ -16,7 +16,7 @@ use teeline_core::{BackupError, Class, ObjectRow, Timestamp};
 use super::body::Body;
 use super::client::{connect, failure, is_absent};
 use super::connection::Connection;
-use super::listing::Listing;
+use super::listing::{Listed, Listing};
 use super::object::RawObject;
 use super::object_calls::{ObjectCall, ObjectCalls};
 use super::pace::Pace;
@@ -24,6 +24,8 @@ use super::parted::Parted;
 
 /// What the names of headers with user metadata begin with.
 const METADATA: &str = "x-amz-meta-";
+/// The checksum that clients of s3db.js store with each object.
+const CRC32: &str = "x-amz-checksum-crc32";
 
 /// Where a database is, with a client for it. Keys are those below the prefix.
 #[derive(Clone)]
@@ -48,28 +50,35 @@ pub(super) struct Head {
     pub(super) content_type: Option<String>,
     pub(super) size: u64,
     pub(super) etag: Option<String>,
-    last_modified: Option<Timestamp>,
+    pub(super) last_modified: Option<Timestamp>,
+    /// Of all of its bytes, where the server has one.
+    pub(super) crc32: Option<u32>,
     /// What time it was at the server.
     pub(super) date: Option<Timestamp>,
 }
 
 impl Head {
-    /// By the headers of an answer; `None` where they don't say how large the object is.
+    /// By the headers of an answer; `None` where they don't say how large the object is, or aren't those of one: each has a
+    /// tag and a time, which the page of somebody who answers in between hasn't.
     pub(super) fn of(headers: &Headers) -> Option<Self> {
         let text = |name| headers.get(name).map(str::to_owned);
         let metadata = headers.iter().filter_map(|(name, value)| {
             let name = name.strip_prefix(METADATA)?;
             Some((name.to_owned(), value.to_owned()))
         });
+        let time = |name| headers.get(name).and_then(Timestamp::from_http_date);
+        let (etag, last_modified) = (text("etag"), time("last-modified"));
+        if etag.is_none() && last_modified.is_none() {
+            return None;
+        }
         Some(Head {
             metadata: metadata.collect(),
             content_type: text("content-type"),
             size: headers.get("content-length")?.parse().ok()?,
-            etag: text("etag"),
-            last_modified: headers
-                .get("last-modified")
-                .and_then(Timestamp::from_http_date),
-            date: headers.get("date").and_then(Timestamp::from_http_date),
+            etag,
+            last_modified,
+            crc32: headers.get(CRC32).and_then(crc32),
+            date: time("date"),
         })
     }
 
@@ -184,9 +193,7 @@ impl Bucket {
     /// Opens an object; `None` where there is none.
     pub(super) async fn open(&self, key: &str) -> Result<Option<(Head, Body)>, BackupError> {
         self.at_pace(async || {
-            let answer = self
-                .answer("read", key, self.object_call("GET", key))
-                .await?;
+            let answer = self.answer("read", key, self.whole_object(key)).await?;
             answer.map(|answer| self.opened(key, answer)).transpose()
         })
         .await
@@ -194,8 +201,8 @@ impl Bucket {
 
     fn opened(&self, key: &str, answer: HttpResponse) -> Result<(Head, Body), BackupError> {
         let head = Head::of(answer.headers()).ok_or_else(|| {
-            let message = "the answer doesn't say how large the object is";
-            BackupError::new(Class::Permanent, "read", self.describe(key), message)
+            let message = "the answer isn't one of S3: it lacks the size of the object, or both its tag and its time";
+            BackupError::new(Class::Transient, "read", self.describe(key), message)
         })?;
         let body = ByteStream::new(answer.into_body());
         let body = Body::new(self.clone(), key, &head, body);
@@ -222,15 +229,39 @@ impl Bucket {
 
     /// Reads a whole object, unless it is larger than so many bytes.
     pub(super) async fn find(&self, key: &str, bytes_max: u64) -> Result<Found, BackupError> {
+        self.find_as(key, bytes_max, |_| true).await
+    }
+
+    /// The same, of an object that was listed so.
+    pub(super) async fn find_listed(
+        &self,
+        listed: &Listed,
+        bytes_max: u64,
+    ) -> Result<Found, BackupError> {
+        let fits = |head: &Head| !listed.contradicts(head);
+        self.find_as(&listed.key, bytes_max, fits).await
+    }
+
+    async fn find_as(
+        &self,
+        key: &str,
+        bytes_max: u64,
+        fits: impl Fn(&Head) -> bool,
+    ) -> Result<Found, BackupError> {
         // One call with its body: what breaks in the middle is read anew, and may be another object then.
         self.at_pace(async || {
-            let answer = self
-                .answer("read", key, self.object_call("GET", key))
-                .await?;
+            let answer = self.answer("read", key, self.whole_object(key)).await?;
             let Some(answer) = answer else {
                 return Ok(Found::Absent);
             };
             let (head, body) = self.opened(key, answer)?;
+            if !fits(&head) {
+                let size = head.size;
+                let message =
+                    format!("{size} bytes came of it, and it is listed with another size");
+                let subject = self.describe(key);
+                return Err(BackupError::new(Class::Transient, "read", subject, message));
+            }
             match head.size <= bytes_max {
                 true => Ok(Found::Small(head, body.once().await?)),
                 false => Ok(Found::Larger),
@@ -284,13 +315,19 @@ impl Bucket {
             // bodies of records unread and their connections busy, until none is left.
             let call = call
                 .header("x-amz-sdk-checksum-algorithm", "CRC32")
-                .header("x-amz-checksum-crc32", &checksum)
+                .header(CRC32, &checksum)
                 .body(object.body.clone());
             let sent = self.0.object_calls.send(call).await;
             sent.map(drop)
                 .map_err(|error| self.failed("write", key, &error))
         })
         .await
+    }
+
+    /// Asks for an object with its checksum.
+    fn whole_object(&self, key: &str) -> ObjectCall {
+        let call = self.object_call("GET", key);
+        call.header("x-amz-checksum-mode", "ENABLED")
     }
 
     fn object_call(&self, method: &'static str, key: &str) -> ObjectCall {
@@ -338,6 +375,12 @@ impl Bucket {
         })?;
         Ok(Parted::new(self.clone(), key, id))
     }
+}
+
+/// The checksum that a header says; `None` of one that isn't of all bytes in a row, but of those of parts.
+fn crc32(header: &str) -> Option<u32> {
+    let bytes = BASE64_STANDARD.decode(header).ok()?;
+    bytes.try_into().ok().map(u32::from_be_bytes)
 }
 
 /// The time that a header says.

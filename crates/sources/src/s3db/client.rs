@@ -143,8 +143,9 @@ where
                 .suggest("check the host and the port in the connection string, and that the server runs")
         }
         SdkError::ResponseError(_) => {
+            // A success that broke off in the middle, say a page of a list, is one as well.
             let class = match status(error) {
-                Some(500..) => Class::Transient,
+                Some(200..=299 | 500..) => Class::Transient,
                 _ => Class::Permanent,
             };
             let message = format!("the answer of {server} isn't one of S3: {root}");
@@ -209,7 +210,16 @@ where
         ("SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequests", _) | (_, 429) => {
             (Class::Throttled, details, "")
         }
-        ("RequestTimeout" | "InternalError", _) | (_, 500..) => (Class::Transient, details, ""),
+        ("RequestTimeout" | "InternalError" | "OperationAborted" | "ConditionalRequestConflict", _)
+        // What arrived isn't what was sent.
+        | ("IncompleteBody" | "BadDigest" | "ClientDisconnected", _)
+        | ("XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _)
+        | (_, 408 | 500..) => (Class::Transient, details, ""),
+        (_, 200..=299) => (
+            Class::Transient,
+            format!("the answer isn't one of S3 ({details})"),
+            "check that the connection string names an S3 server",
+        ),
         (_, 404) => (Class::NotFound, details, ""),
         (_, 409 | 412) => (Class::Conflict, details, ""),
         _ => (Class::Permanent, details, ""),

@@ -105,12 +105,13 @@ impl FetchContext {
         resource: Option<usize>,
     ) -> Result<Fetched, BackupError> {
         let place = self.place(&listed.key, resource);
-        let key = listed.key;
         let inline_bytes_max = self.options.inline_bytes_max;
         if listed.size > inline_bytes_max {
-            return Ok(Fetched::Large(key, place));
+            return Ok(Fetched::Large(listed.key, place));
         }
-        let (head, body) = match self.bucket.find(&key, inline_bytes_max).await? {
+        let found = self.bucket.find_listed(&listed, inline_bytes_max).await?;
+        let key = listed.key;
+        let (head, body) = match found {
             Found::Small(head, body) => (head, body),
             // An entry may name a record that is long gone.
             Found::Absent if self.is_named_by_entries(&place) => return Ok(Fetched::Unwanted),

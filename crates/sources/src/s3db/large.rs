@@ -1,6 +1,6 @@
 //! Objects that are read alone, since they are large.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde_json::json;
 use teeline_core::{BackupError, Class, Digest};
 
@@ -17,10 +17,11 @@ pub(super) struct Opened {
     pub(super) identity: Identity,
 }
 
-/// An object up to this size is held until all of it was read, so that it can be read anew where it is replaced meanwhile.
+/// An object up to this size is held until all of it was read, so that it can be read anew where it is replaced meanwhile, or
+/// came damaged.
 const HELD_BYTES_MAX: u64 = 8 << 20;
-/// How often it may be.
-const REPLACEMENTS: u32 = 5;
+/// How often it is read at the most.
+const TRIES_MAX: u32 = 6;
 
 /// Opens an object; `None` where it is gone. A record is read as a line if it is JSON that fits into one.
 pub(super) async fn open(
@@ -28,11 +29,14 @@ pub(super) async fn open(
     key: &str,
     place: &Place,
 ) -> Result<Option<Opened>, BackupError> {
-    let mut replacements = 0;
+    let mut tries = 1;
     loop {
         match open_once(context, key, place).await {
-            Err(error) if error.class() == Class::Conflict && replacements < REPLACEMENTS => {
-                replacements += 1;
+            Err(error)
+                if matches!(error.class(), Class::Conflict | Class::Corrupt)
+                    && tries < TRIES_MAX =>
+            {
+                tries += 1;
             }
             opened => return opened,
         }
@@ -71,7 +75,7 @@ async fn open_once(
     };
     let content = match head.size {
         0..=HELD_BYTES_MAX => Content::Held(body.whole().await?),
-        _ => Content::Streamed(body),
+        _ => Content::Streamed(Box::new(body)),
     };
     Ok(Some(Opened::object(head, content, record)))
 }
@@ -103,7 +107,7 @@ fn identity(head: &Head) -> Identity {
 
 /// The body of an object that is given in pieces.
 pub(super) enum Content {
-    Streamed(Body),
+    Streamed(Box<Body>),
     Held(Bytes),
 }
 
@@ -112,16 +116,7 @@ impl Content {
     pub(super) async fn next_piece(&mut self, piece_bytes: usize) -> Result<Bytes, BackupError> {
         match self {
             Content::Held(bytes) => Ok(bytes.split_to(piece_bytes.min(bytes.len()))),
-            Content::Streamed(body) => {
-                let mut piece = BytesMut::new();
-                while piece.len() < piece_bytes {
-                    match body.next(piece_bytes - piece.len()).await? {
-                        Some(bytes) => piece.extend_from_slice(&bytes),
-                        None => break,
-                    }
-                }
-                Ok(piece.freeze())
-            }
+            Content::Streamed(body) => body.next_piece(piece_bytes).await,
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use aws_sdk_s3::types::{EncodingType, Object};
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::types::{CommonPrefix, EncodingType, Object};
 use percent_encoding::percent_decode_str;
 use teeline_core::chain::version_of;
 use teeline_core::{BackupError, Class, Timestamp};
 
-use super::bucket::{Bucket, timestamp};
+use super::bucket::{Bucket, Head, timestamp};
 
 /// What servers give at the most.
 pub(super) const PAGE_KEYS: u16 = 1_000;
@@ -26,6 +27,12 @@ pub(super) struct Listed {
 }
 
 impl Listed {
+    /// Whether what came of the object can't be it: it is the version that is listed, of another size.
+    pub(super) fn contradicts(&self, came: &Head) -> bool {
+        let as_listed = version_of(came.last_modified, came.etag.as_deref(), self.size);
+        came.size != self.size && as_listed == self.version_as_read
+    }
+
     /// An object that isn't listed, and may be there all the same.
     pub(super) fn unlisted(key: String) -> Self {
         Listed {
@@ -55,6 +62,8 @@ pub(super) struct Listing {
     after: Option<String>,
     page_keys: i32,
     token: Option<String>,
+    /// What the last page began with, as the server wrote it.
+    begun_with: Option<String>,
     at_end: bool,
 }
 
@@ -67,6 +76,7 @@ impl Listing {
             after: None,
             page_keys: bucket.page_keys(),
             token: None,
+            begun_with: None,
             at_end: false,
         }
     }
@@ -123,15 +133,26 @@ impl Listing {
                     .set_continuation_token(self.token.clone());
                 async {
                     let sent = call.send().await;
-                    sent.map_err(|error| self.bucket.failed("list", &self.prefix, &error))
+                    let page =
+                        sent.map_err(|error| self.bucket.failed("list", &self.prefix, &error))?;
+                    match begin_of(&page) {
+                        // A keyless page may be followed by another one.
+                        Some(begin) if self.begun_with.as_ref() == Some(&begin) => {
+                            let message = "the server gave the last page once more";
+                            Err(self.broken(Class::Transient, message))
+                        }
+                        _ => Ok(page),
+                    }
                 }
             })
             .await?;
         let next = output.next_continuation_token().map(str::to_owned);
         let goes_on = output.is_truncated().unwrap_or(next.is_some());
         if goes_on && (next.is_none() || next == self.token) {
-            return Err(self.broken("the server doesn't say how the listing goes on"));
+            let message = "the server doesn't say how the listing goes on";
+            return Err(self.broken(Class::Permanent, message));
         }
+        self.begun_with = begin_of(&output).or(self.begun_with.take());
         self.token = next;
         self.at_end = !goes_on;
 
@@ -152,7 +173,8 @@ impl Listing {
         for folder in output.common_prefixes() {
             let folder = self.key(folder.prefix(), encoded)?;
             if folder.len() <= self.prefix.len() {
-                return Err(self.broken("the server lists the folder within itself"));
+                let message = "the server lists the folder within itself";
+                return Err(self.broken(Class::Permanent, message));
             }
             page.folders.push(folder);
         }
@@ -166,7 +188,10 @@ impl Listing {
             let spaced = listed.replace('+', " ");
             let decoded = percent_decode_str(&spaced).decode_utf8();
             decoded
-                .map_err(|_| self.broken(&format!("the key {listed:?} isn't UTF-8")))?
+                .map_err(|_| {
+                    let message = format!("the key {listed:?} isn't UTF-8");
+                    self.broken(Class::Permanent, &message)
+                })?
                 .into_owned()
         } else {
             listed.to_owned()
@@ -175,13 +200,25 @@ impl Listing {
             .strip_prefix(self.bucket.prefix())
             .filter(|key| key.starts_with(&self.prefix))
             .map(str::to_owned)
-            .ok_or_else(|| self.broken(&format!("the server lists {listed:?}, which isn't in it")))
+            .ok_or_else(|| {
+                let message = format!("the server lists {listed:?}, which isn't in it");
+                self.broken(Class::Permanent, &message)
+            })
     }
 
-    fn broken(&self, message: &str) -> BackupError {
+    fn broken(&self, class: Class, message: &str) -> BackupError {
         let subject = self.bucket.describe(&self.prefix);
-        BackupError::new(Class::Permanent, "list", subject, message)
+        BackupError::new(class, "list", subject, message)
     }
+}
+
+/// The first that a page has, as the server wrote it.
+fn begin_of(page: &ListObjectsV2Output) -> Option<String> {
+    let object = page.contents().first().and_then(Object::key);
+    let folder = page.common_prefixes().first();
+    object
+        .or(folder.and_then(CommonPrefix::prefix))
+        .map(str::to_owned)
 }
 
 fn version(object: &Object) -> u64 {

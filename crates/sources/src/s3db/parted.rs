@@ -3,7 +3,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
-use teeline_core::BackupError;
+use teeline_core::{BackupError, Class, Digest};
 
 use super::bucket::Bucket;
 use super::client::timeouts;
@@ -14,6 +14,8 @@ pub(super) struct Parted {
     key: String,
     upload: String,
     parts: Vec<CompletedPart>,
+    /// What they are, to be told from what somebody else writes.
+    sent: Vec<(usize, Digest)>,
 }
 
 impl Parted {
@@ -23,12 +25,14 @@ impl Parted {
             key: key.to_owned(),
             upload,
             parts: Vec::new(),
+            sent: Vec::new(),
         }
     }
 
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), BackupError> {
         let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
         let size = bytes.len() as u64;
+        let digest = Digest::of(&bytes);
         let sent = self
             .bucket
             .call(|client, bucket| {
@@ -50,12 +54,39 @@ impl Parted {
             .part_number(number)
             .set_e_tag(sent.e_tag);
         self.parts.push(part.build());
+        self.sent.push((bytes.len(), digest));
         Ok(())
     }
 
-    pub(super) async fn finish(self) -> Result<(), BackupError> {
+    /// Makes an object of the parts.
+    pub(super) async fn finish(&self) -> Result<(), BackupError> {
+        match self.complete().await {
+            // An earlier try may have taken effect, and its answer been lost: the upload is gone then.
+            Err(error) if error.class() == Class::NotFound && self.has_arrived().await? => Ok(()),
+            completed => completed,
+        }
+    }
+
+    /// Whether what stands under the key is what was sent.
+    async fn has_arrived(&self) -> Result<bool, BackupError> {
+        let Some((head, mut body)) = self.bucket.open(&self.key).await? else {
+            return Ok(false);
+        };
+        let bytes: usize = self.sent.iter().map(|(length, _)| length).sum();
+        if head.size != bytes as u64 {
+            return Ok(false);
+        }
+        for (length, digest) in &self.sent {
+            if Digest::of(&body.next_piece(*length).await?) != *digest {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn complete(&self) -> Result<(), BackupError> {
         let parts = CompletedMultipartUpload::builder()
-            .set_parts(Some(self.parts))
+            .set_parts(Some(self.parts.clone()))
             .build();
         self.bucket
             .call(|client, bucket| {
@@ -73,9 +104,10 @@ impl Parted {
             .await
     }
 
-    /// Frees what the parts take.
+    /// Frees what the parts take. That nothing of them is there any more is fine.
     pub(super) async fn abort(self) -> Result<(), BackupError> {
-        self.bucket
+        let aborted = self
+            .bucket
             .call(|client, bucket| {
                 let call = client.abort_multipart_upload().bucket(bucket);
                 let call = call
@@ -87,6 +119,10 @@ impl Parted {
                         .map_err(|error| self.bucket.failed("clean up", &self.key, &error))
                 }
             })
-            .await
+            .await;
+        match aborted {
+            Err(error) if error.class() == Class::NotFound => Ok(()),
+            aborted => aborted,
+        }
     }
 }

@@ -272,8 +272,9 @@ impl WriteBack {
         // It stays here, so that `abort` finds it.
         let object = self.object.insert(object);
         object.write_parts(&self.writer, is_last).await?;
-        if is_last && let Some(object) = self.object.take() {
+        if is_last {
             let done = object.finish().await?;
+            self.object = None;
             self.count(done);
         }
         Ok(())
@@ -360,14 +361,14 @@ impl OpenObject {
         Ok(())
     }
 
-    async fn finish(self) -> Result<Done, BackupError> {
-        let key = self.header.key;
-        let written = match self.large {
+    async fn finish(&self) -> Result<Done, BackupError> {
+        let key = self.header.key.clone();
+        let written = match &self.large {
             Some(Large { written, parted }) => {
                 if let Some(parted) = parted {
                     parted.finish().await?;
                 }
-                written
+                *written
             }
             None => Written::Left,
         };

@@ -15,5 +15,6 @@ mod selection;
 mod server;
 mod settle;
 mod walk;
+mod wire_faults;
 #[allow(dead_code, reason = "tests of the engine use a part of it")]
 mod writer;
