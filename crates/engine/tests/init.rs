@@ -17,10 +17,11 @@ use futures::stream::{self, BoxStream};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
     BackupError, Class, DestinationSpec, Engine, InitReport, InitRequest, InitStatus, Sink,
-    StrategyKind,
+    StrategyKind, VerifyRequest,
 };
 use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
+use teeline_fault_proxy::{self as fault_proxy, Answer, FaultProxy, Rule};
 
 /// What a store doesn't keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +162,39 @@ async fn a_store_that_replaces_what_is_there_is_named_and_later_backups_warn_of_
         .collect();
     assert_eq!(names, ["weak"]);
     assert_eq!(report.warnings[0].message, tried.weaknesses[0]);
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_conditions_takes_backups_and_is_told_of() {
+    let scratch = tempfile::tempdir().unwrap();
+    let credentials = Credentials {
+        access_key: "id".into(),
+        secret_key: "secret".into(),
+    };
+    let server = EmbeddedS3::start(scratch.path(), credentials).unwrap();
+    server.create_bucket("bucket").unwrap();
+    let proxy = FaultProxy::start(&server.address().to_string()).await;
+    let proxy = proxy.unwrap();
+    let refusal = fault_proxy::Fault::Answer(Answer::error(501, "NotImplemented"));
+    proxy.add(Rule::new("", "", refusal).with_header("if-none-match"));
+    let place = format!("bucket=http://id:secret@{}/bucket/below", proxy.address());
+    let place = DestinationSpec::parse(&place).unwrap();
+    let report = init(&[&place]).await;
+    let tried = &report.destinations[0];
+    assert_eq!(tried.status, InitStatus::Weak, "{report:?}");
+    let promises = tried.promises.unwrap();
+    assert!(
+        promises.refuses_to_replace && !promises.one_creator_wins,
+        "{tried:?}"
+    );
+
+    let engine = Engine::new().unwrap();
+    let to = [place];
+    let report = engine.backup(request(&records(50), &to)).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    assert_eq!(report.warnings[0].message, tried.weaknesses[0]);
+    let verified = engine.verify(VerifyRequest::new(to.to_vec())).await;
+    assert_eq!(verified.exit_code(), 0, "{verified:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! answered anything the fixed time is short: one that takes connections and never says a word is found out in seconds. A
 //! call that is late is dropped. Whether a write took effect is unknown then, so the error is [`Class::Transient`]: every
 //! call may be repeated. A list has no whole-call deadline, since it may be of any length: each of its items has one. Of a stream, what is waited for its
-//! pieces counts, and not what whoever takes them does meanwhile.
+//! pieces counts, and not what whoever takes them does meanwhile; and each of them comes as soon as one read would, however much is still to come.
 
 use std::fmt;
 use std::future::Future;
@@ -254,16 +254,21 @@ impl Sink for DeadlineSink {
         key: &ObjectKey,
         range: Range<u64>,
     ) -> BoxStream<'_, Result<Bytes, BackupError>> {
-        let limit = self.patience.limit(range.end.saturating_sub(range.start));
+        let whole = self.patience.limit(range.end.saturating_sub(range.start));
+        let piece_bytes = self.capabilities().reading.bytes;
         let pieces = self.inner.stream(key, range);
         let subject = Arc::new(self.subject(key));
-        stream::try_unfold((pieces, limit), move |(mut pieces, rest)| {
+        stream::try_unfold((pieces, whole), move |(mut pieces, rest)| {
             let subject = Arc::clone(&subject);
             async move {
                 let begun = Instant::now();
                 let next = pieces.try_next();
-                let waiting =
-                    (self.patience).wait_for_rest(Call::READ, [rest, limit], &subject, next);
+                let of_piece = self.patience.limit(piece_bytes);
+                let limits = match of_piece < rest {
+                    true => [of_piece, of_piece],
+                    false => [rest, whole],
+                };
+                let waiting = (self.patience).wait_for_rest(Call::READ, limits, &subject, next);
                 let piece = waiting.await?;
                 let rest = rest.saturating_sub(begun.elapsed());
                 Ok(piece.map(|piece| (piece, (pieces, rest))))

@@ -1,6 +1,7 @@
 //! A bucket of S3, or of a server that speaks S3, as a store.
 //!
-//! - An object up to one part goes in one request that the server refuses where the key is taken. A larger one goes in
+//! - An object up to one part goes in one request that the server refuses where the key is taken, if it knows how; one that doesn't is asked
+//!   before. A larger one goes in
 //!   equal parts; see [`S3Options::part_bytes`]. That nothing is replaced is checked before such an upload ends, and asked
 //!   of the server; one that doesn't heed it may let two that end at the same moment both succeed.
 //! - A `put` whose object exists with the same bytes succeeds: it can't tell a repetition from a second writer. An upload

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use teeline_core::{BackupError, Class, ObjectKey, Sink};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
-use teeline_fault_proxy::{Answer, Fault, FaultProxy, Watcher};
+use teeline_fault_proxy::{Answer, Fault, FaultProxy, Rule, Watcher};
 use teeline_sinks::{AccessKeys, ObjectStoreSink, S3Options};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -177,7 +177,6 @@ async fn a_server_that_is_busy_or_full_or_elsewhere() {
         (400, "InvalidArgument", Class::Permanent),
         (403, "RequestTimeTooSkewed", Class::Permanent),
         (403, "ExpiredToken", Class::Permanent),
-        (501, "NotImplemented", Class::Permanent),
         (507, "XMinioStorageFull", Class::Permanent),
     ];
     let proxy = Proxy::start().await;
@@ -349,6 +348,36 @@ async fn a_server_that_knows_no_conditional_end() {
     upload.commit().await.unwrap();
     proxy.assert_happened();
     assert_eq!(sink.head(&key()).await.unwrap().bytes, 6 * MIB as u64);
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_conditional_write() {
+    let proxy = Proxy::start().await;
+    let sink = proxy.sink().await;
+    let refusal = Fault::Answer(Answer::error(501, "NotImplemented"));
+    let conditional = Rule::new("PUT", "", refusal).with_header("if-none-match");
+    proxy.proxy.add(conditional);
+    let [first, second] = [&b"first"[..], b"second"].map(Bytes::from_static);
+    // Once to find out, and never again.
+    for _ in 0..3 {
+        sink.put(&key(), first.clone()).await.unwrap();
+    }
+    assert_eq!(proxy.proxy.hits(), 1);
+    let error = sink.put(&key(), second.clone()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Conflict, "{error}");
+    let mut upload = sink.begin(&key(), 0).await.unwrap();
+    upload.write(second).await.unwrap();
+    let error = upload.commit().await.unwrap_err();
+    assert_eq!(error.class(), Class::Conflict, "{error}");
+    assert_eq!(sink.read(&key(), 0..5).await.unwrap(), first);
+
+    // What it refuses with and without is something else.
+    let other = Proxy::start().await;
+    let refusal = Fault::Answer(Answer::error(501, ""));
+    other.proxy.add(Rule::new("PUT", "", refusal));
+    let error = other.sink().await.put(&key(), first).await.unwrap_err();
+    assert_eq!(error.class(), Class::Permanent, "{error}");
+    assert_eq!(other.proxy.hits(), 2);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use teeline_core::{BackupError, ObjectKey, Sink};
+use teeline_core::{BackupError, Class, ObjectKey, Sink};
 
 use super::retrier::{Call, Retrier, Success};
 
@@ -16,7 +16,7 @@ pub(super) trait Progress<'a>: Send {
     type Item: Send + 'a;
 
     /// Begins it where it is.
-    fn begin(&self) -> BoxStream<'a, Result<Self::Item, BackupError>>;
+    fn begin(&mut self) -> BoxStream<'a, Result<Self::Item, BackupError>>;
 
     /// Takes the next item.
     fn take(&mut self, item: &Self::Item) -> Taken;
@@ -26,6 +26,8 @@ pub(super) trait Progress<'a>: Send {
 pub(super) enum Taken {
     /// One that was given before.
     Again,
+    /// The same, after so many of them that no other one will come.
+    Endless,
     /// One that wasn't.
     New {
         /// Whether so much has come that the next failure is a first one.
@@ -38,7 +40,13 @@ pub(super) struct Listing<'a, T> {
     start: Start<'a, T>,
     fingerprint: fn(&T) -> Fingerprint,
     given: HashSet<Fingerprint>,
+    /// How many came since that were given before.
+    again: usize,
 }
+
+/// A list that is begun again gives all that it gave before, and a page may come twice. After that, and so many more, nothing new comes: the
+/// store answers each page with one that it has given.
+const REPEATED_MAX: usize = 10_000;
 
 /// Starts a list.
 type Start<'a, T> = Box<dyn Fn() -> BoxStream<'a, Result<T, BackupError>> + Send + 'a>;
@@ -61,6 +69,7 @@ impl<'a, T> Listing<'a, T> {
             start,
             fingerprint,
             given: HashSet::new(),
+            again: 0,
         }
     }
 }
@@ -79,14 +88,20 @@ impl<'a> Reading<'a> {
 impl<'a, T: Send + 'a> Progress<'a> for Listing<'a, T> {
     type Item = T;
 
-    fn begin(&self) -> BoxStream<'a, Result<T, BackupError>> {
+    fn begin(&mut self) -> BoxStream<'a, Result<T, BackupError>> {
+        self.again = 0;
         (self.start)()
     }
 
     fn take(&mut self, item: &T) -> Taken {
-        match self.given.insert((self.fingerprint)(item)) {
-            true => Taken::New { got_on: true },
-            false => Taken::Again,
+        if self.given.insert((self.fingerprint)(item)) {
+            self.again = 0;
+            return Taken::New { got_on: true };
+        }
+        self.again += 1;
+        match self.again <= self.given.len() + REPEATED_MAX {
+            true => Taken::Again,
+            false => Taken::Endless,
         }
     }
 }
@@ -94,7 +109,7 @@ impl<'a, T: Send + 'a> Progress<'a> for Listing<'a, T> {
 impl<'a> Progress<'a> for Reading<'a> {
     type Item = Bytes;
 
-    fn begin(&self) -> BoxStream<'a, Result<Bytes, BackupError>> {
+    fn begin(&mut self) -> BoxStream<'a, Result<Bytes, BackupError>> {
         self.sink.stream(&self.key, self.rest.clone())
     }
 
@@ -166,6 +181,11 @@ impl<'a, P: Progress<'a>> Resumed<'a, P> {
                 State::Going { items, tries } => match items.next().await {
                     Some(Ok(item)) => match self.progress.take(&item) {
                         Taken::Again => {}
+                        Taken::Endless => {
+                            let message = "the list gives the same again and again";
+                            let list = self.retrier.place();
+                            return Err(BackupError::new(Class::Permanent, "list", list, message));
+                        }
                         Taken::New { got_on } => {
                             if got_on {
                                 tries.succeeded();
@@ -194,4 +214,27 @@ pub(super) fn fingerprint(item: &impl Hash) -> Fingerprint {
         hasher.finish()
     };
     (half(0), half(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+    use teeline_core::RetryPolicy;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_list_that_gives_the_same_for_ever_ends() {
+        let retrier = Retrier::new("the store".to_owned(), RetryPolicy::default(), 1);
+        let page = || stream::iter([1, 2, 3]).cycle().map(Ok).boxed();
+        let listing = Listing::new(Box::new(page), fingerprint);
+        let mut items = resumed(&retrier, listing);
+        for expected in 1..=3 {
+            assert_eq!(items.try_next().await.unwrap(), Some(expected));
+        }
+        let error = items.try_next().await.unwrap_err();
+        assert_eq!(error.class(), Class::Permanent);
+        assert!(error.to_string().contains("again and again"), "{error}");
+        assert_eq!(items.try_next().await.unwrap(), None);
+    }
 }

@@ -53,6 +53,10 @@ impl Retrier {
         }
     }
 
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
     pub(super) fn retries(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.retries)
     }

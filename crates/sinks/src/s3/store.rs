@@ -45,6 +45,7 @@ pub(super) struct S3 {
     bucket: String,
     host: String,
     chain: Option<Arc<ChainedCredentials>>,
+    conditional_put: AtomicBool,
     conditional_completion: Arc<AtomicBool>,
     pub(super) signed: SignedRequests,
 }
@@ -77,6 +78,7 @@ impl Store {
             bucket: options.bucket,
             host,
             chain,
+            conditional_put: AtomicBool::new(true),
             conditional_completion,
             signed,
         };
@@ -115,7 +117,8 @@ impl Store {
         }
     }
 
-    /// Writes where nothing is.
+    /// Writes where nothing is. A server that knows no such condition (`If-None-Match`) is asked before whether anything is there: of
+    /// two that are told no at the same moment the later one stays.
     ///
     /// # Errors
     /// [`Class::Conflict`] where something is, be it the same: whether that is fine only the caller knows.
@@ -125,17 +128,51 @@ impl Store {
         bytes: Bytes,
         content: Content,
     ) -> Result<(), BackupError> {
+        let is_known = |s3: &S3| s3.conditional_put.load(Ordering::Relaxed);
+        if self.s3.as_ref().is_none_or(is_known) {
+            let (bytes, create) = (bytes.clone(), PutMode::Create);
+            match self.put(key, bytes, content, create).await? {
+                Err(error) if self.s3.is_some() && is_not_implemented(&error) => {}
+                put => return put.map_err(|error| self.failure("write", key, &error)),
+            }
+        }
+        self.check_absent(key).await?;
+        let put = self.put(key, bytes, content, PutMode::Overwrite).await?;
+        put.map_err(|error| self.failure("write", key, &error))?;
+        if let Some(s3) = &self.s3 {
+            // It took the object without, so that was what it doesn't know.
+            s3.conditional_put.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn put(
+        &self,
+        key: &ObjectKey,
+        bytes: Bytes,
+        content: Content,
+        mode: PutMode,
+    ) -> Result<object_store::Result<()>, BackupError> {
         let path = self.path("write", key)?;
-        let create = PutOptions {
-            mode: PutMode::Create,
+        let options = PutOptions {
+            mode,
             attributes: self.attributes(content),
             tags: self.storing.tag_set(),
             ..PutOptions::default()
         };
-        let put = self.client.put_opts(&path, PutPayload::from(bytes), create);
-        put.await
-            .map(drop)
-            .map_err(|error| self.failure("write", key, &error))
+        let put = self
+            .client
+            .put_opts(&path, PutPayload::from(bytes), options);
+        Ok(put.await.map(drop))
+    }
+
+    /// That nothing is under a key.
+    pub(super) async fn check_absent(&self, key: &ObjectKey) -> Result<(), BackupError> {
+        match self.head(key).await {
+            Ok(_) => Err(self.conflict(key)),
+            Err(error) if error.class() == Class::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// How data in parts is begun.
@@ -378,7 +415,7 @@ impl Store {
 
     /// Ends uploads in parts without a condition from now on, if `error` is that this server can't do it.
     pub(super) fn gives_up_condition(&self, error: &object_store::Error) -> bool {
-        let refused = find::<Rejected>(error).is_some_and(Rejected::is_not_implemented);
+        let refused = is_not_implemented(error);
         if let Some(s3) = self.s3.as_ref().filter(|_| refused) {
             s3.conditional_completion.store(false, Ordering::Relaxed);
         }
@@ -435,6 +472,11 @@ impl Store {
             )),
         }
     }
+}
+
+/// Whether the server can't do that at all.
+fn is_not_implemented(error: &object_store::Error) -> bool {
+    find::<Rejected>(error).is_some_and(Rejected::is_not_implemented)
 }
 
 /// Whether it is an answer, or there was nothing to ask with, rather than that an answer couldn't be understood.

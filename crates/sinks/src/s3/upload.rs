@@ -4,7 +4,7 @@
 //! taken over and what has arrived is kept here and not in the calls, so a call that failed or was dropped is repeated by
 //! going on: a part that failed is sent again, and no byte is taken twice.
 //!
-//! That nothing is replaced is up to the server for an object in one piece. For one in parts it is checked before its end,
+//! That nothing is replaced is up to the server for an object in one piece, if it can. For one in parts it is checked before its end,
 //! and asked of the server too (`If-None-Match`), which not every one heeds: there, two that end at the same moment may
 //! both succeed, and the later one stays.
 
@@ -197,7 +197,7 @@ impl PartsUpload {
         self.settle().await?;
         let target = Arc::clone(&self.target);
         if self.state == State::Open {
-            target.check_absent().await?;
+            target.store.check_absent(&target.key).await?;
         }
         let was_ending = std::mem::replace(&mut self.state, State::Ending) == State::Ending;
         let parts: Vec<_> = self.sent.iter().map(|part| part.id.clone()).collect();
@@ -283,14 +283,6 @@ impl Target {
             Ok(id) => Ok(Sent { id, length, digest }),
             // Not the object: somebody ended the upload, or it lasted longer than the server keeps it.
             Err(error) if error.class() == Class::NotFound => Err(self.dropped()),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn check_absent(&self) -> Result<(), BackupError> {
-        match self.store.head(&self.key).await {
-            Ok(_) => Err(self.store.conflict(&self.key)),
-            Err(error) if error.class() == Class::NotFound => Ok(()),
             Err(error) => Err(error),
         }
     }

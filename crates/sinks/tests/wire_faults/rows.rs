@@ -227,6 +227,7 @@ fn refusals() -> Vec<Row> {
         Row::lasting("507", WRITES, answer(507, "XMinioStorageFull"), Permanent),
         Row::lasting("501", ALL, answer(501, "NotImplemented"), Permanent)
             // Once without the condition that it doesn't know.
+            .but(Call::Put, Comes::Right, Comes::Refused(Permanent))
             .but(Call::Complete, Comes::Right, Comes::Refused(Permanent)),
         Row::lasting(
             "404 after a 200 to the PUT",

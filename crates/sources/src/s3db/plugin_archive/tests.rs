@@ -208,7 +208,8 @@ proptest! {
             *place = *byte;
         }
         let read = read_plugin_archive(&archive[..]);
-        prop_assert!(read.files.len() <= 2);
+        // What is packed and damaged may come out as more of them, until its checksum says so.
+        prop_assert!(read.files.len() <= 2 || packed && read.fault.is_some());
         read_plugin_archive(&bytes[..]);
     }
 }
