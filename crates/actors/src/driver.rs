@@ -68,6 +68,7 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
                     (self.report)(DriverEvent::Acked { bytes, is_kept });
                 }
                 LaneItem::Publish(publication) => {
+                    self.written.push(self.folder.run.entry.clone());
                     let folder = &self.folder;
                     let publishing = || (self.report)(DriverEvent::Publishing);
                     let claimed = self.claimed.expect("a run claims its id first");

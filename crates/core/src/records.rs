@@ -292,6 +292,9 @@ pub struct Withdrawal {
     pub withdrawn_at: Timestamp,
     /// Why.
     pub reason: WithdrawalReason,
+    /// A random number, so that no two that do it at the same time write the same; none, as earlier versions have written it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<crate::Hex32>,
 }
 
 impl Document for Withdrawal {

@@ -101,6 +101,7 @@ impl<'a> Completion<'a> {
                 bytes += self.segment(resource, segment).await?;
             }
         }
+        self.writing(&layout::catalog_entry(&manifest.id, manifest.started_at)?);
         Publication::new(self.sealed, self.path)
             .again()
             .publish(

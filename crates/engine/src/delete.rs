@@ -26,7 +26,7 @@ use crate::run_folders::{RunFolder, run_folders};
 use crate::run_records;
 use crate::set_aside;
 use crate::unpublished::read_claim;
-use crate::withdrawal::{Withdrawn, keep_if_needed, removable_from, withdraw};
+use crate::withdrawal::{Put, Withdrawn, removable_from, withdraw};
 
 /// A backup to be deleted.
 #[derive(Debug, Clone)]
@@ -236,21 +236,24 @@ impl Deletion<'_> {
         let Some(known) = self.find().await? else {
             return Ok(Removal::new(self.id, RemovalStatus::Absent));
         };
-        let opened = &self.asked.opened;
         let withdrawal = Withdrawal {
             id: self.id.clone(),
             path: known.path.clone(),
             withdrawn_at: self.now,
             reason: WithdrawalReason::Deleted,
+            by: None,
         };
-        let withdrawn = withdraw(opened, &known.entry, &withdrawal).await?;
-        keep_if_needed(self.asked, &withdrawn).await?;
-        let removal = Removal {
+        let mut removal = Removal {
             reason: Some(withdrawal.reason),
             withdrawn_at: Some(self.now),
-            removable_from: removable_from(Some(self.now), withdrawn.written_at, self.policy.grace),
             ..Removal::new(self.id, RemovalStatus::Withdrawn)
         };
+        let withdrawn = match withdraw(self.engine, self.asked, &known.entry, withdrawal).await? {
+            Put::Ours(withdrawn) => withdrawn,
+            Put::Theirs(withdrawn) => return Ok(withdrawn.as_theirs(removal, &self.policy)),
+        };
+        let grace = self.policy.grace;
+        removal.removable_from = removable_from(Some(self.now), withdrawn.written_at, grace);
         match self.policy.grace.ms() {
             0 => Ok(self.remove(&withdrawn, known.path, removal).await),
             _ => Ok(removal),
@@ -260,8 +263,7 @@ impl Deletion<'_> {
     /// Removes what was withdrawn before, where its grace is over.
     async fn go_on(&self, withdrawn: &Withdrawn) -> Result<Removal, BackupError> {
         let opened = &self.asked.opened;
-        let grace = self.policy.grace;
-        let looked = withdrawn.look(opened, grace, self.now).await;
+        let looked = withdrawn.look(opened, &self.policy, self.now).await;
         if !looked.may_go {
             let is_gone = self.is_gone(withdrawn, looked.path.as_deref()).await?;
             return Ok(match is_gone {
@@ -273,7 +275,7 @@ impl Deletion<'_> {
                 },
             });
         }
-        if grace.ms() > 0 {
+        if withdrawn.stays_for(&self.policy).ms() > 0 {
             clocks::check(self.engine, opened).await?;
         }
         Ok(self.remove(withdrawn, looked.path, looked.removal).await)

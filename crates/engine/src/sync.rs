@@ -134,7 +134,38 @@ pub(crate) async fn complete_at(
 ) -> Result<u64, BackupError> {
     let gap = Gap { engine, asked, id };
     let donors = gap.donors(&mut Vec::new()).await;
-    gap.complete(to, &donors).await
+    match gap.complete(to, &donors).await {
+        Ok(Completed { bytes, unrecorded }) => {
+            if let Some(error) = unrecorded {
+                tracing::warn!(at = to.opened.name, backup = %id, %error, "it is copied, and that isn't noted there");
+            }
+            Ok(bytes)
+        }
+        Err(Incomplete { error, .. }) => Err(error),
+    }
+}
+
+/// A copy that is whole now.
+struct Completed {
+    bytes: u64,
+    /// Why that isn't noted there.
+    unrecorded: Option<BackupError>,
+}
+
+/// A copy that couldn't be completed.
+struct Incomplete {
+    error: BackupError,
+    /// Whether it may be listed all the same.
+    may_be_visible: bool,
+}
+
+impl From<BackupError> for Incomplete {
+    fn from(error: BackupError) -> Self {
+        Incomplete {
+            error,
+            may_be_visible: false,
+        }
+    }
 }
 
 /// A backup that isn't everywhere.
@@ -169,13 +200,25 @@ impl Gap<'_> {
                     ..copy
                 },
                 None => match self.complete(place, &donors).await {
-                    Ok(bytes) => SyncedCopy {
-                        status: SyncStatus::Copied,
-                        bytes,
-                        ..copy
-                    },
-                    Err(error) => SyncedCopy {
-                        status: SyncStatus::Failed,
+                    Ok(Completed { bytes, unrecorded }) => {
+                        errors.extend(unrecorded.map(|error| DestinationError {
+                            destination: place.opened.name.clone(),
+                            error: (&error).into(),
+                        }));
+                        SyncedCopy {
+                            status: SyncStatus::Copied,
+                            bytes,
+                            ..copy
+                        }
+                    }
+                    Err(Incomplete {
+                        error,
+                        may_be_visible,
+                    }) => SyncedCopy {
+                        status: match may_be_visible {
+                            true => SyncStatus::Unknown,
+                            false => SyncStatus::Failed,
+                        },
                         error: Some((&error).into()),
                         ..copy
                     },
@@ -227,14 +270,16 @@ impl Gap<'_> {
     }
 
     /// Completes the copy at a destination, from the first that can give it.
-    async fn complete(&self, to: &Asked, donors: &[Donor<'_>]) -> Result<u64, BackupError> {
+    async fn complete(&self, to: &Asked, donors: &[Donor<'_>]) -> Result<Completed, Incomplete> {
         if let Some((_, _, error)) = to.catalog.damaged_of(self.id).next() {
             let message = format!("{}; nothing that is there is replaced", error.message());
-            return Err(BackupError::corrupt(error.subject(), message)
-                .suggest("`teeline repair` makes it whole again"));
+            let damaged = BackupError::corrupt(error.subject(), message);
+            return Err(damaged
+                .suggest("`teeline repair` makes it whole again")
+                .into());
         }
         self.agree()?;
-        let mut failure = None;
+        let (mut failure, mut may_be_visible) = (None, false);
         for (from, path, sealed) in donors {
             let started_at = (self.engine.0.clock)();
             let mut completion = Completion::new(&from.opened, &to.opened, path, sealed);
@@ -243,16 +288,27 @@ impl Gap<'_> {
                     let verified = completion.verified();
                     let ended_at = (self.engine.0.clock)();
                     let found = (verified, BY_SYNC);
-                    run_records::leave(&to.opened, sealed, found, started_at, ended_at).await?;
-                    return Ok(bytes);
+                    let left =
+                        run_records::leave(&to.opened, sealed, found, started_at, ended_at).await;
+                    return Ok(Completed {
+                        bytes,
+                        unrecorded: left.err(),
+                    });
                 }
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => {
+                    may_be_visible |= completion.may_be_visible(&error);
+                    failure = failure.or(Some(error));
+                }
             }
         }
-        Err(failure.unwrap_or_else(|| {
+        let error = failure.unwrap_or_else(|| {
             let message = "no destination has a manifest of it that can be read";
             BackupError::new(Class::Corrupt, "copy", self.id, message)
-        }))
+        });
+        Err(Incomplete {
+            error,
+            may_be_visible,
+        })
     }
 }
 

@@ -4,13 +4,21 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 
 use teeline_core::{
-    BackupError, BackupId, Class, ObjectKey, ObjectMeta, Span, Timestamp, Withdrawal,
+    BackupError, BackupId, Class, Hex32, ObjectKey, ObjectMeta, Span, Timestamp, Withdrawal,
     WithdrawalReason, document, layout,
 };
 
-use crate::catalog::{Asked, Catalog, Wanted, located, read_document};
+use crate::catalog::{Asked, Catalog, Wanted, located, read_document, unmark};
+use crate::engine::Engine;
 use crate::open::Opened;
 use crate::report::{Removal, RemovalStatus};
+use crate::request::RetentionPolicy;
+
+/// For so long whoever has withdrawn something may be at work on it, and take that back where it finds that it has to. Nobody else
+/// goes on with it before: what one takes back the other might go on removing, and a link be made of it in between.
+const AT_WORK_MAX: Span = Span::from_ms(3_600_000);
+/// Past this it takes nothing back itself: by then somebody else may be about to go on with it.
+const TAKEN_BACK_WITHIN: Span = Span::from_ms(AT_WORK_MAX.ms() / 2);
 
 /// A backup that is withdrawn from a destination.
 #[derive(Debug, Clone)]
@@ -22,6 +30,16 @@ pub(crate) struct Withdrawn {
     pub(crate) written_at: Option<Timestamp>,
     /// What else of it is left in the catalogue: its entry, be it that only that one's marker is left, and what sweeps it.
     pub(crate) entries: Vec<ObjectKey>,
+    /// Whether it is marked as published: whoever has withdrawn it hasn't looked yet whether it may be.
+    pub(crate) is_marked: bool,
+}
+
+/// What has withdrawn something now.
+pub(crate) enum Put {
+    /// This call has, which goes on with it, or takes it back.
+    Ours(Withdrawn),
+    /// Somebody else was faster, and goes on with it.
+    Theirs(Withdrawn),
 }
 
 /// What was found out of a backup that is withdrawn.
@@ -52,6 +70,7 @@ pub(crate) fn among(objects: &[ObjectMeta]) -> BTreeMap<BackupId, Withdrawn> {
                     key: object.key.clone(),
                     written_at: object.modified_at,
                     entries: Vec::new(),
+                    is_marked: false,
                 });
             }
         }
@@ -77,27 +96,56 @@ impl Withdrawn {
             .or(self.written_at)
     }
 
-    /// Reads what it says.
-    pub(crate) async fn look(&self, opened: &Opened, grace: Span, now: Timestamp) -> Looked {
+    /// How long it stays as it is: a grace, and as long as whoever has put it may be at work.
+    pub(crate) fn stays_for(&self, policy: &RetentionPolicy) -> Span {
+        let at_work = AT_WORK_MAX.min(policy.dead_after);
+        match self.is_of_dead_run() {
+            true => at_work,
+            false if self.is_marked => policy.grace.max(at_work),
+            false => policy.grace,
+        }
+    }
+
+    /// Reads what it says. What is damaged withdraws all the same; of what can't be asked for, nothing goes.
+    pub(crate) async fn look(
+        &self,
+        opened: &Opened,
+        policy: &RetentionPolicy,
+        now: Timestamp,
+    ) -> Looked {
         let mut removal = Removal::new(&self.id, RemovalStatus::Withdrawn);
         let read = self.read(opened).await;
         let said_at = read.as_ref().ok().map(|withdrawal| withdrawal.withdrawn_at);
         removal.reason = read.as_ref().ok().map(|withdrawal| withdrawal.reason);
         removal.withdrawn_at = said_at.or(self.written_at);
-        let grace = match self.is_of_dead_run() {
-            true => Span::default(),
-            false => grace,
+        let stays_for = self.stays_for(policy);
+        removal.removable_from = removable_from(said_at, self.written_at, stays_for);
+        let is_unread = |error: &&BackupError| {
+            let is_since_when_unknown = removal.removable_from.is_none() && stays_for.ms() > 0;
+            error.class() != Class::Corrupt || is_since_when_unknown
         };
-        removal.removable_from = removable_from(said_at, self.written_at, grace);
-        if let (Err(error), None) = (&read, removal.removable_from) {
-            removal.status = RemovalStatus::Failed;
-            removal.error = Some(error.into());
+        if let Some(error) = read.as_ref().err().filter(is_unread) {
+            return Looked {
+                removal: removal.failed(error),
+                may_go: false,
+                path: None,
+            };
         }
         let is_over = removal.removable_from.is_some_and(|from| from <= now);
         Looked {
             removal,
-            may_go: grace.ms() == 0 || is_over,
+            may_go: stays_for.ms() == 0 || is_over,
             path: read.ok().and_then(|withdrawal| withdrawal.path),
+        }
+    }
+
+    /// What is to be said where it is somebody else's, who goes on with it.
+    pub(crate) fn as_theirs(&self, removal: Removal, policy: &RetentionPolicy) -> Removal {
+        let stays_for = self.stays_for(policy);
+        Removal {
+            status: RemovalStatus::Withdrawn,
+            removable_from: removable_from(removal.withdrawn_at, self.written_at, stays_for),
+            ..removal
         }
     }
 
@@ -117,27 +165,62 @@ impl Withdrawn {
 }
 
 /// Withdraws a backup, or a run, whose entry in the catalogue has, had or would have the key `entry`. One that is withdrawn
-/// already stays so.
+/// already stays so. A backup is marked as published until it is known that nothing which has come meanwhile needs it: so whoever else
+/// finds it withdrawn knows whether it may go on with it.
+///
+/// # Errors
+/// [`Class::Conflict`] where something needs it: then it is as it was.
 pub(crate) async fn withdraw(
+    engine: &Engine,
+    asked: &Asked,
+    entry: &ObjectKey,
+    withdrawal: Withdrawal,
+) -> Result<Put, BackupError> {
+    if withdrawal.reason == WithdrawalReason::DeadRun {
+        return put(engine, &asked.opened, entry, withdrawal).await;
+    }
+    let begun_at = (engine.0.clock)();
+    asked.mark_published(|id| *id == withdrawal.id).await?;
+    let put = put(engine, &asked.opened, entry, withdrawal).await?;
+    if let Put::Ours(withdrawn) = &put {
+        keep_if_needed(engine, asked, withdrawn, begun_at).await?;
+        unmark(asked.opened.sink.as_ref(), entry).await?;
+    }
+    Ok(put)
+}
+
+async fn put(
+    engine: &Engine,
     opened: &Opened,
     entry: &ObjectKey,
-    withdrawal: &Withdrawal,
-) -> Result<Withdrawn, BackupError> {
+    withdrawal: Withdrawal,
+) -> Result<Put, BackupError> {
     let sink = opened.sink.as_ref();
     let key = match withdrawal.reason {
         WithdrawalReason::DeadRun => layout::sweep(entry)?,
         WithdrawalReason::Deleted | WithdrawalReason::Expired => layout::withdrawal(entry)?,
     };
-    match sink.put(&key, document::seal(withdrawal)).await {
-        Err(error) if error.class() != Class::Conflict => return Err(error),
-        // Somebody else was faster.
-        _ => {}
-    }
-    Ok(Withdrawn {
-        id: withdrawal.id.clone(),
+    let mut by = [0; 32];
+    (engine.0.random)(&mut by)?;
+    let withdrawal = Withdrawal {
+        by: Some(Hex32::new(by)),
+        ..withdrawal
+    };
+    let put = sink.put(&key, document::seal(&withdrawal)).await;
+    let is_ours = match &put {
+        Err(error) if error.class() == Class::Conflict => false,
+        _ => put.map(|()| true)?,
+    };
+    let withdrawn = Withdrawn {
+        id: withdrawal.id,
         written_at: sink.head(&key).await?.modified_at,
         key,
         entries: vec![entry.clone()],
+        is_marked: !is_ours,
+    };
+    Ok(match is_ours {
+        true => Put::Ours(withdrawn),
+        false => Put::Theirs(withdrawn),
     })
 }
 
@@ -157,6 +240,7 @@ pub(crate) async fn by_now(
                     key,
                     written_at: found.modified_at,
                     entries: vec![entry.clone()],
+                    is_marked: true,
                 }));
             }
             Err(error) if error.class() == Class::NotFound => {}
@@ -187,16 +271,22 @@ pub(crate) async fn needed_meanwhile(
     Ok(needing.into_iter().next().map(|backup| backup.id))
 }
 
-/// Takes a withdrawal back where something that has come meanwhile needs the backup.
-pub(crate) async fn keep_if_needed(
+/// Takes one's own withdrawal back, which was begun then, where something that has come meanwhile needs the backup.
+async fn keep_if_needed(
+    engine: &Engine,
     asked: &Asked,
     withdrawn: &Withdrawn,
+    begun_at: Timestamp,
 ) -> Result<(), BackupError> {
     let Some(link) = needed_meanwhile(asked, &withdrawn.id).await? else {
         return Ok(());
     };
-    asked.opened.sink.delete(&withdrawn.key).await?;
-    let message = format!("{link} was made meanwhile, and can't be restored without it");
+    let mut message = format!("{link} was made meanwhile, and can't be restored without it");
+    if begun_at.until((engine.0.clock)()) <= TAKEN_BACK_WITHIN {
+        asked.opened.sink.delete(&withdrawn.key).await?;
+    } else {
+        message.push_str("; the next cleanup takes the withdrawal back");
+    }
     Err(BackupError::new(
         Class::Conflict,
         "withdraw",

@@ -186,3 +186,35 @@ async fn what_may_be_a_backup_where_nobody_can_ask_is_begun_afresh() {
     let manifest = ObjectKey::new(format!("{id}/manifest.json")).unwrap();
     assert!(!broken.keys().contains(&manifest));
 }
+
+#[tokio::test]
+async fn where_one_refuses_what_takes_it_up_another_run_is_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    std::fs::write(&path, records(1_000)).unwrap();
+    let engine = Engine::builder().workers(1).build().unwrap();
+    let backup = async |to: &[DestinationSpec], resume| {
+        let mut asked = request(&[], to);
+        asked.source = Arc::new(JsonlSource::path(&path));
+        (asked.strategy, asked.resume) = (StrategyKind::Any, resume);
+        asked.resume_quiet = Duration::from_millis(1);
+        engine.backup(asked).await
+    };
+    let refuses = || Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+    let of_indexes = || refuses().on_keys_with(".index");
+    let ((here, at_here), (there, at_there)) = (
+        failing("here", of_indexes()),
+        failing("there", of_indexes()),
+    );
+    let broken_off = backup(&[at_here, at_there], None).await.id.unwrap();
+
+    let refusing = FaultSink::new(Arc::new(here), FaultPlan::new(1).with(refuses()));
+    let to = [place("here", refusing), place("there", there)];
+    let asked_for = backup(&to, Some(Resume::Run(broken_off.clone()))).await;
+    assert_eq!(asked_for.exit_code(), exit::FAILED, "{asked_for:?}");
+    let wanted = backup(&to, Some(Resume::Unfinished)).await;
+    assert_eq!(wanted.exit_code(), exit::DEGRADED, "{wanted:?}");
+    let resumed = wanted.resumed.unwrap();
+    assert_eq!(resumed.run, broken_off);
+    assert!(resumed.afresh_because.is_some());
+}

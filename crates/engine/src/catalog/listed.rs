@@ -63,6 +63,7 @@ pub(crate) fn among(
             continue;
         };
         if let Some(withdrawn) = withdrawn.get_mut(&id) {
+            withdrawn.is_marked |= is_marker;
             if !withdrawn.entries.contains(&entry) {
                 withdrawn.entries.push(entry);
             }

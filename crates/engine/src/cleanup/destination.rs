@@ -22,7 +22,7 @@ use crate::report::{
 };
 use crate::request::RetentionPolicy;
 use crate::run_folders::{RunFolder, RunFolders, run_folders};
-use crate::withdrawal::{Withdrawn, keep_if_needed, removable_from, withdraw};
+use crate::withdrawal::{Put, removable_from, withdraw};
 
 pub(super) struct Cleaning<'a> {
     pub(super) engine: &'a Engine,
@@ -224,10 +224,18 @@ impl Cleaning<'_> {
                 backup.status = CleanupStatus::Failed;
                 backup.error = Some((&error).into());
             }
-            Ok(withdrawn) => {
-                let mut removal = Removal::new(&judged.id, RemovalStatus::Withdrawn);
-                removal.reason = Some(WithdrawalReason::Expired);
-                removal.withdrawn_at = Some(self.now);
+            Ok(Some(Put::Theirs(withdrawn))) => {
+                let removal = self.expired(&judged.id);
+                cleaned
+                    .removals
+                    .push(withdrawn.as_theirs(removal, &self.policy));
+            }
+            Ok(ours) => {
+                let withdrawn = match ours {
+                    Some(Put::Ours(withdrawn)) => Some(withdrawn),
+                    _ => None,
+                };
+                let mut removal = self.expired(&judged.id);
                 let written_at = withdrawn
                     .as_ref()
                     .and_then(|withdrawn| withdrawn.written_at);
@@ -245,7 +253,16 @@ impl Cleaning<'_> {
         cleaned.backups.push(backup);
     }
 
-    async fn withdraw_entry(&self, entry: &CatalogEntry) -> Result<Option<Withdrawn>, BackupError> {
+    fn expired(&self, id: &BackupId) -> Removal {
+        Removal {
+            reason: Some(WithdrawalReason::Expired),
+            withdrawn_at: Some(self.now),
+            ..Removal::new(id, RemovalStatus::Withdrawn)
+        }
+    }
+
+    /// Withdraws a backup; nothing in a dry run.
+    async fn withdraw_entry(&self, entry: &CatalogEntry) -> Result<Option<Put>, BackupError> {
         if self.dry_run {
             return Ok(None);
         }
@@ -255,10 +272,11 @@ impl Cleaning<'_> {
             path: Some(entry.path.clone()),
             withdrawn_at: self.now,
             reason: WithdrawalReason::Expired,
+            by: None,
         };
-        let withdrawn = withdraw(&self.asked.opened, &key, &withdrawal).await?;
-        keep_if_needed(self.asked, &withdrawn).await?;
-        Ok(Some(withdrawn))
+        withdraw(self.engine, self.asked, &key, withdrawal)
+            .await
+            .map(Some)
     }
 
     /// What was withdrawn before and isn't gone. What may be removed now is planned, and so is what is needed by a backup that is
@@ -280,8 +298,12 @@ impl Cleaning<'_> {
             if remains.is_empty() {
                 continue;
             }
-            let looked = withdrawn.look(&self.asked.opened, self.policy.grace, self.now);
+            let looked = withdrawn.look(&self.asked.opened, &self.policy, self.now);
             let looked = looked.await;
+            if looked.removal.status == RemovalStatus::Failed {
+                cleaned.removals.push(looked.removal);
+                continue;
+            }
             remains.leave_copies(looked.path.as_deref());
             let needing = links.needing(&withdrawn.id);
             let is_listed = |link: &BackupRef| self.asked.entry(&link.id).is_some();
@@ -383,18 +405,29 @@ impl Cleaning<'_> {
                 path: Some(folder.path.clone()),
                 withdrawn_at: self.now,
                 reason: WithdrawalReason::DeadRun,
+                by: None,
             };
             let opened = &self.asked.opened;
-            let withdrawn = withdraw(opened, &entry, &withdrawal).await?;
+            let withdrawn = match withdraw(self.engine, self.asked, &entry, withdrawal).await? {
+                Put::Ours(withdrawn) => withdrawn,
+                Put::Theirs(withdrawn) => return Ok(Err(withdrawn)),
+            };
             let mut remains = Remains {
                 folders: vec![folder.path.clone()],
                 entries: withdrawn.entries,
                 records: Vec::new(),
             };
             remains.forget_last(&withdrawn.key);
-            remains.remove(opened, &folder.id).await
+            remains.remove(opened, &folder.id).await.map(Ok)
         };
-        removal.after(sweeping.await)
+        match sweeping.await {
+            Ok(Err(theirs)) => {
+                removal.withdrawn_at = Some(self.now);
+                theirs.as_theirs(removal, &self.policy)
+            }
+            Ok(Ok(removed)) => removal.after(Ok(removed)),
+            Err(error) => removal.after(Err(error)),
+        }
     }
 
     async fn discard(&self, upload: UnfinishedUpload) -> CleanedUpload {

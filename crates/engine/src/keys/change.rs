@@ -198,14 +198,14 @@ impl OfBackup<'_> {
         let Some(seal) = sealed else {
             return Ok(());
         };
-        let changes = matches!(
-            self.request.change,
-            KeyChange::Add(_) | KeyChange::Rotate(_)
-        );
-        if changes {
-            let before = keys_of(opened.sink.as_ref(), self.id, path).await?.len();
-            check_made(made, &seal, opened, before)?;
-        }
+        let before = match &self.request.change {
+            KeyChange::Add(_) | KeyChange::Rotate(_) => {
+                let before = keys_of(opened.sink.as_ref(), self.id, path).await?;
+                check_made(made, &seal, opened, before.len())?;
+                before
+            }
+            KeyChange::List | KeyChange::Remove(_) => Vec::new(),
+        };
         for key in made {
             put_key(opened, path, key).await?;
             at.added.push(key.name.clone());
@@ -214,10 +214,12 @@ impl OfBackup<'_> {
         let names = || there.iter().map(|(key, _)| key.file_name().to_owned());
         let goes: Vec<String> = match &self.request.change {
             KeyChange::List | KeyChange::Add(_) => Vec::new(),
-            KeyChange::Rotate(_) => {
-                let is_made = |name: &String| made.iter().any(|key| key.name == *name);
-                names().filter(|name| !is_made(name)).collect()
-            }
+            // What came since is of somebody who does the same: the one that came last stays.
+            KeyChange::Rotate(_) => before
+                .iter()
+                .map(|(key, _)| key.file_name().to_owned())
+                .filter(|name| !made.iter().any(|key| key.name == *name))
+                .collect(),
             KeyChange::Remove(name) => {
                 let opens = |read: &SealedKey| read.key == seal.key;
                 let readable = there
@@ -235,12 +237,42 @@ impl OfBackup<'_> {
             opened.sink.delete(&key_of(path, name)?).await?;
             at.removed.push(name.clone());
         }
+        if !goes.is_empty() {
+            let removed = there.iter().filter_map(|(_, read)| read.as_ref().ok());
+            let removed = removed.filter(|key| goes.contains(&key.name));
+            self.keep_one(opened, path, &seal, made.iter().chain(removed))
+                .await?;
+        }
         for (key, read) in there {
             if !goes.iter().any(|name| name == key.file_name()) {
                 at.keys.push(KeyObject::new(key.file_name(), read));
             }
         }
         Ok(())
+    }
+
+    /// Puts back what this call knows of where nothing is left that opens the backup: somebody else has deleted at the same time what
+    /// it counted on. Each looks after its own deletions, so the last one sees that.
+    async fn keep_one(
+        &self,
+        opened: &Opened,
+        path: &str,
+        seal: &SealEntry,
+        known: impl Iterator<Item = &SealedKey>,
+    ) -> Result<(), BackupError> {
+        let left = keys_of(opened.sink.as_ref(), self.id, path).await?;
+        let opens = |key: &SealedKey| key.key == seal.key;
+        if left.iter().any(|(_, read)| read.as_ref().is_ok_and(opens)) {
+            return Ok(());
+        }
+        for key in known.filter(|key| opens(key)) {
+            put_key(opened, path, key).await?;
+        }
+        let message = "somebody else changed them at the same time; so that somebody can open the backup, what was removed was put back";
+        Err(
+            BackupError::new(Class::Conflict, "change", "the keys", message)
+                .suggest("`teeline key list` shows which there are now"),
+        )
     }
 }
 

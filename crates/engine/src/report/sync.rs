@@ -53,6 +53,8 @@ pub enum SyncStatus {
     NotTaken,
     /// It isn't there.
     Failed,
+    /// Whether it is there isn't known: what went wrong did so when its manifest was being written, or since.
+    Unknown,
 }
 
 impl SyncReport {

@@ -77,6 +77,7 @@ pub(super) async fn take(
         match taken {
             Ok((opened, Ok(key))) => ours.at.push((opened, key)),
             Ok((opened, Err(holder))) => {
+                ours.give_back().await;
                 return Ok(Asked::Theirs {
                     destination: opened.name,
                     holder,
@@ -183,6 +184,15 @@ impl Ours {
             destination: destination.to_owned(),
             error: error.into(),
         });
+    }
+
+    /// Takes back what was taken of a turn that is somebody else's: it would be shown as one that goes on.
+    async fn give_back(self) {
+        for (opened, key) in &self.at {
+            if let Err(error) = opened.sink.delete(key).await {
+                tracing::warn!(destination = opened.name, %error, "a turn that is somebody else's is left");
+            }
+        }
     }
 
     /// Whether nobody could be asked for it.

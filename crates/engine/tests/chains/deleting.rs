@@ -145,6 +145,7 @@ async fn a_withdrawal_that_left_a_link_without_its_parent_is_taken_back() {
         path: Some(full.to_string()),
         withdrawn_at: "2026-11-23T12:00:00.000Z".parse().unwrap(),
         reason: WithdrawalReason::Deleted,
+        by: None,
     });
     let key = layout::withdrawal(&entry).unwrap();
     sink.overwrite(&key, &withdrawal);

@@ -10,7 +10,7 @@ use teeline::{
 };
 use teeline_core::{ObjectKey, layout};
 
-use super::{DAY_MS, KILLED, World, count, is_gone, keys_about, lose};
+use super::{DAY_MS, HOUR_MS, KILLED, World, count, is_gone, keys_about, lose};
 use crate::common::watched::{mortal, watched};
 use crate::common::{objects, place, request};
 
@@ -68,6 +68,8 @@ async fn one_death(calls: u64, by: By) -> bool {
         _ => vec![made[1].clone()],
     };
     world.assert_listed_and_whole(&spec, &expected).await;
+    // So long whoever broke off might be at work.
+    world.wait(HOUR_MS);
     assert_eq!(go(&spec).await, exit::DONE, "{about}");
     let is_over = match by {
         By::Sweep => keys_about(&sink, &made[0]).is_empty(),
@@ -104,6 +106,7 @@ async fn one_death_without_claim(calls: u64) -> bool {
         grace: Span::default(),
         ..RetentionPolicy::default()
     };
+    world.wait(HOUR_MS);
     world.delete_at_once(&spec, &id).await;
     let again = CleanupRequest::new(spec.to_vec(), policy);
     let cleaned = world.engine.cleanup(again).await;

@@ -95,9 +95,16 @@ async fn a_sweep_that_broke_off_is_gone_on_with() {
         path: Some(id.to_string()),
         withdrawn_at: "2026-11-30T12:00:00.000Z".parse().unwrap(),
         reason: WithdrawalReason::DeadRun,
+        by: None,
     });
     other.overwrite(&teeline_core::layout::sweep(&entry).unwrap(), &withdrawal);
     other.overwrite(&key(&format!("{id}/run.json")), &claim);
+    // Whoever has put that may be at work for an hour.
+    let report = world.cleanup(&elsewhere, Retention::default()).await;
+    let left = &removals(&report)[0];
+    assert_eq!(left.status, RemovalStatus::Withdrawn, "{report:?}");
+    assert_eq!(keys_about(&other, &id).len(), 2);
+    world.wait(HOUR_MS);
     let report = world.cleanup(&elsewhere, Retention::default()).await;
     assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
     assert_eq!(keys_about(&other, &id), [""; 0], "and what withdrew it");
@@ -112,6 +119,7 @@ async fn begin_sweep(sink: &MemorySink, id: &BackupId) {
         path: Some(id.to_string()),
         withdrawn_at: "2026-11-30T12:00:00.000Z".parse().unwrap(),
         reason: WithdrawalReason::DeadRun,
+        by: None,
     });
     sink.overwrite(&layout::sweep(&entry.unwrap()).unwrap(), &withdrawal);
 }
@@ -125,7 +133,7 @@ async fn what_was_published_while_it_was_taken_for_dead_is_not_swept() {
     let before = sink.keys();
     begin_sweep(&sink, &id).await;
     assert!(world.listed(&at).await.is_empty());
-    world.wait(7 * DAY_MS);
+    world.wait(8 * DAY_MS);
     let report = world.cleanup(&at, Retention::default()).await;
     let kept = &removals(&report)[0];
     assert_eq!(kept.status, RemovalStatus::Failed, "{report:?}");

@@ -1,11 +1,16 @@
 //! Who can open a backup, and how that changes.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use teeline::sinks::Operation;
 use teeline::{
-    KeyChange, KeySecret, KeysReport, KeysRequest, Recipient, Sink, SyncRequest, WhichBackups,
-    X25519Secret, exit,
+    DestinationSpec, Engine, KeyChange, KeySecret, KeysReport, KeysRequest, Recipient, Sink,
+    SyncRequest, WhichBackups, X25519Secret, exit,
 };
 use teeline_core::ObjectKey;
 
+use super::common::watched::watched;
 use super::common::{objects, store, whole};
 use super::{Made, key, keys, made, made_by, recipient};
 
@@ -121,6 +126,76 @@ async fn recipients_change_and_nothing_else_does() {
     assert!(before == [without_keys(&made, 0).await, without_keys(&made, 1).await]);
     let verified = made.verify(keys(&[pair.1]), true).await;
     assert_eq!(verified.exit_code(), exit::DONE, "{verified:?}");
+}
+
+/// At the call of this number of one change of a backup's keys somebody else makes another; whether it came to that.
+async fn changed_at_once(one: &KeyChange, other: &KeyChange, call: u64) -> bool {
+    let [first, second] = [0, 2].map(|number| all()[number].clone());
+    let both = vec![first.0, second.0];
+    let made = made_by(|request| request.recipients = both).await;
+    let listed = change(&made, KeyChange::List, &[]).await;
+    // What is to be removed is named by its place.
+    let named = |of: &KeyChange| match of {
+        KeyChange::Remove(place) => {
+            let place: usize = place.parse().unwrap();
+            KeyChange::Remove(listed.backups[0].destinations[0].keys[place].name.clone())
+        }
+        of => of.clone(),
+    };
+    let asked = |at: DestinationSpec, change: &KeyChange| {
+        let mut asked = KeysRequest::new(vec![at]);
+        asked.which = WhichBackups::All;
+        asked.keys = keys(std::slice::from_ref(&first.1));
+        asked.change = named(change);
+        asked
+    };
+    let meanwhile = asked(made.at[0].clone(), other);
+    let (calls, meanwhile) = (AtomicU64::new(0), Mutex::new(Some(meanwhile)));
+    let has_met = Arc::new(AtomicBool::new(false));
+    let meets = {
+        let has_met = Arc::clone(&has_met);
+        move |_: Operation, _: Option<&ObjectKey>| {
+            if calls.fetch_add(1, Ordering::Relaxed) == call
+                && let Some(asked) = meanwhile.lock().unwrap().take()
+            {
+                has_met.store(true, Ordering::Relaxed);
+                let changes = || drop(Engine::new().unwrap().keys_blocking(asked));
+                std::thread::spawn(changes).join().unwrap();
+            }
+            Ok(())
+        }
+    };
+    let at = watched(&made.sinks[0], "meeting", meets);
+    let (engine, asked) = (made.engine.clone(), asked(at, one));
+    let changes = move || drop(engine.keys_blocking(asked));
+    tokio::task::spawn_blocking(changes).await.unwrap();
+
+    let opens = keys(&[first.1, second.1, key(7), key(8)]);
+    let (report, _) = made.restore(&made.at[..1], opens).await;
+    assert_eq!(
+        report.exit_code(),
+        exit::DONE,
+        "{other:?} at call {call} of {one:?}: {report:?}"
+    );
+    has_met.load(Ordering::Relaxed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_changes_keys_at_the_same_time_leaves_one_that_opens_it() {
+    let rotate = |secret| KeyChange::Rotate(vec![recipient(&secret)]);
+    let remove = |place: &str| KeyChange::Remove(place.to_owned());
+    for (one, other) in [
+        (remove("0"), remove("1")),
+        (rotate(key(7)), remove("0")),
+        (remove("0"), rotate(key(7))),
+        (rotate(key(7)), rotate(key(8))),
+    ] {
+        let mut call = 0;
+        while changed_at_once(&one, &other, call).await {
+            call += 1;
+        }
+        assert!(call > 5, "{other:?} at {call} calls of {one:?}");
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ impl Shown for SyncReport {
                     SyncStatus::Withdrawn => ("withdrawn", String::new()),
                     SyncStatus::Copied => ("copied", bytes(copy.bytes)),
                     SyncStatus::Failed => ("failed", String::new()),
+                    SyncStatus::Unknown => ("unknown", String::new()),
                 };
                 vec![format!("  {}", copy.name), status.to_owned(), copied]
             };

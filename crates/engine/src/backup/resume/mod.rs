@@ -111,10 +111,10 @@ impl Run<'_> {
             }
             // Nobody has asked for this very one, and a backup is wanted in any case.
             Err(Otherwise::Refused(error))
-                if matches!(error.class(), Class::Conflict | Class::Corrupt)
+                if error.class() != Class::Cancelled
                     && self.request.resume == Some(Resume::Unfinished) =>
             {
-                super::afresh(report, error.message().to_owned());
+                super::afresh(report, error.to_string());
                 Ok(None)
             }
             Err(Otherwise::Refused(error)) => Err(error),
