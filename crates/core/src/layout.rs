@@ -233,6 +233,12 @@ pub fn probe_objects(token: &str) -> Result<ObjectKey, BackupError> {
     ObjectKey::new(format!("{PROBES}/objects-{token}"))
 }
 
+/// Whether a key is of an object that a probe tries a destination with.
+pub fn is_probe_object(key: &ObjectKey) -> bool {
+    let below = key.as_str().strip_prefix(PROBES);
+    below.is_some_and(|below| below.starts_with("/objects-"))
+}
+
 /// The folder of what stood damaged under a key, and was moved away. Its name isn't that of a run's folder, whatever the key.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use crate::world::{KEYS, World, words};
 const PEACE_EVERY: u64 = 5;
 const CLEANUP_EVERY: u64 = 8;
 /// What a cleanup keeps at the most, links' parents aside.
-const KEPT: &str = "3";
+const KEPT: usize = 3;
 /// Records of the larger resource.
 const RECORDS: u32 = 3_000;
 
@@ -78,11 +78,11 @@ impl<'a> Life<'a> {
             self.world.learn()?;
         }
         if self.round.is_multiple_of(CLEANUP_EVERY) {
-            let mut cleanup = words(&["cleanup", "--keep-count", KEPT, "--grace", "0s"]);
-            cleanup.extend(words(&["--dead-after", "0s", "--json"]));
+            let mut cleanup = words(&["cleanup", "--keep-count", &KEPT.to_string()]);
+            cleanup.extend(words(&["--grace", "0s", "--dead-after", "0s", "--json"]));
             cleanup.extend(self.world.places("--at"));
+            self.world.need_newest(KEPT)?;
             self.world.run(&cleanup, &[0])?;
-            self.world.needed.clear();
             self.world.learn()?;
         }
         Ok(())

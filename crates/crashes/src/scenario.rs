@@ -10,7 +10,7 @@ use teeline::BackupId;
 use crate::Wrong;
 use crate::files::files;
 use crate::kill_points::kill_at;
-use crate::world::{KEYS, SOURCE, World, words};
+use crate::world::{KEYS, World, words};
 
 /// Something that the command does to destinations.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +83,30 @@ pub fn scenarios() -> Vec<Scenario> {
                 let cleanup = words(&["cleanup", "--keep-count", "1", "--grace", "0s", "--json"]);
                 [cleanup, world.places("--at")].concat()
             },
+            ..backup
+        },
+        Scenario {
+            name: "delete",
+            prepare: |world| {
+                one_backup(world)?;
+                // It may be gone by then.
+                world.needed.clear();
+                world.back_up(&["full"])?;
+                Ok(())
+            },
+            arguments: |world| {
+                let id = world
+                    .unneeded()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                let delete = words(&["delete", &id, "--grace", "0s", "--json"]);
+                [delete, world.places("--at")].concat()
+            },
+            ..backup
+        },
+        Scenario {
+            name: "init",
+            arguments: |world| [words(&["init", "--json"]), world.places("--at")].concat(),
             ..backup
         },
         Scenario {
@@ -237,10 +261,8 @@ fn one_backup(world: &mut World) -> Result<(), Wrong> {
 
 fn all_or_nothing_is_restored(world: &World) -> Result<(), Wrong> {
     let restored = files(&world.folder().join(RESTORED))?;
-    let names: Vec<&String> = restored.keys().collect();
-    let wanted = files(&world.folder().join(SOURCE))?;
-    match restored.is_empty() || names == wanted.keys().collect::<Vec<_>>() {
+    match restored.is_empty() || world.holds(&restored) {
         true => Ok(()),
-        false => Err(format!("half of it is restored: {names:?}")),
+        false => Err(format!("half of it is restored: {:?}", restored.keys())),
     }
 }

@@ -252,6 +252,18 @@ impl World {
         self.restores(id, known, from, codes)
     }
 
+    /// A backup that was reported, and may be gone.
+    pub(crate) fn unneeded(&self) -> Option<&BackupId> {
+        let mut known = self.known.keys();
+        known.find(|id| !self.needed.contains_key(id))
+    }
+
+    /// Whether these files are what one of the backups holds that were reported.
+    pub(crate) fn holds(&self, restored: &Files) -> bool {
+        let mut known = self.known.iter();
+        known.any(|(id, known)| is_same(id, restored, known))
+    }
+
     fn restores(
         &self,
         id: &BackupId,
@@ -261,7 +273,7 @@ impl World {
     ) -> Result<(), Wrong> {
         let restored = restore(&self.engine, from, id, codes);
         let restored = restored.map_err(|wrong| format!("{id}: {wrong}"))?;
-        match is_same(&restored, known) {
+        match is_same(id, &restored, known) {
             true => Ok(()),
             false => Err(format!("{id} restores to something else")),
         }
@@ -359,6 +371,8 @@ impl World {
                 let top = name.split('/').next().unwrap_or_default();
                 let is_listed = top.parse().is_ok_and(|id: BackupId| listed.contains(&id));
                 let is_kept = match top {
+                    // What it was tried with goes.
+                    "probes" => !name.contains("/objects-"),
                     // The look at what is listed leaves word of that.
                     "verifications" => listed.iter().any(|id| name.contains(id.as_str())),
                     _ => KEPT.contains(&top),

@@ -1,6 +1,7 @@
 //! The check of one copy: every stored byte of it, against digests that lead to the manifest.
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use teeline_actors::compare_pieces;
 use teeline_core::{
     BackupError, CatalogEntry, Class, DestinationMarker, Digest, Index, Manifest, ObjectKey, Piece,
@@ -8,8 +9,8 @@ use teeline_core::{
 };
 
 use crate::catalog::{located, read_document, read_whole};
-use crate::files::{WholeFile, file_of};
-use crate::keys::keys_of;
+use crate::files::{WholeFile, file_of, named_files};
+use crate::keys::{is_key_object, keys_of};
 use crate::open::Opened;
 use crate::report::Damage;
 use crate::run_records;
@@ -25,6 +26,8 @@ pub(crate) struct Check<'a> {
     pub(crate) attested_bytes: u64,
     /// What was wrong.
     pub(crate) damage: Vec<Damage>,
+    /// What is in the backup's folder, and none of its files.
+    pub(crate) extra: Vec<String>,
 }
 
 impl<'a> Check<'a> {
@@ -36,6 +39,7 @@ impl<'a> Check<'a> {
             attested_files: 0,
             attested_bytes: 0,
             damage: Vec::new(),
+            extra: Vec::new(),
         }
     }
 
@@ -58,6 +62,9 @@ impl<'a> Check<'a> {
             Ok(sealed) => {
                 self.bytes += sealed.bytes.len() as u64;
                 self.named(&sealed.manifest, &entry.path).await;
+                if let Err(error) = self.unnamed(&sealed.manifest, &entry.path).await {
+                    self.found(&entry.path, None, None, &error);
+                }
                 if sealed.manifest.plan.seal.is_some() {
                     self.key_objects(entry).await;
                 }
@@ -90,6 +97,29 @@ impl<'a> Check<'a> {
                 }
             }
         }
+    }
+
+    /// Looks for what is in the folder of a backup, and none of its files: nobody reads it, but somebody has put it there.
+    async fn unnamed(&mut self, manifest: &Manifest, path: &str) -> Result<(), BackupError> {
+        let files = named_files(manifest);
+        let is_sealed = manifest.plan.seal.is_some();
+        let folder = ObjectKey::new(path)?;
+        let mut objects = self.opened.sink.list(Some(&folder));
+        while let Some(object) = objects.try_next().await? {
+            let key = &object.key;
+            let is_named = match folder.join(key.file_name()) {
+                Ok(of_folder) if of_folder == *key => {
+                    let name = key.file_name();
+                    let is_always = matches!(name, layout::MANIFEST | layout::RUN_CLAIM);
+                    is_always || layout::resumption_number(name).is_some() || files.contains(name)
+                }
+                _ => is_sealed && is_key_object(path, key),
+            };
+            if !is_named {
+                self.extra.push(key.to_string());
+            }
+        }
+        Ok(())
     }
 
     /// The key objects of a sealed backup, which change, and so are in no manifest. They carry their own digests.

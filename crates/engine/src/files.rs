@@ -1,9 +1,11 @@
 //! The files of a backup, as its stored documents say them. What they say isn't trusted: a document is whole where its
 //! digest fits, and may have been written by anybody all the same.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use teeline_core::{
-    AttachmentEntry, BackupError, Digest, Index, ObjectKey, SegmentEntry, Sink, document,
+    AttachmentEntry, BackupError, Digest, Index, Manifest, ObjectKey, SegmentEntry, Sink, document,
 };
 
 use crate::catalog::located;
@@ -72,4 +74,14 @@ impl<'a> WholeFile<'a> {
             Err(corrupt("its digest isn't the manifest's".to_owned()))
         }
     }
+}
+
+/// The files that a manifest names.
+pub(crate) fn named_files(manifest: &Manifest) -> HashSet<String> {
+    let segments = manifest
+        .all_resources()
+        .flat_map(|resource| &resource.segments);
+    let segments = segments.flat_map(|segment| [segment.file.clone(), segment.index.clone()]);
+    let attachments = manifest.attachments.iter().map(|entry| entry.file.clone());
+    segments.chain(attachments).collect()
 }

@@ -15,7 +15,7 @@ use teeline_core::{
 
 use crate::catalog::{located, read_document, read_whole, remove_entry, remove_markers};
 use crate::check::Check;
-use crate::files::file_of;
+use crate::files::{file_of, named_files};
 use crate::keys::is_key_object;
 use crate::open::Opened;
 
@@ -284,7 +284,7 @@ impl Ours {
         match sealed {
             Ok(sealed) if sealed.manifest.id == *id => {
                 let seal = sealed.manifest.plan.seal.clone();
-                Ok(Ours::Named(named(&sealed.manifest), seal))
+                Ok(Ours::Named(named_files(&sealed.manifest), seal))
             }
             Err(error) if error.class().is_retriable() => Err(error),
             // A claim goes last of all files: nothing that is left was in it.
@@ -329,14 +329,4 @@ impl Ours {
             }
         }
     }
-}
-
-/// The files that a manifest names.
-fn named(manifest: &Manifest) -> HashSet<String> {
-    let segments = manifest
-        .all_resources()
-        .flat_map(|resource| &resource.segments);
-    let segments = segments.flat_map(|segment| [segment.file.clone(), segment.index.clone()]);
-    let attachments = manifest.attachments.iter().map(|entry| entry.file.clone());
-    segments.chain(attachments).collect()
 }

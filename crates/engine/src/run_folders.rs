@@ -109,6 +109,9 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
                 found.probes.push(object.clone());
             }
         }
+        if layout::is_probe_object(&object.key) {
+            found.probes.push(object.clone());
+        }
         if path == layout::VERIFICATIONS {
             found.verifications.push(object.clone());
         }

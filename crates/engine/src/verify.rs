@@ -300,6 +300,7 @@ pub(crate) async fn verify_copy(
         contained,
         seal,
         damage: check.damage,
+        extra: check.extra,
         unrecorded: None,
     }
 }

@@ -161,6 +161,34 @@ async fn missing_and_shortened_files_are_found_and_avoided() {
 }
 
 /// A backup of `lines`, which is the newest one from now on.
+/// Something else in a backup's folder is told, and does no harm.
+#[tokio::test]
+async fn what_is_none_of_a_backup_s_files_is_named() {
+    let pair = pair().await;
+    let (sink, at) = (&pair.first, vec![pair.at_first.clone()]);
+    let manifest = sink
+        .keys()
+        .into_iter()
+        .find(|key| key.file_name() == "manifest.json");
+    let folder = manifest
+        .unwrap()
+        .as_str()
+        .rsplit_once('/')
+        .unwrap()
+        .0
+        .to_owned();
+    let extra = ["data~9999.jsonl.gz", "keys/00000000", "notes/of-somebody"]
+        .map(|name| format!("{folder}/{name}"));
+    for key in &extra {
+        sink.overwrite(&ObjectKey::new(key.as_str()).unwrap(), b"something");
+    }
+    let report = pair.engine.verify(VerifyRequest::new(at)).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    let copy = &report.backups[0].destinations[0];
+    assert_eq!(copy.status, CopyState::Ok);
+    assert_eq!(copy.extra, extra);
+}
+
 async fn backup_again(engine: &Engine, to: &[DestinationSpec], lines: &[u8]) {
     // Ids have whole seconds; entries of the catalogue milliseconds.
     let before = std::time::SystemTime::now();

@@ -143,7 +143,7 @@ impl Cleaning<'_> {
         Ok(plan)
     }
 
-    /// Deletes what looks at the store's clock have left that broke off.
+    /// Deletes what looks at the store's clock, and probes of the store, have left that broke off.
     async fn delete_probes(&self, found: &RunFolders) -> Result<(), BackupError> {
         let is_old = |probe: &&ObjectMeta| {
             let written_at = probe.modified_at;

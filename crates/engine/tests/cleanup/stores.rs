@@ -78,9 +78,16 @@ async fn what_goes_is_gone_at_every_kind_of_store() {
     ));
     let made = world.daily(3, &stores.at).await;
     // As a cleanup leaves it that breaks off while it looks at the clock.
-    let probe = stores.folder().join("runs/clock-0123456789abcdef");
-    std::fs::write(&probe, b"").unwrap();
-    age(&probe);
+    let probed = stores.folder().join("probes/objects-0123456789abcdef");
+    std::fs::create_dir_all(&probed).unwrap();
+    let probes = [
+        stores.folder().join("runs/clock-0123456789abcdef"),
+        probed.join("listed"),
+    ];
+    for probe in &probes {
+        std::fs::write(probe, b"").unwrap();
+        age(probe);
+    }
     let report = swift_cleanup(&world, &stores.at, count(1)).await;
     assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
     assert_eq!(report.count, 2);

@@ -52,6 +52,15 @@ impl Shown for VerifyReport {
                 ]);
             }
             text.push_str(&table(&rows));
+            for copy in &backup.destinations {
+                for key in &copy.extra {
+                    let _ = writeln!(
+                        text,
+                        "  {}: {key} is there as well, and is none of the backup's files",
+                        copy.name
+                    );
+                }
+            }
         }
         text
     }
