@@ -19,11 +19,15 @@ mod sample;
 mod signals;
 mod systemd;
 
+use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use teeline::{BackupError, BackupReport, BackupType, Class, DestinationStatus, Engine, Operation};
+use teeline::{
+    BackupError, BackupReport, BackupType, Class, DestinationStatus, Engine, Operation, masked,
+};
 
 use crate::args::{
     Arguments, BackupArguments, Command, ConfigArguments, ConfigCommand, KeyCommand,
@@ -38,6 +42,10 @@ use crate::signals::Signals;
 
 fn main() -> ExitCode {
     leave_no_core();
+    std::panic::set_hook(Box::new(|panic| {
+        // Where there is nobody to tell, nothing can be done about it.
+        let _ = writeln!(io::stderr(), "{}", said_of(panic));
+    }));
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => Arguments {
             command: arguments.command.plain(),
@@ -65,6 +73,12 @@ fn leave_no_core() {
     };
     // Lowering it is allowed everywhere.
     let _ = setrlimit(Resource::Core, none);
+}
+
+/// What is said of a panic, which is a defect of teeline: without the secrets that may be in it.
+fn said_of(panic: &PanicHookInfo<'_>) -> String {
+    let said = masked(&panic.to_string()).into_owned();
+    format!("error: teeline has a defect: {said}")
 }
 
 /// Sets up what every command needs, and runs the one that was asked for.
@@ -341,4 +355,31 @@ async fn restore(
     let report = setting.plain_engine()?.restore(request).await;
     drop(progress);
     Ok(output.report(&report))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn what_a_panic_says_has_no_secret() {
+        let said = Arc::new(Mutex::new(String::new()));
+        let before = std::panic::take_hook();
+        let hears = Arc::clone(&said);
+        std::panic::set_hook(Box::new(move |panic| {
+            *hears.lock().expect("nobody panics with it") = said_of(panic);
+        }));
+        let panics = || panic!("at http://key:hidden-secret@host/bucket, for once");
+        let ended = std::panic::catch_unwind(panics);
+        std::panic::set_hook(before);
+        assert!(ended.is_err());
+        let said = said.lock().expect("nobody panics with it");
+        assert!(
+            said.contains("main.rs") && said.contains("for once"),
+            "{said}"
+        );
+        assert!(said.contains("http://***@host/bucket"), "{said}");
+    }
 }

@@ -193,6 +193,8 @@ timeout_ms = 500
 [hooks.monitor]
 ping = "${PING}"
 timeout_ms = 500
+[schedules.nightly]
+cron = "0 3 * * *"
 [hooks.look]
 command = ["sh", "-c", "cat > told.json; cat /proc/$PPID/cmdline /proc/$$/cmdline > words.txt"]
 [embedded_s3]
@@ -209,6 +211,9 @@ fn no_secret_of_any_setting_is_shown_kept_or_passed_on() {
     scratch.write("broken.toml", broken);
     let untimely = EVERY_SETTING.replace("passphrase = \"", "algorithm = \"");
     scratch.write("untimely.toml", untimely);
+    scratch.write("new.key", format!("hex:{}", "07".repeat(32)));
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(scratch.path("new.key"), private).unwrap();
     let no_secret_in = |text: &str, what: &str| {
         let found = CANARIES.iter().find(|(_, secret)| text.contains(secret));
         let part = (1..=10).find(|number| text.contains(&format!("canary-{number}-")));
@@ -228,14 +233,47 @@ fn no_secret_of_any_setting_is_shown_kept_or_passed_on() {
         &[
             "restore", "latest", "--config", "all.toml", "--target", "./out",
         ],
-        &["cleanup", "--config", "all.toml", "--keep-count", "1"],
+        &["init", "--config", "all.toml"],
+        &["status", "latest", "--config", "all.toml"],
+        &["validate", "latest", "--config", "all.toml"],
+        &["scrub", "--config", "all.toml", "--max-age", "1s"],
+        &["drill", "--config", "all.toml"],
+        &["check", "--config", "all.toml"],
+        &["repair", "--config", "all.toml"],
+        &["repair", "--config", "all.toml", "--auto"],
+        &["sync", "--config", "all.toml"],
+        &["backup", "incremental", "--config", "all.toml"],
+        &["consolidate", "latest", "--config", "all.toml"],
+        &["schedule", "list", "--config", "all.toml"],
+        &["schedule", "run", "nightly", "--config", "all.toml"],
+        &["schedule", "systemd", "--config", "all.toml"],
         &["key", "list", "--config", "all.toml"],
+        &[
+            "key",
+            "rotate",
+            "latest",
+            "--config",
+            "all.toml",
+            "--new-key-file",
+            "new.key",
+        ],
+        &["inspect-plugin", "all.toml"],
+        &["cleanup", "--config", "all.toml", "--keep-count", "1"],
+        &[
+            "delete",
+            "full-2026-11-23T02-00-00-k3j9x0q2mz",
+            "--config",
+            "all.toml",
+        ],
     ] {
         let arguments = [arguments, &["--log-level", "trace"]].concat();
         let run = scratch.command(&arguments).envs(CANARIES).output().unwrap();
         let what = format!("{arguments:?}");
         no_secret_in(&String::from_utf8_lossy(&run.stdout), &what);
         no_secret_in(&String::from_utf8_lossy(&run.stderr), &what);
+        // Each of them is understood.
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(!said.contains("Usage: "), "{what}: {said}");
     }
     assert!(!scratch.listed("near").is_empty());
     let words = String::from_utf8(scratch.read("words.txt")).unwrap();

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use common::{engine, records, request, store, whole};
 use teeline::sinks::MemorySink;
 use teeline::{
-    BackupError, Class, DeleteRequest, DestinationSpec, Digest, Engine, Executor, RestoreReport,
-    RestoreRequest, RestoreStatus, RestoreTarget, Sink, Target, Timestamp, VerifyReport,
-    VerifyRequest, Which, exit,
+    BackupError, BackupRequest, Class, DeleteRequest, DestinationSpec, Digest, Engine, Executor,
+    JsonlSource, RestoreReport, RestoreRequest, RestoreStatus, RestoreTarget, Sink, Target,
+    Timestamp, VerifyReport, VerifyRequest, Which, exit,
 };
 use teeline_core::{
     AttachmentEntry, CatalogEntry, ChunkEntry, Encoder, Frame, Index, IndexBuilder, Manifest,
@@ -265,6 +265,49 @@ async fn what_nests_without_end_is_refused() {
     let report = stored.verify_deeply().await;
     assert_eq!(report.exit_code(), 0, "{report:?}");
     assert_eq!(stored.restore().await.exit_code(), 0);
+}
+
+/// Names and records that look like the end of a document, or like members of one.
+#[tokio::test]
+async fn what_somebody_writes_says_nothing_in_a_document_s_name() {
+    let forged = r#"a","records":9,"blake3":"00"}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let line = serde_json::json!({ "id": forged, "manifest.json": { "blake3": forged } });
+    let lines = format!("{line}\n{line}\n");
+    std::fs::write(folder.path().join(format!("{forged}.jsonl")), &lines).unwrap();
+    let (sink, at) = store("here");
+    let engine = Engine::new().unwrap();
+    let source = JsonlSource::path(folder.path());
+    let mut asked = BackupRequest::new(source, vec![at.clone()]);
+    let said = serde_json::from_value(serde_json::json!({ "label": forged }));
+    asked.metadata = said.unwrap();
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+
+    let id = report.id.unwrap();
+    let manifest = ObjectKey::new(format!("{id}/manifest.json")).unwrap();
+    let bytes = whole(&sink, &manifest).await;
+    let sealed = SealedManifest::open("it", bytes.into()).unwrap();
+    let [resource] = &sealed.manifest.resources[..] else {
+        panic!("{:?}", sealed.manifest.resources);
+    };
+    assert_eq!((resource.name.as_str(), resource.records), (forged, 2));
+    assert_eq!(sealed.manifest.totals.records, 2);
+    let verified = engine.verify(VerifyRequest::new(vec![at.clone()])).await;
+    assert_eq!(verified.exit_code(), exit::DONE, "{verified:?}");
+    let target = folder.path().join("restored");
+    let request = RestoreRequest::new(
+        Which::Latest,
+        vec![at],
+        RestoreTarget::Folder(target.clone()),
+    );
+    let restored = engine.restore(request).await;
+    assert_eq!(restored.exit_code(), exit::DONE, "{restored:?}");
+    let files: Vec<_> = std::fs::read_dir(&target).unwrap().collect();
+    let [Ok(file)] = &files[..] else {
+        panic!("{files:?}");
+    };
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), lines);
 }
 
 #[tokio::test]

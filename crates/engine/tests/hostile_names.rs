@@ -18,9 +18,10 @@ use common::{records, source};
 use forged::{change, lead_to, seal};
 use serde_json::{Value, json};
 use teeline::{
-    BackupId, BackupRequest, CleanupRequest, DeleteRequest, DestinationSpec, Engine, Executor,
-    RepairRequest, RestoreRequest, RestoreTarget, Retention, RetentionPolicy, ScrubRequest, Span,
-    SyncRequest, Timestamp, VerifyRequest, Which, WhichBackups,
+    BackupId, BackupRequest, CleanupRequest, ConsolidateRequest, DeleteRequest, DestinationSpec,
+    Engine, Executor, RepairRequest, RestoreRequest, RestoreTarget, Retention, RetentionPolicy,
+    Scratch, ScrubRequest, Span, SyncRequest, Timestamp, ValidateRequest, VerifyRequest, Which,
+    WhichBackups,
 };
 use teeline_core::{Digest, layout};
 
@@ -184,9 +185,19 @@ impl Site {
         engine
             .sync(SyncRequest::new(vec![at[0].clone(), parse("others")]))
             .await;
+        let mut validate = ValidateRequest::new(at.clone());
+        validate.scratch = Scratch::Folder(case.join("target"));
+        engine.validate(validate).await;
         engine
-            .repair(RepairRequest::rebuild_manifests(at.clone()))
+            .consolidate(ConsolidateRequest::new(at.clone(), self.id.clone()))
             .await;
+        for repair in [
+            RepairRequest::rebuild_manifests,
+            RepairRequest::heal,
+            RepairRequest::everything,
+        ] {
+            engine.repair(repair(at.clone())).await;
+        }
         let short = Retention {
             age: Some(Span::from_ms(1)),
             ..Retention::default()
