@@ -224,7 +224,8 @@ async fn keep_all(
 ) {
     while let Some(job) = queue.recv().await {
         let step = job.step;
-        let kept = spool.blocking.run("the temporary folder", move || {
+        let (blocking, bytes) = (spool.blocking, job.payload.len());
+        let kept = blocking.run_in_time("the temporary folder", bytes, move || {
             let kept = spool.keep(&job.payload, job.share);
             (spool, kept)
         });
@@ -258,7 +259,8 @@ pub(crate) fn fetch(
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let blocking = slot.blocking;
-        let read = blocking.run("the temporary folder", move || slot.read());
+        let bytes = slot.bytes;
+        let read = blocking.run_in_time("the temporary folder", bytes, move || slot.read());
         let fetched = read.await.and_then(|payload| payload);
         tee.do_send(TeeMessage::Fetched(destination, fetched));
         drop(alive);

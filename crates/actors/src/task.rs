@@ -1,6 +1,7 @@
 //! Work in a task of its own, beside that of whoever waits for it.
 
 use std::future::Future;
+use std::time::Duration;
 
 use teeline_core::{BackupError, Class};
 use tokio::task::JoinError;
@@ -18,6 +19,11 @@ pub async fn read_aside<T: Send + 'static>(
     task.await
         .unwrap_or_else(|error| Err(lost("read", subject, error)))
 }
+
+/// How long work on a disk may take, beside what its bytes take.
+const BASE: Duration = Duration::from_secs(30);
+/// The slowest rate at which these may go.
+const BYTES_PER_SECOND_MIN: u64 = 256 << 10;
 
 /// Where work is done that blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +52,35 @@ impl Blocking {
             }
         }
     }
+
+    /// As [`Blocking::run`], for what moves so many bytes to or from a disk. What hangs in the operating system is waited for no longer
+    /// than a call to a destination would be, and goes on without anybody.
+    ///
+    /// # Errors
+    /// As [`Blocking::run`]; [`Class::Transient`] where it isn't done in time.
+    pub async fn run_in_time<T: Send + 'static>(
+        self,
+        subject: &str,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BackupError> {
+        let at_rate = bytes as u64 * 1_000 / BYTES_PER_SECOND_MIN;
+        let limit = BASE + Duration::from_millis(at_rate);
+        self.run_within(subject, limit, work).await
+    }
+
+    async fn run_within<T: Send + 'static>(
+        self,
+        subject: &str,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BackupError> {
+        let done = tokio::time::timeout(limit, self.run(subject, work));
+        done.await.unwrap_or_else(|_| {
+            let message = format!("timed out after {} ms", limit.as_millis());
+            Err(BackupError::new(Class::Transient, "use", subject, message))
+        })
+    }
 }
 
 fn lost(operation: &str, subject: &str, error: JoinError) -> BackupError {
@@ -54,4 +89,28 @@ fn lost(operation: &str, subject: &str, error: JoinError) -> BackupError {
         false => (Class::Permanent, "the code that does it panicked"),
     };
     BackupError::new(class, operation, subject, message).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_hangs_is_not_waited_for() {
+        let (ends, hangs) = mpsc::channel::<()>();
+        let limit = Duration::from_millis(10);
+        let work = move || hangs.recv().is_err();
+        let error = Blocking::Aside.run_within("a folder", limit, work).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.class(), Class::Transient);
+        assert!(
+            error.to_string().contains("timed out after 10 ms"),
+            "{error}"
+        );
+        drop(ends);
+        let done = Blocking::Aside.run_in_time("a folder", 1, || 7).await;
+        assert_eq!(done.unwrap(), 7);
+    }
 }

@@ -160,6 +160,20 @@ mod tests {
             prop_assert!(tries.failures() <= policy.attempts);
         }
 
+        /// So that those who failed together don't come back together.
+        #[test]
+        fn pauses_differ(seed: u64) {
+            let random = Random::new(seed);
+            let error = failure(Class::Transient, None);
+            let first = || Tries::new(RetryPolicy::default()).failed(&error, 0, &random);
+            let pauses: std::collections::BTreeSet<_> = (0..64).map(|_| first()).collect();
+            let bound = RetryPolicy::default().backoff_initial_ms;
+            prop_assert!(pauses.len() > 16, "{pauses:?}");
+            let least = pauses.iter().flatten().min().copied().unwrap_or(bound);
+            let most = pauses.iter().flatten().max().copied().unwrap_or(0);
+            prop_assert!(least < bound / 4 && most > bound * 3 / 4, "{least} to {most} of {bound}");
+        }
+
         #[test]
         fn only_what_may_succeed_is_repeated(seed: u64, asked_ms in proptest::option::of(0_u64..1_000)) {
             for class in [Class::Permanent, Class::NotFound, Class::Archived, Class::Conflict, Class::Corrupt, Class::Cancelled] {

@@ -1,9 +1,11 @@
 //! Weeks of use in minutes: backups of a source that changes, cleanups, syncs and repairs, in any order and any configuration, by
-//! a command that is killed every now and then, over folders and an S3 server; and one engine that lives through all of it.
+//! a command that is killed every now and then, over folders and an S3 server, the way to which breaks now and then; and one engine
+//! that lives through all of it.
 //! After each step, whatever a destination lists is restored from there alone and compared with what the source held.
 
 mod steps;
 mod usage;
+mod way;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,6 +18,7 @@ use crate::world::World;
 use crate::{TeelineCommand, Wrong};
 
 pub use usage::Usage;
+use way::Way;
 
 /// No soak is shorter, whatever the time.
 const STEPS_MIN: usize = 6;
@@ -58,11 +61,14 @@ pub fn soak(command: &TeelineCommand, folder: &Path, options: &Options) -> Resul
     let bucket = embedded
         .as_ref()
         .map(|server| format!("http://soak:secret@{}/soak/backups", server.address()));
+    let bucket = options.server.clone().or(bucket).unwrap_or_default();
+    let (way, bucket) = Way::to(&bucket)?;
     let mut destinations: Vec<String> = FOLDERS.map(str::to_owned).to_vec();
-    destinations.extend(options.server.clone().or(bucket));
+    destinations.push(bucket);
     let world = World::new(command.clone(), folder, destinations)?;
     Soak {
         world,
+        way,
         random: Random::new(options.seed),
         soaked: Soaked::default(),
     }
@@ -83,6 +89,7 @@ fn server(root: &Path) -> Result<EmbeddedS3, Wrong> {
 
 struct Soak {
     world: World,
+    way: Way,
     random: Random,
     soaked: Soaked,
 }
@@ -93,7 +100,9 @@ impl Soak {
         let mut usages = Vec::new();
         self.change_source()?;
         while usages.len() < STEPS_MIN || began.elapsed() < time {
-            let name = self.step()?;
+            let name = self.step();
+            self.way.is_smooth();
+            let name = name?;
             *self.soaked.steps.entry(name).or_default() += 1;
             let after = |wrong| format!("after step {}, {name}: {wrong}", usages.len());
             let listed = self.world.check().map_err(after)?;

@@ -152,6 +152,25 @@ impl World {
         Ok(id)
     }
 
+    /// The same, where it reported that it has committed it.
+    pub(crate) fn expect_where_committed(&mut self, ran: &Ran) -> Result<(), Wrong> {
+        let Some(id) = ran.report["id"].as_str() else {
+            return Ok(());
+        };
+        let id: BackupId = id.parse().map_err(|_| format!("{id} is no id"))?;
+        let reported = ran.report["destinations"].as_array().into_iter().flatten();
+        let committed = reported
+            .enumerate()
+            .filter(|(_, at)| at["status"] == "committed");
+        let places: BTreeSet<usize> = committed.map(|(number, _)| number).collect();
+        self.known
+            .insert(id.clone(), files(&self.folder.join(SOURCE))?);
+        if !places.is_empty() {
+            self.needed.insert(id, places);
+        }
+        Ok(())
+    }
+
     /// The same of the backup with this id.
     pub(crate) fn expect_id(&mut self, id: BackupId) -> Result<(), Wrong> {
         self.known

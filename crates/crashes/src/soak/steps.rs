@@ -28,8 +28,12 @@ impl Soak {
         if self.random.below(2) == 0 {
             self.change_source()?;
         }
-        match self.random.below(11) {
+        match self.random.below(15) {
             0..=2 => self.back_up_by_the_command(),
+            11 => self.back_up_over_a_rough_way(),
+            12 => self.back_up_while_the_way_ends(),
+            13 => self.restore_over_a_rough_way(),
+            14 => self.sync_and_clean_up_over_a_rough_way(),
             3 => self.take_up(),
             4 | 5 => self.back_up_by_the_engine(),
             6 => self.back_up_somewhere_and_sync(),
@@ -93,6 +97,54 @@ impl Soak {
             self.world.expect(&ran)?;
         }
         Ok("backups by the command")
+    }
+
+    /// What passes costs no backup.
+    fn back_up_over_a_rough_way(&mut self) -> Result<&'static str, Wrong> {
+        self.way.is_rough(&self.random);
+        self.back_up_by_the_command()?;
+        Ok("backups over a rough way")
+    }
+
+    /// Where the server can't be had any more, the others have the backup, if the strategy asks for no more.
+    fn back_up_while_the_way_ends(&mut self) -> Result<&'static str, Wrong> {
+        let options = self.configuration();
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let arguments = self.world.backup(&options);
+        self.way.ends(&self.random);
+        let ran = self.run_or_kill(
+            &arguments,
+            &[exit::DONE, exit::FAILED, exit::DEGRADED].map(i32::from),
+        )?;
+        self.way.is_smooth();
+        if let Some(ran) = ran {
+            self.world.expect_where_committed(&ran)?;
+        }
+        Ok("backups while the way ends")
+    }
+
+    /// What passes costs no restore from the server alone.
+    fn restore_over_a_rough_way(&mut self) -> Result<&'static str, Wrong> {
+        let server = self.world.destinations.len() - 1;
+        let needed = self.world.needed.iter();
+        let there = needed.filter(|(_, places)| places.contains(&server));
+        let ids: Vec<&BackupId> = there.map(|(id, _)| id).collect();
+        let Some(id) = chosen(&ids, self.random.next()) else {
+            return Ok("nothing to restore");
+        };
+        let from = self.world.specs()?.split_off(server);
+        self.way.is_rough(&self.random);
+        self.world.restores_from(id, &from, &[exit::DONE])?;
+        Ok("restores over a rough way")
+    }
+
+    fn sync_and_clean_up_over_a_rough_way(&mut self) -> Result<&'static str, Wrong> {
+        self.way.is_rough(&self.random);
+        let sync = [words(&["sync", "--json"]), self.world.places("--at")].concat();
+        self.run_or_kill(&sync, &[0])?;
+        self.way.is_rough(&self.random);
+        self.clean_up()?;
+        Ok("syncs and cleanups over a rough way")
     }
 
     /// Takes up what broke off, or makes a backup where nothing did.

@@ -300,7 +300,7 @@ impl<'a> Run<'a> {
         let bytes_max = self.request.spill_bytes;
         let blocking = self.engine.0.blocking();
         let open = move || Spool::open(&folder, bytes_max, blocking);
-        let opened = blocking.run("the temporary folder", open).await?;
-        opened.map(Some)
+        let opened = blocking.run_in_time("the temporary folder", 0, open);
+        opened.await?.map(Some)
     }
 }
