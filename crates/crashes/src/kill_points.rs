@@ -64,7 +64,7 @@ pub fn sweep(
     let mut world = World::new(command.clone(), &template, destinations)?;
     (scenario.prepare)(&mut world)?;
     for call in CALLS {
-        for number in (first..).step_by(stride) {
+        for number in (first..).step_by(stride * scenario.every) {
             let folder = scratch.path().join("killed");
             let mut world = world.copied_to(&folder)?;
             let arguments = (scenario.arguments)(&world);
@@ -115,6 +115,6 @@ pub(crate) fn kill_at(
     }
 }
 
-fn remove(folder: &std::path::Path) -> Result<(), Wrong> {
+pub(crate) fn remove(folder: &std::path::Path) -> Result<(), Wrong> {
     std::fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`kill_points`] | killed at every system call that changes anything, one run for each |
 //! | [`random_kills`] | killed at random moments, with folders and an S3 server |
+//! | [`restore_faults`] | one of its system calls fails, in a restore to a folder |
 //! | [`power_cuts`] | its filesystem is cut off, and keeps only what was made durable |
 //! | [`soak`](mod@soak) | used for long in any way, and killed now and then |
 //!
@@ -14,6 +15,7 @@ pub mod kill_points;
 mod life;
 pub mod power_cuts;
 pub mod random_kills;
+pub mod restore_faults;
 mod scenario;
 pub mod soak;
 mod teeline_command;

@@ -349,7 +349,7 @@ impl World {
     }
 
     /// What may have lost its manifest is left by a cleanup, and can be made a backup of: but for a link that was never published,
-    /// and whose parent was deleted since, which can be deleted as well.
+    /// and whose parent was deleted since, or isn't everywhere, which can be deleted as well.
     fn settle(&self, folder: &str) -> Result<(), Wrong> {
         let mut repair = words(&["repair", folder, "--rebuild-manifest", "--json"]);
         // Of a sealed one, the manifest is authenticated with its key.
@@ -366,7 +366,9 @@ impl World {
         let places = runs.flat_map(|run| run["destinations"].as_array().into_iter().flatten());
         let is_explained = |place: &Value| {
             let message = place["error"]["message"].as_str().unwrap_or_default();
-            place["status"] == "absent" || message.contains(lacks_parent)
+            let status = place["status"].as_str().unwrap_or_default();
+            matches!(status, "absent" | "reconstructed" | "copied")
+                || message.contains(lacks_parent)
         };
         if !places.clone().all(is_explained) {
             return Err(format!("{repair:?} ended with {repaired:?}"));

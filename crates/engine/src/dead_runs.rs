@@ -132,7 +132,7 @@ pub(crate) fn orphans(
         // Others may upload there as well. What has no name but its key is a file that only teeline calls so.
         "" => upload.name.is_empty() || upload.key.as_str() == layout::MARKER,
         layout::CATALOG | layout::RUNS | layout::VERIFICATIONS | layout::PROBES => true,
-        _ if layout::is_damaged(&upload.key) => true,
+        _ if layout::is_damaged(&upload.key) || layout::is_probe_object(&upload.key) => true,
         _ if published_marker::entry_of(&upload.key).is_some() => true,
         path => {
             let name = path.rsplit('/').next().unwrap_or(path);

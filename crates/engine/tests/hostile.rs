@@ -287,7 +287,7 @@ async fn what_somebody_writes_says_nothing_in_a_document_s_name() {
     let id = report.id.unwrap();
     let manifest = ObjectKey::new(format!("{id}/manifest.json")).unwrap();
     let bytes = whole(&sink, &manifest).await;
-    let sealed = SealedManifest::open("it", bytes.into()).unwrap();
+    let sealed = SealedManifest::open("it", bytes).unwrap();
     let [resource] = &sealed.manifest.resources[..] else {
         panic!("{:?}", sealed.manifest.resources);
     };

@@ -13,6 +13,7 @@ mod model;
 mod nth_fault;
 mod power_cuts;
 mod races;
+mod restore_faults;
 mod simulate;
 mod soak;
 mod teeline_command;
@@ -47,6 +48,8 @@ enum Command {
     Bitflips(bitflips::Arguments),
     /// The first call of each kind that fails, the second, and so on: nothing is lost
     NthFault(nth_fault::Arguments),
+    /// A restore to a folder of which one system call fails, with each error: all of it is there, or nothing (needs strace)
+    RestoreFaults(restore_faults::Arguments),
     /// Lives of backups in which anything may go wrong, by seeds: no promise is broken
     Simulate(simulate::Arguments),
     /// Weeks of use in minutes, in any way, with kills and damage: nothing is lost, and nothing leaks
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::PowerCuts(arguments) => power_cuts::run(&arguments),
         Command::Bitflips(arguments) => bitflips::run(&arguments),
         Command::NthFault(arguments) => nth_fault::run(&arguments),
+        Command::RestoreFaults(arguments) => restore_faults::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
     };

@@ -1,0 +1,114 @@
+//! A restore to a folder of which one system call fails: the first of a kind, then the second, and so on, until a run makes no
+//! further one. Whatever fails, the target has all of the backup or is as it was, nothing panics, and the same again restores.
+
+use std::process::{Command, Stdio};
+
+use crate::kill_points::remove;
+use crate::scenario::{RESTORED, all_or_nothing_is_restored, restore_scenario};
+use crate::teeline_command::NO_QUIET;
+use crate::world::World;
+use crate::{TeelineCommand, Wrong};
+
+/// The system calls by which a restore reads and writes folders.
+const CALLS: [&str; 14] = [
+    "openat",
+    "mkdir",
+    "mkdirat",
+    "write",
+    "fsync",
+    "fdatasync",
+    "flock",
+    "getdents64",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+];
+const ERRORS: [&str; 7] = [
+    "EIO", "ENOSPC", "EROFS", "EACCES", "EDQUOT", "EMFILE", "EINTR",
+];
+/// What the process of Rust ends with where it panicked.
+const PANICKED: i32 = 101;
+
+/// What a sweep came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Failed {
+    /// Runs in which a call failed.
+    pub runs: u64,
+    /// Of these, those that restored all the same.
+    pub restored: u64,
+}
+
+/// Fails every `stride`th call of each kind, from the `first`, counted from 1, with each error.
+///
+/// # Errors
+/// What didn't hold, and after which call.
+pub fn sweep(command: &TeelineCommand, (first, stride): (usize, usize)) -> Result<Failed, Wrong> {
+    let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let template = scratch.path().join("template");
+    std::fs::create_dir(&template).map_err(|error| error.to_string())?;
+    let mut world = World::new(command.clone(), &template, vec!["one".to_owned()])?;
+    let scenario = restore_scenario();
+    (scenario.prepare)(&mut world)?;
+    let mut failed = Failed::default();
+    for call in CALLS {
+        for error in ERRORS {
+            for number in (first..).step_by(stride) {
+                let folder = scratch.path().join("failed");
+                let world = world.copied_to(&folder)?;
+                let arguments = (scenario.arguments)(&world);
+                let about = |wrong| format!("{error} from {call} number {number}: {wrong}");
+                let came = fail_at(&world, &arguments, (call, error, number)).map_err(about)?;
+                let Some(code) = came else {
+                    remove(&folder)?;
+                    break;
+                };
+                all_or_nothing_is_restored(&world).map_err(about)?;
+                let is_there = folder.join(RESTORED).join("orders.jsonl").exists();
+                if code == 0 && !is_there {
+                    return Err(about("it ended well, and nothing is restored".to_owned()));
+                }
+                world.run(&arguments, scenario.again).map_err(about)?;
+                all_or_nothing_is_restored(&world).map_err(about)?;
+                failed.runs += 1;
+                failed.restored += u64::from(code == 0);
+                remove(&folder)?;
+            }
+        }
+    }
+    Ok(failed)
+}
+
+/// Runs the command, and gives its code; nothing where it makes no such call.
+fn fail_at(
+    world: &World,
+    arguments: &[String],
+    (call, error, number): (&str, &str, usize),
+) -> Result<Option<i32>, Wrong> {
+    let trace = world.folder().join("trace");
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-o"])
+        .arg(&trace)
+        .args(["-e", &format!("trace={call}")])
+        .args(["-e", &format!("inject={call}:error={error}:when={number}")])
+        .arg(world.command().path())
+        .args(arguments)
+        .env("TEELINE__ENGINE__EXECUTOR", "inline")
+        .env(NO_QUIET.0, NO_QUIET.1)
+        .current_dir(world.folder())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|error| format!("strace: {error}"))?;
+    let traced = std::fs::read_to_string(&trace).map_err(|error| format!("the trace: {error}"))?;
+    if !traced.contains("(INJECTED)") {
+        return Ok(None);
+    }
+    match status.code() {
+        Some(PANICKED) | None => Err(format!("it ended with {status}")),
+        code => Ok(code),
+    }
+}
