@@ -8,6 +8,7 @@ use teeline_crashes::soak::{Options, soak};
 
 const TIME: Duration = Duration::from_secs(15);
 
+/// With `TEELINE_TEST_S3` set to the URL of an empty bucket with keys, there; otherwise at a server of its own.
 #[test]
 fn whatever_is_done_in_whatever_order_nothing_is_lost_and_nothing_leaks() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -15,7 +16,9 @@ fn whatever_is_done_in_whatever_order_nothing_is_lost_and_nothing_leaks() {
     let options = Options {
         time: TIME,
         seed: 7,
-        server: None,
+        server: std::env::var("TEELINE_TEST_S3")
+            .ok()
+            .map(|bucket| format!("{bucket}/soak")),
     };
     match soak(&command, folder.path(), &options) {
         Ok(soaked) => println!("{soaked:?}"),

@@ -2,9 +2,9 @@
 
 use crate::backups::{expired, needing, recorded};
 use crate::healing::{self, Cure};
-use crate::janitor::{Syncing, Task};
+use crate::janitor::{Janitor, Syncing, Task};
 use crate::publishing::Publisher;
-use crate::scene::Scene;
+use crate::scene::{Planted, Scene};
 use crate::world::{BackupNumber, Files, Place};
 
 /// What somebody begins.
@@ -42,6 +42,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) at: usize,
     /// The backups whose runs may be going on: something of them was touched here lately.
     pub(crate) touched: &'a [BackupNumber],
+    /// Whoever may be at work here.
+    pub(crate) janitors: &'a [Janitor],
 }
 
 impl Seen<'_> {
@@ -81,17 +83,31 @@ impl Seen<'_> {
             let needing = needing(&self.scene.plans, &entries, number);
             if needing.iter().any(|number| listed.contains(number)) {
                 tasks.push(Task::TakeBack(number));
-            } else if has_more && !copy.is_nobodys() && needing.is_empty() && is_grace_over {
+            } else if has_more
+                && !copy.is_nobodys()
+                && needing.is_empty()
+                && is_grace_over
+                && !self.is_undecided(number)
+            {
                 tasks.push(Task::Remove(number));
             }
         }
         for number in place.numbers(|copy| copy.traces.sweep && !copy.traces.withdrawal) {
-            tasks.push(Task::Remove(number));
+            if !self.is_undecided(number) {
+                tasks.push(Task::Remove(number));
+            }
         }
         for number in self.dead(hidden) {
             tasks.push(Task::Sweep(number));
         }
         tasks
+    }
+
+    /// Whether somebody who has withdrawn or swept something here may yet take that back.
+    fn is_undecided(&self, number: BackupNumber) -> bool {
+        let mut others = self.janitors.iter();
+        self.scene.planted != Some(Planted::EverybodyGoesOn)
+            && others.any(|janitor| janitor.has_not_decided(self.place(), self.at, number))
     }
 
     /// The runs that have left something, and no backup.

@@ -75,6 +75,20 @@ impl Janitor {
         self.tasks.is_empty()
     }
 
+    /// Whether this backup, which is withdrawn or being swept there, may yet be kept by whoever has begun that, which is this one. Of a sweep
+    /// nothing tells how far it is.
+    pub(crate) fn has_not_decided(&self, place: &Place, at: usize, number: BackupNumber) -> bool {
+        let is_sweep = !place.copies[number].traces.withdrawal;
+        let is_open = |task: &Task| match task {
+            Task::KeepIfNeeded(of, _) => *of == number,
+            Task::Remove(of) | Task::RemoveFile(of, _) | Task::RemoveLateManifest(of) => {
+                is_sweep && *of == number
+            }
+            _ => false,
+        };
+        self.at == at && self.tasks.iter().any(is_open)
+    }
+
     /// The backup there whose removal is about to end, if one is: all files but the claim are gone.
     pub(crate) fn ends_removal(&self) -> Option<(usize, BackupNumber)> {
         match self.tasks.last() {
@@ -122,9 +136,14 @@ impl Janitor {
 
     fn carry_out(&mut self, scene: &Scene, places: &mut [Place], task: Task, call: Call) -> bool {
         let place = &mut places[self.at];
+        let goes_on_with_theirs = scene.planted == Some(Planted::EverybodyGoesOn);
         match task {
             Task::Withdraw(number, known) => {
+                let is_theirs = place.copies[number].traces.withdrawal;
                 place.copies[number].traces.withdrawal |= call.is_done();
+                if is_theirs && !goes_on_with_theirs {
+                    return false;
+                }
                 if scene.planted != Some(Planted::NobodyLooksAfterWithdrawing) {
                     self.tasks.push(Task::KeepIfNeeded(number, known));
                 }
@@ -142,7 +161,11 @@ impl Janitor {
                 place.copies[number].traces.withdrawal &= !call.is_done();
             }
             Task::Sweep(number) => {
+                let is_theirs = place.copies[number].traces.sweep;
                 place.copies[number].traces.sweep |= call.is_done();
+                if is_theirs && !goes_on_with_theirs {
+                    return false;
+                }
                 self.tasks.push(Task::Remove(number));
             }
             Task::Remove(number) => return self.remove(scene, place, number),

@@ -275,6 +275,7 @@ impl Scene {
             places: &world.places,
             at,
             touched,
+            janitors: &world.janitors,
         }
     }
 }

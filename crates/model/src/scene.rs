@@ -24,6 +24,8 @@ pub enum Planted {
     NobodyLooksForTheParent,
     /// A backup is withdrawn whatever has come to need it.
     NobodyLooksAfterWithdrawing,
+    /// Whoever finds a withdrawal or a sweep of somebody else's goes on with it, and takes it back, as if it were his own.
+    EverybodyGoesOn,
     /// What was published meanwhile is swept.
     NobodyLooksBeforeSweeping,
     /// A sweep is taken back where there is something under each name, whatever it is.
@@ -176,10 +178,10 @@ impl Scene {
     /// A run that sleeps until it is taken for dead, and wakes up.
     pub fn sleeper(size: Size) -> Self {
         Scene {
-            name: "a run that sleeps, cleanups, old listings and repairs".to_owned(),
+            name: "a run that sleeps, two cleanups at once, old listings and repairs".to_owned(),
             sleeps: true,
             lists_old: true,
-            janitors: vec![vec![Trade::CleanUp, Trade::Repair]],
+            janitors: vec![vec![Trade::CleanUp, Trade::Repair], vec![Trade::CleanUp]],
             mishaps: size.mishaps + 2,
             rounds: size.rounds + 1,
             reached: vec![
@@ -194,11 +196,14 @@ impl Scene {
     /// A run that makes a link, while its parent is deleted.
     pub fn link(size: Size) -> Self {
         Scene {
-            name: "a link, deletions of its parent, cleanups and a restore".to_owned(),
+            name: "a link, two deletions of its parent at once, cleanups and a restore".to_owned(),
             plans: vec![Planned { parent: None }, Planned { parent: Some(0) }],
             present: vec![(0, vec![0])],
             runs: vec![1],
-            janitors: vec![vec![Trade::CleanUp, Trade::Repair, Trade::Delete(0)]],
+            janitors: vec![
+                vec![Trade::CleanUp, Trade::Repair, Trade::Delete(0)],
+                vec![Trade::Delete(0)],
+            ],
             restores: true,
             mishaps: size.mishaps + 1,
             rounds: size.rounds + 1,

@@ -57,6 +57,16 @@ fn a_link_without_its_parent() {
 }
 
 #[test]
+fn a_withdrawal_that_somebody_else_goes_on_with() {
+    is_found(Scene::link, Planted::EverybodyGoesOn, "P3");
+}
+
+#[test]
+fn a_sweep_that_somebody_else_goes_on_with() {
+    is_found(Scene::sleeper, Planted::EverybodyGoesOn, "P");
+}
+
+#[test]
 fn a_withdrawal_that_nobody_looks_after() {
     is_found(Scene::link, Planted::NobodyLooksAfterWithdrawing, "P1");
 }
