@@ -198,7 +198,8 @@ impl<'a> Run<'a> {
         }
         loop {
             let before = strategy.clone();
-            let extent = self.extent(&mut strategy).await?;
+            let own = going_on.as_ref().map(|on| &on.claim().head.id);
+            let extent = self.extent(&mut strategy, own).await?;
             if let Some(on) = &going_on
                 && let Some(reason) = on.other_extent(&extent)
             {

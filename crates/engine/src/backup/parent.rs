@@ -39,13 +39,18 @@ struct Found {
 }
 
 impl Run<'_> {
-    /// How much the next pass is to have. Those that can't have what it goes on from are behind then.
-    pub(super) async fn extent(&mut self, strategy: &mut Strategy) -> Result<Extent, BackupError> {
+    /// How much the next pass is to have. Those that can't have what it goes on from are behind then. A run that is taken up, which is
+    /// `own`, doesn't go on from itself: where it couldn't be asked it may have become a backup.
+    pub(super) async fn extent(
+        &mut self,
+        strategy: &mut Strategy,
+        own: Option<&BackupId>,
+    ) -> Result<Extent, BackupError> {
         if !self.request.is_incremental() {
             return Ok(Extent::Everything);
         }
         let active = strategy.active();
-        let looking = async { Ok(self.look(&active).await) };
+        let looking = async { Ok(self.look(&active, own).await) };
         let (asked, found) = self.deadline.cancel().guard(looking).await?;
         self.unusable = found.unusable;
         let Some(parent) = found.parent else {
@@ -92,7 +97,7 @@ impl Run<'_> {
 
     /// What destinations have, and the newest backup to go on from. As long as the newest backups are enough to tell, the
     /// others aren't read.
-    async fn look(&self, active: &[DestinationId]) -> (AskedAll, Found) {
+    async fn look(&self, active: &[DestinationId], own: Option<&BackupId>) -> (AskedAll, Found) {
         let ask = async |limit| {
             let opened = self.opened.iter().cloned().map(Ok).collect();
             let wanted = Wanted {
@@ -100,7 +105,7 @@ impl Run<'_> {
                 ..Wanted::ALL
             };
             let asked = ask_opened(opened, &wanted).await;
-            let found = self.newest(&asked, active).await;
+            let found = self.newest(&asked, active, own).await;
             (asked, found)
         };
         let (asked, found) = ask(RECENT).await;
@@ -117,7 +122,12 @@ impl Run<'_> {
 
     /// The newest backup to go on from, that can be had whole from wherever it is, and that no destination of the pass
     /// has withdrawn any of.
-    async fn newest(&self, asked: &AskedAll, active: &[DestinationId]) -> Found {
+    async fn newest(
+        &self,
+        asked: &AskedAll,
+        active: &[DestinationId],
+        own: Option<&BackupId>,
+    ) -> Found {
         let mut found = Found::default();
         for entry in newest_first(asked) {
             let is_too_late = self
@@ -125,7 +135,8 @@ impl Run<'_> {
                 .since
                 .is_some_and(|time| entry.started_at > time);
             let is_link = entry.parent.is_some();
-            if is_too_late || (is_link && self.request.base == IncrementalBase::Full) {
+            let is_own = own == Some(&entry.id);
+            if is_own || is_too_late || (is_link && self.request.base == IncrementalBase::Full) {
                 continue;
             }
             // What isn't sealed alike is none of its own: where it isn't sealed, there would be nothing that a key opens, and

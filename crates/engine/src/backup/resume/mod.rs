@@ -75,7 +75,7 @@ impl GoingOn {
         (!is_same).then(|| "what it went on from isn't the last backup any more".to_owned())
     }
 
-    fn claim(&self) -> &RunClaim {
+    pub(super) fn claim(&self) -> &RunClaim {
         self.resuming.resumption.claim()
     }
 }
