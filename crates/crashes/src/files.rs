@@ -5,29 +5,54 @@ use std::fs;
 use std::path::Path;
 
 use teeline::BackupId;
+use teeline_core::Digest;
 
 use crate::Wrong;
 
 /// Files by their names.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-/// Whether these are what a backup restores to, byte for byte; a link brings its lines in an order of its own.
-pub(crate) fn is_same(id: &BackupId, restored: &Files, expected: &Files) -> bool {
-    let is_link = id.backup_type().is_incremental();
-    let lines = |text: &[u8]| {
-        let mut lines: Vec<Vec<u8>> = text
-            .split(|byte| *byte == b'\n')
-            .map(<[u8]>::to_vec)
-            .collect();
-        lines.sort();
-        lines
-    };
-    let same = |name: &String, text: &Vec<u8>| {
-        restored
-            .get(name)
-            .is_some_and(|found| found == text || is_link && lines(found) == lines(text))
-    };
-    restored.len() == expected.len() && expected.iter().all(|(name, text)| same(name, text))
+/// What files hold, by digests: a soak knows very many of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held(BTreeMap<String, Content>);
+
+/// What a file holds, and the same whatever the order of its lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Content {
+    bytes: Digest,
+    lines: Digest,
+}
+
+impl Held {
+    pub(crate) fn by(files: &Files) -> Self {
+        let contents = files
+            .iter()
+            .map(|(name, bytes)| (name.clone(), Content::of(bytes)));
+        Held(contents.collect())
+    }
+
+    /// Whether a backup that holds this has been restored, byte for byte; a link brings its lines in an order of its own.
+    pub(crate) fn is_restored(&self, id: &BackupId, restored: &Files) -> bool {
+        let is_link = id.backup_type().is_incremental();
+        let Held(restored) = Held::by(restored);
+        let same = |(name, content): (&String, &Content)| {
+            restored.get(name).is_some_and(|found| {
+                found.bytes == content.bytes || is_link && found.lines == content.lines
+            })
+        };
+        restored.len() == self.0.len() && self.0.iter().all(same)
+    }
+}
+
+impl Content {
+    fn of(bytes: &[u8]) -> Self {
+        let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+        lines.sort_unstable();
+        Content {
+            bytes: Digest::of(bytes),
+            lines: Digest::of(&lines.join(&b'\n')),
+        }
+    }
 }
 
 /// Every file below a folder, by its path from there; none where there is no folder.

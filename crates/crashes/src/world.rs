@@ -10,7 +10,7 @@ use teeline::{
     VerifyRequest, Which, WhichBackups, exit,
 };
 
-use crate::files::{Files, copy, files, is_same, write_private};
+use crate::files::{Files, Held, copy, files, write_private};
 use crate::teeline_command::{Ran, TeelineCommand};
 use crate::{Scenario, Wrong};
 
@@ -31,9 +31,9 @@ pub struct World {
     /// Destinations, as they are typed: folders below `folder`, or URLs.
     pub(crate) destinations: Vec<String>,
     /// What backups hold. One that isn't known is of what the source holds now.
-    known: BTreeMap<BackupId, Files>,
+    known: BTreeMap<BackupId, Held>,
     /// What the source held when it was noted, by numbers; backups that were made since say the last of them.
-    noted: Vec<Files>,
+    noted: Vec<Held>,
     engine: Engine,
     /// Backups that must be listed, each at these destinations.
     pub(crate) needed: BTreeMap<BackupId, BTreeSet<usize>>,
@@ -96,9 +96,13 @@ impl World {
         written.map_err(|error| format!("{}: {error}", source.display()))
     }
 
+    fn source(&self) -> Result<Held, Wrong> {
+        Ok(Held::by(&files(&self.folder.join(SOURCE))?))
+    }
+
     /// Notes what the source holds, for backups that somebody lists later, and of which nobody knows when they were made.
     pub(crate) fn note_source(&mut self) -> Result<(), Wrong> {
-        self.noted.push(files(&self.folder.join(SOURCE))?);
+        self.noted.push(self.source()?);
         Ok(())
     }
 
@@ -108,7 +112,7 @@ impl World {
         Some((NOTED, last.to_string()))
     }
 
-    fn said_of(&self, metadata: &Metadata) -> Option<&Files> {
+    fn said_of(&self, metadata: &Metadata) -> Option<&Held> {
         let number = metadata.values().get(NOTED)?.as_str()?;
         self.noted.get(number.parse::<usize>().ok()?)
     }
@@ -163,8 +167,7 @@ impl World {
             .enumerate()
             .filter(|(_, at)| at["status"] == "committed");
         let places: BTreeSet<usize> = committed.map(|(number, _)| number).collect();
-        self.known
-            .insert(id.clone(), files(&self.folder.join(SOURCE))?);
+        self.known.insert(id.clone(), self.source()?);
         if !places.is_empty() {
             self.needed.insert(id, places);
         }
@@ -173,8 +176,7 @@ impl World {
 
     /// The same of the backup with this id.
     pub(crate) fn expect_id(&mut self, id: BackupId) -> Result<(), Wrong> {
-        self.known
-            .insert(id.clone(), files(&self.folder.join(SOURCE))?);
+        self.known.insert(id.clone(), self.source()?);
         let everywhere = (0..self.destinations.len()).collect();
         self.needed.insert(id, everywhere);
         Ok(())
@@ -203,7 +205,7 @@ impl World {
     /// Looks, as [`World::check`] does, and remembers what is listed that nobody has reported: it is of what the source holds
     /// now, and must be there from now on.
     pub(crate) fn learn(&mut self) -> Result<(), Wrong> {
-        let source = files(&self.folder.join(SOURCE))?;
+        let source = self.source()?;
         for (number, listed) in self.check()?.into_iter().enumerate() {
             for id in listed {
                 self.known
@@ -218,7 +220,7 @@ impl World {
     /// Looks at each destination alone: whatever it lists is whole, restores from it, and holds what it should; and whatever
     /// must be listed is. Gives what is listed.
     pub fn check(&self) -> Result<Vec<BTreeSet<BackupId>>, Wrong> {
-        let source = files(&self.folder.join(SOURCE))?;
+        let source = self.source()?;
         let mut all = Vec::new();
         for (number, place) in self.destinations.iter().enumerate() {
             let at = self.spec(place)?;
@@ -234,7 +236,7 @@ impl World {
         Ok(all)
     }
 
-    fn check_one(&self, at: &DestinationSpec, source: &Files) -> Result<BTreeSet<BackupId>, Wrong> {
+    fn check_one(&self, at: &DestinationSpec, source: &Held) -> Result<BTreeSet<BackupId>, Wrong> {
         let at = vec![at.clone()];
         let report = self.engine.list_blocking(&at);
         if report.exit_code() != exit::DONE {
@@ -280,19 +282,19 @@ impl World {
     /// Whether these files are what one of the backups holds that were reported.
     pub(crate) fn holds(&self, restored: &Files) -> bool {
         let mut known = self.known.iter();
-        known.any(|(id, known)| is_same(id, restored, known))
+        known.any(|(id, known)| known.is_restored(id, restored))
     }
 
     fn restores(
         &self,
         id: &BackupId,
-        known: &Files,
+        known: &Held,
         from: &[DestinationSpec],
         codes: &[u8],
     ) -> Result<(), Wrong> {
         let restored = restore(&self.engine, from, id, codes);
         let restored = restored.map_err(|wrong| format!("{id}: {wrong}"))?;
-        match is_same(id, &restored, known) {
+        match known.is_restored(id, &restored) {
             true => Ok(()),
             false => Err(format!("{id} restores to something else")),
         }

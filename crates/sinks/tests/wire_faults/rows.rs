@@ -128,6 +128,14 @@ fn connections() -> Vec<Row> {
         Row::passing("reply lost", ALL, Fault::LoseReply, Transient),
         Row::stalling("silence", Fault::Silence),
         Row::stalling("silence after the effect", Fault::SilenceAfter),
+        Row {
+            calls: WITH_BODY,
+            ..Row::stalling("an answer that stops in the middle", Fault::StallReply(20))
+        },
+        Row {
+            calls: &[Call::Put, Call::Part],
+            ..Row::stalling("a request that stops being taken", Fault::StallRequest(100))
+        },
         Row::stalling("trickle", Fault::Trickle(Duration::from_millis(50))),
         Row::passing(
             "reset in the reply's body",
