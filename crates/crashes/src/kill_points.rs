@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::teeline_command::NO_QUIET;
 use crate::world::World;
@@ -93,10 +94,29 @@ pub(crate) fn kill_at(
     call: &str,
     number: usize,
 ) -> Result<bool, Wrong> {
-    let status = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null"])
+    let kills = format!("signal=KILL:when={number}");
+    let status = traced(world, arguments, (call, &kills), Path::new("/dev/null"))?;
+    // It ends as the traced program did.
+    match (status.signal(), status.code()) {
+        (Some(9), _) | (_, Some(137)) => Ok(true),
+        (_, Some(0)) => Ok(false),
+        other => Err(format!("it ended with {other:?}")),
+    }
+}
+
+/// Runs the command on one thread, and lets this happen to a system call; `trace` is a file for what strace says of it. It ends as the command
+/// did.
+pub(crate) fn traced(
+    world: &World,
+    arguments: &[String],
+    (call, happens): (&str, &str),
+    trace: &Path,
+) -> Result<ExitStatus, Wrong> {
+    Command::new("strace")
+        .args(["-f", "-qq", "-o"])
+        .arg(trace)
         .args(["-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={call}:signal=KILL:when={number}")])
+        .args(["-e", &format!("inject={call}:{happens}")])
         .arg(world.command().path())
         .args(arguments)
         .env("TEELINE__ENGINE__EXECUTOR", "inline")
@@ -106,15 +126,9 @@ pub(crate) fn kill_at(
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
-        .map_err(|error| format!("strace: {error}"))?;
-    // It ends as the traced program did.
-    match (status.signal(), status.code()) {
-        (Some(9), _) | (_, Some(137)) => Ok(true),
-        (_, Some(0)) => Ok(false),
-        other => Err(format!("it ended with {other:?}")),
-    }
+        .map_err(|error| format!("strace: {error}"))
 }
 
-pub(crate) fn remove(folder: &std::path::Path) -> Result<(), Wrong> {
+pub(crate) fn remove(folder: &Path) -> Result<(), Wrong> {
     std::fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
 }

@@ -1,11 +1,8 @@
 //! A restore to a folder of which one system call fails: the first of a kind, then the second, and so on, until a run makes no
 //! further one. Whatever fails, the target has all of the backup or is as it was, nothing panics, and the same again restores.
 
-use std::process::{Command, Stdio};
-
-use crate::kill_points::remove;
+use crate::kill_points::{remove, traced};
 use crate::scenario::{RESTORED, all_or_nothing_is_restored, restore_scenario};
-use crate::teeline_command::NO_QUIET;
 use crate::world::World;
 use crate::{TeelineCommand, Wrong};
 
@@ -88,23 +85,10 @@ fn fail_at(
     (call, error, number): (&str, &str, usize),
 ) -> Result<Option<i32>, Wrong> {
     let trace = world.folder().join("trace");
-    let status = Command::new("strace")
-        .args(["-f", "-qq", "-o"])
-        .arg(&trace)
-        .args(["-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={call}:error={error}:when={number}")])
-        .arg(world.command().path())
-        .args(arguments)
-        .env("TEELINE__ENGINE__EXECUTOR", "inline")
-        .env(NO_QUIET.0, NO_QUIET.1)
-        .current_dir(world.folder())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .map_err(|error| format!("strace: {error}"))?;
-    let traced = std::fs::read_to_string(&trace).map_err(|error| format!("the trace: {error}"))?;
-    if !traced.contains("(INJECTED)") {
+    let fails = format!("error={error}:when={number}");
+    let status = traced(world, arguments, (call, &fails), &trace)?;
+    let said = std::fs::read_to_string(&trace).map_err(|error| format!("the trace: {error}"))?;
+    if !said.contains("(INJECTED)") {
         return Ok(None);
     }
     match status.code() {

@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,20 @@ impl BrokenOff {
         let key = format!("{}/resumed-{number:04}.json", self.id);
         ObjectKey::new(key).unwrap()
     }
+}
+
+/// A backup of a file under `any`.
+async fn any_of(
+    engine: &Engine,
+    file: &Path,
+    to: &[DestinationSpec],
+    resume: Option<Resume>,
+) -> BackupReport {
+    let mut asked = request(&[], to);
+    asked.source = Arc::new(JsonlSource::path(file));
+    (asked.strategy, asked.resume) = (StrategyKind::Any, resume);
+    asked.resume_quiet = Duration::from_millis(1);
+    engine.backup(asked).await
 }
 
 #[tokio::test]
@@ -149,13 +164,7 @@ async fn what_may_be_a_backup_where_nobody_can_ask_is_begun_afresh() {
     let path = folder.path().join("events.jsonl");
     std::fs::write(&path, records(1_000)).unwrap();
     let engine = Engine::builder().workers(1).build().unwrap();
-    let backup = async |to: &[DestinationSpec], resume| {
-        let mut asked = request(&[], to);
-        asked.source = Arc::new(JsonlSource::path(&path));
-        (asked.strategy, asked.resume) = (StrategyKind::Any, resume);
-        asked.resume_quiet = Duration::from_millis(1);
-        engine.backup(asked).await
-    };
+    let backup = async |to: &[DestinationSpec], resume| any_of(&engine, &path, to, resume).await;
     let fails = |operation, keys| {
         let fault = Fault::new(operation, When::From(1), What::Fail(Class::Permanent));
         fault.on_keys_with(keys)
@@ -193,13 +202,7 @@ async fn where_one_refuses_what_takes_it_up_another_run_is_begun() {
     let path = folder.path().join("events.jsonl");
     std::fs::write(&path, records(1_000)).unwrap();
     let engine = Engine::builder().workers(1).build().unwrap();
-    let backup = async |to: &[DestinationSpec], resume| {
-        let mut asked = request(&[], to);
-        asked.source = Arc::new(JsonlSource::path(&path));
-        (asked.strategy, asked.resume) = (StrategyKind::Any, resume);
-        asked.resume_quiet = Duration::from_millis(1);
-        engine.backup(asked).await
-    };
+    let backup = async |to: &[DestinationSpec], resume| any_of(&engine, &path, to, resume).await;
     let refuses = || Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
     let of_indexes = || refuses().on_keys_with(".index");
     let ((here, at_here), (there, at_there)) = (
