@@ -1,8 +1,12 @@
 //! A restore to a folder of which one system call fails: the first of a kind, then the second, and so on, until a run makes no
-//! further one. Whatever fails, the target has all of the backup or is as it was, nothing panics, and the same again restores.
+//! further one. Whatever fails, the target has all of the backup or is as it was, nothing panics, and the same again restores: to a
+//! folder that isn't there, and to one that has another backup.
+
+use crate::files::files;
+use std::path::Path;
 
 use crate::kill_points::{remove, traced};
-use crate::scenario::{RESTORED, all_or_nothing_is_restored, restore_scenario};
+use crate::scenario::{RESTORED, restore_scenario};
 use crate::world::World;
 use crate::{TeelineCommand, Wrong};
 
@@ -50,11 +54,27 @@ pub fn sweep(command: &TeelineCommand, (first, stride): (usize, usize)) -> Resul
     let scenario = restore_scenario();
     (scenario.prepare)(&mut world)?;
     let mut failed = Failed::default();
+    sweep_over(&world, scratch.path(), (first, stride), &mut failed)?;
+    world.run(&(scenario.arguments)(&world), &[0])?;
+    world.back_up(&["full"])?;
+    sweep_over(&world, scratch.path(), (first, stride), &mut failed)?;
+    Ok(failed)
+}
+
+/// What there is in the target is what an earlier one has restored there, or nothing.
+fn sweep_over(
+    template: &World,
+    scratch: &Path,
+    (first, stride): (usize, usize),
+    failed: &mut Failed,
+) -> Result<(), Wrong> {
+    let scenario = restore_scenario();
+    let before = files(&template.folder().join(RESTORED))?;
     for call in CALLS {
         for error in ERRORS {
             for number in (first..).step_by(stride) {
-                let folder = scratch.path().join("failed");
-                let world = world.copied_to(&folder)?;
+                let folder = scratch.join("failed");
+                let world = template.copied_to(&folder)?;
                 let arguments = (scenario.arguments)(&world);
                 let about = |wrong| format!("{error} from {call} number {number}: {wrong}");
                 let came = fail_at(&world, &arguments, (call, error, number)).map_err(about)?;
@@ -62,20 +82,24 @@ pub fn sweep(command: &TeelineCommand, (first, stride): (usize, usize)) -> Resul
                     remove(&folder)?;
                     break;
                 };
-                all_or_nothing_is_restored(&world).map_err(about)?;
-                let is_there = folder.join(RESTORED).join("orders.jsonl").exists();
-                if code == 0 && !is_there {
-                    return Err(about("it ended well, and nothing is restored".to_owned()));
+                let there = || files(&folder.join(RESTORED));
+                let now = there()?;
+                if !(code != 0 && now == before || world.latest_holds(&now)) {
+                    return Err(about(format!(
+                        "it ended with {code}, and half of it is there"
+                    )));
                 }
                 world.run(&arguments, scenario.again).map_err(about)?;
-                all_or_nothing_is_restored(&world).map_err(about)?;
+                if !world.latest_holds(&there()?) {
+                    return Err(about("the same again restores something else".to_owned()));
+                }
                 failed.runs += 1;
                 failed.restored += u64::from(code == 0);
                 remove(&folder)?;
             }
         }
     }
-    Ok(failed)
+    Ok(())
 }
 
 /// Runs the command, and gives its code; nothing where it makes no such call.

@@ -32,6 +32,8 @@ pub struct World {
     pub(crate) destinations: Vec<String>,
     /// What backups hold. One that isn't known is of what the source holds now.
     known: BTreeMap<BackupId, Held>,
+    /// Which of these was reported last.
+    latest: Option<BackupId>,
     /// What the source held when it was noted, by numbers; backups that were made since say the last of them.
     noted: Vec<Held>,
     engine: Engine,
@@ -56,6 +58,7 @@ impl World {
             folder: folder.to_owned(),
             destinations,
             known: BTreeMap::new(),
+            latest: None,
             noted: Vec::new(),
             engine: engine.map_err(|error| error.to_string())?,
             needed: BTreeMap::new(),
@@ -177,6 +180,7 @@ impl World {
     /// The same of the backup with this id.
     pub(crate) fn expect_id(&mut self, id: BackupId) -> Result<(), Wrong> {
         self.known.insert(id.clone(), self.source()?);
+        self.latest = Some(id.clone());
         let everywhere = (0..self.destinations.len()).collect();
         self.needed.insert(id, everywhere);
         Ok(())
@@ -186,6 +190,9 @@ impl World {
     pub(crate) fn need_newest(&mut self, count: usize) -> Result<(), Wrong> {
         for (number, at) in self.specs()?.into_iter().enumerate() {
             let report = self.engine.list_blocking(&vec![at]);
+            if report.exit_code() != exit::DONE {
+                return Err(format!("{:?}", report.errors));
+            }
             let newest: BTreeSet<BackupId> = report
                 .backups
                 .into_iter()
@@ -277,6 +284,13 @@ impl World {
     pub(crate) fn unneeded(&self) -> Option<&BackupId> {
         let mut known = self.known.keys();
         known.find(|id| !self.needed.contains_key(id))
+    }
+
+    /// Whether these files are what the newest backup holds that was reported.
+    pub(crate) fn latest_holds(&self, restored: &Files) -> bool {
+        let latest = self.latest.as_ref();
+        let known = latest.and_then(|id| Some((id, self.known.get(id)?)));
+        known.is_some_and(|(id, known)| known.is_restored(id, restored))
     }
 
     /// Whether these files are what one of the backups holds that were reported.

@@ -142,8 +142,10 @@ impl Soak {
         self.way.is_rough(&self.random);
         let sync = [words(&["sync", "--json"]), self.world.places("--at")].concat();
         self.run_or_kill(&sync, &[0])?;
+        self.way.is_smooth();
+        let cleanup = self.cleanup()?;
         self.way.is_rough(&self.random);
-        self.clean_up()?;
+        self.run_or_kill(&cleanup, &[0])?;
         Ok("syncs and cleanups over a rough way")
     }
 
@@ -233,6 +235,13 @@ impl Soak {
 
     /// Keeps the newest few, and what these go on from.
     fn clean_up(&mut self) -> Result<&'static str, Wrong> {
+        let cleanup = self.cleanup()?;
+        self.run_or_kill(&cleanup, &[0])?;
+        Ok("cleanups")
+    }
+
+    /// The arguments of one, after which no more than the newest few needs to be there.
+    fn cleanup(&mut self) -> Result<Vec<String>, Wrong> {
         let count = 2 + self.random.below(3);
         let grace = ["0s", "1h"][usize::from(self.random.happens(0.3))];
         let dead_after = ["0s", "1h"][usize::from(self.random.happens(0.3))];
@@ -241,8 +250,7 @@ impl Soak {
         let mut cleanup = words(&["cleanup", "--keep-count", &count.to_string(), "--json"]);
         cleanup.extend(words(&["--grace", grace, "--dead-after", dead_after]));
         cleanup.extend(self.world.places("--at"));
-        self.run_or_kill(&cleanup, &[0])?;
-        Ok("cleanups")
+        Ok(cleanup)
     }
 
     /// A file, by its name, of a backup that every destination has, at the first one, which is a folder.

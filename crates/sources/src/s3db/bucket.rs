@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -14,7 +15,7 @@ use flate2::Crc;
 use teeline_core::{BackupError, Class, ObjectRow, Timestamp};
 
 use super::body::Body;
-use super::client::{connect, failure, is_absent};
+use super::client::{connect, failure, is_absent, may_not_know};
 use super::connection::Connection;
 use super::listing::{Listed, Listing};
 use super::object::RawObject;
@@ -41,6 +42,8 @@ struct Parts {
     server: String,
     pace: Pace,
     page_keys: i32,
+    /// Whether the server may be asked for checksums. Not each knows the header.
+    has_checksums: AtomicBool,
 }
 
 /// What an object's GET says of it, besides its body.
@@ -77,7 +80,7 @@ impl Head {
             size: headers.get("content-length")?.parse().ok()?,
             etag,
             last_modified,
-            crc32: headers.get(CRC32).and_then(crc32),
+            crc32: crc32(headers),
             date: time("date"),
         })
     }
@@ -124,6 +127,7 @@ impl Bucket {
                 .unwrap_or_else(|| "S3".to_owned()),
             pace: Pace::new(calls_max),
             page_keys: page_keys.into(),
+            has_checksums: AtomicBool::new(true),
         }))
     }
 
@@ -192,11 +196,54 @@ impl Bucket {
 
     /// Opens an object; `None` where there is none.
     pub(super) async fn open(&self, key: &str) -> Result<Option<(Head, Body)>, BackupError> {
-        self.at_pace(async || {
-            let answer = self.answer("read", key, self.whole_object(key)).await?;
-            answer.map(|answer| self.opened(key, answer)).transpose()
-        })
-        .await
+        self.at_pace(async || self.whole(key, None).await).await
+    }
+
+    /// The same, of an object that was listed so.
+    pub(super) async fn open_listed(
+        &self,
+        listed: &Listed,
+    ) -> Result<Option<(Head, Body)>, BackupError> {
+        self.at_pace(async || self.whole(&listed.key, Some(listed)).await)
+            .await
+    }
+
+    /// Asks for all of an object, with its checksum; where it was listed, for that one.
+    async fn whole(
+        &self,
+        key: &str,
+        listed: Option<&Listed>,
+    ) -> Result<Option<(Head, Body)>, BackupError> {
+        let Some(answer) = self.whole_answer(key).await? else {
+            return Ok(None);
+        };
+        let (head, body) = self.opened(key, answer)?;
+        if listed.is_some_and(|listed| listed.contradicts(&head)) {
+            let size = head.size;
+            let message = format!("{size} bytes came of it, and it is listed with another size");
+            let subject = self.describe(key);
+            return Err(BackupError::new(Class::Transient, "read", subject, message));
+        }
+        Ok(Some((head, body)))
+    }
+
+    async fn whole_answer(&self, key: &str) -> Result<Option<HttpResponse>, BackupError> {
+        let call = self.object_call("GET", key);
+        if !self.0.has_checksums.load(Ordering::Relaxed) {
+            return self.answer("read", key, call).await;
+        }
+        let asks = call.clone().header("x-amz-checksum-mode", "ENABLED");
+        match self.0.object_calls.send(asks).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) if may_not_know(&error) => {
+                let answer = self.answer("read", key, call).await?;
+                // It gives the object without, so that was what it doesn't know.
+                self.0.has_checksums.store(false, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Err(error) => Err(self.failed("read", key, &error)),
+        }
     }
 
     fn opened(&self, key: &str, answer: HttpResponse) -> Result<(Head, Body), BackupError> {
@@ -229,7 +276,7 @@ impl Bucket {
 
     /// Reads a whole object, unless it is larger than so many bytes.
     pub(super) async fn find(&self, key: &str, bytes_max: u64) -> Result<Found, BackupError> {
-        self.find_as(key, bytes_max, |_| true).await
+        self.find_as(key, None, bytes_max).await
     }
 
     /// The same, of an object that was listed so.
@@ -238,34 +285,22 @@ impl Bucket {
         listed: &Listed,
         bytes_max: u64,
     ) -> Result<Found, BackupError> {
-        let fits = |head: &Head| !listed.contradicts(head);
-        self.find_as(&listed.key, bytes_max, fits).await
+        self.find_as(&listed.key, Some(listed), bytes_max).await
     }
 
     async fn find_as(
         &self,
         key: &str,
+        listed: Option<&Listed>,
         bytes_max: u64,
-        fits: impl Fn(&Head) -> bool,
     ) -> Result<Found, BackupError> {
         // One call with its body: what breaks in the middle is read anew, and may be another object then.
-        self.at_pace(async || {
-            let answer = self.answer("read", key, self.whole_object(key)).await?;
-            let Some(answer) = answer else {
-                return Ok(Found::Absent);
-            };
-            let (head, body) = self.opened(key, answer)?;
-            if !fits(&head) {
-                let size = head.size;
-                let message =
-                    format!("{size} bytes came of it, and it is listed with another size");
-                let subject = self.describe(key);
-                return Err(BackupError::new(Class::Transient, "read", subject, message));
+        self.at_pace(async || match self.whole(key, listed).await? {
+            None => Ok(Found::Absent),
+            Some((head, body)) if head.size <= bytes_max => {
+                Ok(Found::Small(head, body.once().await?))
             }
-            match head.size <= bytes_max {
-                true => Ok(Found::Small(head, body.once().await?)),
-                false => Ok(Found::Larger),
-            }
+            Some(_) => Ok(Found::Larger),
         })
         .await
     }
@@ -324,12 +359,6 @@ impl Bucket {
         .await
     }
 
-    /// Asks for an object with its checksum.
-    fn whole_object(&self, key: &str) -> ObjectCall {
-        let call = self.object_call("GET", key);
-        call.header("x-amz-checksum-mode", "ENABLED")
-    }
-
     fn object_call(&self, method: &'static str, key: &str) -> ObjectCall {
         ObjectCall::new(method, self.full_key(key))
     }
@@ -377,8 +406,14 @@ impl Bucket {
     }
 }
 
-/// The checksum that a header says; `None` of one that isn't of all bytes in a row, but of those of parts.
-fn crc32(header: &str) -> Option<u32> {
+/// The checksum of all of an object's bytes in a row. What was written in parts may have one of the parts' checksums instead, and not each server
+/// says which it is.
+fn crc32(headers: &Headers) -> Option<u32> {
+    let is_of_all = match headers.get("x-amz-checksum-type") {
+        Some(kind) => kind == "FULL_OBJECT",
+        None => !headers.get("etag").is_some_and(|etag| etag.contains('-')),
+    };
+    let header = headers.get(CRC32).filter(|_| is_of_all)?;
     let bytes = BASE64_STANDARD.decode(header).ok()?;
     bytes.try_into().ok().map(u32::from_be_bytes)
 }

@@ -100,6 +100,18 @@ pub(super) fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespons
     status(error) == Some(404) && code(error) != Some("NoSuchBucket")
 }
 
+/// Whether a call may have failed since the server doesn't know what it asks for.
+pub(super) fn may_not_know<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    match status(error) {
+        Some(501) => true,
+        Some(400) => matches!(
+            code(error),
+            None | Some("InvalidArgument" | "InvalidRequest" | "NotImplemented")
+        ),
+        _ => false,
+    }
+}
+
 /// What the failure of `operation` on `subject` means. `server` is where the call went.
 pub(super) fn failure<E>(
     operation: &str,
@@ -215,7 +227,9 @@ where
         | ("IncompleteBody" | "BadDigest" | "ClientDisconnected", _)
         | ("XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _)
         | (_, 408 | 500..) => (Class::Transient, details, ""),
-        (_, 200..=299) => (
+        ("NoSuchUpload", _) => (Class::NotFound, details, ""),
+        // An error within a success has a code.
+        ("", 200..=299) => (
             Class::Transient,
             format!("the answer isn't one of S3 ({details})"),
             "check that the connection string names an S3 server",

@@ -53,7 +53,7 @@ pub(super) enum Fetched {
         identity: Option<Identity>,
     },
     /// It is to be read alone.
-    Large(String, Place),
+    Large(Listed, Place),
     Vanished(Place),
     /// A record that isn't among those that are asked for.
     Unwanted,
@@ -107,23 +107,23 @@ impl FetchContext {
         let place = self.place(&listed.key, resource);
         let inline_bytes_max = self.options.inline_bytes_max;
         if listed.size > inline_bytes_max {
-            return Ok(Fetched::Large(listed.key, place));
+            return Ok(Fetched::Large(listed, place));
         }
         let found = self.bucket.find_listed(&listed, inline_bytes_max).await?;
-        let key = listed.key;
+        let key = &listed.key;
         let (head, body) = match found {
             Found::Small(head, body) => (head, body),
             // An entry may name a record that is long gone.
             Found::Absent if self.is_named_by_entries(&place) => return Ok(Fetched::Unwanted),
             Found::Absent => return Ok(Fetched::Vanished(place)),
             // It has grown since it was listed.
-            Found::Larger => return Ok(Fetched::Large(key, place)),
+            Found::Larger => return Ok(Fetched::Large(listed, place)),
         };
         let identity = self.identifies.then(|| identity(&head, &body));
         match &place {
             Place::Object => Ok(Fetched::Frame {
-                frame: frame(&key, &head, 0, body).encode(),
-                row: head.row(&key),
+                frame: frame(key, &head, 0, body).encode(),
+                row: head.row(key),
                 identity,
             }),
             Place::Record { index, id } => match self.line(*index, id, head, body)? {
@@ -132,7 +132,7 @@ impl FetchContext {
                     Ok(Fetched::WithEntries(line, entries))
                 }
                 Mapped::Line(line) => Ok(Fetched::Line(line, identity)),
-                Mapped::TooLarge => Ok(Fetched::Large(key, place)),
+                Mapped::TooLarge => Ok(Fetched::Large(listed, place)),
                 Mapped::Unwanted => Ok(Fetched::Unwanted),
             },
         }

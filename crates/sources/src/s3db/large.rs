@@ -7,6 +7,7 @@ use teeline_core::{BackupError, Class, Digest};
 use super::body::Body;
 use super::bucket::Head;
 use super::fetch::{FetchContext, Identity, Line, Mapped, Place};
+use super::listing::Listed;
 
 /// A large object, as far as it is read: what a backup carries of it. Nothing of a record that isn't asked for.
 pub(super) struct Opened {
@@ -26,12 +27,12 @@ const TRIES_MAX: u32 = 6;
 /// Opens an object; `None` where it is gone. A record is read as a line if it is JSON that fits into one.
 pub(super) async fn open(
     context: &FetchContext,
-    key: &str,
+    listed: &Listed,
     place: &Place,
 ) -> Result<Option<Opened>, BackupError> {
     let mut tries = 1;
     loop {
-        match open_once(context, key, place).await {
+        match open_once(context, listed, place).await {
             Err(error)
                 if matches!(error.class(), Class::Conflict | Class::Corrupt)
                     && tries < TRIES_MAX =>
@@ -45,10 +46,10 @@ pub(super) async fn open(
 
 async fn open_once(
     context: &FetchContext,
-    key: &str,
+    listed: &Listed,
     place: &Place,
 ) -> Result<Option<Opened>, BackupError> {
-    let Some((head, body)) = context.bucket.open(key).await? else {
+    let Some((head, body)) = context.bucket.open_listed(listed).await? else {
         return Ok(None);
     };
     let is_line = head.size <= context.options.inline_bytes_max || context.is_json(&head);

@@ -18,6 +18,7 @@ use super::fetch::{FetchContext, Fetched, Framed, Identity, Line, Place, frame};
 use super::items::{Batch, Items};
 use super::keys::KeysReceiver;
 use super::large::{self, Content};
+use super::listing::Listed;
 use super::read_ahead::{Answered, Step, one_by_one, read_ahead};
 use super::settle::Settle;
 
@@ -213,7 +214,7 @@ impl Reading {
                 self.take_frame(&frame, row).await?;
                 identity
             }
-            Fetched::Large(key, place) => match self.read_large(&key, &place).await? {
+            Fetched::Large(asked, place) => match self.read_large(&asked, &place).await? {
                 None => return self.miss(&listed.key, &place, is_known).await,
                 identity => identity,
             },
@@ -292,11 +293,11 @@ impl Reading {
     /// Reads an object alone; gives its identity, or `None` where it is gone.
     async fn read_large(
         &mut self,
-        key: &str,
+        listed: &Listed,
         place: &Place,
     ) -> Result<Option<Identity>, BackupError> {
         let context = Arc::clone(&self.context);
-        let Some(opened) = large::open(&context, key, place).await? else {
+        let Some(opened) = large::open(&context, listed, place).await? else {
             return Ok(None);
         };
         if let Some(line) = opened.line {
@@ -305,7 +306,7 @@ impl Reading {
             self.take_entries(entries).await?;
         }
         if let Some((head, content)) = opened.object {
-            self.stream(key, &head, content).await?;
+            self.stream(&listed.key, &head, content).await?;
         }
         Ok(Some(opened.identity))
     }

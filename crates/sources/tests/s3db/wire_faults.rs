@@ -29,6 +29,8 @@ async fn server() -> (Server, Objects) {
         .collect();
     objects.insert("s3db.json".to_owned(), catalogue_object(&catalogue));
     objects.insert("other".to_owned(), typed("a/b", noise(20_000)));
+    // Read alone.
+    objects.insert("large".to_owned(), typed("a/b", noise(300_000)));
     server.put_all("", &objects).await;
     (server, objects)
 }
@@ -47,6 +49,7 @@ fn half() -> Fault {
     Fault::change(|reply| {
         let half = reply.body[..reply.body.len() / 2].to_vec();
         reply.replace_body(half);
+        reply.remove("x-amz-checksum-crc32");
     })
 }
 
@@ -80,8 +83,8 @@ async fn each_fault_of_a_scan_s_calls_passes() {
     let connection = server.connection_over(&proxy.address(), "");
     let calls = of_all
         .iter()
-        .flat_map(|fault| [PAGE, OBJECT, "other"].map(|part| (part, fault.clone())))
-        .chain([OBJECT, "other"].map(|part| (part, other_bytes())));
+        .flat_map(|fault| [PAGE, OBJECT, "other", "large"].map(|part| (part, fault.clone())))
+        .chain([OBJECT, "other", "large"].map(|part| (part, other_bytes())));
     for (part, fault) in calls {
         proxy.add(Rule::new("GET", part, fault.clone()).times(1));
         let scanned = scan(&connection).await;
@@ -120,6 +123,30 @@ async fn what_stays_wrong_is_never_taken_for_the_database() {
         assert!(error.to_string().contains(says), "{fault:?}: {error}");
         proxy.clear();
     }
+}
+
+/// A server that doesn't know the header that asks for checksums, and one whose checksum isn't of the bytes in a row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_checksums_of_whole_objects_is_read_all_the_same() {
+    let (server, _) = server().await;
+    let expected = content(&scan(&server.connection("")).await.unwrap());
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let connection = server.connection_over(&proxy.address(), "");
+    for answer in [
+        Answer::error(400, "InvalidArgument"),
+        Answer::error(501, "NotImplemented"),
+    ] {
+        let unknown = Rule::new("GET", "", Fault::Answer(answer));
+        proxy.add(unknown.with_header("x-amz-checksum-mode"));
+        assert!(content(&scan(&connection).await.unwrap()) == expected);
+        proxy.clear();
+    }
+    let of_parts = Fault::change(|reply| {
+        reply.set("x-amz-checksum-crc32", "AAAAAA==");
+        reply.set("x-amz-checksum-type", "COMPOSITE");
+    });
+    proxy.add(Rule::new("GET", "other", of_parts));
+    assert!(content(&scan(&connection).await.unwrap()) == expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

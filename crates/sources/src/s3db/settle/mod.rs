@@ -274,7 +274,7 @@ impl Settle {
                 }
                 identity
             }
-            Fetched::Large(_, place) => match large::open(context, key, &place).await? {
+            Fetched::Large(listed, place) => match large::open(context, &listed, &place).await? {
                 Some(opened) => {
                     let identity = opened.identity;
                     if Some(&identity) != before {
