@@ -137,6 +137,28 @@ fn unreadable_link<'a>(
     })
 }
 
+/// A link that somebody else has just withdrawn, may yet keep, and that may go on from this one.
+fn undecided_link<'a>(
+    asked: &'a Asked,
+    id: &BackupId,
+    policy: RetentionPolicy,
+    now: Timestamp,
+) -> Option<&'a BackupId> {
+    let mut withdrawn = asked.catalog.withdrawn.values();
+    let link = withdrawn.find(|of| {
+        of.id != *id && of.id.began() >= id.began() && of.is_undecided_link(&policy, now)
+    });
+    link.map(|of| &of.id)
+}
+
+fn being_withdrawn(id: &BackupId, link: &BackupId) -> BackupError {
+    let message =
+        format!("{link} may go on from it, and may yet be kept by who is just withdrawing it");
+    BackupError::new(Class::Conflict, "delete", id, message).suggest(
+        "try again in a while, or with `--dead-after 0s` where you know that nobody is at work",
+    )
+}
+
 fn may_be_needed(id: &BackupId, (link, key, error): &DamagedEntry) -> BackupError {
     let message = format!("{link} may go on from it, and {key} can't be read: {error}");
     BackupError::new(Class::Conflict, "delete", id, message).suggest(format!(
@@ -168,12 +190,24 @@ async fn delete_one(
             let absent = Removal::new(id, RemovalStatus::Absent);
             let stays = |link: &&DeleteReport| {
                 let here = link.destinations.iter().find(|at| at.name == spec.name);
-                here.is_some_and(|at| at.removal.status == RemovalStatus::Failed)
+                here.is_some_and(|at| {
+                    at.removal.status == RemovalStatus::Failed || at.removal.is_theirs
+                })
             };
             let removal = match at {
                 Err((_, error)) => absent.failed(error),
                 Ok(_) if let Some(link) = links.iter().find(stays) => {
                     absent.failed(&needed(id, std::slice::from_ref(&link.id)))
+                }
+                Ok(at)
+                    if let Some(link) = undecided_link(
+                        at,
+                        id,
+                        spec.retention.unwrap_or(request.retention),
+                        now,
+                    ) =>
+                {
+                    absent.failed(&being_withdrawn(id, link))
                 }
                 Ok(at) if let Some(link) = unreadable_link(at, asked, id) => {
                     absent.failed(&may_be_needed(id, link))

@@ -15,10 +15,11 @@ use crate::report::{Removal, RemovalStatus};
 use crate::request::RetentionPolicy;
 
 /// For so long whoever has withdrawn something may be at work on it, and take that back where it finds that it has to. Nobody else
-/// goes on with it before: what one takes back the other might go on removing, and a link be made of it in between.
-const AT_WORK_MAX: Span = Span::from_ms(3_600_000);
+/// goes on with it before: what one takes back the other might go on removing, and a link be made of it in between. It is more than
+/// [`TAKEN_BACK_WITHIN`] by an hour and a half, since clocks may be an hour apart.
+const AT_WORK_MAX: Span = Span::from_ms(7_200_000);
 /// Past this it takes nothing back itself: by then somebody else may be about to go on with it.
-const TAKEN_BACK_WITHIN: Span = Span::from_ms(AT_WORK_MAX.ms() / 2);
+const TAKEN_BACK_WITHIN: Span = Span::from_ms(1_800_000);
 
 /// A backup that is withdrawn from a destination.
 #[derive(Debug, Clone)]
@@ -106,6 +107,17 @@ impl Withdrawn {
         }
     }
 
+    /// Whether it is a link, by its id, whose withdrawal may yet be taken back: what it goes on from isn't known then, and has to stay.
+    pub(crate) fn is_undecided_link(&self, policy: &RetentionPolicy, now: Timestamp) -> bool {
+        let stays_for = AT_WORK_MAX.min(policy.dead_after);
+        let until = removable_from(None, self.written_at, stays_for);
+        self.is_marked
+            && !self.is_of_dead_run()
+            && self.id.backup_type().is_incremental()
+            && until.is_none_or(|until| now < until)
+            && stays_for.ms() > 0
+    }
+
     /// Reads what it says. What is damaged withdraws all the same; of what can't be asked for, nothing goes.
     pub(crate) async fn look(
         &self,
@@ -145,6 +157,7 @@ impl Withdrawn {
         Removal {
             status: RemovalStatus::Withdrawn,
             removable_from: removable_from(removal.withdrawn_at, self.written_at, stays_for),
+            is_theirs: true,
             ..removal
         }
     }
@@ -184,7 +197,10 @@ pub(crate) async fn withdraw(
     let put = put(engine, &asked.opened, entry, withdrawal).await?;
     if let Put::Ours(withdrawn) = &put {
         keep_if_needed(engine, asked, withdrawn, begun_at).await?;
-        unmark(asked.opened.sink.as_ref(), entry).await?;
+        // Where it stays marked, others wait for longer than they have to, and who removes the backup says what is in the way.
+        if let Err(error) = unmark(asked.opened.sink.as_ref(), entry).await {
+            tracing::warn!(backup = %withdrawn.id, %error, "it is withdrawn, and its marker is left");
+        }
     }
     Ok(put)
 }

@@ -433,6 +433,12 @@ impl Stopped {
         self.stops.recv().expect("it comes to another one");
     }
 
+    /// Lets it come to the next of them, or to its end.
+    fn goes_on_or_ends(&self) {
+        self.goes_on.send(()).unwrap();
+        let _ = self.stops.recv();
+    }
+
     /// Lets it come to its end.
     fn ends(self) {
         drop((self.goes_on, self.stops));
@@ -480,6 +486,57 @@ async fn a_link_while_two_delete_what_it_goes_on_from() {
     removing.ends();
     if let Some(id) = made.lock().unwrap().take() {
         scene.held.insert(id, sorted(lines(320)));
+    }
+    scene.check().await;
+    assert_idle(&third);
+}
+
+/// What somebody else has just withdrawn may come back, so what it goes on from stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_while_one_deletes_its_parent_and_another_the_whole_chain() {
+    let engines = [Engine::new().unwrap(), Engine::new().unwrap()];
+    let third = Engine::new().unwrap();
+    let mut scene = Scene::new(&engines).await;
+    let asked = request(&scene.source("own", 320), &scene.to, "incremental");
+    let parent = third.backup(asked).await.id.unwrap();
+    scene.held.insert(parent.clone(), sorted(lines(320)));
+    let delete = |engine: &Engine, id: &BackupId| {
+        let (engine, id) = (engine.clone(), id.clone());
+        move |at: DestinationSpec| {
+            let mut request = DeleteRequest::new(vec![at], id);
+            request.retention.grace = Span::from_ms(0);
+            request.cascade = true;
+            drop(engine.delete_blocking(request));
+        }
+    };
+    let made = Arc::new(Mutex::new(None));
+    let link = {
+        let (file, made) = (scene.source("own", 340), Arc::clone(&made));
+        let engine = third.clone();
+        move |at: DestinationSpec| {
+            let report = engine.backup_blocking(request(&file, &at, "incremental"));
+            *made.lock().unwrap() = report.id.filter(|_| report.status != RunStatus::Failed);
+        }
+    };
+    let publishes = |operation, key: &str| match operation {
+        Operation::Put => key.starts_with("catalog/") && key.contains("-incremental-"),
+        _ => operation == Operation::Head && key.ends_with(".withdrawn"),
+    };
+    let withdraws =
+        |operation, key: &str| operation == Operation::Put && key.ends_with(".withdrawn");
+    let lists = |operation, key: &str| operation == Operation::List && key == "catalog";
+    let linking = begin(&scene.store, publishes, link);
+    let all = begin(&scene.store, withdraws, delete(&engines[0], &scene.last));
+    let one = begin(&scene.store, lists, delete(&engines[1], &parent));
+    // It has withdrawn the parent, and hasn't looked yet.
+    one.goes_on();
+    linking.goes_on();
+    all.goes_on_or_ends();
+    one.ends();
+    linking.ends();
+    all.ends();
+    if let Some(id) = made.lock().unwrap().take() {
+        scene.held.insert(id, sorted(lines(340)));
     }
     scene.check().await;
     assert_idle(&third);

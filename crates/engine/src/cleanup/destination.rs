@@ -191,16 +191,31 @@ impl Cleaning<'_> {
             if !judged.is_kept() && needed.contains(&judged.id) {
                 judged.kept_by.push(KeptBy::needed());
             }
+            if !judged.is_kept() && self.may_be_needed_by_undecided(&judged.id) {
+                judged.kept_by.push(KeptBy::needed());
+            }
             let id = judged.id.clone();
             self.withdraw(judged, found, cleaned).await;
             let last = cleaned.backups.last();
-            if last.is_some_and(|backup| backup.status == CleanupStatus::Failed) {
+            let is_failed = last.is_some_and(|backup| backup.status == CleanupStatus::Failed);
+            let last = cleaned.removals.last();
+            if is_failed || last.is_some_and(|removal| removal.id == id && removal.is_theirs) {
                 needed.extend(links.needed_by(&id));
             }
         }
         let place =
             |backup: &CleanedBackup| (Reverse(backup.timestamp), Reverse(backup.id.clone()));
         cleaned.backups.sort_by_key(place);
+    }
+
+    /// Whether a link that somebody else has just withdrawn, and may yet keep, may go on from a backup: it began later, or in the same second.
+    fn may_be_needed_by_undecided(&self, id: &BackupId) -> bool {
+        let mut withdrawn = self.asked.catalog.withdrawn.values();
+        withdrawn.any(|of| {
+            of.id != *id
+                && of.id.began() >= id.began()
+                && of.is_undecided_link(&self.policy, self.now)
+        })
     }
 
     /// Withdraws a backup that nothing keeps, and removes it where there is no grace.

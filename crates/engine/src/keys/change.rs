@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use teeline_actors::is_there;
 use teeline_core::seal::{DataKey, Recipient, SealEntry, SealedKey};
 use teeline_core::{BackupError, BackupId, CatalogEntry, Class, Timestamp};
 
@@ -239,9 +240,12 @@ impl OfBackup<'_> {
         }
         if !goes.is_empty() {
             let removed = there.iter().filter_map(|(_, read)| read.as_ref().ok());
-            let removed = removed.filter(|key| goes.contains(&key.name));
-            self.keep_one(opened, path, &seal, made.iter().chain(removed))
-                .await?;
+            let removed: Vec<&SealedKey> = removed.filter(|key| goes.contains(&key.name)).collect();
+            let put_back = self.keep_one(opened, path, &seal, (made, &removed)).await?;
+            if !put_back.is_empty() {
+                at.removed.retain(|name| !put_back.contains(name));
+                return Err(changed_at_once());
+            }
         }
         for (key, read) in there {
             if !goes.iter().any(|name| name == key.file_name()) {
@@ -252,27 +256,37 @@ impl OfBackup<'_> {
     }
 
     /// Puts back what this call knows of where nothing is left that opens the backup: somebody else has deleted at the same time what
-    /// it counted on. Each looks after its own deletions, so the last one sees that.
+    /// it counted on. Each looks after its own deletions, so the last one sees that. Gives the names.
     async fn keep_one(
         &self,
         opened: &Opened,
         path: &str,
         seal: &SealEntry,
-        known: impl Iterator<Item = &SealedKey>,
-    ) -> Result<(), BackupError> {
-        let left = keys_of(opened.sink.as_ref(), self.id, path).await?;
+        (made, removed): (&[SealedKey], &[&SealedKey]),
+    ) -> Result<Vec<String>, BackupError> {
         let opens = |key: &SealedKey| key.key == seal.key;
-        if left.iter().any(|(_, read)| read.as_ref().is_ok_and(opens)) {
-            return Ok(());
+        // A list may be late, and a read damaged on its way.
+        for key in made {
+            if is_there(opened.sink.as_ref(), &key_of(path, &key.name)?).await? {
+                return Ok(Vec::new());
+            }
         }
+        for _ in 0..2 {
+            for (_, read) in keys_of(opened.sink.as_ref(), self.id, path).await? {
+                match read {
+                    Ok(key) if opens(&key) => return Ok(Vec::new()),
+                    Err(error) if error.class().is_retriable() => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        let mut put_back = Vec::new();
+        let known = made.iter().chain(removed.iter().copied());
         for key in known.filter(|key| opens(key)) {
             put_key(opened, path, key).await?;
+            put_back.push(key.name.clone());
         }
-        let message = "somebody else changed them at the same time; so that somebody can open the backup, what was removed was put back";
-        Err(
-            BackupError::new(Class::Conflict, "change", "the keys", message)
-                .suggest("`teeline key list` shows which there are now"),
-        )
+        Ok(put_back)
     }
 }
 
@@ -302,6 +316,12 @@ fn check_made(
             .suggest("`teeline key remove` takes away those that aren't needed"));
     }
     Ok(())
+}
+
+fn changed_at_once() -> BackupError {
+    let message = "somebody else changed them at the same time; so that somebody can open the backup, what was removed was put back";
+    BackupError::new(Class::Conflict, "change", "the keys", message)
+        .suggest("`teeline key list` shows which there are now")
 }
 
 fn no_such_key(name: &str) -> BackupError {

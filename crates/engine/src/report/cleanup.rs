@@ -128,6 +128,9 @@ pub struct Removal {
     pub bytes: u64,
     /// Why nothing, or not everything, was done.
     pub error: Option<ErrorReport>,
+    /// Whether somebody else has just withdrawn it, and may take that back: what it needs stays.
+    #[serde(skip)]
+    pub is_theirs: bool,
 }
 
 /// What was done about what is withdrawn.
@@ -174,6 +177,7 @@ impl Removal {
             files: 0,
             bytes: 0,
             error: None,
+            is_theirs: false,
         }
     }
 

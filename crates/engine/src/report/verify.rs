@@ -50,7 +50,8 @@ pub struct VerifiedCopy {
     pub seal: Option<VerifiedSeal>,
     /// What was wrong.
     pub damage: Vec<Damage>,
-    /// The keys of what is in the backup's folder, and none of its files. Nobody reads that, and a deletion leaves it.
+    /// The keys of what is in the backup's folder, and none of its files. Nobody reads that; a deletion takes what is
+    /// called as the run might have called it.
     pub extra: Vec<String>,
     /// Why the check couldn't be noted in the destination's ledger, as where it may only be read. It was made all the same.
     pub unrecorded: Option<ErrorReport>,

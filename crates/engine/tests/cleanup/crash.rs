@@ -69,7 +69,7 @@ async fn one_death(calls: u64, by: By) -> bool {
     };
     world.assert_listed_and_whole(&spec, &expected).await;
     // So long whoever broke off might be at work.
-    world.wait(HOUR_MS);
+    world.wait(2 * HOUR_MS);
     assert_eq!(go(&spec).await, exit::DONE, "{about}");
     let is_over = match by {
         By::Sweep => keys_about(&sink, &made[0]).is_empty(),
@@ -106,7 +106,7 @@ async fn one_death_without_claim(calls: u64) -> bool {
         grace: Span::default(),
         ..RetentionPolicy::default()
     };
-    world.wait(HOUR_MS);
+    world.wait(2 * HOUR_MS);
     world.delete_at_once(&spec, &id).await;
     let again = CleanupRequest::new(spec.to_vec(), policy);
     let cleaned = world.engine.cleanup(again).await;

@@ -236,7 +236,7 @@ async fn one_death(calls: u64, goes: bool) -> bool {
     if !goes {
         world.assert_listed_and_whole(&at, left).await;
     }
-    world.wait(HOUR_MS);
+    world.wait(2 * HOUR_MS);
     assert_eq!(clean(&at).await, exit::DONE, "after {calls} calls");
     world.assert_listed_and_whole(&at, left).await;
     match goes {
@@ -299,7 +299,7 @@ async fn what_is_folded_outlives_a_sweep_that_was_wrong() {
         by: None,
     };
     sink.put(&sweep, document::seal(&withdrawal)).await.unwrap();
-    world.wait(HOUR_MS);
+    world.wait(2 * HOUR_MS);
     let report = world.cleanup(&at, daily(100)).await;
     assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
     assert!(!sink.keys().contains(&sweep));
@@ -379,7 +379,7 @@ async fn one_meeting(one: Who, other: Who, is_folded_before: bool, call: u64) ->
             "{about}: {:?}",
             keys_about(&sink, &id)
         );
-        world.wait(HOUR_MS);
+        world.wait(2 * HOUR_MS);
         world.delete_at_once(here, &id).await;
         world.cleanup(here, daily(100)).await;
         assert!(is_gone(&sink, &id), "{about}: {:?}", keys_about(&sink, &id));

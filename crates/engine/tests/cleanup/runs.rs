@@ -104,7 +104,7 @@ async fn a_sweep_that_broke_off_is_gone_on_with() {
     let left = &removals(&report)[0];
     assert_eq!(left.status, RemovalStatus::Withdrawn, "{report:?}");
     assert_eq!(keys_about(&other, &id).len(), 2);
-    world.wait(HOUR_MS);
+    world.wait(2 * HOUR_MS);
     let report = world.cleanup(&elsewhere, Retention::default()).await;
     assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
     assert_eq!(keys_about(&other, &id), [""; 0], "and what withdrew it");

@@ -211,6 +211,7 @@ mod tests {
             files: 3,
             bytes: 100,
             error: None,
+            is_theirs: false,
         };
         let report = |locked_days, removals: &[Removal]| CleanupReport {
             dry_run: false,
