@@ -270,7 +270,7 @@ fn one_backup(world: &mut World) -> Result<(), Wrong> {
     source(world, 2)
 }
 
-pub(crate) fn all_or_nothing_is_restored(world: &World) -> Result<(), Wrong> {
+fn all_or_nothing_is_restored(world: &World) -> Result<(), Wrong> {
     let restored = files(&world.folder().join(RESTORED))?;
     match restored.is_empty() || world.holds(&restored) {
         true => Ok(()),
