@@ -7,10 +7,9 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use teeline_crashes::TeelineCommand;
 use teeline_crashes::power_cuts::{available, cut};
 use teeline_crashes::random_kills::kill;
-use teeline_embedded_s3::{Credentials, EmbeddedS3};
+use teeline_crashes::{Served, TeelineCommand};
 
 const KILLS: u64 = 16;
 const CUTS: u64 = 4;
@@ -47,16 +46,10 @@ fn write_records(file: &Path) -> Vec<u8> {
 #[test]
 fn sigkill_at_any_moment_leaves_whole_backups_only() {
     let folder = tempfile::tempdir().unwrap();
-    let credentials = Credentials {
-        access_key: "key".to_owned(),
-        secret_key: "secret".to_owned(),
-    };
-    let server = EmbeddedS3::start(folder.path(), credentials).unwrap();
-    server.create_bucket("backups").unwrap();
-    let url = server.url("backups", "copies");
-    let url = std::env::var("TEELINE_TEST_S3").map_or(url, |bucket| format!("{bucket}/copies"));
-    let place = url.split('?').next();
-    let killed = kill(&command(), KILLS, 11, place);
+    let served = Served::start(folder.path()).unwrap();
+    let other = std::env::var("TEELINE_TEST_S3").map(|bucket| format!("{bucket}/copies"));
+    let place = other.unwrap_or_else(|_| served.place());
+    let killed = kill(&command(), KILLS, 11, Some(&place));
     let killed = killed.unwrap_or_else(|wrong| panic!("{wrong}"));
     assert_eq!(killed.kills + killed.ended, KILLS);
 }

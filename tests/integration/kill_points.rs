@@ -1,15 +1,17 @@
-//! The real binary, killed at some of the system calls that change anything: whatever is listed restores, the same again
-//! ends well, and a cleanup leaves nothing else. `cargo xtask kill-points` does the same at all of them.
+//! The real binary, killed at some of the system calls and requests that change anything: whatever is listed restores, the same
+//! again ends well, and a cleanup leaves nothing else. `cargo xtask kill-points` and `kill-requests` do the same at all of them.
 #![allow(
     clippy::print_stderr,
     reason = "who runs this is told why it was left out"
 )]
 
 use teeline_crashes::kill_points::{Killed, available, sweep};
-use teeline_crashes::{TeelineCommand, restore_faults, scenarios};
+use teeline_crashes::{TeelineCommand, kill_requests, restore_faults, scenarios};
 
 /// At so many points a whole sweep would take minutes.
 const STRIDE: usize = 41;
+/// The same of requests, each of which comes twice.
+const REQUEST_STRIDE: usize = 19;
 /// The same of calls that fail.
 const FAILED_STRIDE: usize = 29;
 
@@ -26,6 +28,22 @@ fn a_kill_at_any_system_call_loses_nothing_and_lists_nothing_half() {
         assert_eq!(swept, Ok(()));
     }
     assert!(killed.values().sum::<u64>() >= 20, "{killed:?}");
+}
+
+#[test]
+fn a_kill_at_any_request_to_a_server_loses_nothing_and_lists_nothing_half() {
+    if let Err(missing) = available() {
+        eprintln!("left out, since strace can't be used here: {missing}");
+        return;
+    }
+    let command = TeelineCommand::new(env!("CARGO_BIN_EXE_teeline"));
+    let mut killed = Killed::new();
+    for (number, scenario) in kill_requests::scenarios().iter().enumerate() {
+        let first = 1 + number % 5;
+        let swept = kill_requests::sweep(&command, scenario, (first, REQUEST_STRIDE), &mut killed);
+        assert_eq!(swept, Ok(()));
+    }
+    assert!(killed.values().sum::<u64>() >= 16, "{killed:?}");
 }
 
 #[test]

@@ -29,6 +29,9 @@ pub struct Scenario {
     pub(crate) every: usize,
 }
 
+/// More than two parts as S3 takes them (5 MiB at least).
+const IN_PARTS_BYTES: usize = 11 << 20;
+
 const BACKUP: Scenario = Scenario {
     name: "backup",
     prepare: one_backup,
@@ -51,7 +54,22 @@ pub(crate) fn restore_scenario() -> Scenario {
     }
 }
 
-/// Each of them.
+/// A backup of which a data file goes to a bucket in three parts.
+pub(crate) fn in_parts() -> Scenario {
+    Scenario {
+        name: "backup in parts",
+        prepare: |world| {
+            one_backup(world)?;
+            let line = |number: usize| format!("{{\"id\":{number},\"of\":\"{:0>99}\"}}\n", "");
+            let orders: String = (0..IN_PARTS_BYTES / line(0).len()).map(line).collect();
+            world.write_source(&[("orders.jsonl", orders)])
+        },
+        arguments: |world| world.backup(&["full", "--compression", "none"]),
+        ..BACKUP
+    }
+}
+
+/// Each of them that is killed at system calls.
 pub fn scenarios() -> Vec<Scenario> {
     let backup = BACKUP;
     vec![

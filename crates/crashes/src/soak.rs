@@ -5,20 +5,18 @@
 
 mod steps;
 mod usage;
-mod way;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use teeline_core::Random;
-use teeline_embedded_s3::{Credentials, EmbeddedS3};
 
+use crate::way::Way;
 use crate::world::World;
-use crate::{TeelineCommand, Wrong};
+use crate::{Served, TeelineCommand, Wrong};
 
 pub use usage::Usage;
-use way::Way;
 
 /// No soak is shorter, whatever the time.
 const STEPS_MIN: usize = 6;
@@ -54,15 +52,15 @@ pub struct Soaked {
 /// # Errors
 /// With the first thing that doesn't hold, and the step after which it didn't.
 pub fn soak(command: &TeelineCommand, folder: &Path, options: &Options) -> Result<Soaked, Wrong> {
-    let embedded = match &options.server {
+    let served = match &options.server {
         Some(_) => None,
-        None => Some(server(&folder.join("s3"))?),
+        None => Some(Served::start(&folder.join("s3"))?),
     };
-    let bucket = embedded
-        .as_ref()
-        .map(|server| format!("http://soak:secret@{}/soak/backups", server.address()));
-    let bucket = options.server.clone().or(bucket).unwrap_or_default();
-    let (way, bucket) = Way::to(&bucket)?;
+    let place = options
+        .server
+        .clone()
+        .or_else(|| served.as_ref().map(Served::place));
+    let (way, bucket) = Way::to(&place.unwrap_or_default())?;
     let mut destinations: Vec<String> = FOLDERS.map(str::to_owned).to_vec();
     destinations.push(bucket);
     let world = World::new(command.clone(), folder, destinations)?;
@@ -73,18 +71,6 @@ pub fn soak(command: &TeelineCommand, folder: &Path, options: &Options) -> Resul
         soaked: Soaked::default(),
     }
     .go_on_for(options.time)
-}
-
-fn server(root: &Path) -> Result<EmbeddedS3, Wrong> {
-    let credentials = Credentials {
-        access_key: "soak".into(),
-        secret_key: "secret".into(),
-    };
-    let server = EmbeddedS3::start(root, credentials);
-    let server = server.map_err(|error| format!("the server can't be started: {error}"))?;
-    let made = server.create_bucket("soak");
-    made.map_err(|error| format!("the bucket can't be made: {error}"))?;
-    Ok(server)
 }
 
 struct Soak {

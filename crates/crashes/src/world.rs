@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 use teeline::{
@@ -12,10 +13,13 @@ use teeline::{
 
 use crate::files::{Files, Held, copy, files, write_private};
 use crate::teeline_command::{Ran, TeelineCommand};
-use crate::{Scenario, Wrong};
+use crate::way::Way;
+use crate::{Scenario, Served, Wrong};
 
 /// Where the source is.
 pub(crate) const SOURCE: &str = "source";
+/// What a server of its own keeps.
+const SERVED: &str = "served";
 /// What isn't of one backup, at a destination.
 const KEPT: [&str; 5] = ["teeline.json", "catalog", "runs", "schedules", "probes"];
 /// What backups say of themselves where what the source held is noted.
@@ -37,6 +41,8 @@ pub struct World {
     /// What the source held when it was noted, by numbers; backups that were made since say the last of them.
     noted: Vec<Held>,
     engine: Engine,
+    /// The server that the last destination is at, where it has one of its own.
+    served: Option<Arc<Served>>,
     /// Backups that must be listed, each at these destinations.
     pub(crate) needed: BTreeMap<BackupId, BTreeSet<usize>>,
 }
@@ -61,6 +67,7 @@ impl World {
             latest: None,
             noted: Vec::new(),
             engine: engine.map_err(|error| error.to_string())?,
+            served: None,
             needed: BTreeMap::new(),
         })
     }
@@ -72,6 +79,19 @@ impl World {
             folder: folder.to_owned(),
             ..self.clone()
         })
+    }
+
+    /// Has an S3 server over a folder of this world as its last destination from now on, by the way that it gives; another one
+    /// than before, if there was one.
+    pub(crate) fn serve(&mut self) -> Result<Way, Wrong> {
+        if self.served.take().is_some() {
+            self.destinations.pop();
+        }
+        let served = Served::start(&self.folder.join(SERVED))?;
+        let (way, place) = Way::to(&served.place())?;
+        self.destinations.push(place);
+        self.served = Some(Arc::new(served));
+        Ok(way)
     }
 
     /// Where it is.
@@ -358,9 +378,16 @@ impl World {
         }
         self.check()?;
         let left = self.unlisted()?;
-        match left.is_empty() {
-            true => Ok(()),
-            false => Err(format!("{left:?} are left after {}", cleaned.report)),
+        let uploads = self
+            .served
+            .as_ref()
+            .map(|served| served.unfinished_uploads());
+        match (left.is_empty(), uploads.transpose()?.unwrap_or(0)) {
+            (true, 0) => Ok(()),
+            (_, uploads) => Err(format!(
+                "{left:?} and {uploads} uploads are left after {}",
+                cleaned.report
+            )),
         }
     }
 
@@ -395,16 +422,21 @@ impl World {
         self.run(&delete, &[0]).map(drop)
     }
 
-    /// Folders and temporary files in folder destinations that belong to no backup that is listed.
+    /// Names of what is stored at a destination: a folder, or at the server of this world. What others store isn't looked at.
+    fn stored(&self, place: &str) -> Result<Vec<String>, Wrong> {
+        match (&self.served, place.contains("://")) {
+            (Some(served), true) => served.names(),
+            (None, true) => Ok(Vec::new()),
+            (_, false) => Ok(files(&self.folder.join(place))?.into_keys().collect()),
+        }
+    }
+
+    /// Folders and temporary files in destinations that belong to no backup that is listed.
     fn unlisted(&self) -> Result<BTreeSet<String>, Wrong> {
         let listed = self.check()?;
         let mut left = BTreeSet::new();
         for (place, listed) in self.destinations.iter().zip(listed) {
-            if place.contains("://") {
-                continue;
-            }
-            let root = self.folder.join(place);
-            for name in files(&root)?.into_keys() {
+            for name in self.stored(place)? {
                 let top = name.split('/').next().unwrap_or_default();
                 let is_listed = top.parse().is_ok_and(|id: BackupId| listed.contains(&id));
                 let is_kept = match top {

@@ -67,7 +67,7 @@ use tokio::sync::oneshot;
 pub use crate::record::RecordedRequest;
 use crate::record::Recorder;
 use crate::service::FolderS3;
-use crate::store::Store;
+use crate::store::{Store, found};
 
 /// Two: the machines this runs on are small, and the requests mostly wait for blocking file work.
 const WORKER_THREADS: usize = 2;
@@ -265,6 +265,28 @@ impl EmbeddedS3 {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         }
+    }
+
+    /// The keys of a bucket that begin with `prefix`, in byte order.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such bucket, and the I/O error met while its folders are read.
+    pub fn keys(&self, bucket: &str, prefix: &str) -> io::Result<Vec<String>> {
+        let bucket = self.store.bucket(bucket).map_err(io::Error::other)?;
+        let mut walk = self.store.walk(&bucket, prefix.into(), Vec::new());
+        std::iter::from_fn(|| walk.next_key().transpose()).collect()
+    }
+
+    /// How many uploads in parts have begun in a bucket and not ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`EmbeddedS3::keys`].
+    pub fn unfinished_uploads(&self, bucket: &str) -> io::Result<usize> {
+        let bucket = self.store.bucket(bucket).map_err(io::Error::other)?;
+        let uploads = found(std::fs::read_dir(bucket.join("uploads")))?;
+        Ok(uploads.map_or(0, Iterator::count))
     }
 
     /// How many requests have reached this server so far, the refused ones included.

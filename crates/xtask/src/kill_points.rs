@@ -1,16 +1,16 @@
-//! `cargo xtask kill-points`.
+//! `cargo xtask kill-points` and `cargo xtask kill-requests`.
 
 use std::time::Instant;
 
 use clap::Args;
-use teeline_crashes::kill_points::{Killed, available, sweep};
-use teeline_crashes::scenarios;
+use teeline_crashes::kill_points::{self, Killed, available};
+use teeline_crashes::{Scenario, TeelineCommand, kill_requests, scenarios};
 
 use crate::teeline_command::CommandArguments;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Only at every so manieth system call of a kind
+    /// Only at every so manieth system call, or request, of a kind
     #[arg(long, value_name = "N", default_value_t = 1)]
     stride: usize,
     /// Only in this scenario
@@ -20,13 +20,26 @@ pub(crate) struct Arguments {
     command: CommandArguments,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
+/// Kills one scenario at every so manieth point.
+type Sweep = fn(&TeelineCommand, &Scenario, (usize, usize), &mut Killed) -> Result<(), String>;
+
+/// `cargo xtask kill-points`.
+pub(crate) fn at_system_calls(arguments: &Arguments) -> Result<(), String> {
+    run(arguments, &scenarios(), kill_points::sweep)
+}
+
+/// `cargo xtask kill-requests`.
+pub(crate) fn at_requests(arguments: &Arguments) -> Result<(), String> {
+    run(arguments, &kill_requests::scenarios(), kill_requests::sweep)
+}
+
+fn run(arguments: &Arguments, scenarios: &[Scenario], sweep: Sweep) -> Result<(), String> {
     available()?;
     let command = arguments.command.command()?;
     let began = Instant::now();
     let wanted = |name: &str| arguments.scenario.as_ref().is_none_or(|only| only == name);
     let mut killed = Killed::new();
-    for scenario in scenarios().iter().filter(|scenario| wanted(scenario.name)) {
+    for scenario in scenarios.iter().filter(|scenario| wanted(scenario.name)) {
         sweep(
             &command,
             scenario,

@@ -1,8 +1,8 @@
 //! `cargo xtask kills`.
 
 use clap::Args;
+use teeline_crashes::Served;
 use teeline_crashes::random_kills::kill;
-use teeline_embedded_s3::{Credentials, EmbeddedS3};
 
 use crate::teeline_command::CommandArguments;
 
@@ -32,17 +32,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         }
         None => {
             let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-            let credentials = Credentials {
-                access_key: "key".to_owned(),
-                secret_key: "secret".to_owned(),
-            };
-            let server = EmbeddedS3::start(folder.path(), credentials);
-            let server = server.map_err(|error| error.to_string())?;
-            server
-                .create_bucket("backups")
-                .map_err(|error| error.to_string())?;
-            let url = server.url("backups", "copies");
-            kill(&command, rounds, seed, url.split('?').next())?
+            let served = Served::start(folder.path())?;
+            kill(&command, rounds, seed, Some(&served.place()))?
         }
     };
     println!(

@@ -40,6 +40,8 @@ enum Command {
     Races(races::Arguments),
     /// The real command, killed at each of its system calls (needs strace)
     KillPoints(kill_points::Arguments),
+    /// The real command, killed at each of its requests to an S3 server, before and after it takes effect (needs strace)
+    KillRequests(kill_points::Arguments),
     /// The real command, killed at random moments, with folders and an S3 server
     Kills(kills::Arguments),
     /// Filesystems that are cut off in mid-write (needs root, mkfs and xfs_io)
@@ -61,7 +63,8 @@ fn main() -> ExitCode {
         Command::DiskFull(arguments) => disk_full::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
         Command::Races(arguments) => races::run(&arguments),
-        Command::KillPoints(arguments) => kill_points::run(&arguments),
+        Command::KillPoints(arguments) => kill_points::at_system_calls(&arguments),
+        Command::KillRequests(arguments) => kill_points::at_requests(&arguments),
         Command::Kills(arguments) => kills::run(&arguments),
         Command::PowerCuts(arguments) => power_cuts::run(&arguments),
         Command::Bitflips(arguments) => bitflips::run(&arguments),

@@ -14,7 +14,7 @@ const CALLS: u64 = 40;
 const FAULTS_MAX: u64 = 3;
 
 /// A proxy before the server, which breaks nothing until it is told to.
-pub(super) struct Way {
+pub(crate) struct Way {
     proxy: FaultProxy,
     // Carries the proxy.
     _runtime: Runtime,
@@ -22,7 +22,7 @@ pub(super) struct Way {
 
 impl Way {
     /// To the server of a destination as it is typed; and the destination by this way.
-    pub(super) fn to(place: &str) -> Result<(Self, String), Wrong> {
+    pub(crate) fn to(place: &str) -> Result<(Self, String), Wrong> {
         let host = place.strip_prefix("http://").and_then(|rest| {
             let (authority, _) = rest.split_once('/')?;
             Some(
@@ -51,7 +51,7 @@ impl Way {
     }
 
     /// From now on a few calls meet something that passes.
-    pub(super) fn is_rough(&self, random: &Random) {
+    pub(crate) fn is_rough(&self, random: &Random) {
         for _ in 0..=random.below(FAULTS_MAX) {
             let faults = [
                 Fault::ResetRequest(0),
@@ -70,15 +70,26 @@ impl Way {
     }
 
     /// From some call on the server refuses everything, or takes nothing any more.
-    pub(super) fn ends(&self, random: &Random) {
+    pub(crate) fn ends(&self, random: &Random) {
         let method = ["", "PUT"][usize::from(random.happens(0.5))];
         let refusal = Fault::Answer(Answer::error(403, "AccessDenied"));
         let rule = Rule::new(method, "", refusal);
         self.proxy.add(rule.after(random.below(CALLS)));
     }
 
+    /// One request of `method` meets this, after so many that pass.
+    pub(crate) fn breaks_once(&self, method: &str, passing: usize, fault: Fault) {
+        let rule = Rule::new(method, "", fault);
+        self.proxy.add(rule.after(passing as u64).times(1));
+    }
+
+    /// Whether any request has met something.
+    pub(crate) fn has_broken(&self) -> bool {
+        self.proxy.hits() > 0
+    }
+
     /// From now on everything passes.
-    pub(super) fn is_smooth(&self) {
+    pub(crate) fn is_smooth(&self) {
         self.proxy.clear();
     }
 }
