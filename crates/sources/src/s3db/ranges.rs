@@ -2,12 +2,14 @@
 //!
 //! Servers differ in the order of their listings, so where a range begins is never computed: a range begins with the key
 //! that the server gives first behind a cut, and the range before it ends where it meets a key of that range's first page.
-//! So together they are one listing without gaps, whatever the order is, as long as the server keeps to it.
+//! That range goes on behind this page, so where all of it has been deleted meanwhile, the range before ends where it meets a
+//! key that the server gives behind it now. So together they are one listing without gaps, whatever the order is, as long as
+//! the server keeps to it.
 
 use std::collections::HashSet;
 
 use futures::future::try_join_all;
-use teeline_core::BackupError;
+use teeline_core::{BackupError, Class};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -160,8 +162,19 @@ struct Ranges {
 struct Range {
     listing: Listing,
     first: Vec<Listed>,
+    /// Where there is a range that follows, where that begins.
+    end: Option<End>,
+}
+
+/// Where a range ends.
+struct End {
     /// Keys of the range that follows: with the first of them this one has ended.
-    end: HashSet<String>,
+    keys: HashSet<String>,
+    /// The last key of that range's first page. Whatever is behind it, in the server's order, is of that range.
+    last: String,
+    /// To ask what is behind it.
+    bucket: Bucket,
+    prefix: String,
 }
 
 impl Ranges {
@@ -175,30 +188,30 @@ impl Ranges {
         let first_pages = cuts.iter().map(async |cut| {
             let mut listing = bucket.list(prefix).after(cut.clone());
             let first = listing.next().await?.unwrap_or_default().objects;
-            let end = HashSet::new();
             Ok::<_, BackupError>(Range {
                 listing,
                 first,
-                end,
+                end: None,
             })
         });
         let mut ranges = vec![Range {
             listing,
             first: Vec::new(),
-            end: HashSet::new(),
+            end: None,
         }];
         for range in try_join_all(first_pages).await? {
-            let Some(first) = range.first.first() else {
+            let (Some(first), Some(last)) = (range.first.first(), range.first.last()) else {
                 continue;
             };
             let before = ranges.last_mut().expect("the listing itself is the first");
             // Between two cuts without a key there is no range.
             if before.first.first() != Some(first) {
-                before.end = range
-                    .first
-                    .iter()
-                    .map(|listed| listed.key.clone())
-                    .collect();
+                before.end = Some(End {
+                    keys: keys_of(range.first.clone()).collect(),
+                    last: last.key.clone(),
+                    bucket: bucket.clone(),
+                    prefix: prefix.to_owned(),
+                });
                 ranges.push(range);
             }
         }
@@ -234,25 +247,84 @@ impl Ranges {
 impl Range {
     /// Lists to the end of the range. Where nobody takes its pages any more it ends as well.
     async fn list(mut self, pages: mpsc::Sender<Result<Vec<Listed>, BackupError>>) {
+        if let Err(error) = self.list_to(&pages).await {
+            // As above.
+            let _ = pages.send(Err(error)).await;
+        }
+    }
+
+    async fn list_to(
+        &mut self,
+        pages: &mpsc::Sender<Result<Vec<Listed>, BackupError>>,
+    ) -> Result<(), BackupError> {
         let mut page = std::mem::take(&mut self.first);
         loop {
-            let end = page
-                .iter()
-                .position(|listed| self.end.contains(&listed.key));
+            let end = match &mut self.end {
+                Some(end) => end.within(&page).await?,
+                None => None,
+            };
             page.truncate(end.unwrap_or(page.len()));
             let is_wanted = page.is_empty() || pages.send(Ok(page)).await.is_ok();
             if end.is_some() || !is_wanted {
-                return;
+                return Ok(());
             }
-            page = match self.listing.next().await {
-                Ok(Some(next)) => next.objects,
-                Ok(None) => return,
-                Err(error) => {
-                    // As above.
-                    let _ = pages.send(Err(error)).await;
-                    return;
-                }
+            page = match self.listing.next().await? {
+                Some(next) => next.objects,
+                None => break,
             };
         }
+        match &mut self.end {
+            Some(end) => end.check_unmet().await,
+            None => Ok(()),
+        }
     }
+}
+
+impl End {
+    /// Where in a page of the range it is, where it is there.
+    async fn within(&mut self, page: &[Listed]) -> Result<Option<usize>, BackupError> {
+        let met = self.position(page);
+        // A server with another order is asked more often, and no key is taken for one behind it for that.
+        if met.is_some() || page.iter().all(|listed| listed.key <= self.last) {
+            return Ok(met);
+        }
+        self.look_again().await?;
+        Ok(self.position(page))
+    }
+
+    fn position(&self, page: &[Listed]) -> Option<usize> {
+        page.iter()
+            .position(|listed| self.keys.contains(&listed.key))
+    }
+
+    /// Asks for the first keys that there are now behind the page; whether there are any. What was listed before and isn't
+    /// among them, nor before the page, isn't there any more.
+    async fn look_again(&mut self) -> Result<bool, BackupError> {
+        let mut listing = self.bucket.list(&self.prefix).after(self.last.clone());
+        while let Some(page) = listing.next().await? {
+            // A page may be empty and not the last.
+            if !page.objects.is_empty() {
+                self.keys.extend(keys_of(page.objects));
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Refuses a listing that went to its very end without having met this, though there are keys behind it: some of them may
+    /// have been given as well.
+    async fn check_unmet(&mut self) -> Result<(), BackupError> {
+        if !self.look_again().await? {
+            return Ok(());
+        }
+        let subject = self.bucket.describe(&self.prefix);
+        let message =
+            "so much was deleted while it was listed that it can't be told what was given twice";
+        Err(BackupError::new(Class::Transient, "list", subject, message)
+            .suggest("try again, when nothing is purged there"))
+    }
+}
+
+fn keys_of(page: Vec<Listed>) -> impl Iterator<Item = String> {
+    page.into_iter().map(|listed| listed.key)
 }

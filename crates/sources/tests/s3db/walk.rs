@@ -1,12 +1,14 @@
 //! A database that changes while it is read, and connections that break.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use teeline_core::{Item, Selection, Source};
 use teeline_fault_proxy::{Answer, Fault, FaultProxy, Rule, Watcher};
 use teeline_sources::s3db::{OnUndecodable, RawObject, S3dbSource, ScanOptions};
+use tokio::sync::OnceCell;
 
 use crate::server::{
     Server, catalogue, catalogue_object, entry, noise, record, scan, scan_with, typed,
@@ -250,4 +252,99 @@ async fn a_long_listing_in_ranges_gives_each_key_once() {
             "the same order"
         );
     }
+}
+
+/// What of a listing's ranges is purged once their first pages were given.
+#[derive(Debug, Clone, Copy)]
+enum Purged {
+    FirstPages,
+    /// Of all that is behind the first one's begin.
+    Everything,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ranges_of_which_the_first_pages_are_purged_give_each_key_once() {
+    const PAGE_KEYS: u16 = 10;
+    for purged in [Purged::FirstPages, Purged::Everything] {
+        let server = Arc::new(Server::start().await);
+        let catalogue = catalogue(&[("log", "user-managed")]);
+        server.put("s3db.json", catalogue_object(&catalogue)).await;
+        let ids: Vec<String> = (0..600).map(|number| format!("bulk-{number:06}")).collect();
+        let records = ids.iter().map(|id| {
+            let document = json!({"id": id, "name": "n", "size": 1});
+            record(&catalogue, "log", document)
+        });
+        let objects: crate::server::Objects = records.collect();
+        server.put_all("", &objects).await;
+
+        let keys: Vec<String> = objects.into_keys().collect();
+        let begins: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let gone: Arc<OnceCell<Vec<String>>> = Arc::default();
+        let purge = (Arc::clone(&server), Arc::clone(&begins), Arc::clone(&gone));
+        let watcher: Watcher = Arc::new(move |request| {
+            let (server, begins, gone) = purge.clone();
+            let keys = keys.clone();
+            Box::pin(async move {
+                let is_page = request.contains(&format!("max-keys={PAGE_KEYS}"));
+                let goes_on = request.contains("continuation-token=");
+                if let Some(cut) =
+                    asked_for(&request, "start-after").filter(|_| is_page && !goes_on)
+                {
+                    begins
+                        .lock()
+                        .unwrap()
+                        .push(keys.partition_point(|key| *key <= cut));
+                }
+                let begins = begins.lock().unwrap().clone();
+                if begins.is_empty() || !goes_on {
+                    return;
+                }
+                let purge = async || {
+                    let of = |begin: &usize| match purged {
+                        Purged::FirstPages => *begin..begin + usize::from(PAGE_KEYS),
+                        Purged::Everything => *begin..keys.len(),
+                    };
+                    let gone: BTreeSet<usize> = begins.iter().flat_map(of).collect();
+                    let gone: Vec<String> = gone.iter().map(|at| keys[*at].clone()).collect();
+                    for key in &gone {
+                        server.delete(key).await;
+                    }
+                    gone
+                };
+                gone.get_or_init(purge).await;
+            })
+        });
+        let proxy = FaultProxy::watched(server.address(), watcher)
+            .await
+            .unwrap();
+        let options = ScanOptions {
+            page_keys: PAGE_KEYS,
+            ..ScanOptions::default()
+        };
+        let connection = server.connection_over(&proxy.address(), "");
+        let scanned = scan_with(&connection, options, Selection::everything());
+        let scanned = scanned.await.unwrap();
+        let log = scanned.resource("log");
+        let given = log.documents();
+        assert_eq!(
+            log.records,
+            given.len() as u64,
+            "{purged:?}: no record twice"
+        );
+        let gone = gone.get().expect("it was listed in ranges");
+        assert!(gone.len() >= usize::from(PAGE_KEYS), "{purged:?}");
+        let is_gone = |id: &String| gone.contains(&format!("resource=log/data/id={id}"));
+        let missing = ids
+            .iter()
+            .find(|id| !given.contains_key(*id) && !is_gone(id));
+        assert_eq!(missing, None, "{purged:?}");
+    }
+}
+
+/// What a request asks for by a parameter of its query.
+fn asked_for(request: &str, parameter: &str) -> Option<String> {
+    let target = request.split_whitespace().nth(1)?;
+    let url = format!("http://server{target}").parse::<url::Url>().ok()?;
+    let mut pairs = url.query_pairs();
+    pairs.find_map(|(name, value)| (name == parameter).then(|| value.into_owned()))
 }
