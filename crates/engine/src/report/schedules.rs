@@ -41,7 +41,7 @@ pub struct ScheduledBackup {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LastRun {
-    /// The backup; of what makes none, nothing.
+    /// The backup; nothing of what makes none, or ended before anything was written.
     pub id: Option<BackupId>,
     /// What became of it.
     pub status: RunStatus,

@@ -1,4 +1,5 @@
-//! When schedules last ran, as the records of their runs say, and of what makes no backup their turns.
+//! When schedules last ran, as the records of their runs say, and their turns: what makes no backup leaves only these, and so
+//! does a backup that ended before anything was written.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -98,7 +99,9 @@ fn merged(asked: Vec<Result<(String, Answer), (String, BackupError)>>) -> LastRu
 }
 
 fn add(known: &mut BTreeMap<String, LastRun>, name: String, run: LastRun) {
-    let is_older = |known: &LastRun| known.started_at < run.started_at;
+    // A turn is taken before its run begins, or at the same moment, and the record of that says more.
+    let newness = |run: &LastRun| (run.started_at, run.id.is_some());
+    let is_older = |known: &LastRun| newness(known) < newness(&run);
     if known.get(&name).is_none_or(is_older) {
         known.insert(name, run);
     }
@@ -119,6 +122,11 @@ impl Wanted {
             true => Answer::default(),
             false => self.read_records(opened.sink.as_ref()).await?,
         };
+        for name in &self.names {
+            if let Some(run) = turns::last_ended(opened, name, self.now).await? {
+                add(&mut found, name.clone(), run);
+            }
+        }
         for name in &self.others {
             if let Some(run) = turns::last(opened, name, self.now).await? {
                 add(&mut found, name.clone(), run);

@@ -233,23 +233,7 @@ pub(super) async fn last(
     schedule: &str,
     now: Timestamp,
 ) -> Result<Option<LastRun>, BackupError> {
-    let folder = layout::turns_of(schedule)?;
-    let mut newest = None;
-    let mut objects = opened.sink.list(Some(&folder));
-    while let Some(object) = objects.try_next().await? {
-        let Some((_, at, attempt)) = layout::turn_of(&object.key) else {
-            continue;
-        };
-        if at <= now
-            && newest
-                .as_ref()
-                .is_none_or(|(known, _)| *known < (at, attempt))
-        {
-            newest = Some(((at, attempt), layout::turn(schedule, at, attempt)?));
-        }
-    }
-    drop(objects);
-    let Some((_, key)) = newest else {
+    let Some(key) = newest(opened, schedule, now, |_| true).await? else {
         return Ok(None);
     };
     let broken_off = |turn: Turn, class, message: &str| {
@@ -263,13 +247,7 @@ pub(super) async fn last(
         }
     };
     Ok(match look(opened, &key).await? {
-        Looked::Ended(end) => Some(LastRun {
-            id: None,
-            status: end.status,
-            started_at: end.started_at,
-            ended_at: end.ended_at,
-            error: end.error,
-        }),
+        Looked::Ended(end) => Some(as_ended(end)),
         Looked::Gone(turn) => Some(broken_off(turn, Class::Cancelled, "its process died")),
         Looked::Held(turn) => {
             let message = "it hasn't ended, or its process died elsewhere";
@@ -277,6 +255,49 @@ pub(super) async fn last(
         }
         Looked::Nothing => None,
     })
+}
+
+/// What came of the last turn of a schedule at a destination that has ended.
+pub(super) async fn last_ended(
+    opened: &Opened,
+    schedule: &str,
+    now: Timestamp,
+) -> Result<Option<LastRun>, BackupError> {
+    let Some(key) = newest(opened, schedule, now, layout::is_turn_end).await? else {
+        return Ok(None);
+    };
+    let end = read::<TurnEnd>(opened, &layout::turn_end(&key)?).await?;
+    Ok(end.map(as_ended))
+}
+
+fn as_ended(end: TurnEnd) -> LastRun {
+    LastRun {
+        id: None,
+        status: end.status,
+        started_at: end.started_at,
+        ended_at: end.ended_at,
+        error: end.error,
+    }
+}
+
+/// The last turn of a schedule at a destination of which there is such an object.
+async fn newest(
+    opened: &Opened,
+    schedule: &str,
+    now: Timestamp,
+    is_such: impl Fn(&ObjectKey) -> bool,
+) -> Result<Option<ObjectKey>, BackupError> {
+    let folder = layout::turns_of(schedule)?;
+    let mut newest = None;
+    let mut objects = opened.sink.list(Some(&folder));
+    while let Some(object) = objects.try_next().await? {
+        let turn = layout::turn_of(&object.key).filter(|_| is_such(&object.key));
+        let time = turn.map(|(_, at, attempt)| (at, attempt));
+        newest = newest.max(time.filter(|(at, _)| *at <= now));
+    }
+    newest
+        .map(|(at, attempt)| layout::turn(schedule, at, attempt))
+        .transpose()
 }
 
 /// The turns that nobody asks for any more: those before the last one of their schedule that has ended.

@@ -2,9 +2,9 @@
 
 use teeline::sinks::{Fault, MemorySink, Operation, What, When};
 use teeline::{
-    Class, CleanupRequest, DestinationSpec, DrillRequest, RepairRequest, Retention,
-    RetentionPolicy, RunStatus, Schedule, ScrubRequest, Timestamp, ValidateRequest, VerifyRequest,
-    Work,
+    BackupError, BackupRequest, Class, CleanupRequest, DestinationSpec, DrillRequest, Engine,
+    Hooks, JsonlSource, RepairRequest, Retention, RetentionPolicy, RunStatus, Schedule,
+    ScrubRequest, Timestamp, ValidateRequest, VerifyRequest, Work,
 };
 use teeline_core::{ObjectKey, Sink, Turn, TurnEnd, document, layout};
 
@@ -180,6 +180,50 @@ fn a_turn_is_left_to_whoever_may_have_it_and_taken_from_the_dead() {
     sink.overwrite(&key_at(fifth, 0), b"nothing of the kind");
     let (_, begun, _) = run(&engine, 1);
     assert_eq!(begun.last(), times(&[("daily", fifth)]).last());
+}
+
+#[test]
+fn a_backup_that_a_hook_has_stopped_has_run() {
+    let world = World::at("2026-11-01T12:00:00.000Z");
+    let (_, to) = store("a");
+    let daily = |hooks: Hooks| {
+        let source = JsonlSource::path(world.records());
+        let mut request = BackupRequest::new(source, vec![to.clone()]);
+        request.hooks = hooks;
+        Schedule::new("daily", in_berlin("0 2 * * *"), request).unwrap()
+    };
+    let first = world.engine();
+    first.schedule(daily(Hooks::default())).unwrap();
+    let (report, _, _) = run(&first, 1);
+    assert_eq!((report.made, report.failed), (1, 0));
+    let last = |engine: &Engine| engine.list_schedules_blocking().schedules[0].last.clone();
+    let made = last(&first).unwrap();
+    assert_eq!(made.status, RunStatus::Completed);
+    assert!(made.id.is_some(), "its record says more than its turn");
+
+    let objecting = || {
+        Hooks::default().callback("dump", &[], |_| async {
+            let message = "the dump isn't ready";
+            Err(BackupError::new(Class::Permanent, "look", "it", message))
+        })
+    };
+    let second = world.engine();
+    second.schedule(daily(objecting())).unwrap();
+    let (report, begun, _) = run(&second, 1);
+    assert_eq!(begun, times(&[("daily", "2026-11-03T01:00:00.000Z")]));
+    assert_eq!((report.made, report.failed), (0, 1));
+    let stopped = last(&second).unwrap();
+    assert_eq!((stopped.id, stopped.status), (None, RunStatus::Failed));
+    let error = stopped.error.unwrap();
+    assert!(error.message.contains("the dump isn't ready"), "{error:?}");
+
+    // Whoever is started later catches up what was missed since, and isn't kept from it by the turn of that one.
+    world.set("2026-11-04T12:00:00.000Z");
+    let third = world.engine();
+    third.schedule(daily(objecting())).unwrap();
+    let (report, begun, _) = run(&third, 1);
+    assert_eq!(begun, times(&[("daily", "2026-11-04T01:00:00.000Z")]));
+    assert_eq!(report.left, 0);
 }
 
 #[test]
