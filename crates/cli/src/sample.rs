@@ -219,6 +219,7 @@ fn restoring() -> Restoring {
     let resource = |name: &str| RestoringResource {
         name: name.to_owned(),
         restored_as: Some(name.to_owned()),
+        is_in_part: false,
     };
     Restoring {
         backup: "sample-2026-01-01T00-00-00-aaaaaaaaaa"

@@ -38,6 +38,8 @@ pub struct RestoringResource {
     pub name: String,
     /// What it is to be called; absent where it isn't to be restored.
     pub restored_as: Option<String>,
+    /// Whether the backup has some of its records only, and so of what points at them only what follows from these.
+    pub is_in_part: bool,
 }
 
 impl Restoring {

@@ -126,6 +126,7 @@ async fn database() -> (EmbeddedS3, tempfile::TempDir, Connection) {
         resources: vec![RestoringResource {
             name: "orders".to_owned(),
             restored_as: Some("orders".to_owned()),
+            is_in_part: false,
         }],
         is_of_some: false,
         ids: None,

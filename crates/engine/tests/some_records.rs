@@ -6,9 +6,12 @@ mod common;
 use common::{assert_idle, engine, request, store};
 use serde_json::{Value, json};
 use teeline::{
-    BackupRequest, Class, DestinationSpec, Executor, LineCheck, Partitions, Query, RestoreMode,
-    RestoreRequest, RestoreTarget, Which,
+    BackupRequest, Class, Connection, DestinationSpec, Executor, LineCheck, Partitions, Query,
+    RestoreMode, RestoreRequest, RestoreTarget, S3dbSource, ScanOptions, Target, Which,
 };
+use teeline_core::{Frame, FrameHeader, Restoring, RestoringResource, SourceKind};
+use teeline_embedded_s3::{Credentials, EmbeddedS3};
+use teeline_sources::s3db::{S3dbTarget, WriteBackOptions};
 
 /// Ten lines, of which every second is active.
 fn lines() -> Vec<u8> {
@@ -124,4 +127,97 @@ async fn a_line_that_is_no_json_is_named_as_it_stands_in_the_file() {
         let message = engine.backup(asked).await.error.unwrap().message;
         assert!(message.contains(expected), "{message}");
     }
+}
+
+/// What is asked for besides.
+type Change = fn(&mut BackupRequest);
+
+/// A database of one visit, whose day depends on the machine that wrote its entry.
+async fn visit(server: &EmbeddedS3) -> Connection {
+    server.create_bucket("bucket").unwrap();
+    let connection: Connection = server.url("bucket", "db").parse().unwrap();
+    let catalogue = json!({ "version": "1", "resources": { "visits": {
+        "currentVersion": "v1",
+        "partitions": {
+            "byRegion": { "fields": { "region": "string" } },
+            "byDay": { "fields": { "day": "date" } },
+        },
+        "versions": { "v1": { "attributes": { "region": "string", "day": "string" }, "behavior": "body-overflow" } },
+        "schemaRegistry": { "nextIndex": 2, "mapping": { "region": 0, "day": 1 }, "burned": [] },
+    } } });
+    let restoring = Restoring {
+        backup: "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap(),
+        source: SourceKind::S3db,
+        resources: vec![RestoringResource {
+            name: "visits".to_owned(),
+            restored_as: Some("visits".to_owned()),
+            is_in_part: false,
+        }],
+        is_of_some: false,
+        ids: None,
+        database_catalogue: Some(catalogue.to_string().into()),
+        dry_run: false,
+    };
+    let mut target = S3dbTarget::new(connection.clone(), WriteBackOptions::default());
+    target.check(&restoring).await.unwrap();
+    target.begin(&restoring).await.unwrap();
+    let visit = json!({"id": "v1", "region": "US", "day": "7 March 2024"});
+    let lines = format!("{visit}\n").into();
+    target.lines("visits", lines).await.unwrap();
+    let entries = ["byRegion/region=US", "byDay/day=2024-03-07"].map(|entry| Frame {
+        header: FrameHeader {
+            key: format!("resource=visits/partition={entry}/id=v1"),
+            offset: 0,
+            length: 0,
+            size: 0,
+            content_type: None,
+            metadata: [("_v".to_owned(), "v1".to_owned())].into(),
+        },
+        bytes: bytes::Bytes::new(),
+    });
+    target.frames(entries.into()).await.unwrap();
+    target.finish().await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn a_merge_leaves_the_entries_that_a_backup_of_some_records_may_lack() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Credentials {
+        access_key: "me".into(),
+        secret_key: "secret".into(),
+    };
+    let server = EmbeddedS3::start(folder.path(), keys).unwrap();
+    let connection = visit(&server).await;
+    let engine = engine(Executor::Threads(1));
+    let all = |_: &mut BackupRequest| {};
+    let in_partition = |asked: &mut BackupRequest| {
+        asked.partitions = Partitions::new(json!({"byRegion": ["US"]})).unwrap();
+    };
+    let meeting = |asked: &mut BackupRequest| {
+        asked.query = Query::new(json!({"visits": {"region": "US"}})).unwrap();
+    };
+    let changes: [(Change, u64); 3] = [(all, 2), (in_partition, 1), (meeting, 1)];
+    for (change, objects) in changes {
+        let (_, to) = store("one");
+        let source = S3dbSource::new(connection.clone(), ScanOptions::default());
+        let mut asked = BackupRequest::new(source, vec![to.clone()]);
+        change(&mut asked);
+        let report = engine.backup(asked).await;
+        assert_eq!(
+            (report.record_count, report.object_count),
+            (1, objects),
+            "{report:?}"
+        );
+        let target = RestoreTarget::Database(connection.clone());
+        let mut restore = RestoreRequest::new(Which::Latest, vec![to], target);
+        restore.mode = Some(RestoreMode::Merge);
+        let restored = engine.restore(restore).await;
+        assert_eq!(
+            (restored.exit_code(), restored.objects.deleted),
+            (0, 0),
+            "{restored:?}"
+        );
+    }
+    assert_idle(&engine);
 }

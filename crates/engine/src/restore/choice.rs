@@ -53,6 +53,8 @@ impl Choice {
             RestoringResource {
                 name: resource.name.clone(),
                 restored_as: is_chosen.then(|| name.clone()),
+                is_in_part: manifest.since.is_some()
+                    || manifest.plan.is_of_some_records(&resource.name),
             }
         });
         let choice = Choice {

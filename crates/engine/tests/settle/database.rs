@@ -111,6 +111,7 @@ impl Database {
                 .map(|name| RestoringResource {
                     name: name.clone(),
                     restored_as: Some(name.clone()),
+                    is_in_part: false,
                 })
                 .collect(),
             is_of_some: false,

@@ -14,7 +14,7 @@ use super::extras::MEMBER;
 use super::listing::Listed;
 use super::mapping::{Inexact, decode, raw_line};
 use super::object::RawObject;
-use super::part::{Part, Parts};
+use super::part::{Entries, Part, Parts};
 use super::partition::Record;
 use super::source::{OnUndecodable, ScanOptions};
 use super::walk::{record_id, record_key};
@@ -67,8 +67,8 @@ pub(super) struct Line {
     pub(super) line: Vec<u8>,
     pub(super) row: Vec<u8>,
     pub(super) kept_raw: bool,
-    /// Where not all of its resource is read: the keys of its entries in partitions.
-    entry_keys: Vec<String>,
+    /// Where not all of its resource is read: its entries in partitions.
+    pub(super) entries: Entries,
 }
 
 /// What a record is made into.
@@ -158,20 +158,20 @@ impl FetchContext {
                 Found::Absent | Found::Larger => None,
             })
         };
-        let entries = try_join_all(line.entry_keys.iter().map(read)).await?;
+        let entries = try_join_all(line.entries.keys.iter().map(read)).await?;
         Ok(entries.into_iter().flatten().collect())
     }
 
-    /// The keys of the entries of a record that is asked for; `None` of another one.
+    /// The entries of a record that is asked for; `None` of another one.
     fn wanted(
         &self,
         index: usize,
         id: &str,
         metadata: &BTreeMap<String, String>,
         document: &Map<String, Value>,
-    ) -> Option<Vec<String>> {
+    ) -> Option<Entries> {
         let Some(part) = self.parts.of(index) else {
-            return Some(Vec::new());
+            return Some(Entries::default());
         };
         part.entries_of(&Record {
             id,
@@ -193,7 +193,7 @@ impl FetchContext {
         let row = head.row(&record_key(&resource.name, id));
         let object = raw_object(head, body);
         let decoded = decode(resource, id, &object);
-        let Some(entry_keys) = self.wanted(index, id, &object.metadata, &decoded.document) else {
+        let Some(entries) = self.wanted(index, id, &object.metadata, &decoded.document) else {
             return Ok(Mapped::Unwanted);
         };
         self.check_decoded(index, id, decoded.reason.as_ref())?;
@@ -204,7 +204,7 @@ impl FetchContext {
             true => decoded.document,
             false => raw_line(decoded.document, &object),
         };
-        let line = Line::new(document, row, !decoded.exact, entry_keys);
+        let line = Line::new(document, row, !decoded.exact, entries);
         Ok(match line.line.len() <= self.options.record_bytes_max {
             true => Mapped::Line(line),
             false => Mapped::TooLarge,
@@ -222,13 +222,13 @@ impl FetchContext {
         let resource = &self.catalogue.resources[index];
         let row = head.row(&record_key(&resource.name, id));
         let decoded = decode(resource, id, &raw_object(head.clone(), body));
-        let Some(entry_keys) = self.wanted(index, id, &head.metadata, &decoded.document) else {
+        let Some(entries) = self.wanted(index, id, &head.metadata, &decoded.document) else {
             return Ok(None);
         };
         let with_object = |mut document: Map<String, Value>| {
             document.shift_remove(MEMBER);
             document.insert(MEMBER.to_owned(), json!({ "object": true }));
-            Line::new(document, row.clone(), true, entry_keys.clone())
+            Line::new(document, row.clone(), true, entries.clone())
         };
         let line = with_object(decoded.document);
         if line.line.len() <= self.options.record_bytes_max {
@@ -283,19 +283,14 @@ fn raw_object(head: Head, body: Bytes) -> RawObject {
 }
 
 impl Line {
-    fn new(
-        document: Map<String, Value>,
-        row: Vec<u8>,
-        kept_raw: bool,
-        entry_keys: Vec<String>,
-    ) -> Self {
+    fn new(document: Map<String, Value>, row: Vec<u8>, kept_raw: bool, entries: Entries) -> Self {
         let mut line = Value::Object(document).to_string().into_bytes();
         line.push(b'\n');
         Line {
             line,
             row,
             kept_raw,
-            entry_keys,
+            entries,
         }
     }
 }

@@ -35,6 +35,15 @@ pub(super) struct Part {
     conditions: Option<Conditions>,
 }
 
+/// What is known of a record's entries in partitions.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entries {
+    /// Under which keys they are.
+    pub(super) keys: Vec<String>,
+    /// Whether there may be others, of which that can't be told.
+    pub(super) are_incomplete: bool,
+}
+
 /// A partition, and where in it a record has to be.
 #[derive(Debug)]
 struct WantedPartition {
@@ -159,8 +168,8 @@ impl Part {
         !self.wanted.is_empty()
     }
 
-    /// The keys of the entries of a record that is wanted; `None` of one that isn't.
-    pub(super) fn entries_of(&self, record: &Record<'_>) -> Option<Vec<String>> {
+    /// The entries of a record that is wanted; `None` of one that isn't.
+    pub(super) fn entries_of(&self, record: &Record<'_>) -> Option<Entries> {
         let meets = self
             .conditions
             .as_ref()
@@ -168,11 +177,15 @@ impl Part {
         if !meets || !self.wanted.iter().all(|wanted| wanted.has(record)) {
             return None;
         }
-        let keys = self
-            .partitions
-            .iter()
-            .filter_map(|partition| partition.key(record));
-        Some(keys.collect())
+        let mut entries = Entries::default();
+        for partition in &self.partitions {
+            match partition.key(record) {
+                Text::Is(key) => entries.keys.push(key),
+                Text::Absent => {}
+                Text::Unknown => entries.are_incomplete = true,
+            }
+        }
+        Some(entries)
     }
 
     /// Lists the entries of the partitions, and gives the records that all of these name to `take`, each once.

@@ -38,11 +38,11 @@ pub(super) struct Record<'a> {
     pub(super) document: &'a Map<String, Value>,
 }
 
-/// What a key has for a field.
+/// What a key has for a field, or the key of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Text {
     Is(String),
-    /// There is no value, and so no entry.
+    /// There is no value, or no entry.
     Absent,
     /// It can't be told from the document alone.
     Unknown,
@@ -83,18 +83,22 @@ impl Partition {
         (!within.is_empty()).then_some(prefix)
     }
 
-    /// The key of the entry that a record has; `None` where it has none, or that can't be told.
-    pub(super) fn key(&self, record: &Record<'_>) -> Option<String> {
-        let texts: Vec<String> = self
-            .fields
-            .iter()
-            .map(|field| match field.text_in(record) {
-                Text::Is(text) => Some(text),
-                Text::Absent | Text::Unknown => None,
-            })
-            .collect::<Option<_>>()?;
+    /// The key of the entry that a record has.
+    pub(super) fn key(&self, record: &Record<'_>) -> Text {
+        let mut texts = Vec::with_capacity(self.fields.len());
+        let mut is_told = true;
+        for field in &self.fields {
+            match field.text_in(record) {
+                Text::Is(text) => texts.push(text),
+                Text::Absent => return Text::Absent,
+                Text::Unknown => is_told = false,
+            }
+        }
+        if !is_told {
+            return Text::Unknown;
+        }
         let known = self.fields.iter().zip(texts.iter().map(String::as_str));
-        Some(format!("{}/id={}", self.joined(known), record.id))
+        Text::Is(format!("{}/id={}", self.joined(known), record.id))
     }
 
     /// Joins as POSIX paths are: what is between two slashes may lead up again.
@@ -240,14 +244,16 @@ mod tests {
         Partition::all_of(&catalogue.resources[0]).next().unwrap()
     }
 
-    fn key(fields: &Value, document: &Value) -> Option<String> {
+    fn key(fields: &Value, document: &Value) -> Text {
         let record = Record {
             id: "order-1",
             version: Some("v3"),
             document: document.as_object().unwrap(),
         };
-        let key = partition(fields).key(&record)?;
-        Some(key.strip_prefix("resource=orders/").unwrap().to_owned())
+        match partition(fields).key(&record) {
+            Text::Is(key) => Text::Is(key.strip_prefix("resource=orders/").unwrap().to_owned()),
+            other => other,
+        }
     }
 
     #[test]
@@ -256,95 +262,121 @@ mod tests {
             (
                 json!({"Zone": "string", "area": "string"}),
                 json!({"area": "a1", "Zone": "north"}),
-                Some("partition=by/area=a1/Zone=north/id=order-1"),
+                "partition=by/area=a1/Zone=north/id=order-1",
             ),
             (
                 json!({"code": "string|maxlength:3"}),
                 json!({"code": "wlgton"}),
-                Some("partition=by/code=wlg/id=order-1"),
+                "partition=by/code=wlg/id=order-1",
             ),
             (
                 json!({"code": "string|maxlength:3"}),
                 json!({"code": "wé"}),
-                Some("partition=by/code=wé/id=order-1"),
-            ),
-            (
-                json!({"code": "string|maxlength:1"}),
-                json!({"code": "😀"}),
-                None,
+                "partition=by/code=wé/id=order-1",
             ),
             (
                 json!({"orderedAt": "date"}),
                 json!({"orderedAt": "2020-12-23T10:00:00.000Z"}),
-                Some("partition=by/orderedAt=2020-12-23/id=order-1"),
+                "partition=by/orderedAt=2020-12-23/id=order-1",
             ),
             (
                 json!({"createdAt": "date|maxlength:10"}),
                 json!({"createdAt": "2024-08-24T10:00:00.000Z"}),
-                Some("partition=by/createdAt=2024-08-24/id=order-1"),
+                "partition=by/createdAt=2024-08-24/id=order-1",
             ),
             (
                 json!({"day": "date"}),
                 json!({"day": "2024-08"}),
-                Some("partition=by/day=2024-08-01/id=order-1"),
+                "partition=by/day=2024-08-01/id=order-1",
             ),
-            (json!({"day": "date"}), json!({"day": "7 March 2024"}), None),
-            (json!({"day": "date"}), json!({"day": "2024-02-30"}), None),
             (
                 json!({"day": "date"}),
                 json!({"day": "2024-02-29"}),
-                Some("partition=by/day=2024-02-29/id=order-1"),
+                "partition=by/day=2024-02-29/id=order-1",
             ),
-            (json!({"day": "date"}), json!({"day": "2100-02-29"}), None),
             (
                 json!({"day": "date"}),
                 json!({"day": 20}),
-                Some("partition=by/day=20/id=order-1"),
+                "partition=by/day=20/id=order-1",
             ),
             (
                 json!({"paid": "boolean", "amount": "number"}),
                 json!({"amount": 1.5, "paid": true}),
-                Some("partition=by/amount=1.5/paid=true/id=order-1"),
+                "partition=by/amount=1.5/paid=true/id=order-1",
             ),
             (
                 json!({"address.city": "string"}),
                 json!({"address": {"city": "São Paulo"}}),
-                Some("partition=by/address.city=São Paulo/id=order-1"),
+                "partition=by/address.city=São Paulo/id=order-1",
             ),
             (
                 json!({"Zone": "string"}),
                 json!({"Zone": ""}),
-                Some("partition=by/Zone=/id=order-1"),
+                "partition=by/Zone=/id=order-1",
             ),
-            (json!({"Zone": "string"}), json!({"Zone": null}), None),
-            (json!({"Zone": "string"}), json!({}), None),
             (
                 json!({"tags": "array|items:string"}),
                 json!({"tags": ["a", "b"]}),
-                Some("partition=by/tags=a,b/id=order-1"),
+                "partition=by/tags=a,b/id=order-1",
             ),
             (
                 json!({"s": "string"}),
                 json!({"s": "x/../y"}),
-                Some("partition=by/y/id=order-1"),
+                "partition=by/y/id=order-1",
             ),
             (
                 json!({"s": "string"}),
                 json!({"s": "a//b/./c="}),
-                Some("partition=by/s=a/b/c=/id=order-1"),
+                "partition=by/s=a/b/c=/id=order-1",
             ),
             (
                 json!({"_v": "string"}),
                 json!({}),
-                Some("partition=by/_v=v3/id=order-1"),
+                "partition=by/_v=v3/id=order-1",
             ),
-            (json!({"_etag": "string"}), json!({}), None),
         ] {
-            assert_eq!(
-                key(&fields, &document).as_deref(),
-                expected,
-                "{fields} {document}"
-            );
+            let expected = Text::Is(expected.to_owned());
+            assert_eq!(key(&fields, &document), expected, "{fields} {document}");
+        }
+    }
+
+    #[test]
+    fn a_record_without_a_value_has_no_entry_and_of_some_nobody_knows_the_key() {
+        for (fields, document, expected) in [
+            (
+                json!({"Zone": "string"}),
+                json!({"Zone": null}),
+                Text::Absent,
+            ),
+            (json!({"Zone": "string"}), json!({}), Text::Absent),
+            (
+                json!({"code": "string|maxlength:1"}),
+                json!({"code": "😀"}),
+                Text::Unknown,
+            ),
+            (
+                json!({"day": "date"}),
+                json!({"day": "7 March 2024"}),
+                Text::Unknown,
+            ),
+            (
+                json!({"day": "date"}),
+                json!({"day": "2024-02-30"}),
+                Text::Unknown,
+            ),
+            (
+                json!({"day": "date"}),
+                json!({"day": "2100-02-29"}),
+                Text::Unknown,
+            ),
+            (json!({"_etag": "string"}), json!({}), Text::Unknown),
+            (
+                json!({"day": "date", "Zone": "string"}),
+                json!({"day": "7 March 2024"}),
+                Text::Absent,
+            ),
+        ] {
+            assert_eq!(key(&fields, &document), expected, "{fields} {document}");
         }
     }
 

@@ -48,8 +48,10 @@ impl S3dbScan {
             let planned = resources.map(|resource| resource.kind.clone());
             Deletions::new(id_of(&plan, &ResourceKind::Deleted), planned)
         });
+        let names = plan.resources.iter();
         let reading = Reading {
             context: Arc::new(context),
+            names: names.map(|of| of.kind.name().to_owned()).collect(),
             items: sender,
             records: None,
             objects: Objects {
@@ -105,6 +107,8 @@ impl Scan for S3dbScan {
 
 struct Reading {
     context: Arc<FetchContext>,
+    /// What the resources of the scan are called.
+    names: Vec<String>,
     items: Items,
     /// The resource that has begun, if one has.
     records: Option<Records>,
@@ -128,6 +132,8 @@ struct Records {
     id: ResourceId,
     batch: Batch,
     counts: ResourceCounts,
+    /// Records with entries in partitions of which the keys can't be told.
+    lacking_entries: u64,
 }
 
 impl Reading {
@@ -177,6 +183,7 @@ impl Reading {
             id,
             batch: Batch::default(),
             counts: ResourceCounts::default(),
+            lacking_entries: 0,
         });
         self.items.give(Item::Begin(id)).await
     }
@@ -185,6 +192,14 @@ impl Reading {
         let Some(mut records) = self.records.take() else {
             return Ok(());
         };
+        if records.lacking_entries > 0 {
+            tracing::warn!(
+                resource = self.names.get(id.0 as usize),
+                records = records.lacking_entries,
+                "they are without some of their entries in partitions: under which keys s3db.js has them can't be told from \
+                 their values, as of a date in words; a restore leaves those alone that are there"
+            );
+        }
         self.items.flush(id, &mut records.batch).await?;
         self.items.give(Item::End(id, records.counts)).await
     }
@@ -269,6 +284,7 @@ impl Reading {
         };
         records.batch.push(&line.line, line.row);
         records.counts.kept_raw += u64::from(line.kept_raw);
+        records.lacking_entries += u64::from(line.entries.are_incomplete);
         if records.batch.is_full() {
             self.items.flush(records.id, &mut records.batch).await?;
         }

@@ -37,6 +37,8 @@ pub(super) struct WriteBack {
     /// Whether the marker of a restore is there, to be taken away.
     is_marked: bool,
     is_all_there_was: bool,
+    /// What those of the chosen resources are called now of which the backup has some records only.
+    in_part: HashSet<String>,
     puts: Puts<Done>,
     /// Whether records are on their way.
     records_pending: bool,
@@ -88,6 +90,7 @@ impl WriteBack {
             Situation::Filled(RestoreMode::Merge | RestoreMode::Replace)
         );
         let chosen = restoring.chosen();
+        let in_part = restoring.resources.iter().filter(|of| of.is_in_part);
         WriteBack {
             writer,
             catalogue,
@@ -97,6 +100,7 @@ impl WriteBack {
                 .collect(),
             is_marked,
             is_all_there_was: restoring.is_all_there_was(),
+            in_part: in_part.filter_map(|of| of.restored_as.clone()).collect(),
             puts: Puts::new(),
             records_pending: false,
             object: None,

@@ -178,6 +178,7 @@ async fn restores_that_cannot_be_are_refused() {
     restoring.resources.push(RestoringResource {
         name: "log".to_owned(),
         restored_as: Some("log".to_owned()),
+        is_in_part: false,
     });
     let options = WriteBackOptions {
         mode: Some(RestoreMode::Merge),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use teeline_core::{BackupError, Class, Partitions, Query, Selection};
 use teeline_fault_proxy::{FaultProxy, Watcher};
-use teeline_sources::s3db::{Connection, S3dbTarget, ScanOptions, WriteBackOptions};
+use teeline_sources::s3db::{Connection, RestoreMode, S3dbTarget, ScanOptions, WriteBackOptions};
 
 use crate::server::{
     Objects, Scanned, Server, catalogue_object, entry, record, restoring, scan, scan_with, typed,
@@ -448,4 +448,44 @@ async fn what_no_partition_says_is_refused_with_what_there_is() {
         .await
         .unwrap_err();
     assert_eq!(error.class(), Class::Usage);
+}
+
+#[tokio::test]
+async fn a_merge_deletes_no_entry_that_a_backup_of_some_records_may_lack() {
+    let catalogue = json!({ "version": "1", "resources": { "visits": {
+        "currentVersion": "v1",
+        "partitions": {
+            "byRegion": { "fields": { "region": "string" } },
+            "byDay": { "fields": { "day": "date" } },
+        },
+        "versions": { "v1": { "attributes": { "region": "string", "day": "string" }, "behavior": "body-overflow" } },
+        "schemaRegistry": { "nextIndex": 2, "mapping": { "region": 0, "day": 1 }, "burned": [] },
+    } } });
+    let catalogue = Bytes::from(catalogue.to_string());
+    let server = Server::start().await;
+    // What day that is depends on where s3db.js runs.
+    let visit = json!({"id": "v1", "region": "US", "day": "7 March 2024"});
+    let mut objects = Objects::from([record(&catalogue, "visits", visit)]);
+    for key in ["byRegion/region=US", "byDay/day=2024-03-07"] {
+        objects.insert(format!("resource=visits/partition={key}/id=v1"), entry());
+    }
+    objects.insert("s3db.json".to_owned(), catalogue_object(&catalogue));
+    server.put_all("", &objects).await;
+    let selection = in_partitions(json!({"byRegion": ["US"]}));
+    let scanned = scan_of(&server.connection(""), selection).await.unwrap();
+    assert_eq!(
+        scanned.object_keys(),
+        ["resource=visits/partition=byRegion/region=US/id=v1"]
+    );
+
+    let mut restoring = restoring(&scanned, &[]);
+    restoring.resources[0].is_in_part = true;
+    let options = WriteBackOptions {
+        mode: Some(RestoreMode::Merge),
+        ..WriteBackOptions::default()
+    };
+    let mut target = S3dbTarget::new(server.connection(""), options);
+    write_back(&scanned, &mut target, &restoring).await.unwrap();
+    let keys = |objects: &Objects| objects.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&server.objects("").await), keys(&objects));
 }

@@ -406,6 +406,7 @@ pub(crate) fn restoring(scanned: &Scanned, resources: &[&str]) -> Restoring {
     let resource = |name: &str| RestoringResource {
         name: name.to_owned(),
         restored_as: (resources.is_empty() || resources.contains(&name)).then(|| name.to_owned()),
+        is_in_part: false,
     };
     Restoring {
         backup: "full-2026-11-23T02-00-00-k3j9x0q2mz".parse().unwrap(),

@@ -8,7 +8,7 @@ use super::WriteBack;
 
 impl WriteBack {
     /// Deletes what isn't in the backup: where the restore replaces what is there all of it, else the entries of partitions
-    /// that are of restored records.
+    /// that are of restored records, unless the backup may lack some of those that they had.
     pub(super) async fn sweep(&mut self) -> Result<(), BackupError> {
         let Some(restored) = self.restored.take() else {
             return Ok(());
@@ -41,11 +41,13 @@ impl WriteBack {
 
     /// What the keys begin with of which nothing stays but what was restored, where the restore replaces them: the resources;
     /// where that is all there was, also others and plugins. What isn't s3db.js's own stays. Otherwise, the keys of the
-    /// resources' partitions.
+    /// resources' partitions, where the backup has all records and so all entries: one that is left points at a record that has
+    /// moved on, which s3db.js puts up with, and one that is lost hides its record.
     async fn swept_prefixes(&self) -> Result<Vec<String>, BackupError> {
         let names = self.new_names.values();
         if self.writer.situation != Situation::Filled(RestoreMode::Replace) {
-            let partitions = names.map(|name| resource_prefix(name) + PARTITION);
+            let whole = names.filter(|name| !self.in_part.contains(*name));
+            let partitions = whole.map(|name| resource_prefix(name) + PARTITION);
             return Ok(partitions.collect());
         }
         if !self.is_all_there_was {
