@@ -241,6 +241,54 @@ async fn damaged_archives_are_named() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_cut_short_while_it_is_read_is_no_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    let line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(99_991));
+    let lines = line.repeat(20);
+    // Some lines are read; then somebody writes.
+    let read_while = async |write: &dyn Fn()| {
+        std::fs::write(&path, &lines).unwrap();
+        let mut scan = JsonlSource::path(&path)
+            .scan(Selection::everything())
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            assert!(scan.next().await.unwrap().is_some());
+        }
+        write();
+        let mut records = 0;
+        loop {
+            match scan.next().await {
+                Ok(Some(Item::Records(_, batch))) => records += batch.ends.len(),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(records),
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let rewrite = |bytes: &str| std::fs::write(&path, bytes).unwrap();
+    for shorter in ["", &line, &lines[..lines.len() - 1]] {
+        let error = read_while(&|| rewrite(shorter)).await.unwrap_err();
+        assert_eq!(error.class(), Class::Transient);
+        let message = error.to_string();
+        for part in ["a.jsonl", "2000000 bytes", "try again"] {
+            let there =
+                message.contains(part) || error.suggestion().is_some_and(|s| s.contains(part));
+            assert!(there, "{part}: {message}");
+        }
+    }
+    // What it had when it was opened is there, whatever came later.
+    let whole = read_while(&|| ()).await.unwrap();
+    let appended = read_while(&|| rewrite(&line.repeat(21))).await.unwrap();
+    assert!(appended >= whole);
+    let other = folder.path().join("b");
+    std::fs::write(&other, &line).unwrap();
+    let replace = || std::fs::rename(&other, &path).unwrap();
+    assert_eq!(read_while(&replace).await.unwrap(), whole);
+}
+
+#[tokio::test]
 async fn a_huge_line_is_carried_or_refused_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("big.jsonl.gz");

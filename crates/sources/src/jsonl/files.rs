@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use flate2::bufread::MultiGzDecoder;
 use teeline_core::{BackupError, Class, Digest, plain_words};
 
+use super::as_opened::AsOpened;
+
 const READ_BYTES: usize = 128 << 10;
 /// What is written to a file twice within this may have the same time, on the coarsest of file systems.
 const TIMES_APART: Duration = Duration::from_secs(2);
@@ -187,17 +189,23 @@ impl ResourceFile {
         Some(Digest::of(text.as_bytes()))
     }
 
-    /// Its lines, decompressed, without the first bytes of them.
-    pub(super) fn open_at(&self, bytes: u64) -> io::Result<Box<dyn Read + Send>> {
+    /// Its lines, decompressed, without the first bytes of them; of a plain file, what it is now as well. A compressed one says
+    /// itself whether it is whole.
+    pub(super) fn open_at(
+        &self,
+        bytes: u64,
+    ) -> io::Result<(Box<dyn Read + Send>, Option<AsOpened>)> {
         if self.packing == Packing::Plain {
             let mut file = File::open(&self.path)?;
             file.seek(SeekFrom::Start(bytes))?;
-            return Ok(Box::new(file));
+            let file = Arc::new(file);
+            let as_opened = AsOpened::of(&file);
+            return Ok((Box::new(file), as_opened));
         }
         let mut lines = self.open_counted(Arc::default())?;
         let left_out = io::copy(&mut lines.by_ref().take(bytes), &mut io::sink())?;
         match left_out == bytes {
-            true => Ok(lines),
+            true => Ok((lines, None)),
             false => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }

@@ -14,6 +14,8 @@ const BATCH_BYTES: usize = 256 << 10;
 pub(super) struct Lines {
     input: Box<dyn Read + Send>,
     file: Arc<str>,
+    /// How many bytes of the file came, those before these lines included.
+    came: u64,
     /// The number of the next line to be given.
     line: u64,
     /// The beginning of that line, as far as it was read.
@@ -38,6 +40,7 @@ impl Lines {
         Lines {
             input,
             file,
+            came: 0,
             line: 1,
             rest: Vec::new(),
             buffers: Buffers::default(),
@@ -46,12 +49,23 @@ impl Lines {
         }
     }
 
-    /// As these, where so many lines of the file come before them.
-    pub(super) fn behind(self, lines: u64) -> Self {
+    /// As these, where so many lines of the file come before them, of so many bytes.
+    pub(super) fn behind(self, lines: u64, bytes: u64) -> Self {
         Lines {
             line: self.line + lines,
+            came: self.came + bytes,
             ..self
         }
+    }
+
+    /// How many bytes the file had, where it was read to its end.
+    pub(super) fn bytes_at_end(&self) -> Option<u64> {
+        self.at_end.then_some(self.came)
+    }
+
+    /// What they are called in errors.
+    pub(super) fn file(&self) -> &str {
+        &self.file
     }
 
     /// The next lines; `None` at the end.
@@ -71,7 +85,9 @@ impl Lines {
                     .clamp(1, BATCH_BYTES),
             };
             let read = held.read(&mut self.input, wanted);
-            self.at_end = read.map_err(|error| read_error(&self.file, error))? == 0;
+            let read = read.map_err(|error| read_error(&self.file, error))?;
+            self.came += read as u64;
+            self.at_end = read == 0;
             if self.at_end && held.bytes().last().is_some_and(|last| *last != b'\n') {
                 held.push(b'\n');
             }

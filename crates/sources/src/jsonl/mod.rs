@@ -3,6 +3,7 @@
 //! Lines are carried byte for byte; the last one of a file gets the newline that it lacks. Whether a line is JSON is
 //! checked later, where there is a processor for it: each batch says which file and line it begins with, and what to check.
 
+mod as_opened;
 mod changes;
 mod files;
 mod lines;

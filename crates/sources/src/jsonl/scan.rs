@@ -13,6 +13,7 @@ use teeline_core::{
     ScanPlan, check_lines,
 };
 
+use super::as_opened::AsOpened;
 use super::changes::Comparison;
 use super::files::{ResourceFile, read_error};
 use super::lines::{LineLimits, Lines};
@@ -120,23 +121,24 @@ impl Opening {
             Some(point) => (point.plain_bytes, point.records),
             None => (0, 0),
         };
-        let (input, watched) = match self.input {
-            OpeningInput::Reader(reader) => (reader, None),
+        let (input, as_opened, watched) = match self.input {
+            OpeningInput::Reader(reader) => (reader, None, None),
             OpeningInput::Lines(lines) => {
                 let input: Box<dyn Read + Send> = Box::new(Cursor::new(lines));
-                (input, None)
+                (input, None, None)
             }
             OpeningInput::File(file) => {
                 let input = file.open_at(bytes);
-                let input = input.map_err(|error| read_error(&self.label, error))?;
+                let (input, as_opened) = input.map_err(|error| read_error(&self.label, error))?;
                 let state = self.state.filter(|_| self.is_watched);
-                (input, state.map(|state| (file, state)))
+                (input, as_opened, state.map(|state| (file, state)))
             }
         };
         next_batch(Wanted {
-            lines: Lines::new(input, self.label, limits).behind(lines),
+            lines: Lines::new(input, self.label, limits).behind(lines, bytes),
             conditions,
             until,
+            as_opened,
             watched,
         })
     }
@@ -148,6 +150,8 @@ struct Wanted {
     conditions: Option<Conditions>,
     /// How many lines, where only a sample is wanted.
     until: Option<Until>,
+    /// The file as it was when it was opened, until it was read to its end.
+    as_opened: Option<AsOpened>,
     /// The file, and the state that it has to be in as long as it is read, since what is before was taken for the same.
     watched: Option<(ResourceFile, Digest)>,
 }
@@ -157,6 +161,7 @@ impl Wanted {
         while !self.until.is_some_and(|until| until.is_reached()) {
             let batch = self.lines.next_batch()?;
             self.check_state()?;
+            self.check_end()?;
             let Some(batch) = batch else {
                 return Ok(None);
             };
@@ -187,6 +192,16 @@ impl Wanted {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Looks, once it was read to its end, whether that is all that the file had. It comes before its last lines are given,
+    /// of which one may be cut off.
+    fn check_end(&mut self) -> Result<(), BackupError> {
+        let Some(came) = self.lines.bytes_at_end() else {
+            return Ok(());
+        };
+        let as_opened = self.as_opened.take();
+        as_opened.map_or(Ok(()), |file| file.check(self.lines.file(), came))
     }
 }
 
