@@ -31,6 +31,9 @@ pub struct Turn {
 pub struct ProcessMark {
     /// A digest of what the machine is called by its operating system.
     pub machine: Option<Digest>,
+    /// A digest of the machine's name among others, or the container's. Earlier versions don't say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Digest>,
     /// A digest of what the machine's present run is called.
     pub boot: Digest,
     /// In which its numbers of processes count.
