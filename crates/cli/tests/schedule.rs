@@ -174,6 +174,30 @@ fn a_single_backup_is_made_as_its_schedule_says() {
 }
 
 #[test]
+fn what_incremental_backups_go_on_from_is_said_beside_others() {
+    let scratch = with_records();
+    let full = "[schedules.weekly]\ncron = \"0 3 1 1 *\"\n";
+    let incremental = "[schedules.daily]\ncron = \"0 2 1 1 *\"\ntype = \"incremental\"\n";
+    let base = "[backup]\nbase = \"full\"";
+    configure(&scratch, &format!("{full}{incremental}{base}"));
+    scratch.teeline(0, &["config", "check", "c.toml"]);
+    scratch.teeline(0, &["schedule", "list", "--config", "c.toml"]);
+    scratch.teeline(0, &["schedule", "systemd", "--config", "c.toml"]);
+    let made = ["weekly", "daily", "daily"].map(|name| {
+        let run = ["schedule", "run", name, "--config", "c.toml", "--json"];
+        scratch.teeline(0, &run).json()
+    });
+    assert_eq!(made[0]["type"], "full", "{}", made[0]);
+    for incremental in &made[1..] {
+        assert_eq!(incremental["parent"]["id"], made[0]["id"], "{incremental}");
+    }
+    let mut running = Running::start(&scratch);
+    running.wait_for("is next, at ");
+    let (code, said) = running.terminate();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
 fn what_cannot_be_run_is_refused_before_anything_is() {
     let scratch = with_records();
     let refused = |configuration: &str, part: &str| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use teeline::config::{self, BackupConfig};
 use teeline::{
     BackupError, BackupRequest, BackupType, Cancel, Compression, Config, DestinationSpec, Engine,
-    IncrementalBase, Metadata, Resume, Source, Timestamp, Verification,
+    Metadata, Resume, Source, Timestamp, Verification,
 };
 
 use super::destinations::{beside_source, destinations};
@@ -55,8 +55,7 @@ pub(crate) async fn backup(
     let destinations = beside_source(destinations, || database_of_backup(&typed.source, setting))?;
     let source = source(typed, how, setting, &mut exposed)?;
     exposed.warn(output);
-    let mut request = configured(&setting.config, how, source, destinations)?;
-    request.backup_type = backup_type;
+    let mut request = configured(&setting.config, how, backup_type, source, destinations)?;
     request.schedule.clone_from(&typed.schedule);
     if let Some(strategy) = &typed.strategy {
         request.strategy = strategy.parse()?;
@@ -72,10 +71,6 @@ pub(crate) async fn backup(
     }
     if let Some(deadline) = typed.deadline {
         request.deadline = Some(Duration::from_millis(deadline.ms()));
-    }
-    if request.backup_type.as_str() != "incremental" {
-        // What the configuration says of incremental ones has no part in this one.
-        request.base = IncrementalBase::default();
     }
     if let Some(base) = &typed.base {
         request.base = base.parse()?;
@@ -138,16 +133,21 @@ pub(crate) async fn backup(
 pub(super) fn configured(
     config: &Config,
     how: &BackupConfig,
+    backup_type: BackupType,
     source: Arc<dyn Source>,
     destinations: Vec<DestinationSpec>,
 ) -> Result<BackupRequest, BackupError> {
     let mut request = BackupRequest::of(source, destinations);
+    if backup_type.is_incremental() {
+        // What the configuration says of incremental ones has no part in others.
+        request.base = how.base;
+    }
+    request.backup_type = backup_type;
     request.strategy = how.strategy;
     request.lag = how.lag;
     request.catch_up = how.catch_up;
     let deadline = how.deadline.map(|deadline| deadline.ms());
     request.deadline = deadline.map(Duration::from_millis);
-    request.base = how.base;
     request.spill_bytes = how.spill_bytes;
     request.lag_patience = Duration::from_millis(how.lag_patience_ms);
     request.resume_quiet = Duration::from_millis(how.resume_quiet_ms);
@@ -182,10 +182,13 @@ pub(crate) fn type_of_unresolved(typed: &BackupArguments, setting: &Setting) -> 
     match (schedule, resumed) {
         (Some(schedule), _) => schedule.backup_type.clone(),
         (None, Some(Resume::Run(id))) => id.backup_type(),
-        (None, _) => {
-            backup_type(&typed.backup_type).unwrap_or_else(|_| "full".parse().expect("a type"))
-        }
+        (None, _) => backup_type(&typed.backup_type).unwrap_or_else(|_| full()),
     }
+}
+
+/// The type of a backup of which nothing else is said.
+pub(super) fn full() -> BackupType {
+    "full".parse().expect("a type")
 }
 
 fn backup_type(text: &str) -> Result<BackupType, BackupError> {

@@ -77,7 +77,8 @@ fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(
     let source = source.unwrap_or_else(|| Arc::new(UnreadSource));
     let destinations = configured_places(setting)?;
     let config = &setting.config;
-    let request = backup::configured(config, &config.backup, Arc::clone(&source), destinations)?;
+    let (how, of) = (&config.backup, Arc::clone(&source));
+    let request = backup::configured(config, how, backup::full(), of, destinations)?;
     let engine = setting.plain_engine()?;
     for request in runs(request) {
         engine.check(&request)?;

@@ -115,8 +115,9 @@ fn work(
     };
     Ok(match &schedule.upkeep {
         None => {
-            let mut request = configured(config, &schedule.backup, source(schedule)?, places)?;
-            request.backup_type = schedule.backup_type.clone();
+            let backup_type = schedule.backup_type.clone();
+            let source = source(schedule)?;
+            let mut request = configured(config, &schedule.backup, backup_type, source, places)?;
             request.recipients.clone_from(&access.recipients);
             request.keys = keys;
             request.local_index.clone_from(&access.local_index);
