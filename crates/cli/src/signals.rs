@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the first ends the run cleanly, the second ends the process.
 //!
-//! A thread of its own listens, so that neither a full pipe nor a hanging call holds the second one up.
+//! A thread of its own listens, and another one says so, so that neither a full pipe nor a hanging call holds the second one up.
 
 use teeline::{BackupError, Cancel, Class, exit};
 use tokio::sync::watch;
@@ -33,9 +33,13 @@ impl Signals {
         let listening = cancel.clone();
         let listen = move || {
             runtime.block_on(arrivals.next());
+            let say = move || stderr.line("interrupted: cleaning up; once more ends it at once");
+            // Where there can't be a thread more, it isn't said.
+            let _ = std::thread::Builder::new()
+                .name("teeline-interrupted".to_owned())
+                .spawn(say);
             listening.cancel();
             interrupt.send_replace(true);
-            stderr.line("interrupted: cleaning up; once more ends it at once");
             runtime.block_on(arrivals.next());
             std::process::exit(i32::from(exit::INTERRUPTED));
         };

@@ -8,9 +8,13 @@
 mod shared;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use shared::Scratch;
+
+/// What a pipe holds that nobody reads, on Linux and elsewhere at the most.
+const PIPE_BYTES: usize = 64 << 10;
 
 /// Starts a backup of standard input that doesn't end, and waits until it reads.
 fn reading(scratch: &Scratch, json: bool) -> (Child, BufReader<std::process::ChildStderr>) {
@@ -93,27 +97,57 @@ fn the_report_of_an_interrupted_run_is_json_too() {
     );
 }
 
-#[test]
-fn the_second_signal_ends_a_run_that_hangs() {
+/// A destination with a backup of more than a pipe holds.
+fn with_backup() -> Scratch {
     let scratch = Scratch::new();
-    // More than a pipe holds, into one that nobody reads.
     scratch.write(
         "in/users.jsonl",
         "{\"text\":\"0123456789\"}\n".repeat(100_000),
     );
     scratch.teeline(0, &["backup", "--from", "in", "--to", "a"]);
-    let restore = ["restore", "latest", "--at", "a", "--target", "-"];
-    let mut child = scratch.start(&restore);
+    scratch
+}
+
+/// Starts a restore into a pipe that nobody reads on, and waits until it hangs in it.
+fn hanging(mut restore: Command) -> Child {
+    restore.args(["restore", "latest", "--at", "a", "--target", "-"]);
+    let mut child = restore.stdout(Stdio::piped()).spawn().unwrap();
     let mut first = [0; 1];
+    let stdout = child.stdout.as_mut().unwrap();
+    stdout.read_exact(&mut first).unwrap();
     child
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut first)
-        .unwrap();
+}
+
+#[test]
+fn the_second_signal_ends_a_run_that_hangs() {
+    let scratch = with_backup();
+    let mut command = scratch.command(&[]);
+    command.stderr(Stdio::piped());
+    let mut child = hanging(command);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     signal(&child, "-INT");
     wait_for(&mut stderr, "once more");
     signal(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn the_second_signal_ends_a_run_that_can_say_nothing_any_more() {
+    let scratch = with_backup();
+    let (_unread, mut full) = std::io::pipe().unwrap();
+    full.write_all(&[b'\n'; PIPE_BYTES]).unwrap();
+    let mut command = scratch.command(&[]);
+    command.stderr(full);
+    let mut child = hanging(command);
+    // It can't say that it has heard the first one.
+    for _ in 0..600 {
+        signal(&child, "-TERM");
+        if let Some(ended) = child.try_wait().unwrap() {
+            assert_eq!(ended.code(), Some(130));
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    panic!("it doesn't end");
 }
