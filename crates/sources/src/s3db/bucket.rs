@@ -15,7 +15,7 @@ use flate2::Crc;
 use teeline_core::{BackupError, Class, ObjectRow, Timestamp};
 
 use super::body::Body;
-use super::client::{connect, failure, is_absent, may_not_know};
+use super::client::{connect, failure, is_absent, is_there_already, may_not_know};
 use super::connection::Connection;
 use super::listing::{Listed, Listing};
 use super::object::RawObject;
@@ -335,28 +335,50 @@ impl Bucket {
 
     /// Writes an object.
     pub(super) async fn put(&self, key: &str, object: &RawObject) -> Result<(), BackupError> {
-        let mut crc = Crc::new();
-        crc.update(&object.body);
-        let checksum = BASE64_STANDARD.encode(crc.sum().to_be_bytes());
         self.at_pace(async || {
-            let mut call = self.object_call("PUT", key);
-            for (name, value) in &object.metadata {
-                call = call.header(format!("{METADATA}{name}"), value);
-            }
-            if let Some(content_type) = &object.content_type {
-                call = call.header("content-type", content_type);
-            }
-            // As the clients of s3db.js store it. They ask for it when they read, and where it is missing they leave the
-            // bodies of records unread and their connections busy, until none is left.
-            let call = call
-                .header("x-amz-sdk-checksum-algorithm", "CRC32")
-                .header(CRC32, &checksum)
-                .body(object.body.clone());
-            let sent = self.0.object_calls.send(call).await;
+            let sent = self.0.object_calls.send(self.put_call(key, object)).await;
             sent.map(drop)
                 .map_err(|error| self.failed("write", key, &error))
         })
         .await
+    }
+
+    /// Writes an object where there is none, or says that there is one: which may be this very one, where the answer to a call that is
+    /// repeated was lost. A server that knows no conditions writes it over whatever there is.
+    pub(super) async fn create(&self, key: &str, object: &RawObject) -> Result<bool, BackupError> {
+        let created = self
+            .at_pace(async || {
+                let call = self.put_call(key, object).header("if-none-match", "*");
+                match self.0.object_calls.send(call).await {
+                    Ok(_) => Ok(Some(true)),
+                    Err(error) if is_there_already(&error) => Ok(Some(false)),
+                    Err(error) if may_not_know(&error) => Ok(None),
+                    Err(error) => Err(self.failed("write", key, &error)),
+                }
+            })
+            .await?;
+        match created {
+            Some(created) => Ok(created),
+            None => self.put(key, object).await.map(|()| true),
+        }
+    }
+
+    fn put_call(&self, key: &str, object: &RawObject) -> ObjectCall {
+        let mut crc = Crc::new();
+        crc.update(&object.body);
+        let checksum = BASE64_STANDARD.encode(crc.sum().to_be_bytes());
+        let mut call = self.object_call("PUT", key);
+        for (name, value) in &object.metadata {
+            call = call.header(format!("{METADATA}{name}"), value);
+        }
+        if let Some(content_type) = &object.content_type {
+            call = call.header("content-type", content_type);
+        }
+        // As the clients of s3db.js store it. They ask for it when they read, and where it is missing they leave the
+        // bodies of records unread and their connections busy, until none is left.
+        call.header("x-amz-sdk-checksum-algorithm", "CRC32")
+            .header(CRC32, checksum)
+            .body(object.body.clone())
     }
 
     fn object_call(&self, method: &'static str, key: &str) -> ObjectCall {

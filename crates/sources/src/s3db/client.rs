@@ -100,6 +100,11 @@ pub(super) fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespons
     status(error) == Some(404) && code(error) != Some("NoSuchBucket")
 }
 
+/// Whether a call that was to make an object failed since there is one.
+pub(super) fn is_there_already<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    status(error) == Some(412)
+}
+
 /// Whether a call may have failed since the server doesn't know what it asks for.
 pub(super) fn may_not_know<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     match status(error) {

@@ -50,6 +50,8 @@ struct Found {
     situation: Situation,
     /// Of the restore that was broken off there.
     marker: Option<RestoreMarker>,
+    /// What `s3db.json` is going to be.
+    catalogue: Bytes,
 }
 
 /// A place in a bucket to restore a database to.
@@ -57,8 +59,6 @@ pub struct S3dbTarget {
     connection: Connection,
     options: WriteBackOptions,
     bucket: Option<Bucket>,
-    /// Known once it was checked.
-    found: Option<Found>,
     write_back: Option<WriteBack>,
     /// Of a restore that has finished.
     finished: Option<WriteBack>,
@@ -71,7 +71,6 @@ impl S3dbTarget {
             connection,
             options,
             bucket: None,
-            found: None,
             write_back: None,
             finished: None,
         }
@@ -98,26 +97,66 @@ impl S3dbTarget {
     }
 
     /// What is at the target, if a restore may go there.
-    async fn look(&self, bucket: &Bucket, restoring: &Restoring) -> Result<Found, BackupError> {
-        if is_vacant(bucket).await? {
-            return Ok(Found {
-                situation: Situation::Empty,
-                marker: None,
-            });
-        }
-        let marker = match bucket.read(layout::RESTORE_MARKER).await? {
-            Some((_, bytes)) => {
-                let subject = bucket.describe(layout::RESTORE_MARKER);
-                Some(document::open(&subject, &bytes)?)
+    async fn look(
+        &self,
+        bucket: &Bucket,
+        restoring: &Restoring,
+        original: &Bytes,
+    ) -> Result<Found, BackupError> {
+        let (marker, situation) = match is_vacant(bucket).await? {
+            true => (None, Situation::Empty),
+            false => {
+                let marker = self.marker(bucket).await?;
+                let situation = match (&marker, self.options.mode) {
+                    (_, Some(mode)) => Situation::Filled(mode),
+                    (Some(found), None) if *found == marker_of(restoring) => Situation::BrokenOff,
+                    (found, None) => return Err(self.taken(bucket, found.as_ref())),
+                };
+                (marker, situation)
             }
-            None => None,
         };
-        let situation = match (&marker, self.options.mode) {
-            (_, Some(mode)) => Situation::Filled(mode),
-            (Some(found), None) if *found == marker_of(restoring) => Situation::BrokenOff,
-            (found, None) => return Err(self.taken(bucket, found.as_ref())),
+        let catalogue = self
+            .catalogue_bytes(bucket, situation, restoring, original)
+            .await?;
+        // The catalogue is written last: with it, all has been there, and what happened to it since is its owner's.
+        let situation = match situation {
+            Situation::BrokenOff => match bucket.read(CATALOGUE).await? {
+                None => Situation::BrokenOff,
+                Some((_, there)) if there == catalogue => Situation::Complete,
+                Some(_) => return Err(self.taken(bucket, None)),
+            },
+            other => other,
         };
-        Ok(Found { situation, marker })
+        Ok(Found {
+            situation,
+            marker,
+            catalogue,
+        })
+    }
+
+    async fn marker(&self, bucket: &Bucket) -> Result<Option<RestoreMarker>, BackupError> {
+        let Some((_, bytes)) = bucket.read(layout::RESTORE_MARKER).await? else {
+            return Ok(None);
+        };
+        let subject = bucket.describe(layout::RESTORE_MARKER);
+        document::open(&subject, &bytes).map(Some)
+    }
+
+    /// Says that a restore goes on here, where nothing is; or that of another one that came first.
+    async fn mark(&self, bucket: &Bucket, restoring: &Restoring) -> Result<(), BackupError> {
+        let wanted = marker_of(restoring);
+        let object = RawObject {
+            body: document::seal(&wanted),
+            content_type: Some("application/json".to_owned()),
+            ..RawObject::default()
+        };
+        if bucket.create(layout::RESTORE_MARKER, &object).await? {
+            return Ok(());
+        }
+        match self.marker(bucket).await? {
+            Some(found) if found == wanted => Ok(()),
+            found => Err(self.taken(bucket, found.as_ref())),
+        }
     }
 
     fn taken(&self, bucket: &Bucket, marker: Option<&RestoreMarker>) -> BackupError {
@@ -159,7 +198,7 @@ impl S3dbTarget {
         }
         let there = match situation {
             Situation::Filled(_) => bucket.read(CATALOGUE).await?,
-            Situation::Empty | Situation::BrokenOff => None,
+            Situation::Empty | Situation::BrokenOff | Situation::Complete => None,
         };
         let there = match there {
             Some((_, bytes)) => Some(members(&bytes, &bucket.describe(CATALOGUE))?),
@@ -238,32 +277,27 @@ impl Target for S3dbTarget {
             return Err(BackupError::usage(&self.connection, message)
                 .suggest("restore to another prefix or bucket"));
         }
-        let found = self.look(&bucket, restoring).await?;
-        self.catalogue_bytes(&bucket, found.situation, restoring, &original)
-            .await?;
-        self.found = Some(found);
-        Ok(())
+        self.look(&bucket, restoring, &original).await.map(drop)
     }
 
     async fn begin(&mut self, restoring: &Restoring) -> Result<(), BackupError> {
         let (original, catalogue) = parse_catalogue(restoring)?;
         let bucket = self.bucket().await;
-        let Found { situation, marker } = match self.found.take() {
-            Some(found) => found,
-            None => self.look(&bucket, restoring).await?,
-        };
-        let catalogue_bytes = self
-            .catalogue_bytes(&bucket, situation, restoring, &original)
-            .await?;
+        // All of the backup was read since it was looked, and somebody may have come meanwhile.
+        let Found {
+            situation,
+            marker,
+            catalogue: catalogue_bytes,
+        } = self.look(&bucket, restoring, &original).await?;
         // Whoever finishes this very restore takes its marker away, in whichever mode it is finished.
         let is_marked = situation == Situation::Empty || marker == Some(marker_of(restoring));
-        if situation == Situation::Empty && !restoring.dry_run {
-            let marker = RawObject {
-                body: document::seal(&marker_of(restoring)),
-                content_type: Some("application/json".to_owned()),
-                ..RawObject::default()
-            };
-            bucket.put(layout::RESTORE_MARKER, &marker).await?;
+        if !restoring.dry_run {
+            if situation == Situation::Empty {
+                self.mark(&bucket, restoring).await?;
+            } else if marker.is_some() && !is_marked {
+                // What that one has left is going to be a part of this database, and never again of an empty place.
+                bucket.delete(layout::RESTORE_MARKER).await?;
+            }
         }
         let writer = Writer {
             bucket,

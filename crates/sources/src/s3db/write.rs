@@ -25,6 +25,8 @@ pub(super) enum Situation {
     Empty,
     /// A part of this very restore, which was broken off: what is there is right.
     BrokenOff,
+    /// All of this very restore, but for the end of its marker. Whoever uses it may have changed it since.
+    Complete,
     /// A database.
     Filled(RestoreMode),
 }
@@ -58,7 +60,9 @@ impl Writer {
     ) -> Result<Written, BackupError> {
         let written = match self.situation {
             Situation::Filled(mode) => self.compared(key, object, mode).await?,
-            Situation::Empty | Situation::BrokenOff => self.planned(key).await?,
+            Situation::Empty | Situation::BrokenOff | Situation::Complete => {
+                self.planned(key).await?
+            }
         };
         if matches!(written, Written::Created | Written::Replaced) && !self.dry_run {
             self.bucket.put(key, object).await?;
@@ -70,12 +74,13 @@ impl Writer {
     pub(super) async fn planned(&self, key: &str) -> Result<Written, BackupError> {
         let exists = match self.situation {
             Situation::Empty => false,
+            Situation::Complete => true,
             _ => self.bucket.exists(key).await?,
         };
         Ok(match self.situation {
             _ if !exists => Written::Created,
             Situation::Filled(RestoreMode::Merge | RestoreMode::Replace) => Written::Replaced,
-            Situation::Empty | Situation::BrokenOff => Written::Left,
+            Situation::Empty | Situation::BrokenOff | Situation::Complete => Written::Left,
             Situation::Filled(RestoreMode::SkipExisting) => Written::Left,
         })
     }

@@ -192,7 +192,9 @@ impl WriteBack {
             content_type: Some("application/json".to_owned()),
             ..RawObject::default()
         };
-        bucket.put(CATALOGUE, &catalogue).await?;
+        if self.writer.situation != Situation::Complete {
+            bucket.put(CATALOGUE, &catalogue).await?;
+        }
         if self.is_marked {
             bucket.delete(layout::RESTORE_MARKER).await?;
         }

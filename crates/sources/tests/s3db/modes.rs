@@ -280,6 +280,104 @@ async fn a_restore_that_broke_off_writes_only_what_is_missing_when_run_again() {
     assert_same_database(&server, "half/").await;
 }
 
+#[tokio::test]
+async fn a_restore_that_only_lacked_the_end_of_its_marker_writes_nothing_again() {
+    let (server, scanned) = two_databases().await;
+    let whole = restoring(&scanned, &[]);
+    let mut first = target(&server, "done", None);
+    first.check(&whole).await.unwrap();
+    first.begin(&whole).await.unwrap();
+    let begun = server.objects("done/").await;
+    let marker = begun[layout::RESTORE_MARKER].clone();
+    write_back(&scanned, &mut target(&server, "done", None), &whole)
+        .await
+        .unwrap();
+
+    // It died right before it took its marker away, and somebody has used the database since.
+    let key = |name: &str| format!("done/{name}");
+    server
+        .put(&key(layout::RESTORE_MARKER), marker.clone())
+        .await;
+    server.delete(&key("resource=users/data/id=2")).await;
+    let used = server.objects("done/").await;
+    let mut again = target(&server, "done", None);
+    write_back(&scanned, &mut again, &whole).await.unwrap();
+    assert_eq!(again.counts(&records("users")), Some(counts(0, 0, 2, 0)));
+    let mut found = server.objects("done/").await;
+    assert!(!found.contains_key(layout::RESTORE_MARKER));
+    found.insert(
+        layout::RESTORE_MARKER.to_owned(),
+        used[layout::RESTORE_MARKER].clone(),
+    );
+    assert_eq!(found, used);
+
+    // Where somebody has made another database of it, it is theirs.
+    server
+        .put(&key(layout::RESTORE_MARKER), marker.clone())
+        .await;
+    server
+        .put(&key("s3db.json"), typed("application/json", "{}"))
+        .await;
+    let theirs = server.objects("done/").await;
+    let error = target(&server, "done", None).check(&whole).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.class(), Class::Conflict);
+    assert!(error.to_string().contains("is not empty"), "{error}");
+    assert_eq!(server.objects("done/").await, theirs);
+}
+
+#[tokio::test]
+async fn what_a_restore_left_is_nobodys_half_once_another_has_replaced_it() {
+    let (server, scanned) = two_databases().await;
+    let whole = restoring(&scanned, &[]);
+    let mut broken_off = target(&server, "half", None);
+    broken_off.check(&whole).await.unwrap();
+    broken_off.begin(&whole).await.unwrap();
+    let some = restoring(&scanned, &["users"]);
+    let mut over = target(&server, "half", Some(RestoreMode::Merge));
+    write_back(&scanned, &mut over, &some).await.unwrap();
+    let found = server.objects("half/").await;
+    assert!(!found.contains_key(layout::RESTORE_MARKER));
+    let error = target(&server, "half", None).check(&whole).await;
+    assert!(error.unwrap_err().to_string().contains("is not empty"));
+}
+
+#[tokio::test]
+async fn who_came_while_the_backup_was_read_is_not_written_over() {
+    let (server, scanned) = two_databases().await;
+    let whole = restoring(&scanned, &[]);
+    let mut late = target(&server, "new", None);
+    late.check(&whole).await.unwrap();
+    let record = "new/resource=users/data/id=1";
+    server.put(record, typed("application/json", "{}")).await;
+    let theirs = server.objects("new/").await;
+    let error = late.begin(&whole).await.unwrap_err();
+    assert!(error.to_string().contains("is not empty"), "{error}");
+    assert_eq!(server.objects("new/").await, theirs);
+}
+
+#[tokio::test]
+async fn of_two_restores_that_begin_at_once_one_goes_on() {
+    let (server, scanned) = two_databases().await;
+    let (whole, some) = (restoring(&scanned, &[]), restoring(&scanned, &["users"]));
+    for round in 0..16 {
+        let place = format!("new{round}");
+        let [mut one, mut other] = [target(&server, &place, None), target(&server, &place, None)];
+        one.check(&whole).await.unwrap();
+        other.check(&some).await.unwrap();
+        let begun = tokio::join!(one.begin(&whole), other.begin(&some));
+        let refused = match begun {
+            (Ok(()), Err(refused)) | (Err(refused), Ok(())) => refused,
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(refused.class(), Class::Conflict);
+        assert!(
+            refused.to_string().contains("a part of another restore"),
+            "{refused}"
+        );
+    }
+}
+
 /// Whether what is at `prefix` is, object for object, what is at `backup/`.
 async fn assert_same_database(server: &Server, prefix: &str) {
     let found = server.objects(prefix).await;
