@@ -8,9 +8,8 @@ use teeline_actors::Blocking;
 use teeline_core::{BackupError, CatalogEntry, Class, RetryPolicy, Sink};
 use teeline_sinks::{
     AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
-    PermitSink, RateSink, RetrySink, S3Options,
+    PermitSink, Permits, RateSink, RetrySink, S3Options,
 };
-use tokio::sync::Semaphore;
 
 use crate::destination::{DestinationSpec, Place, ResourceGlobs, S3Place};
 use crate::engine::Engine;
@@ -74,8 +73,7 @@ impl Engine {
     /// # Errors
     /// Where the credentials of an S3 server can't be had.
     pub async fn open(&self, destination: &DestinationSpec) -> Result<Arc<dyn Sink>, BackupError> {
-        let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-        Ok(open(self, destination, &permits).await?.sink)
+        Ok(open(self, destination, Permits::unbounded()).await?.sink)
     }
 }
 
@@ -83,7 +81,7 @@ impl Engine {
 pub(crate) async fn open(
     engine: &Engine,
     destination: &DestinationSpec,
-    permits: &Arc<Semaphore>,
+    permits: Permits,
 ) -> Result<Opened, BackupError> {
     // What of it follows from a database was put in by whoever knows that.
     let destination = &destination.clone().beside(None)?;
@@ -108,7 +106,7 @@ pub(crate) async fn open(
     // From the inside out: a deadline covers one call and not the wait for its permit; the rate and a retry wait without a
     // permit.
     let timed = Arc::new(DeadlineSink::new(store, Deadlines::default()));
-    let permitted: Arc<dyn Sink> = Arc::new(PermitSink::new(timed, Arc::clone(permits)));
+    let permitted: Arc<dyn Sink> = Arc::new(PermitSink::new(timed, permits));
     let unpaced = RetrySink::new(Arc::clone(&permitted), RetryPolicy::default(), seed);
     let unpaced = Arc::new(unpaced);
     let sink = match destination.bytes_per_second_max {
@@ -137,10 +135,10 @@ pub(crate) async fn open_all(
     destinations: &[DestinationSpec],
     concurrency: usize,
 ) -> Vec<Result<Opened, (String, BackupError)>> {
-    let permits = Arc::new(Semaphore::new(concurrency.max(1)));
+    let permits = Permits::among(destinations.len(), concurrency);
     let mut opened = Vec::with_capacity(destinations.len());
-    for destination in destinations {
-        let result = open(engine, destination, &permits).await;
+    for (destination, permits) in destinations.iter().zip(permits) {
+        let result = open(engine, destination, permits).await;
         opened.push(result.map_err(|error| (destination.name.clone(), error)));
     }
     opened

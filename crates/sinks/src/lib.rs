@@ -86,7 +86,7 @@ pub use filesystem::{
 pub use memory::MemorySink;
 pub use null::NullSink;
 pub use object_store_sink::ObjectStoreSink;
-pub use permit::PermitSink;
+pub use permit::{PermitSink, Permits};
 pub use rate::RateSink;
 pub use retry::RetrySink;
 pub use s3::lock::{LockMode, ObjectLock};

@@ -15,10 +15,9 @@ use teeline_core::{Class, ObjectKey, RetryPolicy, Sink};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 use teeline_sinks::{
     AccessKeys, Behaviour, DeadlineSink, Deadlines, Fault, FaultPlan, FaultSink, FilesystemOptions,
-    FilesystemSink, Io, MemorySink, ObjectStoreSink, Operation, PermitSink, RateSink, RetrySink,
-    S3Options, SimulatedSink, What, When, conformance,
+    FilesystemSink, Io, MemorySink, ObjectStoreSink, Operation, PermitSink, Permits, RateSink,
+    RetrySink, S3Options, SimulatedSink, What, When, conformance,
 };
-use tokio::sync::Semaphore;
 
 fn folder() -> ObjectKey {
     ObjectKey::new("conformance").unwrap()
@@ -38,7 +37,7 @@ fn filesystem(root: &Path, io: Io) -> Arc<dyn Sink> {
 fn stacked(inner: Arc<dyn Sink>) -> Arc<dyn Sink> {
     let faulty = Arc::new(FaultSink::new(inner, FaultPlan::new(1)));
     let timed = Arc::new(DeadlineSink::new(faulty, Deadlines::default()));
-    let permitted = Arc::new(PermitSink::new(timed, Arc::new(Semaphore::new(2))));
+    let permitted = Arc::new(PermitSink::new(timed, Permits::among(1, 2).remove(0)));
     let rate = NonZeroU64::new(1 << 40).unwrap();
     let paced = Arc::new(RateSink::new(permitted, rate));
     Arc::new(RetrySink::new(paced, RetryPolicy::default(), 1))
@@ -65,7 +64,7 @@ async fn memory() {
 async fn each_decorator_alone() {
     let memory = || Arc::new(MemorySink::new("m"));
     let sinks: [Arc<dyn Sink>; 5] = [
-        Arc::new(PermitSink::new(memory(), Arc::new(Semaphore::new(1)))),
+        Arc::new(PermitSink::new(memory(), Permits::among(1, 1).remove(0))),
         Arc::new(DeadlineSink::new(memory(), Deadlines::default())),
         Arc::new(FaultSink::new(memory(), FaultPlan::new(1))),
         Arc::new(RetrySink::new(memory(), RetryPolicy::default(), 1)),
