@@ -103,6 +103,8 @@ pub(crate) struct Supervisor {
     manifest: Option<(SealedManifest, String)>,
     error: Option<BackupError>,
     source_differs: bool,
+    /// Whether somebody was told to publish: what then turns out to be damaged at another one is that one's.
+    is_publishing: bool,
     skipped: Option<(Option<SegmentPlace>, u64)>,
     /// The times that the run has been taken up.
     attempt: u32,
@@ -126,6 +128,7 @@ impl Supervisor {
             manifest: None,
             error: None,
             source_differs: false,
+            is_publishing: false,
             skipped: None,
             attempt,
             end: None,
@@ -148,7 +151,10 @@ impl Supervisor {
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Publish(id) => match (self.publication(), self.crew.sinks.get(&id)) {
-                (Some(publication), Some(sink)) => sink.do_send(SinkMessage::Publish(publication)),
+                (Some(publication), Some(sink)) => {
+                    self.is_publishing = true;
+                    sink.do_send(SinkMessage::Publish(publication));
+                }
                 _ => self.fail(BackupError::new(
                     Class::Permanent,
                     "publish",
@@ -251,6 +257,7 @@ impl Handler<SupervisorMessage> for Supervisor {
                 self.happened(Event::SourceEnded { segments });
             }
             SupervisorMessage::SourceFailed(error) => self.fail(error),
+            SupervisorMessage::SourceDiffers(_) if self.is_publishing => {}
             SupervisorMessage::SourceDiffers(error) => {
                 self.source_differs |= self.error.is_none();
                 self.fail(error);

@@ -285,7 +285,7 @@ impl Resumption {
         match &self.silent[..] {
             [] => is_sealed.then(|| "what is sealed mustn't be sealed again otherwise".to_owned()),
             silent => Some(format!(
-                "{} can't be asked, and may have it as a backup already",
+                "{} can't be asked or written to, and may have it as a backup already",
                 silent.join(", ")
             )),
         }

@@ -8,14 +8,15 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use common::watched::watched;
 use common::{assert_idle, engine, failing, place, records, request, store};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, BackupReport, Class, DestinationSpec, Engine, Executor, JsonlSource, Resume,
-    StrategyKind, exit,
+    BackupId, BackupReport, Class, DestinationSpec, DestinationStatus, Engine, Executor,
+    JsonlSource, Resume, StrategyKind, Timestamp, exit,
 };
 use teeline_core::{ObjectKey, Sink};
 
@@ -188,7 +189,9 @@ async fn what_may_be_a_backup_where_nobody_can_ask_is_begun_afresh() {
         assert_eq!(resumed.run, id);
         let why = resumed.afresh_because.unwrap();
         assert!(
-            why.ends_with("there can't be asked, and may have it as a backup already"),
+            why.ends_with(
+                "there can't be asked or written to, and may have it as a backup already"
+            ),
             "{why}"
         );
     }
@@ -220,4 +223,105 @@ async fn where_one_refuses_what_takes_it_up_another_run_is_begun() {
     let resumed = wanted.resumed.unwrap();
     assert_eq!(resumed.run, broken_off);
     assert!(resumed.afresh_because.is_some());
+}
+
+#[tokio::test]
+async fn where_it_cannot_be_claimed_its_first_owner_may_still_publish() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    std::fs::write(&path, records(1_000)).unwrap();
+    let engine = Engine::builder().workers(1).build().unwrap();
+    let backup = async |to: &[DestinationSpec], resume| any_of(&engine, &path, to, resume).await;
+    let refuses = |keys| {
+        let fault = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+        fault.on_keys_with(keys)
+    };
+    // It sleeps, and hasn't got to the other one yet, to which nothing can be written for a while.
+    let (here, at_here) = failing("here", refuses(".index"));
+    let (_, there) = failing("there", refuses("run.json"));
+    let broken_off = backup(&[at_here, there.clone()], None).await.id.unwrap();
+
+    let to = [place("here", here), there];
+    let afresh = backup(&to, Some(Resume::Run(broken_off.clone()))).await;
+    assert_eq!(afresh.exit_code(), exit::DEGRADED, "{afresh:?}");
+    assert_ne!(afresh.id.as_ref(), Some(&broken_off));
+    let why = afresh.resumed.unwrap().afresh_because.unwrap();
+    assert!(
+        why.contains("there can't be asked or written to, and may have it"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn damage_that_shows_when_another_has_published_is_that_ones_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    std::fs::write(&path, records(1_000)).unwrap();
+    let engine = Engine::builder().workers(2).build().unwrap();
+    let backup = async |to: &[DestinationSpec], resume| any_of(&engine, &path, to, resume).await;
+    let fails = || {
+        let fault = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+        fault.on_keys_with(".index")
+    };
+    let ((here, at_here), (there, at_there)) =
+        (failing("here", fails()), failing("there", fails()));
+    let broken_off = backup(&[at_here, at_there], None).await.id.unwrap();
+    let is_data = |key: &&ObjectKey| key.as_str().ends_with(".jsonl.gz");
+    let left = there.keys().iter().find(is_data).cloned().unwrap();
+    there.overwrite(&left, b"damaged");
+
+    // It is read back there when the other one has its manifest.
+    let manifest = ObjectKey::new(format!("{broken_off}/manifest.json")).unwrap();
+    let (published, numbered) = (here.clone(), AtomicBool::new(false));
+    let slow = watched(&there, "there", move |operation, key| {
+        let name = key.map_or("", ObjectKey::file_name);
+        if operation == Operation::Put && name.starts_with("resumed-") {
+            numbered.store(true, Ordering::SeqCst);
+        }
+        if operation == Operation::Read && key == Some(&left) && numbered.load(Ordering::SeqCst) {
+            for _ in 0..10_000 {
+                if published.keys().contains(&manifest) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Ok(())
+    });
+    let to = [place("here", here), slow];
+    let report = backup(&to, Some(Resume::Run(broken_off.clone()))).await;
+    assert_eq!(report.id.as_ref(), Some(&broken_off), "{report:?}");
+    assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
+    let statuses = report.destinations.iter().map(|at| at.status);
+    let expected = [DestinationStatus::Committed, DestinationStatus::Failed];
+    assert!(statuses.eq(expected), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_began_long_ago_is_taken_up_by_its_name_only() {
+    const HOUR_MS: i64 = 3_600_000;
+    let began: Timestamp = "2026-11-23T02:00:00.000Z".parse().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    std::fs::write(&path, records(1_000)).unwrap();
+    for (hours, is_taken_up) in [(11, true), (12, false)] {
+        let now = Arc::new(AtomicI64::new(began.unix_ms()));
+        let clock = Arc::clone(&now);
+        let clock = move || Timestamp::from_unix_ms(clock.load(Ordering::SeqCst));
+        let engine = Engine::builder().clock(Arc::new(clock)).build().unwrap();
+        let fault = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+        let (sink, failing) = failing("here", fault.on_keys_with(".index"));
+        let to = [place("here", sink)];
+        let broken_off = any_of(&engine, &path, &[failing], None).await.id.unwrap();
+        now.fetch_add(hours * HOUR_MS, Ordering::SeqCst);
+        let newest = any_of(&engine, &path, &to, Some(Resume::Unfinished)).await;
+        assert_eq!(newest.exit_code(), exit::DONE, "{newest:?}");
+        assert_eq!(newest.id.as_ref() == Some(&broken_off), is_taken_up);
+        assert_eq!(newest.resumed.is_some(), is_taken_up, "{newest:?}");
+        if !is_taken_up {
+            let named = Some(Resume::Run(broken_off.clone()));
+            let named = any_of(&engine, &path, &to, named).await;
+            assert_eq!(named.id.as_ref(), Some(&broken_off), "{named:?}");
+        }
+    }
 }

@@ -149,9 +149,6 @@ impl Run<'_> {
         let looked_at: Vec<&Holdings> = take_part.filter_map(|(_, held)| held.as_ref()).collect();
         let resumption = Resumption::new(claim, &looked_at);
         let resumption = resumption.map_err(|error| Otherwise::Afresh(error.to_string()))?;
-        let silent = self.unanswered(&left);
-        let silent = silent.into_iter().map(str::to_owned).collect();
-        let resumption = resumption.without_word_from(silent);
         let attempts = left.iter().flatten().map(|left| left.attempts);
         let attempt = attempts.max().unwrap_or(0).saturating_add(1);
         if attempt > ATTEMPTS_MAX {
@@ -166,14 +163,20 @@ impl Run<'_> {
             claim: &bytes,
             attempt,
         };
-        let mut taken = self.number_all(&taking, &left, &active).await;
-        if taken.is_ok() {
-            taken = self.look_again(&taking, &left).await;
-        }
-        if taken.is_err() {
-            self.take_back_numbers(&taking, &left).await;
-        }
-        taken?;
+        let numbered = async {
+            let unclaimed = self.number_all(&taking, &left, &active).await?;
+            self.look_again(&taking, &left).await?;
+            Ok::<_, Otherwise>(unclaimed)
+        };
+        let unclaimed = match numbered.await {
+            Ok(unclaimed) => unclaimed,
+            Err(otherwise) => {
+                self.take_back_numbers(&taking, &left).await;
+                return Err(otherwise);
+            }
+        };
+        let silent = self.unanswered(&left).into_iter().map(str::to_owned);
+        let resumption = resumption.without_word_from(silent.chain(unclaimed).collect());
         Ok(GoingOn {
             resuming: Resuming {
                 resumption: Arc::new(resumption),

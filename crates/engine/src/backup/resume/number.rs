@@ -39,13 +39,15 @@ impl Taking<'_> {
 impl Run<'_> {
     /// Numbers the run at each destination that has something of it or takes part, one after the other, so that of two that do it
     /// at the same time only one gets beyond the first. Where it has no claim yet, that is made before: whoever was taken for dead
-    /// may be about to begin there.
+    /// may be about to begin there. Gives the names of those where it can't be made: there that one may begin all the same, and finds
+    /// no number.
     pub(super) async fn number_all(
         &self,
         taking: &Taking<'_>,
         left: &[Option<Left>],
         active: &BTreeSet<usize>,
-    ) -> Result<(), Otherwise> {
+    ) -> Result<Vec<String>, Otherwise> {
+        let mut unclaimed = Vec::new();
         let mut by = [0; 32];
         (self.engine.0.random)(&mut by)?;
         let marker = document::seal(&ResumptionMarker {
@@ -63,13 +65,13 @@ impl Run<'_> {
                 let read_back = sink.capabilities().read_back.has_documents();
                 let claimed = claim(sink, taking.path, taking.claim.clone(), read_back).await;
                 if claimed.is_err() {
-                    // Nobody gets anything there, or the strategy will say so.
+                    unclaimed.push(opened.name.clone());
                     continue;
                 }
             }
             number(opened, taking, left.attempts, &marker).await?;
         }
-        Ok(())
+        Ok(unclaimed)
     }
 
     /// That nothing of the run has changed since it was looked at first. Whoever has had it until then and has looked for a

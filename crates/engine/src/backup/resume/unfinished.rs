@@ -1,7 +1,7 @@
 //! The newest run of a request that broke off.
 
 use futures::future::join_all;
-use teeline_core::BackupId;
+use teeline_core::{BackupId, Span};
 
 use crate::backup::Run;
 use crate::catalog::{Catalog, Wanted};
@@ -12,8 +12,11 @@ use crate::unpublished::read_claim;
 /// So many runs that broke off are looked into, the newest first.
 const LOOKED_INTO_MAX: usize = 8;
 
+/// A run that began longer ago isn't taken up unless it is named: the backup has that date, and what is read of it now is of today.
+const BEGAN_WITHIN: Span = Span::from_ms(12 * 60 * 60 * 1000);
+
 impl Run<'_> {
-    /// The newest run that this request began, that is no backup anywhere, and since which no backup of its type was made.
+    /// The newest run that this request began not long ago, that is no backup anywhere, and since which no backup of its type was made.
     pub(super) async fn newest_unfinished(&self) -> Option<BackupId> {
         let found = join_all(self.opened.iter().map(|opened| self.unfinished_at(opened))).await;
         let mut candidates: Vec<(usize, BackupId, String)> = Vec::new();
@@ -25,7 +28,14 @@ impl Run<'_> {
             published.extend(backups);
         }
         let last_made = published.iter().filter_map(BackupId::began).max();
-        candidates.retain(|(_, id, _)| id.began() > last_made && !published.contains(id));
+        let now = (self.engine.0.clock)();
+        let is_recent = |id: &BackupId| {
+            id.began()
+                .is_some_and(|began| began.until(now) < BEGAN_WITHIN)
+        };
+        candidates.retain(|(_, id, _)| {
+            is_recent(id) && id.began() > last_made && !published.contains(id)
+        });
         candidates.sort_by_key(|(_, id, _)| std::cmp::Reverse((id.began(), id.clone())));
         for (index, id, path) in candidates.into_iter().take(LOOKED_INTO_MAX) {
             let claim = read_claim(self.opened[index].sink.as_ref(), &id, &path).await;
