@@ -415,6 +415,9 @@ pub struct RunRecord {
     /// How it took up a run that had broken off, or why it didn't.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resumed: Option<Resumed>,
+    /// How often it had been taken up by then. What it says is outdated once it has been again.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub attempt: u32,
     /// When the run began.
     pub started_at: Timestamp,
     /// When it ended.
@@ -427,6 +430,10 @@ pub struct RunRecord {
     pub error: Option<ErrorReport>,
     /// What became of it at each destination.
     pub destinations: Vec<DestinationReport>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Document for RunRecord {

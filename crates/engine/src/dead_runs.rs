@@ -75,7 +75,7 @@ pub(crate) async fn look(
             &message,
         )));
     }
-    let recorded = Recorded::of(readable(&records), &opened.location);
+    let recorded = Recorded::of(last_said(&records, folder), &opened.location);
     let is_whole = match recorded {
         Recorded::Nothing => match unpublished::reconstruct(sink, &folder.path, &claim, None).await
         {
@@ -114,11 +114,16 @@ pub(crate) fn is_untouched(folder: &RunFolder, uploads: &[UnfinishedUpload], bou
         .all(|at| bound.is_passed_by(at))
 }
 
-/// Those that can be read.
-pub(crate) fn readable(records: &Records) -> impl Iterator<Item = &RunRecord> + Clone {
+/// Those that can be read, and say what became of the run since it was taken up last: it may have published since an earlier one.
+pub(crate) fn last_said<'a>(
+    records: &'a Records,
+    folder: &RunFolder,
+) -> impl Iterator<Item = &'a RunRecord> + Clone {
+    let attempts = folder.attempts;
     records
         .iter()
         .filter_map(|(_, record)| record.as_ref().ok())
+        .filter(move |record| record.attempt >= attempts)
 }
 
 /// The unfinished uploads that teeline has begun and that nobody goes on with: those of no folder that a run may be writing

@@ -21,6 +21,8 @@ pub(crate) struct RunFolder {
     pub(crate) path: String,
     pub(crate) has_claim: bool,
     pub(crate) has_manifest: bool,
+    /// How often the run was taken up.
+    pub(crate) attempts: u32,
     /// When the newest of its files was written, by the store's clock; absent where the store has none.
     pub(crate) newest_at: Option<Timestamp>,
 }
@@ -128,7 +130,8 @@ pub(crate) async fn run_folders(sink: &dyn Sink) -> Result<RunFolders, BackupErr
         folder.has_claim |= file == layout::RUN_CLAIM;
         folder.has_manifest |= file == layout::MANIFEST;
         folder.newest_at = folder.newest_at.max(object.modified_at);
-        if layout::resumption_number(file).is_some() {
+        if let Some(number) = layout::resumption_number(file) {
+            folder.attempts = folder.attempts.max(number);
             numbers.push(object);
         }
     }
@@ -158,6 +161,7 @@ impl RunFolder {
             path: path.to_owned(),
             has_claim: false,
             has_manifest: false,
+            attempts: 0,
             newest_at: None,
         }
     }

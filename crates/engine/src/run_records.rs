@@ -127,6 +127,7 @@ pub(crate) async fn leave(
         schedule: None,
         status: RunStatus::Completed,
         resumed: None,
+        attempt: 0,
         started_at,
         ended_at,
         checksum: Some(sealed.checksum),

@@ -90,6 +90,7 @@ pub(crate) fn record(place: &Place, number: BackupNumber) -> Option<RunRecord> {
         backup_type: "full".parse().expect("a type"),
         schedule: None,
         resumed: None,
+        attempt: 0,
         status: match status {
             DestinationStatus::Committed => RunStatus::Completed,
             _ => RunStatus::Failed,

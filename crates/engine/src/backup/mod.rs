@@ -89,6 +89,8 @@ struct Run<'a> {
     unusable: Vec<String>,
     /// What the last pass made.
     made: Option<SealedManifest>,
+    /// How often the run of the last pass has been taken up.
+    attempt: u32,
     /// How much that has, and how it is sealed.
     pass_made: Option<(Extent, Option<Sealing>)>,
 }
@@ -107,6 +109,7 @@ impl<'a> Run<'a> {
             whole_because: None,
             unusable: Vec::new(),
             made: None,
+            attempt: 0,
             pass_made: None,
         }
     }
@@ -217,6 +220,7 @@ impl<'a> Run<'a> {
                 }
             };
             id.clone_from(&attempt.head.id);
+            self.attempt = attempt.resuming.as_ref().map_or(0, |on| on.attempt);
             self.pass_made = Some((extent.clone(), attempt.sealing.clone()));
             let mut pass = self.pass(strategy, attempt, &extent, &required)?;
             pass.spool = spool.take();

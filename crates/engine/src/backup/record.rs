@@ -35,6 +35,7 @@ impl Run<'_> {
             schedule: self.request.schedule.clone(),
             status: report.status,
             resumed: report.resumed.clone(),
+            attempt: self.attempt,
             started_at: self.started_at,
             ended_at,
             checksum: report.checksum,

@@ -1,14 +1,17 @@
 //! What dead runs have left goes, and what may still be wanted doesn't.
 
-use teeline::sinks::{Fault, MemorySink, Operation, What, When};
+use std::sync::Arc;
+use std::time::Duration;
+
+use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, Class, DestinationSpec, Operation as Tried, RemovalStatus, RepairRequest, Retention,
-    Sink, SyncRequest, WithdrawalReason, exit,
+    BackupId, Class, DestinationSpec, JsonlSource, Operation as Tried, RemovalStatus,
+    RepairRequest, Resume, Retention, Sink, SyncRequest, WithdrawalReason, exit,
 };
 use teeline_core::{Withdrawal, document, layout, published_marker};
 
 use super::{DAY_MS, HOUR_MS, KILLED, World, is_gone, key, keys_about, lose, removals};
-use crate::common::{failing, request, store};
+use crate::common::{failing, place, request, store};
 
 /// A run that ends before it has published, and says so.
 async fn failed() -> (World, MemorySink, [DestinationSpec; 1], BackupId) {
@@ -171,6 +174,46 @@ async fn a_backup_that_may_have_lost_its_manifest_is_left() {
         "{suggestion}"
     );
     assert_eq!(sink.keys(), before);
+    let mut named = RepairRequest::rebuild_manifests(at.to_vec());
+    named.id = Some(id.clone());
+    let repaired = world.engine.repair(named).await;
+    assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+    world.assert_listed_and_whole(&at, &[id]).await;
+}
+
+#[tokio::test]
+async fn what_a_run_said_before_it_was_taken_up_and_published_is_outdated() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    std::fs::write(&path, &world.lines).unwrap();
+    let backup = async |to: DestinationSpec, resume| {
+        let mut asked = request(&[], &[to]);
+        asked.source = Arc::new(JsonlSource::path(&path));
+        (asked.resume, asked.resume_quiet) = (resume, Duration::ZERO);
+        world.engine.backup(asked).await
+    };
+    let fault = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+    let (sink, spec) = failing("here", fault.on_keys_with(".index"));
+    let failed = backup(spec, None).await;
+    assert_eq!(failed.exit_code(), exit::FAILED, "{failed:?}");
+    let (id, at) = (failed.id.unwrap(), [place("here", sink.clone())]);
+
+    let no_record = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+    let plan = FaultPlan::new(1).with(no_record.on_keys_with("runs/"));
+    let silent = place("here", FaultSink::new(Arc::new(sink.clone()), plan));
+    let published = backup(silent, Some(Resume::Run(id.clone()))).await;
+    assert_eq!(published.id.as_ref(), Some(&id), "{published:?}");
+    assert_eq!(world.listed(&at).await, std::slice::from_ref(&id));
+    lose(&sink, &["manifest.json"]).await;
+    world.wait(30 * DAY_MS);
+
+    // The first one takes away what would have it listed by its entry alone.
+    for _ in 0..2 {
+        let report = world.cleanup(&at, Retention::default()).await;
+        let left = removals(&report)[0];
+        assert_eq!(left.status, RemovalStatus::Left, "{report:?}");
+    }
     let mut named = RepairRequest::rebuild_manifests(at.to_vec());
     named.id = Some(id.clone());
     let repaired = world.engine.repair(named).await;
