@@ -97,10 +97,15 @@ pub fn sweep(entry: &ObjectKey) -> Result<ObjectKey, BackupError> {
 
 /// The backup that is withdrawn by what has the key `withdrawal`, or the run that is being swept.
 pub fn withdrawn_id(withdrawal: &ObjectKey) -> Option<BackupId> {
+    catalog_entry_id(&withdrawn_entry(withdrawal)?)
+}
+
+/// The key that its entry has, had or would have.
+pub fn withdrawn_entry(withdrawal: &ObjectKey) -> Option<ObjectKey> {
     let key = withdrawal.as_str();
     let entry = key.strip_suffix(WITHDRAWN_SUFFIX);
     let entry = entry.or_else(|| key.strip_suffix(SWEPT_SUFFIX))?;
-    catalog_entry_id(&ObjectKey::new(entry).ok()?)
+    ObjectKey::new(entry).ok()
 }
 
 /// Whether that is of a dead run.

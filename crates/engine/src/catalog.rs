@@ -225,6 +225,15 @@ impl Asked {
         self.catalog.entries.iter().find(|entry| entry.id == *id)
     }
 
+    /// Whether the catalogue has anything of a backup.
+    pub(crate) fn knows(&self, id: &BackupId) -> bool {
+        let catalog = &self.catalog;
+        let mut entries = catalog.entries.iter().chain(&catalog.without_manifest);
+        entries.any(|entry| entry.id == *id)
+            || catalog.damaged_of(id).next().is_some()
+            || self.has_withdrawn(id)
+    }
+
     /// Whether a backup is withdrawn here.
     pub(crate) fn has_withdrawn(&self, id: &BackupId) -> bool {
         self.catalog.withdrawn(id).is_some()

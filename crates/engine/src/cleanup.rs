@@ -5,6 +5,7 @@ mod destination;
 mod judge;
 mod markers;
 mod outdated;
+mod unlisted;
 mod verified;
 
 use std::collections::BTreeMap;

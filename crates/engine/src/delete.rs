@@ -115,11 +115,16 @@ async fn delete(engine: &Engine, request: &DeleteRequest) -> DeleteReport {
 
 /// The backups that can't be restored without one, at any of the destinations: what needs another one before that.
 fn needing(asked: &[Result<Asked, (String, BackupError)>], id: &BackupId) -> Vec<BackupId> {
+    let needing = links(asked).needing(id);
+    needing.into_iter().map(|backup| backup.id).collect()
+}
+
+/// What needs what, of all that any of the destinations has.
+fn links(asked: &[Result<Asked, (String, BackupError)>]) -> Links {
     let catalogs = asked.iter().flatten().map(|at| &at.catalog);
     let entries =
         catalogs.flat_map(|catalog| catalog.entries.iter().chain(&catalog.without_manifest));
-    let needing = Links::new(entries.map(Linked::from)).needing(id);
-    needing.into_iter().map(|backup| backup.id).collect()
+    Links::new(entries.map(Linked::from))
 }
 
 /// An entry at a destination that can't be read, nor elsewhere, and may be of a backup that goes on from this one.
@@ -135,6 +140,23 @@ fn unreadable_link<'a>(
         let is_later = link != id && link.began() >= id.began();
         link.backup_type().is_incremental() && is_later && !is_known(link)
     })
+}
+
+/// A backup that isn't in any catalogue while something goes on from it, and that may go on from this one.
+fn missing_link(asked: &[Result<Asked, (String, BackupError)>], id: &BackupId) -> Option<BackupId> {
+    let links = links(asked);
+    let mut missing = links.missing();
+    let link = missing.find(|link| *link != id && link.began() >= id.began())?;
+    Some(link.clone())
+}
+
+fn is_missing(id: &BackupId, link: &BackupId) -> BackupError {
+    let message = format!(
+        "{link} may go on from it, isn't in the catalogue, and something that is goes on from that"
+    );
+    BackupError::new(Class::Conflict, "delete", id, message).suggest(
+        "`teeline repair` lists it again, where it is whole; or delete what goes on from it first",
+    )
 }
 
 /// A link that somebody else has just withdrawn, may yet keep, and that may go on from this one.
@@ -211,6 +233,9 @@ async fn delete_one(
                 }
                 Ok(at) if let Some(link) = unreadable_link(at, asked, id) => {
                     absent.failed(&may_be_needed(id, link))
+                }
+                Ok(_) if let Some(link) = missing_link(asked, id) => {
+                    absent.failed(&is_missing(id, &link))
                 }
                 Ok(at) => {
                     let deletion = Deletion {
@@ -355,7 +380,7 @@ impl Deletion<'_> {
             if withdrawn.is_of_dead_run() {
                 remains.forget_last(&withdrawn.key);
             }
-            remains.remove(opened, self.id).await
+            remains.remove(opened, self.id, &withdrawn.key).await
         };
         removal.after(removing.await)
     }

@@ -60,15 +60,28 @@ impl Remains {
         self.folders.is_empty() && self.entries.is_empty() && self.records.is_empty()
     }
 
-    /// Removes all of it; but nothing of a run that is being swept, and was published meanwhile.
+    /// Removes all of it, as long as it is withdrawn by what has that key; but nothing of a run that is being swept, and was published
+    /// meanwhile.
     pub(crate) async fn remove(
-        &self,
+        mut self,
         opened: &Opened,
         id: &BackupId,
+        withdrawal: &ObjectKey,
     ) -> Result<Removed, BackupError> {
         let mut removed = Removed::default();
-        let sweep = self.records.iter().find(|key| layout::is_sweep(key));
+        let sweep = Some(withdrawal).filter(|key| layout::is_sweep(key));
+        // It may be long since it was listed, and somebody may have taken it back, or removed all of it; then what is there now is
+        // somebody's who has made it anew.
+        match (is_there(opened.sink.as_ref(), withdrawal).await?, sweep) {
+            (true, _) => {}
+            (false, Some(_)) => return Ok(removed),
+            (false, None) => return Err(taken_back(opened, withdrawal)),
+        }
         if let Some(sweep) = sweep {
+            // Whoever publishes makes one, whatever was there when it was listed.
+            let entry = layout::withdrawn_entry(sweep);
+            let entry = entry.filter(|entry| !self.entries.contains(entry));
+            self.entries.extend(entry);
             for folder in &self.folders {
                 self.keep_if_published(opened, folder, sweep).await?;
             }
@@ -126,7 +139,10 @@ impl Remains {
             manifest: true,
             ..Traces::default()
         };
-        if !traces.outlives_sweep(is_whole(opened, path, &manifest).await?) {
+        // What one reading has otherwise may have been damaged on its way.
+        let is_whole =
+            is_whole(opened, path, &manifest).await? || is_whole(opened, path, &manifest).await?;
+        if !traces.outlives_sweep(is_whole) {
             return Ok(());
         }
         sink.delete(sweep).await?;
@@ -239,6 +255,12 @@ impl Remains {
         }
         Ok(())
     }
+}
+
+fn taken_back(opened: &Opened, withdrawal: &ObjectKey) -> BackupError {
+    let message = "it isn't withdrawn any more, so nothing of it is removed";
+    let subject = located(opened.sink.as_ref(), withdrawal);
+    BackupError::new(Class::Conflict, "remove", subject, message)
 }
 
 /// Whether all that a manifest names is there and right; of what is archived, that it is there.

@@ -178,15 +178,7 @@ pub(crate) struct Searched {
 impl Searched {
     /// Whether there is anything of a run here.
     pub(crate) fn knows(&self, id: &BackupId) -> bool {
-        let catalog = &self.asked.catalog;
-        let without_manifest = catalog.without_manifest.iter().map(|entry| &entry.id);
-        let unreadable = catalog.unreadable.iter().map(|(id, ..)| id);
-        let withdrawn = catalog.withdrawn.keys();
-        let mut others = without_manifest
-            .chain(unreadable)
-            .chain(withdrawn)
-            .chain(self.folders.iter().map(|folder| &folder.id));
-        self.asked.entry(id).is_some() || others.any(|known| known == id)
+        self.asked.knows(id) || self.folders.iter().any(|folder| folder.id == *id)
     }
 }
 

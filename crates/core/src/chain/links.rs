@@ -116,6 +116,14 @@ impl Links {
         needed
     }
 
+    /// What isn't there, and something goes on from: what that in turn goes on from isn't known.
+    pub fn missing(&self) -> impl Iterator<Item = &BackupId> {
+        let parents = self.0.values().filter_map(|linked| linked.parent.as_ref());
+        parents
+            .map(|parent| &parent.id)
+            .filter(|id| !self.0.contains_key(id))
+    }
+
     /// What can't be restored any more without a backup: the youngest of them first, so that they can go in this order.
     pub fn needing(&self, id: &BackupId) -> Vec<BackupRef> {
         let mut needed = vec![id];

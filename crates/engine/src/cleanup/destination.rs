@@ -13,16 +13,16 @@ use super::judge::judge;
 use super::outdated::Outdated;
 use crate::catalog::Asked;
 use crate::clocks;
-use crate::dead_runs::{self, Bound, Left};
+use crate::dead_runs::{self, Bound};
 use crate::engine::Engine;
 use crate::ledger::Ledger;
-use crate::removal::Remains;
+use crate::removal::{Remains, Removed};
 use crate::report::{
     CleanedBackup, CleanedDestination, CleanedUpload, CleanupStatus, Removal, RemovalStatus,
 };
 use crate::request::RetentionPolicy;
 use crate::run_folders::{RunFolder, RunFolders, run_folders};
-use crate::withdrawal::{Put, removable_from, withdraw};
+use crate::withdrawal::{Put, Withdrawn, removable_from, withdraw};
 
 pub(super) struct Cleaning<'a> {
     pub(super) engine: &'a Engine,
@@ -36,7 +36,7 @@ pub(super) struct Cleaning<'a> {
 /// What is to be done. It was found without changing anything.
 struct Plan {
     judged: Vec<Judged>,
-    removable: Vec<(Removal, Remains)>,
+    removable: Vec<(Removal, ObjectKey, Remains)>,
     needed: Vec<(Removal, ObjectKey)>,
     dead: Vec<(RunFolder, RunClaim)>,
     orphans: Vec<UnfinishedUpload>,
@@ -79,8 +79,8 @@ impl Cleaning<'_> {
             let removal = self.take_back(removal, &withdrawal).await;
             cleaned.removals.push(removal);
         }
-        for (removal, remains) in plan.removable {
-            let removal = self.remove(removal, &remains).await;
+        for (removal, withdrawal, remains) in plan.removable {
+            let removal = self.remove(removal, &withdrawal, remains).await;
             cleaned.removals.push(removal);
         }
         for (folder, claim) in plan.dead {
@@ -129,6 +129,7 @@ impl Cleaning<'_> {
             outdated: Outdated::find(&self.asked.opened, &ledger, found, self.bound()).await?,
         };
         self.look_at_withdrawn(found, &mut plan, cleaned).await;
+        self.lost_entries(found, &mut plan.judged, cleaned).await?;
         let unfinished = self.asked.opened.sink.unfinished(None);
         match unfinished.try_collect::<Vec<_>>().await {
             Ok(uploads) => {
@@ -162,7 +163,7 @@ impl Cleaning<'_> {
         }
     }
 
-    fn keep_with_what_it_needs(&self, id: Option<&BackupId>, judged: &mut [Judged]) {
+    pub(super) fn keep_with_what_it_needs(&self, id: Option<&BackupId>, judged: &mut [Judged]) {
         let links = self.asked.catalog.links();
         let needed = id.map_or(Vec::new(), |id| links.needed_by(id));
         for judged in judged.iter_mut().filter(|judged| !judged.is_kept()) {
@@ -259,8 +260,13 @@ impl Cleaning<'_> {
                 if self.policy.grace.ms() == 0 {
                     let mut remains = found.remains(&judged.id);
                     remains.leave_copies(Some(&entry.path));
-                    remains.entries = withdrawn.map_or(Vec::new(), |withdrawn| withdrawn.entries);
-                    removal = self.remove(removal, &remains).await;
+                    removal = match withdrawn {
+                        Some(Withdrawn { key, entries, .. }) => {
+                            remains.entries = entries;
+                            self.remove(removal, &key, remains).await
+                        }
+                        None => removal.after(Ok(Removed::default())),
+                    };
                 }
                 cleaned.removals.push(removal);
             }
@@ -334,7 +340,10 @@ impl Cleaning<'_> {
             }
             match looked.may_go {
                 _ if remains.is_empty() => {}
-                true => plan.removable.push((looked.removal, remains)),
+                true => {
+                    let withdrawal = withdrawn.key.clone();
+                    plan.removable.push((looked.removal, withdrawal, remains));
+                }
                 false => cleaned.removals.push(looked.removal),
             }
         }
@@ -361,88 +370,13 @@ impl Cleaning<'_> {
     }
 
     /// Removes what is withdrawn.
-    async fn remove(&self, removal: Removal, remains: &Remains) -> Removal {
+    async fn remove(&self, removal: Removal, withdrawal: &ObjectKey, remains: Remains) -> Removal {
         if self.dry_run {
-            return Removal {
-                status: RemovalStatus::Removed,
-                ..removal
-            };
+            return removal.after(Ok(Removed::default()));
         }
-        let removed = remains.remove(&self.asked.opened, &removal.id).await;
+        let opened = &self.asked.opened;
+        let removed = remains.remove(opened, &removal.id, withdrawal).await;
         removal.after(removed)
-    }
-
-    /// The folders of dead runs. Those that are left are reported, and what they go on from is kept.
-    async fn dead_runs(
-        &self,
-        found: &RunFolders,
-        uploads: &[UnfinishedUpload],
-        judged: &mut [Judged],
-        cleaned: &mut CleanedDestination,
-    ) -> Result<Vec<(RunFolder, RunClaim)>, BackupError> {
-        let mut dead = Vec::new();
-        let unpublished = found
-            .folders
-            .iter()
-            .filter(|folder| !folder.has_manifest && !self.asked.has_withdrawn(&folder.id));
-        for folder in unpublished {
-            let looked = dead_runs::look(&self.asked.opened, folder, uploads, self.bound());
-            match looked.await? {
-                Left::Quiet => {}
-                Left::Dead(claim) => dead.push((folder.clone(), *claim)),
-                Left::Wanted(error, parent) => {
-                    cleaned.removals.push(Removal {
-                        error: Some((&error).into()),
-                        ..Removal::new(&folder.id, RemovalStatus::Left)
-                    });
-                    self.keep_with_what_it_needs(parent.as_ref(), judged);
-                }
-                Left::Unclear(error) => {
-                    let removal = Removal::new(&folder.id, RemovalStatus::Left);
-                    cleaned.removals.push(removal.failed(&error));
-                }
-            }
-        }
-        Ok(dead)
-    }
-
-    /// Removes what a dead run has left. It is withdrawn meanwhile, so that nobody publishes it half removed.
-    async fn sweep(&self, folder: &RunFolder, claim: &RunClaim) -> Removal {
-        let mut removal = Removal::new(&folder.id, RemovalStatus::Removed);
-        removal.reason = Some(WithdrawalReason::DeadRun);
-        if self.dry_run {
-            return removal;
-        }
-        let sweeping = async {
-            let entry = layout::catalog_entry(&folder.id, claim.head.started_at)?;
-            let withdrawal = Withdrawal {
-                id: folder.id.clone(),
-                path: Some(folder.path.clone()),
-                withdrawn_at: self.now,
-                reason: WithdrawalReason::DeadRun,
-                by: None,
-            };
-            let opened = &self.asked.opened;
-            let withdrawn = match withdraw(self.engine, self.asked, &entry, withdrawal).await? {
-                Put::Ours(withdrawn) => withdrawn,
-                Put::Theirs(withdrawn) => return Ok(Err(withdrawn)),
-            };
-            let mut remains = Remains {
-                folders: vec![folder.path.clone()],
-                entries: withdrawn.entries,
-                records: Vec::new(),
-            };
-            remains.forget_last(&withdrawn.key);
-            remains.remove(opened, &folder.id).await.map(Ok)
-        };
-        match sweeping.await {
-            Ok(Err(theirs)) => {
-                removal.withdrawn_at = Some(self.now);
-                theirs.as_theirs(removal, &self.policy)
-            }
-            Ok(Ok(removed)) => removal.after(Ok(removed)),
-            Err(error) => removal.after(Err(error)),
-        }
     }
 
     async fn discard(&self, upload: UnfinishedUpload) -> CleanedUpload {

@@ -110,14 +110,15 @@ fn keep_what_others_need(catalog: &Catalog, judged: &mut [Judged]) {
     }
 }
 
-/// What is damaged may be made whole again, as long as there is what it goes on from. Where that can't be read, it may be any
-/// older one.
+/// What is damaged may be made whole again, as long as there is what it goes on from. Where that can't be read, or it isn't in the
+/// catalogue while something goes on from it, it may be any older one.
 fn keep_what_damaged_ones_may_need(catalog: &Catalog, judged: &mut [Judged]) {
     let links = catalog.links();
     let is_listed = |id: &BackupId| catalog.entries.iter().any(|entry| entry.id == *id);
     let unreadable = catalog.unreadable.iter();
     let began = unreadable.filter_map(|(_, key, _)| Some(layout::catalog_entry_of(key)?.0));
-    let newest_unreadable = began.max();
+    let missing = links.missing().filter_map(BackupId::began);
+    let newest_unreadable = began.chain(missing).max();
     for judged in judged.iter_mut().filter(|judged| !judged.is_kept()) {
         let needing = links.needing(&judged.id);
         let of_damaged = needing.iter().any(|backup| !is_listed(&backup.id));

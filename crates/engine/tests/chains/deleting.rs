@@ -235,6 +235,58 @@ async fn what_a_damaged_link_goes_on_from_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_link_goes_on_from_that_lost_its_entry_stays() {
+    for (lost, count) in [(1, 2), (0, 1)] {
+        let (site, at, chain) = with_chain().await;
+        let expected = site.objects().await;
+        let sink = site.engine.open(&at[0]).await.unwrap();
+        let objects: Vec<ObjectMeta> = sink.list(None).try_collect().await.unwrap();
+        let is_lost = |object: &&ObjectMeta| {
+            let name = object.key.as_str();
+            name.starts_with("catalog/") && name.contains(chain[lost].as_str())
+        };
+        for object in objects.iter().filter(is_lost) {
+            sink.delete(&object.key).await.unwrap();
+        }
+        site.wait(30 * 86_400_000);
+        site.made("full", &at).await;
+        let mut policy = RetentionPolicy::new(Retention {
+            count,
+            ..Retention::default()
+        });
+        policy.grace = Span::default();
+        let cleaned = site
+            .engine
+            .cleanup(CleanupRequest::new(at.clone(), policy))
+            .await;
+        assert_eq!((cleaned.exit_code(), cleaned.count), (0, 0), "{cleaned:?}");
+        let removals = &cleaned.destinations[0].removals;
+        let mut left = removals
+            .iter()
+            .filter(|it| it.status == RemovalStatus::Left);
+        let left = left.next().expect("it is reported");
+        assert_eq!(left.id, chain[lost]);
+        let suggestion = left.error.as_ref().unwrap().suggestion.as_ref();
+        assert!(suggestion.unwrap().contains("repair"));
+
+        if lost == 1 {
+            let request = DeleteRequest::new(at.clone(), chain[2].clone());
+            let refused = site.engine.delete(request).await;
+            let removal = &refused.destinations[0].removal;
+            let error = removal.error.as_ref().unwrap();
+            assert!(error.message.contains(chain[1].as_str()), "{error:?}");
+        }
+        let repaired = site
+            .engine
+            .repair(RepairRequest::everything(at.clone()))
+            .await;
+        assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+        let found = site.restored(Which::Id(chain[0].clone()), &at).await;
+        assert_same(&found, &expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_run_goes_on_from_that_may_have_lost_its_manifest_stays() {
     let (site, at, [second, first, full]) = with_chain().await;
     // As a kill leaves it that came before the catalogue's entry: nothing but the folder tells of it.

@@ -1,16 +1,18 @@
 //! What dead runs have left goes, and what may still be wanted doesn't.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, Class, DestinationSpec, JsonlSource, Operation as Tried, RemovalStatus,
+    BackupError, BackupId, Class, DestinationSpec, JsonlSource, Operation as Tried, RemovalStatus,
     RepairRequest, Resume, Retention, Sink, SyncRequest, WithdrawalReason, exit,
 };
-use teeline_core::{Withdrawal, document, layout, published_marker};
+use teeline_core::{ObjectKey, Withdrawal, document, layout, published_marker};
 
 use super::{DAY_MS, HOUR_MS, KILLED, World, is_gone, key, keys_about, lose, removals};
+use crate::common::watched::watched;
 use crate::common::{failing, place, request, store};
 
 /// A run that ends before it has published, and says so.
@@ -157,6 +159,69 @@ async fn what_was_published_while_it_was_taken_for_dead_is_not_swept() {
             .iter()
             .all(|key| key.starts_with("runs/"))
     );
+}
+
+/// A store where this happens when somebody asks for the second time whether an object is there whose key ends so: who goes on with what
+/// is withdrawn reads it first, and asks again before anything is removed.
+fn when_asked_again(
+    sink: &MemorySink,
+    end: &'static str,
+    happens: impl Fn(&ObjectKey) -> Result<(), BackupError> + Send + Sync + 'static,
+) -> DestinationSpec {
+    let asked = AtomicU64::new(0);
+    watched(sink, "here", move |operation, key| match key {
+        Some(key) if operation == Operation::Head && key.as_str().ends_with(end) => {
+            match asked.fetch_add(1, Ordering::SeqCst) {
+                1 => happens(key),
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    })
+}
+
+#[tokio::test]
+async fn what_came_since_a_leftover_sweep_was_listed_is_not_swept_by_it() {
+    let (world, sink, at, id) = killed(&[]).await;
+    let mut whole = Vec::new();
+    for key in sink.keys() {
+        whole.push((key.clone(), crate::common::whole(&sink, &key).await));
+    }
+    begin_sweep(&sink, &id).await;
+    lose(&sink, &KILLED).await;
+    world.wait(8 * DAY_MS);
+    // Another one has gone on with it and removed all, and a sync has brought the backup back.
+    let inner = sink.clone();
+    let late = when_asked_again(&sink, ".swept", move |sweep| {
+        futures::executor::block_on(inner.delete(sweep))?;
+        for (key, bytes) in &whole {
+            inner.overwrite(key, bytes);
+        }
+        Ok(())
+    });
+    let report = world.cleanup(&[late], Retention::default()).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    world.assert_listed_and_whole(&at, &[id]).await;
+}
+
+#[tokio::test]
+async fn what_is_not_withdrawn_any_more_stays() {
+    let world = World::new();
+    let (sink, spec) = store("here");
+    let id = world.backup(std::slice::from_ref(&spec)).await;
+    world.delete(std::slice::from_ref(&spec), &id).await;
+    world.wait(30 * DAY_MS);
+    // Somebody has wanted it back, right before its grace is over for the one who looks.
+    let inner = sink.clone();
+    let late = when_asked_again(&sink, ".withdrawn", move |withdrawal| {
+        futures::executor::block_on(inner.delete(withdrawal))
+    });
+    let report = world.cleanup(&[late], Retention::default()).await;
+    let left = removals(&report)[0];
+    assert_eq!(left.status, RemovalStatus::Failed, "{report:?}");
+    let error = left.error.as_ref().unwrap();
+    assert!(error.message.contains("isn't withdrawn any more"));
+    world.assert_listed_and_whole(&[spec], &[id]).await;
 }
 
 #[tokio::test]
