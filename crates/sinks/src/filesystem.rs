@@ -17,6 +17,7 @@ mod calls;
 mod disk;
 mod draft;
 mod failure;
+mod jobs;
 mod modes;
 mod upload;
 mod walk;
@@ -39,6 +40,7 @@ use calls::Calls;
 pub use calls::{DiskCall, DiskFault, Interference};
 use disk::{Disk, READ_BYTES};
 use draft::Draft;
+use jobs::Jobs;
 pub use modes::Modes;
 use upload::FileUpload;
 use walk::{Find, Walk};
@@ -69,7 +71,7 @@ pub struct FilesystemOptions {
 #[derive(Debug, Clone)]
 pub struct FilesystemSink {
     disk: Arc<Disk>,
-    io: Io,
+    jobs: Jobs,
 }
 
 impl FilesystemSink {
@@ -85,8 +87,8 @@ impl FilesystemSink {
 
     fn with(root: PathBuf, options: FilesystemOptions, calls: Calls) -> Self {
         FilesystemSink {
+            jobs: Jobs::of(&root, options.io),
             disk: Arc::new(Disk::new(root, options.modes, calls)),
-            io: options.io,
         }
     }
 
@@ -102,7 +104,7 @@ impl FilesystemSink {
                 let batch: Vec<_> = walk.by_ref().take(LIST_BATCH).collect();
                 (batch, walk)
             };
-            match self.io.run(batch).await {
+            match self.jobs.run(batch).await {
                 Ok((batch, _)) if batch.is_empty() => None,
                 Ok((batch, walk)) => Some((batch, Some(walk))),
                 Err(error) => Some((vec![Err(error)], None)),
@@ -118,30 +120,8 @@ impl FilesystemSink {
         job: impl FnOnce(&Arc<Disk>) -> Result<T, BackupError> + Send + 'static,
     ) -> Result<T, BackupError> {
         let disk = Arc::clone(&self.disk);
-        self.io.run(move || job(&disk)).await?
+        self.jobs.run(move || job(&disk)).await?
     }
-}
-
-impl Io {
-    /// Runs a job that blocks. A panic in it is an error of this call.
-    async fn run<T: Send + 'static>(
-        self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, BackupError> {
-        match self {
-            Io::Inline => Ok(job()),
-            Io::Pool => tokio::task::spawn_blocking(job).await.map_err(lost_job),
-        }
-    }
-}
-
-fn lost_job(error: tokio::task::JoinError) -> BackupError {
-    let (class, message) = if error.is_panic() {
-        (Class::Permanent, "the code that does it panicked")
-    } else {
-        (Class::Cancelled, "the runtime is shutting down")
-    };
-    BackupError::new(class, "use", "the filesystem", message).because(error)
 }
 
 impl fmt::Display for FilesystemSink {
@@ -177,7 +157,7 @@ impl Sink for FilesystemSink {
                 Ok(draft)
             })
             .await?;
-        Ok(Box::new(FileUpload::new(draft, self.io)))
+        Ok(Box::new(FileUpload::new(draft, self.jobs.clone())))
     }
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), BackupError> {

@@ -6,15 +6,15 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use teeline_core::{BackupError, Class, Upload};
-use tokio::task::JoinHandle;
 
+use super::Io;
 use super::draft::Draft;
-use super::{Io, lost_job};
+use super::jobs::{Job, Jobs};
 
 type Outcome = Result<(), BackupError>;
 
 pub(super) struct FileUpload {
-    io: Io,
+    jobs: Jobs,
     state: State,
 }
 
@@ -22,7 +22,7 @@ enum State {
     Idle(Draft),
     Busy {
         step: Step,
-        job: JoinHandle<(Draft, Outcome)>,
+        job: Job<(Draft, Outcome)>,
     },
     Ended,
 }
@@ -34,9 +34,9 @@ enum Step {
 }
 
 impl FileUpload {
-    pub(super) fn new(draft: Draft, io: Io) -> Self {
+    pub(super) fn new(draft: Draft, jobs: Jobs) -> Self {
         FileUpload {
-            io,
+            jobs,
             state: State::Idle(draft),
         }
     }
@@ -51,17 +51,17 @@ impl FileUpload {
             _ => {}
         }
         match std::mem::replace(&mut self.state, State::Ended) {
-            State::Idle(mut draft) => match self.io {
+            State::Idle(mut draft) => match self.jobs.io {
                 Io::Inline => {
                     let outcome = job(&mut draft);
                     self.state = State::Idle(draft);
                     outcome
                 }
                 Io::Pool => {
-                    let job = tokio::task::spawn_blocking(move || {
+                    let job = self.jobs.start(move || {
                         let outcome = job(&mut draft);
                         (draft, outcome)
-                    });
+                    })?;
                     self.state = State::Busy { step, job };
                     match self.settle().await? {
                         Some((_, outcome)) => outcome,
@@ -81,7 +81,7 @@ impl FileUpload {
         let step = *step;
         let result = job.await;
         self.state = State::Ended;
-        let (draft, outcome) = result.map_err(lost_job)?;
+        let (draft, outcome) = result?;
         self.state = State::Idle(draft);
         Ok(Some((step, outcome)))
     }
@@ -107,7 +107,7 @@ impl Upload for FileUpload {
         // How the last step went is of no interest any more.
         let _ = self.settle().await;
         match std::mem::replace(&mut self.state, State::Ended) {
-            State::Idle(draft) => self.io.run(move || drop(draft)).await,
+            State::Idle(draft) => self.jobs.run(move || drop(draft)).await,
             State::Busy { .. } | State::Ended => Ok(()),
         }
     }
@@ -117,7 +117,7 @@ impl Drop for FileUpload {
     fn drop(&mut self) {
         // A step that is running drops the draft when it ends.
         if let (Io::Pool, State::Idle(draft), Ok(runtime)) = (
-            self.io,
+            self.jobs.io,
             std::mem::replace(&mut self.state, State::Ended),
             tokio::runtime::Handle::try_current(),
         ) {
