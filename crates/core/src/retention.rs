@@ -114,7 +114,7 @@ pub enum Rule {
     Age,
     /// [`Retention::keep_within`]
     KeepWithin,
-    /// None that was verified is newer.
+    /// None that was verified, and goes on from nothing that is damaged or gone, is newer.
     LastVerified,
     /// A backup that is kept can't be restored without it.
     NeededBy,

@@ -54,8 +54,8 @@ async fn among(
         plausible.filter(|entry| Retention::is_plausible(entry.started_at, cleaning.now));
     let mut newest_first: Vec<&CatalogEntry> = plausible.collect();
     newest_first.sort_by(|a, b| (b.started_at, &b.id).cmp(&(a.started_at, &a.id)));
-    let opened = &cleaning.asked.opened;
-    let verified = last_verified(opened, &newest_first, &found.records, ledger).await?;
+    let (opened, catalog) = (&cleaning.asked.opened, &cleaning.asked.catalog);
+    let verified = last_verified(opened, catalog, &newest_first, &found.records, ledger).await?;
     let retained = entries.iter().map(|entry| Retained {
         id: entry.id.clone(),
         started_at: entry.started_at,

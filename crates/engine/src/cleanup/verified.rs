@@ -1,27 +1,44 @@
 //! The last backup at a destination that was verified, as the ledger and the records of runs say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use teeline_core::chain::{Linked, Links};
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Depth, DestinationStatus, ObjectKey, RunRecord,
+    BackupError, BackupId, BackupRef, CatalogEntry, Depth, DestinationStatus, ObjectKey, RunRecord,
     VerificationResult, Verified,
 };
 
-use crate::catalog::read_document;
+use crate::catalog::{Catalog, read_document};
 use crate::ledger::{self, Ledger};
 use crate::open::Opened;
 
 /// Of backups, the newest first, the first one that was read and found right; or else the first one that the store attested. One
-/// in which damage was found since it was made is neither.
+/// in which damage was found since it was made is neither, and nor is one that can't be restored: where something that it goes on
+/// from isn't listed, or damage was found in that.
 pub(super) async fn last_verified(
     opened: &Opened,
+    catalog: &Catalog,
     newest_first: &[&CatalogEntry],
     records: &HashMap<BackupId, Vec<ObjectKey>>,
     ledger: &Ledger,
 ) -> Result<Option<BackupId>, BackupError> {
+    let links = Links::new(catalog.entries.iter().map(Linked::from));
+    let mut beyond_restoring = HashSet::new();
     let mut attested = None;
     for entry in newest_first {
-        let verified = match as_noted(opened, entry, ledger).await? {
+        let chain = links.chain(&entry.id).unwrap_or_default();
+        let Some((itself, needed)) = chain.split_last() else {
+            continue;
+        };
+        if beyond_restoring.contains(&entry.id) {
+            continue;
+        }
+        if let Some(damaged) = first_damaged(opened, needed, ledger).await? {
+            let needing = links.needing(&damaged.id).into_iter();
+            beyond_restoring.extend(needing.map(|link| link.id));
+            continue;
+        }
+        let verified = match as_noted(opened, itself, ledger).await? {
             Noted::Damaged => continue,
             Noted::Right(how) if how >= Depth::Digest => Verified::Read,
             noted => {
@@ -44,6 +61,24 @@ pub(super) async fn last_verified(
     Ok(attested)
 }
 
+/// The first in which damage was found. Where no name in the ledger says so, nothing is read.
+async fn first_damaged<'a>(
+    opened: &Opened,
+    backups: &'a [BackupRef],
+    ledger: &Ledger,
+) -> Result<Option<&'a BackupRef>, BackupError> {
+    let is_suspect = |backup: &&BackupRef| {
+        let check = ledger.decisive(&backup.id);
+        check.is_some_and(|check| check.result == VerificationResult::Damaged)
+    };
+    for backup in backups.iter().filter(is_suspect) {
+        if let Noted::Damaged = as_noted(opened, backup, ledger).await? {
+            return Ok(Some(backup));
+        }
+    }
+    Ok(None)
+}
+
 /// What the ledger says of a copy.
 enum Noted {
     Nothing,
@@ -54,21 +89,21 @@ enum Noted {
 /// Its entry is read, since a name is easily put there: one that can't be read says nothing.
 async fn as_noted(
     opened: &Opened,
-    entry: &CatalogEntry,
+    backup: &BackupRef,
     ledger: &Ledger,
 ) -> Result<Noted, BackupError> {
-    let Some(check) = ledger.decisive(&entry.id) else {
+    let Some(check) = ledger.decisive(&backup.id) else {
         return Ok(Noted::Nothing);
     };
     match ledger::read_entry(opened, check).await {
-        Ok(record) if record.checksum != entry.checksum => Ok(Noted::Nothing),
+        Ok(record) if record.checksum != backup.checksum => Ok(Noted::Nothing),
         Ok(record) => Ok(match record.result {
             VerificationResult::Ok => Noted::Right(record.how),
             VerificationResult::Damaged => Noted::Damaged,
         }),
         Err(error) if error.class().is_retriable() => Err(error),
         Err(error) => {
-            tracing::warn!(backup = %entry.id, %error, "an entry of the ledger is passed over");
+            tracing::warn!(backup = %backup.id, %error, "an entry of the ledger is passed over");
             Ok(Noted::Nothing)
         }
     }

@@ -12,8 +12,9 @@ mod world;
 use common::{failing, store, whole};
 use teeline::sinks::{Fault, Operation, What, When};
 use teeline::{
-    BackupState, Class, CleanupRequest, CopyState, Depth, DestinationSpec, KeptBy, MonitorRequest,
-    Retention, RetentionPolicy, Rule, Span, ValidateRequest, VerificationResult, exit,
+    BackupId, BackupState, Class, CleanupRequest, CopyState, Depth, DestinationSpec, KeptBy,
+    MonitorRequest, Retention, RetentionPolicy, Rule, Span, ValidateRequest, VerificationResult,
+    exit,
 };
 use teeline_core::{ObjectKey, Sink, layout};
 use world::{DAY_MS, World, data_file, entries, flip, only_entry, verify};
@@ -229,27 +230,63 @@ async fn the_last_verified_backup_is_what_checks_say_it_is() {
         ids.push(world.backed_up(500, &at).await);
         world.after_days(1);
     }
-    let last_verified = async || {
-        let rules = Retention {
-            age: Some(Span::from_ms(1)),
-            ..Retention::default()
-        };
-        let mut request = CleanupRequest::new(at.clone(), RetentionPolicy::new(rules));
-        request.dry_run = true;
-        let report = world.engine.cleanup(request).await;
-        let kept = report.destinations[0].backups.iter();
-        let is_so = |kept: &KeptBy| kept.rule == Rule::LastVerified;
-        let mut kept = kept.filter(|backup| backup.kept_by.iter().any(is_so));
-        kept.next().unwrap().id.clone()
-    };
     assert_eq!(
-        last_verified().await,
+        last_verified(&world, &at).await,
         ids[2],
         "it was read back when it was made"
     );
     flip(&sink, &data_file(&sink, &ids[2])).await;
     assert_eq!(world.verified(&ids[2], &at).await, exit::DAMAGED);
-    assert_eq!(last_verified().await, ids[1]);
+    assert_eq!(last_verified(&world, &at).await, ids[1]);
+}
+
+#[tokio::test]
+async fn the_last_verified_backup_goes_on_from_nothing_that_is_damaged_or_gone() {
+    let world = World::new();
+    let (sink, a) = store("a");
+    let at = vec![a];
+    let whole_one = world.backed_up(500, &at).await;
+    world.after_days(1);
+    let parent = world.backed_up(500, &at).await;
+    world.after_days(1);
+    let first = world.made("incremental", 600, &at).await;
+    flip(&sink, &data_file(&sink, &parent)).await;
+    assert_eq!(world.verified(&parent, &at).await, exit::DAMAGED);
+    world.after_days(1);
+    let second = world.made("incremental", 700, &at).await;
+    assert_eq!(
+        world.verified(&second, &at).await,
+        0,
+        "by itself it is right"
+    );
+    assert_eq!(last_verified(&world, &at).await, whole_one);
+
+    flip(&sink, &data_file(&sink, &parent)).await;
+    world.after_days(1);
+    assert_eq!(world.verified(&parent, &at).await, 0);
+    assert_eq!(last_verified(&world, &at).await, second);
+
+    let entry = sink
+        .keys()
+        .into_iter()
+        .find(|key| layout::catalog_entry_id(key).as_ref() == Some(&first));
+    sink.delete(&entry.unwrap()).await.unwrap();
+    assert_eq!(last_verified(&world, &at).await, parent);
+}
+
+/// The one that a cleanup keeps for that.
+async fn last_verified(world: &World, at: &[DestinationSpec]) -> BackupId {
+    let rules = Retention {
+        age: Some(Span::from_ms(1)),
+        ..Retention::default()
+    };
+    let mut request = CleanupRequest::new(at.to_vec(), RetentionPolicy::new(rules));
+    request.dry_run = true;
+    let report = world.engine.cleanup(request).await;
+    let kept = report.destinations[0].backups.iter();
+    let is_so = |kept: &KeptBy| kept.rule == Rule::LastVerified;
+    let mut kept = kept.filter(|backup| backup.kept_by.iter().any(is_so));
+    kept.next().unwrap().id.clone()
 }
 
 #[tokio::test]

@@ -55,7 +55,13 @@ impl World {
     }
 
     pub(crate) async fn backed_up(&self, count: u64, to: &[DestinationSpec]) -> BackupId {
-        let report = self.engine.backup(request(&records(count), to)).await;
+        self.made("full", count, to).await
+    }
+
+    pub(crate) async fn made(&self, kind: &str, count: u64, to: &[DestinationSpec]) -> BackupId {
+        let mut request = request(&records(count), to);
+        request.backup_type = kind.parse().unwrap();
+        let report = self.engine.backup(request).await;
         assert_eq!(report.exit_code(), 0, "{report:?}");
         report.id.unwrap()
     }
