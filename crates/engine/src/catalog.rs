@@ -234,6 +234,11 @@ impl Asked {
             || self.has_withdrawn(id)
     }
 
+    /// The entry of a backup here, also where its manifest is lost.
+    pub(crate) fn entry_or_lost(&self, id: &BackupId) -> Option<&CatalogEntry> {
+        self.entry(id).or_else(|| self.catalog.lost_entry(id))
+    }
+
     /// Whether a backup is withdrawn here.
     pub(crate) fn has_withdrawn(&self, id: &BackupId) -> bool {
         self.catalog.withdrawn(id).is_some()

@@ -81,10 +81,11 @@ impl<'a> Completion<'a> {
         let manifest = &sealed.manifest;
         let claimed = self.claim().await?;
         self.claimed = Some(claimed);
-        let mut bytes = match manifest.plan.seal {
+        let mut bytes = match &manifest.plan.seal {
             None => 0,
-            Some(_) => {
-                let written = copy_keys(self.from, self.to, &manifest.id, self.path, |key| {
+            Some(seal) => {
+                let of = (&manifest.id, seal);
+                let written = copy_keys(self.from, self.to, of, self.path, |key| {
                     self.writing(key);
                 })
                 .await?;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use teeline_actors::compare_pieces;
+use teeline_core::seal::{SealEntry, SealedKey};
 use teeline_core::{
     BackupError, CatalogEntry, Class, DestinationMarker, Digest, Index, Manifest, ObjectKey, Piece,
     ResourceEntry, RunClaim, SealedManifest, SegmentEntry, SegmentSums, layout,
@@ -65,8 +66,8 @@ impl<'a> Check<'a> {
                 if let Err(error) = self.unnamed(&sealed.manifest, &entry.path).await {
                     self.found(&entry.path, None, None, &error);
                 }
-                if sealed.manifest.plan.seal.is_some() {
-                    self.key_objects(entry).await;
+                if let Some(seal) = &sealed.manifest.plan.seal {
+                    self.key_objects(entry, seal).await;
                 }
             }
             Err(error) => {
@@ -123,16 +124,18 @@ impl<'a> Check<'a> {
     }
 
     /// The key objects of a sealed backup, which change, and so are in no manifest. They carry their own digests.
-    async fn key_objects(&mut self, entry: &CatalogEntry) {
+    async fn key_objects(&mut self, entry: &CatalogEntry, seal: &SealEntry) {
         let folder = format!("{}/{}", entry.path, layout::KEYS);
         match keys_of(self.opened.sink.as_ref(), &entry.id, &entry.path).await {
-            Ok(keys) if keys.is_empty() => {
-                let message =
-                    "there is no key object: nobody can open the backup with what is here";
-                let error = BackupError::corrupt(&self.opened.sink, message);
-                self.found(&folder, None, None, &error);
-            }
             Ok(keys) => {
+                let is_anothers = |read: &Result<SealedKey, BackupError>| {
+                    read.as_ref().is_ok_and(|object| object.key != seal.key)
+                };
+                if keys.iter().all(|(_, read)| is_anothers(read)) {
+                    let message = "there is no key object of its key: nobody can open the backup with what is here";
+                    let error = BackupError::corrupt(&self.opened.sink, message);
+                    self.found(&folder, None, None, &error);
+                }
                 for (key, read) in keys {
                     if let Err(error) = read {
                         self.found(key.as_str(), None, None, &error);

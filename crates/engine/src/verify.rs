@@ -178,8 +178,7 @@ pub(crate) async fn note(
     copy: &mut VerifiedCopy,
     (by, started_at): Made<'_>,
 ) {
-    let entry = asked.entry(id).or_else(|| asked.catalog.lost_entry(id));
-    if let (Some(entry), Some(how)) = (entry, copy.how) {
+    if let (Some(entry), Some(how)) = (asked.entry_or_lost(id), copy.how) {
         let noted = Noted {
             id,
             checksum: entry.checksum,

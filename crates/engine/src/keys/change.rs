@@ -133,6 +133,7 @@ impl OfBackup<'_> {
         let mut destinations = Vec::new();
         for place in self.asked {
             let Some(entry) = place.entry(self.id) else {
+                destinations.extend(self.unlisted_at(place).await);
                 continue;
             };
             let mut at = KeysAt::new(&place.opened.name, entry.sealed);
@@ -151,6 +152,44 @@ impl OfBackup<'_> {
         KeysOfBackup {
             id: self.id.clone(),
             destinations,
+        }
+    }
+
+    /// A destination that doesn't list the backup, and has key objects of it all the same, or may have: a repair or a sync would list it
+    /// again with those.
+    async fn unlisted_at(&self, place: &Asked) -> Option<KeysAt> {
+        let asked = self.asked.iter();
+        let mut entries = asked.filter_map(|at| at.entry_or_lost(self.id));
+        let sealed = entries.clone().any(|entry| entry.sealed);
+        let name = &place.opened.name;
+        let failed = |error: &BackupError| KeysAt {
+            error: Some(error.into()),
+            ..KeysAt::new(name, sealed)
+        };
+        let repair = format!(
+            "`teeline repair {}`, and then change the keys again",
+            self.id
+        );
+        if let Some((.., error)) = place.catalog.damaged_of(self.id).next() {
+            let message = format!("it is damaged here: {}", error.message());
+            return Some(failed(
+                &BackupError::corrupt(error.subject(), message).suggest(repair),
+            ));
+        }
+        let changes = !matches!(self.request.change, KeyChange::List);
+        if !sealed || !changes || place.has_withdrawn(self.id) {
+            return None;
+        }
+        let path = &entries.next()?.path;
+        match keys_of(place.opened.sink.as_ref(), self.id, path).await {
+            Ok(keys) if keys.is_empty() => None,
+            Ok(_) => {
+                let message =
+                    "it isn't listed here, and has key objects here, which stay as they are";
+                let error = BackupError::new(Class::Conflict, "change", name, message);
+                Some(failed(&error.suggest(repair)))
+            }
+            Err(error) => Some(failed(&error)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use teeline_actors::put_checked;
-use teeline_core::seal::SealedKey;
+use teeline_core::seal::{SealEntry, SealedKey};
 use teeline_core::{BackupError, BackupId, Class, ObjectKey, ObjectMeta, Sink, document, layout};
 
 use crate::catalog::{located, read_document};
@@ -42,7 +42,7 @@ pub(crate) async fn keys_of(
     Ok(objects)
 }
 
-/// Those that can be read.
+/// Those that can be read, and are of the key that the backup is sealed with.
 ///
 /// # Errors
 /// [`Class::Corrupt`] where there is none, or what is wrong with one of them: nobody can open the backup there.
@@ -50,21 +50,26 @@ pub(crate) async fn readable_keys(
     opened: &Opened,
     id: &BackupId,
     path: &str,
+    seal: &SealEntry,
 ) -> Result<Vec<SealedKey>, BackupError> {
     let sink = opened.sink.as_ref();
     let mut unreadable = None;
     let mut readable = Vec::new();
     for (_, read) in keys_of(sink, id, path).await? {
         match read {
-            Ok(object) => readable.push(object),
+            Ok(object) if object.key == seal.key => readable.push(object),
+            Ok(_) => {}
             Err(error) => unreadable = Some(error),
         }
     }
     if readable.is_empty() {
         let folder = located(sink, &file_of(path, layout::KEYS)?);
         return Err(unreadable.unwrap_or_else(|| {
-            BackupError::corrupt(folder, "the backup is sealed, and has no key object here")
-                .suggest("copy its folder `keys` from another destination")
+            BackupError::corrupt(
+                folder,
+                "the backup is sealed, and has no key object of its key here",
+            )
+            .suggest("copy its folder `keys` from another destination")
         }));
     }
     Ok(readable)
@@ -120,15 +125,16 @@ pub(super) fn key_of(path: &str, name: &str) -> Result<ObjectKey, BackupError> {
 pub(crate) async fn copy_keys(
     from: &Opened,
     to: &Opened,
-    id: &BackupId,
+    (id, seal): (&BackupId, &SealEntry),
     path: &str,
     mut writing: impl FnMut(&ObjectKey) + Send,
 ) -> Result<Vec<(ObjectKey, u64)>, BackupError> {
     let there = listed(to.sink.as_ref(), path).await?;
     let mut written = Vec::new();
     for (key, read) in keys_of(from.sink.as_ref(), id, path).await? {
-        // One that can't be read opens nothing.
-        let Some(sealed) = read.ok().filter(|_| !there.contains(&key)) else {
+        // One that can't be read, or is of another key, opens nothing.
+        let opens = |sealed: &SealedKey| sealed.key == seal.key;
+        let Some(sealed) = read.ok().filter(opens).filter(|_| !there.contains(&key)) else {
             continue;
         };
         writing(&key);
@@ -140,9 +146,9 @@ pub(crate) async fn copy_keys(
             Class::Corrupt,
             "copy",
             located(from.sink.as_ref(), &file_of(path, layout::KEYS)?),
-            "the backup is sealed, and has no key object there: nobody could open the copy",
+            "the backup is sealed, and has no key object of its key there: nobody could open the copy",
         )),
-        (true, false) => readable_keys(to, id, path).await.map(|_| written),
+        (true, false) => readable_keys(to, id, path, seal).await.map(|_| written),
         (false, _) => Ok(written),
     }
 }

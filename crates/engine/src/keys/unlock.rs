@@ -20,7 +20,7 @@ pub(crate) struct Unlocked {
 /// Opens a sealed backup with its key objects at a destination.
 ///
 /// # Errors
-/// [`Class::WrongKey`] where no secret opens it; [`Class::Corrupt`] where there is no key object, or none that can be read.
+/// [`Class::WrongKey`] where no secret opens it; [`Class::Corrupt`] where there is no key object of its key, or none that can be read.
 pub(crate) async fn unlock(
     opened: &Opened,
     path: &str,
@@ -34,7 +34,7 @@ pub(crate) async fn unlock(
             "give one: --key-file, --key-env, --key-fd or --key-command, or --passphrase-… likewise; or [encryption] in the configuration",
         ));
     }
-    let readable = readable_keys(opened, id, path).await?;
+    let readable = readable_keys(opened, id, path, entry).await?;
     let (backup, entry) = (id.clone(), entry.clone());
     let secrets = keys.secrets.clone();
     let tried = opened.blocking.run("the keys", move || {
@@ -57,8 +57,7 @@ fn try_all(
     secrets: &[KeySecret],
 ) -> Result<Option<Unlocked>, BackupError> {
     let mut failure = None;
-    let ours = objects.iter().filter(|object| object.key == entry.key);
-    let mut ours: Vec<&SealedKey> = ours.collect();
+    let mut ours: Vec<&SealedKey> = objects.iter().collect();
     ours.sort_by_key(|object| object.recipient.work());
     for object in ours {
         for secret in secrets {

@@ -118,8 +118,8 @@ impl<'a> Lost<'a> {
             });
         }
         self.check(&sealed.manifest).await?;
-        if sealed.manifest.plan.seal.is_some() {
-            readable_keys(self.opened, &sealed.manifest.id, self.path).await?;
+        if let Some(seal) = &sealed.manifest.plan.seal {
+            readable_keys(self.opened, &sealed.manifest.id, self.path, seal).await?;
         }
         Ok((sealed, status))
     }

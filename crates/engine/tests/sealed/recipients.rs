@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use teeline::sinks::Operation;
 use teeline::{
-    DestinationSpec, Engine, KeyChange, KeySecret, KeysReport, KeysRequest, Recipient, Sink,
-    SyncRequest, WhichBackups, X25519Secret, exit,
+    DestinationSpec, Engine, KeyChange, KeySecret, KeysReport, KeysRequest, Recipient,
+    RepairRequest, Sink, SyncRequest, WhichBackups, X25519Secret, exit,
 };
-use teeline_core::ObjectKey;
+use teeline_core::seal::{KeyId, SealedKey};
+use teeline_core::{ObjectKey, document};
 
 use super::common::watched::watched;
 use super::common::{objects, store, whole};
@@ -255,6 +256,108 @@ async fn key_objects_that_are_lost_or_another_backups_are_damage() {
     assert!(lines == made.lines);
     made.sinks[0].overwrite(&object, &right);
     made.assert_restores(&made.at[..1], &key(1)).await;
+}
+
+#[tokio::test]
+async fn where_a_copy_is_damaged_or_begun_its_keys_are_said_to_stay() {
+    let passphrase = all()[1].clone();
+    let made = made_by(|request| request.recipients.push(passphrase.0)).await;
+    let list = change(&made, KeyChange::List, &[]).await;
+    let name = &list.backups[0].destinations[0].keys[0].name;
+    let remove = || KeyChange::Remove(name.clone());
+    let failed = |report: &KeysReport| {
+        let at = &report.backups[0].destinations[1];
+        assert_eq!((at.name.as_str(), at.removed.len()), ("second", 0));
+        at.error.clone().unwrap()
+    };
+    let sink = &made.sinks[1];
+    let manifest = made.file("manifest.json");
+    let right = whole(sink, &manifest).await;
+    sink.delete(&manifest).await.unwrap();
+    let rotated = change(
+        &made,
+        KeyChange::Rotate(vec![recipient(&key(7))]),
+        &[key(1)],
+    )
+    .await;
+    assert_eq!(rotated.exit_code(), exit::DAMAGED, "{rotated:?}");
+    let error = failed(&rotated);
+    assert!(error.message.contains("is damaged here"), "{error:?}");
+    let suggestion = error.suggestion.unwrap();
+    assert!(suggestion.contains("repair"), "{suggestion}");
+    assert_eq!(rotated.backups[0].destinations[0].removed.len(), 2);
+
+    // What has nothing left that lists it may still be made whole, and so may what was never completed.
+    for object in sink.keys() {
+        if ["catalog/", "runs/"]
+            .iter()
+            .any(|of| object.as_str().starts_with(of))
+        {
+            sink.delete(&object).await.unwrap();
+        }
+    }
+    let removed = change(&made, remove(), &[]).await;
+    let error = failed(&removed);
+    assert!(error.message.contains("isn't listed here"), "{error:?}");
+
+    sink.put(&manifest, right).await.unwrap();
+    let repaired = RepairRequest::everything(made.at.clone());
+    let repaired = made.engine.repair(repaired).await;
+    assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+    let rotated = change(
+        &made,
+        KeyChange::Rotate(vec![recipient(&key(7))]),
+        &[key(7)],
+    )
+    .await;
+    let of_second = &rotated.backups[0].destinations[1];
+    assert!(of_second.error.is_none(), "{rotated:?}");
+    let (report, _) = made.restore(&made.at[1..], keys(&[key(1)])).await;
+    assert_eq!(report.exit_code(), exit::WRONG_KEY, "{report:?}");
+}
+
+#[tokio::test]
+async fn key_objects_of_another_key_are_none() {
+    let made = made().await;
+    let sink = &made.sinks[0];
+    let names = made.names(0).into_iter();
+    let mut names = names.filter(|name| name.starts_with("keys/"));
+    let object = made.file(&names.next().unwrap());
+    let right = whole(sink, &object).await;
+    let mut others: SealedKey = document::open("it", &right).unwrap();
+    others.key = KeyId::new([5; 32]);
+    sink.overwrite(&object, &document::seal(&others));
+
+    let verified = made.verify(keys(&[]), false).await;
+    assert_eq!(verified.exit_code(), exit::DAMAGED, "{verified:?}");
+    let damage = &verified.backups[0].destinations[0].damage;
+    assert!(damage[0].message.contains("no key object"), "{damage:?}");
+    let (report, _) = made.restore(&made.at[..1], keys(&[key(1)])).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+
+    let alone = RepairRequest::heal(made.at[..1].to_vec());
+    let alone = made.engine.repair(alone).await;
+    assert_eq!(alone.exit_code(), exit::DAMAGED, "{alone:?}");
+    let repaired = made
+        .engine
+        .repair(RepairRequest::heal(made.at.clone()))
+        .await;
+    assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+    assert!(whole(sink, &object).await == right);
+    made.assert_restores(&made.at[..1], &key(1)).await;
+
+    // One beside the right one is in nobody's way.
+    others.name = "key-0123456789".to_owned();
+    let beside = made.file("keys/key-0123456789");
+    sink.overwrite(&beside, &document::seal(&others));
+    let repaired = made
+        .engine
+        .repair(RepairRequest::heal(made.at.clone()))
+        .await;
+    assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+    let verified = made.verify(keys(&[key(1)]), true).await;
+    assert_eq!(verified.exit_code(), exit::DONE, "{verified:?}");
+    assert!(sink.keys().contains(&beside));
 }
 
 /// Whoever can write to a destination can put key objects there, each of which would cost a passphrase its time.

@@ -22,7 +22,11 @@ impl Shown for KeysReport {
                     text,
                     "  {}{}",
                     at.name,
-                    if at.sealed { "" } else { ": not sealed" }
+                    if at.sealed || at.error.is_some() {
+                        ""
+                    } else {
+                        ": not sealed"
+                    }
                 );
                 let rows: Vec<Vec<String>> = at
                     .keys

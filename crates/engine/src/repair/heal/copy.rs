@@ -108,8 +108,8 @@ impl<'a> Healing<'a> {
             // Files without a claim are nobody's: no cleanup would remove them.
             return Ok(());
         }
-        if manifest.plan.seal.is_some() {
-            super::keys::heal(self).await?;
+        if let Some(seal) = &manifest.plan.seal {
+            super::keys::heal(self, seal).await?;
         }
         for attachment in &manifest.attachments {
             let expected = Expected::File(WholeFile::attachment(attachment));

@@ -1,8 +1,9 @@
 //! The key objects of a sealed backup. They come and go, each destination for itself, so one that is missing may have been taken
-//! away: whoever it was for isn't given the backup back. Only where none is left that can be read, all are copied.
+//! away: whoever it was for isn't given the backup back. Only where none is left that can be read, and is of the backup's key, all are
+//! copied.
 
 use bytes::Bytes;
-use teeline_core::seal::SealedKey;
+use teeline_core::seal::{SealEntry, SealedKey};
 use teeline_core::{BackupError, Class, ObjectKey, document, layout};
 
 use super::copy::{Found, Healing};
@@ -11,24 +12,27 @@ use crate::files::file_of;
 use crate::keys::{copy_keys, keys_of};
 use crate::report::WasWrong;
 
-pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
+pub(super) async fn heal(healing: &mut Healing<'_>, seal: &SealEntry) -> Result<(), BackupError> {
     let (to, path) = (healing.to, healing.path);
     let id = &healing.sealed.manifest.id;
     let there = keys_of(to.sink.as_ref(), id, path).await?;
     let mut readable = 0;
     for (key, read) in there {
-        match read {
-            Ok(_) => {
+        // One of another key is wrong only where somebody has the right one in its place: else whoever can write has put it there.
+        let is_damaged = match read {
+            Ok(object) if object.key == seal.key => {
                 readable += 1;
                 continue;
             }
-            Err(error) if error.class() == Class::Corrupt => {}
+            Ok(_) => false,
+            Err(error) if error.class() == Class::Corrupt => true,
             Err(error) => return Err(error),
-        }
+        };
         let judge = |subject: &str, bytes: &Bytes| {
             let sealed: SealedKey = document::open(subject, bytes)?;
             let other = || BackupError::corrupt(subject, "it is the key object of another backup");
-            let is_its = sealed.backup == *id && sealed.name == key.file_name();
+            let is_its =
+                sealed.backup == *id && sealed.key == seal.key && sealed.name == key.file_name();
             is_its.then_some(()).ok_or_else(other)
         };
         match healing
@@ -40,6 +44,7 @@ pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
                 healing.write(&key, &Found::Damaged, right).await?;
                 readable += 1;
             }
+            Err(none) if none.class() == Class::Corrupt && !is_damaged => {}
             Err(none) if none.class() == Class::Corrupt => healing.found(&key, None, &none),
             Err(none) => return Err(none),
         }
@@ -54,7 +59,7 @@ pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
             continue;
         }
         let writing = |key: &ObjectKey| healing.writing(key);
-        match copy_keys(from, to, id, path, writing).await {
+        match copy_keys(from, to, (id, seal), path, writing).await {
             Ok(written) if written.is_empty() => {}
             Ok(written) => {
                 for (key, _) in written {
@@ -65,8 +70,12 @@ pub(super) async fn heal(healing: &mut Healing<'_>) -> Result<(), BackupError> {
             Err(error) => in_vain = in_vain.or(Some(error)),
         }
     }
-    let nobody =
-        || BackupError::corrupt(&folder, "no destination has a key object that can be read");
+    let nobody = || {
+        BackupError::corrupt(
+            &folder,
+            "no destination has a key object of its key that can be read",
+        )
+    };
     let error = in_vain.unwrap_or_else(nobody);
     match error.class() {
         Class::Corrupt => {
