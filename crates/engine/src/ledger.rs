@@ -169,7 +169,13 @@ pub(crate) struct Noted<'a> {
 }
 
 /// Leaves an entry. A check that another one said the same of is noted already.
+///
+/// # Errors
+/// Also where it found nothing wrong, and another one has meanwhile: what that found may have come after this one had looked there.
 pub(crate) async fn note(opened: &Opened, noted: &Noted<'_>) -> Result<(), BackupError> {
+    if noted.damage.is_empty() {
+        noted.refuse_contradicted(opened).await?;
+    }
     let record = noted.record();
     let key = layout::verification(&record.verification())?;
     match opened.sink.put(&key, sealed(record)).await {
@@ -179,6 +185,26 @@ pub(crate) async fn note(opened: &Opened, noted: &Noted<'_>) -> Result<(), Backu
 }
 
 impl Noted<'_> {
+    /// Refuses to take the place of damage that was found since this check began, by one that was no closer.
+    async fn refuse_contradicted(&self, opened: &Opened) -> Result<(), BackupError> {
+        let ledger = Ledger::read(opened, self.ended_at).await?;
+        let damage = ledger.decisive(self.id).filter(|check| {
+            check.result == VerificationResult::Damaged
+                && check.at > self.started_at
+                && check.how <= self.how
+        });
+        let Some(damage) = damage else { return Ok(()) };
+        let message = format!(
+            "another check has found damage at {}, since this one began at {}; so that stands",
+            damage.at, self.started_at
+        );
+        let error = BackupError::new(Class::Conflict, "note", self.id, message);
+        Err(error.suggest(format!(
+            "`teeline verify {}` says what it is like now",
+            self.id
+        )))
+    }
+
     fn record(&self) -> VerificationRecord {
         VerificationRecord {
             id: self.id.clone(),

@@ -9,6 +9,10 @@ mod again;
 mod common;
 mod world;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::watched::watched;
 use common::{failing, store, whole};
 use teeline::sinks::{Fault, Operation, What, When};
 use teeline::{
@@ -120,6 +124,45 @@ async fn damage_that_was_found_makes_the_backup_damaged_until_it_is_gone() {
     assert_eq!(state().await, damaged, "nobody has looked again");
     assert_eq!(world.verified(&id, &both).await, 0);
     assert_eq!(state().await, (BackupState::Completed, CopyState::Ok, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_comes_while_somebody_looks_elsewhere_stays_known() {
+    let world = Arc::new(World::new());
+    let (sink, a) = store("a");
+    let id = world.backed_up(5_000, std::slice::from_ref(&a)).await;
+    let first = data_file(&sink, &id);
+    let keys = sink.keys().into_iter();
+    let last = keys.filter(|key| key.as_str().ends_with(".jsonl.gz")).max();
+    let last = last.filter(|last| *last != first).unwrap();
+    let meanwhile = {
+        let (world, sink, id) = (Arc::clone(&world), sink.clone(), id.clone());
+        let has_looked = AtomicBool::new(false);
+        move |operation: Operation, key: Option<&ObjectKey>| {
+            let is_last = operation == Operation::Read && key == Some(&last);
+            if is_last && !has_looked.swap(true, Ordering::Relaxed) {
+                let looks = || {
+                    futures::executor::block_on(flip(&sink, &first));
+                    world.after_days(1);
+                    let request = verify(&id, std::slice::from_ref(&a));
+                    let report = world.another_engine().verify_blocking(request);
+                    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+                    world.after_days(1);
+                };
+                std::thread::scope(|scope| scope.spawn(looks).join().unwrap());
+            }
+            Ok(())
+        }
+    };
+    let at = [watched(&sink, "a", meanwhile)];
+    let report = world.engine.verify(verify(&id, &at)).await;
+    let copy = &report.backups[0].destinations[0];
+    assert_eq!(copy.status, CopyState::Ok, "{copy:?}");
+    let error = copy.unrecorded.as_ref().unwrap();
+    assert!(error.message.contains("so that stands"), "{error:?}");
+    assert_eq!(only_entry(&sink).await.result, VerificationResult::Damaged);
+    let status = world.engine.status(&at, &id).await;
+    assert_eq!(status.exit_code(), exit::DAMAGED, "{status:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! An engine with a clock that is set by hand, and what it leaves in ledgers.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 
@@ -25,25 +26,17 @@ impl World {
     pub(crate) fn new() -> Self {
         let began: Timestamp = "2026-11-01T02:00:00.000Z".parse().unwrap();
         let now_ms = Arc::new(AtomicI64::new(began.unix_ms()));
-        let (clock, ids) = (Arc::clone(&now_ms), AtomicU8::new(0));
         let scratch = tempfile::tempdir().unwrap();
-        let engine = Engine::builder()
-            .workers(1)
-            .temp_dir(scratch.path())
-            .clock(Arc::new(move || {
-                Timestamp::from_unix_ms(clock.load(Ordering::SeqCst))
-            }))
-            .random(Arc::new(move |bytes| {
-                bytes.fill(ids.fetch_add(1, Ordering::SeqCst));
-                Ok(())
-            }))
-            .build()
-            .unwrap();
         World {
-            engine,
+            engine: engine(&now_ms, scratch.path()),
             now_ms,
             scratch,
         }
+    }
+
+    /// Another engine by the same clock, as another process has it.
+    pub(crate) fn another_engine(&self) -> Engine {
+        engine(&self.now_ms, self.scratch.path())
     }
 
     pub(crate) fn after_days(&self, days: i64) {
@@ -78,6 +71,22 @@ impl World {
         request.max_age = Some(Span::from_days(1));
         self.engine.scrub(request).await
     }
+}
+
+fn engine(now_ms: &Arc<AtomicI64>, temp_dir: &Path) -> Engine {
+    let (clock, ids) = (Arc::clone(now_ms), AtomicU8::new(0));
+    let built = Engine::builder()
+        .workers(1)
+        .temp_dir(temp_dir)
+        .clock(Arc::new(move || {
+            Timestamp::from_unix_ms(clock.load(Ordering::SeqCst))
+        }))
+        .random(Arc::new(move |bytes| {
+            bytes.fill(ids.fetch_add(1, Ordering::SeqCst));
+            Ok(())
+        }))
+        .build();
+    built.unwrap()
 }
 
 pub(crate) fn verify(id: &BackupId, at: &[DestinationSpec]) -> VerifyRequest {
