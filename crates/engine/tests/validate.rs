@@ -15,11 +15,11 @@ use common::{assert_idle, records, request, store, whole};
 use database::before;
 use teeline::sinks::MemorySink;
 use teeline::{
-    BackupRequest, BackupValidation, CheckResult, Class, Connection, DestinationSpec, Engine,
-    S3dbSource, ScanOptions, Scratch, Timestamp, ValidateRequest, ValidationReport, Verdict, Which,
-    WhichBackups,
+    BackupRequest, BackupValidation, CheckResult, Class, Connection, DestinationSpec, DrillRequest,
+    Engine, RestoreRequest, RestoreTarget, S3dbSource, ScanOptions, Scratch, Timestamp,
+    ValidateRequest, ValidationReport, Verdict, VerificationResult, Which, WhichBackups, exit,
 };
-use teeline_core::{CatalogEntry, Document, Manifest, ObjectKey, SealedManifest, document};
+use teeline_core::{CatalogEntry, Document, Manifest, ObjectKey, SealedManifest, document, layout};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 
 use CheckResult::{Fail, Inconclusive, Pass};
@@ -300,6 +300,36 @@ async fn a_database_is_restored_to_a_folder_or_to_a_database_and_removed_again()
             "what was there stays, and nothing else"
         );
     }
+}
+
+#[tokio::test]
+async fn a_scratch_bucket_that_is_not_there_says_nothing_of_the_backup() {
+    let setup = Setup::new();
+    let (server, _folder, sink, at) = of_database(&setup).await;
+    let nowhere: Connection = server.url("no-such-bucket", "").parse().unwrap();
+    let mut drill = DrillRequest::new(vec![at.clone()]);
+    drill.scratch = Scratch::Database(nowhere.clone());
+    let report = setup.engine.drill(drill).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    let backup = report.backup.unwrap();
+    assert_eq!(results(&backup), [Pass, Pass, Inconclusive, Inconclusive]);
+    let error = backup.error.unwrap();
+    assert_eq!(error.class, Class::Permanent, "{error:?}");
+    let keys = sink.keys().into_iter();
+    let noted: Vec<_> = keys
+        .filter_map(|key| layout::verification_of(&key))
+        .collect();
+    assert!(
+        noted.iter().all(|it| it.result == VerificationResult::Ok),
+        "{noted:?}"
+    );
+
+    // Nor is it the backup that a restore doesn't find there.
+    let target = RestoreTarget::Database(nowhere);
+    let restoring = RestoreRequest::new(Which::Latest, vec![at], target);
+    let report = setup.engine.restore(restoring).await;
+    let failure = report.failure.unwrap();
+    assert!(failure.suggestion.contains("create it"), "{failure:?}");
 }
 
 #[tokio::test]

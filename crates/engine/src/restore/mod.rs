@@ -191,6 +191,21 @@ async fn unless_it_panics(
     caught.unwrap_or_else(panicked)
 }
 
+/// The error of a target: what isn't there says nothing of the backup, which is another thing that may not be there.
+fn of_target(error: BackupError) -> BackupError {
+    if error.class() != Class::NotFound {
+        return error;
+    }
+    let (operation, subject) = (error.operation().to_owned(), error.subject().to_owned());
+    let suggestion = error.suggestion().map(str::to_owned);
+    let message = error.message().to_owned();
+    let told = BackupError::new(Class::Permanent, operation, subject, message).because(error);
+    match suggestion {
+        Some(suggestion) => told.suggest(suggestion),
+        None => told,
+    }
+}
+
 /// What is wanted of which backup.
 struct Wanted {
     which: Which,
@@ -225,8 +240,11 @@ impl Restore {
         match (is_written, self.target.is_staged()) {
             (false, _) => {}
             // It is short, and could be taken back no more once it has begun.
-            (true, true) => self.target.finish().await?,
-            (true, false) => cancel.guard(self.target.finish()).await?,
+            (true, true) => self.target.finish().await.map_err(of_target)?,
+            (true, false) => {
+                let finishing = cancel.guard(self.target.finish());
+                finishing.await.map_err(of_target)?;
+            }
         }
         self.count();
         self.report.status = match wanted.dry_run {
@@ -267,7 +285,7 @@ impl Restore {
             database_catalogue: contents.database_catalogue.clone(),
             dry_run: wanted.dry_run,
         };
-        self.target.check(&restoring).await?;
+        self.target.check(&restoring).await.map_err(of_target)?;
         contents.find_ids(&chosen, &choice).await?;
         if wanted.dry_run && !self.target.compares() {
             self.describe(&contents, &chosen, &choice).await?;
@@ -276,7 +294,7 @@ impl Restore {
         if !self.target.is_staged() {
             contents.check(&chosen).await?;
         }
-        self.target.begin(&restoring).await?;
+        self.target.begin(&restoring).await.map_err(of_target)?;
         let records = self.write_lines(&contents, &chosen, &choice).await?;
         self.note(&choice, &records);
         self.report.objects_restored = self.write_frames(&contents, &choice).await?;
@@ -367,7 +385,8 @@ impl Restore {
             let lines = choice.lines(lines)?;
             tally.add(&name, standing, count_lines(&lines));
             if !lines.is_empty() {
-                self.target.lines(&name, lines).await?;
+                let written = self.target.lines(&name, lines).await;
+                written.map_err(of_target)?;
             }
         }
         Ok(tally)
@@ -386,7 +405,7 @@ impl Restore {
         while let Some(frames) = all.try_next().await? {
             let frames = choice.frames(frames);
             restored += count_first(&frames);
-            self.target.frames(frames).await?;
+            self.target.frames(frames).await.map_err(of_target)?;
         }
         Ok(restored)
     }

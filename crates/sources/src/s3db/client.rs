@@ -191,7 +191,8 @@ where
     };
     let (class, message, suggestion) = match (code, status) {
         ("NoSuchBucket", _) => (
-            Class::NotFound,
+            // An object, or a backup, is what may not be there; a place has to be.
+            Class::Permanent,
             "the bucket doesn't exist".to_owned(),
             "check the bucket in the connection string, or create it",
         ),

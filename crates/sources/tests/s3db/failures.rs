@@ -81,7 +81,7 @@ async fn a_place_that_is_no_database_is_told() {
     let error = scan(&elsewhere).await.unwrap_err();
     assert_error(
         &error,
-        Class::NotFound,
+        Class::Permanent,
         &["s3://no-such-bucket/db", "the bucket doesn't exist"],
     );
 
@@ -190,7 +190,7 @@ async fn restores_that_cannot_be_are_refused() {
         connection.bucket = "no-such-bucket".into();
     });
     let error = target(elsewhere).check(&restoring).await.unwrap_err();
-    assert_error(&error, Class::NotFound, &["no-such-bucket", "create it"]);
+    assert_error(&error, Class::Permanent, &["no-such-bucket", "create it"]);
 
     let mut of_lines = restoring.clone();
     of_lines.source = SourceKind::Jsonl;
