@@ -19,7 +19,7 @@ use crate::report::{
     CopyState, Damage, DestinationError, VerifiedBackup, VerifiedCopy, VerifiedSeal, VerifyReport,
 };
 use crate::request::{Cancel, Which};
-use crate::withdrawal;
+use crate::withdrawal::{self, Withdrawn};
 
 /// How the ledger names what is checked here.
 const BY_VERIFY: &str = "verify";
@@ -194,16 +194,11 @@ pub(crate) async fn note(
     }
 }
 
-/// Whether a backup that was listed has been withdrawn since, so that what is missing of it isn't damage.
-async fn is_withdrawn_by_now(asked: &Asked, id: &BackupId) -> bool {
-    let Some(entry) = asked.entry(id) else {
-        return false;
-    };
-    let Ok(key) = layout::catalog_entry(&entry.id, entry.started_at) else {
-        return false;
-    };
-    let withdrawn = withdrawal::by_now(&asked.opened, id, &key).await;
-    matches!(withdrawn, Ok(Some(_)))
+/// What has withdrawn a backup that was listed, where something has since: what is missing of it isn't damage then.
+pub(crate) async fn withdrawn_by_now(asked: &Asked, id: &BackupId) -> Option<Withdrawn> {
+    let entry = asked.entry(id)?;
+    let key = layout::catalog_entry(&entry.id, entry.started_at).ok()?;
+    withdrawal::by_now(&asked.opened, id, &key).await.ok()?
 }
 
 /// Checks the copy of a backup at one destination.
@@ -281,7 +276,7 @@ pub(crate) async fn verify_copy(
         damage if damage.iter().all(unreachable) => CopyState::Unreachable,
         _ => CopyState::Damaged,
     };
-    if status == CopyState::Damaged && is_withdrawn_by_now(asked, id).await {
+    if status == CopyState::Damaged && withdrawn_by_now(asked, id).await.is_some() {
         return VerifiedCopy::unread(&asked.opened.name, CopyState::Withdrawn);
     }
     let how = match status {

@@ -3,6 +3,7 @@
 
 mod completeness;
 mod scratch;
+mod withdrawn;
 
 use teeline_core::{BackupError, BackupId, Class, Depth, Timestamp};
 
@@ -23,6 +24,7 @@ use crate::verify::{VerifyRequest, WhichBackups, note, verify_copy};
 pub use scratch::Scratch;
 
 use scratch::Taken;
+use withdrawn::leave_to_who_withdrew;
 
 /// How the ledger names what is checked here.
 const BY_VALIDATE: &str = "validate";
@@ -152,10 +154,12 @@ async fn check_all(
         .guard(async { Ok(look_at_copies(request, &asked, &id).await) })
         .await?;
     check_copies(&asked, &copies, validation).await;
+    let before = validation.clone();
     let restored = match validation.checks.exists {
         CheckResult::Pass => restore_aside(engine, request, &asked, validation).await,
         _ => Ok(()),
     };
+    leave_to_who_withdrew(&asked, &mut copies, &before, validation).await;
     note_all(engine, &asked, &mut copies, by, validation).await;
     restored
 }

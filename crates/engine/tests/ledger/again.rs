@@ -1,9 +1,15 @@
 //! What is read again, and restored, to see whether it still can be.
 
-use teeline::{BackupId, Depth, DrillRequest, ScrubRequest, Span, Timestamp, Which, exit};
-use teeline_core::layout;
+use std::sync::Arc;
+
+use teeline::sinks::Operation;
+use teeline::{
+    BackupId, DeleteRequest, Depth, DrillRequest, ScrubRequest, Span, Timestamp, Which, exit,
+};
+use teeline_core::{ObjectKey, layout};
 
 use crate::common::store;
+use crate::common::watched::watched;
 use crate::world::{World, data_file, entries, flip};
 
 #[tokio::test]
@@ -107,4 +113,34 @@ async fn a_drill_restores_from_one_destination_alone_and_leaves_nothing_but_word
     elsewhere.from = Some("c".to_owned());
     let report = world.engine.drill(elsewhere).await;
     assert_eq!(report.exit_code(), exit::USAGE, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_while_a_drill_restores_it_is_not_called_damaged() {
+    let world = Arc::new(World::new());
+    let (sink, a) = store("a");
+    let id = world.backed_up(300, std::slice::from_ref(&a)).await;
+    let file = data_file(&sink, &id);
+    let deletes = {
+        let world = Arc::clone(&world);
+        move |operation: Operation, key: Option<&ObjectKey>| {
+            let mut scratch = std::fs::read_dir(world.scratch.path()).unwrap();
+            let is_restoring = scratch.next().is_some() && operation == Operation::Read;
+            if is_restoring && key == Some(&file) {
+                let mut request = DeleteRequest::new(vec![a.clone()], id.clone());
+                request.retention.grace = Span::default();
+                let deletes = || world.another_engine().delete_blocking(request);
+                let deleted = std::thread::scope(|scope| scope.spawn(deletes).join().unwrap());
+                assert_eq!(deleted.exit_code(), 0, "{deleted:?}");
+            }
+            Ok(())
+        }
+    };
+    let at = vec![watched(&sink, "a", deletes)];
+    let report = world.engine.drill(DrillRequest::new(at)).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    let backup = report.backup.unwrap();
+    let error = backup.error.unwrap();
+    assert!(error.message.contains("was withdrawn"), "{error:?}");
+    assert!(backup.damage.is_empty() && entries(&sink).is_empty());
 }
