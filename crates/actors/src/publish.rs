@@ -168,8 +168,15 @@ impl Publication {
         Ok(stands.is(&self.entry).then_some(bytes))
     }
 
-    /// Refuses a link whose parent isn't there.
-    async fn refuse_orphan(&self, sink: &dyn Sink, folder: &ObjectKey) -> Result<(), BackupError> {
+    /// Refuses a link whose parent isn't there. Whoever has yet to write its files, to the folder `folder`, asks this before.
+    ///
+    /// # Errors
+    /// [`Class::Permanent`] where it isn't.
+    pub async fn refuse_orphan(
+        &self,
+        sink: &dyn Sink,
+        folder: &ObjectKey,
+    ) -> Result<(), BackupError> {
         match &self.entry.parent {
             Some(parent) => refuse_without(sink, parent, folder).await,
             None => Ok(()),

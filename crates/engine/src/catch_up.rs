@@ -79,6 +79,11 @@ impl<'a> Completion<'a> {
     async fn complete(&mut self) -> Result<u64, BackupError> {
         let sealed = self.sealed;
         let manifest = &sealed.manifest;
+        let publication = Publication::new(sealed, self.path).again();
+        let folder = ObjectKey::new(self.path)?;
+        publication
+            .refuse_orphan(self.to.sink.as_ref(), &folder)
+            .await?;
         let claimed = self.claim().await?;
         self.claimed = Some(claimed);
         let mut bytes = match &manifest.plan.seal {
@@ -103,8 +108,7 @@ impl<'a> Completion<'a> {
             }
         }
         self.writing(&layout::catalog_entry(&manifest.id, manifest.started_at)?);
-        Publication::new(self.sealed, self.path)
-            .again()
+        publication
             .publish(
                 self.to.sink.as_ref(),
                 claimed,

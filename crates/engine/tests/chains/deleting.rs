@@ -4,8 +4,8 @@ use futures::TryStreamExt;
 use teeline::sinks::MemorySink;
 use teeline::{
     BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, RepairRequest,
-    RestoreMode, RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule, Sink, Span,
-    VerifyRequest, Which, exit,
+    RepairStatus, RestoreMode, RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule,
+    Sink, Span, SyncRequest, SyncStatus, VerifyRequest, Which, exit,
 };
 use teeline_core::{ObjectKey, ObjectMeta, Withdrawal, WithdrawalReason, document, layout};
 
@@ -129,6 +129,37 @@ async fn a_link_that_lost_its_entry_does_not_come_back_without_its_parent() {
     let error = run.destinations[0].error.as_ref().unwrap();
     assert!(error.message.contains(full.as_str()), "{error:?}");
     assert!(listed(&site, &at).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_is_not_copied_to_where_its_parent_was_withdrawn() {
+    let site = Site::new().await;
+    let ((_, one), (second, two)) = (store("one"), store("two"));
+    let both = vec![one.clone(), two.clone()];
+    site.writer.make(&put(1, 1)).await;
+    let full = site.made("full", &both).await.id.unwrap();
+    site.wait(86_400_000);
+    site.writer.make(&put(2, 2)).await;
+    let link = site.made("incremental", &[one]).await.id.unwrap();
+    let deleted = DeleteRequest::new(vec![two], full.clone());
+    assert_eq!(site.engine.delete(deleted).await.exit_code(), 0);
+    let before = second.keys();
+
+    let synced = site.engine.sync(SyncRequest::new(both.clone())).await;
+    assert_eq!(synced.exit_code(), exit::DEGRADED, "{synced:?}");
+    let copy = &synced.backups[0].destinations[1];
+    assert_eq!(copy.status, SyncStatus::Failed, "{copy:?}");
+    let error = copy.error.as_ref().unwrap();
+    assert!(error.message.contains(full.as_str()), "{error:?}");
+    assert!(second.keys() == before, "nothing is written in vain");
+
+    let repaired = RepairRequest::everything(both);
+    let repaired = site.engine.repair(repaired).await;
+    let mut runs = repaired.runs.iter();
+    let run = runs.find(|run| run.id == link).unwrap();
+    let copy = &run.destinations[1];
+    assert_eq!(copy.status, RepairStatus::Refused, "{copy:?}");
+    assert!(second.keys() == before, "nor by that");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -102,6 +102,12 @@ impl<'a> Healing<'a> {
     /// stays, and the next repair goes on.
     pub(super) async fn run(&mut self) -> Result<(), BackupError> {
         let manifest = &self.sealed.manifest;
+        if self.is_new {
+            let folder = ObjectKey::new(self.path)?;
+            Publication::new(self.sealed, self.path)
+                .refuse_orphan(self.to.sink.as_ref(), &folder)
+                .await?;
+        }
         self.marker().await?;
         self.claim().await?;
         if self.is_new && !self.damage.is_empty() {
