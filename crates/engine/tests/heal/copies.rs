@@ -291,6 +291,30 @@ async fn what_is_withdrawn_stays_so() {
 }
 
 #[tokio::test]
+async fn what_is_withdrawn_comes_to_no_other_place_where_a_run_had_begun_it() {
+    let world = World::new();
+    let report = world
+        .engine
+        .backup(request(&records(500), &world.at[..1]))
+        .await;
+    let id = report.id.unwrap();
+    let claim = world.file(&id, "run.json");
+    let right = whole(&world.sinks[0], &claim).await;
+    world.sinks[1].put(&claim, right).await.unwrap();
+    let deleted = DeleteRequest::new(world.at[..1].to_vec(), id.clone());
+    assert_eq!(world.engine.delete(deleted).await.exit_code(), exit::DONE);
+    let mut named = RepairRequest::everything(world.at.to_vec());
+    named.id = Some(id);
+    for repair in [RepairRequest::everything(world.at.to_vec()), named] {
+        let report = world.engine.repair(repair).await;
+        assert_eq!(statuses(&report)[0], RepairStatus::Withdrawn, "{report:?}");
+        let listed = world.engine.list(&world.at[..]).await;
+        assert!(listed.backups.is_empty(), "{listed:?}");
+        assert_eq!(world.sinks[1].keys(), std::slice::from_ref(&claim));
+    }
+}
+
+#[tokio::test]
 async fn what_was_moved_aside_goes_with_its_backup() {
     let world = World::new();
     let id = world.backed_up(|_| ()).await;

@@ -3,7 +3,7 @@
 
 use teeline_core::{BackupError, BackupId, SealedManifest, layout};
 
-use super::site::Site;
+use super::site::{Site, Standing};
 use crate::catalog::{located, read_whole};
 use crate::files::file_of;
 use crate::repair::evidence::Evidence;
@@ -14,7 +14,8 @@ pub(super) struct Truth {
     pub(super) path: String,
 }
 
-/// The manifest of a backup, where any destination has it.
+/// The manifest of a backup, where any destination has it. Where none has the backup, or has lost it, what was withdrawn isn't one:
+/// it would come to where a run had only begun it.
 ///
 /// # Errors
 /// Where destinations differ, or have another one than is known.
@@ -25,7 +26,10 @@ pub(super) async fn find(
 ) -> Result<Option<Truth>, BackupError> {
     let mut truth: Option<(Truth, String)> = None;
     let mut against = None;
-    for site in sites {
+    let has_it = |site: &Site<'_>| matches!(site.standing, Standing::Listed | Standing::Lost);
+    let is_anywhere = sites.iter().any(has_it);
+    let counts = |site: &&Site<'_>| is_anywhere || site.standing != Standing::Withdrawn;
+    for site in sites.iter().filter(counts) {
         let Some(path) = &site.path else { continue };
         let Some(sealed) = read(id, site, path).await else {
             continue;
