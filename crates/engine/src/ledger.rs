@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt;
 use serde::Serialize;
+use teeline_core::chain::BackupRef;
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, Class, Depth, Digest, ObjectKey, ObjectMeta,
     RecordedDamage, Span, Timestamp, Verification, VerificationRecord, VerificationResult,
@@ -82,6 +83,46 @@ impl Ledger {
     /// The same, as it is reported.
     pub(crate) fn last(&self, id: &BackupId) -> Option<LastVerified> {
         self.decisive(id).map(LastVerified::from)
+    }
+
+    /// The entry of that check, of a backup with this manifest: a name is easily put there. One that can't be read says nothing.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub(crate) async fn read_decisive(
+        &self,
+        opened: &Opened,
+        backup: &BackupRef,
+    ) -> Result<Option<VerificationRecord>, BackupError> {
+        let Some(check) = self.decisive(&backup.id) else {
+            return Ok(None);
+        };
+        match read_entry(opened, check).await {
+            Ok(record) => Ok(Some(record).filter(|record| record.checksum == backup.checksum)),
+            Err(error) if error.class().is_retriable() => Err(error),
+            Err(error) => {
+                tracing::warn!(backup = %backup.id, %error, "an entry of the ledger is passed over");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether damage is known of a copy. Where no name says so, nothing is read.
+    ///
+    /// # Errors
+    /// As of [`Ledger::read_decisive`].
+    pub(crate) async fn is_damaged(
+        &self,
+        opened: &Opened,
+        backup: &BackupRef,
+    ) -> Result<bool, BackupError> {
+        let is_damage = |result| result == VerificationResult::Damaged;
+        let check = self.decisive(&backup.id);
+        if !check.is_some_and(|check| is_damage(check.result)) {
+            return Ok(false);
+        }
+        let record = self.read_decisive(opened, backup).await?;
+        Ok(record.is_some_and(|record| is_damage(record.result)))
     }
 
     /// When somebody last looked at a copy; or when it was made, which is when it was looked at first.

@@ -3,7 +3,10 @@
 //! One that lacks some of the chain is completed first, from another one that has it. Where that fails it sits the pass out
 //! as behind; one that the run can't do without makes it a full backup for all. So nobody ever has a link that can't be
 //! restored from there. What was withdrawn from one of them isn't copied there again, so nothing goes on from that: it
-//! would leave out a destination that nothing is wrong with.
+//! would leave out a destination that nothing is wrong with. Nor does anything go on from what a check has found damaged at one of
+//! them: as long as that is so, nothing that needs it can be restored from there.
+
+use std::collections::HashMap;
 
 use teeline_core::chain::{Linked, Links};
 use teeline_core::{
@@ -15,6 +18,7 @@ use super::Run;
 use super::extent::{Extent, Parent};
 use crate::catalog::{Asked, Wanted, ask_opened};
 use crate::chain::{Chain, Parents};
+use crate::ledger::Ledger;
 use crate::request::IncrementalBase;
 use crate::sync::complete_at;
 
@@ -129,6 +133,9 @@ impl Run<'_> {
         own: Option<&BackupId>,
     ) -> Found {
         let mut found = Found::default();
+        let damaged = self.damaged_at(asked, active).await;
+        let entries = asked.iter().flatten().flat_map(|at| &at.catalog.entries);
+        let links = Links::new(entries.map(Linked::from));
         for entry in newest_first(asked) {
             let is_too_late = self
                 .request
@@ -137,6 +144,13 @@ impl Run<'_> {
             let is_link = entry.parent.is_some();
             let is_own = own == Some(&entry.id);
             if is_own || is_too_late || (is_link && self.request.base == IncrementalBase::Full) {
+                continue;
+            }
+            let needed = links.needed_by(&entry.id);
+            let mut chain = [&entry.id].into_iter().chain(&needed);
+            if let Some((id, at)) = chain.find_map(|id| damaged.get_key_value(id)) {
+                let why = format!("{id} is damaged at {at}, as a check has found");
+                found.other.get_or_insert(why);
                 continue;
             }
             // What isn't sealed alike is none of its own: where it isn't sealed, there would be nothing that a key opens, and
@@ -182,6 +196,35 @@ impl Run<'_> {
             }
         }
         found
+    }
+
+    /// The backups that a check has found damaged at one of these destinations, and at which.
+    async fn damaged_at(
+        &self,
+        asked: &AskedAll,
+        active: &[DestinationId],
+    ) -> HashMap<BackupId, String> {
+        let now = (self.engine.0.clock)();
+        let mut damaged = HashMap::new();
+        for place in active.iter().filter_map(|id| asked[id.0].as_ref().ok()) {
+            let name = &place.opened.name;
+            let looking = async {
+                let ledger = Ledger::read(&place.opened, now).await?;
+                for entry in &place.catalog.entries {
+                    if ledger
+                        .is_damaged(&place.opened, &Linked::from(entry).backup)
+                        .await?
+                    {
+                        damaged.insert(entry.id.clone(), name.clone());
+                    }
+                }
+                Ok::<_, BackupError>(())
+            };
+            if let Err(error) = looking.await {
+                tracing::warn!(at = name, %error, "what checks have found there isn't known");
+            }
+        }
+        damaged
     }
 
     /// The chain of a backup, if it can be gone on from: what it says of changes isn't archived. Of one that is of something else,

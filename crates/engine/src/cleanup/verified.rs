@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use teeline_core::chain::{Linked, Links};
 use teeline_core::{
-    BackupError, BackupId, BackupRef, CatalogEntry, Depth, DestinationStatus, ObjectKey, RunRecord,
+    BackupError, BackupId, CatalogEntry, Depth, DestinationStatus, ObjectKey, RunRecord,
     VerificationResult, Verified,
 };
 
 use crate::catalog::{Catalog, read_document};
-use crate::ledger::{self, Ledger};
+use crate::ledger::Ledger;
 use crate::open::Opened;
 
 /// Of backups, the newest first, the first one that was read and found right; or else the first one that the store attested. One
@@ -33,18 +33,23 @@ pub(super) async fn last_verified(
         if beyond_restoring.contains(&entry.id) {
             continue;
         }
-        if let Some(damaged) = first_damaged(opened, needed, ledger).await? {
-            let needing = links.needing(&damaged.id).into_iter();
-            beyond_restoring.extend(needing.map(|link| link.id));
+        for backup in needed {
+            if ledger.is_damaged(opened, backup).await? {
+                let needing = links.needing(&backup.id).into_iter();
+                beyond_restoring.extend(needing.map(|link| link.id));
+            }
+        }
+        if beyond_restoring.contains(&entry.id) {
             continue;
         }
-        let verified = match as_noted(opened, itself, ledger).await? {
-            Noted::Damaged => continue,
-            Noted::Right(how) if how >= Depth::Digest => Verified::Read,
-            noted => {
-                let mut best = match noted {
-                    Noted::Nothing => Verified::No,
-                    _ => Verified::Attested,
+        let found = ledger.read_decisive(opened, itself).await?;
+        let verified = match found.map(|check| (check.result, check.how)) {
+            Some((VerificationResult::Damaged, _)) => continue,
+            Some((_, how)) if how >= Depth::Digest => Verified::Read,
+            found => {
+                let mut best = match found {
+                    None => Verified::No,
+                    Some(_) => Verified::Attested,
                 };
                 for key in records.get(&entry.id).into_iter().flatten() {
                     best = better(best, verified_by(opened, key).await?);
@@ -59,54 +64,6 @@ pub(super) async fn last_verified(
         }
     }
     Ok(attested)
-}
-
-/// The first in which damage was found. Where no name in the ledger says so, nothing is read.
-async fn first_damaged<'a>(
-    opened: &Opened,
-    backups: &'a [BackupRef],
-    ledger: &Ledger,
-) -> Result<Option<&'a BackupRef>, BackupError> {
-    let is_suspect = |backup: &&BackupRef| {
-        let check = ledger.decisive(&backup.id);
-        check.is_some_and(|check| check.result == VerificationResult::Damaged)
-    };
-    for backup in backups.iter().filter(is_suspect) {
-        if let Noted::Damaged = as_noted(opened, backup, ledger).await? {
-            return Ok(Some(backup));
-        }
-    }
-    Ok(None)
-}
-
-/// What the ledger says of a copy.
-enum Noted {
-    Nothing,
-    Right(Depth),
-    Damaged,
-}
-
-/// Its entry is read, since a name is easily put there: one that can't be read says nothing.
-async fn as_noted(
-    opened: &Opened,
-    backup: &BackupRef,
-    ledger: &Ledger,
-) -> Result<Noted, BackupError> {
-    let Some(check) = ledger.decisive(&backup.id) else {
-        return Ok(Noted::Nothing);
-    };
-    match ledger::read_entry(opened, check).await {
-        Ok(record) if record.checksum != backup.checksum => Ok(Noted::Nothing),
-        Ok(record) => Ok(match record.result {
-            VerificationResult::Ok => Noted::Right(record.how),
-            VerificationResult::Damaged => Noted::Damaged,
-        }),
-        Err(error) if error.class().is_retriable() => Err(error),
-        Err(error) => {
-            tracing::warn!(backup = %backup.id, %error, "an entry of the ledger is passed over");
-            Ok(Noted::Nothing)
-        }
-    }
 }
 
 fn better(one: Verified, other: Verified) -> Verified {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::watched::watched;
-use common::{failing, store, whole};
+use common::{failing, records, request, store, whole};
 use teeline::sinks::{Fault, Operation, What, When};
 use teeline::{
     BackupId, BackupState, Class, CleanupRequest, CopyState, Depth, DestinationSpec, KeptBy,
@@ -293,10 +293,10 @@ async fn the_last_verified_backup_goes_on_from_nothing_that_is_damaged_or_gone()
     let parent = world.backed_up(500, &at).await;
     world.after_days(1);
     let first = world.made("incremental", 600, &at).await;
-    flip(&sink, &data_file(&sink, &parent)).await;
-    assert_eq!(world.verified(&parent, &at).await, exit::DAMAGED);
     world.after_days(1);
     let second = world.made("incremental", 700, &at).await;
+    flip(&sink, &data_file(&sink, &parent)).await;
+    assert_eq!(world.verified(&parent, &at).await, exit::DAMAGED);
     assert_eq!(
         world.verified(&second, &at).await,
         0,
@@ -315,6 +315,45 @@ async fn the_last_verified_backup_goes_on_from_nothing_that_is_damaged_or_gone()
         .find(|key| layout::catalog_entry_id(key).as_ref() == Some(&first));
     sink.delete(&entry.unwrap()).await.unwrap();
     assert_eq!(last_verified(&world, &at).await, parent);
+}
+
+#[tokio::test]
+async fn nothing_goes_on_from_what_a_check_has_found_damaged() {
+    let world = World::new();
+    let ((sink, a), (_, b)) = (store("a"), store("b"));
+    let both = [a.clone(), b];
+    let older = world.backed_up(500, &both).await;
+    world.after_days(1);
+    let parent = world.backed_up(500, &both).await;
+    world.after_days(1);
+    world.made("incremental", 600, &both).await;
+    let file = data_file(&sink, &parent);
+    flip(&sink, &file).await;
+    assert_eq!(world.verified(&parent, &both).await, exit::DAMAGED);
+    let made = async |count| {
+        world.after_days(1);
+        let mut request = request(&records(count), &both);
+        request.backup_type = "incremental".parse().unwrap();
+        let report = world.engine.backup(request).await;
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        report
+    };
+    let onwards = made(700).await;
+    assert_eq!(onwards.parent.unwrap().id, older);
+
+    // Where nothing else is left, it has everything, and says why.
+    for harmed in [&older, onwards.id.as_ref().unwrap()] {
+        flip(&sink, &data_file(&sink, harmed)).await;
+        assert_eq!(world.verified(harmed, &both).await, exit::DAMAGED);
+    }
+    let whole_one = made(800).await;
+    assert!(whole_one.parent.is_none(), "{whole_one:?}");
+    let why = whole_one.whole_because.unwrap();
+    assert!(
+        why.ends_with("is damaged at a, as a check has found"),
+        "{why}"
+    );
+    assert_eq!(made(900).await.parent.unwrap().id, whole_one.id.unwrap());
 }
 
 /// The one that a cleanup keeps for that.
