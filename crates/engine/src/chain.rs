@@ -134,12 +134,8 @@ impl Chain {
     pub(crate) async fn frozen(&self, resources: &[&ResourceEntry]) -> Result<Frozen, BackupError> {
         let mut frozen = self.last().frozen(resources).await?;
         for copies in self.backups.iter().rev().skip(1) {
-            let is_wanted = |entry: &&ResourceEntry| {
-                let mut names = resources.iter().map(|wanted| &wanted.name);
-                names.any(|name| *name == entry.name)
-            };
-            let here = copies.manifest.resources.iter().filter(is_wanted);
-            frozen = frozen.with(copies.frozen(&here.collect::<Vec<_>>()).await?);
+            let here: Vec<_> = read_for(resources, &copies.manifest).collect();
+            frozen = frozen.with(copies.frozen(&here).await?);
         }
         Ok(frozen)
     }
@@ -192,6 +188,17 @@ impl Chain {
         self.backups.insert(0, Arc::new(copies));
         Ok(())
     }
+}
+
+/// Which resources of a backup in a chain are read to restore these of its last link: those of the same names. Of what the last
+/// link doesn't have nothing stands in its parents: once a resource isn't in the catalogue, a link reads each record of it
+/// again, as an object, or says that it is gone.
+pub(crate) fn read_for<'a>(
+    wanted: &[&ResourceEntry],
+    manifest: &'a Manifest,
+) -> impl Iterator<Item = &'a ResourceEntry> {
+    let is_wanted = |entry: &&ResourceEntry| wanted.iter().any(|wanted| wanted.name == entry.name);
+    manifest.resources.iter().filter(is_wanted)
 }
 
 /// The copy of a backup at one destination, as its entry there says it.

@@ -119,9 +119,10 @@ impl Source for ChainSource {
             )
         });
         let last = ResourceId(u32::try_from(wanted.len()).unwrap_or(u32::MAX));
+        let all: Vec<&ResourceEntry> = self.manifest.resources.iter().collect();
         let objects = rows
             .is_some()
-            .then(|| Part::new(last, Content::Frames(contents.frames())));
+            .then(|| Part::new(last, Content::Frames(contents.frames(&all))));
         Ok(Box::new(ChainScan {
             plan,
             rows,

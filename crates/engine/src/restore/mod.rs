@@ -297,7 +297,7 @@ impl Restore {
         self.target.begin(&restoring).await.map_err(of_target)?;
         let records = self.write_lines(&contents, &chosen, &choice).await?;
         self.note(&choice, &records);
-        self.report.objects_restored = self.write_frames(&contents, &choice).await?;
+        self.report.objects_restored = self.write_frames(&contents, &chosen, &choice).await?;
         Ok(true)
     }
 
@@ -339,7 +339,7 @@ impl Restore {
         let records = contents.count(chosen, choice).await?;
         self.note(choice, &records);
         if self.target.takes_objects() {
-            self.report.objects_restored = contents.count_objects(choice).await?;
+            self.report.objects_restored = contents.count_objects(chosen, choice).await?;
         }
         Ok(())
     }
@@ -395,13 +395,14 @@ impl Restore {
     async fn write_frames(
         &mut self,
         contents: &Contents,
+        chosen: &[&ResourceEntry],
         choice: &Choice,
     ) -> Result<u64, BackupError> {
         if !self.target.takes_objects() {
             return Ok(0);
         }
         let mut restored = 0;
-        let mut all = contents.frames();
+        let mut all = contents.frames(chosen);
         while let Some(frames) = all.try_next().await? {
             let frames = choice.frames(frames);
             restored += count_first(&frames);

@@ -12,7 +12,7 @@ use teeline_core::{BackupError, Frame, ResourceEntry};
 use teeline_sources::s3db::Newer;
 
 use super::choice::{Choice, no_such_ids};
-use crate::chain::{Chain, Stage, Stages};
+use crate::chain::{Chain, Stage, Stages, read_for};
 use crate::plain::{all_lines, count_lines, plain};
 
 /// The contents of a backup: of each backup of its chain what no later one is about, with what had changed when it was read
@@ -78,10 +78,17 @@ impl Contents {
             .boxed()
     }
 
-    /// The pieces of objects that stand: those of the data files, then the newer ones. Records that are objects now, since
-    /// the catalogue has lost their resource, are among them.
-    pub(crate) fn frames(&self) -> BoxStream<'static, Result<Vec<Frame>, BackupError>> {
-        let all: Vec<_> = self.stages.iter().map(frames_of).collect();
+    /// The pieces of objects that stand: those of the data files, then the newer ones. Records of these resources that are
+    /// objects now, since the catalogue has lost their resource, are among them.
+    pub(crate) fn frames(
+        &self,
+        chosen: &[&ResourceEntry],
+    ) -> BoxStream<'static, Result<Vec<Frame>, BackupError>> {
+        let all: Vec<_> = self
+            .stages
+            .iter()
+            .map(|stage| frames_of(stage, chosen))
+            .collect();
         stream::iter(all).flatten().boxed()
     }
 
@@ -126,7 +133,11 @@ impl Contents {
     }
 
     /// Counts objects that are no records, likewise.
-    pub(super) async fn count_objects(&self, choice: &Choice) -> Result<u64, BackupError> {
+    pub(super) async fn count_objects(
+        &self,
+        chosen: &[&ResourceEntry],
+        choice: &Choice,
+    ) -> Result<u64, BackupError> {
         if let [stage] = self.stages.as_slice()
             && self.is_as_counted()
             && choice.is_everything()
@@ -135,7 +146,7 @@ impl Contents {
             return Ok(objects.map_or(0, |objects| objects.records));
         }
         let mut count = 0;
-        let mut all = self.frames();
+        let mut all = self.frames(chosen);
         while let Some(frames) = all.try_next().await? {
             count += count_first(&choice.frames(frames));
         }
@@ -146,11 +157,7 @@ impl Contents {
     /// What had changed was read already, and so was what is gone.
     pub(super) async fn check(&self, chosen: &[&ResourceEntry]) -> Result<(), BackupError> {
         for Stage { copies, .. } in &self.stages {
-            let is_chosen = |entry: &&ResourceEntry| {
-                let mut names = chosen.iter().map(|chosen| &chosen.name);
-                names.any(|name| *name == entry.name)
-            };
-            let resources = copies.manifest.resources.iter().filter(is_chosen);
+            let resources = read_for(chosen, &copies.manifest);
             for resource in resources.chain(&copies.manifest.objects) {
                 for segment in &resource.segments {
                     for window in copies.windows(&resource.name, segment).await? {
@@ -222,7 +229,10 @@ fn newer_lines_of(
     newer.try_flatten().boxed()
 }
 
-fn frames_of(stage: &Stage) -> BoxStream<'static, Result<Vec<Frame>, BackupError>> {
+fn frames_of(
+    stage: &Stage,
+    chosen: &[&ResourceEntry],
+) -> BoxStream<'static, Result<Vec<Frame>, BackupError>> {
     let manifest = &stage.copies.manifest;
     let objects = match &manifest.objects {
         Some(objects) => plain(&stage.copies, objects),
@@ -238,9 +248,7 @@ fn frames_of(stage: &Stage) -> BoxStream<'static, Result<Vec<Frame>, BackupError
         let frames = Frame::decode_all(bytes);
         future::ready(frames.map(|frames| standing.frames(frames)))
     });
-    let lost: Vec<ResourceEntry> = manifest
-        .resources
-        .iter()
+    let lost: Vec<ResourceEntry> = read_for(chosen, manifest)
         .filter(|resource| overlay.has_lost(&resource.name))
         .cloned()
         .collect();

@@ -41,7 +41,7 @@ pub(super) async fn read_through(
         }
     }
     drop(all);
-    let mut frames = contents.frames();
+    let mut frames = contents.frames(&resources);
     while let Some(frames) = frames.try_next().await? {
         contained.objects += count_first(&frames);
     }

@@ -1,15 +1,19 @@
 //! Destinations that lack what a link goes on from.
 
+use futures::TryStreamExt;
 use teeline::sinks::{Fault, MemorySink, Operation, What, When};
 use teeline::{
     BackupId, BackupReport, Class, DeleteRequest, DestinationSpec, DestinationStatus, Place,
-    RestoreTarget, RunStatus, Sink, StrategyKind, SyncRequest, Which, exit,
+    RestoreRequest, RestoreTarget, RunStatus, Sink, StrategyKind, SyncRequest, Thaw, ThawTier,
+    Which, exit,
 };
-use teeline_core::ObjectKey;
+use teeline_core::{Availability, ObjectKey, ObjectMeta};
 
 use crate::common::{assert_idle, failing, store};
 use crate::links::put;
+use crate::server::Server;
 use crate::site::{Site, assert_same};
+use crate::writer::Change;
 
 /// A site with a full backup that isn't young, at the first of two places only.
 async fn with_full_at_one() -> (Site, MemorySink, DestinationSpec, BackupId) {
@@ -234,13 +238,8 @@ async fn under_priority_the_next_one_goes_on_from_what_it_has() {
     assert_same(&found, &site.objects().await);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_goes_on_from_a_link_whose_changes_are_archived() {
-    let site = Site::new().await;
-    for id in 0..5 {
-        site.writer.make(&put(id, id)).await;
-    }
-    site.wait(60_000);
+/// A place at the database's own server whose data files are archived.
+fn archive(site: &Site) -> DestinationSpec {
     let server = &site.writer.server;
     let bucket = server.connection("").bucket;
     let url = format!(
@@ -252,7 +251,17 @@ async fn nothing_goes_on_from_a_link_whose_changes_are_archived() {
         panic!("a bucket");
     };
     place.storing.class = Some("GLACIER".parse().unwrap());
-    let to = [archive];
+    archive
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_goes_on_from_a_link_whose_changes_are_archived() {
+    let site = Site::new().await;
+    for id in 0..5 {
+        site.writer.make(&put(id, id)).await;
+    }
+    site.wait(60_000);
+    let to = [archive(&site)];
     let full = site.made("full", &to).await.id.unwrap();
     for id in 5..8 {
         site.wait(60_000);
@@ -266,4 +275,44 @@ async fn nothing_goes_on_from_a_link_whose_changes_are_archived() {
     let target = RestoreTarget::Folder(folder.path().join("out"));
     let restored = site.restore(Which::Latest, &to, target).await;
     assert_eq!(restored.error.unwrap().class, Class::Archived);
+}
+
+/// Of a resource that has left the catalogue the link has what stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_parent_has_of_a_dropped_resource_is_neither_thawed_nor_read() {
+    let site = Site::new().await;
+    site.writer.make(&Change::Create { id: 1 }).await;
+    site.writer.make(&put(2, 2)).await;
+    site.wait(60_000);
+    let to = [archive(&site)];
+    let full = site.made("full", &to).await.id.unwrap();
+    site.wait(60_000);
+    site.writer.make(&Change::Drop).await;
+    let expected = site.objects().await;
+    let link = site.made("incremental", &to).await;
+    assert_eq!(link.parent.unwrap().id, full);
+
+    let target = Server::start().await;
+    let connection = RestoreTarget::Database(target.connection(""));
+    let mut request = RestoreRequest::new(Which::Latest, to.to_vec(), connection);
+    request.thaw = Some(Thaw {
+        days: 1,
+        tier: ThawTier::Standard,
+    });
+    let restored = site.engine.restore(request).await;
+    assert_eq!(restored.exit_code(), 0, "{restored:?}");
+    assert_same(&target.objects("").await, &expected);
+
+    let sink = site.engine.open(&to[0]).await.unwrap();
+    let files: Vec<ObjectMeta> = sink.list(None).try_collect().await.unwrap();
+    let mut archived = Vec::new();
+    for file in files {
+        if sink.availability(&file.key).await.unwrap() != Availability::Readable {
+            archived.push(file.key.as_str().to_owned());
+        }
+    }
+    let [dropped] = &archived[..] else {
+        panic!("one file: {archived:?}");
+    };
+    assert!(dropped.contains(full.as_str()) && dropped.contains("fresh"));
 }

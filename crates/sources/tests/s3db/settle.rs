@@ -38,7 +38,9 @@ async fn restore(scanned: &Scanned, target: &mut dyn Target) {
     for resource in &scanned.resources {
         for batch in &resource.batches {
             let lines = overlay.lines(&resource.name, batch.clone()).unwrap();
-            target.lines(&resource.name, lines).await.unwrap();
+            if !lines.is_empty() {
+                target.lines(&resource.name, lines).await.unwrap();
+            }
         }
     }
     let mut replay = overlay.replay();
@@ -53,6 +55,13 @@ async fn restore(scanned: &Scanned, target: &mut dyn Target) {
     for batch in scanned.objects.iter().flat_map(|objects| &objects.batches) {
         let frames = overlay.frames(Frame::decode_all(batch.clone()).unwrap());
         target.frames(frames).await.unwrap();
+    }
+    let lost = scanned.resources.iter();
+    for resource in lost.filter(|resource| overlay.has_lost(&resource.name)) {
+        for batch in &resource.batches {
+            let frames = overlay.objects(&resource.name, batch).unwrap();
+            target.frames(frames).await.unwrap();
+        }
     }
     for newer in newer {
         target.frames(newer.frames).await.unwrap();

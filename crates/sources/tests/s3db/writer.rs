@@ -35,6 +35,8 @@ pub(crate) enum Change {
     Declare { id: u8 },
     /// Creates a resource, and writes a record of it.
     Create { id: u8 },
+    /// Takes that resource out of the catalogue; its records stay, as objects.
+    Drop,
 }
 
 pub(crate) fn changes() -> impl Strategy<Value = Change> {
@@ -51,6 +53,7 @@ pub(crate) fn changes() -> impl Strategy<Value = Change> {
         1 => (0_u8..6).prop_map(|number| Change::DeleteObject { number }),
         1 => id.clone().prop_map(|id| Change::Declare { id }),
         1 => id.prop_map(|id| Change::Create { id }),
+        1 => Just(Change::Drop),
     ]
 }
 
@@ -232,6 +235,13 @@ impl Writer {
                 })
                 .await;
                 self.put_record("fresh", id, 0).await;
+            }
+            Change::Drop => {
+                self.declare(|catalogue| {
+                    let resources = catalogue["resources"].as_object_mut().unwrap();
+                    resources.remove("fresh");
+                })
+                .await;
             }
         }
     }
