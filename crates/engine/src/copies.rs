@@ -38,7 +38,6 @@ pub(crate) struct Copies {
     pub(crate) manifest: Arc<Manifest>,
     /// BLAKE3 of it.
     pub(crate) checksum: Digest,
-    path: String,
     /// Opens what is sealed.
     sealer: Option<Sealer>,
     copies: Vec<Copy>,
@@ -49,12 +48,18 @@ pub(crate) struct Copies {
 
 struct Copy {
     opened: Opened,
+    /// Its folder, as the entry there says it. It is of nobody else's concern: whoever rules a destination chooses it.
+    path: String,
     gone: AtomicBool,
     /// Data files that can't be read here before they are thawed.
     archived: Mutex<HashSet<ObjectKey>>,
 }
 
 impl Copy {
+    fn key(&self, file: &str) -> Result<ObjectKey, BackupError> {
+        file_of(&self.path, file)
+    }
+
     fn note_archived(&self, key: &ObjectKey, is_archived: bool) {
         if let Ok(mut archived) = self.archived.lock() {
             match is_archived {
@@ -97,25 +102,25 @@ impl Copies {
         manifest: Manifest,
         sealer: Option<Sealer>,
     ) -> Self {
-        Self::of(vec![opened], entry, manifest, sealer)
+        Self::of([(opened, entry.path)], entry.checksum, manifest, sealer)
     }
 
-    /// As [`Copies::of_one`], where several destinations have the same.
+    /// As [`Copies::of_one`], where several destinations have the same, each in a folder of its own.
     pub(crate) fn of(
-        copies: Vec<Opened>,
-        entry: CatalogEntry,
+        copies: impl IntoIterator<Item = (Opened, String)>,
+        checksum: Digest,
         manifest: Manifest,
         sealer: Option<Sealer>,
     ) -> Self {
-        let copies = copies.into_iter().map(|opened| Copy {
+        let copies = copies.into_iter().map(|(opened, path)| Copy {
             opened,
+            path,
             gone: AtomicBool::new(false),
             archived: Mutex::default(),
         });
         Copies {
             manifest: Arc::new(manifest),
-            checksum: entry.checksum,
-            path: entry.path,
+            checksum,
             sealer,
             copies: copies.collect(),
             avoided: Mutex::default(),
@@ -123,9 +128,9 @@ impl Copies {
         }
     }
 
-    /// Reads from the copies of another one as well, where that is the same backup in the same place.
+    /// Reads from the copies of another one as well, where that is the same backup.
     pub(crate) fn join(&mut self, other: Copies) {
-        if (other.checksum, &other.path) == (self.checksum, &self.path) {
+        if other.checksum == self.checksum {
             self.copies.extend(other.copies);
         }
     }
@@ -224,13 +229,12 @@ impl Copies {
             if copy.gone.load(Ordering::Relaxed) {
                 continue;
             }
-            let key = file_of(&self.path, &segment.file)?;
-            if copy.has_archived(&key) {
-                continue;
-            }
-            if let Err(error) = self.fill(copy, &key, resource, window, &mut found).await {
-                failure = Some(error);
-            }
+            let filled = match copy.key(&segment.file) {
+                Ok(key) if copy.has_archived(&key) => continue,
+                Ok(key) => self.fill(copy, &key, resource, window, &mut found).await,
+                Err(error) => Err(error),
+            };
+            failure = filled.err().or(failure);
             if found.iter().all(Option::is_some) {
                 return Ok(found.into_iter().flatten().collect());
             }
@@ -307,16 +311,16 @@ impl Copies {
         file: WholeFile<'_>,
         resource: Option<&str>,
     ) -> Result<Bytes, BackupError> {
-        let key = file_of(&self.path, file.name)?;
         let mut failure = None;
         for copy in &self.copies {
             if copy.gone.load(Ordering::Relaxed) {
                 continue;
             }
-            match file.read(copy.opened.sink.as_ref(), &self.path).await {
+            match file.read(copy.opened.sink.as_ref(), &copy.path).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => {
-                    self.avoid(copy, key.as_str(), resource, None, &error);
+                    let at = format!("{}/{}", copy.path, file.name);
+                    self.avoid(copy, &at, resource, None, &error);
                     if error.class().is_retriable() {
                         copy.gone.store(true, Ordering::Relaxed);
                     }

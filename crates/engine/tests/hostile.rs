@@ -445,6 +445,38 @@ async fn of_two_that_differ_neither_is_restored() {
     assert_eq!(one.keys(), before);
 }
 
+/// Where a backup is at one destination says nothing of where it is at another.
+#[tokio::test]
+async fn one_that_says_another_folder_leads_no_other_copy_astray() {
+    let engine = engine(Executor::Threads(1));
+    let ((one, first), (_, second)) = (store("first"), store("second"));
+    let lines = records(100);
+    let both = [first, second];
+    let id = engine.backup(request(&lines, &both)).await.id.unwrap();
+    // The manifest is authentic, and all else is gone.
+    let moved = ObjectKey::new("evil/manifest.json").unwrap();
+    let folder = ObjectKey::new(id.as_str()).unwrap();
+    let manifest = whole(&one, &folder.join(layout::MANIFEST).unwrap()).await;
+    one.overwrite(&moved, &manifest);
+    let sealed = SealedManifest::open("manifest.json", manifest).unwrap();
+    let entry = layout::catalog_entry(&id, sealed.manifest.started_at).unwrap();
+    one.overwrite(&entry, &document::seal(&sealed.entry("evil")));
+    for key in one.keys() {
+        if key.as_str().starts_with(folder.as_str()) {
+            one.delete(&key).await.unwrap();
+        }
+    }
+    for at in [both.clone(), [both[1].clone(), both[0].clone()]] {
+        let folder = tempfile::tempdir().unwrap();
+        let target = RestoreTarget::Folder(folder.path().join("restored"));
+        let asked = RestoreRequest::new(Which::Latest, at.to_vec(), target);
+        let restored = engine.restore(asked).await;
+        assert!(restored.error.is_none(), "{restored:?}");
+        let found = std::fs::read(folder.path().join("restored/events.jsonl")).unwrap();
+        assert!(found == lines);
+    }
+}
+
 /// A target that panics when it is to take lines.
 #[derive(Debug)]
 struct Panics {

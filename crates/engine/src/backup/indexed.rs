@@ -113,9 +113,12 @@ impl Run<'_> {
         {
             return Ok(None);
         }
+        let entry = made.entry(report.folder.as_deref().unwrap_or_default());
         let copies = Copies::of(
-            having,
-            made.entry(report.folder.as_deref().unwrap_or_default()),
+            having
+                .into_iter()
+                .map(|opened| (opened, entry.path.clone())),
+            entry.checksum,
             made.manifest.clone(),
             Some(sealing.sealer.as_ref().clone()),
         );

@@ -12,7 +12,6 @@ use teeline_core::{
 };
 
 use super::Copies;
-use crate::files::file_of;
 
 /// How many files are asked about at once.
 const CALLS: usize = 8;
@@ -75,12 +74,14 @@ impl Copies {
 
     /// A destination that gives no answer is left to whoever reads.
     async fn look(&self, segment: SegmentEntry) -> Result<Option<FrozenFile>, BackupError> {
-        let key = file_of(&self.path, &segment.file)?;
         let mut first = None;
         for copy in &self.copies {
             if copy.gone.load(Ordering::Relaxed) {
                 continue;
             }
+            let Ok(key) = copy.key(&segment.file) else {
+                continue;
+            };
             let Ok(found) = copy.opened.sink.availability(&key).await else {
                 continue;
             };
@@ -91,7 +92,7 @@ impl Copies {
             first.get_or_insert_with(|| FrozenFile {
                 destination: copy.opened.name.clone(),
                 sink: Arc::clone(&copy.opened.sink),
-                key: key.clone(),
+                key,
                 bytes: segment.stored_bytes,
                 is_thawing: found == Availability::Thawing,
             });

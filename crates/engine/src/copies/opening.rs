@@ -28,7 +28,8 @@ impl Copies {
         let mut first: Option<(CatalogEntry, Manifest, Option<Sealer>)> = None;
         let mut last_error = None;
         let mut unopened: Vec<(Opened, CatalogEntry)> = Vec::new();
-        let mut copies = Vec::new();
+        // Each with its folder, where that is known.
+        let mut copies: Vec<(Opened, Option<String>)> = Vec::new();
         for asked in asked {
             let asked = match asked {
                 Ok(asked) => asked,
@@ -46,11 +47,12 @@ impl Copies {
             let Some(entry) = asked.entry(id).cloned() else {
                 // Its data may be whole all the same, where only its entry is damaged.
                 if asked.catalog.damaged_of(id).next().is_some() {
-                    copies.push(opened);
+                    copies.push((opened, None));
                 }
                 continue;
             };
-            let file = format!("{}/{}", entry.path, layout::MANIFEST);
+            let path = entry.path.clone();
+            let file = format!("{path}/{}", layout::MANIFEST);
             let mut avoid = |error: &BackupError| {
                 avoided.push(damage(&opened.name, &file, None, None, error));
             };
@@ -90,7 +92,7 @@ impl Copies {
                     last_error = Some(error);
                 }
             }
-            copies.push(opened);
+            copies.push((opened, Some(path)));
         }
         if let Some((known, ..)) = &first
             && let Some((opened, entry)) = unopened
@@ -109,9 +111,13 @@ impl Copies {
                 )
             }));
         };
+        // Where an entry is damaged, its backup is most likely where the others have it.
+        let copies = copies
+            .into_iter()
+            .map(|(opened, path)| (opened, path.unwrap_or_else(|| entry.path.clone())));
         Ok(Copies {
             avoided: Mutex::new(avoided),
-            ..Self::of(copies, entry, manifest, sealer)
+            ..Self::of(copies, entry.checksum, manifest, sealer)
         })
     }
 }

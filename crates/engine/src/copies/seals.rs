@@ -5,7 +5,7 @@ use teeline_core::seal::{Context, Sealer, open_rows};
 use teeline_core::{BackupError, CatalogEntry, ObjectRow, SealedManifest, SegmentEntry};
 
 use super::{Copies, Window};
-use crate::files::{WholeFile, file_of};
+use crate::files::WholeFile;
 use crate::keys::{Keys, authenticate};
 use crate::open::Opened;
 
@@ -65,12 +65,17 @@ impl Copies {
             chunks: segment.chunks,
             is_last,
         };
-        let key = file_of(&self.path, &segment.file)?;
         let range = segment.stored_bytes.saturating_sub(end_bytes)..segment.stored_bytes;
         let mut failure = None;
         for copy in &self.copies {
-            let read = copy.opened.sink.read(&key, range.clone()).await;
-            match read.and_then(|end| sealer.open(&segment.file, context, &end)) {
+            let read = async {
+                let key = copy.key(&segment.file)?;
+                copy.opened.sink.read(&key, range.clone()).await
+            };
+            match read
+                .await
+                .and_then(|end| sealer.open(&segment.file, context, &end))
+            {
                 Ok(_) => return Ok(()),
                 Err(error) => failure = Some(error),
             }
