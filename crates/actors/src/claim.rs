@@ -1,10 +1,12 @@
 //! Whose a backup's id is at a destination: its root is marked, the id claimed, and the claim told from another one later.
 
 use bytes::Bytes;
+use teeline_core::document::Document;
 use teeline_core::{
     BackupError, Class, DestinationMarker, ObjectKey, RunClaim, Sink, Timestamp, document, layout,
 };
 
+use crate::entry::read_up_to;
 use crate::written::{is_there, put_checked};
 
 /// The claim of a run, as it stands at a destination. Whoever claims the id anew after a sweep, by the same bytes, makes another
@@ -76,8 +78,7 @@ pub async fn mark(sink: &dyn Sink) -> Result<(), BackupError> {
     let bytes = document::seal(&DestinationMarker {});
     match sink.put(&marker, bytes).await {
         Err(error) if error.class() == Class::Conflict => {
-            let size = sink.head(&marker).await?.bytes;
-            let found = sink.read(&marker, 0..size).await?;
+            let found = read_up_to(sink, &marker, DestinationMarker::BYTES_MAX).await?;
             document::open::<DestinationMarker>(&format!("{sink}: {marker}"), &found).map_err(
                 |error| {
                     error.suggest(format!(

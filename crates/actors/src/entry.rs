@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use teeline_core::{BackupError, Class, ObjectKey, Sink, document, published_marker};
+use teeline_core::document::Document;
+use teeline_core::{BackupError, CatalogEntry, Class, ObjectKey, Sink, published_marker};
 
 /// The bytes of the entry with this key, which may be folded.
 ///
@@ -39,6 +40,15 @@ pub async fn folded(sink: &dyn Sink, key: &ObjectKey) -> Result<Vec<ObjectKey>, 
 }
 
 async fn read_object(sink: &dyn Sink, key: &ObjectKey) -> Result<Bytes, BackupError> {
-    let size = sink.head(key).await?.bytes.min(document::BYTES_MAX);
+    read_up_to(sink, key, CatalogEntry::BYTES_MAX).await
+}
+
+/// The bytes of a stored document; of one that is larger than it may be, one more than that.
+pub(crate) async fn read_up_to(
+    sink: &dyn Sink,
+    key: &ObjectKey,
+    bytes_max: u64,
+) -> Result<Bytes, BackupError> {
+    let size = sink.head(key).await?.bytes.min(bytes_max + 1);
     sink.read(key, 0..size).await
 }

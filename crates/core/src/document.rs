@@ -19,6 +19,9 @@ pub trait Document: Serialize + DeserializeOwned {
     const FORMAT: &'static str;
     /// The newest version. A document of this one or an earlier one is read, any other is refused by name.
     const VERSION: u32;
+    /// None is larger: whoever rules a destination may put what he likes there, and it is parsed as a whole. What grows with what a
+    /// backup holds may have all of [`BYTES_MAX`].
+    const BYTES_MAX: u64 = BYTES_MAX;
 
     /// The value of `version`: the earliest one by which readers don't misread what this document says.
     fn version(&self) -> u32 {
@@ -29,6 +32,9 @@ pub trait Document: Serialize + DeserializeOwned {
 /// No document is larger, and no other file that is read whole: an attachment of a backup. Writers keep to it as readers
 /// do, so that nothing is published that can't be read again.
 pub const BYTES_MAX: u64 = 256 << 20;
+
+/// The same of documents that say a few things of one matter.
+pub const SMALL_BYTES_MAX: u64 = 64 << 10;
 
 const MAC_OPEN: &str = ",\"mac\":\"";
 const MAC_CLOSE: &str = "\"";
@@ -116,10 +122,13 @@ pub fn check_size(subject: &str, bytes: u64, bytes_max: u64) -> Result<(), Backu
 /// Reads a sealed document; `subject` names the file in errors.
 ///
 /// # Errors
-/// [`Class::Corrupt`] where the digest or the form is wrong; [`Class::Permanent`] where the document is whole but of
+/// [`Class::Corrupt`] where the digest, the size or the form is wrong; [`Class::Permanent`] where the document is whole but of
 /// another format or of a version that this code doesn't know.
 pub fn open<D: Document>(subject: &str, bytes: &[u8]) -> Result<D, BackupError> {
     let corrupt = |message: &str| BackupError::corrupt(subject, message);
+    if bytes.len() as u64 > D::BYTES_MAX {
+        return Err(too_large(subject, bytes.len() as u64));
+    }
     let split = bytes
         .len()
         .checked_sub(SEAL_BYTES)
@@ -146,6 +155,11 @@ pub fn open<D: Document>(subject: &str, bytes: &[u8]) -> Result<D, BackupError> 
             format!("unexpected content: {error}"),
         )
     })
+}
+
+/// A document of so many bytes isn't one that a writer made.
+pub fn too_large(subject: &str, bytes: u64) -> BackupError {
+    BackupError::corrupt(subject, format!("{bytes} bytes is too large for it"))
 }
 
 fn check_version<D: Document>(
@@ -191,6 +205,7 @@ mod tests {
     impl Document for Note {
         const FORMAT: &'static str = "note";
         const VERSION: u32 = 1;
+        const BYTES_MAX: u64 = SMALL_BYTES_MAX;
     }
 
     /// As [`Note`], and the later versions of it that say more.
@@ -243,6 +258,20 @@ mod tests {
         let error = within("n", seal(&note), bytes - 1).unwrap_err();
         assert_eq!(error.class(), Class::Permanent);
         assert!(error.to_string().starts_with("write n: "), "{error}");
+    }
+
+    #[test]
+    fn what_is_larger_than_its_kind_may_be_is_not_parsed() {
+        let about = |bytes: u64| Note {
+            text: "x".repeat(usize::try_from(bytes).unwrap()),
+        };
+        let around = seal(&about(0)).len() as u64;
+        let most = about(Note::BYTES_MAX - around);
+        assert_eq!(open::<Note>("n", &seal(&most)).unwrap(), most);
+        let error = open::<Note>("n", &seal(&about(Note::BYTES_MAX - around + 1))).unwrap_err();
+        assert_eq!(error.class(), Class::Corrupt);
+        let message = format!("n: {} bytes is too large for it", Note::BYTES_MAX + 1);
+        assert!(error.to_string().ends_with(&message), "{error}");
     }
 
     #[test]

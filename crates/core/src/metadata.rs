@@ -24,8 +24,17 @@ pub const METADATA_BYTES_MAX: usize = 16 << 10;
 /// assert!(!metadata.has("ticket", "7"));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct Metadata(Map<String, Value>);
+
+/// Readers keep to the same bound as writers.
+impl TryFrom<Map<String, Value>> for Metadata {
+    type Error = BackupError;
+
+    fn try_from(values: Map<String, Value>) -> Result<Self, BackupError> {
+        Metadata::new(values)
+    }
+}
 
 impl Metadata {
     /// Metadata of these values.
@@ -108,5 +117,7 @@ mod tests {
             error.to_string(),
             "metadata: it takes 16385 bytes as JSON; accepted: up to 16384"
         );
+        let read: Result<Metadata, _> = serde_json::from_value(json!({"a": format!("{text}x")}));
+        assert!(read.is_err());
     }
 }

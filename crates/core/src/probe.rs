@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::Document;
+use crate::document::{self, Document};
 use crate::time::Timestamp;
 
 /// What a probe of a destination found. The newest one says how the destination is.
@@ -55,12 +55,8 @@ impl Promises {
     }
 }
 
-impl ProbeRecord {
-    /// None is larger.
-    pub const BYTES_MAX: u64 = 64 << 10;
-}
-
 impl Document for ProbeRecord {
     const FORMAT: &'static str = "teeline-probe";
     const VERSION: u32 = 1;
+    const BYTES_MAX: u64 = document::SMALL_BYTES_MAX;
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::BackupRef;
 use crate::digest::Digest;
-use crate::document::Document;
+use crate::document::{self, Document};
 use crate::error::ErrorReport;
 use crate::id::{BackupId, BackupType};
 use crate::index::index_suffix;
@@ -27,6 +27,7 @@ pub struct DestinationMarker {}
 impl Document for DestinationMarker {
     const FORMAT: &'static str = "teeline-destination";
     const VERSION: u32 = 1;
+    const BYTES_MAX: u64 = document::SMALL_BYTES_MAX;
 }
 
 /// Lies in a database while it is being restored into a place where there was none, so that a restore which was killed is
@@ -246,6 +247,11 @@ pub struct AskedFor {
     pub records: Option<Digest>,
 }
 
+impl AskedFor {
+    /// Bytes that the globs may take as JSON: a catalogue's entry has them whole.
+    pub const BYTES_MAX: usize = 512 << 10;
+}
+
 impl CatalogEntry {
     /// Whether it says the same as the entry of a backup does: that one, or as an earlier version wrote it.
     pub fn is(&self, right: &CatalogEntry) -> bool {
@@ -268,6 +274,8 @@ impl CatalogEntry {
 impl Document for CatalogEntry {
     const FORMAT: &'static str = "teeline-catalog-entry";
     const VERSION: u32 = 2;
+    /// What was asked for and what is said of the backup have bounds of their own, and the rest is short.
+    const BYTES_MAX: u64 = 1 << 20;
 
     /// Whoever doesn't know of parents would delete them.
     fn version(&self) -> u32 {
@@ -300,6 +308,7 @@ pub struct Withdrawal {
 impl Document for Withdrawal {
     const FORMAT: &'static str = "teeline-withdrawal";
     const VERSION: u32 = 1;
+    const BYTES_MAX: u64 = document::SMALL_BYTES_MAX;
 }
 
 /// Why a backup was withdrawn.
@@ -439,6 +448,7 @@ fn is_zero(number: &u32) -> bool {
 impl Document for RunRecord {
     const FORMAT: &'static str = "teeline-run-record";
     const VERSION: u32 = 1;
+    const BYTES_MAX: u64 = 1 << 20;
 }
 
 #[cfg(test)]

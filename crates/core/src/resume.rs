@@ -17,7 +17,7 @@ use crate::block::ResourceId;
 use crate::chain::young_from;
 use crate::chunk::ChunkEntry;
 use crate::digest::Digest;
-use crate::document::Document;
+use crate::document::{self, Document};
 use crate::error::{BackupError, Class};
 use crate::id::BackupId;
 use crate::index::ResourceEnd;
@@ -120,6 +120,7 @@ pub struct ResumptionMarker {
 impl Document for ResumptionMarker {
     const FORMAT: &'static str = "teeline-resumption";
     const VERSION: u32 = 1;
+    const BYTES_MAX: u64 = document::SMALL_BYTES_MAX;
 }
 
 /// How a run is gone on with.

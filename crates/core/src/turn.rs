@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::document::Document;
+use crate::document::{self, Document};
 use crate::error::ErrorReport;
 use crate::records::RunStatus;
 use crate::time::Timestamp;
@@ -62,17 +62,14 @@ pub struct TurnEnd {
     pub error: Option<ErrorReport>,
 }
 
-impl Turn {
-    /// Neither it nor its end is larger.
-    pub const BYTES_MAX: u64 = 64 << 10;
-}
-
 impl Document for Turn {
     const FORMAT: &'static str = "teeline-turn";
     const VERSION: u32 = 1;
+    const BYTES_MAX: u64 = document::SMALL_BYTES_MAX;
 }
 
 impl Document for TurnEnd {
     const FORMAT: &'static str = "teeline-turn-end";
     const VERSION: u32 = 1;
+    const BYTES_MAX: u64 = document::SMALL_BYTES_MAX;
 }

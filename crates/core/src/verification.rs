@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::document::Document;
+use crate::document::{self, Document};
 use crate::error::Class;
 use crate::id::BackupId;
 use crate::time::Timestamp;
@@ -176,9 +176,6 @@ pub struct RecordedDamage {
 }
 
 impl VerificationRecord {
-    /// No entry is larger: writers leave damage out that doesn't fit.
-    pub const BYTES_MAX: u64 = 64 << 10;
-
     /// What the key of this entry says.
     pub fn verification(&self) -> Verification {
         Verification {
@@ -193,6 +190,8 @@ impl VerificationRecord {
 impl Document for VerificationRecord {
     const FORMAT: &'static str = "teeline-verification";
     const VERSION: u32 = 1;
+    /// Writers leave damage out that doesn't fit.
+    const BYTES_MAX: u64 = document::SMALL_BYTES_MAX;
 }
 
 #[cfg(test)]

@@ -180,31 +180,33 @@ impl Catalog {
     }
 }
 
-/// Reads a whole small object.
+/// Reads a whole object that is kept to the bound of all that are read whole.
 pub(crate) async fn read_whole(
     sink: &dyn Sink,
     key: &ObjectKey,
 ) -> Result<bytes::Bytes, BackupError> {
-    read_sized(sink, &sink.head(key).await?).await
+    read_sized(sink, &sink.head(key).await?, document::BYTES_MAX).await
 }
 
-/// As [`read_whole`], where the size is known.
-async fn read_sized(sink: &dyn Sink, object: &ObjectMeta) -> Result<bytes::Bytes, BackupError> {
-    if object.bytes > document::BYTES_MAX {
-        return Err(BackupError::corrupt(
-            located(sink, &object.key),
-            format!("{} bytes is too large for it", object.bytes),
-        ));
+/// As [`read_whole`], where the size is known, and what it may be.
+async fn read_sized(
+    sink: &dyn Sink,
+    object: &ObjectMeta,
+    bytes_max: u64,
+) -> Result<bytes::Bytes, BackupError> {
+    if object.bytes > bytes_max {
+        let subject = located(sink, &object.key);
+        return Err(document::too_large(&subject, object.bytes));
     }
     sink.read(&object.key, 0..object.bytes).await
 }
 
-/// Reads a sealed document.
+/// Reads a sealed document, if it isn't larger than its kind may be.
 pub(crate) async fn read_document<D: document::Document>(
     sink: &dyn Sink,
     key: &ObjectKey,
 ) -> Result<D, BackupError> {
-    let bytes = read_whole(sink, key).await?;
+    let bytes = read_sized(sink, &sink.head(key).await?, D::BYTES_MAX).await?;
     document::open(&located(sink, key), &bytes)
 }
 

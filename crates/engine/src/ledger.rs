@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use futures::TryStreamExt;
 use serde::Serialize;
 use teeline_core::chain::BackupRef;
+use teeline_core::document::Document;
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, Class, Depth, Digest, ObjectKey, ObjectMeta,
     RecordedDamage, Span, Timestamp, Verification, VerificationRecord, VerificationResult,
@@ -165,7 +166,7 @@ pub(crate) async fn keys(
         .await
 }
 
-/// An entry of the ledger; its size was seen in the listing, and is looked at again.
+/// An entry of the ledger.
 ///
 /// # Errors
 /// Where it can't be read, or says something other than its key.
@@ -175,18 +176,11 @@ pub(crate) async fn read_entry(
 ) -> Result<VerificationRecord, BackupError> {
     let sink = opened.sink.as_ref();
     let key = layout::verification(check)?;
-    let subject = || located(sink, &key);
-    if sink.head(&key).await?.bytes > VerificationRecord::BYTES_MAX {
-        return Err(BackupError::corrupt(
-            subject(),
-            "it is too large for an entry",
-        ));
-    }
     let record: VerificationRecord = read_document(sink, &key).await?;
     match record.verification() == *check {
         true => Ok(record),
         false => Err(BackupError::corrupt(
-            subject(),
+            located(sink, &key),
             "its key says something else",
         )),
     }

@@ -1,6 +1,7 @@
 //! What probes of a destination found, as later runs look it up.
 
 use futures::TryStreamExt;
+use teeline_core::document::Document;
 use teeline_core::{BackupError, ObjectKey, ObjectMeta, ProbeRecord, Timestamp, layout};
 
 use crate::catalog::read_document;

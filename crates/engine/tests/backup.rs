@@ -12,7 +12,7 @@ use teeline::{
     Cancel, Engine, Executor, JsonlSource, ProgressEvent, RestoreRequest, RestoreTarget, RunStatus,
     StrategyKind, VerifyRequest, Which, WhichBackups,
 };
-use teeline_core::{Index, Manifest, ObjectKey, RunClaim, document};
+use teeline_core::{AskedFor, Index, Manifest, ObjectKey, RunClaim, document};
 
 #[tokio::test]
 async fn copies_are_equal_and_the_same_through_every_executor() {
@@ -230,6 +230,13 @@ async fn a_selective_backup_says_of_what() {
         assert!(error.message.contains(message), "{names:?}: {error:?}");
         assert_eq!((report.exit_code(), sink.keys()), (2, vec![]), "{names:?}");
     }
+    // A catalogue's entry has all of them.
+    let many = format!("{}*", "a".repeat(AskedFor::BYTES_MAX));
+    let mut asked = selective(None);
+    asked.include = vec![many];
+    let error = engine.check(&asked).unwrap_err();
+    assert!(error.message().contains("accepted: up to"), "{error}");
+
     let report = engine.backup(selective(Some(&["events"]))).await;
     assert_eq!(
         (report.exit_code(), report.record_count),

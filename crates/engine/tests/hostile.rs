@@ -7,20 +7,21 @@
 mod common;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use common::{engine, records, request, store, whole};
-use teeline::sinks::MemorySink;
+use common::{SpySink, engine, padded, place, records, request, store, unmark, whole};
+use teeline::sinks::{MemorySink, Operation};
 use teeline::{
-    BackupError, BackupRequest, Class, DeleteRequest, DestinationSpec, Digest, Engine, Executor,
-    JsonlSource, RestoreReport, RestoreRequest, RestoreStatus, RestoreTarget, Sink, Target,
-    Timestamp, VerifyReport, VerifyRequest, Which, exit,
+    BackupError, BackupRequest, Class, Damage, DeleteRequest, DestinationSpec, Digest, Engine,
+    Executor, JsonlSource, RestoreReport, RestoreRequest, RestoreStatus, RestoreTarget, Sink,
+    Target, Timestamp, VerifyReport, VerifyRequest, Which, exit,
 };
+use teeline_core::document::Document;
 use teeline_core::{
-    AttachmentEntry, CatalogEntry, ChunkEntry, Encoder, Frame, Index, IndexBuilder, Manifest,
-    ObjectKey, Restoring, SealedManifest, document, layout,
+    AttachmentEntry, CatalogEntry, ChunkEntry, DestinationMarker, Encoder, Frame, Index,
+    IndexBuilder, Manifest, ObjectKey, Restoring, RunRecord, SealedManifest, document, layout,
 };
 
 /// A backup of one segment, and what its documents say.
@@ -445,6 +446,65 @@ async fn of_two_that_differ_neither_is_restored() {
     assert_eq!(one.keys(), before);
 }
 
+/// Small documents of a destination can be as large as whoever rules it likes.
+#[tokio::test]
+async fn what_is_too_large_for_its_kind_is_damage_and_never_read() {
+    let engine = engine(Executor::Threads(1));
+    let (one, (_, second)) = (MemorySink::new("first"), store("second"));
+    let reads: Arc<Mutex<Vec<(ObjectKey, u64)>>> = Arc::default();
+    let noted = Arc::clone(&reads);
+    let spied = SpySink::new(one.clone(), move |operation, key, bytes| {
+        if operation == Operation::Read {
+            noted.lock().unwrap().push((key.clone(), bytes));
+        }
+    });
+    let both = vec![place("first", spied), second];
+    let lines = records(100);
+    let made = engine.backup(request(&lines, &both)).await;
+    assert_eq!(made.exit_code(), 0, "{made:?}");
+    unmark(&one).await;
+    for (folder, bytes_max) in [
+        ("catalog/", CatalogEntry::BYTES_MAX),
+        ("runs/", RunRecord::BYTES_MAX),
+        ("teeline.json", DestinationMarker::BYTES_MAX),
+    ] {
+        let of_folder = |key: &ObjectKey| key.as_str().starts_with(folder);
+        let key = one.keys().into_iter().find(of_folder).unwrap();
+        let right = whole(&one, &key).await;
+        one.overwrite(&key, &padded(&right, 1));
+        assert_restores_from(&engine, &both, &lines, exit::DONE).await;
+        one.overwrite(&key, &padded(&right, bytes_max));
+        let verified = engine.verify(VerifyRequest::new(both.clone())).await;
+        assert_eq!(verified.exit_code(), exit::DAMAGED, "{key}: {verified:?}");
+        let is_it = |damage: &&Damage| damage.file == key.as_str();
+        let mut damage = verified.backups[0].destinations[0].damage.iter();
+        let damage = damage.find(is_it).unwrap();
+        assert!(damage.message.ends_with("too large for it"), "{damage:?}");
+        let restored = match folder {
+            "catalog/" => exit::DEGRADED,
+            _ => exit::DONE,
+        };
+        assert_restores_from(&engine, &both, &lines, restored).await;
+        let mut reads = reads.lock().unwrap();
+        let too_much = reads
+            .drain(..)
+            .find(|(of, bytes)| *of == key && *bytes > bytes_max);
+        assert_eq!(too_much, None);
+        one.overwrite(&key, &right);
+    }
+    assert_restores_from(&engine, &both, &lines, exit::DONE).await;
+}
+
+async fn assert_restores_from(engine: &Engine, at: &[DestinationSpec], lines: &[u8], code: u8) {
+    let folder = tempfile::tempdir().unwrap();
+    let target = RestoreTarget::Folder(folder.path().join("restored"));
+    let asked = RestoreRequest::new(Which::Latest, at.to_vec(), target);
+    let restored = engine.restore(asked).await;
+    assert_eq!(restored.exit_code(), code, "{restored:?}");
+    let found = std::fs::read(folder.path().join("restored/events.jsonl")).unwrap();
+    assert!(found == lines);
+}
+
 /// Where a backup is at one destination says nothing of where it is at another.
 #[tokio::test]
 async fn one_that_says_another_folder_leads_no_other_copy_astray() {
@@ -466,15 +526,9 @@ async fn one_that_says_another_folder_leads_no_other_copy_astray() {
             one.delete(&key).await.unwrap();
         }
     }
-    for at in [both.clone(), [both[1].clone(), both[0].clone()]] {
-        let folder = tempfile::tempdir().unwrap();
-        let target = RestoreTarget::Folder(folder.path().join("restored"));
-        let asked = RestoreRequest::new(Which::Latest, at.to_vec(), target);
-        let restored = engine.restore(asked).await;
-        assert!(restored.error.is_none(), "{restored:?}");
-        let found = std::fs::read(folder.path().join("restored/events.jsonl")).unwrap();
-        assert!(found == lines);
-    }
+    assert_restores_from(&engine, &both, &lines, exit::DEGRADED).await;
+    let swapped = [both[1].clone(), both[0].clone()];
+    assert_restores_from(&engine, &swapped, &lines, exit::DONE).await;
 }
 
 /// A target that panics when it is to take lines.

@@ -9,7 +9,7 @@ use super::hkdf;
 use super::kdf::{Kdf, KdfFunction};
 use super::sealer::{open_with, seal_with};
 use super::secret::{Base64, KeySecret, RawKey, SecretText, X25519Public, X25519Secret};
-use crate::document::Document;
+use crate::document::{self, Document};
 use crate::error::{BackupError, Class};
 use crate::id::BackupId;
 use crate::time::Timestamp;
@@ -76,6 +76,7 @@ pub struct SealedKey {
 impl Document for SealedKey {
     const FORMAT: &'static str = "teeline-key";
     const VERSION: u32 = 1;
+    const BYTES_MAX: u64 = document::SMALL_BYTES_MAX;
 }
 
 /// For whom a data key is sealed.

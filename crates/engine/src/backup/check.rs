@@ -1,7 +1,9 @@
 //! What is refused before anything is opened.
 
 use teeline_actors::Executor;
-use teeline_core::{BackupError, BackupId, LagPolicy, RECORD_BYTES_MAX, Strategy, StrategyKind};
+use teeline_core::{
+    AskedFor, BackupError, BackupId, LagPolicy, RECORD_BYTES_MAX, Strategy, StrategyKind,
+};
 
 use super::taking_part;
 use super::wanted::Wanted;
@@ -33,6 +35,7 @@ pub(super) fn strategy(
     check_apart_from_source(request)?;
     check_type(request)?;
     check_base(request)?;
+    check_globs(request)?;
     let wanted = Wanted::new(request)?;
     request.source.check(&wanted.selection())?;
     check_apart(&request.destinations)?;
@@ -74,6 +77,25 @@ fn check_type(request: &BackupRequest) -> Result<(), BackupError> {
         ),
         _ => Ok(()),
     }
+}
+
+/// Refuses more globs than a catalogue's entry has room for.
+fn check_globs(request: &BackupRequest) -> Result<(), BackupError> {
+    let asked_for = AskedFor {
+        include: request.included(),
+        exclude: request.exclude.clone(),
+        records: None,
+    };
+    let bytes = serde_json::to_vec(&asked_for).map_or(usize::MAX, |json| json.len());
+    if bytes <= AskedFor::BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "their names and globs take {bytes} bytes as JSON; accepted: up to {}",
+        AskedFor::BYTES_MAX
+    );
+    Err(BackupError::usage("resources", message)
+        .suggest("give globs that stand for many of them (--include, --exclude)"))
 }
 
 /// Refuses what only an incremental backup has.

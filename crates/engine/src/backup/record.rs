@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use teeline_actors::is_there;
+use teeline_core::document::Document;
 use teeline_core::{
     BackupError, BackupId, Class, ErrorReport, ObjectKey, RunRecord, Sink, Timestamp, document,
     layout,
@@ -43,7 +44,11 @@ impl Run<'_> {
             destinations: report.destinations.clone(),
         };
         let bytes = document::seal(&record);
-        let key = match layout::run_record(&id, ended_at) {
+        let key = layout::run_record(&id, ended_at).and_then(|key| {
+            let size = bytes.len() as u64;
+            document::check_size(key.as_str(), size, RunRecord::BYTES_MAX).map(|()| key)
+        });
+        let key = match key {
             Ok(key) => key,
             Err(error) => return vec![(0, error)],
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use teeline_actors::{is_there, read_entry};
+use teeline_core::document::Document;
 use teeline_core::published_marker::{self, Told};
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, Class, Digest, ObjectKey, ObjectMeta, Sink, Timestamp,
@@ -193,7 +194,7 @@ impl Listed {
     async fn open(&self, sink: &dyn Sink) -> Result<(CatalogEntry, Bytes), BackupError> {
         let key = &self.key;
         let bytes = match &self.object {
-            Some(object) => read_sized(sink, object).await,
+            Some(object) => read_sized(sink, object, CatalogEntry::BYTES_MAX).await,
             None => read_folded(sink, key, &self.markers),
         };
         let bytes = match bytes {

@@ -9,7 +9,7 @@ use teeline_core::{
 };
 
 use super::process;
-use crate::catalog::{located, read_document};
+use crate::catalog::read_document;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::open::{Opened, open_all};
@@ -161,13 +161,7 @@ async fn read<D: document::Document>(
     key: &ObjectKey,
 ) -> Result<Option<D>, BackupError> {
     let sink = opened.sink.as_ref();
-    let found = async {
-        if sink.head(key).await?.bytes > Turn::BYTES_MAX {
-            return Err(BackupError::corrupt(located(sink, key), "it is too large"));
-        }
-        read_document(sink, key).await
-    };
-    match found.await {
+    match read_document(sink, key).await {
         Ok(document) => Ok(Some(document)),
         Err(error) if error.class() == Class::NotFound => Ok(None),
         Err(error) if error.class() == Class::Corrupt => {

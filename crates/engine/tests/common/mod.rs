@@ -13,7 +13,7 @@ use teeline::{
     BackupError, BackupRequest, CustomSink, DestinationSpec, Engine, Executor, JsonlSource, Place,
     Sink, Timestamp,
 };
-use teeline_core::{Capabilities, ObjectKey, ObjectMeta, Upload, published_marker};
+use teeline_core::{Capabilities, Digest, ObjectKey, ObjectMeta, Upload, published_marker};
 use tokio::sync::watch;
 
 /// `count` records of varying size, the same each time.
@@ -84,6 +84,21 @@ pub(crate) async fn objects(sink: &MemorySink) -> Vec<(ObjectKey, Vec<u8>)> {
         objects.push((key, bytes.to_vec()));
     }
     objects
+}
+
+/// A stored document with so many bytes of nothing in it, by which its digest is right.
+pub(crate) fn padded(document: &[u8], padding: u64) -> Vec<u8> {
+    let end = document.windows(11).rposition(|at| at == b",\"blake3\":\"");
+    let mut padded = document[..end.expect("it ends in its digest")].to_vec();
+    padded.extend_from_slice(b",\"padding\":\"");
+    padded.resize(
+        padded.len() + usize::try_from(padding).expect("it fits"),
+        b'x',
+    );
+    padded.push(b'"');
+    let digest = Digest::of(&padded);
+    padded.extend_from_slice(format!(",\"blake3\":\"{digest}\"}}\n").as_bytes());
+    padded
 }
 
 /// Takes the markers of published backups away, so that listings ask for manifests.

@@ -8,11 +8,12 @@ use teeline::{
     DestinationSpec, Engine, KeyChange, KeySecret, KeysReport, KeysRequest, Recipient,
     RepairRequest, Sink, SyncRequest, WhichBackups, X25519Secret, exit,
 };
+use teeline_core::document::{self, Document};
+use teeline_core::ObjectKey;
 use teeline_core::seal::{KeyId, SealedKey};
-use teeline_core::{ObjectKey, document};
 
 use super::common::watched::watched;
-use super::common::{objects, store, whole};
+use super::common::{objects, padded, store, whole};
 use super::{Made, key, keys, made, made_by, recipient};
 
 fn all() -> Vec<(Recipient, KeySecret)> {
@@ -361,6 +362,28 @@ async fn key_objects_of_another_key_are_none() {
 }
 
 /// Whoever can write to a destination can put key objects there, each of which would cost a passphrase its time.
+#[tokio::test]
+async fn a_key_object_that_is_too_large_for_one_is_not_read() {
+    let made = made().await;
+    let names = made.names(0);
+    let name = names.iter().find(|name| name.starts_with("keys/")).unwrap();
+    let object = made.file(name);
+    let right = whole(&made.sinks[0], &object).await;
+    made.sinks[0].overwrite(&object, &padded(&right, 1));
+    made.assert_restores(&made.at[..1], &key(1)).await;
+
+    made.sinks[0].overwrite(&object, &padded(&right, SealedKey::BYTES_MAX));
+    let verified = made.verify(keys(&[]), false).await;
+    assert_eq!(verified.exit_code(), exit::DAMAGED, "{verified:?}");
+    let (report, _) = made.restore(&made.at[..1], keys(&[key(1)])).await;
+    assert_eq!(report.exit_code(), exit::DAMAGED, "{report:?}");
+    let message = report.error.unwrap().message;
+    assert!(message.ends_with("is too large for it"), "{message}");
+    let (report, lines) = made.restore(&made.at, keys(&[key(1)])).await;
+    assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
+    assert!(lines == made.lines);
+}
+
 #[tokio::test]
 async fn more_key_objects_than_are_tried_are_refused_until_they_are_gone() {
     let made = made().await;
