@@ -1,7 +1,8 @@
 //! A folder as target: one restore at a time, nothing half-done, and what stands in the way is said before.
 #![allow(
     clippy::unwrap_used,
-    reason = "a test ends where something is not as it should be"
+    clippy::print_stdout,
+    reason = "a test ends where something is not as it should be, and says what it left out"
 )]
 
 mod common;
@@ -9,13 +10,15 @@ mod common;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{SpySink, engine, place, records, request, store};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, Cancel, Class, DestinationSpec, Engine, Executor, RestoreReport, RestoreRequest,
-    RestoreTarget, Which,
+    BackupId, BackupRequest, Cancel, Class, DestinationSpec, Engine, Executor, JsonlSource,
+    RestoreReport, RestoreRequest, RestoreTarget, Which,
 };
 
 struct Made {
@@ -168,6 +171,152 @@ async fn a_folder_in_a_files_place_is_found_before_anything_is_moved() {
     assert_eq!(made.restore("out", true).await.exit_code(), 0);
     made.assert_restored("out");
     assert_eq!(fs::read(out.join("other")).unwrap(), b"stays");
+}
+
+/// A folder that something is mounted on, until it is dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// `None` where this isn't allowed.
+    fn on(folder: PathBuf, arguments: &[&str]) -> Option<Self> {
+        fs::create_dir_all(&folder).unwrap();
+        let mut mount = Command::new("mount");
+        let ran = mount.args(arguments).arg(&folder).output().unwrap();
+        if !ran.status.success() {
+            println!("nothing can be mounted here: no restore to a mounted folder is tried");
+            return None;
+        }
+        Some(Mounted(folder))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(&self.0).status();
+        assert!(unmounted.unwrap().success() || std::thread::panicking());
+    }
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Nothing can be renamed onto it, nor from beside it into it.
+#[tokio::test]
+async fn a_mounted_folder_is_restored_to_without_a_byte_beside_it() {
+    let made = made().await;
+    let beside = made.path("beside");
+    fs::create_dir(&beside).unwrap();
+    let tmpfs = ["-t", "tmpfs", "-o", "size=16m", "teeline"];
+    let bind = ["--bind", beside.to_str().unwrap()];
+    for arguments in [&tmpfs[..], &bind] {
+        let out = made.path("out");
+        let Some(_mounted) = Mounted::on(out.clone(), arguments) else {
+            return;
+        };
+        // As a new filesystem is, on which restores of this and of another backup were killed.
+        fs::create_dir(out.join("lost+found")).unwrap();
+        let left = format!(".out.{}.restoring", made.id);
+        let others = ".out.full-2026-11-22T02-00-00-aaaaaaaaaa.restoring";
+        for name in [left.as_str(), others] {
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(out.join(name))
+                .unwrap();
+            fs::write(out.join(name).join("stale.jsonl"), "half a li").unwrap();
+        }
+        let report = made.restore("out", false).await;
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        made.assert_restored("out");
+        assert_eq!(names_in(&out), [others, "events.jsonl", "lost+found"]);
+        assert_eq!(names_in(made.folder.path()), ["beside", "out"]);
+
+        // What is there stays, and is replaced where that is asked for.
+        fs::write(out.join("events.jsonl"), "mine").unwrap();
+        assert_refused(&made.restore("out", false).await, "isn't empty");
+        assert_eq!(fs::read(out.join("events.jsonl")).unwrap(), b"mine");
+        let report = made.restore("out", true).await;
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+        made.assert_restored("out");
+        assert_eq!(names_in(&out), [others, "events.jsonl", "lost+found"]);
+    }
+}
+
+#[tokio::test]
+async fn a_mounted_folder_that_was_filled_meanwhile_is_not_written() {
+    let made = made().await;
+    let out = made.path("out");
+    let Some(_mounted) = Mounted::on(out.clone(), &["-t", "tmpfs", "teeline"]) else {
+        return;
+    };
+    let filled = out.join("events.jsonl");
+    let filling = SpySink::new(made.sink.clone(), move |_, key, _| {
+        if key.as_str().ends_with(".jsonl.gz") {
+            fs::write(&filled, "mine").unwrap();
+        }
+    });
+    let mut asked = made.request(&out);
+    asked.destinations = vec![place("one", filling)];
+    assert_refused(&made.engine.restore(asked).await, "isn't empty");
+    assert_eq!(fs::read(out.join("events.jsonl")).unwrap(), b"mine");
+    assert_eq!(names_in(&out), ["events.jsonl"]);
+}
+
+/// Of three files the one in the middle can't be renamed, in whichever order they come.
+#[tokio::test]
+async fn a_mounted_folder_to_which_not_all_can_be_renamed_is_left_empty() {
+    let engine = engine(Executor::Threads(2));
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    fs::create_dir(&data).unwrap();
+    for name in ["a", "b", "c"] {
+        fs::write(data.join(format!("{name}.jsonl")), records(10)).unwrap();
+    }
+    let (sink, at) = store("one");
+    let made = engine
+        .backup(BackupRequest::new(JsonlSource::path(&data), vec![at]))
+        .await;
+    assert_eq!(made.exit_code(), 0, "{made:?}");
+    let Some(_mounted) = Mounted::on(out.clone(), &["-t", "tmpfs", "teeline"]) else {
+        return;
+    };
+    let staging = out.join(format!(".out.{}.restoring", made.id.unwrap()));
+    let (held, holder) = (staging.join("b.jsonl"), data.join("holder"));
+    fs::write(&holder, "").unwrap();
+    let is_held = AtomicBool::new(false);
+    let holding = SpySink::new(sink.clone(), {
+        let held = held.clone();
+        move |_, key, _| {
+            if key.as_str().ends_with(".jsonl.gz") && !is_held.swap(true, Ordering::SeqCst) {
+                let mut mount = Command::new("mount");
+                let ran = mount.arg("--bind").args([&holder, &held]).status();
+                assert!(ran.unwrap().success());
+            }
+        }
+    });
+    let restore = |from: DestinationSpec| {
+        let target = RestoreTarget::Folder(out.clone());
+        engine.restore(RestoreRequest::new(Which::Latest, vec![from], target))
+    };
+    let report = restore(place("one", holding)).await;
+    assert_eq!(report.exit_code(), 1, "{report:?}");
+    let staged = staging.file_name().unwrap().to_str().unwrap();
+    assert_eq!(names_in(&out), [staged]);
+    assert!(
+        Command::new("umount")
+            .arg(&held)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let report = restore(place("one", sink)).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    assert_eq!(names_in(&out), ["a.jsonl", "b.jsonl", "c.jsonl"]);
 }
 
 #[tokio::test]

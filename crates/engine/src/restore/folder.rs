@@ -1,7 +1,8 @@
-//! A folder as target: `<resource>.jsonl` for each resource, staged beside it and renamed as a whole.
+//! A folder as target: `<resource>.jsonl` for each resource, staged beside it and renamed as a whole. Where that can't be, since it is
+//! the root of a mount, it is staged in it, and renamed file by file.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,10 @@ use teeline_core::{
 };
 use tokio::fs::{self, File};
 
-use super::staging::{NO_LINK, Staging};
+use super::staging::{NO_LINK, Staging, is_mounted, may_be_left, name_for};
+
+/// A filesystem of some kinds is made with it.
+const LOST_AND_FOUND: &str = "lost+found";
 
 #[derive(Debug)]
 pub(super) struct FolderTarget {
@@ -22,6 +26,7 @@ pub(super) struct FolderTarget {
     named: PathBuf,
     /// The same with symbolic links followed: what is renamed takes the place of the folder, not of a link to it.
     folder: PathBuf,
+    is_mounted: bool,
     overwrite: bool,
     staging: Option<Staging>,
     /// The file of each resource.
@@ -76,9 +81,13 @@ impl FolderTarget {
         if there.is_ok_and(|there| !there.is_dir()) {
             return Err(refused("it is a file, and a restore needs a folder"));
         }
+        let looked_at = folder.clone();
+        let looked = tokio::task::spawn_blocking(move || is_mounted(&looked_at)).await;
+        let is_mounted = looked.map_err(|error| failed("look at", &folder, error.into()))?;
         Ok(FolderTarget {
             named,
             folder,
+            is_mounted,
             overwrite,
             staging: None,
             names: HashMap::new(),
@@ -133,17 +142,24 @@ impl FolderTarget {
         written.map_err(|error| failed("write", &path, error))
     }
 
+    /// What it is called.
+    fn name(&self) -> String {
+        let name = self.folder.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     async fn is_empty_or_absent(&self) -> Result<bool, BackupError> {
-        match fs::read_dir(&self.folder).await {
-            Ok(mut entries) => {
-                let first = entries.next_entry().await;
-                Ok(first
-                    .map_err(|error| failed("read", &self.folder, error))?
-                    .is_none())
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        match names_in(&self.folder).await {
+            Ok(names) => Ok(names.iter().all(|name| self.passes_over(name))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
             Err(error) => Err(failed("read", &self.folder, error)),
         }
+    }
+
+    /// Whether it is nobody's data: what a filesystem is made with, and what restores that were killed have left.
+    fn passes_over(&self, name: &OsStr) -> bool {
+        let name = name.to_string_lossy();
+        self.is_mounted && (name == LOST_AND_FOUND || may_be_left(&name, &self.name()))
     }
 
     /// Refuses a restore that would fail half-way: a file doesn't take a folder's place.
@@ -164,7 +180,11 @@ impl FolderTarget {
 
     /// Puts the staged folder, or each of its files, where it belongs.
     async fn publish(&self, staging: &Path) -> Result<(), BackupError> {
-        if !self.overwrite || self.is_empty_or_absent().await? {
+        let is_empty = self.is_empty_or_absent().await?;
+        if !is_empty && !self.overwrite {
+            return Err(self.not_empty());
+        }
+        if is_empty && !self.is_mounted {
             // Renaming onto an empty folder replaces it; onto one that was filled meanwhile it fails.
             match fs::rename(staging, &self.folder).await {
                 Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
@@ -173,22 +193,34 @@ impl FolderTarget {
                 renamed => renamed.map_err(|error| failed("rename", &self.folder, error))?,
             }
         } else {
-            let names = names_in(staging)
-                .await
-                .map_err(|error| failed("read", staging, error))?;
-            self.check_places(&names).await?;
-            for name in names {
-                let place = self.folder.join(&name);
-                fs::rename(staging.join(&name), &place)
-                    .await
-                    .map_err(|error| failed("rename", &place, error))?;
-            }
-            fs::remove_dir(staging)
-                .await
-                .map_err(|error| failed("remove", staging, error))?;
-            sync(&self.folder).await?;
+            self.publish_files(staging, is_empty).await?;
         }
         sync(parent(&self.folder)).await
+    }
+
+    /// Renames file by file. Where there was nothing before and one of them fails, nothing stays.
+    async fn publish_files(&self, staging: &Path, was_empty: bool) -> Result<(), BackupError> {
+        let names = names_in(staging)
+            .await
+            .map_err(|error| failed("read", staging, error))?;
+        self.check_places(&names).await?;
+        for (number, name) in names.iter().enumerate() {
+            let place = self.folder.join(name);
+            let Err(error) = fs::rename(staging.join(name), &place).await else {
+                continue;
+            };
+            for placed in names[..number].iter().filter(|_| was_empty) {
+                let back = fs::rename(self.folder.join(placed), staging.join(placed)).await;
+                if let Err(error) = back {
+                    tracing::warn!(target = %self, ?placed, %error, "what was half restored could not be taken back");
+                }
+            }
+            return Err(failed("rename", &place, error));
+        }
+        fs::remove_dir(staging)
+            .await
+            .map_err(|error| failed("remove", staging, error))?;
+        sync(&self.folder).await
     }
 
     fn not_empty(&self) -> BackupError {
@@ -228,13 +260,11 @@ impl Target for FolderTarget {
     }
 
     async fn begin(&mut self, restoring: &Restoring) -> Result<(), BackupError> {
-        let name = self
-            .folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let staging = parent(&self.folder).join(format!(".{name}.{}.restoring", restoring.backup));
+        let place = match self.is_mounted {
+            true => &self.folder,
+            false => parent(&self.folder),
+        };
+        let staging = place.join(name_for(&self.name(), &restoring.backup));
         let begun = tokio::task::spawn_blocking(move || Staging::begin(staging)).await;
         let begun = begun.map_err(|error| failed("stage in", &self.folder, error.into()))?;
         self.staging = Some(begun?);

@@ -1,4 +1,5 @@
-//! The folder that a restore is staged in, before it is renamed to what was asked for.
+//! The folder that a restore is staged in, before it is renamed to what was asked for: beside that, or in it where it is the root
+//! of a mount.
 //!
 //! It has one name for a backup and a target, so that what a killed restore left is found by the next one and goes. What
 //! tells a killed one from one that is under way is a lock on the folder: it ends with the process that holds it.
@@ -8,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use teeline_core::{BackupError, Class};
+use teeline_core::{BackupError, BackupId, Class};
 
 use super::folder::failed;
 
@@ -17,6 +18,9 @@ pub(super) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed(
 
 /// How often the folder may be gone again by the time that it is locked: each time another restore has ended.
 const TRIES_MAX: u32 = 8;
+
+/// What the folder is called, and what tries there what such folders are like.
+const SUFFIXES: [&str; 2] = [".restoring", ".probe"];
 
 /// A folder that is this restore's alone.
 #[derive(Debug)]
@@ -44,6 +48,44 @@ impl Staging {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The name of the folder in which a backup is staged for a target that is called `target`.
+pub(super) fn name_for(target: &str, backup: &BackupId) -> String {
+    format!(".{target}.{backup}{}", SUFFIXES[0])
+}
+
+/// Whether a folder of this name may be what a restore to a target that is called `target` has left, of whichever backup.
+pub(super) fn may_be_left(name: &str, target: &str) -> bool {
+    let rest = name.strip_prefix('.');
+    let rest = rest.and_then(|rest| rest.strip_prefix(target)?.strip_prefix('.'));
+    rest.is_some_and(|rest| SUFFIXES.iter().any(|suffix| rest.ends_with(suffix)))
+}
+
+/// Whether a folder is the root of a mount: nothing can be renamed onto that, nor from beside it into it. Blocks.
+pub(super) fn is_mounted(folder: &Path) -> bool {
+    let device = |folder: &Path| fs::metadata(folder).map(|found| found.dev()).ok();
+    let Some(own) = device(folder) else {
+        return false;
+    };
+    let parent = folder.parent().unwrap_or(folder);
+    device(parent).is_some_and(|above| above != own) || is_mount_root(folder)
+}
+
+/// The same of what is mounted from elsewhere on one device.
+#[cfg(target_os = "linux")]
+fn is_mount_root(folder: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let found = statx(CWD, folder, AtFlags::empty(), StatxFlags::empty());
+    found.is_ok_and(|found| {
+        let root = StatxAttributes::MOUNT_ROOT;
+        found.stx_attributes.contains(root)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mount_root(_: &Path) -> bool {
+    false
 }
 
 /// Locks the folder; `None` where it was renamed or removed before it was locked.
@@ -94,7 +136,7 @@ fn make(path: &Path) -> io::Result<bool> {
 
 /// What a folder is like there that we make: not every filesystem keeps owners and permissions as they were asked for.
 fn probe(beside: &Path) -> io::Result<fs::Metadata> {
-    let probe = beside.with_extension("probe");
+    let probe = beside.with_extension(SUFFIXES[1].trim_start_matches('.'));
     // One that a killed restore has left is empty; what isn't is somebody's, and in the way.
     let _ = fs::remove_dir(&probe);
     DirBuilder::new().mode(0o700).create(&probe)?;
