@@ -7,7 +7,7 @@
 mod common;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -493,6 +493,30 @@ async fn what_is_too_large_for_its_kind_is_damage_and_never_read() {
         one.overwrite(&key, &right);
     }
     assert_restores_from(&engine, &both, &lines, exit::DONE).await;
+}
+
+/// Many manifests are looked at at once for a list, and each may be large.
+#[tokio::test]
+async fn of_a_manifest_that_is_only_compared_no_more_than_a_piece_is_held() {
+    let mut stored = Stored::new().await;
+    let sealed = document::seal(&stored.manifest);
+    let large = padded(&sealed, 20 << 20);
+    stored.put(layout::MANIFEST, &large);
+    stored.entry.checksum = Digest::of(&large);
+    stored.entry.manifest_bytes = large.len() as u64;
+    stored.write_entry_at(stored.entry.started_at);
+    unmark(&stored.sink).await;
+    let most = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&most);
+    let spied = SpySink::new(stored.sink.clone(), move |operation, _, bytes| {
+        if operation == Operation::Read {
+            seen.fetch_max(bytes, Ordering::Relaxed);
+        }
+    });
+    let listed = stored.engine.list(&[place("one", spied)]).await;
+    assert_eq!(listed.exit_code(), exit::DONE, "{listed:?}");
+    assert_eq!(listed.backups.len(), 1);
+    assert_eq!(most.load(Ordering::Relaxed), 8 << 20);
 }
 
 async fn assert_restores_from(engine: &Engine, at: &[DestinationSpec], lines: &[u8], code: u8) {
