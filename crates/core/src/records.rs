@@ -249,7 +249,13 @@ pub struct AskedFor {
 
 impl AskedFor {
     /// Bytes that the globs may take as JSON: a catalogue's entry has them whole.
-    pub const BYTES_MAX: usize = 512 << 10;
+    pub const BYTES_MAX: u64 = 512 << 10;
+
+    /// Bytes that the globs take as JSON.
+    pub fn bytes(&self) -> u64 {
+        let json = serde_json::to_vec(&(&self.include, &self.exclude));
+        json.map_or(u64::MAX, |json| json.len() as u64)
+    }
 }
 
 impl CatalogEntry {

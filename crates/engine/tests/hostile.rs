@@ -20,7 +20,7 @@ use teeline::{
 };
 use teeline_core::document::Document;
 use teeline_core::{
-    AttachmentEntry, CatalogEntry, ChunkEntry, DestinationMarker, Encoder, Frame, Index,
+    AskedFor, AttachmentEntry, CatalogEntry, ChunkEntry, DestinationMarker, Encoder, Frame, Index,
     IndexBuilder, Manifest, ObjectKey, Restoring, RunRecord, SealedManifest, document, layout,
 };
 
@@ -207,7 +207,7 @@ async fn a_chunk_that_unpacks_to_more_than_it_can() {
 #[tokio::test]
 async fn sizes_and_sums_that_are_not_those_of_the_files() {
     type Forge = fn(&mut Manifest);
-    let forgeries: [(&str, Forge); 4] = [
+    let forgeries: [(&str, Forge); 5] = [
         ("chunks", |m| m.resources[0].segments[0].chunks += 1),
         ("plain bytes", |m| {
             m.resources[0].segments[0].plain_bytes += 1;
@@ -221,6 +221,11 @@ async fn sizes_and_sums_that_are_not_those_of_the_files() {
                 bytes: u64::MAX,
                 blake3: Digest::of(b""),
             });
+        }),
+        // Whoever copies or repairs the backup would write an entry that nobody reads.
+        ("large globs", |m| {
+            let bytes = usize::try_from(AskedFor::BYTES_MAX).unwrap();
+            m.plan.include = vec!["a".repeat(bytes)];
         }),
     ];
     for (what, forge) in forgeries {

@@ -5,6 +5,7 @@ use crate::digest::Digest;
 use crate::document;
 use crate::error::BackupError;
 use crate::layout;
+use crate::records::AskedFor;
 use crate::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer};
 
 impl PlanEntry {
@@ -42,6 +43,8 @@ impl SealedManifest {
     /// # Errors
     /// As [`SealedManifest::new`].
     pub fn authenticated(manifest: Manifest, sealer: Option<&Sealer>) -> Result<Self, BackupError> {
+        let asked_for = manifest.plan.asked_for().bytes();
+        document::check_size(layout::CATALOG, asked_for, AskedFor::BYTES_MAX)?;
         let bytes = match sealer {
             None => document::seal(&manifest),
             Some(sealer) => {

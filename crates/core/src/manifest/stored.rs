@@ -6,7 +6,7 @@ use super::Manifest;
 use crate::digest::Digest;
 use crate::document;
 use crate::error::BackupError;
-use crate::records::CatalogEntry;
+use crate::records::{AskedFor, CatalogEntry};
 
 /// A manifest with its bytes and their digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +31,15 @@ impl SealedManifest {
     /// Reads a stored manifest; `subject` names the file in errors.
     ///
     /// # Errors
-    /// As [`document::open`].
+    /// As [`document::open`]; and where nobody would read the catalogue's entry of it.
     pub fn open(subject: &str, bytes: Bytes) -> Result<Self, BackupError> {
+        let manifest: Manifest = document::open(subject, &bytes)?;
+        if manifest.plan.asked_for().bytes() > AskedFor::BYTES_MAX {
+            let message = "what was asked for is too large for a catalogue's entry";
+            return Err(BackupError::corrupt(subject, message));
+        }
         Ok(SealedManifest {
-            manifest: document::open(subject, &bytes)?,
+            manifest,
             checksum: Digest::of(&bytes),
             bytes,
         })

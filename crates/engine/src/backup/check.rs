@@ -86,7 +86,7 @@ fn check_globs(request: &BackupRequest) -> Result<(), BackupError> {
         exclude: request.exclude.clone(),
         records: None,
     };
-    let bytes = serde_json::to_vec(&asked_for).map_or(usize::MAX, |json| json.len());
+    let bytes = asked_for.bytes();
     if bytes <= AskedFor::BYTES_MAX {
         return Ok(());
     }
