@@ -8,8 +8,8 @@ use teeline::{
     DestinationSpec, Engine, KeyChange, KeySecret, KeysReport, KeysRequest, Recipient,
     RepairRequest, Sink, SyncRequest, WhichBackups, X25519Secret, exit,
 };
-use teeline_core::document::{self, Document};
 use teeline_core::ObjectKey;
+use teeline_core::document::{self, Document};
 use teeline_core::seal::{KeyId, SealedKey};
 
 use super::common::watched::watched;
