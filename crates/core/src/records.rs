@@ -430,7 +430,7 @@ pub struct RunRecord {
     /// How it took up a run that had broken off, or why it didn't.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resumed: Option<Resumed>,
-    /// How often it had been taken up by then. What it says is outdated once it has been again.
+    /// How often it had been taken up by then. What came of it afterwards it doesn't say.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub attempt: u32,
     /// When the run began.

@@ -1,6 +1,7 @@
 //! What runs have left that ended before they published anything, and whether that can be told from what is still wanted: a
 //! run that goes on, or a backup whose manifest is lost.
 
+use teeline_actors::read_entry;
 use teeline_core::commit::Recorded;
 use teeline_core::{
     BackupError, BackupId, Class, ObjectKey, RunClaim, RunRecord, Span, Timestamp,
@@ -75,7 +76,15 @@ pub(crate) async fn look(
             &message,
         )));
     }
-    let recorded = Recorded::of(last_said(&records, folder), &opened.location);
+    let recorded = match Recorded::of(readable(&records), &opened.location) {
+        // Whoever took it up had its entry written, and so was about to publish it.
+        Recorded::NeverPublished
+            if are_outdated(&records, folder) && has_entry(opened, &claim).await? =>
+        {
+            Recorded::Nothing
+        }
+        recorded => recorded,
+    };
     let is_whole = match recorded {
         Recorded::Nothing => match unpublished::reconstruct(sink, &folder.path, &claim, None).await
         {
@@ -102,6 +111,16 @@ pub(crate) async fn look(
     ))
 }
 
+/// Whether the catalogue has an entry of a run, be it a damaged one.
+pub(crate) async fn has_entry(opened: &Opened, claim: &RunClaim) -> Result<bool, BackupError> {
+    let entry = layout::catalog_entry(&claim.head.id, claim.head.started_at)?;
+    match read_entry(opened.sink.as_ref(), &entry).await {
+        Err(error) if error.class() == Class::NotFound => Ok(false),
+        Err(error) if error.class() != Class::Corrupt => Err(error),
+        _ => Ok(true),
+    }
+}
+
 /// Whether nothing in a folder was written lately, as far as the store says.
 pub(crate) fn is_untouched(folder: &RunFolder, uploads: &[UnfinishedUpload], bound: Bound) -> bool {
     let of_folder = uploads
@@ -114,16 +133,16 @@ pub(crate) fn is_untouched(folder: &RunFolder, uploads: &[UnfinishedUpload], bou
         .all(|at| bound.is_passed_by(at))
 }
 
-/// Those that can be read, and say what became of the run since it was taken up last: it may have published since an earlier one.
-pub(crate) fn last_said<'a>(
-    records: &'a Records,
-    folder: &RunFolder,
-) -> impl Iterator<Item = &'a RunRecord> + Clone {
-    let attempts = folder.attempts;
+/// Those that can be read.
+pub(crate) fn readable(records: &Records) -> impl Iterator<Item = &RunRecord> + Clone {
     records
         .iter()
         .filter_map(|(_, record)| record.as_ref().ok())
-        .filter(move |record| record.attempt >= attempts)
+}
+
+/// Whether the run was taken up since any of its records was left, so that nobody has said what came of it in the end.
+pub(crate) fn are_outdated(records: &Records, folder: &RunFolder) -> bool {
+    readable(records).all(|record| record.attempt < folder.attempts)
 }
 
 /// The unfinished uploads that teeline has begun and that nobody goes on with: those of no folder that a run may be writing

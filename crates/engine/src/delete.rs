@@ -413,8 +413,9 @@ impl Deletion<'_> {
         let sink = opened.sink.as_ref();
         let claim = read_claim(sink, self.id, &folder.path).await?;
         let records = run_records::of(sink, self.id).await?;
-        let said = dead_runs::last_said(&records, folder);
-        if !folder.has_manifest && !never_published(said, &opened.location) {
+        let has_ended = never_published(dead_runs::readable(&records), &opened.location)
+            && !dead_runs::are_outdated(&records, folder);
+        if !folder.has_manifest && !has_ended {
             let uploads: Vec<UnfinishedUpload> = sink.unfinished(None).try_collect().await?;
             let bound = Bound {
                 now: self.now,

@@ -1,6 +1,5 @@
 //! What a destination has that its catalogue doesn't list: backups that have lost their entry, and what dead runs have left.
 
-use teeline_actors::read_entry;
 use teeline_core::{
     BackupError, Class, Judged, KeptBy, RunClaim, UnfinishedUpload, Withdrawal, WithdrawalReason,
     layout,
@@ -55,12 +54,10 @@ impl Cleaning<'_> {
         claim: &RunClaim,
     ) -> Result<bool, BackupError> {
         let opened = &self.asked.opened;
-        let entry = layout::catalog_entry(&folder.id, claim.head.started_at)?;
-        match read_entry(opened.sink.as_ref(), &entry).await {
-            Err(error) if error.class() == Class::NotFound => {}
-            Err(error) if error.class() != Class::Corrupt => return Err(error),
-            _ => return Ok(true),
+        if dead_runs::has_entry(opened, claim).await? {
+            return Ok(true);
         }
+        let entry = layout::catalog_entry(&folder.id, claim.head.started_at)?;
         Ok(by_now(opened, &folder.id, &entry).await?.is_some())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
     BackupError, BackupId, Class, DestinationSpec, JsonlSource, Operation as Tried, RemovalStatus,
-    RepairRequest, Resume, Retention, Sink, SyncRequest, WithdrawalReason, exit,
+    RepairRequest, Resume, Retention, Sink, StrategyKind, SyncRequest, WithdrawalReason, exit,
 };
 use teeline_core::{ObjectKey, Withdrawal, document, layout, published_marker};
 
@@ -278,6 +278,50 @@ async fn what_a_run_said_before_it_was_taken_up_and_published_is_outdated() {
         let report = world.cleanup(&at, Retention::default()).await;
         let left = removals(&report)[0];
         assert_eq!(left.status, RemovalStatus::Left, "{report:?}");
+    }
+    let mut named = RepairRequest::rebuild_manifests(at.to_vec());
+    named.id = Some(id.clone());
+    let repaired = world.engine.repair(named).await;
+    assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+    world.assert_listed_and_whole(&at, &[id]).await;
+}
+
+#[tokio::test]
+async fn what_a_sync_has_completed_of_a_run_that_was_taken_up_was_published() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    std::fs::write(&path, &world.lines).unwrap();
+    let backup = async |to: &[DestinationSpec], resume| {
+        let mut asked = request(&[], to);
+        asked.source = Arc::new(JsonlSource::path(&path));
+        asked.strategy = StrategyKind::Any;
+        (asked.resume, asked.resume_quiet) = (resume, Duration::ZERO);
+        world.engine.backup(asked).await
+    };
+    let fails = || {
+        let fault = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+        fault.on_keys_with(".index")
+    };
+    let (here, at_here) = failing("here", fails());
+    let (there, at_there) = failing("there", fails());
+    let id = backup(&[at_here, at_there.clone()], None).await.id.unwrap();
+    let here = place("here", here);
+    world.wait(HOUR_MS);
+    let taken_up = backup(&[here.clone(), at_there], Some(Resume::Run(id.clone()))).await;
+    assert_eq!(taken_up.id.as_ref(), Some(&id), "{taken_up:?}");
+    let at = [place("there", there.clone())];
+    let all = vec![here, at[0].clone()];
+    world.wait(HOUR_MS);
+    let synced = world.engine.sync(SyncRequest::new(all)).await;
+    assert_eq!(synced.exit_code(), exit::DONE, "{synced:?}");
+    lose(&there, &["manifest.json"]).await;
+    world.wait(30 * DAY_MS);
+    for _ in 0..2 {
+        let report = world.cleanup(&at, Retention::default()).await;
+        let swept = removals(&report);
+        let is_removed = |it: &teeline::Removal| it.status == RemovalStatus::Removed;
+        assert!(!swept.into_iter().any(is_removed), "{report:?}");
     }
     let mut named = RepairRequest::rebuild_manifests(at.to_vec());
     named.id = Some(id.clone());
