@@ -145,6 +145,31 @@ async fn priority_moves_on_with_a_pass_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_pass_that_was_given_up_is_recorded_under_its_own_id() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("events.jsonl"), records(3000)).unwrap();
+    let engine = teeline::Engine::builder().workers(1).build().unwrap();
+    let refuses = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+    let (first, at_first) = failing("first", refuses.on_keys_with("catalog/"));
+    let source = teeline::JsonlSource::path(folder.path());
+    let mut asked = teeline::BackupRequest::new(source, vec![at_first, store("second").1]);
+    asked.strategy = StrategyKind::Priority;
+    let report = engine.backup(asked).await;
+    assert_eq!(report.exit_code(), 3, "{report:?}");
+    let made = report.id.unwrap();
+    let keys = first.keys();
+    let recorded = keys.iter().filter_map(teeline_core::layout::run_record_id);
+    let given_up: Vec<_> = recorded.filter(|id| *id != made).collect();
+    let [given_up] = &given_up[..] else {
+        panic!("{given_up:?}")
+    };
+    let status = engine
+        .status(&[common::place("first", first)], given_up)
+        .await;
+    assert_eq!(status.status, teeline::BackupState::Failed, "{status:?}");
+}
+
+#[tokio::test]
 async fn a_later_pass_that_makes_nothing_has_no_numbers_of_an_earlier_one() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("events.jsonl"), records(3000)).unwrap();

@@ -232,6 +232,7 @@ impl<'a> Run<'a> {
             if let Some(reason) =
                 differs.or_else(|| damaged_left(&done).filter(|_| is_gone_on_with))
             {
+                self.record_given_up(&id, &done).await;
                 afresh(report, reason);
                 (strategy, going_on) = (before, None);
                 spool = self.spool().await?;
@@ -240,14 +241,15 @@ impl<'a> Run<'a> {
                 continue;
             }
             strategy = done.strategy.clone();
-            let end = done.end;
-            self.take(done, id.clone(), path, report);
-            match end {
+            match done.end {
                 PassEnd::Finished(outcome) => {
+                    self.take(done, id, path, report);
                     report.status = outcome.into();
                     return Ok(());
                 }
                 PassEnd::Next(_) => {
+                    self.record_given_up(&id, &done).await;
+                    self.take(done, id, path, report);
                     if going_on.take().is_some() {
                         let reason = "the destination that has it failed, and the next one gets a pass of its own";
                         afresh(report, reason.to_owned());

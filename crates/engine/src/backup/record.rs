@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use teeline_actors::is_there;
+use teeline_actors::{PassReport, is_there};
 use teeline_core::document::Document;
 use teeline_core::{
-    BackupError, BackupId, Class, ErrorReport, ObjectKey, RunRecord, Sink, Timestamp, document,
-    layout,
+    BackupError, BackupId, Class, DestinationId, ErrorReport, ObjectKey, RunRecord, Sink,
+    Timestamp, document, layout,
 };
 use tokio::time::{Duration, timeout};
 
@@ -76,6 +76,23 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
+    /// Leaves the record of a pass that came to nothing, where another one follows it: the report is going to be about that one's
+    /// backup.
+    pub(super) async fn record_given_up(&self, id: &BackupId, done: &PassReport) {
+        let backup_type = self.request.backup_type.clone();
+        let mut report = BackupReport::failed(backup_type, self.started_at);
+        report.id = Some(id.clone());
+        report.error = done.error.as_ref().map(ErrorReport::from);
+        report.destinations = self.destination_reports();
+        for (DestinationId(index), at) in &done.destinations {
+            report.destinations[*index] = at.clone();
+        }
+        for (index, error) in self.record(&report, (self.engine.0.clock)()).await {
+            let at = &self.opened[index].name;
+            tracing::warn!(run = %id, at, %error, "what became of it couldn't be recorded");
+        }
+    }
+
     /// The id that was announced, where it is of this run and not of one that was to be taken up: what became of that one, this one
     /// doesn't know.
     fn own_id(&self) -> Option<BackupId> {
