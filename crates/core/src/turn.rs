@@ -38,6 +38,9 @@ pub struct ProcessMark {
     pub boot: Digest,
     /// In which its numbers of processes count.
     pub namespace: String,
+    /// In which its network is. Earlier versions don't say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// The number of the process.
     pub pid: u32,
     /// When it was started, in the ticks of the operating system.

@@ -11,7 +11,8 @@ pub(super) fn own() -> Option<ProcessMark> {
         machine: named("/etc/machine-id", "machine"),
         host: named("/proc/sys/kernel/hostname", "host"),
         boot: named("/proc/sys/kernel/random/boot_id", "boot")?,
-        namespace: namespace()?,
+        namespace: namespace("pid")?,
+        network: namespace("net"),
         pid,
         started: started(pid)?,
     })
@@ -39,9 +40,11 @@ fn has_left(
     if own.namespace == other.namespace {
         return started(other.pid) != Some(other.started);
     }
-    // A container that is started again keeps its name, and its first process has the same number.
+    // A container that is started again keeps its name, and its first process has the same number. Those that share a network, as that
+    // of the machine, may be called the same, and be alive at once.
     let is_earlier = own.pid == other.pid && other.started < own.started;
-    is_same_host && has_own_name && is_earlier
+    let shares_none = other.network.is_some() && own.network != other.network;
+    is_same_host && has_own_name && shares_none && is_earlier
 }
 
 /// A digest of what a file has, which is nobody else's business. What names nobody is left out.
@@ -62,8 +65,9 @@ fn has_own_name() -> bool {
     fs::read_link("/proc/self/ns/uts").is_ok_and(|link| link.to_string_lossy() != OF_THE_MACHINE)
 }
 
-fn namespace() -> Option<String> {
-    let link = fs::read_link("/proc/self/ns/pid").ok()?;
+/// One of the namespaces of this process, by its kind.
+fn namespace(kind: &str) -> Option<String> {
+    let link = fs::read_link(format!("/proc/self/ns/{kind}")).ok()?;
     Some(link.to_string_lossy().into_owned())
 }
 
@@ -108,6 +112,7 @@ mod tests {
             host: host.and_then(digest),
             boot: Digest::of(boot.as_bytes()),
             namespace: namespace.to_owned(),
+            network: Some(namespace.replace("pid", "net")),
             pid: 1,
             started: 100,
         }
@@ -159,6 +164,16 @@ mod tests {
             !has_left(&other, &own, false, seen),
             "the name is the machine's"
         );
+        for network in [own.network.clone(), None] {
+            let beside = ProcessMark {
+                network,
+                ..other.clone()
+            };
+            assert!(
+                !has_left(&beside, &own, true, seen),
+                "they may share the machine's network and name"
+            );
+        }
         let later = ProcessMark {
             started: 300,
             ..other.clone()
@@ -173,9 +188,15 @@ mod tests {
 
     #[test]
     fn a_mark_of_an_earlier_version_has_no_host() {
-        let mark = mark(None, Some("image"), "this", "pid:[1]");
+        let mark = ProcessMark {
+            network: None,
+            ..mark(None, Some("image"), "this", "pid:[1]")
+        };
         let json = serde_json::to_string(&mark).unwrap();
-        assert!(!json.contains("host"), "{json}");
+        assert!(
+            !json.contains("host") && !json.contains("network"),
+            "{json}"
+        );
         assert_eq!(serde_json::from_str::<ProcessMark>(&json).unwrap(), mark);
     }
 }
