@@ -19,6 +19,9 @@ use crate::report::Damage;
 /// So far ahead of this machine's clock a check or a probe may be dated, which may be the difference of two clocks.
 pub(crate) const AHEAD_MAX: Span = Span::from_ms(3_600_000);
 
+/// In a shorter check nobody else has looked meanwhile, or hardly; each look for that lists the ledger.
+const LONG: Span = Span::from_ms(60_000);
+
 /// What a destination's ledger says of its backups.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -93,16 +96,17 @@ impl Ledger {
     pub(crate) async fn read_decisive(
         &self,
         opened: &Opened,
-        backup: &BackupRef,
+        id: &BackupId,
+        checksum: Digest,
     ) -> Result<Option<VerificationRecord>, BackupError> {
-        let Some(check) = self.decisive(&backup.id) else {
+        let Some(check) = self.decisive(id) else {
             return Ok(None);
         };
         match read_entry(opened, check).await {
-            Ok(record) => Ok(Some(record).filter(|record| record.checksum == backup.checksum)),
+            Ok(record) => Ok(Some(record).filter(|record| record.checksum == checksum)),
             Err(error) if error.class().is_retriable() => Err(error),
             Err(error) => {
-                tracing::warn!(backup = %backup.id, %error, "an entry of the ledger is passed over");
+                tracing::warn!(backup = %id, %error, "an entry of the ledger is passed over");
                 Ok(None)
             }
         }
@@ -122,7 +126,8 @@ impl Ledger {
         if !check.is_some_and(|check| is_damage(check.result)) {
             return Ok(false);
         }
-        let record = self.read_decisive(opened, backup).await?;
+        let read = self.read_decisive(opened, &backup.id, backup.checksum);
+        let record = read.await?;
         Ok(record.is_some_and(|record| is_damage(record.result)))
     }
 
@@ -195,6 +200,8 @@ pub(crate) struct Noted<'a> {
     pub(crate) how: Depth,
     /// What made the check.
     pub(crate) by: &'a str,
+    /// Whether what was found meanwhile is mended, and read back.
+    pub(crate) has_mended: bool,
     pub(crate) started_at: Timestamp,
     pub(crate) ended_at: Timestamp,
     /// Bytes that were read and found right.
@@ -208,7 +215,7 @@ pub(crate) struct Noted<'a> {
 /// # Errors
 /// Also where it found nothing wrong, and another one has meanwhile: what that found may have come after this one had looked there.
 pub(crate) async fn note(opened: &Opened, noted: &Noted<'_>) -> Result<(), BackupError> {
-    if noted.damage.is_empty() {
+    if noted.damage.is_empty() && !noted.has_mended {
         noted.refuse_contradicted(opened).await?;
     }
     let record = noted.record();
@@ -222,8 +229,12 @@ pub(crate) async fn note(opened: &Opened, noted: &Noted<'_>) -> Result<(), Backu
 impl Noted<'_> {
     /// Refuses to take the place of damage that was found since this check began, by one that was no closer.
     async fn refuse_contradicted(&self, opened: &Opened) -> Result<(), BackupError> {
+        if self.started_at.until(self.ended_at) < LONG {
+            return Ok(());
+        }
         let ledger = Ledger::read(opened, self.ended_at).await?;
-        let damage = ledger.decisive(self.id).filter(|check| {
+        let read = ledger.read_decisive(opened, self.id, self.checksum).await?;
+        let damage = read.map(|record| record.verification()).filter(|check| {
             check.result == VerificationResult::Damaged
                 && check.at > self.started_at
                 && check.how <= self.how

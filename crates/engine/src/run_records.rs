@@ -153,6 +153,7 @@ pub(crate) async fn note_checked(
         Verified::No => return Ok(()),
     };
     let noted = Noted {
+        has_mended: false,
         id: &sealed.manifest.id,
         checksum: sealed.checksum,
         how,

@@ -180,6 +180,7 @@ pub(crate) async fn note(
 ) {
     if let (Some(entry), Some(how)) = (asked.entry_or_lost(id), copy.how) {
         let noted = Noted {
+            has_mended: false,
             id,
             checksum: entry.checksum,
             how,

@@ -42,7 +42,9 @@ pub(super) async fn last_verified(
         if beyond_restoring.contains(&entry.id) {
             continue;
         }
-        let found = ledger.read_decisive(opened, itself).await?;
+        let found = ledger
+            .read_decisive(opened, &itself.id, itself.checksum)
+            .await?;
         let verified = match found.map(|check| (check.result, check.how)) {
             Some((VerificationResult::Damaged, _)) => continue,
             Some((_, how)) if how >= Depth::Digest => Verified::Read,

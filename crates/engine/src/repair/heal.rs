@@ -232,6 +232,7 @@ impl Heal<'_> {
                 false => Depth::Digest,
             },
             by: BY_REPAIR,
+            has_mended: !healing.files.is_empty(),
             started_at,
             ended_at,
             bytes: healing.bytes,
