@@ -56,15 +56,15 @@ impl Jobs {
     ) -> Result<T, BackupError> {
         match self.io {
             Io::Inline => Ok(job()),
-            Io::Pool => self.start(job)?.await,
+            Io::Pool => {
+                self.admit()?;
+                self.start(job).await
+            }
         }
     }
 
-    /// Has a thread do it.
-    pub(super) fn start<T: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<Job<T>, BackupError> {
+    /// Whether another job may be begun.
+    pub(super) fn admit(&self) -> Result<(), BackupError> {
         if self.given_up.load(Ordering::SeqCst) >= GIVEN_UP_MAX {
             let message = format!(
                 "{GIVEN_UP_MAX} calls that were given up haven't come back from the filesystem, so no more are made"
@@ -72,6 +72,14 @@ impl Jobs {
             return Err(BackupError::new(Class::Transient, "use", self.root.display(), message)
                 .suggest("see whether what is mounted there still answers; it is tried again once it has"));
         }
+        Ok(())
+    }
+
+    /// Has a thread do it.
+    pub(super) fn start<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Job<T> {
         let work = Arc::new(Work {
             handles: AtomicUsize::new(2),
             given_up: Arc::clone(&self.given_up),
@@ -81,10 +89,10 @@ impl Jobs {
             let _done = done;
             job()
         });
-        Ok(Job {
+        Job {
             thread,
             _waited_for: GivenUp(work),
-        })
+        }
     }
 }
 

@@ -50,6 +50,8 @@ impl FileUpload {
             Some((settled, outcome)) if settled == step => return outcome,
             _ => {}
         }
+        // Before the draft is taken: what is refused now may be tried again.
+        self.jobs.admit()?;
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Idle(mut draft) => match self.jobs.io {
                 Io::Inline => {
@@ -61,7 +63,7 @@ impl FileUpload {
                     let job = self.jobs.start(move || {
                         let outcome = job(&mut draft);
                         (draft, outcome)
-                    })?;
+                    });
                     self.state = State::Busy { step, job };
                     match self.settle().await? {
                         Some((_, outcome)) => outcome,
@@ -107,7 +109,14 @@ impl Upload for FileUpload {
         // How the last step went is of no interest any more.
         let _ = self.settle().await;
         match std::mem::replace(&mut self.state, State::Ended) {
-            State::Idle(draft) => self.jobs.run(move || drop(draft)).await,
+            State::Idle(draft) => match self.jobs.io {
+                Io::Inline => {
+                    drop(draft);
+                    Ok(())
+                }
+                // Whether it is refused or not, the draft is removed where nobody waits for a disk that hangs.
+                Io::Pool => self.jobs.start(move || drop(draft)).await,
+            },
             State::Busy { .. } | State::Ended => Ok(()),
         }
     }
@@ -121,7 +130,8 @@ impl Drop for FileUpload {
             std::mem::replace(&mut self.state, State::Ended),
             tokio::runtime::Handle::try_current(),
         ) {
-            runtime.spawn_blocking(move || drop(draft));
+            let _entered = runtime.enter();
+            drop(self.jobs.start(move || drop(draft)));
         }
     }
 }
