@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use teeline_core::{
     BackupError, Class, Frame, OBJECTS_NAME, Restoring, Stems, Target, layout, plain_words,
 };
@@ -192,10 +194,9 @@ impl FolderTarget {
                 }
                 renamed => renamed.map_err(|error| failed("rename", &self.folder, error))?,
             }
-        } else {
-            self.publish_files(staging, is_empty).await?;
+            return sync(parent(&self.folder)).await;
         }
-        sync(parent(&self.folder)).await
+        self.publish_files(staging, is_empty).await
     }
 
     /// Renames file by file. Where there was nothing before and one of them fails, nothing stays.
@@ -206,7 +207,11 @@ impl FolderTarget {
         self.check_places(&names).await?;
         for (number, name) in names.iter().enumerate() {
             let place = self.folder.join(name);
-            let Err(error) = fs::rename(staging.join(name), &place).await else {
+            let renamed = match self.overwrite {
+                true => fs::rename(staging.join(name), &place).await,
+                false => rename_to_new(staging.join(name), place.clone()).await,
+            };
+            let Err(error) = renamed else {
                 continue;
             };
             for placed in names[..number].iter().filter(|_| was_empty) {
@@ -215,7 +220,10 @@ impl FolderTarget {
                     tracing::warn!(target = %self, ?placed, %error, "what was half restored could not be taken back");
                 }
             }
-            return Err(failed("rename", &place, error));
+            return Err(match error.kind() {
+                ErrorKind::AlreadyExists => self.not_empty(),
+                _ => failed("rename", &place, error),
+            });
         }
         fs::remove_dir(staging)
             .await
@@ -335,6 +343,20 @@ async fn sync(folder: &Path) -> Result<(), BackupError> {
         .sync_all()
         .await
         .map_err(|error| failed("sync", folder, error))
+}
+
+/// Renames a file to where nothing is. Where the filesystem can't refuse to replace, it is looked before.
+async fn rename_to_new(from: PathBuf, to: PathBuf) -> std::io::Result<()> {
+    let renamed = tokio::task::spawn_blocking(move || {
+        match renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match to.symlink_metadata() {
+                Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+                Err(_) => std::fs::rename(&from, &to),
+            },
+            renamed => renamed.map_err(Into::into),
+        }
+    });
+    renamed.await?
 }
 
 /// The names of the files in a folder.

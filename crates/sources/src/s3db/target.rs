@@ -142,8 +142,9 @@ impl S3dbTarget {
         document::open(&subject, &bytes).map(Some)
     }
 
-    /// Says that a restore goes on here, where nothing is; or that of another one that came first.
-    async fn mark(&self, bucket: &Bucket, restoring: &Restoring) -> Result<(), BackupError> {
+    /// Says that a restore goes on here, where nothing is, and what there is then: where the same is said already, be it by a call of this
+    /// one's own of which the answer was lost, a part of it may be there.
+    async fn mark(&self, bucket: &Bucket, restoring: &Restoring) -> Result<Situation, BackupError> {
         let wanted = marker_of(restoring);
         let object = RawObject {
             body: document::seal(&wanted),
@@ -151,10 +152,10 @@ impl S3dbTarget {
             ..RawObject::default()
         };
         if bucket.create(layout::RESTORE_MARKER, &object).await? {
-            return Ok(());
+            return Ok(Situation::Empty);
         }
         match self.marker(bucket).await? {
-            Some(found) if found == wanted => Ok(()),
+            Some(found) if found == wanted => Ok(Situation::BrokenOff),
             found => Err(self.taken(bucket, found.as_ref())),
         }
     }
@@ -285,7 +286,7 @@ impl Target for S3dbTarget {
         let bucket = self.bucket().await;
         // All of the backup was read since it was looked, and somebody may have come meanwhile.
         let Found {
-            situation,
+            mut situation,
             marker,
             catalogue: catalogue_bytes,
         } = self.look(&bucket, restoring, &original).await?;
@@ -293,7 +294,7 @@ impl Target for S3dbTarget {
         let is_marked = situation == Situation::Empty || marker == Some(marker_of(restoring));
         if !restoring.dry_run {
             if situation == Situation::Empty {
-                self.mark(&bucket, restoring).await?;
+                situation = self.mark(&bucket, restoring).await?;
             } else if marker.is_some() && !is_marked {
                 // What that one has left is going to be a part of this database, and never again of an empty place.
                 bucket.delete(layout::RESTORE_MARKER).await?;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value};
 use teeline_core::{
-    BackupError, Digest, Frame, FrameHeader, ResourceKind, RestoreCounts, Restoring, layout,
+    BackupError, Class, Digest, Frame, FrameHeader, ResourceKind, RestoreCounts, Restoring, layout,
 };
 
+use super::bucket::Bucket;
 use super::catalogue::Catalogue;
 use super::extras::MEMBER;
 use super::mapping::restore_object;
@@ -192,8 +193,10 @@ impl WriteBack {
             content_type: Some("application/json".to_owned()),
             ..RawObject::default()
         };
-        if self.writer.situation != Situation::Complete {
-            bucket.put(CATALOGUE, &catalogue).await?;
+        match self.writer.situation {
+            Situation::Complete => {}
+            Situation::Filled(_) => bucket.put(CATALOGUE, &catalogue).await?,
+            Situation::Empty | Situation::BrokenOff => make(bucket, &catalogue).await?,
         }
         if self.is_marked {
             bucket.delete(layout::RESTORE_MARKER).await?;
@@ -404,6 +407,22 @@ impl Large {
 }
 
 /// The id and the object of a record's line; none where the object comes as frames.
+/// Writes the catalogue where there was none, unless somebody else has made a database there meanwhile.
+async fn make(bucket: &Bucket, catalogue: &RawObject) -> Result<(), BackupError> {
+    if bucket.create(CATALOGUE, catalogue).await? {
+        return Ok(());
+    }
+    match bucket.read(CATALOGUE).await? {
+        Some((_, there)) if there == catalogue.body => Ok(()),
+        _ => {
+            let message = "another database was made there meanwhile";
+            let place = bucket.describe(CATALOGUE);
+            Err(BackupError::new(Class::Conflict, "write", place, message)
+                .suggest("look which of the two is wanted; --overwrite writes this one over it"))
+        }
+    }
+}
+
 fn object_of(
     catalogue: &Catalogue,
     index: usize,
