@@ -43,8 +43,8 @@ pub struct Soaked {
     pub kills: u64,
     /// Copies that were restored from one destination alone and compared.
     pub restored: u64,
-    /// What the process of the engine had in use after half of the first third of the steps, and of the last one, at most.
-    pub usage: [Usage; 2],
+    /// What the process of the engine had in use after half of the steps of each sixth, at most.
+    pub usage: Vec<Usage>,
 }
 
 /// Goes on for that time in `folder`, which is empty.
@@ -97,12 +97,13 @@ impl Soak {
         }
         let last = self.world.back_up(&["full"])?;
         self.world.tidy(&last)?;
+        let sixths = usages.chunks(usages.len().div_ceil(6));
+        self.soaked.usage = sixths.map(Usage::median).collect();
         let third = usages.len() / 3;
-        let usage = [&usages[..third], &usages[usages.len() - third..]].map(Usage::median);
-        self.soaked.usage = usage;
-        match usage[1].is_flat_after(&usage[0]) {
+        let [first, last] = [&usages[..third], &usages[usages.len() - third..]].map(Usage::median);
+        match last.is_flat_after(&first) {
             true => Ok(self.soaked),
-            false => Err(format!("it grows: first {}, then {}", usage[0], usage[1])),
+            false => Err(format!("it grows: first {first}, then {last}")),
         }
     }
 }

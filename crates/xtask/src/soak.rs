@@ -43,10 +43,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         soaked.kills
     );
     println!("{} copies restored alone, byte for byte", soaked.restored);
-    let [first, last] = soaked.usage;
-    println!(
-        "the process of the engine, medians: {first} in the first third of the steps, {last} in the last"
-    );
+    println!("the process of the engine, medians of each sixth of the steps:");
+    for usage in &soaked.usage {
+        println!("         {usage}");
+    }
     println!("nothing lost, and nothing left that is no backup's");
     Ok(())
 }
