@@ -107,7 +107,8 @@ impl<'a> Probe<'a> {
 
     async fn one_creator_wins(&self, round: usize) -> Result<bool, BackupError> {
         let key = self.key(&format!("contended-{round}"))?;
-        let content = |creator: usize| Bytes::from(format!("creator {creator}"));
+        // All of one length: where they replace each other, it may change between asking for its size and reading it.
+        let content = |creator: usize| Bytes::from(format!("creator {creator:02}"));
         let creators = (0..CREATORS).map(|creator| self.sink.put(&key, content(creator)));
         let mut winners = HashMap::new();
         for (creator, put) in join_all(creators).await.into_iter().enumerate() {
