@@ -203,12 +203,16 @@ impl<R: Fn(DriverEvent) + Send + Sync> Driver<R> {
 
     /// Takes a segment that is there already for what it should be, once it was read back.
     async fn keep(&mut self, entry: &SegmentEntry, index: Bytes) -> Result<(), BackupError> {
-        let kept = self.finish(entry, index).await;
-        match kept {
-            // Nothing says yet what was written there, so what is read now may be something else.
-            Err(error)
-                if error.class() == Class::Corrupt && self.holdings.lacks_index_of(&entry.file) =>
-            {
+        // Nothing says yet what was written there, so what is read now may be something else, and of the same size.
+        let is_unknown = self.holdings.lacks_index_of(&entry.file);
+        let kept = async {
+            if is_unknown && !self.folder.read_back.has_data() {
+                self.folder.read_back(entry, &index).await?;
+            }
+            self.finish(entry, index).await
+        };
+        match kept.await {
+            Err(error) if error.class() == Class::Corrupt && is_unknown => {
                 let message = "a data file that the run left isn't what is read now";
                 let differs = BackupError::new(Class::Permanent, "resume", &entry.file, message);
                 (self.report)(DriverEvent::Differs(differs));

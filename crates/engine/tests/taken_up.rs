@@ -16,7 +16,7 @@ use common::{assert_idle, engine, failing, place, records, request, store};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
     BackupId, BackupReport, Class, DestinationSpec, DestinationStatus, Engine, Executor,
-    JsonlSource, Resume, StrategyKind, Timestamp, exit,
+    JsonlSource, Resume, StrategyKind, Timestamp, Verification, exit,
 };
 use teeline_core::{ObjectKey, Sink};
 
@@ -324,4 +324,32 @@ async fn what_began_long_ago_is_taken_up_by_its_name_only() {
             assert_eq!(named.id.as_ref(), Some(&broken_off), "{named:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_file_of_unknown_content_is_read_back_whatever_the_run_reads_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    let engine = Engine::builder().workers(1).build().unwrap();
+    let backup = async |to: DestinationSpec, resume| {
+        let mut asked = request(&[], &[to]);
+        asked.source = Arc::new(JsonlSource::path(&path));
+        asked.compression = "none".parse().unwrap();
+        asked.verification = Verification::Attested;
+        (asked.resume, asked.resume_quiet) = (resume, Duration::from_millis(1));
+        engine.backup(asked).await
+    };
+    std::fs::write(&path, "{\"id\":1,\"is\":\"old\"}\n").unwrap();
+    let fault = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
+    let (sink, at) = failing("here", fault.on_keys_with(".index"));
+    let broken_off = backup(at, None).await.id.unwrap();
+
+    // As long as before.
+    std::fs::write(&path, "{\"id\":1,\"is\":\"new\"}\n").unwrap();
+    let to = place("here", sink);
+    let report = backup(to.clone(), Some(Resume::Run(broken_off.clone()))).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert_ne!(report.id.as_ref(), Some(&broken_off), "{report:?}");
+    let verified = engine.verify(teeline::VerifyRequest::new(vec![to])).await;
+    assert_eq!(verified.exit_code(), exit::DONE, "{verified:?}");
 }
