@@ -235,7 +235,7 @@ impl Bucket {
         let asks = call.clone().header("x-amz-checksum-mode", "ENABLED");
         match self.0.object_calls.send(asks).await {
             Ok(answer) => Ok(Some(answer)),
-            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) if is_absent("GET", &error) => Ok(None),
             Err(error) if may_not_know(&error) => {
                 let answer = self.answer("read", key, call).await?;
                 // It gives the object without, so that was what it doesn't know.
@@ -392,9 +392,10 @@ impl Bucket {
         key: &str,
         call: ObjectCall,
     ) -> Result<Option<HttpResponse>, BackupError> {
+        let method = call.method();
         match self.0.object_calls.send(call).await {
             Ok(answer) => Ok(Some(answer)),
-            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) if is_absent(method, &error) => Ok(None),
             Err(error) => Err(self.failed(operation, key, &error)),
         }
     }

@@ -95,9 +95,17 @@ pub(super) fn timeouts(body_bytes: u64) -> TimeoutConfig {
         .build()
 }
 
-/// Whether a call failed since the object isn't there, rather than its bucket.
-pub(super) fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    status(error) == Some(404) && code(error) != Some("NoSuchBucket")
+/// Whether a call failed since the object isn't there, rather than its bucket. Only the answer to a HEAD says so without a code: a
+/// page without one is of somebody in between, who knows nothing of objects.
+pub(super) fn is_absent<E: ProvideErrorMetadata>(
+    method: &str,
+    error: &SdkError<E, HttpResponse>,
+) -> bool {
+    let says_so = match code(error) {
+        Some(code) => code != "NoSuchBucket",
+        None => method == "HEAD",
+    };
+    status(error) == Some(404) && says_so
 }
 
 /// Whether a call that was to make an object failed since there is one.
@@ -234,8 +242,8 @@ where
         | ("XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _)
         | (_, 408 | 500..) => (Class::Transient, details, ""),
         ("NoSuchUpload", _) => (Class::NotFound, details, ""),
-        // An error within a success has a code.
-        ("", 200..=299) => (
+        // An error within a success has a code, and so has what says that something isn't there.
+        ("", 200..=299 | 404) => (
             Class::Transient,
             format!("the answer isn't one of S3 ({details})"),
             "check that the connection string names an S3 server",

@@ -3,10 +3,11 @@
 //! It is listed by a task of its own, ahead of who reads the objects: the first pages of several resources at once, and a
 //! large resource in ranges. What is held is bounded by a few pages.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
-use teeline_core::{BackupError, ResourceId, Selection};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use teeline_core::{BackupError, Class, ResourceId, Selection};
 use tokio::sync::mpsc;
 
 use super::bucket::Bucket;
@@ -32,6 +33,22 @@ pub(super) enum Keys {
     End(ResourceId),
 }
 
+/// A listing whose panic is an error: that nothing more comes says that all has come.
+pub(super) async fn unless_it_panics(
+    listing: impl Future<Output = Result<(), BackupError>>,
+) -> Result<(), BackupError> {
+    let listed = AssertUnwindSafe(listing).catch_unwind().await;
+    listed.unwrap_or_else(|_| {
+        let message = "it panicked; this is a defect of teeline";
+        Err(BackupError::new(
+            Class::Permanent,
+            "list",
+            "the database",
+            message,
+        ))
+    })
+}
+
 pub(super) type KeysReceiver = mpsc::Receiver<Result<Keys, BackupError>>;
 
 /// Lists the keys of a database.
@@ -52,7 +69,7 @@ impl Lister {
     pub(super) fn start(self) -> KeysReceiver {
         let (out, keys) = mpsc::channel(PAGES_AHEAD);
         tokio::spawn(async move {
-            if let Err(error) = self.list(&out).await {
+            if let Err(error) = unless_it_panics(self.list(&out)).await {
                 // Where nobody reads any more there is nobody to tell.
                 let _ = out.send(Err(error)).await;
             }

@@ -70,6 +70,10 @@ impl ObjectCall {
         }
     }
 
+    pub(super) fn method(&self) -> &'static str {
+        self.method
+    }
+
     /// With a header, of which the name is in lower case.
     pub(super) fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));

@@ -356,10 +356,11 @@ impl Definitions {
         })
     }
 
-    /// Whether a line of the resource says the same by both.
+    /// Whether a line of the resource says the same by both: attributes have numbers in the order in which they stand.
     fn agree(one: &Self, other: &Self, resource: &str) -> bool {
-        let known = one.resources.get(resource);
-        known.is_some() && known == other.resources.get(resource)
+        let text = |of: &Self| of.resources.get(resource).map(Value::to_string);
+        let known = text(one);
+        known.is_some() && known == text(other)
     }
 }
 

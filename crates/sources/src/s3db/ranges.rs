@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::bucket::Bucket;
+use super::keys::unless_it_panics;
 use super::keyspace::Keyspace;
 use super::listing::{Listed, Listing};
 
@@ -247,7 +248,7 @@ impl Ranges {
 impl Range {
     /// Lists to the end of the range. Where nobody takes its pages any more it ends as well.
     async fn list(mut self, pages: mpsc::Sender<Result<Vec<Listed>, BackupError>>) {
-        if let Err(error) = self.list_to(&pages).await {
+        if let Err(error) = unless_it_panics(self.list_to(&pages)).await {
             // As above.
             let _ = pages.send(Err(error)).await;
         }

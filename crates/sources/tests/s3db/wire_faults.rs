@@ -63,6 +63,7 @@ async fn each_fault_of_a_scan_s_calls_passes() {
     let (server, _) = server().await;
     let expected = content(&scan(&server.connection("")).await.unwrap());
     let log_on = || Fault::Answer(Answer::new(200, "<html>log on</html>"));
+    let no_page = Fault::Answer(Answer::new(404, "404 page not found\n"));
     let error = |status, code| Fault::Answer(Answer::error(status, code));
     let throttled = Answer::error(429, "TooManyRequests").header("retry-after", "0");
     let of_all = [
@@ -71,6 +72,7 @@ async fn each_fault_of_a_scan_s_calls_passes() {
         Fault::CutReply(30),
         Fault::LoseReply,
         log_on(),
+        no_page,
         error(500, "InternalError"),
         error(500, ""),
         error(503, "SlowDown"),
@@ -115,6 +117,10 @@ async fn what_stays_wrong_is_never_taken_for_the_database() {
         (other_bytes(), "a checksum of"),
         (
             Fault::Answer(Answer::new(200, "<html>log on</html>")),
+            "isn't one of S3",
+        ),
+        (
+            Fault::Answer(Answer::new(404, "404 page not found\n")),
             "isn't one of S3",
         ),
     ] {

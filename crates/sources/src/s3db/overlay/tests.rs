@@ -85,3 +85,17 @@ fn what_is_wrong_is_an_error() {
         assert!(overlay.lines("users", line.into()).is_err(), "{line}");
     }
 }
+
+#[test]
+fn attributes_in_another_order_are_other_definitions() {
+    let of = |attributes: [&str; 2]| {
+        let [first, second] = attributes.map(|name| format!("\"{name}\":\"string\""));
+        let versions = format!("{{\"v1\":{{\"attributes\":{{{first},{second}}}}}}}");
+        let users = format!("{{\"currentVersion\":\"v1\",\"versions\":{versions}}}");
+        let catalogue = format!("{{\"resources\":{{\"users\":{users}}}}}");
+        Definitions::parse(catalogue.into()).unwrap()
+    };
+    let (one, other) = (of(["a", "b"]), of(["b", "a"]));
+    assert!(Definitions::agree(&one, &of(["a", "b"]), "users"));
+    assert!(!Definitions::agree(&one, &other, "users"));
+}
