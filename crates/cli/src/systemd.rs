@@ -63,12 +63,19 @@ impl Place<'_> {
 
     fn service(&self, schedule: &Schedule) -> String {
         let name = schedule.name();
-        let (what, command) = match schedule.work() {
+        // A backup that not all destinations have is one; what other work couldn't do somewhere, somebody has to look at.
+        let degraded = format!("SuccessExitStatus={}\n", exit::DEGRADED);
+        let (what, command, succeeds) = match schedule.work() {
             Work::Backup(_) => (
                 "backup".to_owned(),
                 format!("backup --schedule {name} --resume latest"),
+                degraded.as_str(),
             ),
-            other => (other.label().to_string(), format!("schedule run {name}")),
+            other => (
+                other.label().to_string(),
+                format!("schedule run {name}"),
+                "",
+            ),
         };
         // The manager of a user doesn't know of the network.
         let network = match self.user {
@@ -82,7 +89,6 @@ impl Place<'_> {
         };
         let (program, config) = (word(&self.program), word(self.config));
         let folder = specifiers(&self.folder);
-        let degraded = exit::DEGRADED;
         format!(
             "[Unit]\n\
              Description=teeline {what} by the schedule {name}\n\
@@ -92,7 +98,7 @@ impl Place<'_> {
              WorkingDirectory={folder}\n\
              {state}EnvironmentFile=-%E/teeline/environment\n\
              ExecStart={program} {command} --config {config}\n\
-             SuccessExitStatus={degraded}\n"
+             {succeeds}"
         )
     }
 }

@@ -224,6 +224,17 @@ fn what_cannot_be_run_is_refused_before_anything_is() {
 }
 
 #[test]
+fn what_a_cleanup_could_not_do_somewhere_is_no_success_for_systemd() {
+    let scratch = Scratch::new();
+    let schedules = "[schedules.tidy]\ntype = \"cleanup\"\ncron = \"0 4 * * *\"";
+    configure(&scratch, schedules);
+    let systemd = ["schedule", "systemd", "--config", "c.toml"];
+    let printed = scratch.teeline(0, &systemd).stdout;
+    assert!(printed.contains("schedule run tidy --config"), "{printed}");
+    assert!(!printed.contains("SuccessExitStatus"), "{printed}");
+}
+
+#[test]
 fn systemd_is_given_a_service_and_a_timer_for_each() {
     let scratch = Scratch::new();
     configure(
