@@ -59,11 +59,7 @@ pub fn sweep(
     killed: &mut Killed,
 ) -> Result<(), Wrong> {
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let template = scratch.path().join("template");
-    std::fs::create_dir(&template).map_err(|error| error.to_string())?;
-    let destinations = vec!["one".to_owned(), "two".to_owned()];
-    let mut world = World::new(command.clone(), &template, destinations)?;
-    (scenario.prepare)(&mut world)?;
+    let world = scenario.prepared(command, scratch.path(), false)?;
     for call in CALLS {
         for number in (first..).step_by(stride * scenario.every) {
             let folder = scratch.path().join("killed");

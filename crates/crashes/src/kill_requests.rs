@@ -52,12 +52,7 @@ pub fn sweep(
     killed: &mut Killed,
 ) -> Result<(), Wrong> {
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let template = scratch.path().join("template");
-    std::fs::create_dir(&template).map_err(|error| error.to_string())?;
-    let destinations = vec!["one".to_owned(), "two".to_owned()];
-    let mut world = World::new(command.clone(), &template, destinations)?;
-    let _way = world.serve()?;
-    (scenario.prepare)(&mut world)?;
+    let world = scenario.prepared(command, scratch.path(), true)?;
     let kinds = METHODS.iter().flat_map(|method| {
         [("before", Moment::Before), ("after", Moment::After)].map(|moment| (*method, moment))
     });

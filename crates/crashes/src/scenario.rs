@@ -7,10 +7,10 @@ use std::path::Path;
 
 use teeline::BackupId;
 
-use crate::Wrong;
 use crate::files::files;
 use crate::kill_points::kill_at;
 use crate::world::{KEYS, World, words};
+use crate::{TeelineCommand, Wrong};
 
 /// Something that the command does to destinations.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,24 @@ pub struct Scenario {
 
 /// More than two parts as S3 takes them (5 MiB at least).
 const IN_PARTS_BYTES: usize = 11 << 20;
+
+impl Scenario {
+    /// A world in `scratch` in which it can be done: two folders, and a server if one is wanted.
+    pub(crate) fn prepared(
+        &self,
+        command: &TeelineCommand,
+        scratch: &Path,
+        is_served: bool,
+    ) -> Result<World, Wrong> {
+        let template = scratch.join("template");
+        fs::create_dir(&template).map_err(|error| format!("{}: {error}", template.display()))?;
+        let destinations = vec!["one".to_owned(), "two".to_owned()];
+        let mut world = World::new(command.clone(), &template, destinations)?;
+        let _way = is_served.then(|| world.serve()).transpose()?;
+        (self.prepare)(&mut world)?;
+        Ok(world)
+    }
+}
 
 const BACKUP: Scenario = Scenario {
     name: "backup",

@@ -6,17 +6,16 @@
 
 mod common;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use common::watched::watched;
-use common::{assert_idle, engine, failing, place, records, request, store};
+use common::{any_of, assert_idle, engine, failing, place, records, request, store};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
     BackupId, BackupReport, Class, DestinationSpec, DestinationStatus, Engine, Executor,
-    JsonlSource, Resume, StrategyKind, Timestamp, Verification, exit,
+    JsonlSource, Resume, Timestamp, Verification, exit,
 };
 use teeline_core::{ObjectKey, Sink};
 
@@ -64,20 +63,6 @@ impl BrokenOff {
         let key = format!("{}/resumed-{number:04}.json", self.id);
         ObjectKey::new(key).unwrap()
     }
-}
-
-/// A backup of a file under `any`.
-async fn any_of(
-    engine: &Engine,
-    file: &Path,
-    to: &[DestinationSpec],
-    resume: Option<Resume>,
-) -> BackupReport {
-    let mut asked = request(&[], to);
-    asked.source = Arc::new(JsonlSource::path(file));
-    (asked.strategy, asked.resume) = (StrategyKind::Any, resume);
-    asked.resume_quiet = Duration::from_millis(1);
-    engine.backup(asked).await
 }
 
 #[tokio::test]

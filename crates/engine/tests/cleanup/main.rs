@@ -59,6 +59,14 @@ impl World {
         }
     }
 
+    /// The lines in a file, as long as its folder is there.
+    pub(crate) fn file(&self) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        std::fs::write(&path, &self.lines).unwrap();
+        (folder, path)
+    }
+
     pub(crate) fn wait(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::Relaxed);
     }

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupError, BackupId, Class, DestinationSpec, JsonlSource, Operation as Tried, RemovalStatus,
-    RepairRequest, Resume, Retention, Sink, StrategyKind, SyncRequest, WithdrawalReason, exit,
+    BackupError, BackupId, Class, DestinationSpec, Operation as Tried, RemovalStatus,
+    RepairRequest, Resume, Retention, Sink, SyncRequest, WithdrawalReason, exit,
 };
 use teeline_core::{ObjectKey, Withdrawal, document, layout, published_marker};
 
 use super::{DAY_MS, HOUR_MS, KILLED, World, is_gone, key, keys_about, lose, removals};
 use crate::common::watched::watched;
-use crate::common::{failing, place, request, store};
+use crate::common::{any_of, failing, place, request, store};
 
 /// A run that ends before it has published, and says so.
 async fn failed() -> (World, MemorySink, [DestinationSpec; 1], BackupId) {
@@ -249,25 +248,23 @@ async fn a_backup_that_may_have_lost_its_manifest_is_left() {
 #[tokio::test]
 async fn what_a_run_said_before_it_was_taken_up_and_published_is_outdated() {
     let world = World::new();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("events.jsonl");
-    std::fs::write(&path, &world.lines).unwrap();
-    let backup = async |to: DestinationSpec, resume| {
-        let mut asked = request(&[], &[to]);
-        asked.source = Arc::new(JsonlSource::path(&path));
-        (asked.resume, asked.resume_quiet) = (resume, Duration::ZERO);
-        world.engine.backup(asked).await
-    };
+    let (_folder, path) = world.file();
     let fault = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
     let (sink, spec) = failing("here", fault.on_keys_with(".index"));
-    let failed = backup(spec, None).await;
+    let failed = any_of(&world.engine, &path, &[spec], None).await;
     assert_eq!(failed.exit_code(), exit::FAILED, "{failed:?}");
     let (id, at) = (failed.id.unwrap(), [place("here", sink.clone())]);
 
     let no_record = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
     let plan = FaultPlan::new(1).with(no_record.on_keys_with("runs/"));
     let silent = place("here", FaultSink::new(Arc::new(sink.clone()), plan));
-    let published = backup(silent, Some(Resume::Run(id.clone()))).await;
+    let published = any_of(
+        &world.engine,
+        &path,
+        &[silent],
+        Some(Resume::Run(id.clone())),
+    )
+    .await;
     assert_eq!(published.id.as_ref(), Some(&id), "{published:?}");
     assert_eq!(world.listed(&at).await, std::slice::from_ref(&id));
     lose(&sink, &["manifest.json"]).await;
@@ -289,26 +286,19 @@ async fn what_a_run_said_before_it_was_taken_up_and_published_is_outdated() {
 #[tokio::test]
 async fn what_a_sync_has_completed_of_a_run_that_was_taken_up_was_published() {
     let world = World::new();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("events.jsonl");
-    std::fs::write(&path, &world.lines).unwrap();
-    let backup = async |to: &[DestinationSpec], resume| {
-        let mut asked = request(&[], to);
-        asked.source = Arc::new(JsonlSource::path(&path));
-        asked.strategy = StrategyKind::Any;
-        (asked.resume, asked.resume_quiet) = (resume, Duration::ZERO);
-        world.engine.backup(asked).await
-    };
+    let (_folder, path) = world.file();
     let fails = || {
         let fault = Fault::new(Operation::Put, When::From(1), What::Fail(Class::Permanent));
         fault.on_keys_with(".index")
     };
     let (here, at_here) = failing("here", fails());
     let (there, at_there) = failing("there", fails());
-    let id = backup(&[at_here, at_there.clone()], None).await.id.unwrap();
+    let both = [at_here, at_there.clone()];
+    let id = any_of(&world.engine, &path, &both, None).await.id.unwrap();
     let here = place("here", here);
     world.wait(HOUR_MS);
-    let taken_up = backup(&[here.clone(), at_there], Some(Resume::Run(id.clone()))).await;
+    let both = [here.clone(), at_there];
+    let taken_up = any_of(&world.engine, &path, &both, Some(Resume::Run(id.clone()))).await;
     assert_eq!(taken_up.id.as_ref(), Some(&id), "{taken_up:?}");
     let at = [place("there", there.clone())];
     let all = vec![here, at[0].clone()];

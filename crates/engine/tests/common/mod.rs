@@ -5,13 +5,15 @@ pub(crate) mod watched;
 
 use std::io::Cursor;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation};
 use teeline::{
-    BackupError, BackupRequest, CustomSink, DestinationSpec, Engine, Executor, JsonlSource, Place,
-    Sink, Timestamp,
+    BackupError, BackupReport, BackupRequest, CustomSink, DestinationSpec, Engine, Executor,
+    JsonlSource, Place, Resume, Sink, StrategyKind, Timestamp,
 };
 use teeline_core::{Capabilities, Digest, ObjectKey, ObjectMeta, Upload, published_marker};
 use tokio::sync::watch;
@@ -70,6 +72,20 @@ pub(crate) fn request(lines: &[u8], destinations: &[DestinationSpec]) -> BackupR
     request.block_bytes = Some(4 << 10);
     request.segment_bytes = 16 << 10;
     request
+}
+
+/// A backup of a file under `any`; a run that broke off is taken up at once.
+pub(crate) async fn any_of(
+    engine: &Engine,
+    file: &Path,
+    to: &[DestinationSpec],
+    resume: Option<Resume>,
+) -> BackupReport {
+    let mut asked = request(&[], to);
+    asked.source = Arc::new(JsonlSource::path(file));
+    (asked.strategy, asked.resume) = (StrategyKind::Any, resume);
+    asked.resume_quiet = Duration::from_millis(1);
+    engine.backup(asked).await
 }
 
 /// Every object but what says something of one destination only: records of runs, and of checks.
