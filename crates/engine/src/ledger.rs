@@ -20,7 +20,7 @@ use crate::report::Damage;
 pub(crate) const AHEAD_MAX: Span = Span::from_ms(3_600_000);
 
 /// In a shorter check nobody else has looked meanwhile, or hardly; each look for that lists the ledger.
-const LONG: Span = Span::from_ms(60_000);
+const LONG_CHECK: Span = Span::from_ms(60_000);
 
 /// What a destination's ledger says of its backups.
 #[derive(Debug, Default)]
@@ -229,7 +229,7 @@ pub(crate) async fn note(opened: &Opened, noted: &Noted<'_>) -> Result<(), Backu
 impl Noted<'_> {
     /// Refuses to take the place of damage that was found since this check began, by one that was no closer.
     async fn refuse_contradicted(&self, opened: &Opened) -> Result<(), BackupError> {
-        if self.started_at.until(self.ended_at) < LONG {
+        if self.started_at.until(self.ended_at) < LONG_CHECK {
             return Ok(());
         }
         let ledger = Ledger::read(opened, self.ended_at).await?;

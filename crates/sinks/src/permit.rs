@@ -61,7 +61,7 @@ impl Permits {
         }
         let (own, shared) = (pin!(self.own.acquire()), pin!(self.shared.acquire()));
         let (permit, _) = select(own, shared).await.factor_first();
-        // Closing them is how a host would end all calls.
+        // Nobody closes them; should somebody, it ends all calls.
         permit.map_err(|_| {
             BackupError::new(Class::Cancelled, "use", place, "no more calls are let in")
         })
