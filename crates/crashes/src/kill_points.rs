@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::teeline_command::NO_QUIET;
 use crate::world::World;
@@ -47,7 +47,7 @@ pub fn available() -> Result<(), Wrong> {
     match traced {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        Err(error) => Err(format!("strace: {error}")),
+        Err(error) => Err(no_strace(error)),
     }
 }
 
@@ -91,7 +91,9 @@ pub(crate) fn kill_at(
     number: usize,
 ) -> Result<bool, Wrong> {
     let kills = format!("signal=KILL:when={number}");
-    let status = traced(world, arguments, (call, &kills), Path::new("/dev/null"))?;
+    let status = traced(world, arguments, (call, &kills), Path::new("/dev/null"))
+        .status()
+        .map_err(no_strace)?;
     // It ends as the traced program did.
     match (status.signal(), status.code()) {
         (Some(9), _) | (_, Some(137)) => Ok(true),
@@ -100,16 +102,17 @@ pub(crate) fn kill_at(
     }
 }
 
-/// Runs the command on one thread, and lets this happen to a system call; `trace` is a file for what strace says of it. It ends as the command
-/// did.
+/// The command on one thread, in which this happens to a system call; `trace` is a file for what strace says of it, with the path of each
+/// descriptor. It ends as the command does.
 pub(crate) fn traced(
     world: &World,
     arguments: &[String],
     (call, happens): (&str, &str),
     trace: &Path,
-) -> Result<ExitStatus, Wrong> {
-    Command::new("strace")
-        .args(["-f", "-qq", "-o"])
+) -> Command {
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-y", "-o"])
         .arg(trace)
         .args(["-e", &format!("trace={call}")])
         .args(["-e", &format!("inject={call}:{happens}")])
@@ -120,9 +123,12 @@ pub(crate) fn traced(
         .current_dir(world.folder())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .map_err(|error| format!("strace: {error}"))
+        .stderr(Stdio::null());
+    strace
+}
+
+pub(crate) fn no_strace(error: std::io::Error) -> Wrong {
+    format!("strace: {error}")
 }
 
 pub(crate) fn remove(folder: &Path) -> Result<(), Wrong> {

@@ -23,10 +23,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let began = Instant::now();
     let failed = sweep(&command, (1, arguments.stride.max(1)))?;
     println!(
-        "{} runs with a call that failed in {} s, of which {} restored all the same; everything held",
+        "{} runs with a call that failed in {} s, of which {} restored all the same; everything held ({} besides failed to wake a thread)",
         failed.runs,
         began.elapsed().as_secs(),
-        failed.restored
+        failed.restored,
+        failed.asleep
     );
     Ok(())
 }
