@@ -1,6 +1,6 @@
 //! The reader: pulls the source, cuts its records into blocks, leases their bytes, numbers them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,7 @@ impl Reader {
             placer,
             tee,
             seq: 0,
+            begun: HashSet::new(),
             cutters: HashMap::new(),
             buffers: Buffers::default(),
             _alive: alive,
@@ -115,6 +116,7 @@ struct Pump {
     placer: Recipient<Sequenced>,
     tee: Recipient<TeeMessage>,
     seq: Seq,
+    begun: HashSet<ResourceId>,
     cutters: HashMap<ResourceId, Cutter>,
     /// What blocks are cut in.
     buffers: Buffers,
@@ -135,12 +137,19 @@ impl Pump {
             self.reading.meter.lap(Phase::Input);
             match item {
                 Item::Begin(id) => {
+                    if !self.begun.insert(id) {
+                        return Err(out_of_order(id, "begins a second time"));
+                    }
                     let cutter = self.cutter(id, continued.contains(&id));
                     self.cutters.extend(cutter.map(|cutter| (id, cutter)));
                     self.place(PassItem::Begin(id));
                 }
                 Item::Records(id, batch) => {
                     self.reading.meter.came(batch.bytes.len() as u64);
+                    let Some(planned) = scan.plan().resources.get(id.0 as usize) else {
+                        return Err(out_of_order(id, "wasn't planned"));
+                    };
+                    batch.check(&planned.kind)?;
                     self.cut(id, &batch).await?;
                 }
                 Item::End(id, counts) => {
@@ -175,9 +184,7 @@ impl Pump {
 
     async fn cut(&mut self, id: ResourceId, batch: &RecordBatch) -> Result<(), BackupError> {
         let Some(mut cutter) = self.cutters.remove(&id) else {
-            let message = "the source gave records of a resource that isn't open";
-            let subject = format!("resource {}", id.0);
-            return Err(BackupError::new(Class::Permanent, "read", subject, message));
+            return Err(out_of_order(id, "has records while it isn't open"));
         };
         let mut begin = 0;
         for (index, end) in batch.ends.iter().enumerate() {
@@ -235,4 +242,11 @@ impl Pump {
         self.seq += 1;
         seq
     }
+}
+
+/// The failure of a source whose items don't come in the order that they are to come in.
+fn out_of_order(id: ResourceId, what: &str) -> BackupError {
+    let subject = format!("resource {}", id.0);
+    let message = format!("the source gave it out of order: it {what}");
+    BackupError::new(Class::Permanent, "read", subject, message)
 }

@@ -40,6 +40,35 @@ async fn a_file_that_no_reader_takes_is_not_published() {
 }
 
 #[tokio::test]
+async fn a_source_that_gives_what_restores_would_refuse_fails_the_run() {
+    let good = Records::of(10, 100);
+    let with = |record: &'static [u8]| {
+        let mut source = good.clone();
+        source.records.push(Bytes::from_static(record));
+        source
+    };
+    let again = Records {
+        begins_again: true,
+        ..good.clone()
+    };
+    for (source, expected) in [
+        (with(b"{\"n\":1}"), "isn't one line"),
+        (with(b"{\n\"n\":1}\n"), "isn't one line"),
+        (again, "begins a second time"),
+    ] {
+        let (budget, sink) = (Budget::new(8 << 20), MemorySink::new("one"));
+        let report = run(pass(source, &budget, vec![Arc::new(sink.clone())])).await;
+        let report = report.unwrap();
+        assert_eq!(report.end, PassEnd::Finished(Outcome::Failed));
+        let error = report.error.unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+        let catalogued = |key: &ObjectKey| key.as_str().starts_with("catalog/");
+        assert!(!sink.keys().iter().any(catalogued), "{:?}", sink.keys());
+        assert!(budget.is_whole());
+    }
+}
+
+#[tokio::test]
 async fn what_is_attested_has_the_size_that_was_sent() {
     let lose = |operation, file: &str| {
         Fault::new(operation, When::Nth(1), What::LoseByte).on_keys_with(file)

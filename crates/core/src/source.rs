@@ -13,7 +13,7 @@ use crate::block::{LineOrigin, ResourceId};
 use crate::chain::{Base, Changes};
 use crate::compress::Compression;
 use crate::digest::Digest;
-use crate::error::BackupError;
+use crate::error::{BackupError, Class};
 use crate::manifest::{ResourceEntry, SourceKind};
 use crate::part::{Partitions, Query};
 use crate::placing::ResourceKind;
@@ -83,9 +83,10 @@ impl fmt::Debug for Selection {
 /// Some records of one resource.
 #[derive(Debug, Clone, Default)]
 pub struct RecordBatch {
-    /// The records one after the other, each ending in a newline.
+    /// The records one after the other: each one line, which ends in a newline, but for those of [objects](ResourceKind::Objects). Whatever a
+    /// source gives otherwise fails the run.
     pub bytes: Bytes,
-    /// Where each record ends in `bytes`.
+    /// Where each record ends in `bytes`, the last one at their end.
     pub ends: Vec<usize>,
     /// The row of the index for each record, a JSON line; empty where the source has none.
     pub rows: Vec<Vec<u8>>,
@@ -96,6 +97,45 @@ pub struct RecordBatch {
 }
 
 impl RecordBatch {
+    /// Whether it is what a batch of such a resource has to be. What isn't would be counted otherwise than whoever restores it counts, or be
+    /// left out.
+    ///
+    /// # Errors
+    /// What is wrong with it: a defect of the source.
+    pub fn check(&self, kind: &ResourceKind) -> Result<(), BackupError> {
+        let wrong = |what: String| {
+            let subject = format!("resource {}", kind.name());
+            let message = format!("the source gave a batch in which {what}");
+            Err(BackupError::new(Class::Permanent, "read", subject, message))
+        };
+        if !self.rows.is_empty() && self.rows.len() != self.ends.len() {
+            let (rows, records) = (self.rows.len(), self.ends.len());
+            return wrong(format!("{rows} rows are for {records} records"));
+        }
+        let is_lines = !matches!(kind, ResourceKind::Objects);
+        if self.continues && is_lines {
+            return wrong("a record goes on that began before, as only objects do".to_owned());
+        }
+        let mut begin = 0;
+        for (number, end) in (1..).zip(&self.ends) {
+            let Some(record) = self.bytes.get(begin..*end).filter(|it| !it.is_empty()) else {
+                return wrong(format!(
+                    "record {number} of it has no bytes between {begin} and {end}"
+                ));
+            };
+            if is_lines && memchr::memchr(b'\n', record) != Some(record.len() - 1) {
+                return wrong(format!(
+                    "record {number} of it isn't one line that ends in a newline"
+                ));
+            }
+            begin = *end;
+        }
+        match self.bytes.len() - begin {
+            0 => Ok(()),
+            more => wrong(format!("{more} bytes are behind the last record")),
+        }
+    }
+
     /// Some of its records, which follow each other; at least one.
     #[must_use]
     pub fn part(&self, records: Range<usize>) -> Self {
@@ -309,4 +349,66 @@ pub trait Scan: Send {
 
     /// The next item; `None` at the end. Dropped while it waits, nothing is lost but the scan.
     async fn next(&mut self) -> Result<Option<Item>, BackupError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn batch(bytes: &'static [u8], ends: &[usize]) -> RecordBatch {
+        RecordBatch {
+            bytes: Bytes::from_static(bytes),
+            ends: ends.to_vec(),
+            ..RecordBatch::default()
+        }
+    }
+
+    #[test]
+    fn what_a_batch_of_lines_has_to_be() {
+        let lines = ResourceKind::Records("users".to_owned());
+        let of_objects = RecordBatch {
+            continues: true,
+            ..batch(b"ab", &[1, 2])
+        };
+        let rowless = RecordBatch {
+            rows: vec![b"{}\n".to_vec()],
+            ..batch(b"a\nb\n", &[2, 4])
+        };
+        for (wrong, what) in [
+            (batch(b"ab\n", &[1, 3]), "record 1 of it isn't one line"),
+            (batch(b"a\nb\n", &[4]), "record 1 of it isn't one line"),
+            (batch(b"a\nb\n", &[2]), "2 bytes are behind the last record"),
+            (batch(b"a\n", &[2, 2]), "no bytes between 2 and 2"),
+            (batch(b"a\nb\n", &[4, 2]), "record 1 of it isn't one line"),
+            (batch(b"a\n", &[3]), "no bytes between 0 and 3"),
+            (of_objects.clone(), "as only objects do"),
+            (rowless, "1 rows are for 2 records"),
+        ] {
+            let error = wrong.check(&lines).unwrap_err().to_string();
+            assert!(
+                error.contains("resource users") && error.contains(what),
+                "{error}"
+            );
+        }
+        assert!(of_objects.check(&ResourceKind::Objects).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_right_and_without_one_of_their_ends_wrong(lines in proptest::collection::vec("[a-z]{0,9}", 1..9), which in any::<proptest::sample::Index>()) {
+            let ends = lines.iter().scan(0, |end, line| {
+                *end += line.len() + 1;
+                Some(*end)
+            });
+            let bytes: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+            let right = RecordBatch { bytes: bytes.into(), ends: ends.collect(), ..RecordBatch::default() };
+            let kind = ResourceKind::Records("users".to_owned());
+            prop_assert!(right.check(&kind).is_ok());
+            let mut wrong = right.clone();
+            wrong.ends.remove(which.index(lines.len()));
+            prop_assert!(wrong.check(&kind).is_err());
+        }
+    }
 }

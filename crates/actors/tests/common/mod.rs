@@ -31,6 +31,8 @@ pub(crate) struct Records {
     pub(crate) records: Vec<Bytes>,
     /// Whole small files that it begins with.
     pub(crate) attachments: Vec<Attachment>,
+    /// Whether it begins again before it ends, as no source may.
+    pub(crate) begins_again: bool,
 }
 
 impl Records {
@@ -81,10 +83,11 @@ impl Source for Records {
             Item::Records(ResourceId(0), batch)
         });
         let items = std::iter::once(Item::Begin(ResourceId(0))).chain(records);
+        let again = self.begins_again.then_some(Item::Begin(ResourceId(0)));
         let end = Item::End(ResourceId(0), ResourceCounts::default());
         Ok(Box::new(Reading {
             plan,
-            items: Box::new(items.chain([end])),
+            items: Box::new(items.chain(again).chain([end])),
         }))
     }
     fn describe(&self, _: &Placed<'_>) -> Result<Vec<Attachment>, BackupError> {
