@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicU64;
 use teeline_actors::Blocking;
 use teeline_core::{BackupError, CatalogEntry, Class, RetryPolicy, Sink};
 use teeline_sinks::{
-    AccessKeys, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io, ObjectStoreSink,
-    PermitSink, Permits, RateSink, RetrySink, S3Options,
+    AccessKeys, CatchingSink, DeadlineSink, Deadlines, FilesystemOptions, FilesystemSink, Io,
+    ObjectStoreSink, PermitSink, Permits, RateSink, RetrySink, S3Options,
 };
 
 use crate::destination::{DestinationSpec, Place, ResourceGlobs, S3Place};
@@ -98,7 +98,7 @@ pub(crate) async fn open(
             Arc::new(FilesystemSink::new(path.clone(), options))
         }
         Place::S3(place) => Arc::new(ObjectStoreSink::s3(s3_options(place)).await?),
-        Place::Sink(custom) => custom.sink(),
+        Place::Sink(custom) => Arc::new(CatchingSink::new(custom.sink())),
     };
     let mut seed = [0; 8];
     (engine.0.random)(&mut seed)?;

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use common::{
     SpySink, assert_idle, engine, objects, place, records, request, source, store, whole,
 };
-use teeline::sinks::{MemorySink, Operation};
+use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    Cancel, Engine, Executor, JsonlSource, ProgressEvent, RestoreRequest, RestoreTarget, RunStatus,
-    StrategyKind, VerifyRequest, Which, WhichBackups,
+    Cancel, DestinationStatus, Engine, Executor, JsonlSource, ProgressEvent, RestoreRequest,
+    RestoreTarget, RunStatus, StrategyKind, VerifyRequest, Which, WhichBackups,
 };
 use teeline_core::{AskedFor, Index, Manifest, ObjectKey, RunClaim, document};
 
@@ -438,5 +438,52 @@ async fn what_a_panic_says_is_neither_reported_nor_kept() {
     for key in healthy.keys() {
         let bytes = whole(&healthy, &key).await;
         assert!(!String::from_utf8_lossy(&bytes).contains(SAID), "{key}");
+    }
+}
+
+/// A store that a host brings may panic whenever it is asked: others' results are told and kept all the same.
+#[tokio::test]
+async fn a_store_that_panics_takes_nobody_elses_result_along() {
+    let operations = [
+        Operation::Begin,
+        Operation::Put,
+        Operation::Read,
+        Operation::Head,
+        Operation::List,
+        Operation::Delete,
+    ];
+    let always = |operation| Fault::new(operation, When::From(1), What::Panic);
+    for panics in operations
+        .map(|one| vec![one])
+        .into_iter()
+        .chain([operations.to_vec()])
+    {
+        let engine = engine(Executor::Threads(1));
+        let (_, at) = store("healthy");
+        let plan = FaultPlan {
+            seed: 1,
+            rules: panics.iter().copied().map(always).collect(),
+        };
+        let sink = FaultSink::new(Arc::new(MemorySink::new("panicking")), plan);
+        let both = [at, place("panicking", sink)];
+        let mut asked = request(&records(100), &both);
+        asked.strategy = StrategyKind::Any;
+        let report = engine.backup(asked).await;
+        assert!(
+            [0, 3].contains(&report.exit_code()),
+            "{panics:?}: {report:?}"
+        );
+        let healthy = &report.destinations[0];
+        assert_eq!(
+            healthy.status,
+            DestinationStatus::Committed,
+            "{panics:?}: {report:?}"
+        );
+        let listed = engine.list(&both).await;
+        assert_eq!(listed.backups.len(), 1, "{panics:?}: {listed:?}");
+        let mut all = VerifyRequest::new(both[..1].to_vec());
+        all.which = WhichBackups::All;
+        assert_eq!(engine.verify(all).await.exit_code(), 0, "{panics:?}");
+        assert_idle(&engine);
     }
 }

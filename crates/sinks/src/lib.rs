@@ -9,7 +9,7 @@
 //! | [`NullSink`], [`SimulatedSink`] | measuring: no store at all, and one as slow or far away as one likes |
 //!
 //! Every concern that all stores share is a decorator, one a file, from the inside out: [`FaultSink`] (tests),
-//! [`DeadlineSink`] (no call takes for ever), [`PermitSink`] (how many calls at once), [`RateSink`] (how many bytes a
+//! [`CatchingSink`] (a panic is an error, for stores of others), [`DeadlineSink`] (no call takes for ever), [`PermitSink`] (how many calls at once), [`RateSink`] (how many bytes a
 //! second), [`RetrySink`] (the only place that repeats). In this order the wait for a permit or for the rate isn't held
 //! against a call, and neither that nor a pause between two tries holds a permit. They are stores themselves, and every store and every stack of them passes the one suite in [`conformance`].
 //!
@@ -62,6 +62,7 @@
 //! # }
 //! ```
 
+mod catching;
 pub mod conformance;
 mod deadline;
 mod fault;
@@ -78,6 +79,7 @@ mod simulated;
 /// As [`ObjectStoreSink::ready`] takes stores of it.
 pub use object_store;
 
+pub use catching::CatchingSink;
 pub use deadline::{DeadlineSink, Deadlines};
 pub use fault::{Fault, FaultPlan, FaultSink, Operation, What, When};
 pub use filesystem::{
