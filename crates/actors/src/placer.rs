@@ -170,6 +170,7 @@ impl PlacerActor {
             claimed: placer.claimed(),
             attachments: entries(&stored),
             states: plan.states.clone(),
+            bounds: plan.bounds.clone(),
         };
         let (claim, sealed, going_on) = match resuming {
             None => {

@@ -96,6 +96,9 @@ pub struct RunClaim {
     /// What state resources were in when they were about to be read, by their names, where that could be told.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub states: BTreeMap<String, Digest>,
+    /// [The bounds](crate::ScanPlan::bounds) by which the source tells what a record's line carries, where it has such.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub bounds: BTreeMap<String, u64>,
 }
 
 /// What a run is about to write.

@@ -9,6 +9,7 @@ mod comparison;
 mod inventory;
 mod objects;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,8 @@ pub struct ResumePoint {
     pub plain_bytes: u64,
     /// Whether these are all that it had.
     pub is_whole: bool,
+    /// Those of them whose object is kept raw, in their line or elsewhere: known where it is whole.
+    pub kept_raw: u64,
 }
 
 /// A data file of a backup.
@@ -219,6 +222,7 @@ impl Resumption {
                 records: sum(|entry| entry.records),
                 plain_bytes: sum(|entry| entry.plain_bytes),
                 is_whole: resource.is_whole(),
+                kept_raw: resource.end().map_or(0, |end| end.counts.kept_raw),
             })
         });
         known.collect()
@@ -254,6 +258,7 @@ impl Resumption {
         if let Some(file) = differing(&claim.attachments, attachments) {
             return Err(differs(file, "it isn't what it was"));
         }
+        check_bounds(&claim.bounds, &plan.bounds)?;
         let Some(why) = self.why_the_very_same() else {
             return Ok(());
         };
@@ -329,9 +334,31 @@ impl KeptResource {
     }
 
     fn is_whole(&self) -> bool {
-        let last = self.kept().last();
-        last.is_some_and(|segment| segment.last.is_some())
+        self.end().is_some()
     }
+
+    /// How it ended, where everybody has all of it.
+    fn end(&self) -> Option<ResourceEnd> {
+        self.kept().last()?.last
+    }
+}
+
+/// That a source reads by the bounds that it had: what a line didn't carry by one of them is elsewhere, and may have been lost with
+/// the run.
+fn check_bounds(
+    then: &BTreeMap<String, u64>,
+    now: &BTreeMap<String, u64>,
+) -> Result<(), BackupError> {
+    let mut names = then.keys().chain(now.keys());
+    let Some(name) = names.find(|name| then.get(*name) != now.get(*name)) else {
+        return Ok(());
+    };
+    let said = |bounds: &BTreeMap<String, u64>| match bounds.get(name) {
+        Some(bytes) => format!("{bytes} bytes"),
+        None => "not said".to_owned(),
+    };
+    let message = format!("it is {} now, and was {}", said(now), said(then));
+    Err(differs(name, &message))
 }
 
 /// The first file that isn't the same in both.

@@ -171,6 +171,9 @@ pub struct ScanPlan {
     /// Those of which that can't be told aren't among them. One that may be in a former state again, after another, isn't
     /// [continued](Self::continued): what a run has of it may be of the state between.
     pub states: BTreeMap<String, Digest>,
+    /// By their names in the configuration, the bounds by which it tells what a record's line carries: by others, the same records
+    /// give others.
+    pub bounds: BTreeMap<String, u64>,
     /// The resources that the scan goes on with at the point that it was given, and of which it leaves out what is before.
     pub continued: BTreeSet<ResourceId>,
 }

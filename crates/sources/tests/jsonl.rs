@@ -376,6 +376,7 @@ async fn lines_in_memory_are_read_again_from_their_beginning_and_sampled() {
         records: 2,
         plain_bytes: 16,
         is_whole: false,
+        kept_raw: 0,
     };
     let scan = source.scan_on(Selection::everything(), vec![point]).await;
     let got = read_all(scan.unwrap()).await.unwrap();

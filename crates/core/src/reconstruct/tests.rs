@@ -167,6 +167,7 @@ impl Backup {
             claimed: placer.claimed(),
             attachments,
             states: BTreeMap::new(),
+            bounds: BTreeMap::new(),
         }
     }
 

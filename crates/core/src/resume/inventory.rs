@@ -146,7 +146,7 @@ impl<'a> Inventory<'a> {
         if let Some(objects) = self.holdings.objects.last_mut() {
             for row in Index::rows(subject, bytes)? {
                 let version = version_of(row.last_modified, row.etag.as_deref(), row.size);
-                objects.take(&row.key, version, row.last_modified, row.size);
+                objects.take(&row.key, version, row.last_modified);
             }
         }
         self.holdings.files.insert(names.file);

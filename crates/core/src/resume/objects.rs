@@ -8,19 +8,17 @@ use crate::time::Timestamp;
 pub struct ObjectsRead {
     count: u64,
     digest: DigestOfDigests,
-    bytes_max: u64,
     newest_at: Option<Timestamp>,
     /// Whether there is one without a time.
     is_untimed: bool,
 }
 
 impl ObjectsRead {
-    /// Takes the next object: its key, [its version](crate::chain::version_of), its time and its size.
-    pub fn take(&mut self, key: &str, version: u64, at: Option<Timestamp>, bytes: u64) {
+    /// Takes the next object: its key, [its version](crate::chain::version_of) and its time.
+    pub fn take(&mut self, key: &str, version: u64, at: Option<Timestamp>) {
         let text = [&version.to_le_bytes()[..], key.as_bytes()].concat();
         self.digest.push(Digest::of(&text));
         self.count += 1;
-        self.bytes_max = self.bytes_max.max(bytes);
         self.newest_at = self.newest_at.max(at);
         self.is_untimed |= at.is_none();
     }
@@ -28,11 +26,6 @@ impl ObjectsRead {
     /// Whether these are the same objects, in the same order and the same versions.
     pub fn are(&self, others: &Self) -> bool {
         self.count == others.count && self.digest.finish() == others.digest.finish()
-    }
-
-    /// The size of the largest.
-    pub fn bytes_max(&self) -> u64 {
-        self.bytes_max
     }
 
     /// Whether all were written before this time, so that their versions tell them from what was written later.

@@ -78,6 +78,7 @@ fn claim(records: &Records) -> RunClaim {
         states: (0..records.len())
             .map(|number| (format!("r{number}"), Digest::of(&[0])))
             .collect(),
+        bounds: BTreeMap::from([("inline_bytes_max".to_owned(), 4096)]),
     }
 }
 
@@ -270,8 +271,10 @@ proptest! {
 fn a_plan_must_be_the_one_that_was_claimed_and_resources_in_a_known_state_where_that_counts() {
     let records: Records = vec![vec!["a\n".to_owned()], vec![]];
     let mut sealed = claim(&records);
+    let bounds = sealed.bounds.clone();
     let plan = |states: BTreeMap<String, Digest>| ScanPlan {
         states,
+        bounds: bounds.clone(),
         ..ScanPlan::default()
     };
     let same = plan(sealed.states.clone());
@@ -290,6 +293,21 @@ fn a_plan_must_be_the_one_that_was_claimed_and_resources_in_a_known_state_where_
         .check(&same, &claimed, &attachment)
         .unwrap_err();
     assert_eq!(error.subject(), "_database.json");
+    for (bounds, now) in [
+        (
+            BTreeMap::from([("inline_bytes_max".to_owned(), 4097)]),
+            "4097 bytes",
+        ),
+        (BTreeMap::new(), "not said"),
+    ] {
+        let other = ScanPlan {
+            bounds,
+            ..same.clone()
+        };
+        let error = resumption(&sealed).check(&other, &claimed, &[]);
+        let expected = format!("resume inline_bytes_max: it is {now} now, and was 4096 bytes");
+        assert_eq!(error.unwrap_err().to_string(), expected);
+    }
 
     let silent = |claim: &RunClaim| resumption(claim).without_word_from(vec!["far".to_owned()]);
     // Of nothing that is there the end isn't known, and when that was is in the manifest.

@@ -17,18 +17,18 @@ use super::walk::record_id;
 /// The records of resources that aren't read again, as a run had read them.
 pub(super) type LeftOut = HashMap<ResourceId, ObjectsRead>;
 
-/// Which of these resources a listing shows as they were. What is larger than `inline_bytes_max` isn't only in their data files,
-/// so such a resource is read.
+/// Which of these resources a listing shows as they were. Of what is kept raw some may be among the objects beside the records, which
+/// are read anew, so such a resource is read as well.
 pub(super) async fn unchanged(
     lister: Lister,
     points: Vec<ResumePoint>,
-    inline_bytes_max: u64,
 ) -> Result<LeftOut, BackupError> {
     let known = points.into_iter().filter_map(|point| match point.basis {
-        Basis::Objects(objects) if point.is_whole => Some((point.resource, *objects)),
+        Basis::Objects(objects) if point.is_whole && point.kept_raw == 0 => {
+            Some((point.resource, *objects))
+        }
         Basis::Objects(_) | Basis::State(_) => None,
     });
-    let known = known.filter(|(_, objects)| objects.bytes_max() <= inline_bytes_max);
     let mut known: HashMap<String, ObjectsRead> = known.collect();
     let mut left_out = LeftOut::new();
     if known.is_empty() || !lister.parts.are_whole() {
@@ -101,12 +101,7 @@ pub(super) fn without(
 }
 
 fn take(objects: &mut ObjectsRead, listed: &Listed) {
-    objects.take(
-        &listed.key,
-        listed.version_as_read,
-        listed.last_modified,
-        listed.size,
-    );
+    objects.take(&listed.key, listed.version_as_read, listed.last_modified);
 }
 
 fn is_record(asked: &Asked, catalogue: &Catalogue) -> bool {

@@ -1,5 +1,6 @@
 //! A database as a source of backups.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -58,6 +59,16 @@ pub struct ScanOptions {
     /// How often what changed during the scan is read again, at the most: until that finds nothing. 0 for never. What it
     /// takes to know what changed is about 50 bytes of memory for an object.
     pub settle_passes_max: u32,
+}
+
+impl ScanOptions {
+    /// Those that tell whether a record's line carries its object, by their names in the configuration.
+    fn bounds(&self) -> BTreeMap<String, u64> {
+        BTreeMap::from([
+            ("inline_bytes_max".to_owned(), self.inline_bytes_max),
+            ("record_bytes_max".to_owned(), self.record_bytes_max as u64),
+        ])
+    }
 }
 
 impl Default for ScanOptions {
@@ -367,8 +378,7 @@ impl S3dbSource {
             lister,
             mut context,
         } = prepared;
-        let inline_bytes_max = self.options.inline_bytes_max;
-        let left_out = unchanged(lister.clone(), points, inline_bytes_max).await?;
+        let left_out = unchanged(lister.clone(), points).await?;
         let settle = self.settle(&bytes, &lister.selection).await?;
         context.identifies = settle.is_some();
         let others = [
@@ -378,6 +388,7 @@ impl S3dbSource {
         ];
         let plan = ScanPlan {
             server_time: head.date,
+            bounds: self.options.bounds(),
             continued: left_out.keys().copied().collect(),
             ..plan(&context.catalogue, &lister.wanted, others, bytes)
         };
