@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use teeline_core::document::Document;
 use teeline_core::{
-    BackupError, Class, DestinationMarker, ObjectKey, RunClaim, Sink, Timestamp, document, layout,
+    BackupError, Class, DestinationMarker, Digest, ObjectKey, RunClaim, Sink, Timestamp, document,
+    layout,
 };
 
 use crate::entry::read_up_to;
+use crate::read_back::digest_of_whole;
 use crate::written::{is_there, put_checked};
 
 /// The claim of a run, as it stands at a destination. Whoever claims the id anew after a sweep, by the same bytes, makes another
@@ -55,18 +57,22 @@ pub async fn claim(
 /// Whether what stands there is nobody's claim, the same each time that it is read: another's may stand there where a store
 /// lets it be replaced. What isn't of the size that the store says is damaged on its way.
 async fn is_no_claim(sink: &dyn Sink, key: &ObjectKey) -> bool {
-    let read = async || {
+    let read = async {
         sink.drop_cached(key).await?;
-        let size = sink.head(key).await?.bytes.min(document::BYTES_MAX);
-        let bytes = sink.read(key, 0..size).await?;
-        Ok::<_, BackupError>((bytes.len() as u64 == size).then_some(bytes))
+        let size = sink.head(key).await?.bytes;
+        let bytes = read_up_to(sink, key, RunClaim::BYTES_MAX).await?;
+        let is_whole = bytes.len() as u64 == size;
+        let is_claim = document::open::<RunClaim>(key.as_str(), &bytes).is_ok();
+        Ok::<_, BackupError>((is_whole && !is_claim).then(|| Digest::of(&bytes)))
     };
-    match (read().await, read().await) {
-        (Ok(Some(bytes)), Ok(Some(again))) => {
-            bytes == again && document::open::<RunClaim>(key.as_str(), &bytes).is_err()
-        }
-        _ => false,
-    }
+    let Ok(Some(digest)) = read.await else {
+        return false;
+    };
+    let again = async {
+        sink.drop_cached(key).await?;
+        digest_of_whole(sink, key).await
+    };
+    again.await.is_ok_and(|again| again == digest)
 }
 
 /// Marks a destination's root, where that wasn't done before.

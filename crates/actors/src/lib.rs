@@ -44,7 +44,7 @@ pub use entry::{folded, read_entry};
 pub use host::Host;
 pub use placer::{Epilogue, Prologue, Sealing};
 pub use publish::{Publication, mark_published, put_empty};
-pub use read_back::compare_pieces;
+pub use read_back::{compare_pieces, digest_of_whole};
 pub use reader::Clock;
 pub use resuming::Resuming;
 pub use run_place::RunPlace;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
 use bytes::Bytes;
+use teeline_core::document::Document;
 use teeline_core::seal::{self, SEALED_SUFFIX, SealedKey, Sealer};
 use teeline_core::{
     Attachment, AttachmentEntry, BackupError, Manifest, Placed, Placement, Placer, ProgressEvent,
@@ -308,7 +309,7 @@ fn sealed_claim(claim: &RunClaim, sealer: Option<&Sealer>) -> Result<Bytes, Back
             document::seal_authenticated(claim, |body| sealer.mac(seal::Context::Claim, body))
         }
     };
-    document::within(layout::RUN_CLAIM, sealed, document::BYTES_MAX)
+    document::within(layout::RUN_CLAIM, sealed, RunClaim::BYTES_MAX)
 }
 
 /// Small files as they are stored: where the backup is sealed, sealed and under another name.

@@ -3,13 +3,15 @@
 
 use bytes::Bytes;
 use teeline_core::commit::{Obstacle, PublishStep, Traces};
+use teeline_core::document::Document;
 use teeline_core::{
     BackupError, BackupRef, CatalogEntry, Class, Digest, ObjectKey, SealedManifest, Sink, document,
     layout, published_marker,
 };
 
 use crate::claim::{Claimed, refuse_taken_up};
-use crate::entry::{folded, read_entry};
+use crate::entry::{folded, read_entry, read_up_to};
+use crate::read_back::digest_of_whole;
 use crate::written::{check_written, is_there, no_conflict, or_take_back, put_once};
 
 /// What makes a backup visible.
@@ -162,8 +164,7 @@ impl Publication {
         sink: &dyn Sink,
         key: &ObjectKey,
     ) -> Result<Option<Bytes>, BackupError> {
-        let size = sink.head(key).await?.bytes.min(document::BYTES_MAX);
-        let bytes = sink.read(key, 0..size).await?;
+        let bytes = read_up_to(sink, key, CatalogEntry::BYTES_MAX).await?;
         let stands: CatalogEntry = document::open(key.as_str(), &bytes)?;
         Ok(stands.is(&self.entry).then_some(bytes))
     }
@@ -289,13 +290,11 @@ async fn holds_manifest(
     checksum: Digest,
 ) -> Result<bool, BackupError> {
     for _ in 0..2 {
-        let size = match sink.head(key).await {
-            Ok(found) => found.bytes.min(document::BYTES_MAX),
+        match digest_of_whole(sink, key).await {
+            Ok(digest) if digest == checksum => return Ok(true),
             Err(error) if error.class() == Class::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        if Digest::of(&sink.read(key, 0..size).await?) == checksum {
-            return Ok(true);
+            Err(error) if error.class() != Class::Corrupt => return Err(error),
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(false)

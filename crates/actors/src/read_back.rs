@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use teeline_core::{BackupError, Digester, Index, ObjectKey, Piece, Sink};
+use teeline_core::{BackupError, Digest, Digester, Index, ObjectKey, Piece, Sink, document};
 
 use crate::task::read_aside;
 
 /// How many times what is worth reading in one call is streamed in one go: so much that the way there and back hardly counts.
 const CALLS_OF_A_WINDOW: u64 = 4;
+
+/// How much is read in one call where only a digest counts.
+const PIECE_BYTES: u64 = 8 << 20;
 
 /// Reads every byte of a data file and tells `compared` of its pieces, in their order, whether their digests are those of the
 /// index. As many reads are under way as the store is good for, and digests are made where they come in.
@@ -46,6 +49,26 @@ pub async fn compare_pieces(
         }
     }
     Ok(())
+}
+
+/// The digest of an object that is read whole elsewhere, of which no more than a piece is held here: many are read at once, and whoever
+/// rules a destination says how large they are.
+///
+/// # Errors
+/// Those of the reads. What is larger than may be read whole is [`Class::Corrupt`](teeline_core::Class::Corrupt).
+pub async fn digest_of_whole(sink: &dyn Sink, key: &ObjectKey) -> Result<Digest, BackupError> {
+    let bytes = sink.head(key).await?.bytes;
+    if bytes > document::BYTES_MAX {
+        return Err(document::too_large(&format!("{sink}: {key}"), bytes));
+    }
+    let mut digester = Digester::default();
+    let mut read = 0;
+    while read < bytes {
+        let end = bytes.min(read + PIECE_BYTES);
+        digester.push(&sink.read(key, read..end).await?);
+        read = end;
+    }
+    Ok(digester.finish())
 }
 
 /// Bytes, as they come, beside the pieces that they should be, which follow each other.

@@ -201,12 +201,20 @@ async fn read_sized(
     sink.read(&object.key, 0..object.bytes).await
 }
 
+/// The bytes of a sealed document, if it isn't larger than its kind may be.
+pub(crate) async fn read_bytes_of<D: document::Document>(
+    sink: &dyn Sink,
+    key: &ObjectKey,
+) -> Result<bytes::Bytes, BackupError> {
+    read_sized(sink, &sink.head(key).await?, D::BYTES_MAX).await
+}
+
 /// Reads a sealed document, if it isn't larger than its kind may be.
 pub(crate) async fn read_document<D: document::Document>(
     sink: &dyn Sink,
     key: &ObjectKey,
 ) -> Result<D, BackupError> {
-    let bytes = read_sized(sink, &sink.head(key).await?, D::BYTES_MAX).await?;
+    let bytes = read_bytes_of::<D>(sink, key).await?;
     document::open(&located(sink, key), &bytes)
 }
 

@@ -12,7 +12,7 @@ use teeline_core::{
     SegmentEntry, Upload, Verified, document, layout,
 };
 
-use crate::catalog::{located, read_whole};
+use crate::catalog::{located, read_bytes_of};
 use crate::check::{Check, check_index, check_piece};
 use crate::files::{WholeFile, file_of};
 use crate::keys::copy_keys;
@@ -139,7 +139,7 @@ impl<'a> Completion<'a> {
     async fn claim(&self) -> Result<Claimed, BackupError> {
         let (from, to) = (self.from.sink.as_ref(), self.to.sink.as_ref());
         let key = file_of(self.path, layout::RUN_CLAIM)?;
-        let bytes = read_whole(from, &key).await?;
+        let bytes = read_bytes_of::<RunClaim>(from, &key).await?;
         let run: RunClaim = document::open(&located(from, &key), &bytes)?;
         if run.head.id != self.sealed.manifest.id {
             let message = format!("it is about {}", run.head.id);

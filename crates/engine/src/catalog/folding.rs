@@ -13,7 +13,7 @@ use teeline_core::{
     published_marker,
 };
 
-use super::{Asked, READS_AT_ONCE, located, read_whole};
+use super::{Asked, READS_AT_ONCE, located, read_bytes_of};
 
 /// The entry of a published backup that may be folded.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ async fn put_back(
     let Some((_, bytes)) = published_marker::unfolded([folded]) else {
         return Ok(false);
     };
-    match read_whole(sink, entry).await {
+    match read_bytes_of::<CatalogEntry>(sink, entry).await {
         Err(error) if error.class() == Class::NotFound => {}
         read => {
             let stands = document::open::<CatalogEntry>(&located(sink, entry), &read?);

@@ -3,21 +3,18 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use teeline_actors::{is_there, read_entry};
+use teeline_actors::{digest_of_whole, is_there, read_entry};
 use teeline_core::document::Document;
 use teeline_core::published_marker::{self, Told};
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Class, Digest, Digester, ObjectKey, ObjectMeta, Sink,
-    Timestamp, document, layout,
+    BackupError, BackupId, CatalogEntry, Class, Digest, ObjectKey, ObjectMeta, Sink, Timestamp,
+    document, layout,
 };
 
 use super::folding::Foldable;
 use super::{located, read_sized};
 use crate::files::file_of;
 use crate::withdrawal::Withdrawn;
-
-/// How much of a manifest is read in one call where only its digest counts.
-const PIECE_BYTES: u64 = 8 << 20;
 
 /// By what a backup is told to be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,9 +244,9 @@ async fn has_manifest(sink: &dyn Sink, entry: &CatalogEntry) -> Result<bool, Bac
 /// Where it isn't what the entry says, also when it is read again.
 async fn has_right_manifest(sink: &dyn Sink, entry: &CatalogEntry) -> Result<bool, BackupError> {
     let key = file_of(&entry.path, layout::MANIFEST)?;
-    let mut read = digest_of(sink, &key).await;
+    let mut read = digest_of_whole(sink, &key).await;
     if !is_manifest_of(entry, &read) {
-        read = digest_of(sink, &key).await;
+        read = digest_of_whole(sink, &key).await;
     }
     match read {
         Err(error) if error.class() == Class::NotFound => Ok(false),
@@ -264,21 +261,4 @@ async fn has_right_manifest(sink: &dyn Sink, entry: &CatalogEntry) -> Result<boo
 
 fn is_manifest_of(entry: &CatalogEntry, read: &Result<Digest, BackupError>) -> bool {
     read.as_ref().is_ok_and(|digest| *digest == entry.checksum)
-}
-
-/// The digest of an object, of which no more than a piece is held: many are read at once, and whoever rules a destination says how
-/// large they are.
-async fn digest_of(sink: &dyn Sink, key: &ObjectKey) -> Result<Digest, BackupError> {
-    let bytes = sink.head(key).await?.bytes;
-    if bytes > document::BYTES_MAX {
-        return Err(document::too_large(&located(sink, key), bytes));
-    }
-    let mut digester = Digester::default();
-    let mut read = 0;
-    while read < bytes {
-        let end = bytes.min(read + PIECE_BYTES);
-        digester.push(&sink.read(key, read..end).await?);
-        read = end;
-    }
-    Ok(digester.finish())
 }

@@ -8,7 +8,7 @@ use teeline_core::{
 };
 
 use super::evidence::Evidence;
-use crate::catalog::{located, read_whole};
+use crate::catalog::{located, read_bytes_of, read_whole};
 use crate::check::Check;
 use crate::files::file_of;
 use crate::keys::{Keys, readable_keys, unlock};
@@ -184,7 +184,7 @@ impl<'a> Lost<'a> {
         })?;
         let sink = self.opened.sink.as_ref();
         let key = file_of(self.path, layout::RUN_CLAIM)?;
-        let bytes = read_whole(sink, &key).await?;
+        let bytes = read_bytes_of::<RunClaim>(sink, &key).await?;
         let sealer = unlocked.sealer;
         let subject = located(sink, &key);
         sealer.check_document(&subject, Context::Claim, &bytes)?;

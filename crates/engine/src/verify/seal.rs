@@ -1,10 +1,10 @@
 //! What a key tells of a sealed copy: that it is what the key's holder wrote, and that it follows what it followed.
 
 use teeline_core::seal::{Context, Predecessor};
-use teeline_core::{BackupError, CatalogEntry, Class, layout};
+use teeline_core::{BackupError, CatalogEntry, Class, RunClaim, layout};
 
 use super::VerifyRequest;
-use crate::catalog::{Asked, located, read_whole};
+use crate::catalog::{Asked, located, read_bytes_of};
 use crate::check::{Check, read_manifest};
 use crate::files::file_of;
 use crate::keys::authenticate;
@@ -52,7 +52,7 @@ pub(super) async fn look(
     let claim = async {
         let sink = asked.opened.sink.as_ref();
         let key = file_of(&entry.path, layout::RUN_CLAIM)?;
-        let bytes = read_whole(sink, &key).await?;
+        let bytes = read_bytes_of::<RunClaim>(sink, &key).await?;
         let subject = located(sink, &key);
         unlocked
             .sealer

@@ -7,8 +7,8 @@ use teeline::sinks::{MemorySink, Operation};
 use teeline::{Damage, DeleteRequest, Digest, Executor, VerifyRequest, exit};
 use teeline_core::document::Document;
 use teeline_core::{
-    AskedFor, AttachmentEntry, CatalogEntry, DestinationMarker, Manifest, ObjectKey, RunRecord,
-    document, layout,
+    AskedFor, AttachmentEntry, CatalogEntry, DestinationMarker, Manifest, ObjectKey, RunClaim,
+    RunRecord, document, layout,
 };
 
 use super::common::{SpySink, engine, padded, place, records, request, store, unmark, whole};
@@ -167,4 +167,28 @@ async fn of_a_manifest_that_is_only_compared_no_more_than_a_piece_is_held() {
     assert_eq!(listed.exit_code(), exit::DONE, "{listed:?}");
     assert_eq!(listed.backups.len(), 1);
     assert_eq!(most.load(Ordering::Relaxed), 8 << 20);
+}
+
+/// What stands where something is about to be published is looked at, and may be anything.
+#[tokio::test]
+async fn what_is_in_the_way_of_an_entry_is_read_no_further_than_an_entry_may_go() {
+    let engine = engine(Executor::Threads(1));
+    let lines = records(10);
+    let (model, at) = store("model");
+    let made = engine.backup(request(&lines, &[at])).await;
+    let entry = layout::catalog_entry(&made.id.unwrap(), made.started_at).unwrap();
+    let sink = MemorySink::new("in the way");
+    let large = padded(&whole(&model, &entry).await, CatalogEntry::BYTES_MAX + 10);
+    sink.overwrite(&entry, &large);
+    let most = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&most);
+    let spied = SpySink::new(sink, move |operation, key, bytes| {
+        if operation == Operation::Read && *key == entry {
+            seen.fetch_max(bytes, Ordering::Relaxed);
+        }
+    });
+    let report = engine.backup(request(&lines, &[place("one", spied)])).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    let most = most.load(Ordering::Relaxed);
+    assert_eq!(most, CatalogEntry::BYTES_MAX + 1);
 }

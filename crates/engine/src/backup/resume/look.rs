@@ -12,7 +12,7 @@ use teeline_core::{
 };
 
 use super::{Otherwise, has_lost_its_manifest, is_complete};
-use crate::catalog::{located, read_whole};
+use crate::catalog::{located, read_bytes_of, read_whole};
 use crate::open::Opened;
 use crate::run_records::is_said_published;
 
@@ -137,7 +137,7 @@ async fn read_claim(
     path: &ObjectKey,
 ) -> Result<(RunClaim, Bytes), Otherwise> {
     let key = path.join(layout::RUN_CLAIM)?;
-    let bytes = read_whole(sink, &key).await?;
+    let bytes = read_bytes_of::<RunClaim>(sink, &key).await?;
     let subject = located(sink, &key);
     let claim: RunClaim = document::open(&subject, &bytes)?;
     if claim.head.id == *id && claim.head.path == path.as_str() {
