@@ -185,11 +185,14 @@ impl PlacerActor {
                 (claim, resuming.claim, Some(going_on))
             }
         };
+        let keys = keys.iter().map(|key| {
+            let name = layout::key_object(&key.name);
+            let sealed = document::readable::<SealedKey>(&name, document::seal(key))?;
+            Ok((name, sealed))
+        });
+        let keys = keys.collect::<Result<Vec<_>, BackupError>>()?;
         self.step(Step::Claim(sealed));
-        let keys = keys
-            .iter()
-            .map(|key| (layout::key_object(&key.name), document::seal(key)));
-        self.attach(&keys.collect::<Vec<_>>())?;
+        self.attach(&keys)?;
         self.attach(&stored)?;
         Ok(Placing {
             placer,
@@ -309,7 +312,8 @@ fn sealed_claim(claim: &RunClaim, sealer: Option<&Sealer>) -> Result<Bytes, Back
             document::seal_authenticated(claim, |body| sealer.mac(seal::Context::Claim, body))
         }
     };
-    document::within(layout::RUN_CLAIM, sealed, RunClaim::BYTES_MAX)
+    let sealed = document::within(layout::RUN_CLAIM, sealed, RunClaim::BYTES_MAX)?;
+    document::readable::<RunClaim>(layout::RUN_CLAIM, sealed)
 }
 
 /// Small files as they are stored: where the backup is sealed, sealed and under another name.

@@ -73,7 +73,8 @@ impl Publication {
         publishing: impl FnOnce() + Send,
     ) -> Result<(), BackupError> {
         let entry = layout::catalog_entry(&self.entry.id, self.entry.started_at)?;
-        let mut entry_bytes = document::seal(&*self.entry);
+        let sealed = document::seal(&*self.entry);
+        let mut entry_bytes = document::readable::<CatalogEntry>(entry.as_str(), sealed)?;
         let folder = ObjectKey::new(self.entry.path.as_str())?;
         let manifest = folder.join(layout::MANIFEST)?;
         let mut publishing = Some(publishing);

@@ -102,6 +102,24 @@ pub fn within(subject: &str, document: Bytes, bytes_max: u64) -> Result<Bytes, B
     }
 }
 
+/// A document that is about to be written, if readers take it by every rule that they have; `subject` names it in errors.
+///
+/// # Errors
+/// [`Class::Permanent`] where they don't.
+pub fn readable<D: Document>(subject: &str, document: Bytes) -> Result<Bytes, BackupError> {
+    check_size(subject, document.len() as u64, D::BYTES_MAX)?;
+    match open::<D>(subject, &document) {
+        Ok(_) => Ok(document),
+        Err(error) => Err(unreadable(subject, error)),
+    }
+}
+
+/// A document is not written, since this is what whoever reads it would be told.
+pub fn unreadable(subject: &str, error: BackupError) -> BackupError {
+    let message = format!("it could not be read again: {}", error.message());
+    BackupError::new(Class::Permanent, "write", subject, message).because(error)
+}
+
 /// Whether a file that is about to be written, and that is read whole, is one that readers take.
 ///
 /// # Errors
@@ -258,6 +276,28 @@ mod tests {
         let error = within("n", seal(&note), bytes - 1).unwrap_err();
         assert_eq!(error.class(), Class::Permanent);
         assert!(error.to_string().starts_with("write n: "), "{error}");
+    }
+
+    #[test]
+    fn what_readers_would_refuse_by_any_rule_is_not_written() {
+        let about = |bytes: usize| Note {
+            text: "x".repeat(bytes),
+        };
+        let right = seal(&about(1));
+        assert_eq!(readable::<Note>("n", right.clone()).unwrap(), right);
+        let later = seal(&LaterNote {
+            text: "x".to_owned(),
+            aside: Some("y".to_owned()),
+        });
+        let large = seal(&about(1 << 20));
+        for (document, expected) in [
+            (later, "write n: it could not be read again: note version 2"),
+            (large, "write n: "),
+        ] {
+            let error = readable::<Note>("n", document).unwrap_err();
+            assert_eq!(error.class(), Class::Permanent);
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
     }
 
     #[test]

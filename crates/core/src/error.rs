@@ -185,21 +185,34 @@ impl StdError for BackupError {
 pub struct ErrorReport {
     /// What a caller may do about it.
     pub class: Class,
-    /// The whole message.
+    /// The message; of a very long one, its beginning.
     pub message: String,
     /// What to do about it, where that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub suggestion: Option<String>,
 }
 
+/// Bytes of each text of a report. Some servers answer with pages, and documents that say why something failed are small.
+const REPORTED_BYTES_MAX: usize = 4 << 10;
+
 impl From<&BackupError> for ErrorReport {
     fn from(error: &BackupError) -> Self {
         ErrorReport {
             class: error.class(),
-            message: error.to_string(),
-            suggestion: error.suggestion().map(str::to_owned),
+            message: beginning(error.to_string()),
+            suggestion: error.suggestion().map(str::to_owned).map(beginning),
         }
     }
+}
+
+/// As much of a text as a report has.
+fn beginning(mut text: String) -> String {
+    const CUT: &str = " …";
+    if text.len() > REPORTED_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(REPORTED_BYTES_MAX - CUT.len()));
+        text.push_str(CUT);
+    }
+    text
 }
 
 /// What an error of the system or of another library says, as our messages are written: `no such file or directory`.
@@ -225,6 +238,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn of_a_very_long_error_a_report_has_the_beginning() {
+        for character in ["x", "ä", "\u{1}"] {
+            let long = character.repeat(REPORTED_BYTES_MAX + 1);
+            let error = BackupError::new(Class::Permanent, "read", "a page", &long).suggest(&long);
+            let report = ErrorReport::from(&error);
+            for text in [&report.message, report.suggestion.as_ref().unwrap()] {
+                assert!(
+                    text.len() <= REPORTED_BYTES_MAX && text.ends_with(" …"),
+                    "{text}"
+                );
+            }
+            let json = serde_json::to_string(&report).unwrap();
+            assert!((json.len() as u64) < crate::document::SMALL_BYTES_MAX);
+        }
+    }
 
     proptest! {
         #[test]

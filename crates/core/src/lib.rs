@@ -91,7 +91,7 @@ pub use manifest::{
     SourceKind, Totals,
 };
 pub use mask::{looks_like_url, masked};
-pub use metadata::{METADATA_BYTES_MAX, Metadata};
+pub use metadata::{METADATA_BYTES_MAX, METADATA_LEVELS_MAX, Metadata};
 pub use part::{Conditions, InPart, Partitions, Query};
 pub use path_template::PathTemplate;
 pub use piece::{Piece, WindowBytes};

@@ -9,6 +9,9 @@ use crate::value_at::value_at;
 /// Bytes that metadata may take as JSON. A catalogue's entry has it whole, and thousands of those are read for a list.
 pub const METADATA_BYTES_MAX: usize = 16 << 10;
 
+/// Levels of lists and objects that metadata may have. Readers of JSON end at 128, and reports have it within some of their own.
+pub const METADATA_LEVELS_MAX: usize = 100;
+
 /// Names and JSON values, kept in the manifest and in the catalogue's entry. It says nothing to teeline, so a name such as
 /// `type` is in nobody's way.
 ///
@@ -40,8 +43,18 @@ impl Metadata {
     /// Metadata of these values.
     ///
     /// # Errors
-    /// Of class [`Usage`](crate::Class::Usage), where they take more than [`METADATA_BYTES_MAX`] as JSON.
+    /// Of class [`Usage`](crate::Class::Usage), where they take more than [`METADATA_BYTES_MAX`] as JSON, or have more than
+    /// [`METADATA_LEVELS_MAX`] levels.
     pub fn new(values: Map<String, Value>) -> Result<Self, BackupError> {
+        if !values
+            .values()
+            .all(|value| ends_within(value, METADATA_LEVELS_MAX - 1))
+        {
+            let message = format!(
+                "it has more than {METADATA_LEVELS_MAX} levels of lists and tables, which is what is accepted"
+            );
+            return Err(BackupError::usage("metadata", message));
+        }
         let bytes = serde_json::to_vec(&values).map_err(|error| {
             BackupError::usage("metadata", "it can't be written as JSON").because(error)
         })?;
@@ -72,6 +85,16 @@ impl Metadata {
             Value::String(value) => value == text,
             value => serde_json::to_string(value).is_ok_and(|json| json == text),
         })
+    }
+}
+
+/// Whether a value has no more than so many levels of lists and objects. It looks no deeper than that.
+fn ends_within(value: &Value, levels: usize) -> bool {
+    let below = |value: &Value| levels > 0 && ends_within(value, levels - 1);
+    match value {
+        Value::Array(values) => levels > 0 && values.iter().all(below),
+        Value::Object(values) => levels > 0 && values.values().all(below),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 
@@ -119,5 +142,20 @@ mod tests {
         );
         let read: Result<Metadata, _> = serde_json::from_value(json!({"a": format!("{text}x")}));
         assert!(read.is_err());
+    }
+
+    #[test]
+    fn what_nests_deeper_than_a_reader_goes_is_refused() {
+        let nested = |levels: usize| {
+            let lists = levels - 1;
+            let json = format!("{{\"a\":{}{}}}", "[".repeat(lists), "]".repeat(lists));
+            serde_json::from_str(&json).unwrap()
+        };
+        assert!(of(nested(METADATA_LEVELS_MAX)).is_ok());
+        let error = of(nested(METADATA_LEVELS_MAX + 1)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "metadata: it has more than 100 levels of lists and tables, which is what is accepted"
+        );
     }
 }

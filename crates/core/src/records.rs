@@ -466,16 +466,37 @@ impl Document for RunRecord {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_files_of_a_run_are_known_by_its_claim() {
-        let claim: RunClaim = serde_json::from_str(
+    fn claim() -> RunClaim {
+        serde_json::from_str(
             r#"{"id":"full-2026-11-23T02-00-00-k3j9x0q2mz","type":"full","startedAt":"2026-11-23T02:00:00.000Z","path":"x",
             "plan":{"strategy":"all","destinations":[],"compression":{"name":"gzip","level":5},"blockBytes":1,"segmentBytes":1,
             "include":[],"exclude":[]},"writtenBy":"teeline","source":{"kind":"s3db","location":"s3://b",
             "scanStartedAt":"2026-11-23T02:00:00.000Z"},"resources":[{"name":"users","stem":"users"}],
             "objects":{"name":"_objects","stem":"_objects"},"attachments":[]}"#,
         )
-        .unwrap();
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_said_of_a_backup_never_makes_its_claim_unreadable() {
+        let mut nested = serde_json::Value::Null;
+        for levels in 1..=200 {
+            nested = serde_json::Value::Array(vec![nested]);
+            let said = serde_json::Map::from_iter([("a".to_owned(), nested.clone())]);
+            let Ok(metadata) = Metadata::new(said) else {
+                assert!(levels >= crate::METADATA_LEVELS_MAX);
+                continue;
+            };
+            let mut claim = claim();
+            claim.head.metadata = metadata;
+            let sealed = document::readable::<RunClaim>("run.json", document::seal(&claim));
+            assert!(sealed.is_ok(), "{levels}: {sealed:?}");
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_run_are_known_by_its_claim() {
+        let claim = claim();
         for file in [
             "run.json",
             "manifest.json",

@@ -27,7 +27,9 @@ pub use kdf::{
 };
 pub use rows::open_rows;
 pub(crate) use rows::seal_rows;
-pub use sealed_key::{KEY_NAME_RANDOM_BYTES, KeyRandom, Recipient, SealedFor, SealedKey};
+pub use sealed_key::{
+    KDF_SALT_PREFIX_BYTES_MAX, KEY_NAME_RANDOM_BYTES, KeyRandom, Recipient, SealedFor, SealedKey,
+};
 pub use sealer::{Sealer, TAG_BYTES};
 pub use secret::{Base64, KeySecret, RawKey, SecretText, X25519Public, X25519Secret};
 

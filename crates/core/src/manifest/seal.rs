@@ -1,11 +1,9 @@
 //! What sealing adds to a manifest.
 
 use super::{Manifest, PlanEntry, SealedManifest};
-use crate::digest::Digest;
 use crate::document;
 use crate::error::BackupError;
 use crate::layout;
-use crate::records::AskedFor;
 use crate::seal::{Context, SEALED_SUFFIX, SealedPlace, Sealer};
 
 impl PlanEntry {
@@ -43,8 +41,6 @@ impl SealedManifest {
     /// # Errors
     /// As [`SealedManifest::new`].
     pub fn authenticated(manifest: Manifest, sealer: Option<&Sealer>) -> Result<Self, BackupError> {
-        let asked_for = manifest.plan.asked_for().bytes();
-        document::check_size(layout::CATALOG, asked_for, AskedFor::BYTES_MAX)?;
         let bytes = match sealer {
             None => document::seal(&manifest),
             Some(sealer) => {
@@ -52,10 +48,7 @@ impl SealedManifest {
             }
         };
         let bytes = document::within(layout::MANIFEST, bytes, document::BYTES_MAX)?;
-        Ok(SealedManifest {
-            manifest,
-            checksum: Digest::of(&bytes),
-            bytes,
-        })
+        let read = Self::open(layout::MANIFEST, bytes);
+        read.map_err(|error| document::unreadable(layout::MANIFEST, error))
     }
 }

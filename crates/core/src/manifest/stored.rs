@@ -23,7 +23,7 @@ impl SealedManifest {
     /// Seals a manifest.
     ///
     /// # Errors
-    /// Where it is larger than what readers take.
+    /// Where readers wouldn't take it.
     pub fn new(manifest: Manifest) -> Result<Self, BackupError> {
         Self::authenticated(manifest, None)
     }

@@ -19,6 +19,9 @@ pub const KEY_NAME_RANDOM_BYTES: usize = 10;
 
 const KDF_SALT_BYTES: usize = 16;
 
+/// Bytes that may go before the random salt: a key object has them whole.
+pub const KDF_SALT_PREFIX_BYTES_MAX: usize = 1024;
+
 /// Fills bytes at random.
 pub type KeyRandom<'a> = &'a (dyn Fn(&mut [u8]) -> Result<(), BackupError> + Sync);
 
@@ -212,6 +215,13 @@ fn prepare(recipient: &Recipient, random: KeyRandom<'_>) -> Result<(SealedFor, P
             salt,
         } => {
             let mut salt = salt.clone();
+            if salt.len() > KDF_SALT_PREFIX_BYTES_MAX {
+                let message = format!(
+                    "it has {} bytes; accepted: up to {KDF_SALT_PREFIX_BYTES_MAX}",
+                    salt.len()
+                );
+                return Err(BackupError::usage("kdf_salt", message));
+            }
             salt.extend(random_bytes::<KDF_SALT_BYTES>(random)?);
             let kdf = Kdf {
                 function: *function,

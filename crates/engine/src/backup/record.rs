@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use teeline_actors::{PassReport, is_there};
-use teeline_core::document::Document;
 use teeline_core::{
     BackupError, BackupId, Class, DestinationId, ErrorReport, ObjectKey, RunRecord, Sink,
     Timestamp, document, layout,
@@ -43,13 +42,12 @@ impl Run<'_> {
             error: report.error.as_ref().map(|error| self.recorded(error)),
             destinations: report.destinations.clone(),
         };
-        let bytes = document::seal(&record);
-        let key = layout::run_record(&id, ended_at).and_then(|key| {
-            let size = bytes.len() as u64;
-            document::check_size(key.as_str(), size, RunRecord::BYTES_MAX).map(|()| key)
+        let sealed = layout::run_record(&id, ended_at).and_then(|key| {
+            let bytes = document::readable::<RunRecord>(key.as_str(), document::seal(&record))?;
+            Ok((key, bytes))
         });
-        let key = match key {
-            Ok(key) => key,
+        let (key, bytes) = match sealed {
+            Ok(sealed) => sealed,
             Err(error) => return vec![(0, error)],
         };
         let writes = self.answering(report).map(|(index, opened, took_part)| {

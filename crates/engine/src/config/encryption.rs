@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use teeline_core::BackupError;
 use teeline_core::seal::{
-    ARGON2ID_ITERATIONS, ARGON2ID_MEMORY_KIB, ARGON2ID_PARALLELISM, KdfFunction, KdfStrength,
-    KeySecret, PBKDF2_ITERATIONS_FLOOR, Recipient, X25519Public,
+    ARGON2ID_ITERATIONS, ARGON2ID_MEMORY_KIB, ARGON2ID_PARALLELISM, KDF_SALT_PREFIX_BYTES_MAX,
+    KdfFunction, KdfStrength, KeySecret, PBKDF2_ITERATIONS_FLOOR, Recipient, X25519Public,
 };
 
 use super::local_index::{LOCAL_INDEX_KEYS, LocalIndexConfig, local_index};
@@ -166,7 +166,7 @@ pub(super) fn encryption(mut table: Table<'_>) -> Result<EncryptionConfig, Backu
         secrets,
         recipients: recipients.collect::<Result<_, _>>()?,
         kdf: kdf(&mut table)?,
-        kdf_salt: table.text("kdf_salt")?.unwrap_or_default(),
+        kdf_salt: table.text_as("kdf_salt", check_salt)?.unwrap_or_default(),
         allow_weak: table.boolean("allow_weak")?.unwrap_or(false),
         local_index: local_index(&mut table)?,
     };
@@ -186,6 +186,17 @@ pub(super) fn check_algorithm(text: &str) -> Result<(), String> {
     match text.eq_ignore_ascii_case("AES-256-GCM") {
         true => Ok(()),
         false => Err("accepted: AES-256-GCM".to_owned()),
+    }
+}
+
+/// What goes before a salt, where a key object has room for it.
+pub(super) fn check_salt(text: &str) -> Result<String, String> {
+    match text.len() <= KDF_SALT_PREFIX_BYTES_MAX {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "it has {} bytes; accepted: up to {KDF_SALT_PREFIX_BYTES_MAX}",
+            text.len()
+        )),
     }
 }
 

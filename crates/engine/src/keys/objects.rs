@@ -103,13 +103,8 @@ pub(super) async fn put_key(
 ) -> Result<(), BackupError> {
     let key = key_of(path, &sealed.name)?;
     let read_back = opened.sink.capabilities().read_back.has_documents();
-    put_checked(
-        opened.sink.as_ref(),
-        &key,
-        document::seal(sealed),
-        read_back,
-    )
-    .await
+    let bytes = document::readable::<SealedKey>(key.as_str(), document::seal(sealed))?;
+    put_checked(opened.sink.as_ref(), &key, bytes, read_back).await
 }
 
 /// Where the key object of this name is.

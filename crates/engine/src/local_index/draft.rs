@@ -49,6 +49,7 @@ impl Draft {
         };
         let mac = |bytes: &[u8]| sealer.mac(CONTEXT, bytes);
         let header = document::seal_authenticated(header, mac);
+        let header = document::readable::<Header>(&path.display().to_string(), header)?;
         draft.write(|file| file.write_all(&header))?;
         Ok(draft)
     }

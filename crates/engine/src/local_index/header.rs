@@ -11,9 +11,6 @@ use teeline_core::{
 
 use super::draft::failed;
 
-/// A chain of tens of thousands of backups is named in as much.
-const HEADER_BYTES_MAX: u64 = 16 << 20;
-
 /// What authenticates the header.
 pub(super) const CONTEXT: Context<'static> = Context::File("header");
 
@@ -62,6 +59,8 @@ impl IndexedSource {
 impl Document for Header {
     const FORMAT: &'static str = "teeline-local-index";
     const VERSION: u32 = 1;
+    /// A chain of tens of thousands of backups is named in as much.
+    const BYTES_MAX: u64 = 16 << 20;
 }
 
 impl Header {
@@ -71,7 +70,7 @@ impl Header {
     /// Where it can't be read, is damaged, or is of a version that this code doesn't know.
     pub(super) fn read(path: &Path, file: impl BufRead) -> Result<(Self, Vec<u8>), BackupError> {
         let mut bytes = Vec::new();
-        let read = file.take(HEADER_BYTES_MAX).read_until(b'\n', &mut bytes);
+        let read = file.take(Header::BYTES_MAX).read_until(b'\n', &mut bytes);
         read.map_err(|error| failed("read", path, &error))?;
         let subject = path.display().to_string();
         let header: Header = document::open(&subject, &bytes)?;

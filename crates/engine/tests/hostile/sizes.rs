@@ -7,8 +7,8 @@ use teeline::sinks::{MemorySink, Operation};
 use teeline::{Damage, DeleteRequest, Digest, Executor, VerifyRequest, exit};
 use teeline_core::document::Document;
 use teeline_core::{
-    AskedFor, AttachmentEntry, CatalogEntry, DestinationMarker, Manifest, ObjectKey, RunClaim,
-    RunRecord, document, layout,
+    AskedFor, AttachmentEntry, CatalogEntry, DestinationMarker, Manifest, ObjectKey, RunRecord,
+    document, layout,
 };
 
 use super::common::{SpySink, engine, padded, place, records, request, store, unmark, whole};

@@ -147,7 +147,10 @@ impl S3dbTarget {
     async fn mark(&self, bucket: &Bucket, restoring: &Restoring) -> Result<Situation, BackupError> {
         let wanted = marker_of(restoring);
         let object = RawObject {
-            body: document::seal(&wanted),
+            body: document::readable::<RestoreMarker>(
+                layout::RESTORE_MARKER,
+                document::seal(&wanted),
+            )?,
             content_type: Some("application/json".to_owned()),
             ..RawObject::default()
         };

@@ -3,7 +3,9 @@
 use teeline_core::BackupError;
 use teeline_core::seal::{KdfFunction, PBKDF2_ITERATIONS_FLOOR};
 
-use crate::config::encryption::{EncryptionConfig, PBKDF2_ITERATIONS, check_algorithm, to_u32};
+use crate::config::encryption::{
+    EncryptionConfig, PBKDF2_ITERATIONS, check_algorithm, check_salt, to_u32,
+};
 use crate::config::reader::{Known, Table};
 use crate::keys::{KeyForm, KeySource};
 
@@ -42,7 +44,7 @@ pub(super) fn encryption(mut table: Table<'_>) -> Result<EncryptionConfig, Backu
         kdf: KdfFunction::Pbkdf2Sha256 {
             iterations: iterations.map_or(PBKDF2_ITERATIONS_FLOOR, to_u32),
         },
-        kdf_salt: derivation.text("salt")?.unwrap_or_default(),
+        kdf_salt: derivation.text_as("salt", check_salt)?.unwrap_or_default(),
         allow_weak,
         ..EncryptionConfig::new(vec![(key, KeyForm::Passphrase)])
     })

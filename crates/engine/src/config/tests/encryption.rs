@@ -203,6 +203,10 @@ fn what_can_not_be_is_refused() {
             "key_env = \"K\"\nkdf_iterations = 21",
             "c.toml:3:1: `encryption.kdf_iterations` is 21; accepted: an integer from 1 to 20",
         ),
+        (
+            &format!("key_env = \"K\"\nkdf_salt = \"{}\"", "s".repeat(1025)),
+            "c.toml:3:1: `encryption.kdf_salt` isn't usable: it has 1025 bytes; accepted: up to 1024",
+        ),
     ] {
         toml(&format!("[encryption]\n{text}")).refused(message, None);
     }
