@@ -1,12 +1,14 @@
 //! What [`ObjectStoreSink`](crate::ObjectStoreSink) is made of.
 
+mod answers;
 mod connect;
 mod credentials;
 mod failure;
 mod held_parts;
 pub(crate) mod lock;
 pub(crate) mod options;
-pub(crate) mod service;
+mod rejected;
+mod service;
 mod signed;
 pub(crate) mod store;
 pub(crate) mod storing;

@@ -19,7 +19,8 @@ use teeline_core::Digest;
 use tokio::sync::Mutex;
 
 use super::failure::deepest;
-use super::service::{Rejected, keys_digest};
+use super::rejected::Rejected;
+use super::service::keys_digest;
 
 /// How long before they expire keys are renewed.
 const RENEWAL: Duration = Duration::from_secs(5 * 60);

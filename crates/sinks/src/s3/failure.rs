@@ -9,7 +9,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 use teeline_core::{BackupError, Class, mistrusted, plain_words};
 
 use super::credentials::NoCredentials;
-use super::service::Rejected;
+use super::rejected::Rejected;
 use crate::deadline::effect_unknown;
 
 /// Where it was tried, for the words.

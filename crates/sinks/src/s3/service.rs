@@ -4,8 +4,6 @@
 //! object_store hides the status and code of an answer in text. As a typed error below its own they can be found again,
 //! whatever it wraps them in.
 
-use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -20,7 +18,9 @@ use object_store::{ClientOptions, HeaderValue};
 use teeline_core::{Digest, retry_after_ms};
 use tokio::time::timeout;
 
+use super::answers::{begun, completed, listed, tagged};
 use super::lock::Locking;
+use super::rejected::Rejected;
 
 /// The slowest rate at which a request may be sent without being taken for stuck.
 const SENDING_BYTES_PER_SECOND_MIN: u64 = 256 * 1024;
@@ -28,8 +28,6 @@ const SENDING_BYTES_PER_SECOND_MIN: u64 = 256 * 1024;
 const WHOLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Of an answer that is an error, no more than this is read.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
-/// Of what a server says about it, no more than this is shown.
-const MESSAGE_CHARS_MAX: usize = 300;
 
 /// Makes clients whose errors are [`Rejected`].
 #[derive(Debug)]
@@ -120,12 +118,13 @@ impl Service {
         let body = self.in_time(async { Ok(error_body(response.into_body()).await) });
         // The status says enough without.
         let body = body.await.unwrap_or_default();
-        wrap(Rejected {
+        Rejected {
             date,
             wait_ms,
             signed_with,
             ..Rejected::new(status, &body)
-        })
+        }
+        .into()
     }
 }
 
@@ -172,68 +171,6 @@ impl Expected {
     }
 }
 
-/// What isn't S3's, a page to log in on, say, isn't the server's word.
-async fn begun(response: HttpResponse) -> Result<HttpResponse, HttpError> {
-    let (head, body) = response.into_parts();
-    let body = body.bytes().await?;
-    let text = String::from_utf8_lossy(&body);
-    match text_of(&text, "UploadId") {
-        Some(_) => Ok(HttpResponse::from_parts(head, body.into())),
-        None => Err(unlike(
-            head.status.as_u16(),
-            &text,
-            "the beginning of an upload",
-        )),
-    }
-}
-
-/// Completing takes long, so a server may say 200 first and think better of it later.
-async fn completed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
-    let (head, body) = response.into_parts();
-    let body = body.bytes().await?;
-    let text = String::from_utf8_lossy(&body);
-    // What it ended with is known by its tag; what the answer is called differs from server to server.
-    match text_of(&text, "ETag") {
-        Some(tag) if text.trim_end().ends_with('>') => {
-            // No more of it: object_store takes any answer for an error that has the name of one in it, be it in the key.
-            let body = format!(
-                "<CompleteMultipartUploadResult><ETag>{tag}</ETag></CompleteMultipartUploadResult>"
-            );
-            Ok(HttpResponse::from_parts(head, body.into()))
-        }
-        _ => Err(wrap(Rejected::new(head.status.as_u16(), &text))),
-    }
-}
-
-/// A page is a list to its end: object_store takes what it doesn't know, a page to log in on, say, for one without keys.
-async fn listed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
-    let (head, body) = response.into_parts();
-    let body = body.bytes().await?;
-    let text = String::from_utf8_lossy(&body);
-    if text.contains("ListBucketResult") && text.trim_end().ends_with("ListBucketResult>") {
-        return Ok(HttpResponse::from_parts(head, body.into()));
-    }
-    Err(unlike(head.status.as_u16(), &text, "a list"))
-}
-
-/// An answer that isn't what S3 gives.
-fn unlike(status: u16, body: &str, expected: &str) -> HttpError {
-    let mut rejected = Rejected::new(status, body);
-    if rejected.message.is_empty() {
-        rejected.message = format!("with something else than {expected} of S3");
-    }
-    wrap(rejected)
-}
-
-/// object_store wants a tag of what was stored, which nothing here goes by, and not every server gives one.
-fn tagged(mut response: HttpResponse) -> HttpResponse {
-    let headers = response.headers_mut();
-    headers
-        .entry("etag")
-        .or_insert(HeaderValue::from_static("\"\""));
-    response
-}
-
 /// Which keys a request is signed with.
 fn signer(request: &HttpRequest) -> Option<Digest> {
     let header = |name| request.headers().get(name)?.to_str().ok();
@@ -258,121 +195,4 @@ async fn error_body(body: HttpResponseBody) -> String {
         }
     }
     String::from_utf8_lossy(&read).into_owned()
-}
-
-fn wrap(rejected: Rejected) -> HttpError {
-    HttpError::new(HttpErrorKind::Unknown, rejected)
-}
-
-/// An answer that is an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Rejected {
-    pub(crate) status: u16,
-    /// The code in its body, such as `SlowDown`; empty where it has none, as the answer to a HEAD.
-    pub(crate) code: String,
-    message: String,
-    /// The server's clock.
-    pub(crate) date: Option<String>,
-    /// For how long it asks not to be called again.
-    pub(crate) wait_ms: Option<u64>,
-    /// Which keys the request was signed with, by [`keys_digest`].
-    pub(crate) signed_with: Option<Digest>,
-}
-
-impl Rejected {
-    /// Whether the server can't do that at all.
-    pub(crate) fn is_not_implemented(&self) -> bool {
-        self.status == 501 || self.code == "NotImplemented"
-    }
-
-    /// Whether it may be the keys: nothing is said, as always of a HEAD.
-    pub(crate) fn may_be_of_expired_keys(&self) -> bool {
-        self.code.is_empty() && matches!(self.status, 400 | 401 | 403)
-    }
-
-    /// Whether it is the keys that are too old.
-    pub(crate) fn is_of_expired_keys(&self) -> bool {
-        matches!(
-            self.code.as_str(),
-            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired"
-        )
-    }
-
-    #[cfg(test)]
-    pub(super) fn of_keys(status: u16, code: &str, keys: Digest) -> Self {
-        Rejected {
-            code: code.to_owned(),
-            signed_with: Some(keys),
-            ..Rejected::new(status, "")
-        }
-    }
-
-    fn new(status: u16, body: &str) -> Self {
-        Rejected {
-            status,
-            code: text_of(body, "Code").unwrap_or_default(),
-            message: text_of(body, "Message").unwrap_or_default(),
-            date: None,
-            wait_ms: None,
-            signed_with: None,
-        }
-    }
-}
-
-impl fmt::Display for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server answered {}", self.status)?;
-        for part in [&self.code, &self.message] {
-            if !part.is_empty() {
-                write!(f, " {}", one_line(part))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Error for Rejected {}
-
-/// The text of the first element of this name.
-fn text_of(xml: &str, element: &str) -> Option<String> {
-    let (_, rest) = xml.split_once(&format!("<{element}>"))?;
-    let (text, _) = rest.split_once(&format!("</{element}>"))?;
-    Some(text.to_owned())
-}
-
-/// Text from elsewhere, safe to show: what it escapes is put right, control characters and what is too much are left out.
-fn one_line(text: &str) -> String {
-    let text = text
-        .replace("&quot;", "\"")
-        .replace("&apos;", "'")
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&amp;", "&");
-    let shown = text.trim().chars().filter(|c| !c.is_control());
-    shown.take(MESSAGE_CHARS_MAX).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_code_and_message() {
-        let body = "<?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code>\
-                    <Message>Please &quot;reduce&quot;\u{1b}[2J</Message></Error>";
-        let rejected = Rejected::new(503, body);
-        assert_eq!(rejected.code, "SlowDown");
-        assert_eq!(
-            rejected.to_string(),
-            "the server answered 503 SlowDown Please \"reduce\"[2J"
-        );
-    }
-
-    #[test]
-    fn no_body_is_fine() {
-        for body in ["", "<html>gateway</html>", "<Code>", "</Code><Code>x"] {
-            let rejected = Rejected::new(502, body);
-            assert_eq!(rejected.to_string(), "the server answered 502");
-        }
-    }
 }

@@ -20,7 +20,7 @@ use super::connect::{Connected, connect};
 use super::credentials::{ChainedCredentials, NoCredentials};
 use super::failure::{Context, deepest, find};
 use super::options::S3Options;
-use super::service::Rejected;
+use super::rejected::Rejected;
 use super::signed::SignedRequests;
 use super::storing::Storing;
 

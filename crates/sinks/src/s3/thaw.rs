@@ -8,7 +8,7 @@ use object_store::HeaderMap;
 use teeline_core::{Availability, BackupError, Class, ObjectKey, Thaw, ThawTier};
 
 use super::failure::find;
-use super::service::Rejected;
+use super::rejected::Rejected;
 use super::store::Store;
 use super::storing::StorageClass;
 

@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use teeline_core::{BackupError, Class, ObjectKey, Timestamp, UnfinishedUpload};
 
 use super::failure::find;
-use super::service::Rejected;
+use super::rejected::Rejected;
 use super::signed::generic;
 use super::store::Store;
 
