@@ -12,11 +12,9 @@ pub(super) async fn begun(response: HttpResponse) -> Result<HttpResponse, HttpEr
     let text = String::from_utf8_lossy(&body);
     match text_of(&text, "UploadId") {
         Some(_) => Ok(HttpResponse::from_parts(head, body.into())),
-        None => Err(unlike(
-            head.status.as_u16(),
-            &text,
-            "the beginning of an upload",
-        )),
+        None => {
+            Err(Rejected::unlike(head.status.as_u16(), &text, "the beginning of an upload").into())
+        }
     }
 }
 
@@ -38,24 +36,34 @@ pub(super) async fn completed(response: HttpResponse) -> Result<HttpResponse, Ht
     }
 }
 
-/// A page is a list to its end: object_store takes what it doesn't know, a page to log in on, say, for one without keys.
+/// A page is a list to its end: object_store takes what it doesn't know, a page to log in on, say, for one without keys. It also
+/// takes a page that says that others follow, and not how they are had, for the last one.
 pub(super) async fn listed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (head, body) = response.into_parts();
     let body = body.bytes().await?;
     let text = String::from_utf8_lossy(&body);
-    if text.contains("ListBucketResult") && text.trim_end().ends_with("ListBucketResult>") {
-        return Ok(HttpResponse::from_parts(head, body.into()));
+    let status = head.status.as_u16();
+    if !text.contains("ListBucketResult") || !text.trim_end().ends_with("ListBucketResult>") {
+        return Err(Rejected::unlike(status, &text, "a list").into());
     }
-    Err(unlike(head.status.as_u16(), &text, "a list"))
+    if breaks_off(&text) {
+        let message = "with a list that doesn't say how it goes on";
+        return Err(Rejected::useless(status, message).into());
+    }
+    Ok(HttpResponse::from_parts(head, body.into()))
 }
 
-/// An answer that isn't what S3 gives.
-fn unlike(status: u16, body: &str, expected: &str) -> HttpError {
-    let mut rejected = Rejected::new(status, body);
-    if rejected.message.is_empty() {
-        rejected.message = format!("with something else than {expected} of S3");
-    }
-    rejected.into()
+/// Whether others follow a page, and it doesn't say which. Of what it lists nothing is read.
+fn breaks_off(page: &str) -> bool {
+    let before = page
+        .split_once("<Contents>")
+        .map_or(page, |(before, _)| before);
+    let after = page
+        .rsplit_once("</Contents>")
+        .map_or("", |(_, after)| after);
+    let said = |element| text_of(before, element).or_else(|| text_of(after, element));
+    let is_truncated = said("IsTruncated").is_some_and(|said| said.trim() == "true");
+    is_truncated && said("NextContinuationToken").is_none_or(|token| token.is_empty())
 }
 
 /// object_store wants a tag of what was stored, which nothing here goes by, and not every server gives one.

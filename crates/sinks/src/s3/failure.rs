@@ -116,6 +116,9 @@ impl Context<'_> {
     }
 
     fn class_of(&self, rejected: &Rejected) -> Class {
+        if let Some(class) = rejected.class {
+            return class;
+        }
         match (rejected.code.as_str(), rejected.status) {
             // Codes first: servers put one code under several statuses.
             ("NoSuchBucket", _) => Class::Permanent,

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use object_store::client::{HttpError, HttpErrorKind};
-use teeline_core::Digest;
+use teeline_core::{Class, Digest};
 
 /// Of what a server says about it, no more than this is shown.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -16,6 +16,8 @@ pub(crate) struct Rejected {
     /// The code in its body, such as `SlowDown`; empty where it has none, as the answer to a HEAD.
     pub(crate) code: String,
     pub(super) message: String,
+    /// What it means, where that isn't to be told by its code and status.
+    pub(crate) class: Option<Class>,
     /// The server's clock.
     pub(crate) date: Option<String>,
     /// For how long it asks not to be called again.
@@ -52,11 +54,35 @@ impl Rejected {
         }
     }
 
+    /// An answer that isn't what S3 gives. Without a code in it, it is taken for one of somebody in between, and the next one may be
+    /// the server's.
+    pub(super) fn unlike(status: u16, body: &str, expected: &str) -> Self {
+        let rejected = Rejected::new(status, body);
+        match rejected.code.as_str() {
+            "" => Rejected {
+                message: format!("with something else than {expected} of S3"),
+                class: Some(Class::Transient),
+                ..rejected
+            },
+            _ => rejected,
+        }
+    }
+
+    /// An answer of which another one is no better.
+    pub(super) fn useless(status: u16, message: &str) -> Self {
+        Rejected {
+            message: message.to_owned(),
+            class: Some(Class::Permanent),
+            ..Rejected::new(status, "")
+        }
+    }
+
     pub(super) fn new(status: u16, body: &str) -> Self {
         Rejected {
             status,
             code: text_of(body, "Code").unwrap_or_default(),
             message: text_of(body, "Message").unwrap_or_default(),
+            class: None,
             date: None,
             wait_ms: None,
             signed_with: None,

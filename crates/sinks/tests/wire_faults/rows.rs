@@ -330,9 +330,16 @@ fn lists() -> Vec<Row> {
         reply.replace_body(format!("{}{items}{}", &text[..end], &text[end..]));
     });
     let html = Fault::Answer(Answer::new(200, "<html>a login page</html>"));
+    // As a server does that ignores how the list was asked for.
+    let cut = Fault::change(|reply: &mut Reply| {
+        let text = reply.text();
+        assert!(text.contains("<IsTruncated>false</IsTruncated>"), "{text}");
+        reply.replace_body(text.replace("<IsTruncated>false<", "<IsTruncated>true<"));
+    });
     vec![
         Row::new("stale page", LISTS, stale, Comes::Older, Comes::Older),
         Row::harmless("keys twice", LISTS, twice),
         Row::passing("a page that isn't S3's", LISTS, html, Class::Transient),
+        Row::lasting("a list that breaks off", LISTS, cut, Class::Permanent),
     ]
 }
