@@ -321,8 +321,10 @@ async fn an_end_that_is_taken_back() {
     let mut upload = sink.begin(&key(), 0).await.unwrap();
     upload.write(Bytes::from(vec![1; 6 * MIB])).await.unwrap();
     let body = "<Error><Code>SomethingNew</Code><Message>try again</Message></Error>";
+    let of_an_object = "<Error><Code>SomethingNew</Code><ETag>\"x\"</ETag></Error>";
     for body in [
         body,
+        of_an_object,
         "",
         "<?xml version=\"1.0\"?><CompleteMultipartUploadRes",
     ] {

@@ -23,9 +23,9 @@ pub(super) async fn completed(response: HttpResponse) -> Result<HttpResponse, Ht
     let (head, body) = response.into_parts();
     let body = body.bytes().await?;
     let text = String::from_utf8_lossy(&body);
-    // What it ended with is known by its tag; what the answer is called differs from server to server.
-    match text_of(&text, "ETag") {
-        Some(tag) if text.trim_end().ends_with('>') => {
+    // What it ended with is known by its tag; what the answer is called differs from server to server. An error may name one as well.
+    match (text_of(&text, "Code"), text_of(&text, "ETag")) {
+        (None, Some(tag)) if text.trim_end().ends_with('>') => {
             // No more of it: object_store takes any answer for an error that has the name of one in it, be it in the key.
             let body = format!(
                 "<CompleteMultipartUploadResult><ETag>{tag}</ETag></CompleteMultipartUploadResult>"
