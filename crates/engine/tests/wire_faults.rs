@@ -262,3 +262,27 @@ async fn a_destination_that_says_nothing_costs_seconds_under_any() {
     assert_eq!(report.destinations[1].status, DestinationStatus::Failed);
     site.assert_whole(&site.good).await;
 }
+
+/// A 404 to a HEAD may be a page of somebody in between, as no answer to it has words. What of a backup is deleted by that is asked
+/// for by a list as well.
+#[tokio::test]
+async fn a_proxy_that_knows_of_no_claim_costs_no_file_of_a_backup() {
+    let site = Server::start();
+    let site = site.site("claim").await;
+    let no_page = || Fault::Answer(Answer::error(404, ""));
+    // It knows of it when it is made, and before the manifest is written.
+    site.proxy
+        .add(Rule::new("HEAD", "run.json", no_page()).after(2));
+    site.proxy
+        .add(Rule::new("HEAD", "manifest.json", no_page()));
+    let report = site.back_up().await;
+    assert_eq!(
+        report.destinations[1].status,
+        DestinationStatus::Unknown,
+        "{report:?}"
+    );
+    assert_eq!(site.proxy.hits(), 3, "{report:?}");
+    site.proxy.clear();
+    assert_eq!(site.listed(&site.bucket).await, 1);
+    site.assert_whole(&site.bucket).await;
+}
