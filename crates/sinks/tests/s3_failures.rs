@@ -231,6 +231,40 @@ async fn an_answer_that_points_elsewhere_leads_nowhere() {
     assert_eq!(met.load(Ordering::SeqCst), 0, "nobody else was asked");
 }
 
+/// Not every server finds it fine to delete what isn't there; a page of somebody in between says nothing of that.
+#[tokio::test]
+async fn that_nothing_is_there_to_delete_only_the_server_says() {
+    let proxy = Proxy::start().await;
+    let sink = proxy.sink().await;
+    sink.put(&key(), Bytes::from_static(b"x")).await.unwrap();
+    for answer in [
+        Answer::error(404, "NoSuchKey"),
+        Answer::error(404, "").header("x-amz-request-id", "1"),
+        Answer::new(
+            200,
+            "<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"/>",
+        ),
+    ] {
+        proxy.next("DELETE", "object", Fault::Answer(answer));
+        sink.delete(&key()).await.unwrap();
+    }
+    for answer in [
+        Answer::error(404, ""),
+        Answer::new(404, "404 page not found"),
+        Answer::new(200, "<html>a login page</html>"),
+        Answer::error(200, "InternalError"),
+    ] {
+        proxy.next("DELETE", "object", Fault::Answer(answer));
+        let error = sink.delete(&key()).await.unwrap_err();
+        assert_eq!(error.class(), Class::Transient, "{error}");
+        assert_readable(&error);
+    }
+    sink.head(&key()).await.unwrap();
+    sink.delete(&key()).await.unwrap();
+    sink.delete(&key()).await.unwrap();
+    proxy.assert_happened();
+}
+
 #[tokio::test]
 async fn a_key_may_be_called_like_an_error() {
     let proxy = Proxy::start().await;

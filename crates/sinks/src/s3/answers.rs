@@ -5,6 +5,9 @@ use object_store::client::{HttpError, HttpResponse};
 
 use super::rejected::{Rejected, text_of};
 
+/// The beginning of what the words of S3 name as theirs.
+const NAMESPACE: &str = "http://s3.amazonaws.com/doc/";
+
 /// What isn't S3's, a page to log in on, say, isn't the server's word.
 pub(super) async fn begun(response: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (head, body) = response.into_parts();
@@ -64,6 +67,33 @@ fn breaks_off(page: &str) -> bool {
     let said = |element| text_of(before, element).or_else(|| text_of(after, element));
     let is_truncated = said("IsTruncated").is_some_and(|said| said.trim() == "true");
     is_truncated && said("NextContinuationToken").is_none_or(|token| token.is_empty())
+}
+
+/// That something is done S3 says without a body; a server may have words of S3's own for it, but no page to log in on.
+pub(super) async fn done(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (head, body) = response.into_parts();
+    let body = body.bytes().await?;
+    let text = String::from_utf8_lossy(&body);
+    let is_of_s3 = text.contains(NAMESPACE) && text_of(&text, "Code").is_none();
+    match is_of_s3 || text.trim().is_empty() {
+        true => Ok(HttpResponse::from_parts(head, body.into())),
+        false => {
+            let expected = "the word that it is done";
+            Err(Rejected::unlike(head.status.as_u16(), &text, expected).into())
+        }
+    }
+}
+
+/// What is said of an object is said with its tag, or with when it was written, and never with the type of a page.
+pub(super) fn shown(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let headers = response.headers();
+    let is_described = headers.contains_key("etag") || headers.contains_key("last-modified");
+    let kind = headers.get("content-type").map(HeaderValue::as_bytes);
+    let is_page = kind.is_some_and(|kind| kind.starts_with(b"text/html"));
+    match is_described && !is_page {
+        true => Ok(response),
+        false => Err(Rejected::unlike(response.status().as_u16(), "", "an object").into()),
+    }
 }
 
 /// object_store wants a tag of what was stored, which nothing here goes by, and not every server gives one.

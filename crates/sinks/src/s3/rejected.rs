@@ -68,6 +68,11 @@ impl Rejected {
         }
     }
 
+    /// A 404 that doesn't say what isn't there: of somebody in between, who knows nothing of objects.
+    pub(super) fn is_wordless_404(&self) -> bool {
+        self.status == 404 && self.code.is_empty()
+    }
+
     /// An answer of which another one is no better.
     pub(super) fn useless(status: u16, message: &str) -> Self {
         Rejected {

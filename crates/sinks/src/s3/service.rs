@@ -18,7 +18,7 @@ use object_store::{ClientOptions, HeaderValue};
 use teeline_core::{Digest, retry_after_ms};
 use tokio::time::timeout;
 
-use super::answers::{begun, completed, listed, tagged};
+use super::answers::{begun, completed, done, listed, shown, tagged};
 use super::lock::Locking;
 use super::rejected::Rejected;
 
@@ -80,13 +80,15 @@ impl HttpService for Service {
             _ => self.answer(request).await?,
         };
         if !response.status().is_success() {
-            return Err(self.rejected(response, signed_with).await);
+            return Err(self.rejected(response, expected, signed_with).await.into());
         }
         match expected {
             Expected::Beginning => self.in_time(begun(response)).await,
             Expected::Completion => completed(response).await,
             Expected::List => self.in_time(listed(response)).await,
-            Expected::Stored => Ok(tagged(response)),
+            Expected::Stored => Ok(tagged(self.in_time(done(response)).await?)),
+            Expected::Done => self.in_time(done(response)).await,
+            Expected::Shown => shown(response),
             Expected::Other => Ok(response),
         }
     }
@@ -110,21 +112,33 @@ impl Service {
         in_time(Duration::from_millis(self.answer_ms), rest).await
     }
 
-    async fn rejected(&self, response: HttpResponse, signed_with: Option<Digest>) -> HttpError {
+    async fn rejected(
+        &self,
+        response: HttpResponse,
+        expected: Expected,
+        signed_with: Option<Digest>,
+    ) -> Rejected {
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name)?.to_str().ok();
         let date = header("date").map(str::to_owned);
         let wait_ms = retry_after_ms(header, SystemTime::now().into());
+        // The answer to a HEAD has no words. Servers that have none in others either give the request a name.
+        let is_of_s3 = expected == Expected::Shown || header("x-amz-request-id").is_some();
         let body = self.in_time(async { Ok(error_body(response.into_body()).await) });
         // The status says enough without.
         let body = body.await.unwrap_or_default();
+        let rejected = match Rejected::new(status, &body) {
+            rejected if rejected.is_wordless_404() && !is_of_s3 => {
+                Rejected::unlike(status, &body, "an answer")
+            }
+            rejected => rejected,
+        };
         Rejected {
             date,
             wait_ms,
             signed_with,
-            ..Rejected::new(status, &body)
+            ..rejected
         }
-        .into()
     }
 }
 
@@ -149,6 +163,10 @@ enum Expected {
     List,
     /// That a whole object is stored.
     Stored,
+    /// That a part is, or that something is removed.
+    Done,
+    /// What an object is.
+    Shown,
     Other,
 }
 
@@ -166,6 +184,8 @@ impl Expected {
             "POST" if query.starts_with("uploadId=") => Expected::Completion,
             "GET" if query.contains("list-type=2") => Expected::List,
             "PUT" if query.is_empty() => Expected::Stored,
+            "PUT" | "DELETE" => Expected::Done,
+            "HEAD" => Expected::Shown,
             _ => Expected::Other,
         }
     }

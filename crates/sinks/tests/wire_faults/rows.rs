@@ -106,6 +106,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let mut rows = connections();
     rows.extend(bodies());
     rows.extend(refusals());
+    rows.extend(pages());
     rows.extend(conditions());
     rows.extend(lists());
     rows
@@ -115,8 +116,6 @@ pub(crate) fn rows() -> Vec<Row> {
 fn connections() -> Vec<Row> {
     use Class::Transient;
     let begun = Fault::ResetRequest(0);
-    // The second try finds the upload gone, and the object whole, for which no more than the head of an answer is needed.
-    let whole = Comes::Right;
     vec![
         Row::passing("reset before the request's body", ALL, begun, Transient),
         Row::passing(
@@ -142,13 +141,8 @@ fn connections() -> Vec<Row> {
             WITH_BODY,
             Fault::ResetReply(50),
             Transient,
-        )
-        .but(Call::Complete, whole, whole),
-        Row::passing("reply cut short", WITH_BODY, Fault::CutReply(50), Transient).but(
-            Call::Complete,
-            whole,
-            whole,
         ),
+        Row::passing("reply cut short", WITH_BODY, Fault::CutReply(50), Transient),
     ]
 }
 
@@ -251,12 +245,6 @@ fn refusals() -> Vec<Row> {
             Permanent,
         ),
         Row::passing(
-            "an upload that isn't S3's",
-            &[Call::Begin],
-            Fault::Answer(Answer::new(200, "<html>a login page</html>")),
-            Transient,
-        ),
-        Row::passing(
             "200 with an error body, before the effect",
             once_more,
             Fault::Answer(taken_back()),
@@ -275,6 +263,35 @@ fn refusals() -> Vec<Row> {
             once_more,
             Fault::Answer(Answer::new(200, "")),
             Transient,
+        ),
+    ]
+}
+
+/// Pages of somebody in between.
+fn pages() -> Vec<Row> {
+    use Class::{NotFound, Transient};
+    // With what a server of files says of one.
+    let page = |status, text: &str| {
+        let page = Answer::new(status, text).header("content-type", "text/html");
+        let page = page.header("last-modified", "Mon, 23 Nov 2026 02:00:00 GMT");
+        Fault::Answer(page.header("etag", "\"page\""))
+    };
+    let log_on = page(200, "<html>a login page</html>");
+    let bare = Fault::Answer(Answer::new(200, "logged on?"));
+    vec![
+        Row::passing("200 page", ALL, log_on, Transient),
+        Row::passing("200 page of text", ALL, bare, Transient),
+        Row::passing("404 page", ALL, page(404, "404 page not found"), Transient)
+            // Nobody can tell: the answer to a HEAD has no body.
+            .but(
+                Call::Head,
+                Comes::Refused(NotFound),
+                Comes::Refused(NotFound),
+            ),
+        Row::passing("404 without a word", ALL, answer(404, ""), Transient).but(
+            Call::Head,
+            Comes::Refused(NotFound),
+            Comes::Refused(NotFound),
         ),
     ]
 }
@@ -329,7 +346,6 @@ fn lists() -> Vec<Row> {
         let items = &text[begin..end];
         reply.replace_body(format!("{}{items}{}", &text[..end], &text[end..]));
     });
-    let html = Fault::Answer(Answer::new(200, "<html>a login page</html>"));
     // As a server does that ignores how the list was asked for.
     let cut = Fault::change(|reply: &mut Reply| {
         let text = reply.text();
@@ -339,7 +355,6 @@ fn lists() -> Vec<Row> {
     vec![
         Row::new("stale page", LISTS, stale, Comes::Older, Comes::Older),
         Row::harmless("keys twice", LISTS, twice),
-        Row::passing("a page that isn't S3's", LISTS, html, Class::Transient),
         Row::lasting("a list that breaks off", LISTS, cut, Class::Permanent),
     ]
 }
