@@ -79,29 +79,39 @@ pub(crate) async fn or_take_back(
     result
 }
 
-/// Whether what stands under a key is something else than `bytes`: of another size, or the same other bytes each time that they
-/// are read. What differs from one time to the next, or isn't of the size that the store says, is damaged on its way.
+/// Whether what stands under a key is something else than `bytes`: of another size, or other bytes, the same each time that it is
+/// looked at. What differs from one time to the next, or isn't of the size that the store says, is damaged on its way.
 async fn is_something_else(sink: &dyn Sink, key: &ObjectKey, bytes: &Bytes) -> bool {
     let length = bytes.len() as u64;
-    let mut before: Option<Bytes> = None;
+    let mut before: Option<Look> = None;
     for _ in 0..LOOKS_MAX {
-        let read = async {
-            sink.drop_cached(key).await?;
-            match sink.head(key).await?.bytes == length {
-                true => sink.read(key, 0..length).await.map(Some),
-                false => Ok(None),
-            }
-        };
-        match read.await {
-            Ok(Some(found)) if found == *bytes => return false,
-            Ok(Some(found)) if found.len() as u64 != length => {}
-            Ok(Some(found)) if before.as_ref() == Some(&found) => return true,
-            Ok(Some(found)) => before = Some(found),
-            Ok(None) => return true,
-            Err::<_, BackupError>(_) => {}
+        match Look::at(sink, key, length).await {
+            Ok(Look::Bytes(found)) if found == *bytes => return false,
+            Ok(Look::Bytes(found)) if found.len() as u64 != length => {}
+            Ok(found) if before.as_ref() == Some(&found) => return true,
+            Ok(found) => before = Some(found),
+            Err(_) => {}
         }
     }
     false
+}
+
+/// What a look at an object has found.
+#[derive(PartialEq, Eq)]
+enum Look {
+    /// It has another size than it should have.
+    Size(u64),
+    Bytes(Bytes),
+}
+
+impl Look {
+    async fn at(sink: &dyn Sink, key: &ObjectKey, length: u64) -> Result<Self, BackupError> {
+        sink.drop_cached(key).await?;
+        match sink.head(key).await?.bytes {
+            size if size == length => sink.read(key, 0..length).await.map(Look::Bytes),
+            size => Ok(Look::Size(size)),
+        }
+    }
 }
 
 /// Compares what the store now gives with what it was sent.

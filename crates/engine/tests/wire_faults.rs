@@ -267,8 +267,8 @@ async fn a_destination_that_says_nothing_costs_seconds_under_any() {
 /// for by a list as well.
 #[tokio::test]
 async fn a_proxy_that_knows_of_no_claim_costs_no_file_of_a_backup() {
-    let site = Server::start();
-    let site = site.site("claim").await;
+    let server = Server::start();
+    let site = server.site("claim").await;
     let no_page = || Fault::Answer(Answer::error(404, ""));
     // It knows of it when it is made, and before the manifest is written.
     site.proxy
@@ -283,6 +283,31 @@ async fn a_proxy_that_knows_of_no_claim_costs_no_file_of_a_backup() {
     );
     assert_eq!(site.proxy.hits(), 3, "{report:?}");
     site.proxy.clear();
+    assert_eq!(site.listed(&site.bucket).await, 1);
+    site.assert_whole(&site.bucket).await;
+}
+
+/// Somebody in between gives other bytes, and then a page that looks like an object of another size, for a while.
+#[tokio::test]
+async fn a_page_in_place_of_a_manifest_costs_none() {
+    let server = Server::start();
+    let site = server.site("flapping").await;
+    let other = Fault::change(|reply| {
+        let mut bytes = reply.body.to_vec();
+        bytes[0] ^= 1;
+        reply.replace_body(bytes);
+    });
+    site.proxy.next("GET", "manifest.json", other);
+    let page = Answer::new(200, "a page").header("etag", "\"page\"");
+    site.proxy
+        .next("HEAD", "manifest.json", Fault::Answer(page));
+    let report = site.back_up().await;
+    assert_eq!(
+        report.destinations[1].status,
+        DestinationStatus::Unknown,
+        "{report:?}"
+    );
+    assert_eq!(site.proxy.pending(), 0, "{report:?}");
     assert_eq!(site.listed(&site.bucket).await, 1);
     site.assert_whole(&site.bucket).await;
 }

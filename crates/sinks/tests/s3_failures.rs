@@ -453,6 +453,27 @@ async fn an_answer_that_breaks_off() {
     proxy.assert_happened();
 }
 
+/// Whoever gives a page to a GET gives it to a HEAD as well, and how long it is says nothing of the object.
+#[tokio::test]
+async fn a_page_is_no_object_that_is_too_short() {
+    let proxy = Proxy::start().await;
+    let sink = proxy.sink().await;
+    sink.put(&key(), Bytes::from_static(b"some bytes"))
+        .await
+        .unwrap();
+    let page = Answer::new(200, "page").header("etag", "\"page\"");
+    let rule = |method| Rule::new(method, "object", Fault::Answer(page.clone()));
+    proxy.proxy.add(rule("GET").times(1));
+    proxy.proxy.add(rule("HEAD"));
+    let error = sink.read(&key(), 0..10).await.unwrap_err();
+    assert_eq!(error.class(), Class::Transient, "{error}");
+    assert_readable(&error);
+    proxy.proxy.clear();
+    assert_eq!(sink.read(&key(), 0..10).await.unwrap(), "some bytes");
+    let error = sink.read(&key(), 0..11).await.unwrap_err();
+    assert_eq!(error.class(), Class::Corrupt, "{error}");
+}
+
 #[tokio::test]
 async fn what_is_given_up_is_not_kept() {
     let proxy = Proxy::start().await;

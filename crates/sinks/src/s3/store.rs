@@ -299,10 +299,11 @@ impl Store {
             Err(error) => match self.failure("read", key, &error) {
                 // There is no such range.
                 failure if failure.class() == Class::Corrupt => failure,
-                // object_store says that the answer isn't to what was asked, but only in words.
+                // object_store says that the answer isn't to what was asked, but only in words. Whoever has given it may have an answer
+                // to a HEAD as well, so that says nothing.
                 failure if failure.class() == Class::Permanent && !is_said(&error) => match self.s3
                 {
-                    Some(_) => self.unfitting(key, deepest(&error)),
+                    Some(_) => return self.unfitting(key, deepest(&error)),
                     None => failure,
                 },
                 failure => return failure,
