@@ -51,7 +51,8 @@ impl ObjectStoreSink {
     /// A store that is ready: a client of S3 or of another service that was set up elsewhere, or one in memory. What is
     /// written goes below `prefix`, which has no slash at either end; empty is all of it.
     ///
-    /// It repeats and waits as it was set up to. What it is written with, such as a storage class, is its own affair.
+    /// It repeats and waits as it was set up to: since nobody sees that, of two uploads of the same bytes that end at the same moment both may
+    /// succeed. What it is written with, such as a storage class, is its own affair.
     ///
     /// ```
     /// use bytes::Bytes;

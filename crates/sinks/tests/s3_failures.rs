@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_sdk_s3::config::{BehaviorVersion, Credentials as SdkCredentials, Region};
 use bytes::Bytes;
 use futures::TryStreamExt;
+use object_store::ClientOptions;
+use object_store::aws::AmazonS3Builder;
 use teeline_core::{BackupError, Class, ObjectKey, Sink};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
 use teeline_fault_proxy::{Answer, Fault, FaultProxy, Rule, Watcher};
@@ -345,6 +347,45 @@ async fn lost_replies_to_parts() {
     assert_eq!(failures, 5);
     let read = sink.read(&key(), 0..bytes.len() as u64).await.unwrap();
     assert!(read == bytes);
+    proxy.assert_happened();
+}
+
+/// A store that the host brought repeats what fails by itself: it finds what it has written, or the upload gone.
+#[tokio::test]
+async fn a_ready_store_that_meets_its_own_repeat() {
+    let proxy = Proxy::start().await;
+    let client = AmazonS3Builder::new()
+        .with_bucket_name("bucket")
+        .with_region("us-east-1")
+        .with_endpoint(proxy.proxy.endpoint())
+        .with_access_key_id("id")
+        .with_secret_access_key(SECRET)
+        .with_client_options(ClientOptions::new().with_allow_http(true))
+        .build()
+        .unwrap();
+    let sink = ObjectStoreSink::ready(client, "folder").unwrap();
+    let failed = || Fault::AnswerAfter(Answer::error(500, "InternalError"));
+    for (name, size, method, part) in [
+        ("whole", 10, "PUT", "whole"),
+        ("parts", 6 * MIB, "POST", "uploadId="),
+    ] {
+        let key = ObjectKey::new(name).unwrap();
+        let upload = async |bytes: Bytes| {
+            let mut upload = sink.begin(&key, bytes.len() as u64).await.unwrap();
+            upload.write(bytes).await.unwrap();
+            upload.commit().await
+        };
+        let bytes = Bytes::from(vec![1; size]);
+        proxy.next(method, part, failed());
+        upload(bytes.clone()).await.unwrap();
+        assert_eq!(sink.read(&key, 0..size as u64).await.unwrap(), bytes);
+        // What was there before is somebody else's, be it the same.
+        for bytes in [bytes.clone(), Bytes::from(vec![2; size])] {
+            let error = upload(bytes).await.unwrap_err();
+            assert_eq!(error.class(), Class::Conflict, "{error}");
+        }
+        assert_eq!(sink.read(&key, 0..size as u64).await.unwrap(), bytes);
+    }
     proxy.assert_happened();
 }
 

@@ -408,6 +408,11 @@ impl Store {
         context.explain(error)
     }
 
+    /// Whether requests may be repeated where nobody sees it.
+    pub(super) fn repeats_itself(&self) -> bool {
+        self.s3.is_none()
+    }
+
     /// Whether uploads in parts are ended on the condition that nothing is there.
     pub(super) fn ends_on_condition(&self) -> bool {
         let does = |s3: &S3| s3.conditional_completion.load(Ordering::Relaxed);

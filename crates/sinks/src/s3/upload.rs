@@ -6,7 +6,8 @@
 //!
 //! That nothing is replaced is up to the server for an object in one piece, if it can. For one in parts it is checked before its end,
 //! and asked of the server too (`If-None-Match`), which not every one heeds: there, two that end at the same moment may
-//! both succeed, and the later one stays.
+//! both succeed, and the later one stays. A store that the host brought may repeat requests by itself, which nobody sees: there it is
+//! checked before either, and what is there afterwards is told by its bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,6 +168,12 @@ impl PartsUpload {
         self.sending.take().and_then(|sending| sending.task)
     }
 
+    /// Whether the end may have come already when it is asked for now: it was before, or the store asks for it several times by itself.
+    fn begin_ending(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.state, State::Ending);
+        before == State::Ending || self.target.store.repeats_itself()
+    }
+
     async fn commit_whole(&mut self) -> Result<(), BackupError> {
         // Kept for a repetition, also where this call is dropped.
         let bytes = match &self.whole {
@@ -176,11 +183,15 @@ impl PartsUpload {
                 self.whole.insert(bytes).clone()
             }
         };
-        let was_ending = std::mem::replace(&mut self.state, State::Ending) == State::Ending;
-        let Target { store, key, .. } = &*self.target;
+        let target = Arc::clone(&self.target);
+        let Target { store, key, .. } = &*target;
+        if self.state == State::Open && store.repeats_itself() {
+            store.check_absent(key).await?;
+        }
+        let may_have_ended = self.begin_ending();
         match store.create(key, bytes.clone(), Content::Data).await {
             Err(error) if error.class() == Class::Conflict => {
-                if was_ending && store.holds(key, &bytes).await? {
+                if may_have_ended && store.holds(key, &bytes).await? {
                     Ok(())
                 } else {
                     Err(store.conflict(key))
@@ -199,7 +210,7 @@ impl PartsUpload {
         if self.state == State::Open {
             target.store.check_absent(&target.key).await?;
         }
-        let was_ending = std::mem::replace(&mut self.state, State::Ending) == State::Ending;
+        let may_have_ended = self.begin_ending();
         let parts: Vec<_> = self.sent.iter().map(|part| part.id.clone()).collect();
         let Err(error) = target.complete(parts).await else {
             return Ok(());
@@ -208,7 +219,7 @@ impl PartsUpload {
             return Err(error);
         }
         // Once the end has come the upload is gone, and the key is taken: by ourselves.
-        if was_ending && self.has_arrived().await? {
+        if may_have_ended && self.has_arrived().await? {
             return Ok(());
         }
         Err(match error.class() {
