@@ -169,7 +169,7 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    /// 0, 1, 2, 3, 12 or 130. A cleanup that didn't do all that it should makes a success a 3, and nothing worse.
+    /// 0, 1, 2, 3, 12, 13 or 130. A cleanup that didn't do all that it should makes a success a 3, and nothing worse.
     pub fn exit_code(&self) -> u8 {
         let is_clean = self
             .cleanup
@@ -177,17 +177,13 @@ impl BackupReport {
             .is_none_or(|cleanup| cleanup.exit_code() == exit::DONE);
         match (self.status, &self.error) {
             (RunStatus::Completed, _) if is_clean => exit::DONE,
-            (RunStatus::Completed, _) => exit::DEGRADED,
-            (RunStatus::Degraded, _) => exit::DEGRADED,
-            (RunStatus::Failed, Some(error))
-                if matches!(
-                    error.class,
-                    Class::Cancelled | Class::Usage | Class::WrongKey
-                ) =>
-            {
-                exit_code_of(error)
-            }
-            (RunStatus::Failed, _) => exit::FAILED,
+            (RunStatus::Completed | RunStatus::Degraded, _) => exit::DEGRADED,
+            (RunStatus::Failed, Some(error)) => match exit_code_of(error) {
+                // Once a pass was made, it is what was read of the source that isn't right, and no backup.
+                exit::DAMAGED if self.id.is_some() => exit::FAILED,
+                code => code,
+            },
+            (RunStatus::Failed, None) => exit::FAILED,
         }
     }
 }
