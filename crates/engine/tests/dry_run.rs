@@ -75,6 +75,34 @@ async fn a_small_source_is_its_own_sample() {
 }
 
 #[tokio::test]
+async fn an_incremental_one_is_judged_as_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "events.jsonl", &records(700));
+    let incremental = |asked: &mut BackupRequest| {
+        asked.backup_type = "incremental".parse().unwrap();
+    };
+    let files = Arc::new(JsonlSource::path(path));
+    let (judged, real) = both(Arc::clone(&files) as _, incremental).await;
+    assert_eq!(
+        (judged.backup_type.as_str(), judged.record_count),
+        ("incremental", real)
+    );
+    let (_, to) = store("copy");
+    let mut asked = BackupRequest::of(files, vec![to]);
+    incremental(&mut asked);
+    asked.since = Some("2026-11-01T00:00:00Z".parse().unwrap());
+    let judged = engine().dry_run(asked).await;
+    assert_eq!(
+        (judged.exit_code(), judged.record_count),
+        (0, real),
+        "{judged:?}"
+    );
+    let (_server, _folder, connection) = database().await;
+    let source = S3dbSource::new(connection, ScanOptions::default());
+    both(Arc::new(source), incremental).await;
+}
+
+#[tokio::test]
 async fn files_are_judged_by_their_beginnings() {
     let folder = tempfile::tempdir().unwrap();
     let lines = records(60_000);

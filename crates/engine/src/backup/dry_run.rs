@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use teeline_actors::{Clock, Verification};
 use teeline_core::{
     Attachment, BackupError, Manifest, Placed, ResourceEntry, Sample, SampleLimits, SampleShare,
-    Scan, Selection, Source, SourceKind, StrategyKind, Timestamp,
+    Scan, Selection, Source, SourceKind, Strategy, StrategyKind, Timestamp,
 };
 use teeline_sinks::NullSink;
 
@@ -20,7 +20,8 @@ use crate::request::BackupRequest;
 
 impl Engine {
     /// Says what a backup would come to, from a sample of what there is: up to 1,000 records or 16 MiB of each resource. Nothing is
-    /// written anywhere, no destination is asked, and no hook is told.
+    /// written anywhere, no destination is asked, and no hook is told. So an incremental backup is judged as the first one, which has
+    /// everything: what it would go on from isn't known.
     pub async fn dry_run(&self, mut request: BackupRequest) -> DryRunReport {
         let engine = self.clone();
         let backup_type = request.backup_type.clone();
@@ -67,7 +68,7 @@ async fn judge(
     let clock = Arc::clone(&engine.0.clock);
     let source = Arc::new(Sampled::new(Arc::clone(&request.source), clock));
     let sampling = of_sample(request, Arc::clone(&source) as Arc<dyn Source>);
-    let strategy = check::strategy(engine, &sampling, &[])?;
+    let strategy = Strategy::new(sampling.strategy, &sampling.required())?;
     let mut run = Run::new(engine, &sampling, begun);
     let id = run.new_id(begun)?;
     let mut made = BackupReport::failed(request.backup_type.clone(), begun);
@@ -101,6 +102,7 @@ fn of_sample(request: &BackupRequest, source: Arc<dyn Source>) -> BackupRequest 
     sampling.strategy = StrategyKind::All;
     sampling.lag = None;
     sampling.verification = Verification::Attested;
+    sampling.since = None;
     sampling.cleanup = None;
     sampling.local_index = None;
     sampling.observer = None;
@@ -184,7 +186,8 @@ fn with_entries(
     }
 }
 
-/// A source of which a sample is read where it is asked for everything.
+/// A source of which a sample is read where it is asked for everything, and it is asked for nothing else: what may be asked of a
+/// source is checked with the source itself.
 struct Sampled {
     source: Arc<dyn Source>,
     clock: Clock,

@@ -17,9 +17,12 @@ impl Shown for DryRunReport {
             return String::new();
         }
         let about = if self.is_whole { "" } else { "about " };
+        let what = match self.backup_type.as_str() {
+            "incremental" => "an incremental backup that has everything".to_owned(),
+            other => format!("a {other} backup"),
+        };
         let mut text = format!(
-            "a {} backup would be {about}{}\n  {} and {}: {} plain\n  reading and compressing it would take about {}\n",
-            self.backup_type,
+            "{what} would be {about}{}\n  {} and {}: {} plain\n  reading and compressing it would take about {}\n",
             bytes(self.size),
             counted(self.record_count, "record"),
             counted(self.object_count, "other object"),
