@@ -263,8 +263,8 @@ async fn schedule(
             let schedule = resolve::named(&setting.config, name, "NAME")?;
             let engine = match resolve::scheduled(&setting, engine, Some(name)).await {
                 Err(error) if schedule.upkeep.is_none() => {
-                    let backup_type = schedule.backup_type.clone();
-                    return Err(not_begun(&setting, backup_type, error, output).await);
+                    let run = (schedule.backup_type.clone(), Some(name.as_str()));
+                    return Err(not_begun(&setting, run, error, output).await);
                 }
                 engine => engine?,
             };
@@ -289,7 +289,8 @@ async fn backup(
     let resolved = match resolve::backup(typed, &setting, output, &signals.cancel).await {
         Err(error) if !typed.dry_run => {
             let backup_type = resolve::type_of_unresolved(typed, &setting);
-            return Err(not_begun(&setting, backup_type, error, output).await);
+            let run = (backup_type, typed.schedule.as_deref());
+            return Err(not_begun(&setting, run, error, output).await);
         }
         resolved => resolved?,
     };
@@ -314,14 +315,15 @@ async fn backup(
 /// Tells the hooks why a backup couldn't even be asked for; gives that back.
 async fn not_begun(
     setting: &Setting,
-    backup_type: BackupType,
+    (backup_type, schedule): (BackupType, Option<&str>),
     error: BackupError,
     output: &Output,
 ) -> BackupError {
     let told = async {
         let hooks = setting.config.hooks()?;
         let engine = setting.plain_engine()?;
-        Ok::<_, BackupError>(engine.tell_not_begun(&hooks, backup_type, &error).await)
+        let telling = engine.tell_not_begun(&hooks, backup_type, schedule, &error);
+        Ok::<_, BackupError>(telling.await)
     };
     match told.await {
         Ok(failures) => {

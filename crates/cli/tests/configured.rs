@@ -112,16 +112,18 @@ fn hooks_are_told_why_a_backup_could_not_even_be_asked_for() {
          [hooks.dead]\nping = \"http://127.0.0.1:1/hidden-secret\"\n",
     );
     let file = ["--config", "teeline.toml"];
-    for (arguments, backup_type) in [
-        (&["backup", "weekly"][..], "weekly"),
-        (&["backup", "--schedule", "nightly"], "nightly"),
-        (&["schedule", "run", "nightly"], "nightly"),
+    let nightly = Some("nightly");
+    for (arguments, backup_type, schedule) in [
+        (&["backup", "weekly"][..], "weekly", None),
+        (&["backup", "--schedule", "nightly"], "nightly", nightly),
+        (&["schedule", "run", "nightly"], "nightly", nightly),
     ] {
         let run = scratch.teeline(2, &[arguments, &file].concat());
         let told = std::fs::read_to_string(scratch.path("told")).unwrap();
         let event: serde_json::Value = serde_json::from_str(told.trim()).unwrap();
         assert_eq!(event["event"], "plg:backup:error");
         assert_eq!(event["type"], backup_type);
+        assert_eq!(event["schedule"].as_str(), schedule);
         let message = event["error"]["message"].as_str().unwrap();
         assert!(message.contains("variable NOT_SET: isn't set"), "{message}");
         assert!(run.stderr.contains(message), "{}", run.stderr);
@@ -302,6 +304,8 @@ fn hooks_of_the_configuration_are_called_and_named_where_they_fail() {
     }
     assert_eq!(scratch.listed("a").len(), 1);
     assert!(!scratch.path("out").exists());
-    restore(0, "open.toml");
+    let restored = restore(0, "open.toml");
     assert!(scratch.path("out").exists());
+    let hears = restored.stderr.contains("hook dead");
+    assert!(!hears, "a ping is of backups: {}", restored.stderr);
 }

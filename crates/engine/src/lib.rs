@@ -84,8 +84,8 @@ pub use drill::DrillRequest;
 pub use engine::{Engine, EngineBuilder, Random, Sleep, budget_bytes_default};
 pub use failure::{FailedDestination, Failure, FailureMetadata, Operation};
 pub use hooks::{
-    CommandHook, HOOK_TIMEOUT_MS_DEFAULT, Hook, HookFailure, Hooks, Moment, PingHook, RunEvent,
-    WebhookHook,
+    CleanedUp, CommandHook, HOOK_TIMEOUT_MS_DEFAULT, Hook, HookFailure, Hooks, Moment, PingHook,
+    RunEvent, WebhookHook,
 };
 pub use init::InitRequest;
 pub use inspect_plugin::{

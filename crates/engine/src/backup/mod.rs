@@ -150,7 +150,8 @@ impl<'a> Run<'a> {
             Failure::of_backup(&report, of_the_run, self.announced.as_ref(), self.request);
         let made = self.made.as_ref().map(|made| &made.manifest);
         report.plugin = PluginResult::of(&report, made, &self.request.destinations);
-        let event = RunEvent::backed_up(&report, self.announced.take(), ended_at, &self.log);
+        let event = RunEvent::backed_up(&report, self.announced.take(), ended_at, &self.log)
+            .of_schedule(self.request.schedule.as_deref());
         self.engine.0.events.emit(&event);
         let told = self.request.hooks.tell(&event).await;
         report.hook_failures.extend(told);
@@ -177,7 +178,8 @@ impl<'a> Run<'a> {
             Some(id.clone()),
             backup_type,
             started_at,
-        );
+        )
+        .of_schedule(request.schedule.as_deref());
         self.engine.0.events.emit(&start);
         let started = request.hooks.start(&start, &mut report.hook_failures);
         self.deadline.cancel().guard(started).await?;

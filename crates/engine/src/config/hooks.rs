@@ -23,7 +23,7 @@ const HOOK: Known = Known {
 pub struct HookConfig {
     /// Its name.
     pub name: String,
-    /// When it is called; empty for always.
+    /// When it is called; empty for always, or of a ping for [all moments of backups](Moment::OF_BACKUPS).
     pub on: Vec<Moment>,
     /// What is called.
     pub call: HookCall,
@@ -63,7 +63,14 @@ impl HookConfig {
                 let hook = WebhookHook::new(url.expose(), secrets)?;
                 hooks.with(name, on, timeout, hook)
             }
-            HookCall::Ping(url) => hooks.with(name, on, timeout, PingHook::new(url.expose())?),
+            HookCall::Ping(url) => {
+                // A monitor that waits for backups must not be content with a restore.
+                let on = match on.is_empty() {
+                    true => &Moment::OF_BACKUPS[..],
+                    false => on,
+                };
+                hooks.with(name, on, timeout, PingHook::new(url.expose())?)
+            }
         })
     }
 }

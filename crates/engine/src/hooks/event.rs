@@ -10,7 +10,10 @@ use teeline_core::{
 
 use super::RunLog;
 use crate::failure::advised;
-use crate::report::{BackupReport, DriverInfo, RestoreReport, RestoreStatus, RestoredResource};
+use crate::report::{
+    BackupReport, CleanupReport, DestinationWarning, DriverInfo, RestoreReport, RestoreStatus,
+    RestoredResource,
+};
 
 /// When a hook is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +58,14 @@ impl Moment {
         Moment::RestoreComplete,
         Moment::RestoreError,
         Moment::RestoreCancelled,
+    ];
+
+    /// Those of backups.
+    pub const OF_BACKUPS: [Moment; 4] = [
+        Moment::BackupStart,
+        Moment::BackupComplete,
+        Moment::BackupError,
+        Moment::BackupCancelled,
     ];
 
     /// The name of the event.
@@ -109,9 +120,15 @@ pub struct RunEvent {
     /// The backup's type.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub backup_type: Option<BackupType>,
+    /// The schedule whose run it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// What became of the backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<RunStatus>,
+    /// What the command that makes the backup exits with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
     /// The backup's folder at the first destination that has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -130,6 +147,12 @@ pub struct RunEvent {
     /// What became of a backup at each destination.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<DestinationReport>,
+    /// As [`BackupReport::warnings`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<DestinationWarning>,
+    /// What the cleanup after a backup came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleanup: Option<CleanedUp>,
     /// What was restored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restored: Vec<RestoredResource>,
@@ -139,6 +162,26 @@ pub struct RunEvent {
     /// What a backup did, line by line, each with its time first; of more than 500 lines the last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<String>,
+}
+
+/// What a cleanup came to that followed a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CleanedUp {
+    /// What `cleanup` would have exited with.
+    pub exit_code: u8,
+    /// What went wrong first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorReport>,
+}
+
+impl From<&CleanupReport> for CleanedUp {
+    fn from(report: &CleanupReport) -> Self {
+        CleanedUp {
+            exit_code: report.exit_code(),
+            error: report.failure.as_ref().map(ErrorReport::from),
+        }
+    }
 }
 
 impl RunEvent {
@@ -155,16 +198,28 @@ impl RunEvent {
             backup_id: id.clone(),
             id,
             backup_type,
+            schedule: None,
             status: None,
+            exit_code: None,
             path: None,
             driver_info: None,
             size: None,
             record_count: None,
             duration: None,
             destinations: Vec::new(),
+            warnings: Vec::new(),
+            cleanup: None,
             restored: Vec::new(),
             error: None,
             log: Vec::new(),
+        }
+    }
+
+    /// The same, of a run of this schedule, if it is one's.
+    pub(crate) fn of_schedule(self, schedule: Option<&str>) -> Self {
+        RunEvent {
+            schedule: schedule.map(str::to_owned),
+            ..self
         }
     }
 
@@ -186,12 +241,15 @@ impl RunEvent {
         let backup_type = report.backup_type.clone();
         RunEvent {
             status: Some(report.status),
+            exit_code: Some(report.exit_code()),
             path: report.plugin.path.clone().filter(|_| is_made),
             driver_info: is_made.then(|| report.plugin.driver_info.clone()),
             size: is_made.then_some(report.size),
             record_count: is_made.then_some(report.record_count),
             duration: Some(report.duration),
             destinations: report.destinations.clone(),
+            warnings: report.warnings.clone(),
+            cleanup: report.cleanup.as_ref().map(CleanedUp::from),
             // Where destinations are to blame, the report as a whole has none of its own.
             error: match (&report.error, &report.failure) {
                 (Some(error), failure) => Some(advised(error, failure.as_ref())),
@@ -243,6 +301,9 @@ impl RunEvent {
     pub(crate) fn text(&self) -> String {
         let id = self.id.as_ref().map_or("-", BackupId::as_str);
         let mut text = format!("{} {id} {}\n", self.timestamp, self.name);
+        if let Some(schedule) = &self.schedule {
+            let _ = writeln!(text, "schedule: {schedule}");
+        }
         if let (Some(records), Some(size)) = (self.record_count, self.size) {
             let _ = writeln!(text, "{records} records, {size} bytes");
         }
@@ -254,6 +315,17 @@ impl RunEvent {
             let status = serde_json::to_value(at.status).unwrap_or_default();
             let status = status.as_str().unwrap_or_default();
             let _ = writeln!(text, "{}: {status} {}", at.name, error.unwrap_or_default());
+        }
+        for DestinationWarning {
+            destination,
+            message,
+        } in &self.warnings
+        {
+            let _ = writeln!(text, "warning: {destination}: {message}");
+        }
+        let of_cleanup = self.cleanup.as_ref().and_then(|done| done.error.as_ref());
+        if let Some(error) = of_cleanup {
+            let _ = writeln!(text, "cleanup: {}", error.message);
         }
         for resource in &self.restored {
             let _ = writeln!(text, "{}: restored", resource.name);

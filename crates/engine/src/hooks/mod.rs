@@ -24,7 +24,7 @@ use serde::Serialize;
 use teeline_core::{BackupError, Class, ErrorReport};
 
 pub use command::CommandHook;
-pub use event::{Moment, RunEvent};
+pub use event::{CleanedUp, Moment, RunEvent};
 pub(crate) use log::RunLog;
 pub use web::{PingHook, WebhookHook};
 

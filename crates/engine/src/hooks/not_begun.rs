@@ -11,8 +11,8 @@ use crate::report::BackupReport;
 
 impl Engine {
     /// Tells hooks, and whoever listens to [events](Engine::events), of a backup that failed before it could be asked for: by a host
-    /// that makes its requests of something else, such as a configuration, a key or a database's address, and hadn't that. Gives
-    /// the hooks that failed.
+    /// that makes its requests of something else, such as a configuration, a key or a database's address, and hadn't that. It may have
+    /// been to be the run of a schedule. Gives the hooks that failed.
     ///
     /// ```
     /// use teeline::{BackupError, Engine, Hooks, Moment};
@@ -27,7 +27,7 @@ impl Engine {
     /// });
     /// let error = BackupError::usage("key command", "exit status: 1");
     /// let engine = Engine::new()?;
-    /// let telling = engine.tell_not_begun(&hooks, "full".parse()?, &error);
+    /// let telling = engine.tell_not_begun(&hooks, "full".parse()?, None, &error);
     /// assert!(futures::executor::block_on(telling).is_empty());
     /// assert!(news.recv()?.ends_with("key command: exit status: 1"));
     /// # Ok(()) }
@@ -36,6 +36,7 @@ impl Engine {
         &self,
         hooks: &Hooks,
         backup_type: BackupType,
+        schedule: Option<&str>,
         error: &BackupError,
     ) -> Vec<HookFailure> {
         let (engine, hooks) = (self.clone(), hooks.clone());
@@ -44,7 +45,7 @@ impl Engine {
         report.error = Some(error.into());
         report.failure = Some(Failure::of(Operation::Backup, error));
         let log = RunLog::new(Arc::clone(&self.0.clock));
-        let event = RunEvent::backed_up(&report, None, at, &log);
+        let event = RunEvent::backed_up(&report, None, at, &log).of_schedule(schedule);
         let told = self.0.host.spawn(async move {
             engine.0.events.emit(&event);
             Ok(hooks.tell(&event).await)
