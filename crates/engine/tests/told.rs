@@ -14,8 +14,9 @@ use common::{engine, records, request, store};
 use serde_json::Value;
 use teeline::config::{HookCall, HookConfig};
 use teeline::{
-    BackupRequest, DestinationSpec, Engine, Executor, Hooks, RestoreRequest, RestoreTarget,
-    Retention, RetentionPolicy, RunEvent, Which,
+    BackupError, BackupRequest, DestinationSpec, Engine, Executor, Hooks, ListRequest,
+    ListedStatus, Moment, MonitorRequest, RestoreRequest, RestoreTarget, Retention,
+    RetentionPolicy, RunEvent, Which, exit,
 };
 
 /// A request whose hook notes what it is told.
@@ -73,6 +74,38 @@ async fn whose_schedule_it_was_and_what_the_cleanup_came_to_are_told() {
         let member = |name| event.get(name);
         assert_eq!((member("schedule"), member("cleanup")), (None, None));
     }
+}
+
+#[tokio::test]
+async fn a_run_that_a_hook_has_stopped_is_known_where_backups_are_kept() {
+    let engine = Engine::builder().workers(1).build().unwrap();
+    let ((_, kept), (sink, unused)) = (store("kept"), store("unused"));
+    let made = request(&records(10), std::slice::from_ref(&kept));
+    assert_eq!(engine.backup(made).await.exit_code(), exit::DONE);
+    let (mut asked, told) = listened(&[kept.clone(), unused]);
+    asked.schedule = Some("nightly".to_owned());
+    asked.hooks = asked
+        .hooks
+        .callback("gate", &[Moment::BackupStart], |_| async {
+            Err(BackupError::usage("the dump", "it isn't ready"))
+        });
+    let stopped = engine.backup(asked).await;
+    assert_eq!(sink.keys(), [], "it may be no destination at all");
+    let mut failed = ListRequest::new(vec![kept.clone()]);
+    failed.status = ListedStatus::Failed;
+    let listed = engine.list(failed).await;
+    let [run] = &listed.backups[..] else {
+        panic!("one: {listed:?}");
+    };
+    let announced = told.lock().unwrap()[0]["id"].clone();
+    assert_eq!(announced, run.id.as_str());
+    assert_eq!(run.error, stopped.error);
+    let checked = engine
+        .monitor(MonitorRequest::new(vec![kept.clone()]))
+        .await;
+    assert_eq!(checked.exit_code(), exit::FAILED, "{checked:?}");
+    let status = engine.status(&[kept], &run.id).await;
+    assert_eq!(status.runs[0].schedule.as_deref(), Some("nightly"));
 }
 
 /// A server on loopback that notes which paths were asked for.

@@ -182,7 +182,10 @@ impl<'a> Run<'a> {
         .of_schedule(request.schedule.as_deref());
         self.engine.0.events.emit(&start);
         let started = request.hooks.start(&start, &mut report.hook_failures);
-        self.deadline.cancel().guard(started).await?;
+        if let Err(error) = self.deadline.cancel().guard(started).await {
+            self.open_for_the_record().await;
+            return Err(error);
+        }
         Box::pin(self.passes(strategy, id, report)).await
     }
 

@@ -74,6 +74,13 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
+    /// Opens the destinations of a run that was stopped before it did: where backups are kept, its record is left.
+    pub(super) async fn open_for_the_record(&mut self) {
+        if let Ok(Err(error)) = timeout(RECORDS_TIMEOUT, self.open()).await {
+            tracing::debug!(%error, "a run that was stopped couldn't be recorded everywhere");
+        }
+    }
+
     /// Leaves the record of a pass that came to nothing, where another one follows it: the report is going to be about that one's
     /// backup.
     pub(super) async fn record_given_up(&self, id: &BackupId, done: &PassReport) {

@@ -185,13 +185,14 @@ fn a_turn_is_left_to_whoever_may_have_it_and_taken_from_the_dead() {
 #[test]
 fn a_backup_that_a_hook_has_stopped_has_run() {
     let world = World::at("2026-11-01T12:00:00.000Z");
-    let (_, to) = store("a");
-    let daily = |hooks: Hooks| {
+    let ((_, to), (_, unused)) = (store("a"), store("b"));
+    let daily_to = |to: &DestinationSpec, hooks: Hooks| {
         let source = JsonlSource::path(world.records());
         let mut request = BackupRequest::new(source, vec![to.clone()]);
         request.hooks = hooks;
         Schedule::new("daily", in_berlin("0 2 * * *"), request).unwrap()
     };
+    let daily = |hooks| daily_to(&to, hooks);
     let first = world.engine();
     first.schedule(daily(Hooks::default())).unwrap();
     let (report, _, _) = run(&first, 1);
@@ -213,7 +214,8 @@ fn a_backup_that_a_hook_has_stopped_has_run() {
     assert_eq!(begun, times(&[("daily", "2026-11-03T01:00:00.000Z")]));
     assert_eq!((report.made, report.failed), (0, 1));
     let stopped = last(&second).unwrap();
-    assert_eq!((stopped.id, stopped.status), (None, RunStatus::Failed));
+    assert_eq!(stopped.status, RunStatus::Failed);
+    assert!(stopped.id.is_some(), "it has a record as well");
     let error = stopped.error.unwrap();
     assert!(error.message.contains("the dump isn't ready"), "{error:?}");
 
@@ -224,6 +226,14 @@ fn a_backup_that_a_hook_has_stopped_has_run() {
     let (report, begun, _) = run(&third, 1);
     assert_eq!(begun, times(&[("daily", "2026-11-04T01:00:00.000Z")]));
     assert_eq!(report.left, 0);
+
+    // Where no backups are kept yet no record is left, and its turn is all that tells of it.
+    let elsewhere = world.engine();
+    elsewhere.schedule(daily_to(&unused, objecting())).unwrap();
+    let (report, _, _) = run(&elsewhere, 1);
+    assert_eq!((report.made, report.failed), (0, 1));
+    let stopped = last(&elsewhere).unwrap();
+    assert_eq!((stopped.id, stopped.status), (None, RunStatus::Failed));
 }
 
 #[test]
