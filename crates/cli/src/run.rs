@@ -10,7 +10,7 @@ use teeline::{
 };
 
 use crate::args::RunArguments;
-use crate::output::{Output, Problem, Shown, ended};
+use crate::output::{Output, Problem, Shown, ended, remarks};
 use crate::resolve::{self, Setting};
 use crate::signals::Signals;
 
@@ -115,6 +115,9 @@ impl Log {
                     self.output.stderr.problem(problem);
                 }
                 self.line(name, &ended(report, started_at.until(*ended_at)));
+                for remark in remarks(report) {
+                    self.line(name, &remark);
+                }
                 if self.output.is_json() {
                     self.output.json_line(&Ran {
                         schedule: name,

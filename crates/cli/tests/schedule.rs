@@ -198,6 +198,35 @@ fn what_incremental_backups_go_on_from_is_said_beside_others() {
 }
 
 #[test]
+fn what_a_backup_says_of_itself_is_said_of_a_schedules_as_well() {
+    let scratch = with_records();
+    configure(
+        &scratch,
+        "[schedules.each-second]\ncron = \"* * * * * *\"\ntype = \"incremental\"\n\
+         [backup]\ninclude = [\"users\"]\n[destinations.b]\npath = \"b\"\nresources = [\"events\"]",
+    );
+    let whole = "has everything: there is no backup that it could go on from";
+    let left_out = "not for b: it takes other resources";
+    let mut running = Running::start(&scratch);
+    running.wait_for(" completed after");
+    for said in [whole, left_out] {
+        let line = running.wait_for(said);
+        assert!(line.contains(" each-second: "), "{line}");
+    }
+    running.terminate();
+    let run = ["schedule", "run", "each-second", "--config", "c.toml"];
+    let said = scratch.teeline(0, &run).stdout;
+    for part in [
+        " completed after ",
+        "  goes on from ",
+        left_out,
+        "verified  every byte",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn what_cannot_be_run_is_refused_before_anything_is() {
     let scratch = with_records();
     let refused = |configuration: &str, part: &str| {

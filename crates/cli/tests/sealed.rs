@@ -353,9 +353,9 @@ fn a_host_that_can_not_read_goes_on_from_what_it_keeps_in_the_usual_folder() {
     let arguments = ["backup", "incremental", "--from", "in", "--to", "copy=copy"];
     let run = scratch.teeline(0, &[&arguments[..], &["--recipient", &recipient]].concat());
     assert!(
-        run.stdout.contains("warning: local index"),
+        run.stderr.contains("warning: local index"),
         "{}",
-        run.stdout
+        run.stderr
     );
     assert!(run.stdout.contains("can't be used"), "{}", run.stdout);
 }
@@ -400,6 +400,6 @@ fn a_configuration_says_where_a_local_index_is_kept() {
     // The key of backups isn't one for what is kept.
     with("local_index = \"other\"\nlocal_index_key_file = \"pair\"");
     let run = scratch.teeline(0, &[&["backup"], &config[..]].concat());
-    assert!(run.stdout.contains("it opens the backup"), "{}", run.stdout);
+    assert!(run.stderr.contains("it opens the backup"), "{}", run.stderr);
     assert!(scratch.files("other").is_empty());
 }

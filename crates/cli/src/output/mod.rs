@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use teeline::{BackupError, ErrorReport, Operation, exit, exit_code_of, masked, printable};
 
-pub(crate) use self::human::{Made, Problem, Shown, bytes, counted, ended, grouped};
+pub(crate) use self::human::{Made, Problem, Shown, bytes, counted, ended, grouped, remarks};
 pub(crate) use self::json::{Checked, CheckedDestination, CheckedSchedule, CheckedTarget};
 pub(crate) use self::next::Next;
 use crate::logging::Logging;

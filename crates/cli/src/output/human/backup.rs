@@ -29,73 +29,9 @@ impl Shown for Made {
     }
 
     fn text(&self) -> String {
-        let report = &self.report;
-        let Some(id) = &report.id else {
-            return String::new();
-        };
-        let mut text = format!(
-            "{id} {} after {}\n",
-            of_run(report.status),
-            seconds(report.duration)
-        );
-        if report.checksum.is_some() {
-            let objects = counted(report.object_count, "other object");
-            let objects = if report.object_count == 0 {
-                String::new()
-            } else {
-                format!(" and {objects}")
-            };
-            let resources = counted(report.resources.len() as u64, "resource");
-            let _ = writeln!(
-                text,
-                "  {} of {resources}{objects}: {} plain, {} stored",
-                counted(report.record_count, "record"),
-                bytes(report.plain_bytes),
-                bytes(report.size)
-            );
-            let _ = writeln!(
-                text,
-                "  {}",
-                rates(report.record_count, report.plain_bytes, report.duration)
-            );
-        }
-        for (count, what) in [
-            (
-                report.kept_raw,
-                "kept raw, since they don't map to a document and back",
-            ),
-            (report.vanished, "gone before they could be read"),
-        ] {
-            if count > 0 {
-                let _ = writeln!(text, "  {}: {what}", counted(count, "object"));
-            }
-        }
-        text.push_str(&extent(report));
-        if let Some(settling) = &report.settle {
-            let _ = writeln!(text, "  {}", settled(settling));
-        }
-        for destination in &report.destinations {
-            text.push_str(&written(report, destination));
-        }
-        for name in &report.left_out {
-            let _ = writeln!(
-                text,
-                "  not for {}: it takes other resources",
-                one_line(name)
-            );
-        }
-        for warning in &report.warnings {
-            let (name, message) = (&warning.destination, &warning.message);
-            let _ = writeln!(text, "\n  warning: {}: {message}", one_line(name));
-        }
-        if let Some(cleanup) = &report.cleanup {
-            let _ = write!(text, "\n  cleanup: {}", cleanup.text());
-        }
-        if report
-            .destinations
-            .iter()
-            .any(|destination| destination.status == DestinationStatus::Committed)
-        {
+        let mut text = text_of(&self.report);
+        let mut destinations = self.report.destinations.iter();
+        if destinations.any(|at| at.status == DestinationStatus::Committed) {
             text.push_str(&self.next.to_string());
         }
         text
@@ -106,7 +42,65 @@ impl Shown for Made {
     }
 }
 
-/// What an incremental backup goes on from, and what it has.
+/// What was made, and what is where now; nothing of a run that came to nothing.
+pub(super) fn text_of(report: &BackupReport) -> String {
+    let Some(id) = &report.id else {
+        return String::new();
+    };
+    let mut text = format!(
+        "{id} {} after {}\n",
+        of_run(report.status),
+        seconds(report.duration)
+    );
+    if report.checksum.is_some() {
+        let objects = counted(report.object_count, "other object");
+        let objects = if report.object_count == 0 {
+            String::new()
+        } else {
+            format!(" and {objects}")
+        };
+        let resources = counted(report.resources.len() as u64, "resource");
+        let _ = writeln!(
+            text,
+            "  {} of {resources}{objects}: {} plain, {} stored",
+            counted(report.record_count, "record"),
+            bytes(report.plain_bytes),
+            bytes(report.size)
+        );
+        let _ = writeln!(
+            text,
+            "  {}",
+            rates(report.record_count, report.plain_bytes, report.duration)
+        );
+    }
+    for (count, what) in [
+        (
+            report.kept_raw,
+            "kept raw, since they don't map to a document and back",
+        ),
+        (report.vanished, "gone before they could be read"),
+    ] {
+        if count > 0 {
+            let _ = writeln!(text, "  {}: {what}", counted(count, "object"));
+        }
+    }
+    text.push_str(&extent(report));
+    for remark in remarks(report) {
+        let _ = writeln!(text, "  {remark}");
+    }
+    if let Some(settling) = &report.settle {
+        let _ = writeln!(text, "  {}", settled(settling));
+    }
+    for destination in &report.destinations {
+        text.push_str(&written(report, destination));
+    }
+    if let Some(cleanup) = &report.cleanup {
+        let _ = write!(text, "\n  cleanup: {}", cleanup.text());
+    }
+    text
+}
+
+/// What an incremental backup goes on from, and what it has of that.
 fn extent(report: &BackupReport) -> String {
     let mut text = String::new();
     if let Some(parent) = &report.parent {
@@ -124,19 +118,31 @@ fn extent(report: &BackupReport) -> String {
             grouped(records.unchanged)
         );
     }
-    if let Some(since) = report.since {
-        let _ = writeln!(
-            text,
-            "  has only what was written since {since}, and nothing of what is gone: there is no backup that it could go on from"
-        );
-    }
-    if let Some(why) = &report.whole_because {
-        let _ = writeln!(text, "  has everything: {}", one_line(why));
-    }
-    if let Some(resumed) = &report.resumed {
-        let _ = writeln!(text, "  {}", taken_up(resumed));
-    }
     text
+}
+
+/// What makes it another backup than was asked for, and whom it isn't for; nothing of a run that came to nothing.
+pub(super) fn remarks(report: &BackupReport) -> Vec<String> {
+    if report.id.is_none() {
+        return Vec::new();
+    }
+    let since = report.since.map(|since| {
+        format!(
+            "has only what was written since {since}, and nothing of what is gone: there is no backup that it could go on from"
+        )
+    });
+    let whole = report.whole_because.as_ref();
+    let whole = whole.map(|why| format!("has everything: {}", one_line(why)));
+    let resumed = report.resumed.as_ref().map(taken_up);
+    let left_out = report.left_out.iter();
+    let left_out =
+        left_out.map(|name| format!("not for {}: it takes other resources", one_line(name)));
+    since
+        .into_iter()
+        .chain(whole)
+        .chain(resumed)
+        .chain(left_out)
+        .collect()
 }
 
 /// What came of taking up a run.
@@ -162,7 +168,7 @@ fn taken_up(resumed: &Resumed) -> String {
     )
 }
 
-/// What went wrong with a backup, as a whole and at its destinations.
+/// What went wrong with a backup, as a whole and at its destinations, and what it warns of.
 pub(super) fn problems_of(report: &BackupReport, problems: &mut Vec<Problem>) {
     problems.extend(report.error.as_ref().map(Problem::plain));
     let was_stopped = |error: &ErrorReport| error.class == Class::Cancelled;
@@ -177,6 +183,7 @@ pub(super) fn problems_of(report: &BackupReport, problems: &mut Vec<Problem>) {
         let error = error.filter(|error| !(others_are_to_blame && was_stopped(error)));
         problems.extend(error.map(|error| Problem::of(&destination.name, error)));
     }
+    problems.extend(report.warnings.iter().map(Problem::warning));
     if let Some(cleanup) = &report.cleanup {
         cleanup.problems(problems);
     }

@@ -25,10 +25,10 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 use teeline::printable::one_line;
-use teeline::{Damage, ErrorReport, HookFailure};
+use teeline::{Damage, DestinationWarning, ErrorReport, HookFailure};
 
 pub(crate) use self::backup::Made;
-pub(crate) use self::schedules::ended;
+pub(crate) use self::schedules::{ended, remarks};
 pub(crate) use self::words::{bytes, counted, grouped};
 
 /// A result that can be printed either way; its JSON is its `Serialize`.
@@ -43,9 +43,18 @@ pub(crate) trait Shown: Serialize {
     fn problems(&self, problems: &mut Vec<Problem>);
 }
 
-/// Something that went wrong, with what to do about it where that is known.
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    Error,
+    /// It changes nothing of what became of the whole.
+    Warning,
+}
+
+/// Something that went wrong, or that somebody should know, with what to do about it where that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
+    severity: Severity,
     about: Option<String>,
     message: String,
     suggestion: Option<String>,
@@ -55,17 +64,25 @@ impl Problem {
     /// One that is about the whole.
     pub(crate) fn new(message: &str) -> Self {
         Problem {
+            severity: Severity::Error,
             about: None,
             message: message.to_owned(),
             suggestion: None,
         }
     }
 
+    /// One that is about this.
+    fn about(about: String, message: &str) -> Self {
+        Problem {
+            about: Some(about),
+            ..Problem::new(message)
+        }
+    }
+
     pub(super) fn plain(error: &ErrorReport) -> Self {
         Problem {
-            about: None,
-            message: error.message.clone(),
             suggestion: error.suggestion.clone(),
+            ..Problem::new(&error.message)
         }
     }
 
@@ -95,6 +112,13 @@ impl Problem {
         }
     }
 
+    fn warning(warning: &DestinationWarning) -> Self {
+        Problem {
+            severity: Severity::Warning,
+            ..Problem::about(warning.destination.clone(), &warning.message)
+        }
+    }
+
     pub(crate) fn of_hook(failure: &HookFailure) -> Self {
         Problem {
             about: Some(format!("hook {}, at {}", failure.hook, failure.event)),
@@ -112,17 +136,16 @@ impl Problem {
             "destination {}, {resource}{}{chunk}",
             damage.destination, damage.file
         );
-        Problem {
-            about: Some(about),
-            message: damage.message.clone(),
-            suggestion: None,
-        }
+        Problem::about(about, &damage.message)
     }
 }
 
 impl Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("error: ")?;
+        f.write_str(match self.severity {
+            Severity::Error => "error: ",
+            Severity::Warning => "warning: ",
+        })?;
         if let Some(about) = &self.about {
             write!(f, "{}: ", one_line(about))?;
         }
@@ -137,6 +160,18 @@ impl Display for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_warning_is_no_error() {
+        let warning = DestinationWarning {
+            destination: "far".to_owned(),
+            message: "it lists late".to_owned(),
+        };
+        assert_eq!(
+            Problem::warning(&warning).to_string(),
+            "warning: far: it lists late"
+        );
+    }
 
     #[test]
     fn a_problem_says_what_to_do() {

@@ -86,11 +86,10 @@ fn missing(destination: &str, missing: &MissingFile) -> Problem {
         ),
         _ => "it is missing".to_owned(),
     };
-    Problem {
-        about: Some(format!("destination {destination}, {}", missing.file)),
-        message,
-        suggestion: None,
-    }
+    Problem::about(
+        format!("destination {destination}, {}", missing.file),
+        &message,
+    )
 }
 
 fn done(status: RepairStatus) -> &'static str {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use teeline::printable::one_line;
 use teeline::{LastRun, ScheduleList, ScheduledBackup, Span, WorkReport};
 
-use super::backup::problems_of;
+use super::backup::{self, problems_of, text_of};
 use super::words::{of_run, seconds};
 use super::{Problem, Shown};
 
@@ -76,6 +76,14 @@ pub(crate) fn ended(report: &WorkReport, took: Span) -> String {
     )
 }
 
+/// What somebody should know of it beside that.
+pub(crate) fn remarks(report: &WorkReport) -> Vec<String> {
+    match report {
+        WorkReport::Backup(report) => backup::remarks(report),
+        _ => Vec::new(),
+    }
+}
+
 impl Shown for WorkReport {
     fn exit_code(&self) -> u8 {
         WorkReport::exit_code(self)
@@ -83,10 +91,7 @@ impl Shown for WorkReport {
 
     fn text(&self) -> String {
         match self {
-            WorkReport::Backup(report) => {
-                let took = Span::from_ms(report.duration);
-                format!("{}\n", ended(self, took))
-            }
+            WorkReport::Backup(report) => text_of(report),
             WorkReport::Cleanup(report) => report.text(),
             WorkReport::Verify(report) => report.text(),
             WorkReport::Validate(report) => report.text(),
