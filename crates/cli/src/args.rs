@@ -167,9 +167,15 @@ impl ListArguments {
 pub(crate) struct MonitorArguments {
     #[command(flatten)]
     pub(crate) places: PlacesArguments,
-    /// How old the latest backup may be, such as 25h
+    /// How old the latest backup may be that has what is asked for, such as 25h
     #[arg(long, value_name = "SPAN")]
     pub(crate) max_age: Option<String>,
+    /// The resources that are asked for; may be repeated. Without, and without --exclude, whatever the backups there were made of
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+    /// The resources that aren't asked for; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
     /// How many backups there must be
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) min_count: u64,

@@ -180,24 +180,12 @@ impl PlanEntry {
 
     /// What was asked for, as a catalogue's entry has it.
     pub fn asked_for(&self) -> AskedFor {
-        let records = self.in_part().map(|part| {
-            let json = serde_json::to_vec(&part).expect("it is made of texts and lists");
-            Digest::of(&json)
-        });
-        AskedFor {
-            include: self.include.clone(),
-            exclude: self.exclude.clone(),
-            records,
-        }
+        AskedFor::new(self.include.clone(), self.exclude.clone(), self.in_part())
     }
 
     /// Which records were asked for, where that isn't all.
     pub fn in_part(&self) -> Option<InPart> {
-        let is_whole = self.partitions.is_empty() && self.query.is_empty();
-        (!is_whole).then(|| InPart {
-            partitions: self.partitions.clone(),
-            query: self.query.clone(),
-        })
+        InPart::of(&self.partitions, &self.query)
     }
 }
 

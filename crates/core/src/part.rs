@@ -199,6 +199,17 @@ pub struct InPart {
     pub query: Query,
 }
 
+impl InPart {
+    /// Which these are; none where that is all of them.
+    pub fn of(partitions: &Partitions, query: &Query) -> Option<Self> {
+        let is_whole = partitions.is_empty() && query.is_empty();
+        (!is_whole).then(|| InPart {
+            partitions: partitions.clone(),
+            query: query.clone(),
+        })
+    }
+}
+
 /// `only the records in byRegion at "US", "EU" and in byDay at "2026-11-23"; of orders only those with status "active"`
 impl fmt::Display for InPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,6 +14,7 @@ use crate::index::index_suffix;
 use crate::layout;
 use crate::manifest::{AttachmentEntry, PLANNED_VERSION, PlanEntry, SourceEntry, version_of};
 use crate::metadata::Metadata;
+use crate::part::InPart;
 use crate::placing::ResourceKind;
 use crate::resume::Resumed;
 use crate::seal::SEALED_SUFFIX;
@@ -237,7 +238,7 @@ pub struct CatalogEntry {
     pub metadata: Metadata,
 }
 
-/// What a backup was made of, as a catalogue's entry has it.
+/// What a backup was made of, as a catalogue's entry has it, or was to be made of, as the record of its run has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AskedFor {
@@ -255,6 +256,19 @@ pub struct AskedFor {
 impl AskedFor {
     /// Bytes that the globs may take as JSON: a catalogue's entry has them whole.
     pub const BYTES_MAX: u64 = 512 << 10;
+
+    /// All records of resources, or some of them.
+    pub fn new(include: Vec<String>, exclude: Vec<String>, in_part: Option<InPart>) -> Self {
+        let records = in_part.map(|part| {
+            let json = serde_json::to_vec(&part).expect("it is made of texts and lists");
+            Digest::of(&json)
+        });
+        AskedFor {
+            include,
+            exclude,
+            records,
+        }
+    }
 
     /// Bytes that the globs take as JSON.
     pub fn bytes(&self) -> u64 {
@@ -445,6 +459,9 @@ pub struct RunRecord {
     /// BLAKE3 of the manifest, where one was made.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub checksum: Option<Digest>,
+    /// What its backup has, or was to have. `None`: an earlier version has written the record, and it isn't said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asked_for: Option<AskedFor>,
     /// Why the run failed, where no destination is at fault.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<ErrorReport>,

@@ -25,6 +25,21 @@ struct Keys {
     entries: HashMap<BackupId, Listed>,
 }
 
+/// Which failed runs count, beside what a request says of them.
+pub(crate) struct Counting<'a> {
+    /// By their ids: of no others are records read.
+    pub(crate) takes: &'a (dyn Fn(&BackupId) -> bool + Sync),
+    /// By their records.
+    pub(crate) counts: &'a (dyn Fn(&RunRecord) -> bool + Sync),
+}
+
+impl Counting<'_> {
+    pub(crate) const ALL: Counting<'static> = Counting {
+        takes: &|_| true,
+        counts: &|_| true,
+    };
+}
+
 /// What is known of one run.
 struct Run {
     failed: Option<ListedBackup>,
@@ -33,7 +48,11 @@ struct Run {
 }
 
 /// The runs that were asked for, the newest first. Records are read until there are enough.
-pub(crate) async fn list(engine: &Engine, request: &ListRequest) -> ListReport {
+pub(crate) async fn list(
+    engine: &Engine,
+    request: &ListRequest,
+    counting: &Counting<'_>,
+) -> ListReport {
     let mut report = ListReport::default();
     if !request.metadata.is_empty() {
         return report;
@@ -43,7 +62,7 @@ pub(crate) async fn list(engine: &Engine, request: &ListRequest) -> ListReport {
     let keys = opened.into_iter().map(|opened| async move {
         let opened = opened?;
         let name = opened.name.clone();
-        let keys = Keys::read(opened, request).await;
+        let keys = Keys::read(opened, request, counting).await;
         keys.map_err(|error| (name, error))
     });
     let mut places = Vec::new();
@@ -59,7 +78,7 @@ pub(crate) async fn list(engine: &Engine, request: &ListRequest) -> ListReport {
         .map(|id| (Reverse(id.began()), id.clone()))
         .collect();
     let mut runs = stream::iter(ids)
-        .map(|(_, id)| look_at(&places, id, request))
+        .map(|(_, id)| look_at(&places, id, request, counting))
         .buffered(READS_AT_ONCE.min(request.limit().max(1)));
     while report.backups.len() < request.limit()
         && let Some(Run { failed, errors }) = runs.next().await
@@ -74,10 +93,15 @@ pub(crate) async fn list(engine: &Engine, request: &ListRequest) -> ListReport {
 
 impl Keys {
     /// The keys of the records, and of the catalogue's entries, of the runs that may be meant.
-    async fn read(opened: Opened, request: &ListRequest) -> Result<Self, BackupError> {
+    async fn read(
+        opened: Opened,
+        request: &ListRequest,
+        counting: &Counting<'_>,
+    ) -> Result<Self, BackupError> {
         let sink = opened.sink.as_ref();
         let mut records: HashMap<_, Vec<_>> = HashMap::new();
-        for (id, key) in run_records::keys(sink, |id| request.may_take(id)).await? {
+        let may_count = |id: &BackupId| request.may_take(id) && (counting.takes)(id);
+        for (id, key) in run_records::keys(sink, may_count).await? {
             records.entry(id).or_default().push(key);
         }
         let folder = ObjectKey::new(layout::CATALOG)?;
@@ -121,7 +145,12 @@ impl ListRequest {
     }
 }
 
-async fn look_at(places: &[Keys], id: BackupId, request: &ListRequest) -> Run {
+async fn look_at(
+    places: &[Keys],
+    id: BackupId,
+    request: &ListRequest,
+    counting: &Counting<'_>,
+) -> Run {
     let mut run = Run {
         failed: None,
         errors: Vec::new(),
@@ -151,7 +180,7 @@ async fn look_at(places: &[Keys], id: BackupId, request: &ListRequest) -> Run {
         }
     }
     run.failed = failed
-        .filter(|record| request.takes_time(record.started_at))
+        .filter(|record| request.takes_time(record.started_at) && (counting.counts)(record))
         .map(|record| listed(record, destinations));
     run
 }

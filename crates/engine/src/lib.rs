@@ -25,6 +25,7 @@
 //! # Ok(()) }
 //! ```
 
+mod asked_for;
 mod backup;
 mod catalog;
 mod catch_up;

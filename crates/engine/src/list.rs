@@ -11,7 +11,7 @@ use teeline_core::{
 use crate::catalog::{Asked, Catalog, ToldBy, Wanted, ask_for};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
-use crate::failed_runs;
+use crate::failed_runs::{self, Counting};
 use crate::failure::{Failure, Operation};
 use crate::ledger::Ledger;
 use crate::report::{CopyState, DestinationError, ListReport, ListedBackup, ListedCopy};
@@ -97,7 +97,7 @@ impl Engine {
         let listing = async move {
             match request.status {
                 ListedStatus::Completed => list(&engine, &request).await,
-                ListedStatus::Failed => failed_runs::list(&engine, &request).await,
+                ListedStatus::Failed => failed_runs::list(&engine, &request, &Counting::ALL).await,
             }
         };
         let mut report = self

@@ -1,17 +1,23 @@
 //! Whether backups are as they should be, by what destinations list: for whoever asks every hour, and is told only when not.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
 use futures::future::join_all;
 use teeline_core::{
-    BackupError, CatalogEntry, Class, Retention, Span, Timestamp, VerificationResult,
+    AskedFor, BackupError, BackupId, CatalogEntry, Class, Retention, Span, Timestamp,
+    VerificationResult,
 };
 
+use crate::asked_for::{has_all_of, makes_up_for};
+use crate::backup::glob;
 use crate::catalog::{Asked, ask_all};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
-use crate::failed_runs;
+use crate::failed_runs::{self, Counting};
 use crate::ledger::Ledger;
 use crate::list::{ListRequest, ListedStatus};
-use crate::report::{MonitorReport, MonitoredDestination};
+use crate::report::{ListReport, MonitorReport, MonitoredDestination};
 
 /// What is expected of each destination.
 #[derive(Debug, Clone)]
@@ -19,8 +25,13 @@ use crate::report::{MonitorReport, MonitoredDestination};
 pub struct MonitorRequest {
     /// Where to look.
     pub destinations: Vec<DestinationSpec>,
-    /// How old the latest backup may be; any age.
+    /// How old the latest backup may be that has what is asked for; any age.
     pub max_age: Option<Span>,
+    /// Globs of the resources that are asked for, as of a backup; whatever the backups there were asked for, where `exclude` says
+    /// nothing either. Where a destination takes other resources only, these aren't asked for.
+    pub include: Vec<String>,
+    /// Globs of the resources that aren't asked for, as of a backup.
+    pub exclude: Vec<String>,
     /// How many backups there must be; 1.
     pub min_count: u64,
     /// How long ago each backup may have been verified, or made, if nobody has looked since; any time.
@@ -33,6 +44,8 @@ impl MonitorRequest {
         MonitorRequest {
             destinations,
             max_age: None,
+            include: Vec::new(),
+            exclude: Vec::new(),
             min_count: 1,
             max_unverified: None,
         }
@@ -40,8 +53,9 @@ impl MonitorRequest {
 }
 
 impl Engine {
-    /// Looks whether each destination has the backups that are expected of it: enough, the latest one young enough, no run that
-    /// failed since, nothing damaged in its catalogue or found damaged by a check, and each verified not too long ago. A backup that began in the future, or before 2000, counts for nothing.
+    /// Looks whether each destination has the backups that are expected of it: enough, the latest one that has everything young
+    /// enough, no run that failed and that no later one makes up for, nothing damaged in its catalogue or found damaged by a check, and
+    /// each verified not too long ago. A backup that began in the future, or before 2000, counts for nothing.
     pub async fn monitor(&self, request: MonitorRequest) -> MonitorReport {
         let engine = self.clone();
         let looking = async move { monitor(&engine, &request).await };
@@ -56,6 +70,9 @@ impl Engine {
 }
 
 async fn monitor(engine: &Engine, request: &MonitorRequest) -> MonitorReport {
+    if let Err(error) = request.check_globs() {
+        return MonitorReport::new(Vec::new(), Some((&error).into()));
+    }
     let now = (engine.0.clock)();
     let asked = ask_all(engine, &request.destinations).await;
     let looks = asked
@@ -82,11 +99,11 @@ async fn look(
 ) {
     let entries = asked.catalog.entries.iter();
     let counted = entries.filter(|entry| Retention::is_plausible(entry.started_at, now));
-    let counted: Vec<_> = counted.collect();
+    let mut counted: Vec<&CatalogEntry> = counted.collect();
+    counted.sort_by_key(|entry| (Reverse(entry.started_at), &entry.id));
     found.count = counted.len() as u64;
-    let latest = counted.iter().max_by_key(|entry| entry.started_at);
-    found.latest = latest.map(|entry| entry.id.clone());
-    found.age = latest.map(|entry| entry.started_at.until(now).ms());
+    let asked_for = request.asked_for(spec);
+    let current = Current::of(&counted, asked_for.as_ref());
     let mut problems: Vec<BackupError> = Vec::new();
     if found.count < request.min_count {
         let message = format!(
@@ -95,14 +112,13 @@ async fn look(
         );
         problems.push(problem(message));
     }
-    if let (Some(age), Some(max_age)) = (found.age, request.max_age)
-        && age > max_age.ms()
-    {
-        let message = format!(
-            "the latest is {} old, and at most {max_age} is expected",
-            whole(age)
-        );
-        problems.push(problem(message));
+    if let Some(latest) = current.latest {
+        let age = latest.started_at.until(now).ms();
+        (found.latest, found.age) = (Some(latest.id.clone()), Some(age));
+        let max_age = request.max_age.filter(|max_age| age > max_age.ms());
+        problems.extend(max_age.map(|max_age| current.too_old(age, max_age)));
+    } else if asked_for.is_some() && !counted.is_empty() {
+        problems.push(problem("none has all that is asked for".to_owned()));
     }
     found.problems = problems.iter().map(Into::into).collect();
     let damaged = asked.catalog.damaged();
@@ -113,18 +129,131 @@ async fn look(
         Ok(ledger) => look_at_ledger(&ledger, &counted, request, now, found),
         Err(error) => found.problems.push((&error).into()),
     }
-    let mut failed = ListRequest::new(vec![spec.clone()]);
-    (failed.status, failed.limit) = (ListedStatus::Failed, Some(1));
-    failed.since = latest.map(|entry| entry.started_at);
-    let failed = failed_runs::list(engine, &failed).await;
+    let failed = failed_since(engine, spec, &counted, asked_for.as_ref()).await;
     for run in failed.backups {
         let reason = run.error.map_or(String::new(), |error| error.message);
         let message = format!("the run {} failed: {reason}", run.id);
-        found.problems.push((&problem(message)).into());
+        found
+            .problems
+            .push((&problem(message).suggest(ONLY_WHAT_IS_WANTED)).into());
     }
     found
         .problems
         .extend(failed.errors.into_iter().map(|failed| failed.error));
+}
+
+impl MonitorRequest {
+    fn check_globs(&self) -> Result<(), BackupError> {
+        for (option, patterns) in [("include", &self.include), ("exclude", &self.exclude)] {
+            for pattern in patterns {
+                glob(pattern).map_err(|message| BackupError::usage(option, message))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a backup at a destination has to have, where that is said.
+    fn asked_for(&self, spec: &DestinationSpec) -> Option<AskedFor> {
+        let is_said = !self.include.is_empty() || !self.exclude.is_empty();
+        let is_said = is_said && spec.takes_all_of(&self.include);
+        is_said.then(|| AskedFor::new(self.include.clone(), self.exclude.clone(), None))
+    }
+}
+
+/// Which backup is the latest: one that has less than others doesn't take their place.
+struct Current<'a> {
+    /// The latest that has what is asked for; of several things that no backup has together, of the one of which it is oldest.
+    latest: Option<&'a CatalogEntry>,
+    /// The last one, whatever it has.
+    last: Option<&'a CatalogEntry>,
+}
+
+impl<'a> Current<'a> {
+    /// Of these, the newest first, where that is asked for, or else whatever any of them was made of.
+    fn of(newest_first: &[&'a CatalogEntry], asked_for: Option<&AskedFor>) -> Self {
+        let latest = match asked_for {
+            Some(asked_for) => {
+                let mut newest_first = newest_first.iter().copied();
+                newest_first.find(|entry| makes_up_for(entry, asked_for))
+            }
+            None => {
+                let latest_of = |other: &&CatalogEntry| {
+                    let asked_for = other.asked_for.clone().unwrap_or_default();
+                    let mut newest_first = newest_first.iter().copied();
+                    newest_first
+                        .find(|entry| has_all_of(entry, other) || makes_up_for(entry, &asked_for))
+                };
+                let latest = one_of_each(newest_first);
+                let latest = latest.iter().filter_map(latest_of);
+                latest.min_by_key(|entry| entry.started_at)
+            }
+        };
+        Current {
+            latest,
+            last: newest_first.first().copied(),
+        }
+    }
+
+    fn too_old(&self, age: u64, max_age: Span) -> BackupError {
+        let age = whole(age);
+        let younger = self.last.zip(self.latest);
+        match younger.filter(|(last, latest)| last.id != latest.id) {
+            None => problem(format!(
+                "the latest is {age} old, and at most {max_age} is expected"
+            )),
+            Some((last, latest)) => problem(format!(
+                "the latest that has all that is asked for, {}, is {age} old, and at most {max_age} is expected: {} is younger, \
+                 and hasn't all of that",
+                latest.id, last.id
+            ))
+            .suggest(ONLY_WHAT_IS_WANTED),
+        }
+    }
+}
+
+/// The newest of those that were made of the same.
+fn one_of_each<'a>(newest_first: &[&'a CatalogEntry]) -> Vec<&'a CatalogEntry> {
+    let mut of_each: Vec<&CatalogEntry> = Vec::new();
+    for entry in newest_first {
+        let is_new = !of_each
+            .iter()
+            .any(|known| known.asked_for == entry.asked_for && known.in_part == entry.in_part);
+        if is_new {
+            of_each.push(entry);
+        }
+    }
+    of_each
+}
+
+const ONLY_WHAT_IS_WANTED: &str = "make a backup of the same; where not all of that is wanted any more, --include and --exclude say what is";
+
+/// The last run that failed, of those that no later backup makes up for.
+async fn failed_since(
+    engine: &Engine,
+    spec: &DestinationSpec,
+    newest_first: &[&CatalogEntry],
+    asked_for: Option<&AskedFor>,
+) -> ListReport {
+    let everything = AskedFor::default();
+    let asked_for = asked_for.unwrap_or(&everything);
+    let mut request = ListRequest::new(vec![spec.clone()]);
+    (request.status, request.limit) = (ListedStatus::Failed, Some(1));
+    let mut having_all = newest_first.iter();
+    let having_all = having_all.find(|entry| makes_up_for(entry, asked_for));
+    request.since = having_all.map(|entry| entry.started_at);
+    let listed: HashSet<&BackupId> = newest_first.iter().map(|entry| &entry.id).collect();
+    let counting = Counting {
+        takes: &|id| !listed.contains(id),
+        counts: &|record| {
+            let is_later = |entry: &&&CatalogEntry| entry.started_at > record.started_at;
+            let mut later = newest_first.iter().take_while(is_later);
+            !later.any(|entry| match &record.asked_for {
+                Some(asked_for) => makes_up_for(entry, asked_for),
+                None => entry.backup_type == record.backup_type || makes_up_for(entry, &everything),
+            })
+        },
+    };
+    failed_runs::list(engine, &request, &counting).await
 }
 
 /// What checks have found, and how long ago they were.

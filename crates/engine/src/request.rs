@@ -7,7 +7,7 @@ use std::time::Duration;
 use teeline_actors::{Observer, Verification};
 use teeline_core::seal::Recipient;
 use teeline_core::{
-    BackupError, BackupId, BackupRef, BackupType, BadId, Class, Compression,
+    AskedFor, BackupError, BackupId, BackupRef, BackupType, BadId, Class, Compression, InPart,
     LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata, Partitions, PathTemplate, Query, Retention,
     SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone, Timestamp,
 };
@@ -181,6 +181,12 @@ impl BackupRequest {
             Some(names) => names.iter().map(|name| globset::escape(name)).collect(),
             None => self.include.clone(),
         }
+    }
+
+    /// What the backup is to have.
+    pub(crate) fn asked_for(&self) -> AskedFor {
+        let in_part = InPart::of(&self.partitions, &self.query);
+        AskedFor::new(self.included(), self.exclude.clone(), in_part)
     }
 
     /// Whether it is of less than everything.

@@ -131,6 +131,7 @@ pub(crate) async fn leave(
         started_at,
         ended_at,
         checksum: Some(sealed.checksum),
+        asked_for: Some(manifest.plan.asked_for()),
         error: None,
         destinations: vec![destination],
     };

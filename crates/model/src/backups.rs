@@ -98,6 +98,7 @@ pub(crate) fn record(place: &Place, number: BackupNumber) -> Option<RunRecord> {
         started_at: began(number),
         ended_at: began(number),
         checksum: None,
+        asked_for: None,
         error: None,
         destinations: vec![DestinationReport {
             name: LOCATION.to_owned(),

@@ -107,6 +107,8 @@ pub(crate) fn monitor(
     request.max_age = max_age
         .transpose()
         .map_err(|error| BackupError::usage("--max-age", error))?;
+    request.include.clone_from(&typed.include);
+    request.exclude.clone_from(&typed.exclude);
     request.min_count = typed.min_count;
     let max_unverified = typed.max_unverified.as_deref().map(str::parse);
     request.max_unverified = max_unverified

@@ -81,12 +81,7 @@ fn check_type(request: &BackupRequest) -> Result<(), BackupError> {
 
 /// Refuses more globs than a catalogue's entry has room for.
 fn check_globs(request: &BackupRequest) -> Result<(), BackupError> {
-    let asked_for = AskedFor {
-        include: request.included(),
-        exclude: request.exclude.clone(),
-        records: None,
-    };
-    let bytes = asked_for.bytes();
+    let bytes = request.asked_for().bytes();
     if bytes <= AskedFor::BYTES_MAX {
         return Ok(());
     }

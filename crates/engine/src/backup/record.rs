@@ -39,6 +39,7 @@ impl Run<'_> {
             started_at: self.started_at,
             ended_at,
             checksum: report.checksum,
+            asked_for: Some(self.request.asked_for()),
             error: report.error.as_ref().map(|error| self.recorded(error)),
             destinations: report.destinations.clone(),
         };

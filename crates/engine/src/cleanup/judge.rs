@@ -6,13 +6,13 @@
 //! anything: it displaces none, and only one of everything displaces it.
 
 use teeline_core::{
-    AskedFor, BackupError, BackupId, CatalogEntry, Judged, KeptBy, Retained, Retention, layout,
+    BackupError, BackupId, CatalogEntry, Judged, KeptBy, Retained, Retention, layout,
 };
 
 use super::destination::Cleaning;
 use super::verified::last_verified;
+use crate::asked_for::{has_all_of, is_alike};
 use crate::catalog::Catalog;
-use crate::destination::ResourceGlobs;
 use crate::ledger::Ledger;
 use crate::run_folders::RunFolders;
 
@@ -67,35 +67,6 @@ async fn among(
     Ok(rules.judge(&retained, cleaning.now, cleaning.time_zone))
 }
 
-/// Whether the same was asked for.
-fn is_alike(one: &CatalogEntry, other: &CatalogEntry) -> bool {
-    match (&one.asked_for, &other.asked_for) {
-        (Some(of_one), Some(of_other)) => of_one == of_other && one.in_part == other.in_part,
-        _ => one.id == other.id,
-    }
-}
-
-/// Whether one backup has whatever another has: by what was asked for, whatever there was of that then.
-fn has_all_of(one: &CatalogEntry, other: &CatalogEntry) -> bool {
-    let everything = AskedFor::default();
-    match (&one.asked_for, &other.asked_for) {
-        _ if one.id == other.id => true,
-        _ if one.in_part != other.in_part => false,
-        (None, _) => false,
-        (Some(of_one), None) => *of_one == everything,
-        (Some(of_one), Some(of_other)) => asks_for_all_of(of_one, of_other),
-    }
-}
-
-fn asks_for_all_of(one: &AskedFor, other: &AskedFor) -> bool {
-    let take = |globs: &[String], patterns: &[String]| {
-        ResourceGlobs::new(globs).is_ok_and(|globs| globs.take_all_of(patterns))
-    };
-    let includes = one.include.is_empty() || take(&one.include, &other.include);
-    let excludes_no_more = one.exclude.is_empty() || take(&other.exclude, &one.exclude);
-    one.records == other.records && includes && excludes_no_more
-}
-
 /// What is kept may go on from one that was judged among others.
 fn keep_what_others_need(catalog: &Catalog, judged: &mut [Judged]) {
     let links = catalog.links();
@@ -125,83 +96,6 @@ fn keep_what_damaged_ones_may_need(catalog: &Catalog, judged: &mut [Judged]) {
         let is_older = newest_unreadable.is_some_and(|began| judged.started_at <= began);
         if of_damaged || is_older {
             judged.kept_by.push(KeptBy::needed());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use teeline_core::{Digest, Metadata};
-
-    use super::*;
-
-    /// Of which this was asked; each with an id of its own.
-    fn entry(number: u32, asked_for: Option<AskedFor>) -> CatalogEntry {
-        CatalogEntry {
-            id: format!("full-2026-11-23T02-00-00-{number:010}")
-                .parse()
-                .unwrap(),
-            backup_type: "full".parse().unwrap(),
-            started_at: "2026-11-23T02:00:00.000Z".parse().unwrap(),
-            path: "x".to_owned(),
-            records: 0,
-            stored_bytes: 0,
-            plain_bytes: 0,
-            checksum: Digest::of(b""),
-            manifest_bytes: 0,
-            sealed: false,
-            parent: None,
-            in_part: asked_for.as_ref().is_some_and(|of| of.records.is_some()),
-            asked_for,
-            metadata: Metadata::default(),
-        }
-    }
-
-    fn of(include: &[&str], exclude: &[&str]) -> AskedFor {
-        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
-        AskedFor {
-            include: texts(include),
-            exclude: texts(exclude),
-            records: None,
-        }
-    }
-
-    #[test]
-    fn one_has_all_of_another_where_it_asks_for_no_less() {
-        let some = |records: &[u8]| AskedFor {
-            records: Some(Digest::of(records)),
-            ..AskedFor::default()
-        };
-        let all = [
-            Some(of(&[], &[])),
-            Some(of(&["users"], &[])),
-            Some(of(&["users", "orders"], &[])),
-            Some(of(&["users*", "orders"], &[])),
-            Some(of(&[], &["cache_*"])),
-            Some(of(&[], &["cache_*", "tmp"])),
-            Some(some(b"US")),
-            Some(some(b"EU")),
-            None,
-            None,
-        ];
-        let having = [
-            (0, &[0, 1, 2, 3, 4, 5, 8, 9][..]),
-            (1, &[1]),
-            (2, &[1, 2]),
-            (3, &[1, 2, 3]),
-            (4, &[4, 5]),
-            (5, &[5]),
-            (6, &[6]),
-            (7, &[7]),
-            (8, &[8]),
-            (9, &[9]),
-        ];
-        let entries = (0..).zip(all).map(|(number, of)| entry(number, of));
-        let entries: Vec<CatalogEntry> = entries.collect();
-        for (one, expected) in having {
-            let others =
-                (0..entries.len()).filter(|other| has_all_of(&entries[one], &entries[*other]));
-            assert_eq!(others.collect::<Vec<_>>(), expected, "{one}");
         }
     }
 }

@@ -8,6 +8,7 @@
 mod common;
 mod many;
 mod markers;
+mod monitored;
 
 use std::sync::Arc;
 
