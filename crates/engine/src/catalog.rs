@@ -4,13 +4,14 @@ mod folding;
 mod listed;
 mod marking;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use teeline_core::chain::{Linked, Links};
 use teeline_core::{
-    BackupError, BackupId, CatalogEntry, Class, ObjectKey, ObjectMeta, Sink, Timestamp, document,
-    layout,
+    BackupError, BackupId, BackupRef, CatalogEntry, Class, ObjectKey, ObjectMeta, Sink, Timestamp,
+    document, layout,
 };
 
 use crate::destination::DestinationSpec;
@@ -65,6 +66,8 @@ pub(crate) struct Catalog {
     pub(crate) unreadable: Vec<DamagedEntry>,
     /// Backups that are withdrawn. Nothing above is about them.
     pub(crate) withdrawn: BTreeMap<BackupId, Withdrawn>,
+    /// What is listed, where that is told by markers, also of what wasn't wanted.
+    listed: Vec<Arc<Listed>>,
     /// Published backups that aren't marked so, of those whose manifests were asked for.
     unmarked: Vec<Unmarked>,
     /// What may be folded, of those whose manifests were asked for.
@@ -81,10 +84,12 @@ impl Catalog {
         let folder = ObjectKey::new(layout::CATALOG)?;
         let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
         let mut withdrawn = withdrawal::among(&objects);
-        let (mut listed, stray_markers) = among(objects, &mut withdrawn);
-        listed.retain(|listed| (wanted.takes)(&listed.id, listed.began));
+        let (listed, stray_markers) = among(objects, &mut withdrawn);
         let at_once = READS_AT_ONCE.min(wanted.limit.max(1));
-        let mut asked = stream::iter(listed)
+        let listed: Vec<Arc<Listed>> = listed.into_iter().map(Arc::new).collect();
+        let mut are_wanted = listed.clone();
+        are_wanted.retain(|listed| (wanted.takes)(&listed.id, listed.began));
+        let mut asked = stream::iter(are_wanted)
             .map(|listed| async move { (listed.ask(sink, wanted.told_by).await, listed) })
             .buffered(at_once);
         let mut catalog = Catalog {
@@ -93,8 +98,9 @@ impl Catalog {
         };
         let mut known = HashSet::new();
         while catalog.entries.len() < wanted.limit
-            && let Some((found, Listed { id, key, .. })) = asked.next().await
+            && let Some((found, listed)) = asked.next().await
         {
+            let (id, key) = (listed.id.clone(), listed.key.clone());
             match found {
                 Ok(found) if !(wanted.matches)(&found.entry) => {}
                 Ok(found) if !found.is_published => {
@@ -121,6 +127,9 @@ impl Catalog {
             }
         }
         catalog.withdrawn = withdrawn;
+        if wanted.told_by == ToldBy::Marker {
+            catalog.listed = listed;
+        }
         catalog.lost = published_without_manifest(opened, &catalog.without_manifest).await?;
         catalog.leave_to_who_withdrew(opened).await?;
         Ok(catalog)
@@ -155,6 +164,49 @@ impl Catalog {
     pub(crate) fn links(&self) -> Links {
         let entries = self.entries.iter().chain(&self.without_manifest);
         Links::new(entries.map(Linked::from))
+    }
+
+    /// What backups can be restored with here: those that are listed, and as long as they are there those that are withdrawn. What
+    /// only an entry would say that wasn't read is taken for right.
+    pub(crate) fn restored_with(&self) -> Links {
+        let mut here: Vec<Linked> = self.entries.iter().map(Linked::from).collect();
+        let mut known: HashSet<BackupId> =
+            here.iter().map(|linked| linked.backup.id.clone()).collect();
+        let mut needed: Vec<BackupRef> = here
+            .iter()
+            .filter_map(|linked| linked.parent.clone())
+            .collect();
+        let without = self.without_manifest.iter().map(|entry| &entry.id);
+        let without: HashSet<&BackupId> = without
+            .chain(self.unreadable.iter().map(|(id, ..)| id))
+            .collect();
+        let listed = self.listed.iter().map(|listed| (&listed.id, listed));
+        let listed: HashMap<&BackupId, &Arc<Listed>> =
+            listed.filter(|(id, _)| !without.contains(id)).collect();
+        while let Some(backup) = needed.pop() {
+            if !known.insert(backup.id.clone()) {
+                continue;
+            }
+            let unread = listed.get(&backup.id);
+            match unread.and_then(|listed| listed.told()) {
+                Some(entry) => {
+                    needed.extend(entry.parent.clone());
+                    here.push(Linked::from(&entry));
+                }
+                None if unread.is_some() || self.still_has(&backup.id) => here.push(Linked {
+                    backup,
+                    parent: None,
+                }),
+                None => {}
+            }
+        }
+        Links::new(here)
+    }
+
+    /// Whether a backup is withdrawn here, and still there.
+    fn still_has(&self, id: &BackupId) -> bool {
+        let withdrawn = self.withdrawn(id);
+        withdrawn.is_some_and(|of| !of.is_of_dead_run() && !of.entries.is_empty())
     }
 
     /// The entries that lead to no backup, though they should.

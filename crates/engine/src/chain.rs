@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use teeline_actors::read_entry;
+use teeline_core::chain::NotAChain;
 use teeline_core::{
     BackupError, BackupId, BackupRef, CatalogEntry, Class, Manifest, ResourceEntry, SourceKind,
     document, layout,
@@ -258,6 +259,17 @@ async fn withdrawn_entry(asked: &Asked, id: &BackupRef) -> Result<CatalogEntry, 
     let sink = asked.opened.sink.as_ref();
     let bytes = read_entry(sink, &key).await?;
     document::open(&located(sink, &key), &bytes)
+}
+
+/// Why what is listed at a destination can't be restored from there.
+pub(crate) fn unrestorable(
+    subject: impl std::fmt::Display,
+    not_a_chain: &NotAChain,
+) -> BackupError {
+    BackupError::corrupt(subject, not_a_chain).suggest(
+        "`teeline sync` copies what is missing from another destination that has it; `teeline repair` lists it again where only its entry in the \
+         catalogue is lost",
+    )
 }
 
 /// What a backup at a destination goes on from that is withdrawn there, and still there. No key is needed for that.

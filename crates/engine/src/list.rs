@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use futures::future::join_all;
+use teeline_core::chain::Links;
 use teeline_core::{
     BackupError, BackupId, BackupType, CatalogEntry, RunStatus, Timestamp, VerificationResult,
 };
@@ -193,29 +194,42 @@ async fn add_copies(
         entries.map(|entry| (&entry.id, entry)).collect()
     });
     let listed: Vec<HashMap<&BackupId, &CatalogEntry>> = listed.collect();
+    let restored_with = |asked: &Result<Asked, _>| {
+        let catalog = asked.as_ref().ok().map(|asked| &asked.catalog);
+        catalog.map(Catalog::restored_with).unwrap_or_default()
+    };
+    let links: Vec<Links> = asked.iter().map(restored_with).collect();
     for backup in &mut report.backups {
-        let places = asked.iter().zip(&listed).zip(&ledgers_read);
+        let places = asked
+            .iter()
+            .zip(&listed)
+            .zip(ledgers_read.iter().zip(&links));
         let entry = listed.iter().find_map(|listed| listed.get(&backup.id));
-        let copy = |((asked, listed), ledger): ((_, &HashMap<_, _>), &Ledger)| {
-            let asked: &Result<Asked, (String, BackupError)> = asked;
-            let is_listed = listed.contains_key(&backup.id);
-            let may_be_for = |asked: &Asked| entry.is_none_or(|entry| asked.opened.may_take(entry));
-            let (destination, status) = match asked {
-                Err((name, _)) => (name, CopyState::Unreachable),
-                Ok(asked) => {
-                    let found = match state(&asked.catalog, is_listed, ledger, &backup.id) {
-                        CopyState::Absent if !may_be_for(asked) => CopyState::NotTaken,
-                        found => found,
-                    };
-                    (&asked.opened.name, found)
+        let copy =
+            |((asked, listed), (ledger, links)): ((_, &HashMap<_, _>), (&Ledger, &Links))| {
+                let asked: &Result<Asked, (String, BackupError)> = asked;
+                let is_listed = listed.contains_key(&backup.id);
+                let not_a_chain = links.chain(&backup.id).err().filter(|_| is_listed);
+                let may_be_for =
+                    |asked: &Asked| entry.is_none_or(|entry| asked.opened.may_take(entry));
+                let (destination, status) = match asked {
+                    Err((name, _)) => (name, CopyState::Unreachable),
+                    Ok(asked) => {
+                        let found = match state(&asked.catalog, is_listed, ledger, &backup.id) {
+                            CopyState::Absent if !may_be_for(asked) => CopyState::NotTaken,
+                            CopyState::Ok if not_a_chain.is_some() => CopyState::Damaged,
+                            found => found,
+                        };
+                        (&asked.opened.name, found)
+                    }
+                };
+                ListedCopy {
+                    destination: destination.clone(),
+                    status,
+                    lacks: not_a_chain.and_then(|why| why.lacking().cloned()),
+                    last_verified: ledger.last(&backup.id),
                 }
             };
-            ListedCopy {
-                destination: destination.clone(),
-                status,
-                last_verified: ledger.last(&backup.id),
-            }
-        };
         backup.copies = places.map(copy).collect();
     }
 }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use futures::future::join_all;
+use teeline_core::chain::NotAChain;
 use teeline_core::{
     AskedFor, BackupError, BackupId, CatalogEntry, Class, Retention, Span, Timestamp,
     VerificationResult,
@@ -12,6 +13,7 @@ use teeline_core::{
 use crate::asked_for::{has_all_of, makes_up_for};
 use crate::backup::glob;
 use crate::catalog::{Asked, ask_all};
+use crate::chain::unrestorable;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failed_runs::{self, Counting};
@@ -103,7 +105,14 @@ async fn look(
     counted.sort_by_key(|entry| (Reverse(entry.started_at), &entry.id));
     found.count = counted.len() as u64;
     let asked_for = request.asked_for(spec);
-    let current = Current::of(&counted, asked_for.as_ref());
+    let links = asked.catalog.restored_with();
+    let chained = counted
+        .iter()
+        .copied()
+        .map(|entry| (entry, links.chain(&entry.id)));
+    let (restorable, broken): (Vec<_>, Vec<_>) = chained.partition(|(_, chain)| chain.is_ok());
+    let restorable: Vec<&CatalogEntry> = restorable.into_iter().map(|(entry, _)| entry).collect();
+    let current = Current::of(&restorable, asked_for.as_ref());
     let mut problems: Vec<BackupError> = Vec::new();
     if found.count < request.min_count {
         let message = format!(
@@ -117,7 +126,7 @@ async fn look(
         (found.latest, found.age) = (Some(latest.id.clone()), Some(age));
         let max_age = request.max_age.filter(|max_age| age > max_age.ms());
         problems.extend(max_age.map(|max_age| current.too_old(age, max_age)));
-    } else if asked_for.is_some() && !counted.is_empty() {
+    } else if asked_for.is_some() && !restorable.is_empty() {
         problems.push(problem("none has all that is asked for".to_owned()));
     }
     found.problems = problems.iter().map(Into::into).collect();
@@ -125,11 +134,15 @@ async fn look(
     found
         .problems
         .extend(damaged.map(|(_, _, error)| error.into()));
+    let broken = broken.into_iter().filter_map(|(_, chain)| chain.err());
+    found
+        .problems
+        .extend(why_broken(broken).iter().map(Into::into));
     match Ledger::read(&asked.opened, now).await {
         Ok(ledger) => look_at_ledger(&ledger, &counted, request, now, found),
         Err(error) => found.problems.push((&error).into()),
     }
-    let failed = failed_since(engine, spec, &counted, asked_for.as_ref()).await;
+    let failed = failed_since(engine, spec, &restorable, asked_for.as_ref()).await;
     for run in failed.backups {
         let reason = run.error.map_or(String::new(), |error| error.message);
         let message = format!("the run {} failed: {reason}", run.id);
@@ -254,6 +267,22 @@ async fn failed_since(
         },
     };
     failed_runs::list(engine, &request, &counting).await
+}
+
+/// Why backups can't be restored, each reason once.
+fn why_broken(broken: impl Iterator<Item = NotAChain>) -> Vec<BackupError> {
+    let mut reasons: Vec<(NotAChain, usize)> = Vec::new();
+    for why in broken {
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, times)) => *times += 1,
+            None => reasons.push((why, 1)),
+        }
+    }
+    let error = |(why, times): (NotAChain, usize)| match times {
+        1 => unrestorable("a backup", &why),
+        times => unrestorable(&format!("{times} backups"), &why),
+    };
+    reasons.into_iter().map(error).collect()
 }
 
 /// What checks have found, and how long ago they were.

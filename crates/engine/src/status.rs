@@ -9,6 +9,7 @@ use teeline_core::{
 };
 
 use crate::catalog::{Asked, ask_all, not_found};
+use crate::chain::unrestorable;
 use crate::check::read_manifest;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
@@ -170,7 +171,10 @@ async fn look_at_copy(
             Ok(sealed) => {
                 plan = Some(sealed.manifest.plan.clone());
                 report.describe(entry, sealed.manifest);
-                (CopyState::Ok, None)
+                match asked.catalog.restored_with().chain(id) {
+                    Ok(_) => (CopyState::Ok, None),
+                    Err(not_a_chain) => failed(&unrestorable(id, &not_a_chain)),
+                }
             }
             Err(error) => failed(&error),
         },

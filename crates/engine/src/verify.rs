@@ -8,7 +8,7 @@ use teeline_core::chain::{Linked, Links};
 use teeline_core::{BackupError, BackupId, Class, Depth, Timestamp, layout};
 
 use crate::catalog::{Asked, ask_all, resolve_all};
-use crate::chain::withdrawn_parents;
+use crate::chain::{unrestorable, withdrawn_parents};
 use crate::check::Check;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
@@ -239,7 +239,7 @@ pub(crate) async fn verify_copy(
                 }
                 Err(error) => {
                     let error = match error.class() {
-                        Class::NotFound => BackupError::corrupt(&asked.opened.name, not_listed),
+                        Class::NotFound => unrestorable(id, &not_listed),
                         _ => error,
                     };
                     check.found(&entry.path, None, None, &error);

@@ -56,6 +56,22 @@ pub enum NotAChain {
     Circle(BackupId),
 }
 
+impl NotAChain {
+    /// What would have to be there.
+    pub fn lacking(&self) -> Option<&BackupId> {
+        match self {
+            NotAChain::Absent(lacking)
+            | NotAChain::NoParent {
+                parent: lacking, ..
+            }
+            | NotAChain::OtherParent {
+                parent: lacking, ..
+            } => Some(lacking),
+            NotAChain::Circle(_) => None,
+        }
+    }
+}
+
 /// The backups of one destination, or of several.
 #[derive(Debug, Clone, Default)]
 pub struct Links(HashMap<BackupId, Linked>);

@@ -26,6 +26,7 @@ pub(crate) enum ToldBy {
 }
 
 /// What is listed of one backup.
+#[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) id: BackupId,
     pub(super) began: Timestamp,
@@ -91,6 +92,14 @@ pub(crate) fn among(
 impl Listed {
     fn has_entry(&self) -> bool {
         self.object.is_some() || self.folded().next().is_some()
+    }
+
+    /// What its marker says of it, where that says all.
+    pub(super) fn told(&self) -> Option<CatalogEntry> {
+        match published_marker::told(&self.markers)? {
+            Told::Entry(entry) => Some(*entry),
+            Told::SeeEntry => None,
+        }
     }
 
     /// Finds out what the backup's entry says, and whether it is published.

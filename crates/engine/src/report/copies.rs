@@ -1,7 +1,7 @@
 //! What is found of a backup at each destination.
 
 use serde::Serialize;
-use teeline_core::{Class, ErrorReport, Timestamp};
+use teeline_core::{BackupId, Class, ErrorReport, Timestamp};
 
 use super::exit;
 use crate::ledger::LastVerified;
@@ -32,6 +32,8 @@ pub struct ListedCopy {
     pub destination: String,
     /// What is there, as its catalogue and its ledger say: nothing else was read.
     pub status: CopyState,
+    /// What it goes on from and isn't there, so that it can't be restored from there alone.
+    pub lacks: Option<BackupId>,
     /// The check since it was made that says what it is worth; absent where nobody has looked.
     pub last_verified: Option<LastVerified>,
 }

@@ -15,7 +15,7 @@ use crate::site::{Site, assert_same};
 use crate::writer::PREFIX;
 
 /// A full backup and two links, the newest first.
-async fn with_chain() -> (Site, Vec<DestinationSpec>, [BackupId; 3]) {
+pub(crate) async fn with_chain() -> (Site, Vec<DestinationSpec>, [BackupId; 3]) {
     let site = Site::new().await;
     let (_, at) = store("copy");
     let at = vec![at];

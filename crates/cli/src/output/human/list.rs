@@ -85,7 +85,11 @@ fn places(backup: &ListedBackup) -> String {
     let shown = backup.copies.iter().filter_map(|copy| match copy.status {
         CopyState::Withdrawn | CopyState::NotTaken => None,
         CopyState::Ok => Some(copy.destination.clone()),
-        other => Some(format!("{} ({})", copy.destination, of_copy(other))),
+        other => {
+            let lacks = copy.lacks.as_ref();
+            let lacks = lacks.map_or(String::new(), |id| format!(", lacks {id}"));
+            Some(format!("{} ({}{lacks})", copy.destination, of_copy(other)))
+        }
     });
     shown.collect::<Vec<_>>().join(", ")
 }
