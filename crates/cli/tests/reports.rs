@@ -177,6 +177,8 @@ fn a_folder_that_is_typed_and_not_there_is_no_place_without_backups() {
     let (scratch, id) = with_copies();
     for command in [
         &["list"][..],
+        &["list", "--status", "failed"],
+        &["list", "--status", "failed", "--metadata", "a=b"],
         &["check"],
         &["verify"],
         &["scrub"],

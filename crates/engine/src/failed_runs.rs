@@ -54,9 +54,6 @@ pub(crate) async fn list(
     counting: &Counting<'_>,
 ) -> ListReport {
     let mut report = ListReport::default();
-    if !request.metadata.is_empty() {
-        return report;
-    }
     let concurrency = READS_AT_ONCE * request.destinations.len();
     let opened = open_all(engine, &request.destinations, concurrency).await;
     let keys = opened.into_iter().map(|opened| async move {
@@ -71,6 +68,10 @@ pub(crate) async fn list(
             Ok(keys) => places.push(keys),
             Err((name, error)) => report.failed(&name, &error),
         }
+    }
+    if !request.metadata.is_empty() {
+        // Of failed runs nothing is said.
+        return report;
     }
     let ids: BTreeSet<_> = places
         .iter()
@@ -106,6 +107,9 @@ impl Keys {
         }
         let folder = ObjectKey::new(layout::CATALOG)?;
         let objects: Vec<ObjectMeta> = sink.list(Some(&folder)).try_collect().await?;
+        if records.is_empty() && objects.is_empty() {
+            opened.look_for_folder().await?;
+        }
         // Whether they are withdrawn makes no difference: they were made.
         let (listed, _) = among(objects, &mut BTreeMap::new());
         let entries = listed.into_iter().map(|listed| (listed.id.clone(), listed));
