@@ -496,3 +496,39 @@ fn what_had_changed_is_documented_and_said() {
     let refused = scratch.teeline(2, &["backup", "--from", "in.jsonl", "--settle=101"]);
     assert!(refused.stderr.contains("0..=100"), "{refused:?}");
 }
+
+#[test]
+fn known_damage_and_places_without_backups_are_documented() {
+    let documented = Documented::read(&document());
+    let scratch = Scratch::new();
+    scratch.write("in/users.jsonl", "{\"id\":1}\n{\"id\":2}\n");
+    scratch.write("empty/notes.txt", "no backup");
+    let made = ["backup", "--from", "in", "--to", "a", "--json"];
+    let made = scratch.teeline(0, &made).json();
+    let id = made["id"].as_str().unwrap();
+    scratch.flip_byte(&format!("a/{id}/users.jsonl.gz"));
+    scratch.teeline(13, &["verify", "--at", "a"]);
+    let scrub = ["scrub", "--max-age", "1d", "--at", "a", "--at", "empty"];
+    let report = scratch.teeline(13, &[&scrub[..], &["--json"]].concat());
+    let report = report.json();
+    documented.check("scrub", "", &report);
+    assert_eq!(report["known"][0]["id"], id, "{report}");
+    assert_eq!(report["warnings"][0]["destination"], "empty", "{report}");
+    for command in ["sync", "repair"] {
+        let report = scratch.teeline(0, &[command, "--at", "empty", "--json"]);
+        let report = report.json();
+        documented.check(command, "", &report);
+        assert_eq!(report["warnings"][0]["destination"], "empty", "{report}");
+    }
+    let said = scratch.teeline(13, &scrub).stdout;
+    assert!(
+        said.contains("warning: empty: no backup is listed at"),
+        "{said}"
+    );
+    let said = scratch.teeline(1, &["scrub", "--at", "empty"]);
+    assert!(
+        said.stderr.contains("no destination has any"),
+        "{}",
+        said.stderr
+    );
+}

@@ -61,7 +61,9 @@ fn a_scrub_finds_damage_says_what_repairs_it_and_is_remembered() {
     let help = format!("help: `teeline repair {newer}`");
     assert!(said.stderr.contains(&help), "{}", said.stderr);
     let recent = [&scrub[..], &["--max-age", "1d"]].concat();
-    assert!(scratch.teeline(0, &recent).stdout.contains("0 copies read"));
+    let again = scratch.teeline(13, &recent);
+    assert!(again.stdout.contains("0 copies read"), "{}", again.stdout);
+    assert!(again.stderr.contains(&help), "{}", again.stderr);
 
     let status = |id: &str, code| scratch.teeline(code, &["status", id, "--at", "a", "--at", "b"]);
     assert!(

@@ -17,6 +17,7 @@ use teeline_core::{
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::open::{Opened, open_all};
+use crate::report::DestinationWarning;
 use crate::request::Which;
 use crate::run_records::published_without_manifest;
 use crate::verify::WhichBackups;
@@ -299,6 +300,19 @@ impl Asked {
     /// The entry of a backup here, also where its manifest is lost.
     pub(crate) fn entry_or_lost(&self, id: &BackupId) -> Option<&CatalogEntry> {
         self.entry(id).or_else(|| self.catalog.lost_entry(id))
+    }
+
+    /// That nothing is listed here, nor should be: whoever has mistyped the place would take it for well.
+    pub(crate) fn nothing_listed(&self) -> Option<DestinationWarning> {
+        let catalog = &self.catalog;
+        let is_empty = catalog.entries.is_empty() && catalog.damaged().next().is_none();
+        is_empty.then(|| DestinationWarning {
+            destination: self.opened.name.clone(),
+            message: format!(
+                "no backup is listed at {}: that is well only where there are none yet",
+                self.opened.location
+            ),
+        })
     }
 
     /// Whether a backup is withdrawn here.

@@ -112,7 +112,7 @@ impl Ledger {
         }
     }
 
-    /// Whether damage is known of a copy. Where no name says so, nothing is read.
+    /// Whether damage is known of a copy.
     ///
     /// # Errors
     /// As of [`Ledger::read_decisive`].
@@ -121,14 +121,25 @@ impl Ledger {
         opened: &Opened,
         backup: &BackupRef,
     ) -> Result<bool, BackupError> {
+        Ok(self.damage_of(opened, backup).await?.is_some())
+    }
+
+    /// What is known to be damaged of a copy. Where no name says that anything is, nothing is read.
+    ///
+    /// # Errors
+    /// As of [`Ledger::read_decisive`].
+    pub(crate) async fn damage_of(
+        &self,
+        opened: &Opened,
+        backup: &BackupRef,
+    ) -> Result<Option<VerificationRecord>, BackupError> {
         let is_damage = |result| result == VerificationResult::Damaged;
         let check = self.decisive(&backup.id);
         if !check.is_some_and(|check| is_damage(check.result)) {
-            return Ok(false);
+            return Ok(None);
         }
         let read = self.read_decisive(opened, &backup.id, backup.checksum);
-        let record = read.await?;
-        Ok(record.is_some_and(|record| is_damage(record.result)))
+        Ok(read.await?.filter(|record| is_damage(record.result)))
     }
 
     /// When somebody last looked at a copy; or when it was made, which is when it was looked at first.
@@ -141,6 +152,19 @@ impl Ledger {
     pub(crate) fn superseded(&self) -> impl Iterator<Item = &Verification> {
         self.of_each.values().flat_map(Verifications::superseded)
     }
+}
+
+/// What a check has found wrong.
+pub(crate) fn found_damaged(opened: &Opened, record: &VerificationRecord) -> BackupError {
+    let first = record.damage.first();
+    let what = first.map_or(String::new(), |damage| {
+        format!(": {}: {}", damage.file, damage.message)
+    });
+    let message = format!(
+        "{} found it damaged at {}{what}",
+        record.by, record.ended_at
+    );
+    BackupError::corrupt(&opened.sink, message)
 }
 
 fn entry(object: &ObjectMeta, now: Timestamp) -> Result<Verification, &'static str> {

@@ -40,7 +40,7 @@ pub use keys::{KeyObject, KeysAt, KeysOfBackup, KeysReport};
 pub use monitor::{MonitorReport, MonitoredDestination};
 pub use plugin_result::{DriverInfo, DriverOutcome, PluginResult};
 pub use schedules::{LastRun, ScheduleList, ScheduledBackup, SchedulesReport};
-pub use scrub::{ScrubReport, ScrubbedCopy};
+pub use scrub::{KnownDamage, ScrubReport, ScrubbedCopy};
 
 pub use repair::{MendedFile, RepairReport, RepairStatus, RepairedCopy, RepairedRun, WasWrong};
 pub use restore::{RestoreReport, RestoreStatus, RestoredResource};

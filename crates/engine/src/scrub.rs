@@ -1,15 +1,16 @@
 //! Scrubs: stored bytes are read again, those first that nobody has looked at for longest, and no more of them at once than a
 //! budget allows.
 
+use teeline_core::chain::Linked;
 use teeline_core::{BackupError, CatalogEntry, Span, Timestamp};
 
-use crate::catalog::{Asked, ask_all};
+use crate::catalog::{Asked, ask_all, resolve};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::keys::Keys;
-use crate::ledger::Ledger;
-use crate::report::{CopyState, DestinationError, ScrubReport, ScrubbedCopy};
-use crate::request::Cancel;
+use crate::ledger::{Ledger, found_damaged};
+use crate::report::{CopyState, DestinationError, KnownDamage, ScrubReport, ScrubbedCopy};
+use crate::request::{Cancel, Which};
 use crate::verify::{VerifyRequest, note, verify_copy};
 
 /// How the ledger names what is checked here.
@@ -98,6 +99,9 @@ async fn scrub(
     let asking = async { Ok(ask_all(engine, &request.destinations).await) };
     let asked = request.cancel.guard(asking).await?;
     let due = due(engine, request, &asked, report).await;
+    if report.errors.is_empty() {
+        resolve(&Which::Latest, &asked).await?;
+    }
     let asked_all: Vec<&Asked> = asked.iter().flatten().collect();
     let mut verify = VerifyRequest::new(request.destinations.clone());
     verify.keys = request.keys.clone();
@@ -128,14 +132,12 @@ async fn scrub(
             CopyState::Ok | CopyState::Damaged => copy.bytes(),
             _ => found.bytes,
         };
-        report
-            .copies
-            .push(ScrubbedCopy::new(id, copy.last_look, found));
+        report.has_read(ScrubbedCopy::new(id, copy.last_look, found));
     }
     Ok(())
 }
 
-/// The copies that nobody has looked at for long enough, those first for which it is longest.
+/// The copies that nobody has looked at for long enough, those first for which it is longest. Says what is known of all of them.
 async fn due<'a>(
     engine: &Engine,
     request: &ScrubRequest,
@@ -153,6 +155,7 @@ async fn due<'a>(
             }
         };
         let name = &asked.opened.name;
+        report.warnings.extend(asked.nothing_listed());
         for (_, _, error) in asked.catalog.damaged() {
             report.failed(name, error);
         }
@@ -164,6 +167,16 @@ async fn due<'a>(
                 continue;
             }
         };
+        for entry in &asked.catalog.entries {
+            let backup = Linked::from(entry).backup;
+            match ledger.damage_of(&asked.opened, &backup).await {
+                Ok(record) => report.known.extend(record.map(|record| {
+                    let error = found_damaged(&asked.opened, &record);
+                    KnownDamage::new(name, &record, &error)
+                })),
+                Err(error) => report.failed(name, &error),
+            }
+        }
         let is_due = |last_look: Timestamp| {
             let max_age = request.max_age;
             max_age.is_none_or(|max| last_look.until(now) > max)

@@ -139,15 +139,7 @@ async fn look_at_ledger(asked: &Asked, id: &BackupId, now: Timestamp, copy: &mut
     copy.last_verified = Some(LastVerified::from(check));
     if record.result == VerificationResult::Damaged && record.checksum == entry.checksum {
         copy.status = CopyState::Damaged;
-        let first = record.damage.first();
-        let what = first.map_or(String::new(), |damage| {
-            format!(": {}: {}", damage.file, damage.message)
-        });
-        let message = format!(
-            "{} found it damaged at {}{what}",
-            record.by, record.ended_at
-        );
-        let error = BackupError::corrupt(&asked.opened.sink, message);
+        let error = ledger::found_damaged(&asked.opened, &record);
         let error = error.suggest(format!("`teeline verify {id}` looks again"));
         copy.error = Some((&error).into());
     }

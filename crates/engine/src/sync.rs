@@ -115,6 +115,11 @@ async fn sync(
         }
     }
     for place in &asked {
+        let copies = report.backups.iter().flat_map(|it| &it.destinations);
+        let mut here = copies.filter(|copy| copy.name == place.opened.name);
+        if !here.any(|copy| copy.status == SyncStatus::Copied) {
+            report.warnings.extend(place.nothing_listed());
+        }
         if let Err(error) = place.mark_published(|id| ids.contains(id)).await {
             report.errors.push(DestinationError {
                 destination: place.opened.name.clone(),

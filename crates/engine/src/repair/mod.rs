@@ -226,6 +226,9 @@ async fn repair_all(
             let mut copies = runs.flat_map(|run| &run.destinations);
             copies.any(|copy| copy.name == *name && copy.checksum.is_some())
         };
+        if !report.runs.iter().any(|run| is_whole(&run.id)) {
+            report.warnings.extend(asked.nothing_listed());
+        }
         if let Err(error) = asked.mark_published(is_whole).await {
             report.errors.push(DestinationError {
                 destination: asked.opened.name.clone(),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use teeline_core::{BackupId, Class, Digest, ErrorReport, MissingFile};
 
-use super::{Damage, DestinationError, exit, exit_code_of};
+use super::{Damage, DestinationError, DestinationWarning, exit, exit_code_of};
 use crate::failure::{Failure, Operation};
 
 /// What became of what was lost or damaged.
@@ -12,6 +12,8 @@ pub struct RepairReport {
     /// The runs that were looked at: the one that was named, with what it needs; or each, of manifests only those that are somewhere
     /// without one.
     pub runs: Vec<RepairedRun>,
+    /// Destinations where nothing is listed, nor was listed again.
+    pub warnings: Vec<DestinationWarning>,
     /// What couldn't be read at all.
     pub errors: Vec<DestinationError>,
     /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use teeline_core::{BackupId, Class, ErrorReport};
 
-use super::{DestinationError, exit, exit_code_of};
+use super::{DestinationError, DestinationWarning, exit, exit_code_of};
 use crate::failure::{Failure, Operation};
 
 /// What became of backups that weren't everywhere.
@@ -11,6 +11,8 @@ use crate::failure::{Failure, Operation};
 pub struct SyncReport {
     /// The backups that a destination lacked that takes such, the oldest first.
     pub backups: Vec<SyncedBackup>,
+    /// Destinations where nothing is listed, and nothing was copied to.
+    pub warnings: Vec<DestinationWarning>,
     /// What couldn't be read at all.
     pub errors: Vec<DestinationError>,
     /// What went wrong first, for callers of web APIs and those who know s3db.js's plugin.

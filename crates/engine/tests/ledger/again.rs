@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use teeline::sinks::Operation;
 use teeline::{
-    BackupId, DeleteRequest, Depth, DrillRequest, ScrubRequest, Span, Timestamp, Which, exit,
+    BackupId, DeleteRequest, Depth, DestinationWarning, DrillRequest, RepairRequest, ScrubRequest,
+    Span, SyncRequest, Timestamp, Which, exit,
 };
 use teeline_core::{ObjectKey, layout};
 
 use crate::common::store;
 use crate::common::watched::watched;
-use crate::world::{World, data_file, entries, flip};
+use crate::world::{World, data_file, entries, flip, verify};
 
 #[tokio::test]
 async fn scrubs_give_each_copy_its_turn_within_the_budget() {
@@ -65,6 +66,93 @@ async fn scrubs_give_each_copy_its_turn_within_the_budget() {
         .filter_map(|copy| copy.repair.as_deref());
     assert_eq!(damaged.next(), Some(&*format!("teeline repair {}", ids[1])));
     assert_eq!((damaged.next(), report.left), (None, 0));
+}
+
+#[tokio::test]
+async fn damage_that_is_known_is_told_of_by_each_scrub_until_it_is_gone() {
+    let world = World::new();
+    let (sink, at) = store("a");
+    let at = [at];
+    let (id, other) = (
+        world.backed_up(500, &at).await,
+        world.backed_up(500, &at).await,
+    );
+    world.after_days(2);
+    let file = data_file(&sink, &id);
+    flip(&sink, &file).await;
+    let mut deep = verify(&id, &at);
+    deep.deep = true;
+    assert_eq!(
+        world.engine.verify(deep.clone()).await.exit_code(),
+        exit::DAMAGED
+    );
+    let known = async |read: usize| {
+        let report = world.scrubbed(1, &at).await;
+        assert_eq!(report.copies.len(), read, "{report:?}");
+        let known = report.known.iter().map(|known| known.id.clone());
+        (report.exit_code(), known.collect::<Vec<_>>())
+    };
+    // The other one is read, and nothing fits beside it; then none is due.
+    assert_eq!(known(1).await, (exit::DAMAGED, vec![id.clone()]));
+    assert_eq!(known(0).await, (exit::DAMAGED, vec![id.clone()]));
+    // What is read again and is still damaged is told of once.
+    world.after_days(2);
+    let report = world.scrubbed(u64::MAX, &at).await;
+    let damaged = report.copies.iter().filter(|copy| copy.repair.is_some());
+    assert_eq!((damaged.count(), report.known.len()), (1, 0), "{report:?}");
+    assert_eq!(report.exit_code(), exit::DAMAGED);
+
+    // Whoever finds it right looks as closely.
+    flip(&sink, &file).await;
+    assert_eq!(known(0).await, (exit::DAMAGED, vec![id.clone()]));
+    world.after_days(2);
+    assert_eq!(world.scrubbed(u64::MAX, &at).await.exit_code(), exit::DONE);
+    assert_eq!(known(0).await, (exit::DONE, Vec::new()));
+
+    flip(&sink, &file).await;
+    assert_eq!(world.verified(&id, &at).await, exit::DAMAGED);
+    assert_eq!(known(0).await.0, exit::DAMAGED);
+    let deleted = world
+        .engine
+        .delete(DeleteRequest::new(at.to_vec(), id))
+        .await;
+    assert_eq!(deleted.exit_code(), exit::DONE, "{deleted:?}");
+    assert_eq!(known(0).await, (exit::DONE, Vec::new()));
+    assert_eq!(world.verified(&other, &at).await, exit::DONE);
+}
+
+#[tokio::test]
+async fn where_nothing_is_listed_is_said() {
+    let world = World::new();
+    let ((_, a), (_, b)) = (store("a"), store("b"));
+    let both = [a, b];
+    let names = |warnings: &[DestinationWarning]| {
+        let names = warnings.iter().map(|warning| warning.destination.clone());
+        names.collect::<Vec<_>>()
+    };
+    let synced = async || world.engine.sync(SyncRequest::new(both.to_vec())).await;
+    let repaired = async || {
+        let request = RepairRequest::everything(both.to_vec());
+        world.engine.repair(request).await
+    };
+    let scrubbed = world.scrubbed(u64::MAX, &both).await;
+    assert_eq!(scrubbed.exit_code(), exit::FAILED, "{scrubbed:?}");
+    let all = [
+        names(&scrubbed.warnings),
+        names(&synced().await.warnings),
+        names(&repaired().await.warnings),
+    ];
+    assert!(all.iter().all(|names| names == &["a", "b"]), "{all:?}");
+
+    world.backed_up(100, &both[..1]).await;
+    let scrubbed = world.scrubbed(u64::MAX, &both).await;
+    assert_eq!(scrubbed.exit_code(), exit::DONE, "{scrubbed:?}");
+    assert_eq!(names(&scrubbed.warnings), ["b"]);
+    let synced = synced().await;
+    assert!(synced.warnings.is_empty(), "it is filled: {synced:?}");
+    assert!(repaired().await.warnings.is_empty());
+    let scrubbed = world.scrubbed(u64::MAX, &both).await;
+    assert!(scrubbed.warnings.is_empty(), "{scrubbed:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use teeline::{MendedFile, MissingFile, RepairReport, RepairStatus, RepairedCopy, WasWrong};
 
-use super::words::table;
+use super::words::{table, warned};
 use super::{Problem, Shown};
 
 impl Shown for RepairReport {
@@ -14,10 +14,11 @@ impl Shown for RepairReport {
 
     fn text(&self) -> String {
         if self.runs.is_empty() {
-            return match self.errors.is_empty() {
-                true => "every run has its manifest\n".to_owned(),
-                false => String::new(),
+            let all = match self.errors.is_empty() {
+                true => "every run has its manifest\n",
+                false => "",
             };
+            return all.to_owned() + &warned(&self.warnings);
         }
         let mut text = String::new();
         for run in &self.runs {
@@ -39,7 +40,7 @@ impl Shown for RepairReport {
                 text.push_str(&mended.collect::<String>());
             }
         }
-        text
+        text + &warned(&self.warnings)
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {

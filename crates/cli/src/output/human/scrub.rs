@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use teeline::{CopyState, ScrubReport, ScrubbedCopy};
+use teeline::{CopyState, KnownDamage, ScrubReport, ScrubbedCopy};
 
-use super::words::{bytes, counted, of_copy, table};
+use super::words::{bytes, counted, of_copy, table, warned};
 use super::{Problem, Shown};
 
 impl Shown for ScrubReport {
@@ -14,6 +14,7 @@ impl Shown for ScrubReport {
 
     fn text(&self) -> String {
         let rows: Vec<Vec<String>> = self.copies.iter().map(row).collect();
+        let rows = Vec::from_iter(rows.into_iter().chain(self.known.iter().map(known)));
         let mut text = table(&rows);
         let read = match self.copies.len() {
             1 => "1 copy".to_owned(),
@@ -28,7 +29,7 @@ impl Shown for ScrubReport {
                 bytes(self.left_bytes)
             );
         }
-        text
+        text + &warned(&self.warnings)
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {
@@ -40,6 +41,10 @@ impl Shown for ScrubReport {
             problems.extend(error.map(|error| Problem::of(&found.name, error)));
             let unrecorded = found.unrecorded.as_ref();
             problems.extend(unrecorded.map(|error| Problem::unrecorded(&found.name, error)));
+        }
+        for known in &self.known {
+            let problem = Problem::of(&known.name, &known.error);
+            problems.push(problem.with_help(Some(&known.repair)));
         }
         for failed in &self.errors {
             problems.push(Problem::of(&failed.destination, &failed.error));
@@ -58,5 +63,15 @@ fn row(copy: &ScrubbedCopy) -> Vec<String> {
         of_copy(copy.found.status).to_owned(),
         found,
         format!("last looked at {}", copy.last_look),
+    ]
+}
+
+fn known(known: &KnownDamage) -> Vec<String> {
+    vec![
+        known.id.to_string(),
+        known.name.clone(),
+        of_copy(CopyState::Damaged).to_owned(),
+        "known".to_owned(),
+        format!("last looked at {}", known.last_verified.at),
     ]
 }

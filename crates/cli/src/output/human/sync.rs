@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use teeline::{SyncReport, SyncStatus, SyncedCopy};
 
-use super::words::{bytes, table};
+use super::words::{bytes, table, warned};
 use super::{Problem, Shown};
 
 impl Shown for SyncReport {
@@ -14,12 +14,11 @@ impl Shown for SyncReport {
 
     fn text(&self) -> String {
         if self.backups.is_empty() {
-            return match self.errors.is_empty() {
-                true => {
-                    "every destination has every backup that wasn't withdrawn there\n".to_owned()
-                }
-                false => String::new(),
+            let all = match self.errors.is_empty() {
+                true => "every destination has every backup that wasn't withdrawn there\n",
+                false => "",
             };
+            return all.to_owned() + &warned(&self.warnings);
         }
         let mut text = String::new();
         for backup in &self.backups {
@@ -38,7 +37,7 @@ impl Shown for SyncReport {
             let rows: Vec<Vec<String>> = backup.destinations.iter().map(row).collect();
             text.push_str(&table(&rows));
         }
-        text
+        text + &warned(&self.warnings)
     }
 
     fn problems(&self, problems: &mut Vec<Problem>) {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use teeline::printable::one_line;
-use teeline::{CopyState, LastVerified, RunStatus, VerificationResult};
+use teeline::{CopyState, DestinationWarning, LastVerified, RunStatus, VerificationResult};
 
 pub(super) fn of_run(status: RunStatus) -> &'static str {
     match status {
@@ -46,6 +46,15 @@ pub(super) fn of_check(check: &LastVerified) -> String {
         VerificationResult::Damaged => ", damaged",
     };
     format!("{} {}{damage}", check.at, check.how)
+}
+
+/// What somebody should know of destinations, a line each.
+pub(super) fn warned(warnings: &[DestinationWarning]) -> String {
+    let line = |warning: &DestinationWarning| {
+        let (name, message) = (&warning.destination, &warning.message);
+        format!("warning: {}: {}\n", one_line(name), one_line(message))
+    };
+    warnings.iter().map(line).collect()
 }
 
 /// Columns as wide as they need to be, two spaces apart.
