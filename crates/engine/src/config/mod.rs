@@ -130,16 +130,25 @@ impl Config {
             .try_fold(none, |hooks, hook| hook.after(hooks))
     }
 
-    /// What the options of s3db.js's plugin say, in the place of what sections do.
-    fn take(&mut self, plugin: Plugin<'_>) {
+    /// What the options of s3db.js's plugin say, in the place of what sections do. They have no word for whether a cleanup follows
+    /// each backup: unless a section says it, as `cleanup`, one does where there are rules for it.
+    fn take(&mut self, plugin: Plugin<'_>, cleanup: Option<bool>) {
         self.backup = plugin.backup;
         self.destinations = plugin.destinations;
         self.retention = plugin.retention.unwrap_or(self.retention);
+        self.backup.cleanup = cleanup.unwrap_or_else(|| self.has_rules());
         self.encryption = plugin.encryption.or(self.encryption.take());
         self.engine.temp_dir.get_or_insert(plugin.temp_dir);
         self.engine.log_level = self.engine.log_level.or(plugin.log_level);
         self.emits_events = plugin.emits_events;
         self.warnings = plugin.warnings;
+    }
+
+    /// Whether anything goes by its age, or its place among others, anywhere.
+    fn has_rules(&self) -> bool {
+        let of_destinations = self.destinations.iter().filter_map(|to| to.retention);
+        let mut policies = of_destinations.chain([self.retention]);
+        policies.any(|policy| !policy.rules.is_empty())
     }
 
     /// What the variables among `env_vars` whose names begin with `TEELINE__` say, where there is no file: they replace

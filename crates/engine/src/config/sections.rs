@@ -172,10 +172,13 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
     let time_zone = root.text_as("time_zone", |text| {
         text.parse::<TimeZone>().map_err(|error| error.to_string())
     })?;
-    let backup = match root.table("backup", &BACKUP)? {
-        Some(mut table) => backup(&mut table, BackupConfig::default())?,
+    let mut section = root.table("backup", &BACKUP)?;
+    let says_cleanup = section.as_ref().is_some_and(|table| table.has("cleanup"));
+    let backup = match &mut section {
+        Some(table) => backup(table, BackupConfig::default())?,
         None => BackupConfig::default(),
     };
+    let cleanup = says_cleanup.then_some(backup.cleanup);
     let sealed = root.table("encryption", &ENCRYPTION)?;
     let sealed = sealed.map(encryption).transpose()?;
     let plugin = match at_the_top {
@@ -231,7 +234,7 @@ pub(super) fn config(root: Node, blame: &Blame) -> Result<Config, BackupError> {
         ..Config::default()
     };
     if let Some(plugin) = plugin {
-        config.take(plugin);
+        config.take(plugin, cleanup);
     }
     if let Some(raised) = config
         .encryption

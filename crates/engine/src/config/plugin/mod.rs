@@ -9,7 +9,7 @@ mod template;
 
 use std::path::PathBuf;
 
-use teeline_core::{BackupError, Compression, PathTemplate, StrategyKind};
+use teeline_core::{BackupError, Compression, StrategyKind};
 
 use self::driver::{Driver, Drivers, drivers};
 use self::encryption::{ENCRYPTION, encryption};
@@ -132,7 +132,6 @@ pub(super) fn plugin<'a>(
         template,
         shared,
     } = said_of_all;
-    let retention = shared.retention.map(|(policy, _)| policy);
     let verification = table.boolean("verification")?;
     let backup = BackupConfig {
         strategy: shared.strategy.map_or(default.strategy, |(kind, _)| kind),
@@ -147,7 +146,7 @@ pub(super) fn plugin<'a>(
             Some(true) => Verification::Read,
             Some(false) => Verification::Attested,
         },
-        path: template.unwrap_or_else(PathTemplate::default),
+        path: template.unwrap_or(default.path),
         include: table
             .texts("include", check_glob)?
             .unwrap_or(default.include),
@@ -155,12 +154,6 @@ pub(super) fn plugin<'a>(
             .texts("exclude", check_glob)?
             .unwrap_or(default.exclude),
         partitions: partitions(&mut table)?.unwrap_or(default.partitions),
-        cleanup: destinations
-            .iter()
-            .map(|to| to.retention)
-            .chain([retention])
-            .flatten()
-            .any(|policy| !policy.rules.is_empty()),
         ..default
     };
     let encryption = table.table("encryption", &ENCRYPTION)?.map(encryption);
@@ -168,7 +161,7 @@ pub(super) fn plugin<'a>(
     Ok(Plugin {
         backup,
         destinations,
-        retention,
+        retention: shared.retention.map(|(policy, _)| policy),
         encryption: encryption.transpose()?,
         schedule: table.table("schedule", &SHORT)?,
         temp_dir: temp_dir.unwrap_or_else(|| std::env::temp_dir().join("s3db/backups")),

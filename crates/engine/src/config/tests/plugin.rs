@@ -215,6 +215,51 @@ fn it_may_be_a_table_among_sections() {
 }
 
 #[test]
+fn whether_a_cleanup_follows_is_as_the_section_says_and_else_as_there_are_rules() {
+    let top = |backup: &str| {
+        format!(
+            "{{ driver: 'filesystem', config: {{ path: './b' }}, retention: {{ count: 7 }}, backup: {{ {backup} }} }}"
+        )
+    };
+    let table = |sections: &str| format!("{sections}[plugin]\nconfig.path = \"./b\"\n");
+    let rules = "[retention]\ncount = 7\n";
+    let said = "[backup]\ncleanup = true\n";
+    for (file, text, is_followed) in [
+        ("c.json5", top(""), true),
+        ("c.json5", top("cleanup: false"), false),
+        ("c.json5", top("cleanup: true"), true),
+        ("c.toml", table(""), false),
+        ("c.toml", table(said), true),
+        ("c.toml", table(rules), true),
+        (
+            "c.toml",
+            table(&said.replace("true", "false")) + rules,
+            false,
+        ),
+    ] {
+        let (text, env) = (text.as_str(), &[]);
+        let config = Case { file, text, env }.accepted();
+        assert_eq!(config.backup.cleanup, is_followed, "{text}");
+    }
+    let text = top("");
+    let stopped = json5(&text).env(&[("TEELINE__BACKUP__CLEANUP", "false")]);
+    assert!(!stopped.accepted().backup.cleanup);
+}
+
+#[test]
+fn a_path_without_variables_leaves_the_template_to_the_section() {
+    let own = PathTemplate::new("{year}").unwrap();
+    for (path, template) in [
+        ("./b", own),
+        ("./b/{date}", PathTemplate::new("{date}").unwrap()),
+    ] {
+        let text = format!("[backup]\npath = \"{{year}}/\"\n[plugin]\nconfig.path = \"{path}\"\n");
+        let config = toml(&text).accepted();
+        assert_eq!(config.backup.path, template, "{path}");
+    }
+}
+
+#[test]
 fn a_drivers_own_retention_is_followed_after_each_backup_as_well() {
     for (retention, is_followed) in [("{ policy: 'simple', count: 1 }", true), ("{}", false)] {
         let config = json5(&format!(
