@@ -268,6 +268,41 @@ fn variables_replace_settings_without_a_file_too() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_variable_for_a_setting_that_is_no_text_is_refused_and_its_value_not_shown() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let scratch = Scratch::new();
+    scratch.write("in/users.jsonl", "{\"id\":1}\n");
+    let path = "TEELINE__DESTINATIONS__NEAR__PATH".as_bytes();
+    for (name, value, message) in [
+        (
+            path,
+            &b"hidden-\xff"[..],
+            "variable TEELINE__DESTINATIONS__NEAR__PATH: its value isn't UTF-8",
+        ),
+        (
+            b"TEELINE__DESTINATIONS__\xff__PATH",
+            b"hidden-secret",
+            "variable TEELINE__DESTINATIONS__\u{fffd}__PATH: its name isn't UTF-8",
+        ),
+    ] {
+        for arguments in [&["list"][..], &["backup", "--from", "in"]] {
+            let mut command = scratch.command(arguments);
+            command.env(OsStr::from_bytes(name), OsStr::from_bytes(value));
+            let run = shared::Run::of(2, command.output().unwrap(), message);
+            assert!(run.stderr.contains(message), "{}", run.stderr);
+            assert!(!run.stderr.contains("hidden"), "{}", run.stderr);
+        }
+        assert!(!scratch.path("backups").exists());
+    }
+    let mut others = scratch.command(&["backup", "--from", "in", "--to", "near"]);
+    others.env("TEELINE_NOTE", OsStr::from_bytes(b"\xff"));
+    shared::Run::of(0, others.output().unwrap(), "none of ours");
+}
+
+#[test]
 fn hooks_of_the_configuration_are_called_and_named_where_they_fail() {
     let scratch = Scratch::new();
     scratch.write("in/users.jsonl", "{\"id\":1}\n");

@@ -13,6 +13,8 @@ use crate::signals::Signals;
 
 /// The variable that holds the address of the configuration's own server.
 const SERVER_VARIABLE: &str = "EMBEDDED_S3";
+/// What the names of the variables begin with that replace settings.
+const SETTING_VARIABLES: &str = "TEELINE__";
 /// Stands for that address until the server runs.
 const SERVER_PLACEHOLDER: &str = "127.0.0.1:1";
 
@@ -138,12 +140,31 @@ impl Setting {
 
 /// The configuration of a file, if there is one, and of the environment.
 fn load(path: Option<&Path>, server: Option<String>) -> Result<Config, BackupError> {
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let variables = setting_variables()?.into_iter();
     match path {
         Some(path) => Config::load(path, &environment(server), variables),
         None => Config::of_variables(variables),
     }
+}
+
+/// The variables that replace settings.
+///
+/// # Errors
+/// Where one isn't text: to pass over it would be to do something else than it says.
+fn setting_variables() -> Result<Vec<(String, String)>, BackupError> {
+    let named =
+        std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), name, value));
+    let settings = named.filter(|(shown, ..)| shown.starts_with(SETTING_VARIABLES));
+    let texts = settings.map(|(shown, name, value)| {
+        let not_text = |what: &str| {
+            let message = format!("its {what} isn't UTF-8, which all settings are");
+            BackupError::usage(format!("variable {shown}"), message)
+        };
+        let name = name.into_string().map_err(|_| not_text("name"))?;
+        let value = value.into_string().map_err(|_| not_text("value"))?;
+        Ok((name, value))
+    });
+    texts.collect()
 }
 
 fn environment(server: Option<String>) -> impl Fn(&str) -> Option<String> {
