@@ -12,6 +12,7 @@
 //! [`World`] knows what there must be, and looks.
 
 mod files;
+mod harm;
 pub mod kill_points;
 pub mod kill_requests;
 mod life;

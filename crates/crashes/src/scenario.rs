@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::io;
 use std::path::Path;
 
-use teeline::BackupId;
-
 use crate::files::files;
+use crate::harm::{harm, lose_all, lose_manifests, what_was_damaged_is_kept};
 use crate::kill_points::kill_at;
+use crate::teeline_command::Ran;
 use crate::world::{KEYS, World, words};
 use crate::{TeelineCommand, Wrong};
 
@@ -25,6 +24,8 @@ pub struct Scenario {
     pub(crate) again: &'static [i32],
     /// What else must hold right after the kill.
     pub(crate) aftermath: fn(&World) -> Result<(), Wrong>,
+    /// That the same, when it was run again, has done what it is for; and what must be listed from then on.
+    pub(crate) done: fn(&mut World, &Ran) -> Result<(), Wrong>,
     /// Of its system calls only every so manieth counts, where most of them are the same over and over.
     pub(crate) every: usize,
 }
@@ -56,6 +57,7 @@ const BACKUP: Scenario = Scenario {
     arguments: |world| world.backup(&["full"]),
     again: &[0],
     aftermath: |_| Ok(()),
+    done: |world, ran| world.expect(ran).map(drop),
     every: 1,
 };
 
@@ -68,6 +70,7 @@ pub(crate) fn restore_scenario() -> Scenario {
             [target, world.places("--at")].concat()
         },
         aftermath: all_or_nothing_is_restored,
+        done: all_is_restored,
         ..BACKUP
     }
 }
@@ -129,6 +132,7 @@ pub fn scenarios() -> Vec<Scenario> {
                 let cleanup = words(&["cleanup", "--keep-count", "1", "--grace", "0s", "--json"]);
                 [cleanup, world.places("--at")].concat()
             },
+            done: what_may_go_is_gone,
             ..backup
         },
         Scenario {
@@ -148,11 +152,13 @@ pub fn scenarios() -> Vec<Scenario> {
                 let delete = words(&["delete", &id, "--grace", "0s", "--json"]);
                 [delete, world.places("--at")].concat()
             },
+            done: what_may_go_is_gone,
             ..backup
         },
         Scenario {
             name: "init",
             arguments: |world| [words(&["init", "--json"]), world.places("--at")].concat(),
+            done: |world, _| world.has_probes(),
             every: 23,
             ..backup
         },
@@ -171,38 +177,31 @@ pub fn scenarios() -> Vec<Scenario> {
                 rotate.extend(words(&["--new-key-file", KEYS[1]]));
                 [rotate, world.places("--at")].concat()
             },
+            done: |world, _| world.opens_with_the_second_key_only(),
             ..backup
         },
         Scenario {
             name: "sync",
             prepare: |world| {
                 one_backup(world)?;
-                let second = world.folder().join(&world.destinations[1]);
-                fs::remove_dir_all(&second).map_err(|error| error.to_string())?;
-                for places in world.needed.values_mut() {
-                    places.remove(&1);
-                }
-                Ok(())
+                lose_all(world)
             },
             arguments: |world| [words(&["sync", "--json"]), world.places("--at")].concat(),
+            done: everywhere_again,
             ..backup
         },
         Scenario {
             name: "repair",
             prepare: |world| {
                 one_backup(world)?;
-                let second = world.folder().join(&world.destinations[1]);
-                for (id, places) in &mut world.needed {
-                    lose_manifest(&second, id).map_err(|error| error.to_string())?;
-                    places.remove(&1);
-                }
-                Ok(())
+                lose_manifests(world)
             },
             arguments: |world| {
                 let mut repair = words(&["repair", "--rebuild-manifest", "--json"]);
                 repair.extend(world.needed.keys().map(ToString::to_string));
                 [repair, world.places("--at")].concat()
             },
+            done: everywhere_again,
             ..backup
         },
         Scenario {
@@ -217,70 +216,13 @@ pub fn scenarios() -> Vec<Scenario> {
                 [repair, world.places("--at")].concat()
             },
             aftermath: what_was_damaged_is_kept,
+            done: |world, ran| {
+                what_was_damaged_is_kept(world)?;
+                everywhere_again(world, ran)
+            },
             ..backup
         },
     ]
-}
-
-/// Takes the manifest of a backup away, and what else says that it is published: its marker, and the record of its run. So nobody
-/// knows that it is lost.
-fn lose_manifest(destination: &Path, id: &BackupId) -> io::Result<()> {
-    fs::remove_file(destination.join(format!("{id}/manifest.json")))?;
-    for entry in fs::read_dir(destination.join("catalog"))? {
-        let entry = entry?;
-        let name = entry.file_name().into_string().unwrap_or_default();
-        if name.ends_with(&format!("{id}.published")) {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    fs::remove_dir_all(destination.join("runs"))
-}
-
-/// Files of a backup that are damaged at the second destination.
-const DAMAGED: [&str; 3] = ["orders.jsonl.gz", "users.index", "run.json"];
-
-/// Damages and removes files at the second destination, where the backup isn't listed any more: what is listed is to be whole
-/// after each kill.
-fn harm(world: &mut World) -> Result<(), Wrong> {
-    let second = world.folder().join(&world.destinations[1]);
-    for (id, places) in &mut world.needed {
-        let folder = second.join(id.to_string());
-        for name in DAMAGED {
-            let file = folder.join(name);
-            let damaged = fs::read(&file).map(|bytes| flipped(&bytes));
-            let written = damaged.and_then(|bytes| fs::write(&file, bytes));
-            written.map_err(|error| format!("{}: {error}", file.display()))?;
-        }
-        let removed =
-            lose_manifest(&second, id).and_then(|()| fs::remove_file(folder.join("orders.index")));
-        removed.map_err(|error| error.to_string())?;
-        places.remove(&1);
-    }
-    Ok(())
-}
-
-fn flipped(bytes: &[u8]) -> Vec<u8> {
-    let middle = bytes.len() / 2;
-    let flip = |(at, byte): (usize, &u8)| if at == middle { byte ^ 1 } else { *byte };
-    bytes.iter().enumerate().map(flip).collect()
-}
-
-fn what_was_damaged_is_kept(world: &World) -> Result<(), Wrong> {
-    let [first, second] =
-        [0, 1].map(|number| files(&world.folder().join(&world.destinations[number])));
-    let (first, second) = (first?, second?);
-    for id in world.needed.keys() {
-        for name in DAMAGED {
-            let file = format!("{id}/{name}");
-            let right = first.get(&file).ok_or_else(|| format!("{file} is gone"))?;
-            let damaged = flipped(right);
-            let mut there = second.iter().filter(|(key, _)| key.contains(&file));
-            if !there.any(|(_, bytes)| *bytes == damaged) {
-                return Err(format!("what was damaged of {file} is gone"));
-            }
-        }
-    }
-    Ok(())
 }
 
 pub(crate) const RESTORED: &str = "restored";
@@ -312,4 +254,24 @@ fn all_or_nothing_is_restored(world: &World) -> Result<(), Wrong> {
         true => Ok(()),
         false => Err(format!("half of it is restored: {:?}", restored.keys())),
     }
+}
+
+fn all_is_restored(world: &mut World, _: &Ran) -> Result<(), Wrong> {
+    match world.latest_holds(&files(&world.folder().join(RESTORED))?) {
+        true => Ok(()),
+        false => Err("the same again restores something else".to_owned()),
+    }
+}
+
+fn what_may_go_is_gone(world: &mut World, ran: &Ran) -> Result<(), Wrong> {
+    let gone = world.unneeded().ok_or("nothing was to go")?;
+    match world.check()?.iter().any(|listed| listed.contains(gone)) {
+        true => Err(format!("{gone} is listed after {}", ran.report)),
+        false => Ok(()),
+    }
+}
+
+fn everywhere_again(world: &mut World, _: &Ran) -> Result<(), Wrong> {
+    world.expect_everywhere();
+    Ok(())
 }

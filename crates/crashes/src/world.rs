@@ -1,31 +1,33 @@
 //! A folder with a source and destinations, and what is known of the backups there.
 
+mod going_on;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::Value;
 use teeline::{
     BackupId, DestinationSpec, Engine, KeySecret, Keys, Metadata, RestoreRequest, RestoreTarget,
     VerifyRequest, Which, WhichBackups, exit,
 };
+use teeline_core::{ObjectKey, layout};
 
 use crate::files::{Files, Held, copy, files, write_private};
 use crate::teeline_command::{Ran, TeelineCommand};
 use crate::way::Way;
-use crate::{Scenario, Served, Wrong};
+use crate::{Served, Wrong};
 
 /// Where the source is.
 pub(crate) const SOURCE: &str = "source";
 /// What a server of its own keeps.
 const SERVED: &str = "served";
-/// What isn't of one backup, at a destination.
-const KEPT: [&str; 5] = ["teeline.json", "catalog", "runs", "schedules", "probes"];
 /// What backups say of themselves where what the source held is noted.
 const NOTED: &str = "source";
 /// What opens sealed backups.
 pub(crate) const KEYS: [&str; 2] = ["first.key", "second.key"];
+/// Each byte of these.
+const KEY_BYTES: [u8; 2] = [1, 2];
 
 /// What there must be, and where.
 #[derive(Debug, Clone)]
@@ -54,9 +56,8 @@ impl World {
         folder: &Path,
         destinations: Vec<String>,
     ) -> Result<Self, Wrong> {
-        for (name, byte) in KEYS.iter().zip([1_u8, 2]) {
-            let key = format!("hex:{}", format!("{byte:02x}").repeat(32));
-            write_private(&folder.join(name), &key)?;
+        for (name, byte) in KEYS.iter().zip(KEY_BYTES) {
+            write_private(&folder.join(name), &key(byte))?;
         }
         let engine = Engine::builder().workers(1).build();
         Ok(World {
@@ -206,6 +207,26 @@ impl World {
         Ok(())
     }
 
+    /// Whatever must be listed anywhere must be so at each destination from now on.
+    pub(crate) fn expect_everywhere(&mut self) {
+        for places in self.needed.values_mut() {
+            places.extend(0..self.destinations.len());
+        }
+    }
+
+    /// Nothing must be listed at the last destination from now on.
+    pub(crate) fn expect_nothing_at_last(&mut self) {
+        let last = self.last();
+        for places in self.needed.values_mut() {
+            places.remove(&last);
+        }
+    }
+
+    /// The number of the last destination, which is the server, where there is one.
+    pub(crate) fn last(&self) -> usize {
+        self.destinations.len().saturating_sub(1)
+    }
+
     /// From now on, only the newest `count` that each destination lists must be there.
     pub(crate) fn need_newest(&mut self, count: usize) -> Result<(), Wrong> {
         for (number, at) in self.specs()?.into_iter().enumerate() {
@@ -274,7 +295,7 @@ impl World {
         }
         let mut verifying = VerifyRequest::new(at.clone());
         verifying.which = WhichBackups::All;
-        verifying.keys = keys();
+        verifying.keys = keys(&KEY_BYTES);
         verifying.keys.allow_unsealed = true;
         let verified = self.engine.verify_blocking(verifying);
         if verified.exit_code() != exit::DONE {
@@ -326,12 +347,43 @@ impl World {
         from: &[DestinationSpec],
         codes: &[u8],
     ) -> Result<(), Wrong> {
-        let restored = restore(&self.engine, from, id, codes);
+        let restored = restore(&self.engine, from, id, codes, &KEY_BYTES);
         let restored = restored.map_err(|wrong| format!("{id}: {wrong}"))?;
         match known.is_restored(id, &restored) {
             true => Ok(()),
             false => Err(format!("{id} restores to something else")),
         }
+    }
+
+    /// Whatever must be listed opens with the second key and not with the first, at each destination.
+    pub(crate) fn opens_with_the_second_key_only(&self) -> Result<(), Wrong> {
+        let [first, second] = KEY_BYTES.map(|byte| [byte]);
+        for at in self.specs()? {
+            let at = [at];
+            for id in self.needed.keys() {
+                let refused = restore(&self.engine, &at, id, &[exit::WRONG_KEY], &first);
+                refused.map_err(|wrong| format!("{id}, with the first key: {wrong}"))?;
+                let restored = restore(&self.engine, &at, id, &[exit::DONE], &second);
+                let restored =
+                    restored.map_err(|wrong| format!("{id}, with the second key: {wrong}"))?;
+                if !self.holds(&restored) {
+                    return Err(format!("{id} restores to something else"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each destination has a record of what it was tried with.
+    pub(crate) fn has_probes(&self) -> Result<(), Wrong> {
+        for place in &self.destinations {
+            let names = self.stored(place)?.into_iter();
+            let mut keys = names.filter_map(|name| ObjectKey::new(&name).ok());
+            if !keys.any(|key| layout::probe_record_at(&key).is_some()) {
+                return Err(format!("{place} has no record of a probe"));
+            }
+        }
+        Ok(())
     }
 
     /// Every destination.
@@ -340,7 +392,7 @@ impl World {
         places.map(|place| self.spec(place)).collect()
     }
 
-    fn spec(&self, place: &str) -> Result<DestinationSpec, Wrong> {
+    pub(crate) fn spec(&self, place: &str) -> Result<DestinationSpec, Wrong> {
         let place = match place.contains("://") {
             true => place.to_owned(),
             false => self.folder.join(place).display().to_string(),
@@ -348,110 +400,13 @@ impl World {
         DestinationSpec::parse(&place).map_err(|error| error.to_string())
     }
 
-    /// Goes on after a kill, as whoever comes next would: with the same command again, another backup and a cleanup, after
-    /// which nothing is left that isn't a backup's.
-    pub(crate) fn go_on(&mut self, scenario: &Scenario) -> Result<(), Wrong> {
-        self.check()?;
-        (scenario.aftermath)(self)?;
-        self.run(&(scenario.arguments)(self), scenario.again)?;
-        self.check()?;
-        let last = self.back_up(&["full"])?;
-        self.check()?;
-        self.tidy(&last)
-    }
-
-    /// Cleans up all but that one, after which nothing is left that isn't a backup's.
-    pub(crate) fn tidy(&mut self, last: &BackupId) -> Result<(), Wrong> {
-        let mut cleanup = words(&["cleanup", "--keep-count", "1"]);
-        cleanup.extend(words(&["--grace", "0s", "--dead-after", "0s", "--json"]));
-        cleanup.extend(self.places("--at"));
-        let cleaned = self.run(&cleanup, &[0, 3, 13])?;
-        self.needed.retain(|id, _| id == last);
-        for folder in self
-            .unlisted()?
-            .iter()
-            .filter(|name| name.parse::<BackupId>().is_ok())
-        {
-            self.settle(folder).map_err(|wrong| {
-                format!("{wrong}\nafter a cleanup that said {}", cleaned.report)
-            })?;
-        }
-        self.check()?;
-        let left = self.unlisted()?;
-        let uploads = self
-            .served
-            .as_ref()
-            .map(|served| served.unfinished_uploads());
-        match (left.is_empty(), uploads.transpose()?.unwrap_or(0)) {
-            (true, 0) => Ok(()),
-            (_, uploads) => Err(format!(
-                "{left:?} and {uploads} uploads are left after {}",
-                cleaned.report
-            )),
-        }
-    }
-
-    /// What may have lost its manifest is left by a cleanup, and can be made a backup of: but for a link that was never published,
-    /// and whose parent was deleted since, or isn't everywhere, which can be deleted as well.
-    fn settle(&self, folder: &str) -> Result<(), Wrong> {
-        let mut repair = words(&["repair", folder, "--rebuild-manifest", "--json"]);
-        // Of a sealed one, the manifest is authenticated with its key.
-        for key in KEYS {
-            repair.extend(words(&["--key-file", key]));
-        }
-        repair.extend(self.places("--at"));
-        let repaired = self.run(&repair, &[0, 1, 3])?;
-        if repaired.code != Some(1) {
-            return Ok(());
-        }
-        let lacks_parent = "without which it can't be restored, isn't there";
-        let runs = repaired.report["runs"].as_array().into_iter().flatten();
-        let places = runs.flat_map(|run| run["destinations"].as_array().into_iter().flatten());
-        let is_explained = |place: &Value| {
-            let message = place["error"]["message"].as_str().unwrap_or_default();
-            let status = place["status"].as_str().unwrap_or_default();
-            matches!(status, "absent" | "reconstructed" | "copied")
-                || message.contains(lacks_parent)
-        };
-        if !places.clone().all(is_explained) {
-            return Err(format!("{repair:?} ended with {repaired:?}"));
-        }
-        let mut delete = words(&["delete", folder, "--json"]);
-        delete.extend(words(&["--grace", "0s", "--dead-after", "0s"]));
-        delete.extend(self.places("--at"));
-        self.run(&delete, &[0]).map(drop)
-    }
-
     /// Names of what is stored at a destination: a folder, or at the server of this world. What others store isn't looked at.
-    fn stored(&self, place: &str) -> Result<Vec<String>, Wrong> {
+    pub(crate) fn stored(&self, place: &str) -> Result<Vec<String>, Wrong> {
         match (&self.served, place.contains("://")) {
             (Some(served), true) => served.names(),
             (None, true) => Ok(Vec::new()),
             (_, false) => Ok(files(&self.folder.join(place))?.into_keys().collect()),
         }
-    }
-
-    /// Folders and temporary files in destinations that belong to no backup that is listed.
-    fn unlisted(&self) -> Result<BTreeSet<String>, Wrong> {
-        let listed = self.check()?;
-        let mut left = BTreeSet::new();
-        for (place, listed) in self.destinations.iter().zip(listed) {
-            for name in self.stored(place)? {
-                let top = name.split('/').next().unwrap_or_default();
-                let is_listed = top.parse().is_ok_and(|id: BackupId| listed.contains(&id));
-                let is_kept = match top {
-                    // What it was tried with goes.
-                    "probes" => !name.contains("/objects-"),
-                    // The look at what is listed leaves word of that.
-                    "verifications" => listed.iter().any(|id| name.contains(id.as_str())),
-                    _ => KEPT.contains(&top),
-                };
-                if name.contains(".tmp-") || !(is_listed || is_kept) {
-                    left.insert(top.to_owned());
-                }
-            }
-        }
-        Ok(left)
     }
 }
 
@@ -460,13 +415,14 @@ fn restore(
     at: &[DestinationSpec],
     id: &BackupId,
     codes: &[u8],
+    key_bytes: &[u8],
 ) -> Result<Files, Wrong> {
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
     let target = scratch.path().join("restored");
     let which = Which::Id(id.clone());
     let mut request =
         RestoreRequest::new(which, at.to_vec(), RestoreTarget::Folder(target.clone()));
-    request.keys = keys();
+    request.keys = keys(key_bytes);
     request.keys.allow_unsealed = true;
     let report = engine.restore_blocking(request);
     match codes.contains(&report.exit_code()) {
@@ -475,14 +431,13 @@ fn restore(
     }
 }
 
-fn keys() -> Keys {
-    let of = |byte: u8| KeySecret::parse(&format!("hex:{}", format!("{byte:02x}").repeat(32)));
-    Keys::new(
-        [1, 2]
-            .into_iter()
-            .filter_map(|byte| of(byte).ok())
-            .collect(),
-    )
+fn keys(bytes: &[u8]) -> Keys {
+    let secrets = bytes.iter().map(|byte| KeySecret::parse(&key(*byte)));
+    Keys::new(secrets.flatten().collect())
+}
+
+fn key(byte: u8) -> String {
+    format!("hex:{}", format!("{byte:02x}").repeat(32))
 }
 
 pub(crate) fn words(words: &[&str]) -> Vec<String> {
