@@ -14,7 +14,7 @@ use std::time::Duration;
 use teeline_fault_proxy::Fault;
 
 use crate::kill_points::{Killed, remove};
-use crate::scenario::in_parts;
+use crate::scenario::{in_parts, restore_scenario};
 use crate::teeline_command::Ran;
 use crate::way::Way;
 use crate::world::World;
@@ -34,11 +34,15 @@ enum Moment {
     After,
 }
 
-/// What is killed at requests: what is killed at system calls, and a backup in parts.
+/// What is killed at requests: what is killed at system calls, and a backup in parts in the place of a restore, which changes
+/// nothing at a server.
 pub fn scenarios() -> Vec<Scenario> {
-    let mut scenarios = crate::scenarios();
-    scenarios.push(in_parts());
-    scenarios
+    let restore = restore_scenario().name;
+    let instead = |scenario: Scenario| match scenario.name == restore {
+        true => in_parts(),
+        false => scenario,
+    };
+    crate::scenarios().into_iter().map(instead).collect()
 }
 
 /// Kills each scenario at every `stride`th of its requests of each method, from the `first`, counted from 1.

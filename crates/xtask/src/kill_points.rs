@@ -37,23 +37,21 @@ fn run(arguments: &Arguments, scenarios: &[Scenario], sweep: Sweep) -> Result<()
     available()?;
     let command = arguments.command.command()?;
     let began = Instant::now();
-    let wanted = |name: &str| arguments.scenario.as_ref().is_none_or(|only| only == name);
     let mut killed = Killed::new();
-    for scenario in scenarios.iter().filter(|scenario| wanted(scenario.name)) {
+    for scenario in wanted(scenarios, arguments.scenario.as_deref())? {
         sweep(
             &command,
             scenario,
             (1, arguments.stride.max(1)),
             &mut killed,
         )?;
-        let points = killed
+        let of_it = killed
             .iter()
             .filter(|((name, _), _)| *name == scenario.name);
-        println!(
-            "{}: {} points",
-            scenario.name,
-            points.map(|(_, points)| points).sum::<u64>()
-        );
+        match of_it.map(|(_, points)| points).sum::<u64>() {
+            0 => return Err(format!("{}: it was killed nowhere", scenario.name)),
+            points => println!("{}: {points} points", scenario.name),
+        }
     }
     println!(
         "killed at {} points in {} s, and everything held",
@@ -61,4 +59,14 @@ fn run(arguments: &Arguments, scenarios: &[Scenario], sweep: Sweep) -> Result<()
         began.elapsed().as_secs()
     );
     Ok(())
+}
+
+fn wanted<'a>(scenarios: &'a [Scenario], only: Option<&str>) -> Result<Vec<&'a Scenario>, String> {
+    let is_wanted = |scenario: &&Scenario| only.is_none_or(|only| only == scenario.name);
+    let wanted: Vec<&Scenario> = scenarios.iter().filter(is_wanted).collect();
+    if wanted.is_empty() {
+        let names: Vec<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
+        return Err(format!("--scenario is one of: {}", names.join(", ")));
+    }
+    Ok(wanted)
 }
