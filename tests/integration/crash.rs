@@ -51,7 +51,7 @@ fn sigkill_at_any_moment_leaves_whole_backups_only() {
     let place = other.unwrap_or_else(|_| served.place());
     let killed = kill(&command(), KILLS, 11, Some(&place));
     let killed = killed.unwrap_or_else(|wrong| panic!("{wrong}"));
-    assert_eq!(killed.kills + killed.ended, KILLS);
+    assert!(killed.kills > 0, "{killed:?}");
 }
 
 /// `cargo xtask power-cuts` does the same more often.
@@ -68,7 +68,7 @@ fn a_power_cut_at_any_moment_leaves_whole_backups_only() {
         }
         let cut = cut(&command(), kind, CUTS, 11);
         let cut = cut.unwrap_or_else(|wrong| panic!("{wrong}"));
-        assert_eq!(cut.during + cut.after, CUTS);
+        assert!(cut.during > 0, "{kind}: {cut:?}");
     }
 }
 

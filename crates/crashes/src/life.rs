@@ -69,8 +69,9 @@ impl<'a> Life<'a> {
     /// What the backup that was started has said is true, everything is as it should be, and now and then somebody else is at
     /// work.
     pub(crate) fn go_on(&mut self, ran: &Ran) -> Result<(), Wrong> {
-        if ran.code == Some(0) {
-            self.world.expect(ran)?;
+        match ran.code {
+            Some(0) => drop(self.world.expect(ran)?),
+            _ => self.world.expect_where_committed(ran)?,
         }
         self.world.learn()?;
         if self.round.is_multiple_of(PEACE_EVERY) {

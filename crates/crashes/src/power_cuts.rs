@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use teeline::exit;
 use teeline_core::Random;
 
 use crate::life::Life;
@@ -14,6 +15,9 @@ use crate::{TeelineCommand, Wrong};
 
 /// XFS makes none that is smaller.
 const IMAGE_BYTES: u64 = 320 << 20;
+
+/// What a backup ends with whose destinations fail: all of them, or some.
+const FAILED: [u8; 2] = [exit::FAILED, exit::DEGRADED];
 
 /// What many cuts came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,13 +104,14 @@ pub fn cut(command: &TeelineCommand, kind: &str, rounds: u64, seed: u64) -> Resu
             .wait_with_output()
             .map_err(|error| error.to_string())?;
         let ran = Ran::of(output);
+        let about = |wrong| format!("{kind}, seed {seed}, cut {round}: {wrong}");
         match ran.code {
             Some(0) => cut.after += 1,
-            _ => cut.during += 1,
+            Some(code) if FAILED.map(i32::from).contains(&code) => cut.during += 1,
+            _ => return Err(about(format!("it ended with {ran:?}"))),
         }
         mounted.come_back()?;
-        life.go_on(&ran)
-            .map_err(|wrong| format!("{kind}, seed {seed}, cut {round}: {wrong}"))?;
+        life.go_on(&ran).map_err(about)?;
     }
     Ok(cut)
 }

@@ -44,12 +44,13 @@ pub fn kill(
             .wait_with_output()
             .map_err(|error| error.to_string())?;
         let ran = Ran::of(output);
+        let about = |wrong| format!("seed {seed}, kill {round}: {wrong}");
         match ran.code {
             None => killed.kills += 1,
-            Some(_) => killed.ended += 1,
+            Some(0) => killed.ended += 1,
+            Some(_) => return Err(about(format!("it ended with {ran:?}"))),
         }
-        life.go_on(&ran)
-            .map_err(|wrong| format!("seed {seed}, kill {round}: {wrong}"))?;
+        life.go_on(&ran).map_err(about)?;
     }
     Ok(killed)
 }
