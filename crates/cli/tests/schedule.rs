@@ -166,6 +166,16 @@ fn a_single_backup_is_made_as_its_schedule_says() {
     let list = ["schedule", "list", "--config", "c.toml", "--json"];
     let listed = scratch.teeline(0, &list).json();
     assert_eq!(listed["schedules"][0]["last"]["id"], id, "{listed}");
+    // Of another source it is none of its runs; of one that can't be named here it may be.
+    let own = String::from_utf8(scratch.read("c.toml")).unwrap();
+    let of_another = |source: &str| {
+        scratch.write("c.toml", own.replace("path = \"in\"", source));
+        let listed = scratch.teeline(0, &list).json();
+        listed["schedules"][0]["last"]["id"].clone()
+    };
+    assert!(of_another("path = \"elsewhere\"").is_null());
+    assert_eq!(of_another("connection_env = \"NOT_SET\""), id);
+    scratch.write("c.toml", &own);
 
     let unknown = scratch.teeline(2, &of("weekly")).json();
     let message = unknown["error"]["message"].as_str().unwrap();

@@ -26,6 +26,8 @@ pub const SCHEDULES: &str = "schedules";
 pub const DAMAGED: &str = "damaged";
 /// The folders at a destination's root that are no backup's.
 pub const FOLDERS: [&str; 6] = [CATALOG, RUNS, VERIFICATIONS, SCHEDULES, DAMAGED, PROBES];
+/// So many digits of a digest tell apart what schedules of one name do.
+const SUBJECT_DIGITS: usize = 16;
 /// What the key of a turn ends in where it says what came of it.
 const DONE_SUFFIX: &str = ".done";
 /// The folder of what probes of the destination found, and of the objects that they try it with.
@@ -169,7 +171,8 @@ pub fn verification_of(key: &ObjectKey) -> Option<Verification> {
     is_its.then_some(found)
 }
 
-/// The folder of a schedule's turns.
+/// The folder of the turns of all schedules of one name. Right in it are those of earlier versions, which didn't tell apart what
+/// these do.
 ///
 /// # Errors
 /// Where the name isn't one of a schedule.
@@ -177,12 +180,20 @@ pub fn turns_of(schedule: &str) -> Result<ObjectKey, BackupError> {
     ObjectKey::new(format!("{SCHEDULES}/{schedule}"))
 }
 
-/// The key of a schedule's turn for the time `at`, when it is taken for the `attempt`th time, from 0.
+/// The folder of the turns of those schedules of a name that do the same, of which `subject` is a digest.
 ///
 /// # Errors
 /// As [`turns_of`].
-pub fn turn(schedule: &str, at: Timestamp, attempt: u32) -> Result<ObjectKey, BackupError> {
-    turns_of(schedule)?.join(&format!("{}-{attempt}", at.unix_ms()))
+pub fn turns_about(schedule: &str, subject: Digest) -> Result<ObjectKey, BackupError> {
+    turns_of(schedule)?.join(&subject.to_string()[..SUBJECT_DIGITS])
+}
+
+/// The key of a turn for the time `at` in the folder `turns`, when it is taken for the `attempt`th time, from 0.
+///
+/// # Errors
+/// Never: such a key is short.
+pub fn turn(turns: &ObjectKey, at: Timestamp, attempt: u32) -> Result<ObjectKey, BackupError> {
+    turns.join(&format!("{}-{attempt}", at.unix_ms()))
 }
 
 /// The key of what says what came of the turn with the key `turn`.
@@ -193,17 +204,22 @@ pub fn turn_end(turn: &ObjectKey) -> Result<ObjectKey, BackupError> {
     ObjectKey::new(format!("{turn}{DONE_SUFFIX}"))
 }
 
-/// The schedule, the time and the attempt that the key of a turn, or of its end, is about.
-pub fn turn_of(key: &ObjectKey) -> Option<(String, Timestamp, u32)> {
-    let rest = key.as_str().strip_prefix(SCHEDULES)?.strip_prefix('/')?;
-    let (schedule, name) = rest.split_once('/')?;
+/// The folder, the time and the attempt that the key of a turn, or of its end, is about.
+pub fn turn_of(key: &ObjectKey) -> Option<(ObjectKey, Timestamp, u32)> {
+    let (folder, name) = key.as_str().rsplit_once('/')?;
+    let whose = folder.strip_prefix(SCHEDULES)?.strip_prefix('/')?;
+    if let Some((_, subject)) = whose.split_once('/')
+        && !is_beginning_of_digest(subject, SUBJECT_DIGITS)
+    {
+        return None;
+    }
     let (at, attempt) = name
         .strip_suffix(DONE_SUFFIX)
         .unwrap_or(name)
         .split_once('-')?;
     let at = Timestamp::from_unix_ms(at.parse().ok()?);
-    let found = (schedule.to_owned(), at, attempt.parse().ok()?);
-    let its = turn(schedule, at, found.2).ok()?;
+    let found = (ObjectKey::new(folder).ok()?, at, attempt.parse().ok()?);
+    let its = turn(&found.0, at, found.2).ok()?;
     let is_its = *key == its || turn_end(&its).is_ok_and(|end| *key == end);
     is_its.then_some(found)
 }
@@ -269,10 +285,14 @@ pub fn is_damaged(key: &ObjectKey) -> bool {
 /// Where what is kept under this key was found damaged.
 pub fn damaged_at(kept: &ObjectKey) -> Option<ObjectKey> {
     let (folder, name) = kept.as_str().rsplit_once('/')?;
-    let is_digest = name.len() == DAMAGED_DIGITS && name.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_digest = is_beginning_of_digest(name, DAMAGED_DIGITS);
     let key = folder.strip_prefix(DAMAGED)?.strip_prefix('/')?;
     let key = key.strip_suffix(DAMAGED_SUFFIX).filter(|_| is_digest)?;
     ObjectKey::new(key).ok()
+}
+
+fn is_beginning_of_digest(name: &str, digits: usize) -> bool {
+    name.len() == digits && name.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Where a key object of this name is, in the backup's folder.
@@ -334,17 +354,31 @@ mod tests {
     #[test]
     fn the_key_of_a_turn_and_of_its_end_say_which_it_is_and_no_other_key_does() {
         let at = Timestamp::from_unix_ms(1_795_399_200_000);
-        let key = turn("each-night", at, 2).unwrap();
-        assert_eq!(key.as_str(), "schedules/each-night/1795399200000-2");
-        let end = turn_end(&key).unwrap();
-        for key in [&key, &end] {
-            assert_eq!(turn_of(key), Some(("each-night".to_owned(), at, 2)));
+        let subject = Digest::of(b"x");
+        let own = turns_about("each-night", subject).unwrap();
+        let all = turns_of("each-night").unwrap();
+        let digits = &subject.to_string()[..16];
+        for (folder, key) in [
+            (
+                own,
+                format!("schedules/each-night/{digits}/1795399200000-2"),
+            ),
+            (all, "schedules/each-night/1795399200000-2".to_owned()),
+        ] {
+            let taken = turn(&folder, at, 2).unwrap();
+            assert_eq!(taken.as_str(), key);
+            let end = turn_end(&taken).unwrap();
+            for key in [&taken, &end] {
+                assert_eq!(turn_of(key), Some((folder.clone(), at, 2)));
+            }
+            assert_eq!([&taken, &end].map(is_turn_end), [false, true]);
         }
-        assert_eq!([&key, &end].map(is_turn_end), [false, true]);
         for other in [
             "schedules/a/1",
             "schedules/a/01-0",
             "schedules/a/b/1-0",
+            "schedules/1-0",
+            "schedules/a/0123456789abcdef/b/1-0",
             "runs/a/1-0",
         ] {
             assert_eq!(turn_of(&ObjectKey::new(other).unwrap()), None, "{other}");

@@ -444,6 +444,9 @@ pub struct RunRecord {
     /// The name of the schedule that it was run by.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub schedule: Option<String>,
+    /// A digest of what that schedule backs up, since others may have its name. Earlier versions don't say it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subject: Option<Digest>,
     /// What became of it.
     pub status: RunStatus,
     /// How it took up a run that had broken off, or why it didn't.

@@ -279,6 +279,11 @@ pub trait Source: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Whether it can be read a second time.
     fn is_rereadable(&self) -> bool;
 
+    /// Whether it says what is read; unless said otherwise, it does. What only stands for a source may not.
+    fn is_named(&self) -> bool {
+        true
+    }
+
     /// Whether it can tell what has changed since a backup; unless said otherwise, it can't.
     fn tells_changes(&self) -> bool {
         false

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use teeline_actors::{Observer, Verification};
 use teeline_core::seal::Recipient;
 use teeline_core::{
-    AskedFor, BackupError, BackupId, BackupRef, BackupType, BadId, Class, Compression, InPart,
-    LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata, Partitions, PathTemplate, Query, Retention,
-    SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone, Timestamp,
+    AskedFor, BackupError, BackupId, BackupRef, BackupType, BadId, Class, Compression, Digest,
+    InPart, LAG_PATIENCE_MS_DEFAULT, LagPolicy, Metadata, Partitions, PathTemplate, Query,
+    Retention, SPILL_BYTES_DEFAULT, Source, Span, StrategyKind, TimeZone, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -168,6 +169,13 @@ impl BackupRequest {
         let suitable = self.compression.block_bytes_default();
         self.block_bytes
             .unwrap_or_else(|| suitable.min(self.record_bytes_max))
+    }
+
+    /// Tells what is backed up from what others back up: a digest of the source's kind, and of what it is called.
+    pub(crate) fn subject(&self) -> Option<Digest> {
+        let called = json!([self.source.kind(), self.source.to_string()]);
+        let subject = Digest::of(called.to_string().as_bytes());
+        self.source.is_named().then_some(subject)
     }
 
     /// Whether it is to have only what has changed.

@@ -125,6 +125,7 @@ pub(crate) async fn leave(
         id: manifest.id.clone(),
         backup_type: manifest.backup_type.clone(),
         schedule: None,
+        subject: None,
         status: RunStatus::Completed,
         resumed: None,
         attempt: 0,

@@ -1,4 +1,4 @@
-//! What stands for a source that isn't named yet.
+//! What stands for a source that is only spoken of.
 
 use std::fmt;
 
@@ -7,19 +7,37 @@ use teeline_core::{Attachment, BackupError, Placed, Scan, Selection, Source, Sou
 
 /// In requests that are only looked at, such as those of schedules whose source is named when they run: it refuses nothing that
 /// another source might do, and can't be read.
-#[derive(Debug, Clone, Copy)]
-pub struct UnreadSource;
+#[derive(Debug, Clone, Default)]
+pub struct UnreadSource {
+    /// The kind and the name of the source that it stands for, where that is known.
+    named: Option<(SourceKind, String)>,
+}
+
+impl UnreadSource {
+    /// What stands for this source.
+    pub fn of(source: &dyn Source) -> Self {
+        UnreadSource {
+            named: Some((source.kind(), source.to_string())),
+        }
+    }
+}
 
 impl fmt::Display for UnreadSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a source that isn't named yet")
+        let name = self.named.as_ref().map(|(_, name)| name.as_str());
+        f.write_str(name.unwrap_or("a source that isn't named yet"))
     }
 }
 
 #[async_trait]
 impl Source for UnreadSource {
     fn kind(&self) -> SourceKind {
-        SourceKind::Jsonl
+        let named = self.named.as_ref();
+        named.map_or(SourceKind::Jsonl, |(kind, _)| *kind)
+    }
+
+    fn is_named(&self) -> bool {
+        self.named.is_some()
     }
 
     fn is_rereadable(&self) -> bool {

@@ -89,6 +89,7 @@ pub(crate) fn record(place: &Place, number: BackupNumber) -> Option<RunRecord> {
         id: id(number),
         backup_type: "full".parse().expect("a type"),
         schedule: None,
+        subject: None,
         resumed: None,
         attempt: 0,
         status: match status {

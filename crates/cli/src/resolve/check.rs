@@ -74,7 +74,7 @@ fn encryption(of: &EncryptionConfig) -> String {
 /// Asks the engine whether a backup can be made so.
 fn check_request(setting: &Setting, source: Option<Arc<dyn Source>>) -> Result<(), BackupError> {
     // A source that isn't configured is typed; all that is known of it is that it goes with the rest.
-    let source = source.unwrap_or_else(|| Arc::new(UnreadSource));
+    let source = source.unwrap_or_else(|| Arc::new(UnreadSource::default()));
     let destinations = configured_places(setting)?;
     let config = &setting.config;
     let (how, of) = (&config.backup, Arc::clone(&source));

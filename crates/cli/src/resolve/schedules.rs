@@ -49,11 +49,17 @@ pub(crate) async fn scheduled(
 
 /// The same, where they are only looked at: what they read need not be there, nor the keys of who could open them.
 pub(crate) fn schedules_to_look_at(setting: &Setting) -> Result<Engine, BackupError> {
+    let configured = setting.config.source.as_ref();
+    let source = |schedule: &ScheduleConfig| -> Result<Arc<dyn Source>, BackupError> {
+        let named = configured.and_then(|source| of_config(source, &schedule.backup, setting).ok());
+        let named = named.map(|source| UnreadSource::of(source.as_ref()));
+        Ok(Arc::new(named.unwrap_or_default()))
+    };
     with_schedules(
         setting,
         &EngineArguments::default(),
         &Access::default(),
-        |_| Ok(Arc::new(UnreadSource)),
+        source,
     )
 }
 

@@ -29,10 +29,12 @@ impl Run<'_> {
         let Some(id) = report.id.clone().or_else(|| self.own_id()) else {
             return Vec::new();
         };
+        let scheduled = self.request.schedule.as_ref();
         let record = RunRecord {
             id: id.clone(),
             backup_type: report.backup_type.clone(),
             schedule: self.request.schedule.clone(),
+            subject: scheduled.and_then(|_| self.request.subject()),
             status: report.status,
             resumed: report.resumed.clone(),
             attempt: self.attempt,

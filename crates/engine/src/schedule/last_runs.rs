@@ -1,12 +1,13 @@
 //! When schedules last ran, as the records of their runs say, and their turns: what makes no backup leaves only these, and so
 //! does a backup that ended before anything was written.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures::{StreamExt, stream};
 use teeline_core::{BackupError, BackupType, ObjectKey, RunRecord, Sink, Timestamp, layout};
 
-use super::{Entry, Work, turns};
+use super::turns::{self, Whose};
+use super::{Entry, Work};
 use crate::catalog::read_document;
 use crate::engine::Engine;
 use crate::open::{Opened, open_all};
@@ -39,14 +40,15 @@ pub(super) async fn of(engine: &Engine, entries: &[&Entry]) -> LastRuns {
     let (backups, others): (Vec<&Entry>, Vec<&Entry>) = entries
         .iter()
         .partition(|entry| matches!(entry.schedule.work, Work::Backup(_)));
-    let name = |entry: &&Entry| entry.schedule.name.clone();
+    let whose = |entry: &&Entry| Whose::of(&entry.schedule.name, &entry.schedule.work);
+    let named = |entry: &&Entry| (entry.schedule.name.clone(), whose(entry));
     let wanted = Wanted {
-        names: backups.iter().map(name).collect(),
+        backups: backups.iter().map(named).collect(),
         types: backups
             .iter()
             .map(|entry| entry.schedule.work.label())
             .collect(),
-        others: others.iter().map(name).collect(),
+        others: others.iter().map(whose).collect(),
         now: (engine.0.clock)(),
     };
     let asking = engine.clone();
@@ -109,27 +111,28 @@ fn add(known: &mut BTreeMap<String, LastRun>, name: String, run: LastRun) {
 
 /// Which runs are looked for.
 struct Wanted {
-    names: HashSet<String>,
+    /// Those of the schedules that make backups, by their names.
+    backups: HashMap<String, Whose>,
     types: HashSet<BackupType>,
-    /// The schedules that make no backups.
-    others: Vec<String>,
+    /// The schedules that make none.
+    others: Vec<Whose>,
     now: Timestamp,
 }
 
 impl Wanted {
     async fn read(&self, opened: &Opened) -> Result<Answer, BackupError> {
-        let (mut found, errors) = match self.names.is_empty() {
+        let (mut found, errors) = match self.backups.is_empty() {
             true => Answer::default(),
             false => self.read_records(opened.sink.as_ref()).await?,
         };
-        for name in &self.names {
-            if let Some(run) = turns::last_ended(opened, name, self.now).await? {
-                add(&mut found, name.clone(), run);
+        for whose in self.backups.values() {
+            if let Some(run) = turns::last_ended(opened, whose, self.now).await? {
+                add(&mut found, whose.schedule.clone(), run);
             }
         }
-        for name in &self.others {
-            if let Some(run) = turns::last(opened, name, self.now).await? {
-                add(&mut found, name.clone(), run);
+        for whose in &self.others {
+            if let Some(run) = turns::last(opened, whose, self.now).await? {
+                add(&mut found, whose.schedule.clone(), run);
             }
         }
         Ok((found, errors))
@@ -147,7 +150,7 @@ impl Wanted {
                 Err(error) if error.class().is_retriable() => return Err(error),
                 Err(error) => errors.push(error),
             }
-            if self.names.iter().all(|name| found.contains_key(name)) {
+            if self.backups.keys().all(|name| found.contains_key(name)) {
                 break;
             }
         }
@@ -164,9 +167,13 @@ impl Wanted {
     }
 
     fn take(&self, record: RunRecord, found: &mut BTreeMap<String, LastRun>) {
-        let Some(name) = record.schedule.filter(|name| self.names.contains(name)) else {
+        let Some(name) = record.schedule else {
             return;
         };
+        let is_its = |whose: &Whose| whose.has_done(record.subject);
+        if !self.backups.get(&name).is_some_and(is_its) {
+            return;
+        }
         let run = LastRun {
             id: Some(record.id),
             status: record.status,

@@ -112,8 +112,8 @@ impl Engine {
         })?;
         let now = (self.0.clock)();
         let work = schedule.work().clone().cancelled_by(cancel);
-        let (engine, of, to) = (self.clone(), name.to_owned(), work.destinations().to_vec());
-        let taking = async move { turns::take(&engine, &of, now, &to).await };
+        let (engine, of, done) = (self.clone(), name.to_owned(), work.clone());
+        let taking = async move { turns::take(&engine, &of, now, &done).await };
         let turn = match self.0.host.spawn(taking).await.and_then(|taken| taken)? {
             Asked::Ours(turn) => turn,
             Asked::Theirs {
@@ -321,9 +321,8 @@ impl Runner<'_> {
 
     /// Says at the destinations that this runner does it, unless another one has said so.
     async fn take_turn(&mut self, name: &str, scheduled_at: Timestamp, work: &Work) -> Turn {
-        let (engine, to) = (self.engine.clone(), work.destinations().to_vec());
-        let schedule = name.to_owned();
-        let taking = async move { turns::take(&engine, &schedule, scheduled_at, &to).await };
+        let (engine, of, done) = (self.engine.clone(), name.to_owned(), work.clone());
+        let taking = async move { turns::take(&engine, &of, scheduled_at, &done).await };
         let taken = self.engine.0.host.spawn(taking).await;
         match taken.and_then(|taken| taken) {
             Ok(Asked::Theirs {

@@ -8,15 +8,48 @@ use teeline_core::{
     BackupError, Class, Digest, ObjectKey, RunStatus, Timestamp, Turn, TurnEnd, document, layout,
 };
 
-use super::process;
+use super::{Work, process};
 use crate::catalog::read_document;
-use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::open::{Opened, open_all};
 use crate::report::{DestinationError, LastRun};
 
 /// So often a turn is taken again at the most, after processes that died.
 const ATTEMPTS_MAX: u32 = 100;
+
+/// Whose runs and turns are meant: those of a schedule, and of others of its name that do the same.
+#[derive(Debug, Clone)]
+pub(super) struct Whose {
+    pub(super) schedule: String,
+    subject: Option<Digest>,
+}
+
+impl Whose {
+    pub(super) fn of(schedule: &str, work: &Work) -> Self {
+        Whose {
+            schedule: schedule.to_owned(),
+            subject: work.subject(),
+        }
+    }
+
+    /// Whether what was done under its name is its. Where either doesn't say what that was, it is.
+    pub(super) fn has_done(&self, subject: Option<Digest>) -> bool {
+        let of_both = self.subject.zip(subject);
+        of_both.is_none_or(|(own, its)| own == its)
+    }
+
+    fn folder(&self) -> Result<ObjectKey, BackupError> {
+        match self.subject {
+            Some(subject) => layout::turns_about(&self.schedule, subject),
+            None => self.earlier_folder(),
+        }
+    }
+
+    /// Where earlier versions have the turns of all schedules of this name.
+    fn earlier_folder(&self) -> Result<ObjectKey, BackupError> {
+        layout::turns_of(&self.schedule)
+    }
+}
 
 /// What became of asking for a turn.
 pub(super) enum Asked {
@@ -48,8 +81,9 @@ pub(super) async fn take(
     engine: &Engine,
     schedule: &str,
     scheduled_at: Timestamp,
-    destinations: &[DestinationSpec],
+    work: &Work,
 ) -> Result<Asked, BackupError> {
+    let (whose, destinations) = (Whose::of(schedule, work), work.destinations());
     let mut random = [0; 16];
     (engine.0.random)(&mut random)?;
     let turn = Turn {
@@ -68,7 +102,9 @@ pub(super) async fn take(
     };
     for opened in open_all(engine, destinations, destinations.len()).await {
         let taken = match opened {
-            Ok(opened) => take_at(&opened, &turn).await.map(|taken| (opened, taken)),
+            Ok(opened) => take_at(&opened, &whose, &turn)
+                .await
+                .map(|taken| (opened, taken)),
             Err((name, error)) => {
                 ours.failed(&name, &error);
                 continue;
@@ -92,39 +128,49 @@ pub(super) async fn take(
 /// The key that was written; or who has the turn instead.
 async fn take_at(
     opened: &Opened,
+    whose: &Whose,
     turn: &Turn,
 ) -> Result<Result<ObjectKey, String>, (String, BackupError)> {
     let named = |error| (opened.name.clone(), error);
+    let earlier = holder_of_earlier(opened, whose, turn.scheduled_at).await;
+    if let Some(holder) = earlier.map_err(named)? {
+        return Ok(Err(holder));
+    }
+    let folder = whose.folder().map_err(named)?;
     for attempt in 0..ATTEMPTS_MAX {
-        let key = layout::turn(&turn.schedule, turn.scheduled_at, attempt).map_err(named)?;
+        let key = layout::turn(&folder, turn.scheduled_at, attempt).map_err(named)?;
         match opened.sink.put(&key, document::seal(turn)).await {
             Ok(()) => return Ok(Ok(key)),
             Err(error) if error.class() != Class::Conflict => return Err(named(error)),
             Err(_) => {}
         }
-        if let Some(holder) = holder(opened, &key).await.map_err(named)? {
+        let looked = look(opened, &key).await.map_err(named)?;
+        if let Some(holder) = looked.holder() {
             return Ok(Err(holder));
         }
     }
     Ok(Err(format!("{ATTEMPTS_MAX} processes that died")))
 }
 
-/// Who has a turn, or had it; nobody, where that was interrupted, or its process is gone.
-async fn holder(opened: &Opened, key: &ObjectKey) -> Result<Option<String>, BackupError> {
-    match look(opened, key).await? {
-        Looked::Ended(end) if is_interruption(&end) => Ok(None),
-        Looked::Ended(end) => Ok(Some(format!("a process that ended at {}", end.ended_at))),
-        Looked::Gone(_) | Looked::Nothing => Ok(None),
-        Looked::Held(turn) => {
-            let number = turn
-                .process
-                .map_or(String::new(), |of| format!(" {}", of.pid));
-            Ok(Some(format!(
-                "a process{number} that began at {}",
-                turn.taken_at
-            )))
+/// Who of an earlier version has the turn, or had it. What can't be read holds nobody up.
+async fn holder_of_earlier(
+    opened: &Opened,
+    whose: &Whose,
+    scheduled_at: Timestamp,
+) -> Result<Option<String>, BackupError> {
+    let folder = whose.earlier_folder()?;
+    for attempt in 0..ATTEMPTS_MAX {
+        let key = layout::turn(&folder, scheduled_at, attempt)?;
+        match look(opened, &key).await {
+            Ok(Looked::Nothing) | Err(_) => return Ok(None),
+            Ok(looked) => {
+                if let Some(holder) = looked.holder() {
+                    return Ok(Some(holder));
+                }
+            }
         }
     }
+    Ok(None)
 }
 
 fn is_interruption(end: &TurnEnd) -> bool {
@@ -141,6 +187,23 @@ enum Looked {
     Gone(Turn),
     /// What is there can't be read, which nobody is to be held up by.
     Nothing,
+}
+
+impl Looked {
+    /// Who has it, or had it; nobody, where that was interrupted, or its process is gone.
+    fn holder(self) -> Option<String> {
+        match self {
+            Looked::Ended(end) if is_interruption(&end) => None,
+            Looked::Ended(end) => Some(format!("a process that ended at {}", end.ended_at)),
+            Looked::Gone(_) | Looked::Nothing => None,
+            Looked::Held(turn) => {
+                let number = turn
+                    .process
+                    .map_or(String::new(), |of| format!(" {}", of.pid));
+                Some(format!("a process{number} that began at {}", turn.taken_at))
+            }
+        }
+    }
 }
 
 async fn look(opened: &Opened, key: &ObjectKey) -> Result<Looked, BackupError> {
@@ -224,14 +287,19 @@ impl Ours {
 /// What came of a schedule's last turn at a destination.
 pub(super) async fn last(
     opened: &Opened,
-    schedule: &str,
+    whose: &Whose,
     now: Timestamp,
 ) -> Result<Option<LastRun>, BackupError> {
-    let Some(key) = newest(opened, schedule, now, |_| true).await? else {
+    let Some(key) = newest(opened, whose, now, |_| true).await? else {
         return Ok(None);
     };
     let broken_off = |turn: Turn, class, message: &str| {
-        let error = BackupError::new(class, "run", format!("schedule {schedule}"), message);
+        let error = BackupError::new(
+            class,
+            "run",
+            format!("schedule {}", whose.schedule),
+            message,
+        );
         LastRun {
             id: None,
             status: RunStatus::Failed,
@@ -254,10 +322,10 @@ pub(super) async fn last(
 /// What came of the last turn of a schedule at a destination that has ended.
 pub(super) async fn last_ended(
     opened: &Opened,
-    schedule: &str,
+    whose: &Whose,
     now: Timestamp,
 ) -> Result<Option<LastRun>, BackupError> {
-    let Some(key) = newest(opened, schedule, now, layout::is_turn_end).await? else {
+    let Some(key) = newest(opened, whose, now, layout::is_turn_end).await? else {
         return Ok(None);
     };
     let end = read::<TurnEnd>(opened, &layout::turn_end(&key)?).await?;
@@ -277,34 +345,36 @@ fn as_ended(end: TurnEnd) -> LastRun {
 /// The last turn of a schedule at a destination of which there is such an object.
 async fn newest(
     opened: &Opened,
-    schedule: &str,
+    whose: &Whose,
     now: Timestamp,
     is_such: impl Fn(&ObjectKey) -> bool,
 ) -> Result<Option<ObjectKey>, BackupError> {
-    let folder = layout::turns_of(schedule)?;
+    let (earlier, own) = (whose.earlier_folder()?, whose.folder()?);
     let mut newest = None;
-    let mut objects = opened.sink.list(Some(&folder));
+    let mut objects = opened.sink.list(Some(&earlier));
     while let Some(object) = objects.try_next().await? {
-        let turn = layout::turn_of(&object.key).filter(|_| is_such(&object.key));
-        let time = turn.map(|(_, at, attempt)| (at, attempt));
-        newest = newest.max(time.filter(|(at, _)| *at <= now));
+        let turn = layout::turn_of(&object.key).filter(|(folder, at, _)| {
+            let is_its = whose.subject.is_none() || [&earlier, &own].contains(&folder);
+            is_its && is_such(&object.key) && *at <= now
+        });
+        newest = newest.max(turn.map(|(folder, at, attempt)| (at, attempt, folder)));
     }
     newest
-        .map(|(at, attempt)| layout::turn(schedule, at, attempt))
+        .map(|(at, attempt, folder)| layout::turn(&folder, at, attempt))
         .transpose()
 }
 
-/// The turns that nobody asks for any more: those before the last one of their schedule that has ended.
+/// The turns that nobody asks for any more: those before the last one in their folder that has ended.
 pub(crate) fn past_turns(keys: &[ObjectKey]) -> Vec<ObjectKey> {
-    let mut ended: HashMap<String, Timestamp> = HashMap::new();
+    let mut ended: HashMap<ObjectKey, Timestamp> = HashMap::new();
     let known = keys
         .iter()
         .filter_map(|key| Some((key, layout::turn_of(key)?)));
-    for (_, (schedule, at, _)) in known.clone().filter(|(key, _)| layout::is_turn_end(key)) {
-        let last = ended.entry(schedule).or_insert(at);
+    for (_, (folder, at, _)) in known.clone().filter(|(key, _)| layout::is_turn_end(key)) {
+        let last = ended.entry(folder).or_insert(at);
         *last = at.max(*last);
     }
-    let is_past = |schedule: &str, at| ended.get(schedule).is_some_and(|last| at < *last);
-    let past = known.filter(|(_, (schedule, at, _))| is_past(schedule, *at));
+    let is_past = |folder: &ObjectKey, at| ended.get(folder).is_some_and(|last| at < *last);
+    let past = known.filter(|(_, (folder, at, _))| is_past(folder, *at));
     past.map(|(key, _)| key.clone()).collect()
 }

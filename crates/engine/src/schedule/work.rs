@@ -1,7 +1,8 @@
 //! What schedules do: backups, and what keeps them worth having.
 
 use serde::Serialize;
-use teeline_core::{BackupError, BackupId, BackupType, Class, ErrorReport, RunStatus};
+use serde_json::json;
+use teeline_core::{BackupError, BackupId, BackupType, Class, Digest, ErrorReport, RunStatus};
 
 use crate::cleanup::CleanupRequest;
 use crate::destination::DestinationSpec;
@@ -88,6 +89,17 @@ impl Work {
             Work::Drill(request) => &request.destinations,
             Work::Repair(request) => &request.destinations,
         }
+    }
+
+    /// Tells what it does from what others do who have a schedule of the same name: what a backup is of, or what else is done, and where. Of a
+    /// source that isn't named nothing tells that.
+    pub(super) fn subject(&self) -> Option<Digest> {
+        if let Work::Backup(request) = self {
+            return request.subject();
+        }
+        let places = self.destinations().iter().map(|to| to.place.location());
+        let done = json!([self.label(), places.collect::<Vec<_>>()]);
+        Some(Digest::of(done.to_string().as_bytes()))
     }
 
     pub(super) fn cancelled_by(mut self, cancel: &Cancel) -> Self {

@@ -1,12 +1,14 @@
 //! Whose turn it is: what makes no backup is remembered by its turns, and of two runners one does it.
 
+use std::path::PathBuf;
+
 use teeline::sinks::{Fault, MemorySink, Operation, What, When};
 use teeline::{
     BackupError, BackupRequest, Class, CleanupRequest, DestinationSpec, DrillRequest, Engine,
-    Hooks, JsonlSource, RepairRequest, Retention, RetentionPolicy, RunStatus, Schedule,
-    ScrubRequest, Timestamp, ValidateRequest, VerifyRequest, Work,
+    Hooks, JsonlSource, ListRequest, RepairRequest, Retention, RetentionPolicy, RunStatus,
+    Schedule, ScrubRequest, Timestamp, ValidateRequest, VerifyRequest, Work,
 };
-use teeline_core::{ObjectKey, Sink, Turn, TurnEnd, document, layout};
+use teeline_core::{Digest, ObjectKey, Sink, Turn, TurnEnd, document, layout};
 
 use crate::common::{failing, store, whole};
 use crate::world::{World, at, in_berlin, run, schedule, times};
@@ -129,7 +131,10 @@ fn a_turn_is_left_to_whoever_may_have_it_and_taken_from_the_dead() {
     let put = |key: &ObjectKey, turn: &Turn| {
         futures::executor::block_on(sink.put(key, document::seal(turn))).unwrap();
     };
-    let key_at = |time: &str, attempt| layout::turn("daily", at(time), attempt).unwrap();
+    let earlier = layout::turns_of("daily").unwrap();
+    let called = serde_json::json!(["jsonl", world.records()]).to_string();
+    let own = layout::turns_about("daily", Digest::of(called.as_bytes())).unwrap();
+    let key_at = |time: &str, attempt| layout::turn(&own, at(time), attempt).unwrap();
     let theirs = |time: &str| Turn {
         schedule: "daily".to_owned(),
         scheduled_at: at(time),
@@ -139,21 +144,39 @@ fn a_turn_is_left_to_whoever_may_have_it_and_taken_from_the_dead() {
     };
     let second = "2026-11-02T01:00:00.000Z";
     put(&key_at(second, 0), &theirs(second));
+    // One of an earlier version, which says nothing of what it backs up.
+    let third = "2026-11-03T01:00:00.000Z";
+    let interrupted = layout::turn(&earlier, at(third), 0).unwrap();
+    put(&interrupted, &theirs(third));
+    let end = TurnEnd {
+        schedule: "daily".to_owned(),
+        scheduled_at: at(third),
+        started_at: at(third),
+        ended_at: at(third),
+        status: RunStatus::Failed,
+        error: Some((&BackupError::new(Class::Cancelled, "run", "it", "it was told to")).into()),
+    };
+    let ended = layout::turn_end(&interrupted).unwrap();
+    futures::executor::block_on(sink.put(&ended, document::seal(&end))).unwrap();
+    put(
+        &layout::turn(&earlier, at(third), 1).unwrap(),
+        &theirs(third),
+    );
     let engine = world.engine();
     engine.schedule(daily()).unwrap();
     let (report, begun, others) = run(&engine, 1);
-    assert_eq!(begun, times(&[("daily", "2026-11-03T01:00:00.000Z")]));
-    assert_eq!((report.made, report.left), (1, 1));
+    assert_eq!(begun, times(&[("daily", "2026-11-04T01:00:00.000Z")]));
+    assert_eq!((report.made, report.left), (1, 2));
     assert!(
         others.iter().any(|told| told.starts_with("Left")),
         "{others:?}"
     );
 
     // Its own turn says what this process is; one that had the number of a process that has ended is gone.
-    let third = key_at("2026-11-03T01:00:00.000Z", 0);
-    let bytes = futures::executor::block_on(whole(&sink, &third));
+    let fourth = key_at("2026-11-04T01:00:00.000Z", 0);
+    let bytes = futures::executor::block_on(whole(&sink, &fourth));
     let ours: Turn = document::open("it", &bytes).unwrap();
-    let end = layout::turn_end(&third).unwrap();
+    let end = layout::turn_end(&fourth).unwrap();
     let bytes = futures::executor::block_on(whole(&sink, &end));
     let end: TurnEnd = document::open("it", &bytes).unwrap();
     assert_eq!((end.status, end.error), (RunStatus::Completed, None));
@@ -162,24 +185,81 @@ fn a_turn_is_left_to_whoever_may_have_it_and_taken_from_the_dead() {
         child.wait().unwrap();
         let mut mark = ours.process.unwrap();
         mark.pid = child.id();
-        let fourth = "2026-11-04T01:00:00.000Z";
+        let fifth = "2026-11-05T01:00:00.000Z";
         let dead = Turn {
             process: Some(mark),
-            ..theirs(fourth)
+            ..theirs(fifth)
         };
-        put(&key_at(fourth, 0), &dead);
+        put(&key_at(fifth, 0), &dead);
         let (report, begun, _) = run(&engine, 1);
-        assert_eq!(begun, times(&[("daily", fourth)]));
+        assert_eq!(begun, times(&[("daily", fifth)]));
         assert_eq!((report.made, report.left), (1, 0));
         let found = turns(&sink);
-        assert!(found.contains(&key_at(fourth, 1).to_string()), "{found:?}");
+        assert!(found.contains(&key_at(fifth, 1).to_string()), "{found:?}");
     }
 
     // What nobody can have written holds nobody up.
-    let fifth = "2026-11-05T01:00:00.000Z";
-    sink.overwrite(&key_at(fifth, 0), b"nothing of the kind");
+    let sixth = "2026-11-06T01:00:00.000Z";
+    sink.overwrite(&key_at(sixth, 0), b"nothing of the kind");
     let (_, begun, _) = run(&engine, 1);
-    assert_eq!(begun.last(), times(&[("daily", fifth)]).last());
+    assert_eq!(begun.last(), times(&[("daily", sixth)]).last());
+}
+
+#[test]
+fn schedules_of_one_name_share_a_destination_and_each_is_done() {
+    let world = World::at("2026-11-01T12:00:00.000Z");
+    let (shared, archive) = store("archive");
+    let databases = ["shop", "crm"].map(|name| {
+        let records = world.folder.path().join(format!("{name}.jsonl"));
+        std::fs::write(&records, "{\"id\":1}\n").unwrap();
+        (records, store(name).1)
+    });
+    let configured = |(records, near): &(PathBuf, DestinationSpec)| {
+        let engine = world.engine();
+        let both = [near, &archive];
+        let check = VerifyRequest::new(both.map(Clone::clone).to_vec());
+        for schedule in [
+            schedule("daily", "0 2 * * *", records, &both),
+            upkeep("verify", "0 3 * * *", Work::Verify(check)),
+        ] {
+            engine.schedule(schedule).unwrap();
+        }
+        engine
+    };
+    let night = times(&[
+        ("daily", "2026-11-02T01:00:00.000Z"),
+        ("verify", "2026-11-02T02:00:00.000Z"),
+    ]);
+    let mut made = Vec::new();
+    for database in &databases {
+        world.set("2026-11-02T00:30:00.000Z");
+        let engine = configured(database);
+        let (report, begun, others) = run(&engine, 2);
+        assert_eq!(begun, night, "{others:?}");
+        assert_eq!((report.made, report.left), (2, 0), "{others:?}");
+        made.push(engine);
+    }
+    let last = |engine: &Engine| engine.list_schedules_blocking().schedules[0].last.clone();
+    let ids = [&made[0], &made[1]].map(|engine| last(engine).unwrap().id.unwrap());
+    assert_ne!(ids[0], ids[1]);
+    for ((_, near), id) in databases.iter().zip(&ids) {
+        let listed = |at: &DestinationSpec| {
+            let list = made[0].list_blocking(ListRequest::new(vec![at.clone()]));
+            let ids = list.backups.into_iter().map(|backup| backup.id);
+            ids.collect::<Vec<_>>()
+        };
+        assert_eq!(listed(near), std::slice::from_ref(id));
+        assert!(listed(&archive).contains(id));
+    }
+
+    // What one has of a night makes nothing of the other's outdated.
+    world.set("2026-11-03T12:00:00.000Z");
+    let (report, begun, _) = run(&configured(&databases[0]), 2);
+    assert_eq!((report.made, begun.len()), (2, 2));
+    let cleaned = made[0].cleanup_blocking(cleanup(std::slice::from_ref(&archive)));
+    assert_eq!(cleaned.destinations[0].turns, 2, "those of one database");
+    assert_eq!(turns(&shared).len(), 8);
+    assert_eq!(last(&made[1]).unwrap().id.as_ref(), Some(&ids[1]));
 }
 
 #[test]

@@ -13,6 +13,8 @@ use teeline::{
 /// A clock, and records to back up.
 pub(crate) struct World {
     now_ms: Arc<AtomicI64>,
+    /// How often an engine has asked for randomness, so that no two get the same.
+    asked: Arc<AtomicU8>,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -20,6 +22,7 @@ impl World {
     pub(crate) fn at(time: &str) -> Self {
         let world = World {
             now_ms: Arc::new(AtomicI64::new(at(time).unix_ms())),
+            asked: Arc::default(),
             folder: tempfile::tempdir().unwrap(),
         };
         std::fs::write(world.records(), "{\"id\":1}\n{\"id\":2}\n").unwrap();
@@ -36,7 +39,7 @@ impl World {
 
     pub(crate) fn engine(&self) -> Engine {
         let (clock, timers) = (Arc::clone(&self.now_ms), Arc::clone(&self.now_ms));
-        let ids = AtomicU8::new(0);
+        let asked = Arc::clone(&self.asked);
         Engine::builder()
             .executor(Executor::Inline)
             .clock(Arc::new(move || {
@@ -50,7 +53,7 @@ impl World {
                 })
             }))
             .random(Arc::new(move |bytes| {
-                bytes.fill(ids.fetch_add(1, Ordering::SeqCst));
+                bytes.fill(asked.fetch_add(1, Ordering::SeqCst));
                 Ok(())
             }))
             .build()
