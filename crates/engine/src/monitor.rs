@@ -280,7 +280,7 @@ fn why_broken(broken: impl Iterator<Item = NotAChain>) -> Vec<BackupError> {
     }
     let error = |(why, times): (NotAChain, usize)| match times {
         1 => unrestorable("a backup", &why),
-        times => unrestorable(&format!("{times} backups"), &why),
+        times => unrestorable(format!("{times} backups"), &why),
     };
     reasons.into_iter().map(error).collect()
 }
