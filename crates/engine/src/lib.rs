@@ -66,6 +66,7 @@ mod run_records;
 mod schedule;
 mod scrub;
 mod set_aside;
+mod standing;
 mod status;
 mod sync;
 mod unpublished;

@@ -19,6 +19,7 @@ use teeline_sources::s3db::{ExportedBackup, record_line, schema_export};
 use super::rows::Rows;
 use crate::chain::Chain;
 use crate::restore::Contents;
+use crate::standing::records_as_objects;
 
 /// The last link of a chain, as a source.
 pub(super) struct ChainSource {
@@ -26,6 +27,8 @@ pub(super) struct ChainSource {
     chain: Chain,
     /// The documented export of its schemas, where it is of a database.
     export: Option<Bytes>,
+    /// What the manifest counts among the records, and a restore gives as objects.
+    records_as_objects: u64,
 }
 
 impl ChainSource {
@@ -38,6 +41,7 @@ impl ChainSource {
             None => None,
         };
         Ok(ChainSource {
+            records_as_objects: records_as_objects(&chain).await?,
             manifest,
             chain,
             export,
@@ -46,7 +50,8 @@ impl ChainSource {
 
     /// Whether what was placed is what the link has, by its manifest.
     fn check(&self, placed: &Placed<'_>) -> Result<(), BackupError> {
-        let found: u64 = placed.resources.iter().map(|it| it.records).sum();
+        let lines: u64 = placed.resources.iter().map(|it| it.records).sum();
+        let found = lines + self.records_as_objects;
         let expected = self.manifest.totals.records;
         if found == expected {
             return Ok(());

@@ -92,6 +92,12 @@ impl Contents {
         stream::iter(all).flatten().boxed()
     }
 
+    /// Whether the records of a resource are objects, since the catalogue has lost it while the backup was read.
+    pub(crate) fn has_lost(&self, resource: &str) -> bool {
+        let overlay = self.stages.last().and_then(|last| last.overlay.as_ref());
+        overlay.is_some_and(|overlay| overlay.has_lost(resource))
+    }
+
     /// Finds out whether there is a record of each chosen id, before anything is written.
     pub(super) async fn find_ids(
         &self,

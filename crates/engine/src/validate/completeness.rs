@@ -7,8 +7,9 @@ use serde::Deserialize;
 use teeline_core::{BackupError, Manifest, SourceKind, layout};
 use teeline_sources::s3db::Catalogue;
 
-use crate::copies::Copies;
+use crate::chain::Chain;
 use crate::report::{CheckResult, RestoreReport};
+use crate::standing::{Standing, records_as_objects};
 
 /// The export of the schemas, as far as it counts.
 #[derive(Deserialize)]
@@ -25,12 +26,24 @@ struct Exported {
 /// Compares what was restored, of which the files have so many lines, with the manifest, and both with what the database's
 /// `s3db.json` in the backup says.
 pub(super) async fn check(
-    copies: &Copies,
+    chain: &Chain,
     restored: &RestoreReport,
     lines: Option<u64>,
 ) -> (CheckResult, Option<BackupError>) {
-    let manifest = &copies.manifest;
-    if let Err(error) = compare_counts(manifest, restored, lines) {
+    let (copies, manifest) = (chain.last(), chain.manifest());
+    let records_as_objects = match records_as_objects(chain).await {
+        Ok(count) => count,
+        Err(error) => return (CheckResult::Inconclusive, Some(error)),
+    };
+    let standing = Standing {
+        records: restored.restored.iter().map(|it| it.records_restored).sum(),
+        objects: restored.objects_restored,
+        records_as_objects,
+    };
+    let counted = compare_resources(manifest, restored)
+        .and_then(|()| standing.compare(manifest, "restored"))
+        .and_then(|()| compare_lines(manifest, standing.records, lines));
+    if let Err(error) = counted {
         return (CheckResult::Fail, Some(error));
     }
     if manifest.source.kind != SourceKind::S3db {
@@ -57,11 +70,7 @@ pub(super) async fn check(
     }
 }
 
-fn compare_counts(
-    manifest: &Manifest,
-    restored: &RestoreReport,
-    lines: Option<u64>,
-) -> Result<(), BackupError> {
+fn compare_resources(manifest: &Manifest, restored: &RestoreReport) -> Result<(), BackupError> {
     let lacking = |name: &str, message: String| {
         Err(BackupError::corrupt(format!("resource {name:?}"), message))
     };
@@ -83,28 +92,18 @@ fn compare_counts(
             return lacking(&resource.name, message);
         }
     }
-    let total: u64 = restored
-        .restored
-        .iter()
-        .map(|one| one.records_restored)
-        .sum();
-    let expected = manifest.totals.records;
-    for (found, what) in [
-        (Some(total), "restored"),
-        (lines, "found where they were restored to"),
-    ] {
-        if let Some(found) = found.filter(|found| *found != expected) {
-            let message = format!("{found} records were {what}, the manifest has {expected}");
-            return Err(BackupError::corrupt(&manifest.id, message));
-        }
-    }
-    let (found, expected) = (restored.objects_restored, manifest.totals.objects);
-    match found == expected {
-        true => Ok(()),
-        false => {
-            let message = format!("{found} objects were restored, the manifest has {expected}");
+    Ok(())
+}
+
+fn compare_lines(manifest: &Manifest, records: u64, lines: Option<u64>) -> Result<(), BackupError> {
+    match lines {
+        Some(found) if found != records => {
+            let message = format!(
+                "{found} records were found where they were restored to, and {records} were restored"
+            );
             Err(BackupError::corrupt(&manifest.id, message))
         }
+        _ => Ok(()),
     }
 }
 
@@ -119,6 +118,9 @@ fn compare_schemas(
     let export: Export = serde_json::from_slice(export)
         .map_err(|error| BackupError::corrupt(layout::SCHEMA_EXPORT, error))?;
     let plan = &manifest.plan;
+    // The resources of a full backup that was made of a link are those of the link, and the catalogue is what it was in the end of that
+    // one's scan: what came meanwhile is among the objects, and what was lost has no schema.
+    let is_of_link = manifest.consolidates.is_some();
     let is_of_all =
         plan.include.is_empty() && plan.exclude.is_empty() && plan.partitions.is_empty();
     let has = |name: &str| {
@@ -131,7 +133,7 @@ fn compare_schemas(
         .resources
         .iter()
         .find(|resource| !has(&resource.name));
-    if let Some(lacking) = lacking.filter(|_| is_of_all) {
+    if let Some(lacking) = lacking.filter(|_| is_of_all && !is_of_link) {
         let message = "the database had it, and the backup doesn't";
         return Err(BackupError::corrupt(
             format!("resource {:?}", lacking.name),
@@ -141,6 +143,10 @@ fn compare_schemas(
     for resource in &manifest.resources {
         let exported = export.resources.get(&resource.name);
         let exported = exported.map(|exported| exported.record_count);
+        let is_lost = is_of_link && catalogue.resource(&resource.name).is_none();
+        if is_lost && (exported, resource.records) == (None, 0) {
+            continue;
+        }
         if exported != Some(resource.records) {
             let said = exported.map_or("nothing of it".to_owned(), |count| {
                 format!("{count} records")

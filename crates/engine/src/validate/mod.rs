@@ -9,7 +9,6 @@ use teeline_core::{BackupError, BackupId, Class, Depth, Timestamp};
 
 use crate::catalog::{Asked, ask_all, resolve, resolve_all};
 use crate::chain::{Chain, Parents};
-use crate::copies::Copies;
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::keys::Keys;
@@ -181,7 +180,7 @@ async fn restore_aside(
         }
     };
     let scratch = request.scratch.take(engine, &id).await?;
-    let checked = check_restored(engine, request, &scratch, chain.last(), validation).await;
+    let checked = check_restored(engine, request, &scratch, &chain, validation).await;
     let removed = scratch.remove().await;
     checked.and(removed)
 }
@@ -322,7 +321,7 @@ async fn check_restored(
     engine: &Engine,
     request: &ValidateRequest,
     scratch: &Taken,
-    copies: &Copies,
+    chain: &Chain,
     validation: &mut BackupValidation,
 ) -> Result<(), BackupError> {
     let which = Which::Id(validation.backup_id.clone());
@@ -357,7 +356,7 @@ async fn check_restored(
         validation.because(&error);
     }
     let lines = scratch.count_lines().await?;
-    let (completeness, error) = completeness::check(copies, &restored, lines).await;
+    let (completeness, error) = completeness::check(chain, &restored, lines).await;
     validation.checks.completeness = completeness;
     if let Some(error) = error {
         validation.because(&error);

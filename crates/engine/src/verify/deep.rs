@@ -14,6 +14,7 @@ use crate::keys::Keys;
 use crate::plain::count_lines;
 use crate::report::Contained;
 use crate::restore::{Contents, count_first};
+use crate::standing::{Standing, records_as_objects};
 
 /// Reads a copy through, whose digests are right.
 ///
@@ -45,8 +46,12 @@ pub(super) async fn read_through(
     while let Some(frames) = frames.try_next().await? {
         contained.objects += count_first(&frames);
     }
-    compare("records", contained.records, manifest.totals.records)?;
-    compare("objects", contained.objects, manifest.totals.objects)?;
+    let standing = Standing {
+        records: contained.records,
+        objects: contained.objects,
+        records_as_objects: records_as_objects(&chain).await?,
+    };
+    standing.compare(&manifest, "read")?;
     Ok(contained)
 }
 
@@ -68,12 +73,4 @@ fn count_not_json(resource: &Arc<str>, lines: &[u8]) -> u64 {
     let each = lines.split_inclusive(|byte| *byte == b'\n');
     let not_json = each.filter(|line| parse(resource, 1, line).is_err());
     not_json.count() as u64
-}
-
-fn compare(what: &str, found: u64, expected: u64) -> Result<(), BackupError> {
-    if found == expected {
-        return Ok(());
-    }
-    let message = format!("{found} {what} were read, the manifest has {expected}");
-    Err(BackupError::corrupt("the backup", message))
 }

@@ -7,21 +7,22 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod database;
+mod lost;
 mod moving;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
-use common::{engine, store};
-use database::{after, before};
+use common::store;
+use database::{Database, after, before};
 use moving::Moving;
 use serde_json::Value;
 use teeline::sinks::MemorySink;
 use teeline::{
-    BackupReport, BackupRequest, Class, Connection, DestinationSpec, Engine, Executor,
-    RepairRequest, RestoreCounts, RestoreReport, RestoreRequest, RestoreStatus, RestoreTarget,
-    S3dbSource, ScanOptions, SettleOutcome, SettledCounts, Settling, Sink, VerifyRequest, Which,
+    BackupReport, BackupRequest, Class, Connection, DestinationSpec, Engine, RepairRequest,
+    RestoreCounts, RestoreReport, RestoreRequest, RestoreStatus, RestoreTarget, S3dbSource,
+    ScanOptions, SettleOutcome, SettledCounts, Settling, Sink, VerifyRequest, Which,
 };
 use teeline_core::{Frame, Manifest, ObjectKey, document};
 use teeline_embedded_s3::{Credentials, EmbeddedS3};
@@ -38,6 +39,11 @@ struct Made {
 
 impl Made {
     async fn new(settle_passes_max: u32) -> Self {
+        Self::of("full", settle_passes_max, after()).await
+    }
+
+    /// Of this type, an incremental one after a full one that nobody disturbed, while the database became another one.
+    async fn of(backup_type: &str, settle_passes_max: u32, becomes: Database) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = Credentials {
             access_key: "me".into(),
@@ -52,13 +58,20 @@ impl Made {
             piece_bytes: 100_000,
             ..ScanOptions::default()
         };
-        let source = Moving {
-            inner: S3dbSource::new(connection, options),
-            becomes: after(),
-        };
-        let engine = engine(Executor::Threads(2));
+        let source = || S3dbSource::new(connection.clone(), options);
+        // One whose ids differ.
+        let engine = Engine::builder().workers(2).build().unwrap();
         let (sink, at) = store("copy");
-        let request = BackupRequest::new(source, vec![at.clone()]);
+        if backup_type == "incremental" {
+            let full = BackupRequest::new(source(), vec![at.clone()]);
+            assert_eq!(engine.backup(full).await.exit_code(), 0);
+        }
+        let source = Moving {
+            inner: source(),
+            becomes,
+        };
+        let mut request = BackupRequest::new(source, vec![at.clone()]);
+        request.backup_type = backup_type.parse().unwrap();
         let report = engine.backup(request).await;
         assert_eq!(report.exit_code(), 0, "{report:?}");
         Made {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use teeline::{BackupError, Connection, S3dbSource, Source};
+use teeline_core::chain::Base;
 use teeline_core::{Attachment, Item, Placed, ResourceKind, Scan, ScanPlan, Selection, SourceKind};
 
 use super::database::Database;
@@ -33,11 +34,29 @@ impl Source for Moving {
         self.inner.describe(placed)
     }
 
+    fn tells_changes(&self) -> bool {
+        true
+    }
+
     async fn scan(&self, selection: Selection) -> Result<Box<dyn Scan>, BackupError> {
-        Ok(Box::new(MovingScan {
-            inner: self.inner.scan(selection).await?,
+        Ok(self.moving(self.inner.scan(selection).await?))
+    }
+
+    async fn scan_changes(
+        &self,
+        selection: Selection,
+        base: Base,
+    ) -> Result<Box<dyn Scan>, BackupError> {
+        Ok(self.moving(self.inner.scan_changes(selection, base).await?))
+    }
+}
+
+impl Moving {
+    fn moving(&self, inner: Box<dyn Scan>) -> Box<dyn Scan> {
+        Box::new(MovingScan {
+            inner,
             change: Some((self.inner.connection().clone(), self.becomes.clone())),
-        }))
+        })
     }
 }
 
