@@ -14,7 +14,7 @@ use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::keys::Keys;
 use crate::ledger::Ledger;
-use crate::report::{DestinationError, RepairReport};
+use crate::report::{DestinationError, RepairReport, RepairStatus};
 use crate::request::Cancel;
 use crate::run_folders::{RunFolder, Searched, search_all};
 
@@ -186,6 +186,11 @@ async fn repair_all(
             }),
         }
     }
+    // What a manifest that was made again makes whole elsewhere.
+    let incomplete: &[RepairStatus] = match request.work {
+        RepairWork::Everything => &[RepairStatus::Refused, RepairStatus::Absent],
+        RepairWork::Manifests | RepairWork::Copies => &[RepairStatus::Refused],
+    };
     for id in wanted(request, &searched)? {
         let is_named = request.id.as_ref() == Some(&id);
         let heal = Heal {
@@ -208,11 +213,11 @@ async fn repair_all(
             keys: &request.keys,
         };
         let mut run = rebuild.run(&mut report.errors).await;
-        if heals && run.has_its_manifest_again() {
+        if heals && run.has_its_manifest_again(incomplete) {
             // By what is there again the other copies heal. What can't be read beside them was said.
             let mut errors = Vec::new();
             if let Some(healed) = heal.run(&mut mended, &mut errors).await {
-                run.refused_are_as_in(healed);
+                run.incomplete_are_as_in(healed, incomplete);
             }
             errors.retain(|error| !report.errors.contains(error));
             report.errors.extend(errors);

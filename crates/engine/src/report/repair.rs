@@ -119,19 +119,20 @@ impl RepairReport {
 }
 
 impl RepairedRun {
-    /// Whether a manifest was made again somewhere, and something was in the way elsewhere.
-    pub(crate) fn has_its_manifest_again(&self) -> bool {
-        let has = |status| self.destinations.iter().any(|copy| copy.status == status);
-        has(RepairStatus::Reconstructed) && has(RepairStatus::Refused)
+    /// Whether a manifest was made again somewhere, by which copies may be completed elsewhere that have one of these statuses.
+    pub(crate) fn has_its_manifest_again(&self, incomplete: &[RepairStatus]) -> bool {
+        let has =
+            |status: &RepairStatus| self.destinations.iter().any(|copy| copy.status == *status);
+        has(&RepairStatus::Reconstructed) && incomplete.iter().any(has)
     }
 
-    /// Takes from `later`, of the same run, what has become of the copies that were refused.
-    pub(crate) fn refused_are_as_in(&mut self, later: RepairedRun) {
+    /// Takes from `later`, of the same run, what has become of the copies that had one of these statuses.
+    pub(crate) fn incomplete_are_as_in(&mut self, later: RepairedRun, incomplete: &[RepairStatus]) {
         for copy in later.destinations {
             let mut ours = self.destinations.iter_mut();
-            let refused = ours.find(|ours| ours.name == copy.name);
-            if let Some(refused) = refused.filter(|ours| ours.status == RepairStatus::Refused) {
-                *refused = copy;
+            let ours = ours.find(|ours| ours.name == copy.name);
+            if let Some(ours) = ours.filter(|ours| incomplete.contains(&ours.status)) {
+                *ours = copy;
             }
         }
     }

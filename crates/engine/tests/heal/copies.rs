@@ -80,6 +80,24 @@ async fn a_manifest_that_is_made_again_at_one_heals_the_other() {
 }
 
 #[tokio::test]
+async fn a_manifest_that_is_made_again_at_one_leads_to_a_copy_at_the_other() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    for key in world.sinks[1].keys() {
+        world.harm(1, &key, Harm::Lost).await;
+    }
+    let manifest = world.file(&id, "manifest.json");
+    world.harm(0, &manifest, Harm::Lost).await;
+    let mut request = RepairRequest::everything(world.at.to_vec());
+    request.id = Some(id.clone());
+    let report = world.engine.repair(request).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    let became = [RepairStatus::Reconstructed, RepairStatus::Copied];
+    assert_eq!(statuses(&report), became);
+    world.assert_whole(&id, "both").await;
+}
+
+#[tokio::test]
 async fn what_a_run_says_that_published_nothing_contradicts_nothing() {
     let world = World::new();
     let id = world.backed_up(|_| ()).await;
