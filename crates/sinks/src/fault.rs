@@ -160,7 +160,7 @@ impl Faults {
                 When::From(n) => call >= n,
                 When::Probability(probability) => self.random.happens(probability),
             };
-            if applies {
+            if applies && fault.what.has_effect_in(operation) {
                 drawn = drawn.or(Some(fault.what));
             }
         }

@@ -119,3 +119,20 @@ pub enum What {
     /// The code panics.
     Panic,
 }
+
+impl What {
+    /// Whether calls of this operation are any different for it.
+    pub fn has_effect_in(self, operation: Operation) -> bool {
+        match self {
+            What::Fail(_) | What::Stall | What::LoseReply | What::Panic => true,
+            What::FlipBit | What::LoseByte => matches!(
+                operation,
+                Operation::Write | Operation::Put | Operation::Read
+            ),
+            What::Duplicate => matches!(
+                operation,
+                Operation::Commit | Operation::Put | Operation::Delete
+            ),
+        }
+    }
+}

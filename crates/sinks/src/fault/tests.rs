@@ -72,6 +72,21 @@ async fn makes_calls_twice_and_is_witnessed() {
 }
 
 #[tokio::test]
+async fn what_has_no_effect_isnt_counted() {
+    let whats = [What::FlipBit, What::LoseByte, What::Duplicate];
+    let begins = whats.map(|what| Fault::new(Operation::Begin, When::From(1), what));
+    let deletes = [What::FlipBit, What::LoseByte]
+        .map(|what| Fault::new(Operation::Delete, When::From(1), what));
+    let twice = Fault::new(Operation::Delete, When::From(1), What::Duplicate);
+    let rules = begins.into_iter().chain(deletes).chain([twice]);
+    let sink = faulty(rules.fold(FaultPlan::new(1), FaultPlan::with));
+    sink.begin(&key("a"), 1).await.unwrap();
+    assert_eq!(sink.hits().load(Ordering::Relaxed), 0);
+    sink.delete(&key("a")).await.unwrap();
+    assert_eq!(sink.hits().load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
 #[should_panic(expected = "injected fault in Head")]
 async fn panics() {
     let plan = FaultPlan::new(1).with(Fault::new(Operation::Head, When::From(1), What::Panic));
