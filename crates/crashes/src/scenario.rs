@@ -1,8 +1,11 @@
 //! What is being done when the kill comes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+
+use teeline::BackupId;
 
 use crate::files::files;
 use crate::harm::{harm, lose_all, lose_manifests, what_was_damaged_is_kept};
@@ -116,6 +119,10 @@ pub fn scenarios() -> Vec<Scenario> {
                 }
             },
             arguments: |world| world.backup(&["full", "--resume", "latest"]),
+            done: |world, ran| {
+                world.expect(ran)?;
+                nothing_is_left_broken_off(world)
+            },
             ..backup
         },
         restore_scenario(),
@@ -260,6 +267,17 @@ fn all_is_restored(world: &mut World, _: &Ran) -> Result<(), Wrong> {
     match world.latest_holds(&files(&world.folder().join(RESTORED))?) {
         true => Ok(()),
         false => Err("the same again restores something else".to_owned()),
+    }
+}
+
+fn nothing_is_left_broken_off(world: &World) -> Result<(), Wrong> {
+    let listed: BTreeSet<BackupId> = world.check()?.into_iter().flatten().collect();
+    let unlisted = world.unlisted()?;
+    let mut left: Vec<BackupId> = unlisted.iter().flat_map(|name| name.parse()).collect();
+    left.retain(|id| !listed.contains(id));
+    match left.is_empty() {
+        true => Ok(()),
+        false => Err(format!("{left:?} isn't taken up")),
     }
 }
 

@@ -88,7 +88,7 @@ impl World {
     }
 
     /// Folders and temporary files in destinations that belong to no backup that is listed.
-    fn unlisted(&self) -> Result<BTreeSet<String>, Wrong> {
+    pub(crate) fn unlisted(&self) -> Result<BTreeSet<String>, Wrong> {
         let listed = self.check()?;
         let mut left = BTreeSet::new();
         for (place, listed) in self.destinations.iter().zip(listed) {
