@@ -13,7 +13,7 @@ use shared::documented::{assert_shown, rows, tests};
 use shared::workspace;
 
 /// The faults that the document has.
-const FAULTS: usize = 59;
+const FAULTS: usize = 61;
 
 #[test]
 fn each_fault_has_a_test_that_exists() {
