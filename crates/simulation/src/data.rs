@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use teeline::sinks::MemorySink;
 use teeline::sources::Io;
 use teeline::{BackupError, BackupId, Class, JsonlSource, Sink, Source, Target};
 use teeline_core::chain::Base;
@@ -287,7 +286,7 @@ impl Target for Restored {
 }
 
 /// The bytes of an object.
-pub(crate) async fn whole(sink: &MemorySink, key: &ObjectKey) -> Result<Bytes, String> {
+pub(crate) async fn whole(sink: &dyn Sink, key: &ObjectKey) -> Result<Bytes, String> {
     let looked = sink.head(key).await.map_err(|error| error.to_string())?;
     let read = sink.read(key, 0..looked.bytes).await;
     read.map_err(|error| error.to_string())

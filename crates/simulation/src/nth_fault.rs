@@ -1,6 +1,7 @@
 //! One thing goes wrong in each run: the first call of a kind, then the second, and so on, until a run makes no further one.
 //! Whatever call it is, nothing that was there is lost, what is said is true, and the same done again does it.
 
+mod done;
 mod scene;
 mod set;
 mod stores;
@@ -15,6 +16,7 @@ use teeline::sinks::{DiskCall, DiskFault, Operation, What};
 use teeline_core::Random;
 
 use crate::life;
+use crate::oracle::name;
 use crate::world::World;
 use scene::Scene;
 pub use set::Set;
@@ -77,6 +79,14 @@ impl Doing {
         matches!(self, Doing::Sealed | Doing::ResumeSealed | Doing::KeyChange)
     }
 
+    /// The destinations that go wrong, one in each run: both where one gives what the other one takes.
+    fn goes_wrong_at(self) -> &'static [usize] {
+        match self {
+            Doing::Heal | Doing::Sync => &[0, 1],
+            _ => &[0],
+        }
+    }
+
     /// Whether a run broke off before.
     fn resumes(self) -> bool {
         matches!(self, Doing::Resume | Doing::ResumeSealed)
@@ -134,7 +144,11 @@ pub fn of_stores() -> Vec<Wrong> {
         What::LoseByte,
         What::Panic,
     ];
-    let of = |operation| whats.map(move |what| Wrong::Store(operation, what));
+    let of = |operation| {
+        let whats = whats.into_iter();
+        let felt = whats.filter(move |what| what.has_effect_in(operation));
+        felt.map(move |what| Wrong::Store(operation, what))
+    };
     operations.into_iter().flat_map(of).collect()
 }
 
@@ -179,21 +193,34 @@ pub fn sweep(set: &Set, wrong: Wrong, step: u64, folder: &Path) -> Result<Swept,
 }
 
 fn sweep_on(set: &Set, wrong: Wrong, step: u64, folder: &Path) -> Result<Swept, String> {
-    let doing = set.doing;
     let mut swept = Swept::default();
+    for at in set.doing.goes_wrong_at() {
+        sweep_at(set, (wrong, *at), step, folder, &mut swept)?;
+    }
+    Ok(swept)
+}
+
+fn sweep_at(
+    set: &Set,
+    (wrong, at): (Wrong, usize),
+    step: u64,
+    folder: &Path,
+    swept: &mut Swept,
+) -> Result<(), String> {
+    let what = format!("{:?}, {wrong} at {}", set.doing, name(at));
     let mut nth = 1;
     loop {
-        let ran = one_run(set, wrong, nth, folder)
+        let ran = one_run(set, (wrong, at), nth, folder)
             .and_then(|ran| life::panicked().map(|()| ran))
-            .map_err(|broken| format!("{doing:?}, {wrong}, call {nth}: {broken}"))?;
+            .map_err(|broken| format!("{what}, call {nth}: {broken}"))?;
         if !ran.was_hit {
-            return Ok(swept);
+            return Ok(());
         }
         swept.runs += 1;
         swept.successes += u64::from(ran.is_success);
         nth += step.max(1);
         if nth > CALLS_MAX {
-            return Err(format!("{doing:?}, {wrong}: it goes on beyond call {nth}"));
+            return Err(format!("{what}: it goes on beyond call {nth}"));
         }
     }
 }
@@ -203,7 +230,7 @@ struct Ran {
     is_success: bool,
 }
 
-fn one_run(set: &Set, wrong: Wrong, nth: u64, folder: &Path) -> Result<Ran, String> {
+fn one_run(set: &Set, (wrong, at): (Wrong, usize), nth: u64, folder: &Path) -> Result<Ran, String> {
     let world = World::at(now_ms(), nth, false);
     let running = async {
         let engine = life::engine(&world, &Arc::new(Random::new(nth)), BUDGET_BYTES)?;
@@ -212,7 +239,7 @@ fn one_run(set: &Set, wrong: Wrong, nth: u64, folder: &Path) -> Result<Ran, Stri
             engine,
             set,
         };
-        scene.run(wrong, nth).await
+        scene.run(wrong, at, nth).await
     };
     match life::live(&world, None, running)? {
         Some(ran) => ran,

@@ -4,6 +4,7 @@
 mod damage;
 mod made;
 mod said;
+mod told;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +22,12 @@ use crate::store::Shelf;
 use crate::world::World;
 
 use damage::Damaged;
+pub(crate) use damage::is_file_of;
 pub(crate) use made::{Made, emitted_the_truth, restore};
-pub(crate) use said::{Happened, MayGo, Pass, Reported, says_the_truth, verdict_is_the_strategys};
+pub(crate) use said::{
+    Happened, MayGo, Pass, Reported, required, says_the_truth, verdict_is_the_strategys,
+};
+pub(crate) use told::{Told, by_check, by_cleanup, by_deletion, by_repair, by_sync, left_of};
 
 /// The bytes that an engine of the oracle may have in flight.
 const BUDGET_BYTES: u64 = 64 << 20;
@@ -107,6 +112,12 @@ impl Oracle {
             let ids = [&self.listed[number], &now].map(|listed| listed.keys().cloned().collect());
             for reported in &happened.reported {
                 says_the_truth(&name(number), reported, ids.each_ref(), happened)?;
+            }
+            let keys = self.shelves[number].objects.keys();
+            for told in &happened.told {
+                if told.name == name(number) {
+                    told.is_so(&ids[1], &keys, |id| self.is_damaged(number, id))?;
+                }
             }
             let unlisted = self.nothing_is_lost(number, &now, happened)?;
             now.extend(unlisted);

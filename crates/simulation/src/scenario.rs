@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use teeline::{
     BackupRequest, Class, CleanupRequest, DestinationSpec, DestinationStatus, Engine, Keys,
-    RepairRequest, RepairWork, RestoreStatus, Retention, RetentionPolicy, Span,
+    RepairRequest, RepairWork, RestoreStatus, Retention, RetentionPolicy, Span, StrategyKind,
 };
 use teeline_core::Random;
 use tokio::time::{sleep, timeout};
 
 use crate::data::{Lines, Records, Restored, lines};
 use crate::life::{engine, live};
-use crate::oracle::{Happened, MayGo, Oracle, Reported, emitted_the_truth};
+use crate::oracle::{
+    Happened, MayGo, Oracle, Reported, Told, by_cleanup, by_repair, emitted_the_truth, required,
+};
 use crate::secrets::{opened_by, recipient};
 use crate::world::{Moment, World};
 
@@ -70,7 +72,10 @@ enum Step {
 enum Came {
     Reported(Box<Reported>),
     Restored(Restored, RestoreStatus),
-    Completed,
+    /// What its report says.
+    Told(Vec<Told>),
+    /// The same, of what may have made copies complete.
+    Completed(Vec<Told>),
     Nothing,
 }
 
@@ -158,7 +163,7 @@ impl Scenario {
             if self.chance(20) {
                 steps.push(self.next_step(can_go));
             }
-            self.step(&engine, &destinations, &steps).await?;
+            self.step(&engine, &destinations, &steps, can_go).await?;
         }
         drop((engine, destinations));
         sleep(AFTERLIFE).await;
@@ -196,6 +201,7 @@ impl Scenario {
         engine: &Engine,
         destinations: &[DestinationSpec],
         steps: &[Step],
+        lists_are_whole: bool,
     ) -> Result<(), String> {
         self.world.note(|| format!("{steps:?}"));
         self.may_go.clear();
@@ -216,9 +222,17 @@ impl Scenario {
                 Came::Restored(restored, status) => {
                     emitted_the_truth(&self.oracle.made, &restored, status)?;
                 }
-                Came::Completed => happened.was_completed = true,
+                Came::Told(told) => happened.told = told,
+                Came::Completed(told) => {
+                    happened.told = told;
+                    happened.was_completed = true;
+                }
                 Came::Nothing => {}
             }
+        }
+        // Each may have changed what the other one says; and what a stale list shows was so once.
+        if steps.len() > 1 || !lists_are_whole {
+            happened.told.clear();
         }
         let mut reported = happened.reported.iter();
         happened.was_completed |=
@@ -247,11 +261,13 @@ impl Scenario {
         if work == RepairWork::Everything {
             self.oracle.is_healed(&repaired)?;
         }
-        let completed = || Happened {
+        let completed = |told| Happened {
             was_completed: true,
+            told,
             ..Happened::default()
         };
-        self.oracle.look(&completed()).await?;
+        let told = by_repair(&repaired, work == RepairWork::Everything);
+        self.oracle.look(&completed(told)).await?;
         let policy = RetentionPolicy {
             grace: Span::default(),
             ..RetentionPolicy::default()
@@ -260,7 +276,7 @@ impl Scenario {
         let cleaned = engine.cleanup(cleanup).await;
         self.world
             .ended(format!("last cleanup: exit code {}", cleaned.exit_code()));
-        self.oracle.look(&completed()).await?;
+        self.oracle.look(&completed(by_cleanup(&cleaned))).await?;
         for (number, cleaned) in cleaned.destinations.iter().enumerate() {
             let says_why = !cleaned.errors.is_empty()
                 || cleaned
@@ -316,6 +332,7 @@ impl Scenario {
         self.oracle.is_healed(&repaired)?;
         let completed = Happened {
             was_completed: true,
+            told: by_repair(&repaired, true),
             ..Happened::default()
         };
         self.oracle.look(&completed).await?;
@@ -336,6 +353,7 @@ impl Scenario {
         ));
         let displaced = Happened {
             may_go: vec![MayGo::AllBut(1)],
+            told: by_cleanup(&cleaned),
             ..Happened::default()
         };
         self.oracle.look(&displaced).await
@@ -344,13 +362,14 @@ impl Scenario {
     fn last_backup(&mut self, engine: Engine, destinations: Vec<DestinationSpec>) -> Doing {
         self.runs += 1;
         let lines = Arc::new(lines(&self.random, self.runs, 300));
+        let required = required(&destinations, StrategyKind::All);
         let mut request = BackupRequest::new(Records::of(&lines), destinations);
         if self.seals {
             request.recipients = vec![recipient(1)];
         }
         request.observer = Some(self.oracle.made.observer(&lines));
         Box::pin(async move {
-            let reported = Reported::by_all(engine.backup(request).await);
+            let reported = Reported::by_all(engine.backup(request).await, required);
             Came::Reported(Box::new(reported))
         })
     }

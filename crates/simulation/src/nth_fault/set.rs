@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use teeline::sinks::MemorySink;
-use teeline::{BackupId, BackupRequest, DestinationSpec, Engine, Resume, exit};
+use teeline::{BackupId, BackupRequest, DestinationSpec, Engine, Resume, StrategyKind, exit};
 use teeline_core::{ObjectKey, Random, layout, published_marker};
 use tokio::time::{Duration, sleep};
 
 use super::{BUDGET_BYTES, CALLS_MAX, Doing, now_ms};
 use crate::data::{Lines, Records, changed, lines, whole};
 use crate::life;
-use crate::oracle::{Made, Reported, destination, name};
+use crate::oracle::{Made, Reported, destination, is_file_of, name, required};
 use crate::secrets::{opened_by, recipient};
 use crate::store::Way;
 use crate::world::{Moment, World};
@@ -27,6 +27,7 @@ pub struct Set {
     pub(super) doing: Doing,
     pub(super) objects: [Objects; 2],
     pub(super) made: Made,
+    pub(super) older: Option<BackupId>,
     pub(super) newer: Option<BackupId>,
     /// A run that broke off.
     pub(super) unfinished: Option<BackupId>,
@@ -122,6 +123,26 @@ impl Set {
         Err("no run has broken off".to_owned())
     }
 
+    /// The files of backups that a destination has, each of which has to stay: in its place, or, of what is to be healed, below
+    /// `damaged/`.
+    pub(super) fn files_to_stay(
+        &self,
+        number: usize,
+    ) -> impl Iterator<Item = &(ObjectKey, Vec<u8>)> {
+        let older = self.older.iter().filter(|_| self.doing != Doing::Cleanup);
+        let ids: Vec<_> = older.chain(&self.newer).collect();
+        let keys_change = self.doing == Doing::KeyChange;
+        let is_to_stay = move |key: &ObjectKey| {
+            let is_key_object = key.as_str().contains(&format!("/{}/", layout::KEYS));
+            // Entries of those that stay are folded by a cleanup.
+            let is_folded = self.doing == Doing::Cleanup && layout::catalog_entry_id(key).is_some();
+            let is_file = ids.iter().any(|id| is_file_of(key, id));
+            is_file && !is_folded && !(keys_change && is_key_object)
+        };
+        let objects = self.objects[number].iter();
+        objects.filter(move |(key, _)| is_to_stay(key))
+    }
+
     /// Two stores in memory that hold what was there before.
     pub(super) fn stores(&self) -> [MemorySink; 2] {
         let sinks = [0, 1].map(|number| MemorySink::new(name(number)).in_pages());
@@ -139,6 +160,7 @@ impl Set {
             doing,
             objects: Default::default(),
             made: Made::default(),
+            older: None,
             newer: None,
             unfinished: None,
             to_stay: Default::default(),
@@ -200,7 +222,7 @@ impl Set {
             _ => ([both.clone(), both.clone()], both),
         };
         drop(is_lost);
-        set.newer = Some(newer);
+        (set.older, set.newer) = (Some(older), Some(newer));
         Ok(set)
     }
 
@@ -214,6 +236,7 @@ impl Set {
         resume: Option<Resume>,
     ) -> Reported {
         let lines = Arc::new(self.lines(number));
+        let required = required(&to, StrategyKind::All);
         let mut request = BackupRequest::new(Records::of(&lines), to);
         request.block_bytes = Some(1 << 10);
         if self.doing.resumes() {
@@ -229,7 +252,7 @@ impl Set {
         }
         request.resume = resume;
         request.observer = Some(made.observer(&lines));
-        Reported::by_all(engine.backup(request).await)
+        Reported::by_all(engine.backup(request).await, required)
     }
 
     /// Whether the backup of a number has only what has changed.

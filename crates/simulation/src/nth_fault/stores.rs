@@ -1,17 +1,22 @@
-//! Two destinations, in memory or in folders, the first of which goes wrong.
+//! Two destinations, in memory or in folders, one of which goes wrong.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use futures::StreamExt;
 use teeline::sinks::{
     Fault, FaultPlan, FaultSink, FilesystemOptions, FilesystemSink, Io, MemorySink, When,
 };
 use teeline::{DestinationSpec, Sink};
+use teeline_core::ObjectKey;
 use tempfile::TempDir;
 
 use super::{Set, Wrong};
+use crate::data::whole;
 use crate::oracle::{destination_of, name};
 
 /// Where the destinations are.
@@ -57,28 +62,46 @@ impl Stores {
         both.into_iter().collect()
     }
 
-    /// The destinations, the first of which goes wrong at its call number `nth`; and how often it did.
+    /// All that a destination holds.
+    pub(super) async fn objects(
+        &self,
+        number: usize,
+    ) -> Result<BTreeMap<ObjectKey, Bytes>, String> {
+        let sink = self.sink(number);
+        let listed: Vec<_> = sink.list(None).collect().await;
+        let mut objects = BTreeMap::new();
+        for meta in listed {
+            let key = meta.map_err(|error| error.to_string())?.key;
+            let bytes = whole(sink.as_ref(), &key).await?;
+            objects.insert(key, bytes);
+        }
+        Ok(objects)
+    }
+
+    /// The destinations, of which the one with the number `at` goes wrong at its call number `nth`; and how often it did.
     pub(super) fn failing(
         &self,
         wrong: Wrong,
+        at: usize,
         nth: u64,
     ) -> Result<(Vec<DestinationSpec>, Arc<AtomicU64>), String> {
         let (sink, hits): (Arc<dyn Sink>, _) = match (wrong, self) {
-            (Wrong::Disk(at, fault), Stores::Folders(folder)) => {
+            (Wrong::Disk(calls_of, fault), Stores::Folders(folder)) => {
                 let (hits, calls) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
                 let noted = Arc::clone(&hits);
                 let interfere = move |call| {
-                    let is_it = call == at && calls.fetch_add(1, Ordering::Relaxed) + 1 == nth;
+                    let is_it =
+                        call == calls_of && calls.fetch_add(1, Ordering::Relaxed) + 1 == nth;
                     noted.fetch_add(u64::from(is_it), Ordering::Relaxed);
                     is_it.then_some(fault)
                 };
-                let root = root(folder.path(), 0);
+                let root = root(folder.path(), at);
                 let sink = FilesystemSink::failing(root, inline(), Arc::new(interfere));
                 (Arc::new(sink), hits)
             }
             (Wrong::Store(operation, what), _) => {
                 let fault = Fault::new(operation, When::Nth(nth), what);
-                let sink = FaultSink::new(self.sink(0), FaultPlan::new(nth).with(fault));
+                let sink = FaultSink::new(self.sink(at), FaultPlan::new(nth).with(fault));
                 let hits = sink.hits();
                 (Arc::new(sink), hits)
             }
@@ -86,7 +109,8 @@ impl Stores {
                 return Err("memory makes no system calls".to_owned());
             }
         };
-        let both = vec![destination_of(0, sink)?, destination_of(1, self.sink(1))?];
+        let mut both = self.destinations()?;
+        both[at] = destination_of(at, sink)?;
         Ok((both, hits))
     }
 }

@@ -62,8 +62,13 @@ impl Oracle {
     /// Whether something of a backup, or of what it needs, is damaged at a store.
     pub(super) fn is_harmed(&self, store: usize, id: &BackupId) -> bool {
         let chain = self.chain(id);
+        chain.iter().any(|id| self.is_damaged(store, id))
+    }
+
+    /// Whether something of a backup itself is.
+    pub(super) fn is_damaged(&self, store: usize, id: &BackupId) -> bool {
         let mut damaged = self.damaged.iter();
-        damaged.any(|it| it.store == store && chain.contains(&it.backup) && self.stands(it))
+        damaged.any(|it| it.store == store && it.backup == *id && self.stands(it))
     }
 
     /// Whether it isn't healed.
@@ -136,7 +141,7 @@ impl Oracle {
 }
 
 /// Whether an object is a file that a backup is made of: a marker of a run that was taken up isn't needed any more.
-fn is_file_of(key: &ObjectKey, id: &BackupId) -> bool {
+pub(crate) fn is_file_of(key: &ObjectKey, id: &BackupId) -> bool {
     let file = key.as_str().strip_prefix(id.as_str());
     let file = file.and_then(|file| file.strip_prefix('/'));
     let is_in_folder = file.is_some_and(|file| layout::resumption_number(file).is_none());

@@ -1,8 +1,12 @@
 //! What was asked for and what was said, compared with what is so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use teeline::{BackupId, BackupReport, DestinationStatus, RunStatus, StrategyKind};
+use teeline::{
+    BackupId, BackupReport, DestinationSpec, DestinationStatus, RunStatus, StrategyKind,
+};
+
+use super::Told;
 
 /// Backups that may be gone after what has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub(crate) struct Reported {
     pub(crate) report: BackupReport,
     pub(crate) passes: Vec<Pass>,
     pub(crate) strategy: StrategyKind,
+    /// Whether each destination that was asked for has to have it.
+    pub(crate) required: BTreeMap<String, bool>,
     /// Whether it was to be a link, whatever has become of it.
     pub(crate) was_to_link: bool,
 }
@@ -41,8 +47,8 @@ impl Reported {
         self.report.parent.is_some() || self.was_to_link
     }
 
-    /// Of a run of one pass to everybody.
-    pub(crate) fn by_all(report: BackupReport) -> Self {
+    /// Of a run of one pass to everybody, all of whom have to have it.
+    pub(crate) fn by_all(report: BackupReport, required: BTreeMap<String, bool>) -> Self {
         let names = report.destinations.iter().map(|at| at.name.clone());
         let destinations: Vec<String> = names.collect();
         let pass = report.id.clone().map(|id| Pass { id, destinations });
@@ -50,9 +56,17 @@ impl Reported {
             passes: pass.into_iter().collect(),
             report,
             strategy: StrategyKind::All,
+            required,
             was_to_link: false,
         }
     }
+}
+
+/// Whether each of these destinations has to have a backup: as was said, or under `all`.
+pub(crate) fn required(to: &[DestinationSpec], strategy: StrategyKind) -> BTreeMap<String, bool> {
+    let under_all = strategy == StrategyKind::All;
+    let of_one = |at: &DestinationSpec| (at.name.clone(), at.required.unwrap_or(under_all));
+    to.iter().map(of_one).collect()
 }
 
 /// What has happened since the last look.
@@ -62,6 +76,8 @@ pub(crate) struct Happened {
     pub(crate) may_go: Vec<MayGo>,
     /// Runs that have reported. Those that haven't may have come to anything.
     pub(crate) reported: Vec<Reported>,
+    /// What the report of anything else says; nothing where others were at work at the same time.
+    pub(crate) told: Vec<Told>,
     /// Whether backups may have been copied or repaired meanwhile, so that one may be where its run says that it isn't.
     pub(crate) was_completed: bool,
 }
@@ -112,9 +128,19 @@ pub(crate) fn says_the_truth(
     }
 }
 
-/// Whether the verdict of a run follows from what it says of its destinations.
+/// Whether the verdict of a run follows from what it says of its destinations, which are those that were asked for; one that came to
+/// nothing may say nothing of any.
 pub(crate) fn verdict_is_the_strategys(reported: &Reported) -> Result<(), String> {
     let report = &reported.report;
+    let said = report.destinations.iter();
+    let said: BTreeMap<String, bool> = said.map(|at| (at.name.clone(), at.required)).collect();
+    let came_to_nothing = said.is_empty() && report.status == RunStatus::Failed;
+    if said != reported.required && !came_to_nothing {
+        return Err(format!(
+            "P2: it was asked for at {:?}, which are required or not, and the report says {report:?}",
+            reported.required
+        ));
+    }
     let count = |status| {
         let said = report.destinations.iter();
         said.filter(|said| said.status == status).count()

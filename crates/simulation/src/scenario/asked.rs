@@ -10,7 +10,7 @@ use teeline::{
 
 use super::{Came, Doing, Scenario};
 use crate::data::{Lines, Records, SourceFault, changed, lines};
-use crate::oracle::{Pass, Reported};
+use crate::oracle::{Pass, Reported, required};
 use crate::secrets::recipient;
 
 /// So many of the last backups that were asked for may be asked for again.
@@ -156,6 +156,7 @@ impl Scenario {
         }
         let strategy = asked.strategy;
         let lag = self.lag(strategy, &to);
+        let required = required(&to, strategy);
         let mut request = BackupRequest::new(source, to);
         request.strategy = strategy;
         if asked.is_incremental {
@@ -210,6 +211,7 @@ impl Scenario {
                 report,
                 passes: passes.all(),
                 strategy,
+                required,
                 was_to_link,
             }))
         })

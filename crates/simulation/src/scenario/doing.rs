@@ -10,7 +10,7 @@ use teeline::{
 
 use super::{Came, Doing, Scenario, Step};
 use crate::data::Restored;
-use crate::oracle::MayGo;
+use crate::oracle::{MayGo, by_check, by_cleanup, by_deletion, by_repair, by_sync};
 
 impl Scenario {
     pub(super) fn begin(&mut self, step: Step, engine: &Engine, to: &[DestinationSpec]) -> Doing {
@@ -30,8 +30,9 @@ impl Scenario {
                 request.deep = self.chance(50);
                 request.keys = self.oracle.keys.clone();
                 Box::pin(async move {
-                    ended("verify", engine.verify(request).await.exit_code());
-                    Came::Nothing
+                    let report = engine.verify(request).await;
+                    ended("verify", report.exit_code());
+                    Came::Told(by_check(&report))
                 })
             }
             Step::Cleanup => {
@@ -46,8 +47,9 @@ impl Scenario {
                     .push(MayGo::AllBut(usize::try_from(newest).unwrap_or(1)));
                 Box::pin(async move {
                     let request = CleanupRequest::new(to, policy);
-                    ended("cleanup", engine.cleanup(request).await.exit_code());
-                    Came::Nothing
+                    let report = engine.cleanup(request).await;
+                    ended("cleanup", report.exit_code());
+                    Came::Told(by_cleanup(&report))
                 })
             }
             Step::Delete => {
@@ -65,7 +67,7 @@ impl Scenario {
                 Box::pin(async move {
                     let report = engine.delete(request).await;
                     ended("delete", report.exit_code());
-                    Came::Nothing
+                    Came::Told(by_deletion(&report))
                 })
             }
             Step::Repair => {
@@ -78,14 +80,15 @@ impl Scenario {
                 request.keys = self.oracle.keys.clone();
                 Box::pin(async move {
                     let work = request.work;
-                    let code = engine.repair(request).await.exit_code();
-                    ended(&format!("repair {work:?}"), code);
-                    Came::Completed
+                    let report = engine.repair(request).await;
+                    ended(&format!("repair {work:?}"), report.exit_code());
+                    Came::Completed(by_repair(&report, work != RepairWork::Manifests))
                 })
             }
             Step::Sync => Box::pin(async move {
-                ended("sync", engine.sync(SyncRequest::new(to)).await.exit_code());
-                Came::Completed
+                let report = engine.sync(SyncRequest::new(to)).await;
+                ended("sync", report.exit_code());
+                Came::Completed(by_sync(&report))
             }),
         }
     }
