@@ -122,6 +122,7 @@ impl Oracle {
             let unlisted = self.nothing_is_lost(number, &now, happened)?;
             now.extend(unlisted);
             self.listed[number] = now;
+            self.no_byte_is_lost(number)?;
         }
         for reported in &happened.reported {
             verdict_is_the_strategys(reported)?;

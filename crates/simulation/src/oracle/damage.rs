@@ -1,5 +1,7 @@
 //! Damage at rest: what a store holds becomes something else, or is gone, while nobody does anything.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use teeline::{
     BackupId, Engine, RepairReport, RepairedCopy, VerifyRequest, Which, WhichBackups, exit,
@@ -15,6 +17,8 @@ pub(super) struct Damaged {
     backup: BackupId,
     key: ObjectKey,
     was: Bytes,
+    /// What the damage has left of the backup there, and of those that need it: as long as they are to be there nothing of it goes.
+    left: BTreeMap<ObjectKey, (BackupId, Bytes)>,
 }
 
 impl Oracle {
@@ -51,12 +55,75 @@ impl Oracle {
         self.world
             .note(|| format!("store {store}: {key} is damaged"));
         self.world.count_fault("damage at rest");
+        let left = self.files_with_links(store, &backup);
+        for before in self.damaged.iter_mut().filter(|it| it.store == store) {
+            before.left.remove(&key);
+        }
         self.damaged.push(Damaged {
             store,
             backup,
             key,
             was,
+            left,
         });
+    }
+
+    /// The files at a store of a backup, and of those that need it.
+    fn files_with_links(
+        &self,
+        store: usize,
+        backup: &BackupId,
+    ) -> BTreeMap<ObjectKey, (BackupId, Bytes)> {
+        let listed = self.listed[store].keys();
+        let needing: Vec<_> = listed
+            .filter(|id| self.chain(id).contains(backup))
+            .collect();
+        let shelf = &self.shelves[store];
+        let file = |key: ObjectKey| {
+            let id = needing.iter().find(|id| is_file_of(&key, id))?;
+            let bytes = shelf.content(&key)?;
+            Some((key, ((*id).clone(), bytes)))
+        };
+        shelf.objects.keys().into_iter().filter_map(file).collect()
+    }
+
+    /// Checks that whatever damage has left of what is to be there is there, byte for byte: in its place, or below `damaged/`.
+    ///
+    /// # Errors
+    /// What isn't.
+    pub(super) fn no_byte_is_lost(&mut self, store: usize) -> Result<(), String> {
+        let listed = &self.listed[store];
+        for it in self.damaged.iter_mut().filter(|it| it.store == store) {
+            it.left.retain(|_, (id, _)| listed.contains_key(id));
+        }
+        let shelf = &self.shelves[store];
+        let keys = shelf.objects.keys();
+        let damaged = self.damaged.iter().filter(|it| it.store == store);
+        for (key, (_, bytes)) in damaged.flat_map(|it| &it.left) {
+            let is_kept = |kept: &ObjectKey| {
+                layout::damaged_at(kept).as_ref() == Some(key)
+                    && shelf.content(kept).as_ref() == Some(bytes)
+            };
+            let is_in_place = self.content(store, key).as_ref() == Some(bytes);
+            if !is_in_place && !keys.iter().any(is_kept) {
+                let name = name(store);
+                return Err(format!(
+                    "P3: what damage had left of {key} at {name} is nowhere any more"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a store has under a key, where it is an entry that is folded as well.
+    fn content(&self, store: usize, key: &ObjectKey) -> Option<Bytes> {
+        let shelf = &self.shelves[store];
+        shelf.content(key).or_else(|| {
+            let keys = shelf.objects.keys();
+            let of_it = |at: &&ObjectKey| published_marker::entry_of(at).as_ref() == Some(key);
+            let unfolded = published_marker::unfolded(keys.iter().filter(of_it));
+            unfolded.map(|(_, bytes)| bytes)
+        })
     }
 
     /// Whether something of a backup, or of what it needs, is damaged at a store.
@@ -73,15 +140,7 @@ impl Oracle {
 
     /// Whether it isn't healed.
     fn stands(&self, damaged: &Damaged) -> bool {
-        let shelf = &self.shelves[damaged.store];
-        let now = shelf.content(&damaged.key).or_else(|| {
-            let keys = shelf.objects.keys();
-            let of_it =
-                |key: &&ObjectKey| published_marker::entry_of(key).as_ref() == Some(&damaged.key);
-            let unfolded = published_marker::unfolded(keys.iter().filter(of_it));
-            unfolded.map(|(_, bytes)| bytes)
-        });
-        now.as_ref() != Some(&damaged.was)
+        self.content(damaged.store, &damaged.key).as_ref() != Some(&damaged.was)
     }
 
     /// What is damaged of backups that are to be there.
