@@ -37,6 +37,18 @@ pub(crate) fn index_suffix(is_sealed: bool) -> &'static str {
     }
 }
 
+/// What the lines of an index begin with that are no rows.
+pub(crate) const CHUNK_LINE: &[u8] = b"{\"chunk\"";
+const END_LINE: &[u8] = b"{\"end\"";
+const MAC_LINE: &[u8] = b"{\"mac\"";
+
+/// Whether a line may be a row: it is taken for no other line of an index.
+pub(crate) fn may_be_row(line: &[u8]) -> bool {
+    [CHUNK_LINE, END_LINE, MAC_LINE]
+        .iter()
+        .all(|other| !line.starts_with(other))
+}
+
 /// No line of an index is longer; the key that a row holds has at most 1,024 bytes.
 pub(crate) const LINE_BYTES_MAX: usize = 64 << 10;
 
@@ -289,7 +301,7 @@ impl Index {
         let mut lines = IndexLines::open(subject, bytes)?;
         let mut chunks = Vec::new();
         while let Some(line) = lines.next()? {
-            if line.starts_with(b"{\"chunk\"") {
+            if line.starts_with(CHUNK_LINE) {
                 let ChunkLine { chunk } = serde_json::from_slice(line)
                     .map_err(|error| corrupt("a chunk's line is unreadable").because(error))?;
                 if !chunk.is_possible_in(lines.file())
@@ -298,7 +310,7 @@ impl Index {
                     return Err(corrupt("it has chunks that can't be"));
                 }
                 chunks.push(chunk);
-            } else if line.starts_with(b"{\"end\"") {
+            } else if line.starts_with(END_LINE) {
                 let end: EndLine = serde_json::from_slice(line)
                     .map_err(|error| corrupt("the end marker is unreadable").because(error))?;
                 lines.finish()?;

@@ -186,8 +186,6 @@ impl RunClaim {
 impl Document for RunClaim {
     const FORMAT: &'static str = "teeline-run";
     const VERSION: u32 = PLANNED_VERSION;
-    /// Of each resource it has a name and a state, where a manifest has its files.
-    const BYTES_MAX: u64 = document::BYTES_MAX / 4;
 
     fn version(&self) -> u32 {
         version_of(

@@ -14,6 +14,7 @@ use crate::chain::{Base, Changes};
 use crate::compress::Compression;
 use crate::digest::Digest;
 use crate::error::{BackupError, Class};
+use crate::index;
 use crate::manifest::{ResourceEntry, SourceKind};
 use crate::part::{Partitions, Query};
 use crate::placing::ResourceKind;
@@ -88,7 +89,7 @@ pub struct RecordBatch {
     pub bytes: Bytes,
     /// Where each record ends in `bytes`, the last one at their end.
     pub ends: Vec<usize>,
-    /// The row of the index for each record, a JSON line; empty where the source has none.
+    /// The row of the index for each record, a JSON line with its newline; empty where the source has none.
     pub rows: Vec<Vec<u8>>,
     /// Where the first record was read, where records are lines. The others follow it line by line.
     pub origin: Option<LineOrigin>,
@@ -113,8 +114,16 @@ impl RecordBatch {
             return wrong(format!("{rows} rows are for {records} records"));
         }
         let is_lines = !matches!(kind, ResourceKind::Objects);
-        if self.continues && is_lines {
-            return wrong("a record goes on that began before, as only objects do".to_owned());
+        if self.continues && matches!(kind, ResourceKind::Records(_)) {
+            return wrong("a record goes on that began before, as no line does".to_owned());
+        }
+        if let Some(row) = (1..).zip(&self.rows).find_map(|(number, row)| {
+            let is_row = row.is_empty() || (is_one_line(row) && index::may_be_row(row));
+            (!is_row).then_some(number)
+        }) {
+            return wrong(format!(
+                "row {row} isn't one line of an index that ends in a newline"
+            ));
         }
         let mut begin = 0;
         for (number, end) in (1..).zip(&self.ends) {
@@ -123,7 +132,7 @@ impl RecordBatch {
                     "record {number} of it has no bytes between {begin} and {end}"
                 ));
             };
-            if is_lines && memchr::memchr(b'\n', record) != Some(record.len() - 1) {
+            if is_lines && !is_one_line(record) {
                 return wrong(format!(
                     "record {number} of it isn't one line that ends in a newline"
                 ));
@@ -155,6 +164,10 @@ impl RecordBatch {
             continues: self.continues && records.start == 0,
         }
     }
+}
+
+fn is_one_line(bytes: &[u8]) -> bool {
+    memchr::memchr(b'\n', bytes).is_some_and(|at| at + 1 == bytes.len())
 }
 
 /// What a scan is going to give, known before its first item: a run says so at its destinations before it writes any of it.
@@ -384,14 +397,26 @@ mod tests {
             rows: vec![b"{}\n".to_vec()],
             ..batch(b"a\nb\n", &[2, 4])
         };
+        let rows = |row: &[u8]| RecordBatch {
+            rows: vec![row.to_vec()],
+            ..batch(b"a\n", &[2])
+        };
+        assert!(rows(b"").check(&lines).is_ok());
+        assert!(rows(b"{\"object\":{}}\n").check(&lines).is_ok());
         for (wrong, what) in [
+            (rows(b"{\"object\":{}}"), "row 1 isn't one line of an index"),
+            (rows(b"{\"end\":{}}\n"), "row 1 isn't one line of an index"),
+            (
+                rows(b"{\"chunk\":{}}\n"),
+                "row 1 isn't one line of an index",
+            ),
             (batch(b"ab\n", &[1, 3]), "record 1 of it isn't one line"),
             (batch(b"a\nb\n", &[4]), "record 1 of it isn't one line"),
             (batch(b"a\nb\n", &[2]), "2 bytes are behind the last record"),
             (batch(b"a\n", &[2, 2]), "no bytes between 2 and 2"),
             (batch(b"a\nb\n", &[4, 2]), "record 1 of it isn't one line"),
             (batch(b"a\n", &[3]), "no bytes between 0 and 3"),
-            (of_objects.clone(), "as only objects do"),
+            (of_objects.clone(), "as no line does"),
             (rowless, "1 rows are for 2 records"),
         ] {
             let error = wrong.check(&lines).unwrap_err().to_string();

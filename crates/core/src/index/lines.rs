@@ -64,7 +64,7 @@ impl<'a> IndexLines<'a> {
     /// That nothing follows the end marker, but for what authenticates it where the file is sealed.
     pub(super) fn finish(&mut self) -> Result<(), BackupError> {
         let is_sealed = self.header.seal.is_some();
-        let is_mac = |line: &[u8]| line.starts_with(b"{\"mac\"");
+        let is_mac = |line: &[u8]| line.starts_with(super::MAC_LINE);
         let ends = match (self.next()?.map(is_mac), is_sealed) {
             (None, false) => true,
             (Some(true), true) => self.next()?.is_none(),

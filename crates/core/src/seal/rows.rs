@@ -18,7 +18,7 @@ use crate::chunk::json_line;
 use crate::codec::Encoder;
 use crate::document;
 use crate::error::BackupError;
-use crate::index::IndexLines;
+use crate::index::{CHUNK_LINE, IndexLines};
 
 /// In base64 it is a line of an index.
 const PART_BYTES_MAX: usize = 45_000;
@@ -88,7 +88,7 @@ pub fn open_rows(
         }
         match line {
             None => return Ok(()),
-            Some(line) if line.starts_with(b"{\"chunk\"") => {
+            Some(line) if line.starts_with(CHUNK_LINE) => {
                 number = Some(number.map_or(place.first_chunk, |number| number + 1));
             }
             Some(_) => {}
