@@ -28,8 +28,8 @@ enum Is {
     Listed,
     /// It isn't listed.
     Unlisted,
-    /// Nothing is left of it but what withdraws it, and of a dead run what it says of itself.
-    Removed { was_run: bool },
+    /// Nothing is left of it but what withdraws it; and where it says so, what runs and checks have said of it.
+    Removed { may_leave_records: bool },
 }
 
 impl Told {
@@ -57,7 +57,7 @@ impl Told {
             Is::Right | Is::Listed if !is_listed => "it isn't listed".to_owned(),
             Is::Right if is_harmed(&self.id) => "it is damaged".to_owned(),
             Is::Unlisted | Is::Removed { .. } if is_listed => "it is listed".to_owned(),
-            Is::Removed { was_run } => match left_of(&self.id, was_run, keys) {
+            Is::Removed { may_leave_records } => match left_of(&self.id, may_leave_records, keys) {
                 Some(left) => format!("{left} is there"),
                 None => return Ok(()),
             },
@@ -71,13 +71,13 @@ impl Told {
 /// What is left of a backup that is said to be removed.
 pub(crate) fn left_of<'a>(
     id: &BackupId,
-    was_run: bool,
+    may_leave_records: bool,
     keys: &'a [ObjectKey],
 ) -> Option<&'a ObjectKey> {
     let stays = |key: &ObjectKey| {
         let is_record =
             || [layout::RUNS, layout::VERIFICATIONS, layout::DAMAGED].contains(&top(key));
-        layout::withdrawn_id(key).is_some() || was_run && is_record()
+        layout::withdrawn_id(key).is_some() || may_leave_records && is_record()
     };
     let mut left = keys.iter().filter(|key| key.as_str().contains(id.as_str()));
     left.find(|key| !stays(key))
@@ -181,10 +181,11 @@ pub(crate) fn by_cleanup(report: &CleanupReport) -> Vec<Told> {
 }
 
 fn by_removal(name: &str, removal: &Removal) -> Option<Told> {
-    let was_run = removal.reason == Some(WithdrawalReason::DeadRun);
+    // A dead run's record stays, and whoever removed its files before may have died before it had removed what is said of it.
+    let may_leave_records = removal.reason == Some(WithdrawalReason::DeadRun) || removal.files == 0;
     let is = match removal.status {
         RemovalStatus::Withdrawn | RemovalStatus::Absent => Some(Is::Unlisted),
-        RemovalStatus::Removed => Some(Is::Removed { was_run }),
+        RemovalStatus::Removed => Some(Is::Removed { may_leave_records }),
         RemovalStatus::Left | RemovalStatus::Failed => None,
     };
     Told::of(name, &removal.id, is, removal)
