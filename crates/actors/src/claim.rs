@@ -98,16 +98,24 @@ pub async fn mark(sink: &dyn Sink) -> Result<(), BackupError> {
     Ok(())
 }
 
+/// The key of the number by which somebody else takes the run up; of what is no attempt there is none.
+pub(crate) fn next_number(
+    folder: &ObjectKey,
+    attempt: Option<u32>,
+) -> Result<Option<ObjectKey>, BackupError> {
+    let next = attempt.map(|attempt| layout::resumption(attempt.saturating_add(1)));
+    next.map(|name| folder.join(&name)).transpose()
+}
+
 /// A run that is taken up again belongs to whoever did that, and not to who had it before.
 pub(crate) async fn refuse_taken_up(
     sink: &dyn Sink,
     folder: &ObjectKey,
     attempt: Option<u32>,
 ) -> Result<(), BackupError> {
-    let Some(attempt) = attempt else {
+    let Some(next) = next_number(folder, attempt)? else {
         return Ok(());
     };
-    let next = folder.join(&layout::resumption(attempt.saturating_add(1)))?;
     if !is_there(sink, &next).await? {
         return Ok(());
     }

@@ -1,9 +1,9 @@
 //! What a run or a copy has written at a destination, and how it takes that back where it counts for nobody any more.
 
-use futures::TryStreamExt;
 use teeline_core::{BackupError, ObjectKey, SealedManifest, Sink, layout};
 
-use crate::claim::{Claimed, refuse_taken_up};
+use crate::claim::{Claimed, next_number};
+use crate::gone::are_gone;
 use crate::written::is_there;
 
 /// Where a backup that is written is at a destination, and by which attempt.
@@ -59,28 +59,12 @@ impl RunPlace {
         if is_another || claim.is_some() && !is_going_away? {
             return Ok(false);
         }
-        let manifest = self.folder.join(layout::MANIFEST)?;
-        let is_taken_up = refuse_taken_up(sink, &self.folder, self.attempt).await;
-        if is_taken_up.is_err() || is_there(sink, &manifest).await? {
-            return Ok(false);
-        }
-        let mut absent = vec![manifest];
+        let mut absent = vec![self.folder.join(layout::MANIFEST)?];
+        absent.extend(next_number(&self.folder, self.attempt)?);
         if claim.is_none() {
             absent.push(self.folder.join(layout::RUN_CLAIM)?);
         }
-        Ok(!self.lists_any(sink, &absent).await?)
-    }
-
-    /// Whether the list of its folder has one of these. That they are absent may have been said by somebody in between, who knows
-    /// nothing of objects; no such word passes for a list.
-    async fn lists_any(&self, sink: &dyn Sink, keys: &[ObjectKey]) -> Result<bool, BackupError> {
-        let mut listed = sink.list(Some(&self.folder));
-        while let Some(object) = listed.try_next().await? {
-            if keys.contains(&object.key) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        are_gone(sink, &self.folder, &absent).await
     }
 
     /// Removes what was written of it, or may have been, under this claim, if it is nobody's any more: who withdrew or swept it may

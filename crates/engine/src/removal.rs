@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use futures::{TryStreamExt, stream};
-use teeline_actors::{is_there, read_entry};
+use teeline_actors::{are_gone, is_there, read_entry};
 use teeline_core::commit::{RemovalTurn, Traces};
 use teeline_core::seal::SealEntry;
 use teeline_core::{
@@ -119,22 +119,26 @@ impl Remains {
         sweep: &ObjectKey,
     ) -> Result<(), BackupError> {
         let sink = opened.sink.as_ref();
-        let key = file_of(path, layout::MANIFEST)?;
-        let bytes = match read_whole(sink, &key).await {
-            Err(error) if error.class() == Class::NotFound => return Ok(()),
-            read => read?,
-        };
+        let folder = ObjectKey::new(path)?;
+        let key = folder.join(layout::MANIFEST)?;
+        if are_gone(sink, &folder, std::slice::from_ref(&key)).await? {
+            return Ok(());
+        }
+        let bytes = read_whole(sink, &key).await?;
         let manifest = SealedManifest::open(&located(sink, &key), bytes)?.manifest;
+        let catalog = ObjectKey::new(layout::CATALOG)?;
         let mut has_entry = false;
         for entry in &self.entries {
             has_entry |= match read_entry(sink, entry).await {
-                Err(error) if error.class() == Class::NotFound => false,
+                Err(error) if error.class() == Class::NotFound => {
+                    !are_gone(sink, &catalog, std::slice::from_ref(entry)).await?
+                }
                 Err(error) if error.class() != Class::Corrupt => return Err(error),
                 _ => true,
             };
         }
         let traces = Traces {
-            claim: is_there(sink, &file_of(path, layout::RUN_CLAIM)?).await?,
+            claim: !are_gone(sink, &folder, &[folder.join(layout::RUN_CLAIM)?]).await?,
             entry: has_entry,
             manifest: true,
             ..Traces::default()
@@ -263,7 +267,7 @@ fn taken_back(opened: &Opened, withdrawal: &ObjectKey) -> BackupError {
     BackupError::new(Class::Conflict, "remove", subject, message)
 }
 
-/// Whether all that a manifest names is there and right; of what is archived, that it is there.
+/// Whether all that a manifest names is there and right; of what is archived, that it is there. What is missing is so by a list as well.
 async fn is_whole(opened: &Opened, path: &str, manifest: &Manifest) -> Result<bool, BackupError> {
     let mut check = Check::new(opened);
     check.named(manifest, path).await;
@@ -271,15 +275,28 @@ async fn is_whole(opened: &Opened, path: &str, manifest: &Manifest) -> Result<bo
         .damage
         .iter()
         .find(|damage| damage.class.is_retriable());
-    match unknown {
-        Some(damage) => Err(BackupError::new(
+    if let Some(damage) = unknown {
+        return Err(BackupError::new(
             damage.class,
             "look at",
             format!("{}: {}", opened.sink, damage.file),
             &damage.message,
-        )),
-        None => Ok(check.damage.is_empty()),
+        ));
     }
+    let missing = check.damage.iter();
+    let missing = missing.filter(|damage| damage.class == Class::NotFound);
+    let missing: Result<Vec<_>, _> = missing.map(|damage| ObjectKey::new(&damage.file)).collect();
+    let (folder, missing) = (ObjectKey::new(path)?, missing?);
+    if missing.is_empty() || are_gone(opened.sink.as_ref(), &folder, &missing).await? {
+        return Ok(check.damage.is_empty());
+    }
+    Err(seen_again(opened.sink.as_ref(), &folder))
+}
+
+/// What was looked for in a folder wasn't there at first.
+fn seen_again(sink: &dyn Sink, folder: &ObjectKey) -> BackupError {
+    let message = "what was missing of it is there when it is asked for again";
+    BackupError::new(Class::Transient, "look at", located(sink, folder), message)
 }
 
 /// Which files of a folder a run wrote: as its claim says, or, where that can't be read, its manifest.
@@ -291,7 +308,8 @@ enum Ours {
 impl Ours {
     async fn find(opened: &Opened, id: &BackupId, path: &str) -> Result<Self, BackupError> {
         let sink = opened.sink.as_ref();
-        let key = file_of(path, layout::RUN_CLAIM)?;
+        let folder = ObjectKey::new(path)?;
+        let key = folder.join(layout::RUN_CLAIM)?;
         let is_absent = |error: &BackupError| error.class() == Class::NotFound;
         let claim = match read_document::<RunClaim>(sink, &key).await {
             Ok(claim) if claim.head.id == *id && claim.head.path == path => {
@@ -300,7 +318,7 @@ impl Ours {
             Err(error) if error.class().is_retriable() => return Err(error),
             claim => claim,
         };
-        let manifest = file_of(path, layout::MANIFEST)?;
+        let manifest = folder.join(layout::MANIFEST)?;
         let read = read_whole(sink, &manifest).await;
         let sealed = read.and_then(|bytes| SealedManifest::open(&located(sink, &manifest), bytes));
         match sealed {
@@ -311,7 +329,10 @@ impl Ours {
             Err(error) if error.class().is_retriable() => Err(error),
             // A claim goes last of all files: nothing that is left was in it.
             Err(error) if is_absent(&error) && claim.as_ref().is_err_and(is_absent) => {
-                Ok(Ours::Named(HashSet::new(), None))
+                match are_gone(sink, &folder, &[key, manifest]).await? {
+                    true => Ok(Ours::Named(HashSet::new(), None)),
+                    false => Err(seen_again(sink, &folder)),
+                }
             }
             _ => {
                 let message =

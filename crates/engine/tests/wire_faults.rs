@@ -281,7 +281,7 @@ async fn a_proxy_that_knows_of_no_claim_costs_no_file_of_a_backup() {
         DestinationStatus::Unknown,
         "{report:?}"
     );
-    assert_eq!(site.proxy.hits(), 3, "{report:?}");
+    assert!(site.proxy.hits() > 3, "each is asked for again: {report:?}");
     site.proxy.clear();
     assert_eq!(site.listed(&site.bucket).await, 1);
     site.assert_whole(&site.bucket).await;

@@ -1,15 +1,17 @@
 //! What becomes of a run when what it has written is taken for dead meanwhile.
 
 use std::io::{Cursor, Read};
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
-use teeline::sinks::MemorySink;
+use teeline::sinks::{MemorySink, Operation};
 use teeline::{
-    BackupReport, CleanupRequest, DestinationSpec, JsonlSource, RetentionPolicy, Span, exit,
+    BackupReport, CleanupRequest, DestinationSpec, JsonlSource, RetentionPolicy, Sink, Span, exit,
 };
 
 use super::World;
-use crate::common::{request, store};
+use crate::common::watched::watched;
+use crate::common::{request, store, whole};
 
 /// Records that come when somebody sends them.
 struct SlowReader {
@@ -94,4 +96,45 @@ async fn a_run_that_was_swept_while_it_went_on_publishes_nothing() {
         world.engine.status(&at, &id).await.status,
         teeline::BackupState::Failed
     );
+}
+
+/// A store whose lists still show a claim, so often, that was swept when the run writes its first index.
+fn swept_and_listed(sink: &MemorySink, times: u64) -> DestinationSpec {
+    let (inner, lists) = (sink.clone(), AtomicU64::new(0));
+    let claim = Mutex::new(None);
+    watched(sink, "here", move |operation, key| {
+        let Some(key) = key else { return Ok(()) };
+        let mut claim = claim.lock().unwrap();
+        if operation == Operation::Put && key.as_str().ends_with(".index") && claim.is_none() {
+            let mut keys = inner.keys().into_iter();
+            let of_run = keys.find(|key| key.file_name() == "run.json").unwrap();
+            let bytes = futures::executor::block_on(whole(&inner, &of_run));
+            futures::executor::block_on(inner.delete(&of_run))?;
+            *claim = Some((of_run, bytes));
+        }
+        let Some((of_run, bytes)) = claim.as_ref() else {
+            return Ok(());
+        };
+        if operation == Operation::Head && key == of_run {
+            futures::executor::block_on(inner.delete(of_run))?;
+        }
+        let is_list = operation == Operation::List && of_run.as_str().starts_with(key.as_str());
+        if is_list && lists.fetch_add(1, Ordering::SeqCst) < times {
+            inner.overwrite(of_run, bytes);
+        }
+        Ok(())
+    })
+}
+
+#[tokio::test]
+async fn what_a_late_list_still_shows_of_a_sweep_leaves_no_file_behind() {
+    let world = World::new();
+    let (sink, _) = store("here");
+    let late = swept_and_listed(&sink, 2);
+    let report = world.engine.backup(request(&world.lines, &[late])).await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    let id = report.id.unwrap();
+    let mut left = sink.keys().into_iter();
+    let left = left.find(|key| key.as_str().starts_with(id.as_str()));
+    assert_eq!(left, None, "without a claim nobody would find it");
 }

@@ -160,6 +160,60 @@ async fn what_was_published_while_it_was_taken_for_dead_is_not_swept() {
     );
 }
 
+/// A 404 to a HEAD may be a page of somebody in between, as no answer to it has words.
+fn page() -> Result<(), BackupError> {
+    let message = "there is no such page";
+    Err(BackupError::new(Class::NotFound, "ask for", "it", message))
+}
+
+/// A store where, once somebody is about to remove what is swept, HEADs of keys that end so are answered by somebody in between, so often.
+fn denied_while_it_is_swept(sink: &MemorySink, end: &'static str, times: u64) -> DestinationSpec {
+    let (sweeps, denied) = (AtomicU64::new(0), AtomicU64::new(0));
+    watched(sink, "here", move |operation, key| match key {
+        Some(key) if operation == Operation::Head && key.as_str().ends_with(".swept") => {
+            sweeps.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+        Some(key) if operation == Operation::Head && key.as_str().ends_with(end) => {
+            let is_denied =
+                sweeps.load(Ordering::SeqCst) > 1 && denied.fetch_add(1, Ordering::SeqCst) < times;
+            if is_denied { page() } else { Ok(()) }
+        }
+        _ => Ok(()),
+    })
+}
+
+#[tokio::test]
+async fn a_proxy_that_knows_of_no_file_of_a_backup_has_none_swept() {
+    let world = World::new();
+    let (sink, spec) = store("here");
+    let at = [spec];
+    let id = world.backup(&at).await;
+    let before = sink.keys();
+    let mut keys = before.iter();
+    let entry = keys.find(|key| layout::catalog_entry_id(key).as_ref() == Some(&id));
+    let entry: &'static str = entry.unwrap().file_name().to_owned().leak();
+    world.wait(8 * DAY_MS);
+    for file in ["manifest.json", "run.json", entry, ".gz", "~0002.index"] {
+        for times in [1, 2, u64::MAX] {
+            begin_sweep(&sink, &id).await;
+            world.wait(3 * HOUR_MS);
+            let denied = denied_while_it_is_swept(&sink, file, times);
+            let report = world.cleanup(&[denied], Retention::default()).await;
+            let kept = &removals(&report)[0];
+            assert_eq!(kept.status, RemovalStatus::Failed, "{file}: {report:?}");
+            let left = sink.keys();
+            let lost = before.iter().find(|key| !left.contains(key));
+            assert_eq!(lost, None, "{file}, {times} times: {report:?}");
+        }
+    }
+    begin_sweep(&sink, &id).await;
+    world.wait(3 * HOUR_MS);
+    world.cleanup(&at, Retention::default()).await;
+    assert_eq!(sink.keys(), before, "and the sweep is taken back");
+    world.assert_listed_and_whole(&at, &[id]).await;
+}
+
 /// A store where this happens when somebody asks for the second time whether an object is there whose key ends so: who goes on with what
 /// is withdrawn reads it first, and asks again before anything is removed.
 fn when_asked_again(
