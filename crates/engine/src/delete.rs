@@ -3,7 +3,7 @@
 
 use futures::TryStreamExt;
 use futures::future::join_all;
-use teeline_actors::is_there;
+use teeline_actors::are_gone;
 use teeline_core::chain::{Linked, Links};
 use teeline_core::commit::never_published;
 use teeline_core::{
@@ -17,7 +17,6 @@ use crate::dead_runs::{self, Bound};
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
 use crate::failure::{Failure, Operation};
-use crate::files::file_of;
 use crate::ledger;
 use crate::removal::Remains;
 use crate::report::{DeleteReport, DeletedCopy, Removal, RemovalStatus};
@@ -350,7 +349,8 @@ impl Deletion<'_> {
             return Ok(false);
         };
         let sink = self.asked.opened.sink.as_ref();
-        Ok(!is_there(sink, &file_of(path, layout::RUN_CLAIM)?).await?)
+        let folder = ObjectKey::new(path)?;
+        are_gone(sink, &folder, &[folder.join(layout::RUN_CLAIM)?]).await
     }
 
     async fn remove(

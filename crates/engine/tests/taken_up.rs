@@ -7,15 +7,15 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::watched::watched;
 use common::{any_of, assert_idle, engine, failing, place, records, request, store};
 use teeline::sinks::{Fault, FaultPlan, FaultSink, MemorySink, Operation, What, When};
 use teeline::{
-    BackupId, BackupReport, Class, DestinationSpec, DestinationStatus, Engine, Executor,
-    JsonlSource, Resume, Timestamp, Verification, exit,
+    BackupError, BackupId, BackupReport, Class, DestinationSpec, DestinationStatus, Engine,
+    Executor, JsonlSource, Resume, Timestamp, Verification, exit,
 };
 use teeline_core::{ObjectKey, Sink};
 
@@ -96,6 +96,36 @@ async fn what_is_written_while_it_is_numbered_is_seen() {
     assert!(run.sink.keys().contains(&run.number(1)));
     let has_manifest = |key: &ObjectKey| key.file_name() == "manifest.json";
     assert!(!run.sink.keys().iter().any(has_manifest));
+}
+
+/// A 404 to a HEAD may be a page of somebody in between, as no answer to it has words.
+#[tokio::test]
+async fn a_proxy_that_knows_of_no_claim_has_no_number_taken_back() {
+    for nth in 0..4 {
+        let run = BrokenOff::new().await;
+        let (number, woken_up) = (run.number(1), run.sink.clone());
+        let written = ObjectKey::new(format!("{}/events~0009.jsonl.gz", run.id)).unwrap();
+        let (is_numbered, looks) = (AtomicBool::new(false), AtomicU64::new(0));
+        let spec = watched(&run.sink, "here", move |operation, key| {
+            if operation == Operation::Put && key == Some(&number) {
+                woken_up.overwrite(&written, b"something");
+                is_numbered.store(true, Ordering::SeqCst);
+            }
+            let is_claim = key.is_some_and(|key| key.file_name() == "run.json");
+            let is_look = is_numbered.load(Ordering::SeqCst) && operation == Operation::Head;
+            if is_look && is_claim && looks.fetch_add(1, Ordering::SeqCst) == nth {
+                let message = "there is no such page";
+                return Err(BackupError::new(Class::NotFound, "ask for", "it", message));
+            }
+            Ok(())
+        });
+        let report = run.resume(&[spec]).await;
+        assert_ne!(report.exit_code(), exit::DONE, "{report:?}");
+        assert!(
+            run.sink.keys().contains(&run.number(1)),
+            "{nth}: {report:?}"
+        );
+    }
 }
 
 #[tokio::test]

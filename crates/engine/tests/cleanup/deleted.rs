@@ -1,9 +1,13 @@
 //! A backup that somebody names goes, and nothing else.
 
-use teeline::{RemovalStatus, Sink, Which, WithdrawalReason, exit};
+use std::sync::Arc;
 
-use super::{DAY_MS, World, is_gone, key, keys_about};
-use crate::common::{objects, store};
+use teeline::{Class, RemovalStatus, Sink, Which, WithdrawalReason, exit};
+
+use teeline::sinks::{Fault, FaultPlan, FaultSink, Operation, What, When};
+
+use super::{DAY_MS, World, is_gone, key, keys_about, lose};
+use crate::common::{objects, place, store};
 
 #[tokio::test]
 async fn what_is_named_is_withdrawn_and_then_removed() {
@@ -156,4 +160,30 @@ async fn what_is_gone_already_is_not_said_to_stay_for_a_grace() {
     let removal = &again.destinations[0].removal;
     assert_eq!((removal.status, removal.files), (RemovalStatus::Removed, 0));
     assert_eq!(removal.removable_from, None);
+}
+
+/// A 404 to a HEAD may be a page of somebody in between, as no answer to it has words.
+#[tokio::test]
+async fn a_proxy_that_knows_of_no_claim_makes_nothing_gone() {
+    let world = World::new();
+    let (sink, spec) = store("here");
+    let id = world.backup(std::slice::from_ref(&spec)).await;
+    world.delete(std::slice::from_ref(&spec), &id).await;
+    // Whoever had begun to remove it has died once its entry was gone.
+    let keys = sink.keys().into_iter();
+    let entries = keys.filter(|key| key.as_str().starts_with("catalog/"));
+    for entry in entries.filter(|key| !key.as_str().ends_with(".withdrawn")) {
+        sink.delete(&entry).await.unwrap();
+    }
+    lose(&sink, &["manifest.json"]).await;
+    let left = keys_about(&sink, &id);
+    let page = Fault::new(Operation::Head, When::Nth(1), What::Fail(Class::NotFound));
+    let plan = FaultPlan::new(1).with(page.on_keys_with("run.json"));
+    let proxied = place("here", FaultSink::new(Arc::new(sink.clone()), plan));
+    let report = world.delete(&[proxied], &id).await;
+    let removal = &report.destinations[0].removal;
+    assert_eq!(removal.status, RemovalStatus::Withdrawn, "{report:?}");
+    assert_eq!(keys_about(&sink, &id), left);
+    world.delete_at_once(&[spec], &id).await;
+    assert!(is_gone(&sink, &id), "{:?}", keys_about(&sink, &id));
 }

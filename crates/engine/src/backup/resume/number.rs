@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use teeline_actors::{claim, is_there, put_checked};
+use teeline_actors::{are_gone, claim, is_there, put_checked};
 use teeline_core::{
     BackupError, BackupId, Class, Hex32, ObjectKey, ResumptionMarker, document, layout,
 };
@@ -155,7 +155,7 @@ async fn is_being_removed(opened: &Opened, taking: &Taking<'_>) -> Result<bool, 
     let claim = taking.path.join(layout::RUN_CLAIM)?;
     Ok(is_there(sink, &withdrawal).await?
         || is_there(sink, &sweep).await?
-        || !is_there(sink, &claim).await?)
+        || are_gone(sink, taking.path, &[claim]).await?)
 }
 
 /// Removes the numbers again that were written after this one.
