@@ -183,6 +183,43 @@ fn a_single_backup_is_made_as_its_schedule_says() {
     scratch.teeline(2, &[&of("archive")[..], &["full"]].concat());
 }
 
+/// A server that a configuration brings along has another port in each process.
+#[test]
+fn what_was_done_by_the_address_of_ones_own_server_is_known_the_next_time() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "c.toml",
+        "schedule = { daily = \"0 2 29 2 *\" }\n\
+         [schedules.look]\ncron = \"* * * * * *\"\ntype = \"verify\"\n\
+         [source]\nconnection = \"http://k:s@${EMBEDDED_S3}/shop/main?forcePathStyle=true\"\n\
+         [destinations.b]\nurl = \"http://k:s@${EMBEDDED_S3}/copies/b\"\n\
+         [embedded_s3]\nroot = \"s3\"\naccess_key = \"k\"\nsecret_key = \"s\"\nbuckets = [\"shop\", \"copies\"]\n\
+         sample = { bucket = \"shop\", prefix = \"main\", records = 60 }\n",
+    );
+    let backup = [
+        "backup",
+        "--config",
+        "c.toml",
+        "--schedule",
+        "daily",
+        "--json",
+    ];
+    let made = scratch.teeline(0, &backup).json();
+    let mut running = Running::start(&scratch);
+    running.wait_for("look: begins");
+    running.terminate();
+    let list = ["schedule", "list", "--config", "c.toml", "--json"];
+    let listed = scratch.teeline(0, &list).json();
+    let schedules = listed["schedules"].as_array().unwrap();
+    let last = |name: &str| {
+        let mut found = schedules.iter().filter(|one| one["name"] == name);
+        &found.next().unwrap()["last"]
+    };
+    assert_eq!(last("daily")["id"], made["id"], "{listed}");
+    // How it ended depends on the moment.
+    assert!(last("look")["status"].is_string(), "{listed}");
+}
+
 #[test]
 fn what_incremental_backups_go_on_from_is_said_beside_others() {
     let scratch = with_records();

@@ -77,6 +77,7 @@ pub(crate) struct Inner {
     pub(crate) random: Random,
     pub(crate) sleep: Sleep,
     pub(crate) schedules: Schedules,
+    passing_address: Option<(String, String)>,
     pub(crate) events: Emitter,
     /// Runs under way, for hosts that wait for quiet.
     running: AtomicU64,
@@ -113,6 +114,7 @@ pub struct EngineBuilder {
     clock: Clock,
     random: Random,
     sleep: Sleep,
+    passing_address: Option<(String, String)>,
     emits_events: bool,
     is_here: bool,
 }
@@ -135,6 +137,7 @@ impl Engine {
             clock: Arc::new(system_time),
             random: Arc::new(system_random),
             sleep: Arc::new(|time| Box::pin(async move { tokio::time::sleep(time).await })),
+            passing_address: None,
             emits_events: true,
             is_here: false,
         }
@@ -152,6 +155,14 @@ impl Inner {
         let workers = || workers_default(cores(), self.budget_bytes, block_bytes);
         self.executor
             .unwrap_or_else(|| Executor::Threads(workers()))
+    }
+
+    /// A place as it is called the next time as well, whatever the address is then of what is only there for now.
+    pub(crate) fn lasting_name(&self, place: &str) -> String {
+        match &self.passing_address {
+            Some((address, name)) => place.replace(&format!("{address}/"), &format!("{name}/")),
+            None => place.to_owned(),
+        }
     }
 
     /// Where work is done that blocks.
@@ -225,6 +236,14 @@ impl EngineBuilder {
         self
     }
 
+    /// That a server at this address, `host:port`, has another one the next time, as where it is given any free port; schedules know what
+    /// they are of, and where, by `name` in its place.
+    #[must_use]
+    pub fn passing_address(mut self, address: impl Into<String>, name: impl Into<String>) -> Self {
+        self.passing_address = Some((address.into(), name.into()));
+        self
+    }
+
     /// Whether [`Engine::events`] has anything in it; by default it does.
     #[must_use]
     pub fn emit_events(mut self, emits_events: bool) -> Self {
@@ -260,6 +279,7 @@ impl EngineBuilder {
             random: self.random,
             sleep: self.sleep,
             schedules: Schedules::default(),
+            passing_address: self.passing_address,
             events: Emitter::new(self.emits_events),
             running: AtomicU64::new(0),
         })))

@@ -15,6 +15,7 @@ use teeline_core::{
 use tokio::sync::watch;
 
 use crate::destination::DestinationSpec;
+use crate::engine::Engine;
 use crate::hooks::Hooks;
 use crate::keys::Keys;
 use crate::local_index::LocalIndex;
@@ -172,8 +173,9 @@ impl BackupRequest {
     }
 
     /// Tells what is backed up from what others back up: a digest of the source's kind, and of what it is called.
-    pub(crate) fn subject(&self) -> Option<Digest> {
-        let called = json!([self.source.kind(), self.source.to_string()]);
+    pub(crate) fn subject(&self, engine: &Engine) -> Option<Digest> {
+        let name = engine.0.lasting_name(&self.source.to_string());
+        let called = json!([self.source.kind(), name]);
         let subject = Digest::of(called.to_string().as_bytes());
         self.source.is_named().then_some(subject)
     }

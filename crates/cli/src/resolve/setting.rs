@@ -91,9 +91,14 @@ impl Setting {
 
     /// The variables that the configuration may name.
     pub(super) fn environment(&self) -> impl Fn(&str) -> Option<String> + use<> {
+        environment(self.server_address())
+    }
+
+    /// The address of the configuration's own server; a made up one, where that isn't started.
+    fn server_address(&self) -> Option<String> {
         let made_up = self.config.embedded_s3.as_ref();
         let made_up = made_up.map(|_| SERVER_PLACEHOLDER.to_owned());
-        environment(self.server.as_ref().map(Server::address).or(made_up))
+        self.server.as_ref().map(Server::address).or(made_up)
     }
 
     /// A place as it was written: by the name of the server whose address is made up.
@@ -125,6 +130,10 @@ impl Setting {
         }
         if let Some(folder) = typed.temp_dir.as_ref().or(configured.temp_dir.as_ref()) {
             builder = builder.temp_dir(folder);
+        }
+        if let (Some(embedded), Some(address)) = (&self.config.embedded_s3, self.server_address()) {
+            let name = format!("{SERVER_VARIABLE} over {}", embedded.root.display());
+            builder = builder.passing_address(address, name);
         }
         if is_inline {
             builder = builder.executor(Executor::Inline);

@@ -34,7 +34,7 @@ impl Run<'_> {
             id: id.clone(),
             backup_type: report.backup_type.clone(),
             schedule: self.request.schedule.clone(),
-            subject: scheduled.and_then(|_| self.request.subject()),
+            subject: scheduled.and_then(|_| self.request.subject(self.engine)),
             status: report.status,
             resumed: report.resumed.clone(),
             attempt: self.attempt,

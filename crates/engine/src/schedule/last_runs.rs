@@ -40,7 +40,7 @@ pub(super) async fn of(engine: &Engine, entries: &[&Entry]) -> LastRuns {
     let (backups, others): (Vec<&Entry>, Vec<&Entry>) = entries
         .iter()
         .partition(|entry| matches!(entry.schedule.work, Work::Backup(_)));
-    let whose = |entry: &&Entry| Whose::of(&entry.schedule.name, &entry.schedule.work);
+    let whose = |entry: &&Entry| Whose::of(engine, &entry.schedule.name, &entry.schedule.work);
     let named = |entry: &&Entry| (entry.schedule.name.clone(), whose(entry));
     let wanted = Wanted {
         backups: backups.iter().map(named).collect(),

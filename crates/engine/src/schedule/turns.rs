@@ -25,10 +25,10 @@ pub(super) struct Whose {
 }
 
 impl Whose {
-    pub(super) fn of(schedule: &str, work: &Work) -> Self {
+    pub(super) fn of(engine: &Engine, schedule: &str, work: &Work) -> Self {
         Whose {
             schedule: schedule.to_owned(),
-            subject: work.subject(),
+            subject: work.subject(engine),
         }
     }
 
@@ -83,7 +83,7 @@ pub(super) async fn take(
     scheduled_at: Timestamp,
     work: &Work,
 ) -> Result<Asked, BackupError> {
-    let (whose, destinations) = (Whose::of(schedule, work), work.destinations());
+    let (whose, destinations) = (Whose::of(engine, schedule, work), work.destinations());
     let mut random = [0; 16];
     (engine.0.random)(&mut random)?;
     let turn = Turn {

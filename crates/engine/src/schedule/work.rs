@@ -93,11 +93,12 @@ impl Work {
 
     /// Tells what it does from what others do who have a schedule of the same name: what a backup is of, or what else is done, and where. Of a
     /// source that isn't named nothing tells that.
-    pub(super) fn subject(&self) -> Option<Digest> {
+    pub(super) fn subject(&self, engine: &Engine) -> Option<Digest> {
         if let Work::Backup(request) = self {
-            return request.subject();
+            return request.subject(engine);
         }
-        let places = self.destinations().iter().map(|to| to.place.location());
+        let places = self.destinations().iter();
+        let places = places.map(|to| engine.0.lasting_name(&to.place.location()));
         let done = json!([self.label(), places.collect::<Vec<_>>()]);
         Some(Digest::of(done.to_string().as_bytes()))
     }
