@@ -37,9 +37,8 @@ impl CatchingSink {
         items: impl FnOnce() -> BoxStream<'a, Result<T, BackupError>>,
     ) -> BoxStream<'a, Result<T, BackupError>> {
         let subject = folder.map_or_else(|| self.0.to_string(), |folder| self.subject(folder));
-        let items = match catch_unwind(AssertUnwindSafe(items)) {
-            Ok(items) => items,
-            Err(_) => return stream::iter([Err(panicked(operation, &subject))]).boxed(),
+        let Ok(items) = catch_unwind(AssertUnwindSafe(items)) else {
+            return stream::iter([Err(panicked(operation, &subject))]).boxed();
         };
         AssertUnwindSafe(items)
             .catch_unwind()
