@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use teeline_core::chain::{Linked, Links};
-use teeline_core::{BackupId, BackupRef};
+use teeline_core::{BackupId, BackupRef, CatalogEntry};
 
 use super::{Catalog, Listed};
 
@@ -18,7 +18,13 @@ impl Catalog {
     /// What backups can be restored with here: those that are listed, and as long as they are there those that are withdrawn. What
     /// only an entry would say that wasn't read is taken for right.
     pub(crate) fn restored_with(&self) -> Links {
-        let mut here: Vec<Linked> = self.entries.iter().map(Linked::from).collect();
+        self.restored_with_new(&[])
+    }
+
+    /// As [`Self::restored_with`], where these have come since the catalogue was read.
+    pub(crate) fn restored_with_new(&self, new: &[&CatalogEntry]) -> Links {
+        let entries = self.entries.iter().chain(new.iter().copied());
+        let mut here: Vec<Linked> = entries.map(Linked::from).collect();
         let mut known: HashSet<BackupId> =
             here.iter().map(|linked| linked.backup.id.clone()).collect();
         let mut needed: Vec<BackupRef> = here

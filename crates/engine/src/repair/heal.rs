@@ -13,7 +13,6 @@ mod truth;
 
 use std::collections::HashMap;
 
-use teeline_core::chain::{Linked, Links};
 use teeline_core::{
     BackupError, BackupId, CatalogEntry, Class, Depth, Timestamp, Verified, layout,
 };
@@ -21,7 +20,7 @@ use teeline_core::{
 use super::evidence::Evidence;
 use super::lost::Refusal;
 use super::rebuild::{BY_REPAIR, copy_at};
-use super::{RepairRequest, RepairWork};
+use super::{Mended, RepairRequest, RepairWork};
 use crate::engine::Engine;
 use crate::ledger::{self, Ledger, Noted};
 use crate::report::{DestinationError, RepairStatus, RepairedCopy, RepairedRun};
@@ -42,9 +41,6 @@ pub(super) struct Heal<'a> {
     /// What checks have found before, by destination.
     pub(super) ledgers: &'a HashMap<String, Ledger>,
 }
-
-/// The copies that this repair has made whole, each with its destination.
-pub(super) type Mended = Vec<(String, CatalogEntry)>;
 
 impl Heal<'_> {
     /// Does it; or gives nothing, where no destination has a manifest of it. What can't be read beside its own files goes to
@@ -185,13 +181,11 @@ impl Heal<'_> {
     /// Whether what it goes on from is there, as it was or as it was mended just now.
     fn chain(&self, site: &Site<'_>, truth: &Truth, mended: &Mended) -> Result<(), BackupError> {
         let name = &site.opened().name;
-        let entries = site.searched.asked.catalog.entries.iter();
         let now_there = mended.iter().filter(|(at, _)| at == name);
         let its = truth.sealed.entry(&truth.path);
-        let entries = entries
-            .chain(now_there.map(|(_, entry)| entry))
-            .chain([&its]);
-        match Links::new(entries.map(Linked::from)).chain(self.id) {
+        let new: Vec<&CatalogEntry> = now_there.map(|(_, entry)| entry).chain([&its]).collect();
+        let links = site.searched.asked.catalog.restored_with_new(&new);
+        match links.chain(self.id) {
             Ok(_) => Ok(()),
             Err(error) => Err(BackupError::corrupt(name, error).suggest(
                 "`teeline repair --auto`, or `teeline sync`, copies what a destination lacks",

@@ -21,7 +21,7 @@ use crate::unpublished::{self, Incomplete};
 pub(super) struct Lost<'a> {
     pub(super) opened: &'a Opened,
     /// Their folder below the root.
-    path: &'a str,
+    pub(super) path: &'a str,
     claim: RunClaim,
     /// Which claim that is: files are read after that.
     claimed: Claimed,

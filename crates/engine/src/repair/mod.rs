@@ -8,7 +8,7 @@ mod rebuild;
 use std::collections::{BTreeSet, HashMap};
 
 use teeline_core::chain::{Linked, Links};
-use teeline_core::{BackupError, BackupId, Class};
+use teeline_core::{BackupError, BackupId, CatalogEntry, Class};
 
 use crate::destination::DestinationSpec;
 use crate::engine::Engine;
@@ -18,8 +18,11 @@ use crate::report::{DestinationError, RepairReport, RepairStatus};
 use crate::request::Cancel;
 use crate::run_folders::{RunFolder, Searched, search_all};
 
-use heal::{Heal, Mended};
+use heal::Heal;
 use rebuild::Rebuild;
+
+/// The copies that this repair has made whole, each with its destination.
+type Mended = Vec<(String, CatalogEntry)>;
 
 /// What is repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +215,7 @@ async fn repair_all(
             is_named,
             keys: &request.keys,
         };
-        let mut run = rebuild.run(&mut report.errors).await;
+        let mut run = rebuild.run(&mut mended, &mut report.errors).await;
         if heals && run.has_its_manifest_again(incomplete) {
             // By what is there again the other copies heal. What can't be read beside them was said.
             let mut errors = Vec::new();

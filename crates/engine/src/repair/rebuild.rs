@@ -9,9 +9,10 @@ use std::sync::Arc;
 use futures::future::join_all;
 use teeline_actors::Clock;
 use teeline_core::{
-    BackupError, BackupId, Class, Digest, SealedManifest, Timestamp, Verified, layout,
+    BackupError, BackupId, CatalogEntry, Class, Digest, SealedManifest, Timestamp, Verified, layout,
 };
 
+use super::Mended;
 use super::evidence::Evidence;
 use super::lost::{Donor, Lost, Refusal, in_the_way};
 use crate::check::read_manifest;
@@ -61,7 +62,11 @@ enum Step<'a> {
 
 impl<'a> Rebuild<'a> {
     /// Does what can be done at each destination. What can't be read beside the run's own files goes to `errors`.
-    pub(super) async fn run(&self, errors: &mut Vec<DestinationError>) -> RepairedRun {
+    pub(super) async fn run(
+        &self,
+        mended: &mut Mended,
+        errors: &mut Vec<DestinationError>,
+    ) -> RepairedRun {
         let evidence = Evidence::gather(self.id, self.places, errors).await;
         let looks = self.places.iter().map(|place| self.look(place));
         let mut found = join_all(looks).await;
@@ -73,6 +78,7 @@ impl<'a> Rebuild<'a> {
         refuse_different(&mut steps);
         let destinations = join_all(steps.iter().map(take)).await;
         let taken = steps.iter().zip(&destinations);
+        mended.extend(taken.clone().filter_map(now_listed));
         let records = taken.map(|(step, copy)| self.record(step, copy, &evidence));
         errors.extend(join_all(records).await.into_iter().flatten());
         RepairedRun {
@@ -284,6 +290,16 @@ async fn take(step: &Step<'_>) -> RepairedCopy {
             Err(error) => Refusal::from(error).into_copy(&lost.opened.name),
         },
     }
+}
+
+/// What a destination lists now, and didn't before.
+fn now_listed((step, copy): (&Step<'_>, &RepairedCopy)) -> Option<(String, CatalogEntry)> {
+    let Step::Publish(lost, sealed, _) = step else {
+        return None;
+    };
+    // Without one, it hasn't the backup.
+    copy.checksum?;
+    Some((copy.name.clone(), sealed.entry(lost.path)))
 }
 
 impl Refusal {

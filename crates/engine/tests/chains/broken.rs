@@ -3,9 +3,9 @@
 use futures::TryStreamExt;
 use teeline::{
     BackupId, BackupState, Class, CopyState, DestinationSpec, ListRequest, MonitorRequest,
-    SyncRequest, exit,
+    RepairRequest, RepairStatus, SyncRequest, exit,
 };
-use teeline_core::ObjectMeta;
+use teeline_core::{ObjectKey, ObjectMeta};
 
 use crate::common::store;
 use crate::deleting::with_chain;
@@ -87,4 +87,34 @@ async fn a_link_without_its_parent_is_damaged_wherever_it_is_told_of() {
     assert_eq!(synced.exit_code(), exit::DONE, "{synced:?}");
     assert_eq!(look().await.exit_code(), exit::DONE);
     assert_eq!(listed(&site, &at, 2).await, vec![(CopyState::Ok, None); 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_of_a_parent_whose_manifest_is_made_again_are_whole() {
+    let (site, mut at, [second, first, full]) = with_chain().await;
+    let manifest = ObjectKey::new(format!("{full}/manifest.json")).unwrap();
+    for other in ["one", "two"] {
+        for destination in &at {
+            let sink = site.engine.open(destination).await.unwrap();
+            sink.delete(&manifest).await.unwrap();
+        }
+        let report = site.engine.repair(RepairRequest::heal(at.clone())).await;
+        assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+        let became = report.runs.iter().map(|run| {
+            let statuses = run.destinations.iter().map(|copy| copy.status);
+            (&run.id, statuses.collect::<Vec<_>>())
+        });
+        let expected = [
+            (&full, vec![RepairStatus::Reconstructed; at.len()]),
+            (&first, vec![RepairStatus::Whole; at.len()]),
+            (&second, vec![RepairStatus::Whole; at.len()]),
+        ];
+        assert_eq!(became.collect::<Vec<_>>(), expected);
+        let looked = site.engine.monitor(MonitorRequest::new(at.clone())).await;
+        assert_eq!(looked.exit_code(), exit::DONE, "{looked:?}");
+        // The next time it is lost wherever it is.
+        at.push(store(other).1);
+        let synced = site.engine.sync(SyncRequest::new(at.clone())).await;
+        assert_eq!(synced.exit_code(), exit::DONE, "{synced:?}");
+    }
 }

@@ -3,9 +3,9 @@
 use futures::TryStreamExt;
 use teeline::sinks::MemorySink;
 use teeline::{
-    BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, RemovalStatus, RepairRequest,
-    RepairStatus, RestoreMode, RestoreRequest, RestoreTarget, Retention, RetentionPolicy, Rule,
-    Sink, Span, SyncRequest, SyncStatus, VerifyRequest, Which, exit,
+    BackupId, Class, CleanupRequest, DeleteRequest, DestinationSpec, MonitorRequest, RemovalStatus,
+    RepairRequest, RepairStatus, RestoreMode, RestoreRequest, RestoreTarget, Retention,
+    RetentionPolicy, Rule, Sink, Span, SyncRequest, SyncStatus, VerifyRequest, Which, exit,
 };
 use teeline_core::{ObjectKey, ObjectMeta, Withdrawal, WithdrawalReason, document, layout};
 
@@ -188,6 +188,11 @@ async fn a_withdrawal_that_left_a_link_without_its_parent_is_taken_back() {
     request.deep = true;
     let verified = site.engine.verify(request).await;
     assert_eq!(verified.exit_code(), exit::DONE, "{verified:?}");
+    let repair = RepairRequest::heal(at.clone());
+    let repaired = site.engine.repair(repair).await;
+    assert_eq!(repaired.exit_code(), exit::DONE, "{repaired:?}");
+    let looked = site.engine.monitor(MonitorRequest::new(at.clone())).await;
+    assert_eq!(looked.exit_code(), exit::DONE, "{looked:?}");
 
     let mut request = CleanupRequest::new(at.clone(), RetentionPolicy::default());
     request.dry_run = true;
