@@ -30,23 +30,29 @@ pub(crate) fn makes_up_for(one: &CatalogEntry, other: &AskedFor) -> bool {
     let Some(of_one) = &one.asked_for else {
         return false;
     };
-    let all_records = AskedFor {
-        records: None,
-        ..other.clone()
-    };
     match one.in_part {
         true => of_one.records.is_some() && asks_for_all_of(of_one, other),
-        false => asks_for_all_of(of_one, &all_records),
+        false => asks_for_resources_of(of_one, other),
     }
 }
 
+/// Whether a backup has these resources, whichever records of them.
+pub(crate) fn has_resources_of(one: &CatalogEntry, other: &AskedFor) -> bool {
+    let of_one = one.asked_for.as_ref();
+    of_one.is_some_and(|of_one| asks_for_resources_of(of_one, other))
+}
+
 fn asks_for_all_of(one: &AskedFor, other: &AskedFor) -> bool {
+    one.records == other.records && asks_for_resources_of(one, other)
+}
+
+fn asks_for_resources_of(one: &AskedFor, other: &AskedFor) -> bool {
     let take = |globs: &[String], patterns: &[String]| {
         ResourceGlobs::new(globs).is_ok_and(|globs| globs.take_all_of(patterns))
     };
     let includes = one.include.is_empty() || take(&one.include, &other.include);
     let excludes_no_more = one.exclude.is_empty() || take(&other.exclude, &one.exclude);
-    one.records == other.records && includes && excludes_no_more
+    includes && excludes_no_more
 }
 
 #[cfg(test)]

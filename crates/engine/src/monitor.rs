@@ -6,11 +6,11 @@ use std::collections::HashSet;
 use futures::future::join_all;
 use teeline_core::chain::NotAChain;
 use teeline_core::{
-    AskedFor, BackupError, BackupId, CatalogEntry, Class, Retention, Span, Timestamp,
+    AskedFor, BackupError, BackupId, CatalogEntry, Class, Retention, RunRecord, Span, Timestamp,
     VerificationResult,
 };
 
-use crate::asked_for::{has_all_of, makes_up_for};
+use crate::asked_for::{has_all_of, has_resources_of, makes_up_for};
 use crate::backup::glob;
 use crate::catalog::{Asked, ask_all};
 use crate::chain::unrestorable;
@@ -104,7 +104,6 @@ async fn look(
     let mut counted: Vec<&CatalogEntry> = counted.collect();
     counted.sort_by_key(|entry| (Reverse(entry.started_at), &entry.id));
     found.count = counted.len() as u64;
-    let asked_for = request.asked_for(spec);
     let links = asked.catalog.restored_with();
     let chained = counted
         .iter()
@@ -112,7 +111,11 @@ async fn look(
         .map(|entry| (entry, links.chain(&entry.id)));
     let (restorable, broken): (Vec<_>, Vec<_>) = chained.partition(|(_, chain)| chain.is_ok());
     let restorable: Vec<&CatalogEntry> = restorable.into_iter().map(|(entry, _)| entry).collect();
-    let current = Current::of(&restorable, asked_for.as_ref());
+    let wanted = Wanted {
+        asked_for: request.asked_for(spec),
+        all_in_part: restorable.iter().all(|entry| entry.in_part),
+    };
+    let current = Current::of(&restorable, &wanted);
     let mut problems: Vec<BackupError> = Vec::new();
     if found.count < request.min_count {
         let message = format!(
@@ -126,7 +129,7 @@ async fn look(
         (found.latest, found.age) = (Some(latest.id.clone()), Some(age));
         let max_age = request.max_age.filter(|max_age| age > max_age.ms());
         problems.extend(max_age.map(|max_age| current.too_old(age, max_age)));
-    } else if asked_for.is_some() && !restorable.is_empty() {
+    } else if wanted.asked_for.is_some() && !restorable.is_empty() {
         problems.push(problem("none has all that is asked for".to_owned()));
     }
     found.problems = problems.iter().map(Into::into).collect();
@@ -142,7 +145,7 @@ async fn look(
         Ok(ledger) => look_at_ledger(&ledger, &counted, request, now, found),
         Err(error) => found.problems.push((&error).into()),
     }
-    let failed = failed_since(engine, spec, &restorable, asked_for.as_ref()).await;
+    let failed = failed_since(engine, spec, &restorable, &wanted).await;
     for run in failed.backups {
         let reason = run.error.map_or(String::new(), |error| error.message);
         let message = format!("the run {} failed: {reason}", run.id);
@@ -173,6 +176,39 @@ impl MonitorRequest {
     }
 }
 
+/// What a backup has to have.
+struct Wanted {
+    /// Where that is said.
+    asked_for: Option<AskedFor>,
+    /// Whether no backup that is there has all records of anything.
+    all_in_part: bool,
+}
+
+impl Wanted {
+    /// Whether a backup has what is asked for, or everything where nothing is. Resources are asked for, and of all of them the
+    /// records that they have, unless no backup is of all records: which of them are wanted can't be said.
+    fn is_had_by(&self, entry: &CatalogEntry) -> bool {
+        match &self.asked_for {
+            Some(asked_for) if self.all_in_part => has_resources_of(entry, asked_for),
+            Some(asked_for) => makes_up_for(entry, asked_for),
+            None => makes_up_for(entry, &AskedFor::default()),
+        }
+    }
+
+    /// Whether a backup makes up for a run that failed before.
+    fn is_made_up_for(&self, record: &RunRecord, entry: &CatalogEntry) -> bool {
+        let is_of_its_type = entry.backup_type == record.backup_type;
+        match &record.asked_for {
+            // A record doesn't say whether it was to have what was written since a time only. Where all are so, it was.
+            Some(of_run) => {
+                let is_alike = is_of_its_type && entry.asked_for.as_ref() == Some(of_run);
+                makes_up_for(entry, of_run) || (self.all_in_part && is_alike)
+            }
+            None => is_of_its_type || makes_up_for(entry, &AskedFor::default()),
+        }
+    }
+}
+
 /// Which backup is the latest: one that has less than others doesn't take their place.
 struct Current<'a> {
     /// The latest that has what is asked for; of several things that no backup has together, of the one of which it is oldest.
@@ -182,12 +218,12 @@ struct Current<'a> {
 }
 
 impl<'a> Current<'a> {
-    /// Of these, the newest first, where that is asked for, or else whatever any of them was made of.
-    fn of(newest_first: &[&'a CatalogEntry], asked_for: Option<&AskedFor>) -> Self {
-        let latest = match asked_for {
-            Some(asked_for) => {
+    /// Of these, the newest first, where something is asked for, or else whatever any of them was made of.
+    fn of(newest_first: &[&'a CatalogEntry], wanted: &Wanted) -> Self {
+        let latest = match wanted.asked_for {
+            Some(_) => {
                 let mut newest_first = newest_first.iter().copied();
-                newest_first.find(|entry| makes_up_for(entry, asked_for))
+                newest_first.find(|entry| wanted.is_had_by(entry))
             }
             None => {
                 let latest_of = |other: &&CatalogEntry| {
@@ -245,14 +281,12 @@ async fn failed_since(
     engine: &Engine,
     spec: &DestinationSpec,
     newest_first: &[&CatalogEntry],
-    asked_for: Option<&AskedFor>,
+    wanted: &Wanted,
 ) -> ListReport {
-    let everything = AskedFor::default();
-    let asked_for = asked_for.unwrap_or(&everything);
     let mut request = ListRequest::new(vec![spec.clone()]);
     (request.status, request.limit) = (ListedStatus::Failed, Some(1));
     let mut having_all = newest_first.iter();
-    let having_all = having_all.find(|entry| makes_up_for(entry, asked_for));
+    let having_all = having_all.find(|entry| wanted.is_had_by(entry));
     request.since = having_all.map(|entry| entry.started_at);
     let listed: HashSet<&BackupId> = newest_first.iter().map(|entry| &entry.id).collect();
     let counting = Counting {
@@ -260,10 +294,7 @@ async fn failed_since(
         counts: &|record| {
             let is_later = |entry: &&&CatalogEntry| entry.started_at > record.started_at;
             let mut later = newest_first.iter().take_while(is_later);
-            !later.any(|entry| match &record.asked_for {
-                Some(asked_for) => makes_up_for(entry, asked_for),
-                None => entry.backup_type == record.backup_type || makes_up_for(entry, &everything),
-            })
+            !later.any(|entry| wanted.is_made_up_for(record, entry))
         },
     };
     failed_runs::list(engine, &request, &counting).await

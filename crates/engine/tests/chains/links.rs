@@ -2,11 +2,11 @@
 
 use teeline::sinks::MemorySink;
 use teeline::{
-    BackupRequest, Changes, DestinationSpec, IncrementalBase, RestoreTarget, S3dbSource,
-    ScanOptions, Sink, UnknownObjects, Which,
+    BackupId, BackupRequest, Changes, DestinationSpec, IncrementalBase, MonitorRequest,
+    RestoreTarget, S3dbSource, ScanOptions, Sink, UnknownObjects, Which, exit,
 };
 use teeline_core::chain::Compared;
-use teeline_core::{Manifest, ObjectKey, SealedManifest, document, layout};
+use teeline_core::{Manifest, ObjectKey, RunRecord, RunStatus, SealedManifest, document, layout};
 use teeline_sources::s3db::RawObject;
 
 use crate::common::{assert_idle, store, whole};
@@ -239,6 +239,39 @@ async fn since_a_time_without_a_backup_before_it_has_no_deletions_and_says_so() 
     // Nothing goes on from what isn't all of it.
     let next = site.made("incremental", &at).await;
     assert_eq!((next.parent, next.record_count), (None, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_since_a_time_that_failed_is_made_up_for_by_the_next() {
+    let site = Site::new().await;
+    let since = site.server_time.now();
+    site.writer.make(&put(1, 1)).await;
+    let (sink, at) = store("copy");
+    let at = [at];
+    let made = async || {
+        site.wait(60_000);
+        let mut request = site.request("incremental", &at);
+        request.since = Some(since);
+        let made = site.engine.backup(request).await;
+        assert_eq!((made.exit_code(), made.since), (0, Some(since)), "{made:?}");
+    };
+    made().await;
+    let keys = sink.keys().into_iter();
+    let mut of_runs = keys.filter(|key| key.as_str().starts_with("runs/"));
+    let key = of_runs.next().unwrap();
+    let mut record: RunRecord = document::open("it", &whole(&sink, &key).await).unwrap();
+    site.wait(60_000);
+    record.started_at = site.local_time.now();
+    record.id = BackupId::new(&record.backup_type, record.started_at, &[1; 10]);
+    record.status = RunStatus::Failed;
+    let key = layout::run_record(&record.id, record.started_at).unwrap();
+    sink.overwrite(&key, &document::seal(&record));
+    let looked = async || site.engine.monitor(MonitorRequest::new(at.to_vec())).await;
+    let report = looked().await;
+    assert_eq!(report.exit_code(), exit::FAILED, "{report:?}");
+    made().await;
+    let report = looked().await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,6 +23,10 @@ fn of_some_records(request: &mut BackupRequest) {
     request.query = Query::new(json!({"events": {"id": 1}})).unwrap();
 }
 
+fn of_other_records(request: &mut BackupRequest) {
+    request.query = Query::new(json!({"events": {"id": 2}})).unwrap();
+}
+
 /// Makes one on a day of a month.
 async fn made(day: u8, change: Change, at: &[DestinationSpec]) {
     let mut asked = request(&records(3), at);
@@ -149,6 +153,26 @@ async fn a_run_that_failed_is_made_up_for_by_what_has_as_much() {
         let report = looks().await;
         assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
     }
+}
+
+#[tokio::test]
+async fn where_no_backup_is_of_all_records_resources_say_what_is_wanted() {
+    let (_, at) = store("a");
+    let at = [at];
+    made(10, of_some_records, &at).await;
+    failed(11, of_everything, &at).await;
+    made(20, of_other_records, &at).await;
+    assert_eq!(looked(|_| {}, &at).await.exit_code(), exit::FAILED);
+    let asked = looked(|request| request.include = vec!["*".to_owned()], &at).await;
+    assert_eq!(asked.exit_code(), exit::DONE, "{asked:?}");
+    let asked = looked(|request| request.exclude = vec!["orders".to_owned()], &at).await;
+    assert_eq!(asked.exit_code(), exit::DONE, "{asked:?}");
+    // Whoever has had all of them once would miss them.
+    made(15, of_everything, &at).await;
+    let asked = looked(|request| request.include = vec!["*".to_owned()], &at).await;
+    assert_eq!(asked.exit_code(), exit::FAILED, "{asked:?}");
+    let latest = asked.destinations[0].latest.as_ref().unwrap();
+    assert!(latest.as_str().contains("-11-15T"), "{asked:?}");
 }
 
 #[tokio::test]
