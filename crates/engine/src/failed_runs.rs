@@ -31,12 +31,15 @@ pub(crate) struct Counting<'a> {
     pub(crate) takes: &'a (dyn Fn(&BackupId) -> bool + Sync),
     /// By their records.
     pub(crate) counts: &'a (dyn Fn(&RunRecord) -> bool + Sync),
+    /// So many runs, the newest, by their ids.
+    pub(crate) looked_at_max: usize,
 }
 
 impl Counting<'_> {
     pub(crate) const ALL: Counting<'static> = Counting {
         takes: &|_| true,
         counts: &|_| true,
+        looked_at_max: usize::MAX,
     };
 }
 
@@ -78,9 +81,11 @@ pub(crate) async fn list(
         .flat_map(|place| place.records.keys())
         .map(|id| (Reverse(id.began()), id.clone()))
         .collect();
+    // However few are wanted: how many records it takes to find one that counts nobody knows.
     let mut runs = stream::iter(ids)
+        .take(counting.looked_at_max)
         .map(|(_, id)| look_at(&places, id, request, counting))
-        .buffered(READS_AT_ONCE.min(request.limit().max(1)));
+        .buffered(READS_AT_ONCE);
     while report.backups.len() < request.limit()
         && let Some(Run { failed, errors }) = runs.next().await
     {

@@ -274,6 +274,9 @@ fn one_of_each<'a>(newest_first: &[&'a CatalogEntry]) -> Vec<&'a CatalogEntry> {
     of_each
 }
 
+/// Where no backup has everything, the records of all runs there ever were may be made up for, and none of them counts.
+const RUNS_LOOKED_AT_MAX: usize = 1_000;
+
 const ONLY_WHAT_IS_WANTED: &str = "make a backup of the same; where not all of that is wanted any more, --include and --exclude say what is";
 
 /// The last run that failed, of those that no later backup makes up for.
@@ -296,6 +299,7 @@ async fn failed_since(
             let mut later = newest_first.iter().take_while(is_later);
             !later.any(|entry| wanted.is_made_up_for(record, entry))
         },
+        looked_at_max: RUNS_LOOKED_AT_MAX,
     };
     failed_runs::list(engine, &request, &counting).await
 }

@@ -1,9 +1,16 @@
 //! What a monitor is told where not all backups have the same.
 
-use serde_json::json;
-use teeline::{BackupRequest, DestinationSpec, MonitorReport, MonitorRequest, Query, exit};
-use teeline_core::{AskedFor, RunRecord, document};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::json;
+use teeline::sinks::Operation;
+use teeline::{
+    BackupId, BackupRequest, DestinationSpec, MonitorReport, MonitorRequest, Query, Timestamp, exit,
+};
+use teeline_core::{AskedFor, RunRecord, document, layout};
+
+use crate::common::watched::watched;
 use crate::common::{records, request, store, whole};
 use crate::engine_at;
 
@@ -173,6 +180,37 @@ async fn where_no_backup_is_of_all_records_resources_say_what_is_wanted() {
     assert_eq!(asked.exit_code(), exit::FAILED, "{asked:?}");
     let latest = asked.destinations[0].latest.as_ref().unwrap();
     assert!(latest.as_str().contains("-11-15T"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn of_runs_that_are_made_up_for_no_more_than_a_thousand_are_read() {
+    let (sink, at) = store("a");
+    let at = [at];
+    failed(11, of_events, &at).await;
+    let keys = sink.keys().into_iter();
+    let mut of_runs = keys.filter(|key| key.as_str().starts_with("runs/"));
+    let bytes = whole(&sink, &of_runs.next().unwrap()).await;
+    let mut record: RunRecord = document::open("it", &bytes).unwrap();
+    for _ in 0..1_100 {
+        let began = record.started_at.unix_ms() + 1_000;
+        record.started_at = Timestamp::from_unix_ms(began);
+        record.id = BackupId::new(&record.backup_type, record.started_at, &[1; 10]);
+        let key = layout::run_record(&record.id, record.started_at).unwrap();
+        sink.overwrite(&key, &document::seal(&record));
+    }
+    made(20, of_events, &at).await;
+    let read = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&read);
+    let at = watched(&sink, "a", move |operation, key| {
+        let is_record = key.is_some_and(|key| key.as_str().starts_with("runs/"));
+        if operation == Operation::Read && is_record {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    let report = looked(|_| {}, &[at]).await;
+    assert_eq!(report.exit_code(), exit::DONE, "{report:?}");
+    assert_eq!(read.load(Ordering::Relaxed), 1_000);
 }
 
 #[tokio::test]
