@@ -120,6 +120,14 @@ impl Chain {
         &self.backups[self.backups.len() - 1]
     }
 
+    /// How many records its backups keep raw.
+    pub(crate) fn kept_raw(&self) -> u64 {
+        let manifests = self.backups.iter().map(|copies| &copies.manifest);
+        manifests.fold(0, |sum: u64, manifest| {
+            sum.saturating_add(manifest.totals.kept_raw)
+        })
+    }
+
     /// What was passed over so far, of all of the chain.
     pub(crate) fn avoided(&self) -> Vec<Damage> {
         let mut avoided: Vec<Damage> = Vec::new();

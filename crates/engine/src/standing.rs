@@ -1,7 +1,7 @@
 //! What of a backup stands, beside what its manifest counts.
 
 use futures::TryStreamExt;
-use teeline_core::{BackupError, Manifest, ResourceEntry};
+use teeline_core::{BackupError, ResourceEntry};
 use teeline_sources::s3db::record_of;
 
 use crate::chain::Chain;
@@ -19,23 +19,19 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Whether that is what the manifest has; `done` is what was done with it.
+    /// Whether that is what the backup's manifest has; `done` is what was done with it.
     ///
     /// # Errors
     /// Of class [`Corrupt`](teeline_core::Class::Corrupt), where it isn't.
-    pub(crate) fn compare(self, manifest: &Manifest, done: &str) -> Result<(), BackupError> {
+    pub(crate) fn compare(self, chain: &Chain, done: &str) -> Result<(), BackupError> {
+        let manifest = chain.manifest();
         let lost = self.records_as_objects;
         let records = self.records.saturating_add(lost);
         let objects = self.objects.saturating_sub(lost);
         let totals = &manifest.totals;
         for (found, expected, within, what) in [
             (records, totals.records, 0, "records"),
-            (
-                objects,
-                totals.objects,
-                uncounted(manifest, lost),
-                "objects",
-            ),
+            (objects, totals.objects, uncounted(chain, lost), "objects"),
         ] {
             if found.abs_diff(expected) > within {
                 let message = format!("{found} {what} were {done}, the manifest has {expected}");
@@ -47,13 +43,14 @@ impl Standing {
 }
 
 /// By how many objects the manifest may be off. A large record that is kept raw has an object beside its line, which is counted
-/// with the data files; where the record was read again, it is counted as a record only, whatever it had and has.
-fn uncounted(manifest: &Manifest, records_as_objects: u64) -> u64 {
-    let may_have_raw = manifest.totals.kept_raw > 0 || manifest.parent.is_some();
-    let settle = manifest.source.settle.filter(|_| may_have_raw);
-    settle.map_or(0, |settle| {
+/// with the data files; where the record was read again, it is counted as a record only, whatever it had and has. So it is at most
+/// by those that were read again, and by those that any backup of the chain keeps raw.
+fn uncounted(chain: &Chain, records_as_objects: u64) -> u64 {
+    let settle = chain.manifest().source.settle;
+    let read_again = settle.map_or(0, |settle| {
         settle.records.total().saturating_add(records_as_objects)
-    })
+    });
+    read_again.min(chain.kept_raw())
 }
 
 /// How many objects are records of resources that the catalogue has lost while the backup was read, and of which no line stands. The

@@ -41,7 +41,7 @@ pub(super) async fn check(
         records_as_objects,
     };
     let counted = compare_resources(manifest, restored)
-        .and_then(|()| standing.compare(manifest, "restored"))
+        .and_then(|()| standing.compare(chain, "restored"))
         .and_then(|()| compare_lines(manifest, standing.records, lines));
     if let Err(error) = counted {
         return (CheckResult::Fail, Some(error));

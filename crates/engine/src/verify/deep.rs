@@ -51,7 +51,7 @@ pub(super) async fn read_through(
         objects: contained.objects,
         records_as_objects: records_as_objects(&chain).await?,
     };
-    standing.compare(&manifest, "read")?;
+    standing.compare(&chain, "read")?;
     Ok(contained)
 }
 

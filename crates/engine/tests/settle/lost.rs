@@ -2,8 +2,9 @@
 
 use teeline::{
     BackupId, BackupRequest, ConsolidateRequest, RestoreRequest, RestoreTarget, S3dbSource,
-    ScanOptions, Scratch, ValidateRequest, Verdict, VerifyRequest, Which, WhichBackups,
+    ScanOptions, Scratch, ValidateRequest, Verdict, VerifyRequest, Which, WhichBackups, exit,
 };
+use teeline_core::{Manifest, SealedManifest, document, layout};
 
 use crate::Made;
 use crate::database::after;
@@ -70,4 +71,25 @@ async fn a_large_record_that_came_meanwhile_is_no_damage() {
     let made = Made::of("full", 5, becomes).await;
     assert_eq!(made.report.kept_raw, 1, "{:?}", made.report);
     assert_complete(&made, made.report.id.as_ref().unwrap()).await;
+}
+
+#[tokio::test]
+async fn an_object_too_many_is_damage_where_no_record_is_kept_raw() {
+    let made = Made::of("incremental", 5, after()).await;
+    let id = made.report.id.clone().unwrap();
+    let mut manifest: Manifest = document::open("it", &made.read("manifest.json").await).unwrap();
+    assert!(manifest.parent.is_some() && manifest.totals.kept_raw == 0);
+    manifest.totals.objects += 1;
+    let sealed = SealedManifest::new(manifest).unwrap();
+    made.sink
+        .overwrite(&made.file("manifest.json"), &sealed.bytes);
+    let entry = sealed.entry(made.report.folder.as_ref().unwrap());
+    let key = layout::catalog_entry(&id, entry.started_at).unwrap();
+    made.sink.overwrite(&key, &document::seal(&entry));
+    let mut asked = VerifyRequest::new(made.at.clone());
+    (asked.which, asked.deep) = (WhichBackups::One(Which::Id(id)), true);
+    let verified = made.engine.verify(asked).await;
+    assert_eq!(verified.exit_code(), exit::DAMAGED, "{verified:?}");
+    let said = format!("{verified:?}");
+    assert!(said.contains("objects were read"), "{said}");
 }
