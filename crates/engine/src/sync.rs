@@ -138,7 +138,7 @@ pub(crate) async fn complete_at(
     id: &BackupId,
 ) -> Result<u64, BackupError> {
     let gap = Gap { engine, asked, id };
-    let donors = gap.donors(&mut Vec::new()).await;
+    let donors = gap.donors().await;
     match gap.complete(to, &donors).await {
         Ok(Completed { bytes, unrecorded }) => {
             if let Some(error) = unrecorded {
@@ -183,9 +183,17 @@ struct Gap<'a> {
 /// A destination that has it, the folder that it is in there, and its manifest.
 type Donor<'a> = (&'a Asked, &'a str, SealedManifest);
 
+/// One that lists it; or its name, and why its manifest can't be read.
+type MayGive<'a> = Result<Donor<'a>, (&'a str, BackupError)>;
+
 impl Gap<'_> {
     async fn fill(&self, errors: &mut Vec<DestinationError>) -> SyncedBackup {
-        let donors = self.donors(errors).await;
+        let donors = self.donors().await;
+        let unread = donors.iter().filter_map(|donor| donor.as_ref().err());
+        errors.extend(unread.map(|(name, error)| DestinationError {
+            destination: (*name).to_owned(),
+            error: error.into(),
+        }));
         let mut destinations = Vec::new();
         for place in self.asked {
             let copy = SyncedCopy {
@@ -236,18 +244,15 @@ impl Gap<'_> {
         }
     }
 
-    async fn donors(&self, errors: &mut Vec<DestinationError>) -> Vec<Donor<'_>> {
+    async fn donors(&self) -> Vec<MayGive<'_>> {
         let mut donors = Vec::new();
         for place in self.asked.iter().copied() {
             let Some(entry) = place.entry(self.id) else {
                 continue;
             };
             match read_manifest(&place.opened, entry).await {
-                Ok(sealed) => donors.push((place, entry.path.as_str(), sealed)),
-                Err(error) => errors.push(DestinationError {
-                    destination: place.opened.name.clone(),
-                    error: (&error).into(),
-                }),
+                Ok(sealed) => donors.push(Ok((place, entry.path.as_str(), sealed))),
+                Err(error) => donors.push(Err((place.opened.name.as_str(), error))),
             }
         }
         donors
@@ -275,17 +280,13 @@ impl Gap<'_> {
     }
 
     /// Completes the copy at a destination, from the first that can give it.
-    async fn complete(&self, to: &Asked, donors: &[Donor<'_>]) -> Result<Completed, Incomplete> {
+    async fn complete(&self, to: &Asked, donors: &[MayGive<'_>]) -> Result<Completed, Incomplete> {
         if let Some((_, _, error)) = to.catalog.damaged_of(self.id).next() {
-            let message = format!("{}; nothing that is there is replaced", error.message());
-            let damaged = BackupError::corrupt(error.subject(), message);
-            return Err(damaged
-                .suggest("`teeline repair` makes it whole again")
-                .into());
+            return Err(in_the_way(error).into());
         }
         self.agree()?;
         let (mut failure, mut may_be_visible) = (None, false);
-        for (from, path, sealed) in donors {
+        for (from, path, sealed) in donors.iter().flatten() {
             let started_at = (self.engine.0.clock)();
             let mut completion = Completion::new(&from.opened, &to.opened, path, sealed);
             match completion.run().await {
@@ -308,7 +309,11 @@ impl Gap<'_> {
         }
         let error = failure.unwrap_or_else(|| {
             let message = "no destination has a manifest of it that can be read";
-            BackupError::new(Class::Corrupt, "copy", self.id, message)
+            // Where one may only be out of reach, that isn't damage.
+            let mut unread = donors.iter().filter_map(|donor| donor.as_ref().err());
+            let out_of_reach = unread.find(|(_, error)| error.class() != Class::Corrupt);
+            let class = out_of_reach.map_or(Class::Corrupt, |(_, error)| error.class());
+            BackupError::new(class, "copy", self.id, message)
         });
         Err(Incomplete {
             error,
@@ -317,8 +322,25 @@ impl Gap<'_> {
     }
 }
 
+/// Why a copy isn't completed of which something is there already.
+fn in_the_way(error: &BackupError) -> BackupError {
+    let message = format!("{}; nothing that is there is replaced", error.message());
+    let in_the_way = BackupError::new(error.class(), error.operation(), error.subject(), message);
+    let help = match error.class() {
+        Class::Corrupt => Some("`teeline repair` makes it whole again"),
+        _ => error.suggestion(),
+    };
+    match help {
+        Some(help) => in_the_way.suggest(help),
+        None => in_the_way,
+    }
+}
+
 /// Whether the backup is one of those that a destination takes.
-fn is_for(place: &Asked, donors: &[Donor<'_>]) -> bool {
-    let mut manifests = donors.iter().map(|(_, _, sealed)| &sealed.manifest);
+fn is_for(place: &Asked, donors: &[MayGive<'_>]) -> bool {
+    let mut manifests = donors
+        .iter()
+        .flatten()
+        .map(|(_, _, sealed)| &sealed.manifest);
     manifests.all(|manifest| place.opened.takes(&manifest.plan.include))
 }

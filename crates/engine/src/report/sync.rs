@@ -69,7 +69,7 @@ impl SyncReport {
         self
     }
 
-    /// 0 where each destination has each backup that it takes; 13 where damage was in the way, 3 where a destination couldn't be asked or
+    /// 0 where each destination has each backup that it takes; 13 where damage was in the way, 3 where a destination couldn't be asked, read or
     /// written, 1, 2 or 130 where nothing could be done.
     pub fn exit_code(&self) -> u8 {
         let copies = self.backups.iter().flat_map(|backup| &backup.destinations);

@@ -515,3 +515,31 @@ async fn what_only_the_way_there_damages_stays_where_it_is() {
         assert!(world.contents(1).await == before, "{file}");
     }
 }
+
+#[tokio::test]
+async fn what_a_sync_may_not_read_is_no_damage() {
+    let world = World::new();
+    let id = world.backed_up(|_| ()).await;
+    let refusing = |destination: usize, keys: &str| {
+        let refused = Fault::new(Operation::Read, When::From(1), What::Fail(Class::Permanent));
+        let plan = FaultPlan::new(1).with(refused.on_keys_with(keys));
+        let sink = Arc::new(world.sinks[destination].clone());
+        place("refusing", FaultSink::new(sink, plan))
+    };
+    let entry = world.files_of(&id, 1);
+    let entry = entry
+        .iter()
+        .find(|key| key.as_str().starts_with("catalog/"));
+    let new = place("new", MemorySink::new("new"));
+    for at in [
+        vec![world.at[0].clone(), refusing(1, entry.unwrap().as_str())],
+        vec![refusing(0, "manifest.json"), new],
+    ] {
+        let report = world.engine.sync(SyncRequest::new(at)).await;
+        assert_eq!(report.exit_code(), exit::DEGRADED, "{report:?}");
+        let error = report.backups[0].destinations[1].error.as_ref().unwrap();
+        assert_eq!(error.class, Class::Permanent, "{error:?}");
+        let help = error.suggestion.as_deref().unwrap_or_default();
+        assert!(!help.contains("repair"), "{error:?}");
+    }
+}
