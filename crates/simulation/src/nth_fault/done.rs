@@ -10,7 +10,7 @@ use super::Doing;
 use super::scene::{Came, Listed, Scene};
 use crate::data::Restored;
 use crate::oracle::{
-    Happened, Made, left_of, name, restore, says_the_truth, verdict_is_the_strategys,
+    Happened, Made, Told, left_of, name, restore, says_the_truth, verdict_is_the_strategys,
 };
 use crate::secrets::opened_by;
 
@@ -44,11 +44,16 @@ impl Scene<'_> {
             .map_or(Ok(()), verdict_is_the_strategys)
     }
 
-    /// It is done.
+    /// It is done. What a cleanup says that it has kept since it couldn't ask for something is there: `told`.
     ///
     /// # Errors
     /// What isn't as it is to be then.
-    pub(super) async fn is_done(&self, listed: &Listed, made: &Made) -> Result<(), String> {
+    pub(super) async fn is_done(
+        &self,
+        listed: &Listed,
+        made: &Made,
+        told: &[Told],
+    ) -> Result<(), String> {
         for (number, now) in listed.iter().enumerate() {
             let name = name(number);
             if let Some(lacking) = self.set.in_the_end.difference(now).next() {
@@ -56,7 +61,11 @@ impl Scene<'_> {
             }
             if let (Doing::Cleanup, Some(older)) = (self.set.doing, &self.set.older) {
                 let keys: Vec<ObjectKey> = self.stores.objects(number).await?.into_keys().collect();
-                if let Some(left) = left_of(older, false, &keys) {
+                let is_kept =
+                    |told: &Told| told.name == name && told.id == *older && told.is_of_a_listed();
+                if let Some(left) = left_of(older, false, &keys)
+                    && !told.iter().any(is_kept)
+                {
                     return Err(format!("{name} still has {left}"));
                 }
             }

@@ -60,16 +60,17 @@ impl Scene<'_> {
             true => Default::default(),
             false => self.look(&made).await?,
         };
+        let was_hit = hits.load(Ordering::Relaxed) > 0;
         if !is_attested {
             self.stays(&listed, &self.set.to_stay)?;
             self.says_the_truth(&came, &listed).await?;
             if came.is_success {
-                let done = self.is_done(&listed, &made).await;
+                let told = if was_hit { &came.told[..] } else { &[] };
+                let done = self.is_done(&listed, &made, told).await;
                 done.map_err(|lacks| format!("P2: said to be done, {lacks}: {}", came.said))?;
             }
         }
         self.loses_no_byte().await?;
-        let was_hit = hits.load(Ordering::Relaxed) > 0;
         if !was_hit && !came.is_success {
             return Err(format!("without a fault it fails: {}", came.said));
         }
@@ -121,7 +122,7 @@ impl Scene<'_> {
             self.stays(&listed, before)?;
         }
         self.says_the_truth(&came, &listed).await?;
-        let done = self.is_done(&listed, made).await;
+        let done = self.is_done(&listed, made, &[]).await;
         done.map_err(|lacks| format!("P4: in the end {lacks}: {}", came.said))?;
         self.loses_no_byte().await
     }

@@ -42,6 +42,11 @@ impl Told {
         })
     }
 
+    /// Whether it says that the backup is listed.
+    pub(crate) fn is_of_a_listed(&self) -> bool {
+        matches!(self.is, Is::Right | Is::Listed)
+    }
+
     /// Whether that is so at its destination, which lists `now` and has `keys`.
     ///
     /// # Errors
