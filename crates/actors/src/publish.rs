@@ -57,8 +57,8 @@ impl Publication {
     /// withdrawn from there, its claim isn't the one that was there before those files were written or compared, its parent
     /// isn't there, or the run has been taken up by another one. With
     /// `read_back`, what was written is read again and compared. The entry of the catalogue goes first: without a manifest it is
-    /// ignored, so the manifest alone decides, and `publishing` is called just before that is written: whatever fails
-    /// afterwards, the backup may be visible. Where both are there already, nothing changes. Last, it is
+    /// ignored, so the manifest alone decides, and `publishing` is called just before that is written, or before
+    /// anything is where it is there already: whatever fails afterwards, the backup may be visible. Where both are there already, nothing changes. Last, it is
     /// [marked](mark_published).
     ///
     /// # Errors
@@ -84,6 +84,12 @@ impl Publication {
             }
             self.refuse_late(sink, &entry, &folder, claimed).await?;
             self.refuse_orphan(sink, &folder).await?;
+            // Such a copy is listed as soon as it has its entry again.
+            if is_there(sink, &manifest).await?
+                && let Some(publishing) = publishing.take()
+            {
+                publishing();
+            }
         }
         for step in PublishStep::ORDER {
             match step {

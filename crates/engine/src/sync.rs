@@ -282,7 +282,11 @@ impl Gap<'_> {
     /// Completes the copy at a destination, from the first that can give it.
     async fn complete(&self, to: &Asked, donors: &[MayGive<'_>]) -> Result<Completed, Incomplete> {
         if let Some((_, _, error)) = to.catalog.damaged_of(self.id).next() {
-            return Err(in_the_way(error).into());
+            return Err(Incomplete {
+                error: in_the_way(error),
+                // What couldn't be read may be right.
+                may_be_visible: error.class() != Class::Corrupt,
+            });
         }
         self.agree()?;
         let (mut failure, mut may_be_visible) = (None, false);

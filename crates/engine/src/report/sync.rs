@@ -53,9 +53,10 @@ pub enum SyncStatus {
     Withdrawn,
     /// Nothing: the destination takes other resources only.
     NotTaken,
-    /// It isn't there.
+    /// It isn't there, or what is there of it is damaged.
     Failed,
-    /// Whether it is there isn't known: what went wrong did so when its manifest was being written, or since.
+    /// Whether it is there isn't known: what is there couldn't be read, or what went wrong did so when its manifest was being
+    /// written, or since.
     Unknown,
 }
 
