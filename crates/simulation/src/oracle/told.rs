@@ -55,12 +55,14 @@ impl Told {
         &self,
         now: &BTreeSet<BackupId>,
         keys: &[ObjectKey],
-        is_harmed: impl FnOnce(&BackupId) -> bool,
+        is_harmed: impl Fn(&BackupId) -> bool,
     ) -> Result<(), String> {
         let is_listed = now.contains(&self.id);
         let wrong = match self.is {
             Is::Right | Is::Listed if !is_listed => "it isn't listed".to_owned(),
             Is::Right if is_harmed(&self.id) => "it is damaged".to_owned(),
+            // Where a manifest is lost, and what the run has left of itself, nobody can tell a backup from a run that broke off.
+            Is::Unlisted if is_listed && is_harmed(&self.id) => return Ok(()),
             Is::Unlisted | Is::Removed { .. } if is_listed => "it is listed".to_owned(),
             Is::Removed { may_leave_records } => match left_of(&self.id, may_leave_records, keys) {
                 Some(left) => format!("{left} is there"),
