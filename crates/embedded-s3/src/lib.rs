@@ -53,7 +53,7 @@ use std::time::{Duration, SystemTime};
 
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{DATE, HeaderValue};
+use hyper::header::{DATE, HeaderName, HeaderValue};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -357,7 +357,7 @@ async fn serve(
         let (requests, store) = (Arc::clone(&requests), Arc::clone(&store));
         let recorded = Arc::clone(&recorded);
         let counted = service_fn(move |request: Request<Incoming>| {
-            requests.fetch_add(1, Ordering::Relaxed);
+            let number = requests.fetch_add(1, Ordering::Relaxed) + 1;
             recorded.note(&request);
             let (answer, store) = (Service::call(&service, request), Arc::clone(&store));
             async move {
@@ -365,6 +365,10 @@ async fn serve(
                 if let Some(date) = http_date(store.now_seconds()) {
                     answer.headers_mut().insert(DATE, date);
                 }
+                // By which clients tell answers of S3 from those of somebody in between.
+                answer
+                    .headers_mut()
+                    .insert(REQUEST_ID, HeaderValue::from(number));
                 Ok::<_, HttpError>(answer)
             }
         });
@@ -379,6 +383,10 @@ async fn serve(
         });
     }
 }
+
+/// The header with the number of a request, as
+/// [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html) answers each with one.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 
 /// A time as the head of an answer says it.
 fn http_date(seconds: u64) -> Option<HeaderValue> {

@@ -170,8 +170,7 @@ impl Comes {
                 Ok(_) => Ok(()),
                 Err(error) => Err(format!("a success was expected: {error:?}")),
             },
-            Comes::RightOr(_) if result.is_ok() => Ok(()),
-            Comes::Refused(class) | Comes::RightOr(class) => has_class(result, class),
+            Comes::Refused(class) => has_class(result, class),
         }
     }
 }

@@ -15,8 +15,6 @@ pub(crate) enum Comes {
     /// A list without what the server left out: nobody can tell, so nothing but a search for leftovers goes by lists.
     Older,
     Refused(Class),
-    /// What is right, where it is the server's word by a header of it; else refused.
-    RightOr(Class),
 }
 
 pub(crate) struct Row {
@@ -118,8 +116,8 @@ pub(crate) fn rows() -> Vec<Row> {
 fn connections() -> Vec<Row> {
     use Class::Transient;
     let begun = Fault::ResetRequest(0);
-    // The second try finds the upload gone, and the object whole. Not every server names itself in the head of an answer.
-    let gone_by_a_header = Comes::RightOr(Transient);
+    // The second try finds the upload gone, and the object whole, for which no more than the head of an answer is needed.
+    let whole = Comes::Right;
     vec![
         Row::passing("reset before the request's body", ALL, begun, Transient),
         Row::passing(
@@ -146,11 +144,11 @@ fn connections() -> Vec<Row> {
             Fault::ResetReply(50),
             Transient,
         )
-        .but(Call::Complete, Comes::Right, gone_by_a_header),
+        .but(Call::Complete, whole, whole),
         Row::passing("reply cut short", WITH_BODY, Fault::CutReply(50), Transient).but(
             Call::Complete,
-            Comes::Right,
-            gone_by_a_header,
+            whole,
+            whole,
         ),
     ]
 }
